@@ -1,0 +1,113 @@
+"""Strict configuration: every key is declared with a default, and a wrong one ends with its name and the nearest known.
+
+The node is fvcore's `CfgNode` (``_BASE_``, as in SlowFast); merging is ours, because yacs reports an unknown key as
+a bare `KeyError` and refuses an integer where a float is declared.
+"""
+
+import ast
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from fvcore.common.config import CfgNode
+
+from stica_pv.config.slowfast import FOREIGN_KEYS
+from stica_pv.errors import UsageError, nearest
+
+__all__ = ["CfgNode", "apply_overrides", "flatten", "merge_file"]
+
+
+def flatten(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields (dotted key, value) of every leaf."""
+    for name, value in node.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def merge_file(cfg: CfgNode, path: str | os.PathLike[str]) -> None:
+    """Merges a YAML file (and the files its ``_BASE_`` names) into `cfg`, in place.
+
+    Raises:
+        UsageError: The file is missing or no YAML mapping, or a key or type is wrong.
+    """
+    path = str(path)
+    if not Path(path).is_file():
+        raise UsageError(f"--cfg {path}: there is no such file")
+    try:
+        loaded = CfgNode.load_yaml_with_base(path)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise UsageError(f"{path}: its _BASE_ cannot be read: {error}") from error
+    except TypeError as error:  # fvcore looks for _BASE_ in whatever the file holds
+        raise UsageError(f"{path}: expected a mapping of keys to values") from error
+    if not isinstance(loaded, dict):
+        raise UsageError(f"{path}: expected a mapping of keys to values, got {type(loaded).__name__}")
+    for key, value in flatten(loaded):
+        set_key(cfg, key, value, source=f"{path}: ")
+
+
+def apply_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
+    """Applies ``[KEY, VALUE, KEY, VALUE, …]`` as typed on the command line, the last one winning, in place.
+
+    Raises:
+        UsageError: Odd number of words, unknown key, wrong type.
+    """
+    if len(overrides) % 2:
+        raise UsageError(
+            f"overrides come in pairs KEY VALUE, got {len(overrides)} words, the last one {overrides[-1]!r} "
+            "(quote lists, as in SOLVER.STEPS '[10, 20]')"
+        )
+    for key, text in zip(overrides[::2], overrides[1::2], strict=True):
+        set_key(cfg, key, _parse(text))
+
+
+def set_key(cfg: CfgNode, key: str, value: Any, *, source: str = "") -> None:
+    """Sets one dotted key after checking that it exists and that the type fits its default."""
+    known = dict(flatten(cfg))
+    if key not in known:
+        if key in FOREIGN_KEYS:
+            raise UsageError(f"{source}{key} is a SlowFast key without meaning here: {FOREIGN_KEYS[key]}")
+        raise UsageError(f"{source}unknown key {key}{nearest(key, known)}")
+    node = cfg
+    *parents, leaf = key.split(".")
+    for parent in parents:
+        node = node[parent]
+    node[leaf] = _checked(key, value, known[key], source)
+
+
+def _parse(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text  # a plain word, as in `TASK av_contrastive`
+
+
+def _checked(key: str, value: Any, default: Any, source: str) -> Any:
+    if isinstance(default, float) and isinstance(value, str):
+        try:  # YAML 1.1 reads 1e-5 as a string
+            value = float(value)
+        except ValueError:
+            pass
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(default, str) and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)  # a folder called 2024
+    if isinstance(default, list):
+        if isinstance(value, tuple):
+            value = list(value)
+        elif not isinstance(value, list):
+            value = [value]
+        if default and isinstance(value, list):
+            return [_checked(f"{key}[{i}]", item, default[0], source) for i, item in enumerate(value)]
+        return value
+    if type(value) is not type(default):
+        raise UsageError(
+            f"{source}{key}: expected {type(default).__name__} (as its default {default!r}), "
+            f"got {type(value).__name__} {value!r}"
+        )
+    return value

@@ -1,0 +1,44 @@
+"""The two errors that a person is meant to read: a wrong request, and a file that cannot be used."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UsageError(ValueError):
+    """Something the user asked for cannot be done; the message says what came, what was expected and what to do.
+
+    The command line prints it as one line and ends with exit code 2. It is a `ValueError`, so that a
+    library user who builds a module with impossible numbers meets what Python leads one to expect.
+    """
+
+
+class UnreadableClip(Exception):  # noqa: N818 - it names the state of a file, as in the data contract
+    """A media file cannot give what was asked of it.
+
+    Attributes:
+        path: The file.
+        cause: Why, in words that a person who looks at the file would agree with.
+    """
+
+    def __init__(self, path: str, cause: str) -> None:
+        super().__init__(f"{path}: {cause}")
+        self.path = path
+        self.cause = cause
+
+    def __reduce__(self) -> tuple[type["UnreadableClip"], tuple[str, str]]:
+        # Loader workers send it to the main process; the default would call __init__ with the message alone.
+        return type(self), (self.path, self.cause)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Returns ``" (did you mean X?)"`` for the closest known name, or an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def check_choice(key: str, value: str, choices: Iterable[str]) -> str:
+    """Returns `value` if it is one of `choices`; otherwise raises a `UsageError` that lists them."""
+    known = list(choices)
+    if value not in known:
+        raise UsageError(f"{key}: got {value!r}{nearest(value, known)}; expected one of {', '.join(known)}")
+    return value

@@ -1,0 +1,54 @@
+"""The lists of components that a configuration can name; each is filled by explicit imports on its own floor."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from fvcore.common.registry import Registry as _FvcoreRegistry
+
+from stica_pv.errors import UsageError, nearest
+
+T = TypeVar("T")
+
+
+class Registry(_FvcoreRegistry):  # type: ignore[misc]  # fvcore ships no types
+    """fvcore's registry, whose lookup of an unknown name lists the known ones and the nearest."""
+
+    def get(self, name: str) -> Any:
+        """Returns the component called `name`; raises `UsageError` when there is none."""
+        if name not in self:
+            known = self.names()
+            raise UsageError(
+                f"no {self._name} is called {name!r}{nearest(name, known)}; there are {', '.join(known)} "
+                "(add yours with CUSTOM_IMPORTS)"
+            )
+        return super().get(name)
+
+    def named(self, name: str) -> Callable[[T], T]:
+        """Returns a decorator that registers a component as `name`."""
+
+        def register(component: T) -> T:
+            self._do_register(name, component)
+            return component
+
+        return register
+
+    def names(self) -> list[str]:
+        """Returns the registered names in alphabetical order."""
+        return sorted(name for name, _ in self)
+
+
+BACKBONES = Registry("video backbone")
+AUDIO_ENCODERS = Registry("audio encoder")
+POOLINGS = Registry("pooling")
+TASKS = Registry("task")
+SOURCES = Registry("data source")
+EVALUATIONS = Registry("evaluation")
+
+ALL: dict[str, Registry] = {
+    "backbones": BACKBONES,
+    "audio_encoders": AUDIO_ENCODERS,
+    "poolings": POOLINGS,
+    "tasks": TASKS,
+    "datasets": SOURCES,
+    "evaluations": EVALUATIONS,
+}
