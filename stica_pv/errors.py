@@ -42,3 +42,7 @@ def check_choice(key: str, value: str, choices: Iterable[str]) -> str:
     if value not in known:
         raise UsageError(f"{key}: got {value!r}{nearest(value, known)}; expected one of {', '.join(known)}")
     return value
+
+
+class RunFailed(Exception):  # noqa: N818 - it names what happened
+    """A run cannot go on; the message says at which step and why. The command line ends with exit code 1."""

@@ -1,5 +1,6 @@
 """The lists of components that a configuration can name; each is filled by explicit imports on its own floor."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -31,6 +32,12 @@ class Registry(_FvcoreRegistry):  # type: ignore[misc]  # fvcore ships no types
             return component
 
         return register
+
+    def build(self, name: str, **settings: Any) -> Any:
+        """Calls the builder `name` with those settings that its signature names; the others are for its siblings."""
+        builder = self.get(name)
+        accepted = inspect.signature(builder).parameters
+        return builder(**{key: value for key, value in settings.items() if key in accepted})
 
     def names(self) -> list[str]:
         """Returns the registered names in alphabetical order."""

@@ -1,5 +1,5 @@
 """Strict fvcore configuration: declared keys, `_BASE_` files, `KEY VALUE` overrides."""
 
-from stica_pv.config.node import CfgNode, apply_overrides, flatten, merge_file
+from stica_pv.config.node import CfgNode, apply_overrides, flatten, merge_file, section
 
-__all__ = ["CfgNode", "apply_overrides", "flatten", "merge_file"]
+__all__ = ["CfgNode", "apply_overrides", "flatten", "merge_file", "section"]

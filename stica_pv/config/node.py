@@ -16,7 +16,14 @@ from fvcore.common.config import CfgNode
 from stica_pv.config.slowfast import FOREIGN_KEYS
 from stica_pv.errors import UsageError, nearest
 
-__all__ = ["CfgNode", "apply_overrides", "flatten", "merge_file"]
+__all__ = ["CfgNode", "apply_overrides", "flatten", "merge_file", "section"]
+
+
+def section(cfg: CfgNode, name: str) -> CfgNode:
+    """Returns the node `name` of `cfg`, made on first use, so that several components can declare keys in it."""
+    if name not in cfg:
+        cfg[name] = CfgNode()
+    return cfg[name]
 
 
 def flatten(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

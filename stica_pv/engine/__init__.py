@@ -1,1 +1,24 @@
-"""."""
+"""The loop and what it needs: optimisers, schedules, checkpoints, records. No method is known here."""
+
+from stica_pv.engine.checkpoint import load_checkpoint, load_latest, load_weights, save_checkpoint
+from stica_pv.engine.loop import LoopSettings, TrainState, train
+from stica_pv.engine.meter import Clock, Meter
+from stica_pv.engine.optimizer import create_optimizer
+from stica_pv.engine.records import Records, read_metrics
+from stica_pv.engine.schedule import create_schedule
+
+__all__ = [
+    "Clock",
+    "LoopSettings",
+    "Meter",
+    "Records",
+    "TrainState",
+    "create_optimizer",
+    "create_schedule",
+    "load_checkpoint",
+    "load_latest",
+    "load_weights",
+    "read_metrics",
+    "save_checkpoint",
+    "train",
+]

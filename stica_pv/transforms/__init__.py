@@ -1,1 +1,31 @@
-"""."""
+"""What is done to pictures and sound: crops in the loader workers, photometry and log-mel on the device."""
+
+from stica_pv.transforms.config import (
+    add_transform_config,
+    log_mel_from_config,
+    photometry_from_config,
+    spatial_from_config,
+)
+from stica_pv.transforms.log_mel import LogMel, create_log_mel, draw_volume, log_mel_frames
+from stica_pv.transforms.photometry import PhotometryPlan, PhotometrySettings, apply_photometry, draw_photometry
+from stica_pv.transforms.spatial import CropBox, FixedCrop, RandomResizedCrop, RandomShortSideCrop, apply_box
+
+__all__ = [
+    "CropBox",
+    "FixedCrop",
+    "LogMel",
+    "PhotometryPlan",
+    "PhotometrySettings",
+    "RandomResizedCrop",
+    "RandomShortSideCrop",
+    "add_transform_config",
+    "apply_box",
+    "apply_photometry",
+    "create_log_mel",
+    "draw_photometry",
+    "draw_volume",
+    "log_mel_frames",
+    "log_mel_from_config",
+    "photometry_from_config",
+    "spatial_from_config",
+]

@@ -1,0 +1,45 @@
+# Everything happens in .venv, which `make install` builds from setup.py and constraints.txt.
+#   PYTHON   interpreter to build it with (3.11 or later)
+#   WORKERS  processes of the test run
+PYTHON ?= python3
+WORKERS ?= 2
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint clean
+
+help:  ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## build .venv with the tested versions, the package editable in it
+
+$(STAMP): setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { \
+	  echo "error: Python 3.11 or later is needed, '$(PYTHON)' is $$($(PYTHON) -V 2> /dev/null || echo missing);" \
+	       "choose one with: make install PYTHON=python3.11" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,eval]'
+	@touch $@
+
+demo: install  ## pre-train and evaluate on generated clips, minutes on a CPU, no data needed
+	$(BIN)/python tools/run_net.py --cfg projects/stica/demo.yaml
+
+# One torch thread per test process, else they fight for the cores.
+test: install  ## the ordinary tests: CPU, offline, minutes
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(WORKERS)
+
+# Exit 5 of pytest: no test carries the mark.
+test-slow: install  ## the long tests
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -m slow || test $$? -eq 5
+
+lint: install  ## style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:  ## remove .venv, caches and build leftovers (never output/)
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

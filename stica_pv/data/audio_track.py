@@ -1,0 +1,153 @@
+"""Sound on a file's clock: decoded samples stand where their time stamps say, silence where there are none."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+
+from stica_pv.data.media_file import MediaFile, MediaPacket
+
+Samples = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+MARGIN_S = 0.05
+"""Sound read on both sides of a window, so that the resampling filter never sees an edge."""
+
+_PREROLL_S = 0.1
+"""Decoders need this much before their output is right (Opus 80 ms, MP3 up to four frames)."""
+
+_JITTER_S = 1e-3
+"""Time stamps of some containers are rounded to milliseconds; smaller steps between frames are not gaps."""
+
+
+def preroll_seconds(media: MediaFile) -> float:
+    """Returns how long before the wanted sound decoding has to start."""
+    if media.audio is None:
+        return 0.0
+    context = media.audio.codec_context
+    return max(_PREROLL_S, 2 * (context.frame_size or 0) / (context.sample_rate or 8000))
+
+
+class AudioTrack:
+    """Decoded mono sound of a file at its own sample rate; sample k is heard at k / rate_hz on the file's clock.
+
+    Attributes:
+        rate_hz: The sample rate that the decoder gives; 0 before anything was decoded.
+        error: Why a packet could not be decoded, if one could not.
+    """
+
+    def __init__(self) -> None:
+        self.rate_hz = 0
+        self.error: str | None = None
+        self._pieces: list[tuple[int, Samples]] = []
+
+    def decode(self, media: MediaFile, packets: Sequence[MediaPacket]) -> None:
+        """Adds the sound of packets that follow one another."""
+        following: int | None = None
+        for frame in self._decoded(media, packets):
+            self.rate_hz = self.rate_hz or frame.sample_rate
+            if frame.sample_rate != self.rate_hz:  # a stream that changes its rate midway: the rest counts as missing
+                continue
+            first = following
+            if frame.pts is not None:
+                base = float(frame.time_base)
+                stamped = round((frame.pts * base - media.origin_s) * self.rate_hz)
+                tolerance = max(_JITTER_S, 1.5 * base) * self.rate_hz
+                if following is None or abs(stamped - following) > tolerance:
+                    first = stamped
+            if first is None:
+                continue
+            self._pieces.append((first, mono(frame)))
+            following = first + frame.samples
+
+    def _decoded(self, media: MediaFile, packets: Sequence[MediaPacket]) -> Iterator[AudioFrame]:
+        if media.audio is None or not packets:
+            return
+        context = media.audio.codec_context
+        for packet in (*packets, None):
+            try:
+                yield from context.decode(packet)  # type: ignore[arg-type]  # the packets are those of this stream
+            except av.FFmpegError as error:  # a broken packet is passed over, as FFmpeg does
+                self.error = str(error.strerror)
+
+    def cut(self, first: int, count: int) -> tuple[Samples, Mask]:
+        """Returns `count` samples from sample `first` on, and which of them were really there."""
+        samples, present = np.zeros(count, np.float32), np.zeros(count, np.bool_)
+        for start, piece in self._pieces:
+            low, high = max(start, first), min(start + len(piece), first + count)
+            if low < high:
+                samples[low - first : high - first] = piece[low - start : high - start]
+                present[low - first : high - first] = True
+        return samples, present
+
+    def cut_loop(self, first: int, count: int, period: int) -> tuple[Samples, Mask]:
+        """As `cut`, of the sound in [0, period) repeated for ever in both directions."""
+        if count > period:
+            samples, present = self.cut(0, period)
+            index = np.arange(first, first + count) % period
+            return samples[index], present[index]
+        first %= period
+        parts = [self.cut(first, min(count, period - first)), self.cut(0, max(0, first + count - period))]
+        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+    def render(
+        self, start_s: float, seconds: float, rate_hz: int, loop_s: float | None = None
+    ) -> tuple[Samples, float]:
+        """Returns the sound of a window.
+
+        Args:
+            start_s: Start on the file's clock.
+            seconds: Length.
+            rate_hz: Wanted sample rate.
+            loop_s: Length of the file where it is played again and again, None where silence follows it.
+
+        Returns:
+            float32 (round(seconds * rate_hz),) in [-1, 1], and the share of it that the file really holds.
+        """
+        wanted = round(seconds * rate_hz)
+        native = self.rate_hz
+        if native == 0:
+            return np.zeros(wanted, np.float32), 0.0
+        first, count = round(start_s * native), max(1, round(seconds * native))
+        margin = 0 if native == rate_hz else math.ceil(MARGIN_S * native)
+        if native == rate_hz:
+            count = wanted
+        begin, total = first - margin, count + 2 * margin
+        if loop_s is None:
+            samples, present = self.cut(begin, total)
+        else:
+            samples, present = self.cut_loop(begin, total, max(1, round(loop_s * native)))
+        valid = float(present[margin : margin + count].mean()) if count else 0.0
+        if margin:
+            samples = resample(samples, native, rate_hz)
+            offset = round((start_s - begin / native) * rate_hz)
+            samples = samples[offset : offset + wanted]
+        return np.clip(samples, -1.0, 1.0), valid
+
+
+def mono(frame: AudioFrame) -> Samples:
+    """Returns the mean of a frame's channels, float32 (S,), integers scaled to [-1, 1]."""
+    values: Any = frame.to_ndarray()
+    channels = frame.layout.nb_channels
+    if not frame.format.is_planar and channels > 1:
+        values = values.reshape(-1, channels).T
+    mixed = values[0] if channels == 1 else values.mean(axis=0, dtype=np.float32)
+    if values.dtype == np.uint8:
+        mixed = (mixed.astype(np.float32) - 128) / 128
+    elif np.issubdtype(values.dtype, np.integer):
+        mixed = mixed.astype(np.float32) / -float(np.iinfo(values.dtype).min)
+    return np.asarray(mixed, np.float32)
+
+
+def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
+    """Resamples float32 (S,) in one piece with swresample, without delay: both ends keep their times."""
+    resampler = AudioResampler(format="fltp", layout="mono", rate=to_hz)
+    frame = AudioFrame.from_ndarray(samples[np.newaxis], format="fltp", layout="mono")
+    frame.sample_rate = from_hz
+    parts: list[Any] = [part.to_ndarray() for part in (*resampler.resample(frame), *resampler.resample(None))]
+    return np.asarray(np.concatenate(parts, axis=1)[0], np.float32)

@@ -1,0 +1,77 @@
+"""bad_files.csv: every file that a run does not use or could not read, with its cause."""
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from pathlib import Path
+
+from stica_pv.errors import RunFailed
+from stica_pv.structures import ReadFailure
+
+NAME = "bad_files.csv"
+COLUMNS = ("stage", "step", "path", "cause")
+EXCLUDED, READ = "excluded", "read"
+
+
+@dataclass
+class BadFiles:
+    """Keeps the list, and ends a run in which too many files fail in reading.
+
+    Files that the manifest excludes (no sound, too short, unreadable header) are named but are no error. Files that
+    passed it and then failed count: more than `max_share` of the list, rounded up to whole files, ends the run.
+
+    Attributes:
+        path: The csv file.
+        usable: Number of files that passed the manifest.
+        max_share: Largest share of them that may fail.
+    """
+
+    path: Path
+    usable: int
+    max_share: float
+    _failed: set[str] = field(default_factory=set)
+
+    def begin(self, excluded: Sequence[ReadFailure]) -> None:
+        """Writes the exclusions anew and keeps the read failures of the run so far (on a resume)."""
+        kept = [row for row in read_bad_files(self.path) if row["stage"] == READ]
+        self._failed = {row["path"] for row in kept}
+        partial = self.path.with_name(self.path.name + ".partial")
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows({"stage": EXCLUDED, "step": "", "path": f.path, "cause": f.cause} for f in excluded)
+            writer.writerows(kept)
+        partial.replace(self.path)
+
+    def report(self, step: int, failures: Sequence[ReadFailure]) -> None:
+        """Adds files that could not be read at a step.
+
+        Raises:
+            RunFailed: Too many failed.
+        """
+        new = [failure for failure in failures if failure.path not in self._failed]
+        if not new:
+            return
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, COLUMNS).writerows(
+                {"stage": READ, "step": step, "path": failure.path, "cause": failure.cause} for failure in new
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        self._failed |= {failure.path for failure in new}
+        allowed = ceil(self.max_share * self.usable)
+        if len(self._failed) > allowed:
+            raise RunFailed(
+                f"{len(self._failed)} of {self.usable} files failed in reading, {allowed} are allowed "
+                f"(DATA.MAX_BAD_SHARE {self.max_share}); the last: {new[-1].path}: {new[-1].cause}; all: {self.path}"
+            )
+
+
+def read_bad_files(path: Path) -> list[dict[str, str]]:
+    """Returns the rows of a bad_files.csv; none if there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

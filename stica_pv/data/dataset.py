@@ -1,0 +1,139 @@
+"""Videos as samples: window drawn, file read once, views cut; a file that fails is replaced and named."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from stica_pv.keyed_random import generator, integer
+from stica_pv.structures import Batch, Clip, ClipRequest, ReadFailure, SampleKey, Views, ViewSpec, Window
+from stica_pv.errors import UnreadableClip
+
+Reader = Callable[[str, Mapping[str, ClipRequest]], Mapping[str, Clip]]
+
+MAX_ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One video's views, not yet batched; see `Batch`."""
+
+    video: dict[str, Tensor]
+    audio: dict[str, Tensor]
+    audio_valid: dict[str, float]
+    index: int
+    label: int | None
+    failures: tuple[ReadFailure, ...]
+
+
+class ClipDataset(Dataset[Sample]):
+    """Map-style data set over `SampleKey`; equal keys give equal samples, in any worker.
+
+    Nothing but the file is read to make a sample, and every draw derives from (seed, epoch, index).
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        durations_s: Sequence[float],
+        views: Views,
+        *,
+        reader: Reader,
+        seed: int,
+        labels: Sequence[int] | None = None,
+        replace_failures: bool = True,
+    ) -> None:
+        """Takes the usable videos.
+
+        Args:
+            paths: Files or URIs.
+            durations_s: Their lengths in seconds.
+            views: What to see of each.
+            reader: Gives the clips of a file, or raises `UnreadableClip`.
+            seed: Seed of the run.
+            labels: Class of each video, if known.
+            replace_failures: Put another video, determined by the key, in the place of one that cannot be read.
+                Evaluation sets it to False: there `UnreadableClip` is raised.
+        """
+        if len(paths) != len(durations_s) or (labels is not None and len(labels) != len(paths)):
+            raise ValueError("paths, durations and labels differ in length")
+        self.paths, self.durations_s, self.labels = paths, durations_s, labels
+        self.views, self.reader, self.seed = views, reader, seed
+        self.replace_failures = replace_failures
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, key: SampleKey) -> Sample:
+        """Returns the sample of a key.
+
+        Raises:
+            UnreadableClip: No replacement is allowed, or `MAX_ATTEMPTS` files in a row failed.
+        """
+        failures: list[ReadFailure] = []
+        index = key.index
+        for attempt in range(MAX_ATTEMPTS):
+            if attempt:
+                index = integer(0, len(self) - 1, generator("replacement", self.seed, *key, attempt))
+            try:
+                return self._read(index, generator("sample", self.seed, *key, attempt), tuple(failures))
+            except UnreadableClip as error:
+                if not self.replace_failures:
+                    raise
+                failures.append(ReadFailure(error.path, error.cause))
+        raise UnreadableClip(
+            self.paths[key.index], f"{failures[0].cause}; so did {MAX_ATTEMPTS - 1} replacements: is the disk there?"
+        )
+
+    def _read(self, index: int, rng: torch.Generator, failures: tuple[ReadFailure, ...]) -> Sample:
+        path = self.paths[index]
+        windows = self.views.draw_windows(self.durations_s[index], rng)
+        requests = {name: _request(window, self.views.specs, name) for name, window in windows.items()}
+        clips = self.reader(path, requests)
+        self._check(path, clips)
+        video: dict[str, Tensor] = {}
+        audio: dict[str, Tensor] = {}
+        audio_valid: dict[str, float] = {}
+        for spec in self.views.specs:
+            clip = clips[spec.window]
+            if spec.transform is not None and spec.frames:
+                frames = clip.frames.flip(1) if spec.reversed else clip.frames
+                video[spec.name] = spec.transform(frames, spec.size, rng)
+            if spec.audio is not None:
+                audio[spec.name] = clip.audio.flip(0) if spec.reversed else clip.audio
+                audio_valid[spec.name] = clip.audio_valid
+        label = None if self.labels is None else self.labels[index]
+        return Sample(video, audio, audio_valid, index, label, failures)
+
+    def _check(self, path: str, clips: Mapping[str, Clip]) -> None:
+        for clip in clips.values():
+            if self.views.needs_audio and clip.audio_rate_hz is not None and clip.audio_valid == 0:
+                raise UnreadableClip(path, "its sound cannot be decoded in a window that should have it")
+
+
+def _request(window: Window, specs: Sequence[ViewSpec], name: str) -> ClipRequest:
+    sharing = [spec for spec in specs if spec.window == name]
+    pictures = next((spec for spec in sharing if spec.frames), None)
+    sound = next((spec.audio for spec in sharing if spec.audio), None)
+    return ClipRequest(
+        window,
+        frames=pictures.frames if pictures else 0,
+        fps=pictures.fps if pictures else 0.0,
+        audio_rate_hz=sound.sample_rate_hz if sound else None,
+    )
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stacks samples; every view has one shape by construction, so nothing is padded."""
+    first = samples[0]
+    labels = [sample.label for sample in samples if sample.label is not None]
+    return Batch(
+        video={name: torch.stack([sample.video[name] for sample in samples]) for name in first.video},
+        audio={name: torch.stack([sample.audio[name] for sample in samples]) for name in first.audio},
+        audio_valid={name: torch.tensor([sample.audio_valid[name] for sample in samples]) for name in first.audio},
+        index=torch.tensor([sample.index for sample in samples]),
+        label=torch.tensor(labels) if len(labels) == len(samples) else None,
+        failures=tuple(failure for sample in samples for failure in sample.failures),
+    )

@@ -1,0 +1,168 @@
+"""From packets to chosen pictures: decode a stretch, keep the frames that were asked for, make each RGB once."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from stica_pv.data.media_file import MediaFile, MediaPacket
+
+FrameChoice = Literal["nearest", "previous"]
+Picture = npt.NDArray[np.uint8]
+
+_SAME_TIME_S = 1e-6
+"""Time stamps are fractions; as floats, two that are equal may differ by rounding."""
+
+
+class PictureConverter:
+    """Makes RGB pictures, upright and of one size, with one scaler for the whole file.
+
+    Attributes:
+        short_size: Longest allowed shorter side in pixels, 0 for no limit; pictures are never enlarged.
+    """
+
+    def __init__(self, short_size: int) -> None:
+        if short_size < 0:
+            raise ValueError(f"short_size must be 0 (as they are) or positive, got {short_size}")
+        self.short_size = short_size
+        self._reformatter = VideoReformatter()
+        self._target: tuple[int, int] | None = None
+        self._quarter_turns = 0
+
+    def __call__(self, frame: VideoFrame) -> Picture:
+        """Returns uint8 (H, W, 3)."""
+        if self._target is None:  # a stream that changes its size later is scaled to how it began
+            self._target = scaled_size(frame.width, frame.height, self.short_size)
+            self._quarter_turns = round(frame.rotation / 90) % 4
+        width, height = self._target
+        rgb = self._reformatter.reformat(
+            frame, width=width, height=height, format="rgb24", interpolation=Interpolation.BILINEAR
+        )
+        picture: Any = rgb.to_ndarray()
+        return np.rot90(picture, self._quarter_turns) if self._quarter_turns else picture
+
+
+def scaled_size(width: int, height: int, short_size: int) -> tuple[int, int]:
+    """Returns (width, height) with the shorter side at most `short_size` (0: as it is) and the same shape."""
+    short = min(width, height)
+    if short_size == 0 or short <= short_size:
+        return width, height
+    return max(1, round(width * short_size / short)), max(1, round(height * short_size / short))
+
+
+@dataclass
+class Pictures:
+    """The chosen pictures of a stretch.
+
+    Attributes:
+        images: Each chosen frame once, uint8 (H, W, 3).
+        times_s: When each is shown.
+        chosen: Position in `images` by wanted time.
+        end_s: When the last decoded frame stops being shown; None if nothing was decoded.
+        reached_end: Whether decoding ran out before a frame at or after the last wanted time.
+        error: Why a packet could not be decoded, if one could not.
+    """
+
+    images: list[Picture] = field(default_factory=list)
+    times_s: list[float] = field(default_factory=list)
+    chosen: dict[float, int] = field(default_factory=dict)
+    end_s: float | None = None
+    reached_end: bool = False
+    error: str | None = None
+
+    def add(self, image: Picture, time_s: float) -> int:
+        """Keeps a picture and returns its position."""
+        self.images.append(image)
+        self.times_s.append(time_s)
+        return len(self.images) - 1
+
+    def extend(self, other: "Pictures") -> None:
+        """Takes over the pictures of a later stretch."""
+        self.chosen |= {time: at + len(self.images) for time, at in other.chosen.items()}
+        self.images += other.images
+        self.times_s += other.times_s
+        self.end_s = other.end_s if self.end_s is None else max(self.end_s, other.end_s or 0.0)
+
+
+def decode_pictures(
+    media: MediaFile,
+    packets: Sequence[MediaPacket],
+    wanted_s: Sequence[float],
+    frame_choice: FrameChoice,
+    convert: PictureConverter,
+) -> Pictures:
+    """Decodes packets and chooses a frame for each wanted time.
+
+    Args:
+        media: The file that the packets are from.
+        packets: Packets of its picture stream in decoding order, from a key frame on.
+        wanted_s: Ascending times in seconds on the file's clock.
+        frame_choice: ``nearest`` (of two equally near the earlier) or ``previous``, the last at or before the time.
+        convert: Makes the pictures.
+    """
+    result = Pictures()
+    times = iter(wanted_s)
+    time = next(times, None)
+    before: tuple[float, VideoFrame] | None = None
+    before_at: int | None = None
+    for shown_s, frame in _frames(media, packets, result):
+        at: int | None = None
+        while time is not None and shown_s >= time - _SAME_TIME_S:
+            if before is not None and _earlier_is_chosen(before[0], time, shown_s, frame_choice):
+                if before_at is None:
+                    before_at = result.add(convert(before[1]), before[0])
+                result.chosen[time] = before_at
+            else:
+                if at is None:
+                    at = result.add(convert(frame), shown_s)
+                result.chosen[time] = at
+            time = next(times, None)
+        before, before_at = (shown_s, frame), at
+        if time is None:
+            return result
+    result.reached_end = True
+    if before is not None and time is not None:  # the last picture stays on
+        at = before_at if before_at is not None else result.add(convert(before[1]), before[0])
+        result.chosen |= {late: at for late in (time, *times)}
+    return result
+
+
+def _earlier_is_chosen(earlier_s: float, wanted_s: float, later_s: float, frame_choice: FrameChoice) -> bool:
+    if frame_choice == "previous":
+        return later_s > wanted_s + _SAME_TIME_S
+    return wanted_s - earlier_s <= later_s - wanted_s + _SAME_TIME_S
+
+
+def _frames(
+    media: MediaFile, packets: Sequence[MediaPacket], result: Pictures
+) -> Iterator[tuple[float, VideoFrame]]:
+    """Yields frames in the order they are shown, with strictly growing times in seconds; notes errors in `result`."""
+    stream = media.video
+    assert stream is not None
+    base = float(stream.time_base or 0)
+    interval = 1 / float(stream.average_rate or stream.guessed_rate or 25)
+    last: float | None = None
+    for frame in _decoded(media, packets, result):
+        # Without times in the container the decoder guesses `pts`, sometimes out of order; `dts` then counts frames.
+        stamps = (frame.pts, frame.dts) if media.exact_times else (frame.dts, frame.pts)
+        seconds = [stamp * base - media.origin_s for stamp in stamps if stamp is not None]
+        growing = (time for time in seconds if last is None or time > last)
+        shown = next(growing, 0.0 if last is None else last + interval)
+        last = shown
+        result.end_s = shown + max(float(frame.duration or 0) * base, interval)
+        yield shown, frame
+
+
+def _decoded(media: MediaFile, packets: Sequence[MediaPacket], result: Pictures) -> Iterator[VideoFrame]:
+    assert media.video is not None
+    context = media.video.codec_context
+    for packet in (*packets, None):
+        try:
+            yield from context.decode(packet)  # type: ignore[arg-type]  # the packets are those of this stream
+        except av.FFmpegError as error:  # a broken packet is passed over, as FFmpeg does
+            result.error = str(error.strerror)

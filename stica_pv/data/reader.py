@@ -1,0 +1,193 @@
+"""Reads clips out of a media file: opened once, each stretch demuxed once for picture and sound alike."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from stica_pv.data.audio_track import MARGIN_S, AudioTrack, preroll_seconds
+from stica_pv.data.demux import Span, collect_packets
+from stica_pv.data.media_file import MediaFile
+from stica_pv.data.pictures import FrameChoice, PictureConverter, Pictures, decode_pictures
+from stica_pv.errors import UnreadableClip
+from stica_pv.structures import Clip, ClipRequest
+
+_NEARLY_S = 1.0
+"""Stretches closer than this are decoded in one pass; it costs less than a seek back to a key frame."""
+
+_CLEARLY_S = 0.25
+"""A picture track that ends this long before its header says is cut short, not rounded."""
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """A part of the file that is decoded in one pass: wanted pictures (ascending) and the hull of wanted sound."""
+
+    times_s: tuple[float, ...]
+    sound: Span | None
+
+    @property
+    def start_s(self) -> float:
+        return min(self.times_s[:1] + ((self.sound.start_s,) if self.sound else ()))
+
+    @property
+    def end_s(self) -> float:
+        return max(self.times_s[-1:] + ((self.sound.end_s,) if self.sound else ()))
+
+    def joined(self, other: "_Stretch") -> "_Stretch":
+        sounds = [stretch.sound for stretch in (self, other) if stretch.sound]
+        hull = Span(min(s.start_s for s in sounds), max(s.end_s for s in sounds)) if sounds else None
+        return _Stretch(tuple(sorted({*self.times_s, *other.times_s})), hull)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A request on the file's time line.
+
+    Attributes:
+        request: What was asked.
+        start_s: Where its window starts after shifting.
+        times_s: Time of each wanted picture in the file.
+        loop_s: Length of the loop, None where the file does not repeat.
+        stretches: What has to be decoded.
+    """
+
+    request: ClipRequest
+    start_s: float
+    times_s: tuple[float, ...]
+    loop_s: float | None
+    stretches: tuple[_Stretch, ...]
+
+
+def read(
+    path: str,
+    requests: Mapping[str, ClipRequest],
+    *,
+    frame_choice: FrameChoice = "nearest",
+    short_size: int = 0,
+) -> dict[str, Clip]:
+    """Reads windows of a file.
+
+    A request of 0 frames gets `Clip.frames` of shape (3, 0, 0, 0), and no picture is decoded for it. A file without
+    sound gives silence with `audio_valid` 0. Upright pictures are (W, H) of the stream, square pixels assumed.
+
+    Args:
+        path: File, or a URI that iopath knows.
+        requests: What to read, by name.
+        frame_choice: Per wanted time the ``nearest`` frame (of two equally near the earlier), or the ``previous``.
+        short_size: Longest allowed shorter side of a picture, 0 for as they are; smaller ones are not enlarged.
+
+    Returns:
+        A clip for each request, its frames a (3, T, H, W) view of (T, H, W, 3) memory.
+
+    Raises:
+        UnreadableClip: The file cannot give what was asked, with the cause.
+    """
+    with MediaFile(path) as media:
+        plans = {name: _plan(request, media) for name, request in requests.items()}
+        if media.video is None and any(plan.times_s for plan in plans.values()):
+            raise UnreadableClip(path, "no video stream")
+        pictures, track = _decode(media, _passes(plans.values()), frame_choice, short_size)
+        return {name: _clip(plan, media, pictures, track) for name, plan in plans.items()}
+
+
+def _plan(request: ClipRequest, media: MediaFile) -> _Plan:
+    window, length = request.window, media.seconds
+    start = window.start_s
+    if window.at_end == "shift":
+        start = max(0.0, min(start, length - window.seconds))
+    loop = length if window.at_end == "loop" and length > 0 else None
+    times = [start + i / request.fps for i in range(request.frames)]
+    sound = None
+    if request.audio_samples and media.audio is not None:
+        sound = Span(start - MARGIN_S, start + window.seconds + MARGIN_S)
+    if loop is None:
+        lead = preroll_seconds(media)
+        padded = None if sound is None else Span(sound.start_s - lead, sound.end_s)
+        stretches = (_Stretch(tuple(times), padded),)
+    else:
+        times = [time % loop for time in times]
+        stretches = _looped(times, sound, loop, preroll_seconds(media))
+    return _Plan(request, start, tuple(times), loop, stretches)
+
+
+def _looped(times: Sequence[float], sound: Span | None, loop_s: float, lead_s: float) -> tuple[_Stretch, ...]:
+    """Splits a window of a repeated file into the parts of the file that it shows; neighbours are joined later."""
+    parts = [_Stretch((time,), None) for time in sorted(set(times))]
+    if sound is not None:
+        for cycle in range(math.floor(sound.start_s / loop_s), math.floor(sound.end_s / loop_s) + 1):
+            low = max(0.0, sound.start_s - cycle * loop_s)
+            high = min(loop_s, sound.end_s - cycle * loop_s)
+            parts.append(_Stretch((), Span(low - lead_s, high)))
+    return tuple(parts)
+
+
+def _passes(plans: Iterable[_Plan]) -> list[_Stretch]:
+    """Joins stretches that overlap, or nearly; what remains apart is worth a seek."""
+    passes: list[_Stretch] = []
+    wanted = [stretch for plan in plans for stretch in plan.stretches if stretch.times_s or stretch.sound]
+    for stretch in sorted(wanted, key=lambda stretch: stretch.start_s):
+        if passes and stretch.start_s <= passes[-1].end_s + _NEARLY_S:
+            passes[-1] = passes[-1].joined(stretch)
+        else:
+            passes.append(stretch)
+    return passes
+
+
+def _decode(
+    media: MediaFile, passes: Sequence[_Stretch], frame_choice: FrameChoice, short_size: int
+) -> tuple[Pictures, AudioTrack]:
+    convert, pictures, track = PictureConverter(short_size), Pictures(), AudioTrack()
+    for stretch in passes:
+        shown = None
+        if stretch.times_s:
+            shown = Span(min(stretch.times_s[0], media.seconds), stretch.times_s[-1])
+        packets = collect_packets(media, shown, stretch.sound)
+        if shown is not None:
+            found = decode_pictures(media, packets.video, stretch.times_s, frame_choice, convert)
+            _check_pictures(media, found, shown.end_s)
+            pictures.extend(found)
+        track.decode(media, packets.audio)
+    return pictures, track
+
+
+def _check_pictures(media: MediaFile, found: Pictures, last_s: float) -> None:
+    """Raises `UnreadableClip` if the pictures stop clearly before a wanted time that the header promises."""
+    reason = found.error or media.read_error
+    if found.end_s is None:
+        raise UnreadableClip(media.path, "no picture can be decoded" + (f": {reason}" if reason else ""))
+    if found.reached_end and found.end_s + _CLEARLY_S < min(last_s, media.seconds):
+        raise UnreadableClip(
+            media.path, f"picture ends at {found.end_s:.1f} s, the header says {media.seconds:.1f} s"
+        )
+
+
+def _clip(plan: _Plan, media: MediaFile, pictures: Pictures, track: AudioTrack) -> Clip:
+    request = plan.request
+    frames, times = torch.zeros(3, 0, 0, 0, dtype=torch.uint8), torch.zeros(0, dtype=torch.float64)
+    video_valid, audio_valid, audio = 0.0, 0.0, torch.zeros(0)
+    if plan.times_s:
+        positions = [pictures.chosen[time] for time in plan.times_s]
+        # numpy's stack, as PyAV gives arrays; (T, H, W, C) in memory.
+        frames = torch.from_numpy(np.stack([pictures.images[at] for at in positions])).permute(3, 0, 1, 2)
+        times = torch.tensor([pictures.times_s[at] for at in positions], dtype=torch.float64)
+        end_s = max(media.seconds, pictures.end_s or 0.0)
+        video_valid = sum(time < end_s for time in plan.times_s) / len(plan.times_s)
+    if request.audio_rate_hz is not None:
+        samples, audio_valid = track.render(plan.start_s, request.window.seconds, request.audio_rate_hz, plan.loop_s)
+        audio = torch.from_numpy(samples)
+        if not plan.times_s:
+            _check_sound(plan, media, track)
+    return Clip(frames, times, audio, request.audio_rate_hz, video_valid, audio_valid)
+
+
+def _check_sound(plan: _Plan, media: MediaFile, track: AudioTrack) -> None:
+    """Raises `UnreadableClip` if sound alone was asked for and nothing of what the header promises can be decoded."""
+    if media.audio is None or track.rate_hz:
+        return
+    start_s, end_s = plan.start_s, plan.start_s + plan.request.window.seconds
+    if plan.loop_s is not None or (start_s < media.audio_end_s and end_s > media.audio_start_s):
+        reason = track.error or media.read_error
+        raise UnreadableClip(media.path, "no sound can be decoded" + (f": {reason}" if reason else ""))

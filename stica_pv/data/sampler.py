@@ -1,0 +1,66 @@
+"""Which videos a step sees: a permutation per epoch, cut into global batches, each dealt out to the processes."""
+
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import Sampler
+
+from stica_pv.errors import UsageError
+from stica_pv.keyed_random import generator
+from stica_pv.structures import SampleKey
+
+
+class StepSampler(Sampler[list[SampleKey]]):
+    """Batch sampler that knows every step of a run by its number.
+
+    The global batch of a step depends on the seed and the step alone: not on the number of processes, of workers, or
+    on where the run was resumed. The incomplete last batch of an epoch is left out.
+    """
+
+    def __init__(
+        self, length: int, *, batch_size: int, seed: int, steps: range, rank: int = 0, world_size: int = 1
+    ) -> None:
+        """Plans a run.
+
+        Args:
+            length: Number of videos.
+            batch_size: Global batch size.
+            seed: Seed of the run.
+            steps: Steps to yield, counted from the start of the run.
+            rank: This process.
+            world_size: Number of processes; divides the batch.
+        """
+        if batch_size > length:
+            raise UsageError(
+                f"TRAIN.BATCH_SIZE {batch_size} is larger than the {length} usable videos: use a smaller batch"
+            )
+        if batch_size % world_size:
+            raise UsageError(
+                f"TRAIN.BATCH_SIZE {batch_size} (global) does not divide over {world_size} processes: "
+                f"try {max(1, batch_size // world_size) * world_size}"
+            )
+        self.length, self.batch_size, self.seed, self.steps = length, batch_size, seed, steps
+        self.local_size = batch_size // world_size
+        self.offset = rank * self.local_size
+        self.steps_per_epoch = length // batch_size
+        self._cached: tuple[int, torch.Tensor] = (-1, torch.empty(0))
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def epoch_of(self, step: int) -> int:
+        """Epoch in which a step lies."""
+        return step // self.steps_per_epoch
+
+    def local_indices(self, step: int) -> tuple[int, ...]:
+        """Positions in the list that this process sees in a step."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if self._cached[0] != epoch:
+            self._cached = (epoch, torch.randperm(self.length, generator=generator("order", self.seed, epoch)))
+        start = place * self.batch_size + self.offset
+        return tuple(self._cached[1][start : start + self.local_size].tolist())
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        for step in self.steps:
+            epoch = self.epoch_of(step)
+            yield [SampleKey(epoch, index) for index in self.local_indices(step)]

@@ -1,0 +1,292 @@
+"""One generated clip: what happens is drawn first (`draw_plan`), pictures and sound follow from it (`render_plan`).
+
+A class is an ordered sequence of events: the objects move up, move down, grow or shrink. Place and size of an object
+live on a torus (leaving at the top it comes back at the bottom, at its largest it fades into its smallest) and start
+anywhere on it. Hence a single frame has exactly the same distribution in every class and at every time; only motion
+and its order tell the classes apart. Each event carries its own sound while it lasts; between events all is still and
+silent. Nothing changes its meaning under a horizontal flip.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stica_pv.errors import UsageError, check_choice
+from stica_pv.keyed_random import chance, integer, seed_of, uniform
+
+Floats = NDArray[np.float32]
+Range = tuple[float, float]
+
+EVENTS = ("up", "down", "grow", "shrink")
+CLASSES = (
+    ("up", "down"), ("down", "up"), ("grow", "shrink"), ("shrink", "grow"),
+    ("up", "grow"), ("grow", "up"), ("down", "shrink"), ("shrink", "down"),
+)  # fmt: skip
+_HARMONICS = 4
+_FADE = 0.2  # share of the size range in which an object fades in or out
+
+
+@dataclass(frozen=True)
+class SyntheticSettings:
+    """The factors of the generated data, one knob each. Lengths are in units of the picture's side, 0 to 1.
+
+    Attributes:
+        classes: The classes, each an ordered tuple of events out of `EVENTS`; all equally long.
+        seconds: Length of a clip.
+        fps: Pictures per second.
+        size: Side of the square picture in pixels, even.
+        audio_rate_hz: Sample rate of the mono sound.
+        objects: Number of objects, which all take part in the events.
+        position_range: Share of the torus over which objects start; 1 hides the class from single frames.
+        radius: Smallest and largest radius of an object.
+        scale_range: Share of the size range over which objects start; 1 hides the class from single frames.
+        speed: Range of the speed of movement, sides per second.
+        growth: Range of the speed of growth, size ranges per second.
+        event_seconds: Range of the length of an event; an event stays within its equal share of the clip.
+        timing_jitter: 0 puts events in the middle of their share, 1 anywhere in it.
+        image_noise: Range of the standard deviation of the pixel noise, in grey levels of 255.
+        agreement: Probability that the sound belongs to the clip's class; else it is that of a random class.
+        pitch_hz: Range of the base pitch.
+        loudness_db: Range of the loudness relative to full scale.
+        audio_noise_db: Range of the noise relative to the sound.
+        leak: 0 to 1, the weight of a colour of the class in the background; 0 hides the class from single frames.
+    """
+
+    classes: tuple[tuple[str, ...], ...] = CLASSES
+    seconds: float = 2.0
+    fps: int = 12
+    size: int = 64
+    audio_rate_hz: int = 16000
+    objects: int = 4
+    position_range: float = 1.0
+    radius: Range = (0.1, 0.3)
+    scale_range: float = 1.0
+    speed: Range = (0.35, 0.55)
+    growth: Range = (0.8, 1.2)
+    event_seconds: Range = (0.7, 0.9)
+    timing_jitter: float = 1.0
+    image_noise: Range = (0.0, 8.0)
+    agreement: float = 1.0
+    pitch_hz: Range = (250.0, 700.0)
+    loudness_db: Range = (-18.0, -6.0)
+    audio_noise_db: Range = (-40.0, -20.0)
+    leak: float = 0.0
+    clutter: float = 0.0
+
+    def __post_init__(self) -> None:
+        if len(self.classes) < 2 or len({len(events) for events in self.classes}) != 1 or not self.classes[0]:
+            raise UsageError(f"classes: expected two or more sequences of equally many events, got {self.classes}")
+        for event in {event for events in self.classes for event in events}:
+            check_choice("classes", event, EVENTS)
+        if min(self.seconds, self.fps, self.size, self.audio_rate_hz, self.objects) <= 0 or self.size % 2:
+            raise UsageError(f"seconds, fps, size (even), audio_rate_hz and objects must be positive, got {self}")
+        for name in ("position_range", "scale_range", "timing_jitter", "agreement", "leak"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
+        for name in ("radius", "speed", "growth", "event_seconds", "image_noise", "pitch_hz"):
+            low, high = getattr(self, name)
+            if not 0 <= low <= high:
+                raise UsageError(f"{name}: expected 0 <= low <= high, got {low}, {high}")
+        if not 0 < self.radius[0] <= self.radius[1] < 0.5:
+            raise UsageError(f"radius: expected above 0 and below 0.5, got {self.radius}")
+        if self.event_seconds[1] > self.slot_seconds:
+            raise UsageError(
+                f"event_seconds: {self.event_seconds[1]} s does not fit into {self.slot_seconds} s, the share of one "
+                f"event; shorten it or raise seconds"
+            )
+
+    @property
+    def slot_seconds(self) -> float:
+        """An event's share of the clip."""
+        return self.seconds / len(self.classes[0])
+
+    @property
+    def frames(self) -> int:
+        """Pictures in a clip."""
+        return round(self.seconds * self.fps)
+
+    @property
+    def samples(self) -> int:
+        """Samples of sound in a clip."""
+        return round(self.seconds * self.audio_rate_hz)
+
+
+@dataclass(frozen=True)
+class Event:
+    """`name` happens from `start_s` to `stop_s`: `rate` in its unit per second, `cycles` repeats of its sound."""
+
+    name: str
+    start_s: float
+    stop_s: float
+    rate: float
+    cycles: int
+
+
+@dataclass(frozen=True)
+class ObjectPlan:
+    """Start on the torus (x, y, scale, each in [0, 1)) and looks: norm 0, 1, 2 is a square, a diamond, a disc."""
+
+    start: tuple[float, float, float]
+    norm: int
+    angle: float
+    stripes: tuple[float, float]
+    colours: Floats
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """All that is drawn for a clip; `seed` is that of background and noise, `background` (2, 3) its two colours."""
+
+    events: tuple[Event, ...]
+    sound_events: tuple[Event, ...]
+    objects: tuple[ObjectPlan, ...]
+    background: Floats
+    image_noise: float
+    pitch_hz: float
+    octaves: float
+    harmonics: tuple[float, ...]
+    loudness_db: float
+    audio_noise_db: float
+    seed: int = field(repr=False)
+
+
+def draw_plan(label: int, rng: torch.Generator, settings: SyntheticSettings) -> ClipPlan:
+    """Draws what happens in a clip of class `label`."""
+    s = settings
+    if not 0 <= label < len(s.classes):
+        raise UsageError(f"label: expected 0 to {len(s.classes) - 1}, got {label}")
+    events = tuple(_draw_event(i, name, rng, s) for i, name in enumerate(s.classes[label]))
+    sound_events = events
+    if not chance(s.agreement, rng):
+        other = s.classes[integer(0, len(s.classes) - 1, rng)]
+        sound_events = tuple(_draw_event(i, name, rng, s) for i, name in enumerate(other))
+    background = _colours(rng) * np.float32(0.3 + 0.7 * s.clutter)
+    background += s.leak * (_class_colour(label, len(s.classes)) - background)
+    return ClipPlan(
+        events,
+        sound_events,
+        objects=tuple(_draw_object(rng, s) for _ in range(s.objects)),
+        background=background,
+        image_noise=uniform(*s.image_noise, rng),
+        pitch_hz=float(np.exp(uniform(float(np.log(s.pitch_hz[0])), float(np.log(s.pitch_hz[1])), rng))),
+        octaves=uniform(1.0, 1.6, rng),
+        harmonics=tuple(uniform(0.1, 1.0, rng) / (1 + i) for i in range(_HARMONICS)),
+        loudness_db=uniform(*s.loudness_db, rng),
+        audio_noise_db=uniform(*s.audio_noise_db, rng),
+        seed=seed_of("noise", int(torch.randint(2**62, (), generator=rng))),
+    )
+
+
+def _draw_event(position: int, name: str, rng: torch.Generator, s: SyntheticSettings) -> Event:
+    length = uniform(*s.event_seconds, rng)
+    slack = s.slot_seconds - length
+    start = position * s.slot_seconds + slack * (0.5 + s.timing_jitter * uniform(-0.5, 0.5, rng))
+    rate = uniform(*(s.speed if name in ("up", "down") else s.growth), rng)
+    return Event(name, start, start + length, rate, integer(2, 4, rng))
+
+
+def _draw_object(rng: torch.Generator, s: SyntheticSettings) -> ObjectPlan:
+    x, y = (0.5 + s.position_range * uniform(-0.5, 0.5, rng) for _ in range(2))
+    scale = 0.5 + s.scale_range * uniform(-0.5, 0.5, rng)
+    stripes = (uniform(2.0, 7.0, rng), uniform(0.0, 6.28, rng))
+    return ObjectPlan((x, y, scale), integer(0, 2, rng), uniform(0.0, 6.28, rng), stripes, 255 - _colours(rng) * np.float32(0.5 + 0.5 * s.clutter))
+
+
+def _colours(rng: torch.Generator) -> Floats:
+    """Draws two colours, float32 (2, 3) in 0 to 255."""
+    drawn: Floats = (255 * torch.rand(2, 3, generator=rng)).numpy()
+    return drawn
+
+
+def _class_colour(label: int, classes: int) -> Floats:
+    angles = 2 * np.pi * (label / classes + np.arange(3) / 3)
+    return np.asarray(127.5 + 127.5 * np.cos(angles), np.float32)
+
+
+def render_plan(plan: ClipPlan, settings: SyntheticSettings) -> tuple[NDArray[np.uint8], Floats]:
+    """Returns the pictures, uint8 (T, H, W, 3), and the sound, float32 (S,) in [-1, 1], of a plan."""
+    noise = np.random.default_rng(plan.seed)
+    return _pictures(plan, settings, noise), _sound(plan, settings, noise)
+
+
+def render_clip(
+    label: int, rng: torch.Generator, settings: SyntheticSettings | None = None
+) -> tuple[NDArray[np.uint8], Floats]:
+    """Draws and renders a clip of class `label`: pictures uint8 (T, H, W, 3), sound float32 (S,) in [-1, 1]."""
+    settings = settings or SyntheticSettings()
+    return render_plan(draw_plan(label, rng, settings), settings)
+
+
+def _travel(events: tuple[Event, ...], forward: str, backward: str, times: Floats) -> Floats:
+    """Returns the way travelled by each time (T,): forward events count up, backward events down."""
+    total = np.zeros_like(times)
+    for event in events:
+        sign = {forward: 1.0, backward: -1.0}.get(event.name, 0.0)
+        total += np.float32(sign * event.rate) * (np.clip(times, event.start_s, event.stop_s) - np.float32(event.start_s))
+    return total
+
+
+def _pictures(plan: ClipPlan, s: SyntheticSettings, noise: np.random.Generator) -> NDArray[np.uint8]:
+    times = (np.arange(s.frames, dtype=np.float32) + 0.5) / s.fps
+    rise, growth = _travel(plan.events, "up", "down", times), _travel(plan.events, "grow", "shrink", times)
+    grid = (np.arange(s.size, dtype=np.float32) + 0.5) / s.size
+    ramp = np.float32(0.5) + np.float32(0.5) * np.sin(
+        plan.octaves * 4 * grid[:, None] + plan.loudness_db * grid + plan.pitch_hz
+    )
+    canvas = np.empty((s.frames, s.size, s.size, 3), np.float32)
+    canvas[:] = plan.background[0] + ramp[..., None] * (plan.background[1] - plan.background[0])
+    for thing in plan.objects:
+        x, y, start = thing.start
+        scale = np.mod(start + growth, 1.0)
+        _paint(canvas, thing, grid, x, np.mod(y - rise, 1.0), scale, s)
+    canvas += noise.standard_normal(canvas.shape, np.float32) * np.float32(plan.image_noise)
+    return np.clip(canvas, 0, 255).astype(np.uint8)
+
+
+def _paint(
+    canvas: Floats, thing: ObjectPlan, grid: Floats, x: float, y: Floats, scale: Floats, s: SyntheticSettings
+) -> None:
+    """Blends an object into (T, H, W, 3) at height y (T,) and relative size scale (T,) in [0, 1)."""
+    radius = (s.radius[0] * (s.radius[1] / s.radius[0]) ** scale)[:, None, None]
+    across = (np.mod(grid - x + 0.5, 1.0) - 0.5)[None, None, :] / radius
+    down = (np.mod(grid - y[:, None] + 0.5, 1.0) - 0.5)[:, :, None] / radius
+    cos, sin = np.float32(np.cos(thing.angle)), np.float32(np.sin(thing.angle))
+    a, b = cos * across + sin * down, cos * down - sin * across
+    if thing.norm == 0:
+        reach = np.maximum(np.abs(a), np.abs(b))
+    else:
+        reach = np.abs(a) + np.abs(b) if thing.norm == 1 else np.sqrt(a * a + b * b)
+    fade = np.clip(np.minimum(scale, 1 - scale) / _FADE, 0, 1)[:, None, None]
+    alpha = np.clip((1 - reach) * radius * s.size, 0, 1) * fade
+    stripe = np.float32(0.5) + np.float32(0.5) * np.sin(thing.stripes[0] * a + thing.stripes[1])
+    for channel in range(3):
+        low, high = thing.colours[:, channel]
+        layer = canvas[..., channel]
+        layer += alpha * (low + stripe * (high - low) - layer)
+
+
+def _sound(plan: ClipPlan, s: SyntheticSettings, noise: np.random.Generator) -> Floats:
+    sound = np.zeros(s.samples, np.float64)
+    for event in plan.sound_events:
+        first, last = round(event.start_s * s.audio_rate_hz), round(event.stop_s * s.audio_rate_hz)
+        sound[first:last] = _event_sound(event, plan, last - first, s.audio_rate_hz)
+    sound += noise.standard_normal(s.samples) * 0.5 * 10 ** (plan.audio_noise_db / 20)
+    return np.clip(sound * 10 ** (plan.loudness_db / 20), -1, 1).astype(np.float32)
+
+
+def _event_sound(event: Event, plan: ClipPlan, samples: int, rate_hz: int) -> NDArray[Any]:
+    """Returns float64 (samples,): glides up or down for movement, swells or dying tones for changes of size."""
+    phase = np.mod(event.cycles * np.arange(samples) / samples, 1.0)
+    if event.name in ("down", "shrink"):
+        phase = 1.0 - phase
+    if event.name in ("up", "down"):
+        pitch, envelope = plan.pitch_hz * 2 ** (plan.octaves * (phase - 0.5)), np.sqrt(np.sin(np.pi * phase).clip(0))
+    else:
+        pitch, envelope = np.full(samples, plan.pitch_hz), phase**2
+    turns = 2 * np.pi * np.cumsum(pitch) / rate_hz
+    tones = sum(weight * np.sin((1 + i) * turns) for i, weight in enumerate(plan.harmonics))
+    mixed: NDArray[Any] = envelope * tones / sum(plan.harmonics)
+    return mixed

@@ -1,0 +1,88 @@
+"""Keys of the loop and the solver, and their translation."""
+
+from collections.abc import Sequence
+
+from torch.optim import Optimizer
+
+from stica_pv.config import CfgNode, section
+from stica_pv.engine.optimizer import Group, create_optimizer
+from stica_pv.engine.schedule import Schedule, create_schedule
+from stica_pv.errors import UsageError
+
+
+def add_engine_config(cfg: CfgNode) -> None:
+    """Declares TRAIN, SOLVER and TENSORBOARD."""
+    cfg.RNG_SEED = 0
+    cfg.LOG_PERIOD = 10  # steps
+
+    train = section(cfg, "TRAIN")
+    train.ENABLE = True
+    train.BATCH_SIZE = 64  # global: the sum over all processes
+    train.MAX_STEPS = 0  # stop here; the schedule stays that of SOLVER.MAX_EPOCH. 0: run to its end
+    train.AUTO_RESUME = True
+    train.CHECKPOINT_PERIOD = 1  # epochs
+    train.CHECKPOINT_MINUTES = 30.0  # at most so much work is lost
+    train.CHECKPOINT_KEEP = 2  # newest files kept
+    train.CHECKPOINT_FILE_PATH = ""  # weights to begin with
+    train.CHECKPOINT_MIN_MATCH = 0.5  # share of the tensors that must be found in them
+    train.MIXED_PRECISION = False
+    train.AMP_DTYPE = "bf16"  # bf16 | fp16
+
+    solver = section(cfg, "SOLVER")
+    solver.OPTIMIZING_METHOD = "sgd"  # sgd | adamw
+    solver.BASE_LR = 0.01  # for LR_REFERENCE_BATCH samples
+    solver.LR_REFERENCE_BATCH = 8  # lr = BASE_LR × BATCH_SIZE / this; 0: BASE_LR as it is
+    solver.LR_POLICY = "constant"  # constant | cosine | steps_with_relative_lrs
+    solver.MAX_EPOCH = 151
+    solver.WARMUP_EPOCHS = 10.0
+    solver.WARMUP_START_LR = 0.01
+    solver.COSINE_END_LR = 0.0
+    solver.STEPS = []  # epochs
+    solver.LRS = []  # factors
+    solver.MOMENTUM = 0.9
+    solver.NESTEROV = False
+    solver.BETAS = [0.9, 0.999]
+    solver.WEIGHT_DECAY = 1e-5
+    solver.ZERO_WD_1D_PARAM = False
+    solver.CLIP_GRAD_L2NORM = 0.0  # 0: no clipping
+
+    tensorboard = section(cfg, "TENSORBOARD")
+    tensorboard.ENABLE = False
+    tensorboard.LOG_DIR = ""  # default: OUTPUT_DIR/tensorboard
+
+
+def peak_lr(cfg: CfgNode) -> float:
+    """Learning rate scaled to the global batch."""
+    reference = cfg.SOLVER.LR_REFERENCE_BATCH
+    return float(cfg.SOLVER.BASE_LR * (cfg.TRAIN.BATCH_SIZE / reference if reference else 1.0))
+
+
+def schedule_from_config(cfg: CfgNode, steps_per_epoch: int) -> Schedule:
+    """Builds the learning rate of every step."""
+    solver = cfg.SOLVER
+    return create_schedule(
+        policy=solver.LR_POLICY,
+        base_lr=peak_lr(cfg),
+        total_steps=solver.MAX_EPOCH * steps_per_epoch,
+        warmup_steps=round(solver.WARMUP_EPOCHS * steps_per_epoch),
+        warmup_start_lr=min(solver.WARMUP_START_LR, peak_lr(cfg)),
+        cosine_end_lr=solver.COSINE_END_LR,
+        milestones=[round(epoch * steps_per_epoch) for epoch in solver.STEPS],
+        factors=solver.LRS,
+    )
+
+
+def optimizer_from_config(cfg: CfgNode, groups: Sequence[Group]) -> Optimizer:
+    """Builds the optimiser."""
+    solver = cfg.SOLVER
+    if len(solver.BETAS) != 2:
+        raise UsageError(f"SOLVER.BETAS: expected two numbers, got {solver.BETAS}")
+    return create_optimizer(
+        groups,
+        method=solver.OPTIMIZING_METHOD,
+        momentum=solver.MOMENTUM,
+        nesterov=solver.NESTEROV,
+        betas=tuple(solver.BETAS),
+        weight_decay=solver.WEIGHT_DECAY,
+        decay_1d=not solver.ZERO_WD_1D_PARAM,
+    )

@@ -1,0 +1,193 @@
+"""The training loop. It counts steps and knows no method: everything it needs of one is in the task's contract."""
+
+import datetime
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from stica_pv.distributed import is_main, mean_over_processes, rank, world_size
+from stica_pv.engine.meter import Clock, Meter
+from stica_pv.engine.optimizer import set_lr
+from stica_pv.engine.records import Records
+from stica_pv.engine.schedule import Schedule
+from stica_pv.engine.signals import StopRequest
+from stica_pv.errors import RunFailed
+from stica_pv.keyed_random import seed_of
+from stica_pv.structures import Batch, LossTerms, ReadFailure, StepKeys
+
+logger = logging.getLogger(__name__)
+
+
+class Order(Protocol):
+    """What the loop asks of the sampler."""
+
+    batch_size: int
+    steps_per_epoch: int
+
+    def epoch_of(self, step: int) -> int: ...  # noqa: D102 - a protocol's methods
+    def local_indices(self, step: int) -> tuple[int, ...]: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How the loop runs.
+
+    Attributes:
+        seed: Seed of the run.
+        total_steps: Steps after which it ends.
+        log_period: Steps between logged ones.
+        checkpoint_steps: Steps between checkpoints.
+        checkpoint_minutes: Longest time between checkpoints.
+        clip_grad: Largest gradient norm; 0 for no clipping.
+        amp_dtype: Autocast type, or None for fp32.
+    """
+
+    seed: int
+    total_steps: int
+    log_period: int
+    checkpoint_steps: int
+    checkpoint_minutes: float
+    clip_grad: float = 0.0
+    amp_dtype: torch.dtype | None = None
+
+
+@dataclass
+class TrainState:
+    """All that changes in a run.
+
+    Attributes:
+        model: Called as ``model(batch, plan)``; the task, or its wrapper for several processes.
+        draw: ``task.draw``.
+        optimizer: The optimiser.
+        scaler: Loss scaler; does nothing unless the autocast type is fp16.
+        meter: Averages since the last logged step.
+        step: Steps done.
+    """
+
+    model: nn.Module
+    draw: Callable[[StepKeys], Any]
+    optimizer: Optimizer
+    scaler: torch.amp.GradScaler
+    meter: Meter
+    step: int = 0
+
+
+def train(
+    state: TrainState,
+    batches: Iterable[Batch],
+    order: Order,
+    schedule: Schedule,
+    settings: LoopSettings,
+    *,
+    device: torch.device,
+    records: Records | None,
+    save: Callable[[TrainState], None],
+    report_failures: Callable[[int, tuple[ReadFailure, ...]], None],
+) -> bool:
+    """Trains from ``state.step`` to the end.
+
+    Args:
+        state: Changed in place.
+        batches: Yields the batches of the steps to do.
+        order: Names the samples of a step.
+        schedule: Learning rate by step.
+        settings: How to run.
+        device: Where the model is.
+        records: Takes the numbers of logged steps; None on all processes but the main one.
+        save: Writes a checkpoint.
+        report_failures: Is told the files that could not be read, with the step.
+
+    Returns:
+        True when the end was reached, False when a signal asked to stop; a checkpoint was written in both cases.
+
+    Raises:
+        RunFailed: The loss is not finite.
+    """
+    clock, saved_at = Clock(), time.monotonic()
+    with StopRequest() as stop:
+        for batch in batches:
+            clock.data_ready()
+            step = state.step
+            report_failures(step, batch.failures)
+            lr = schedule(step)
+            set_lr(state.optimizer, lr)
+            terms = _step(state, batch.to(device, non_blocking=True), order, settings)
+            state.meter.add(step, terms.scalars, watch_gradients=not state.scaler.is_enabled())
+            state.step = step + 1
+            clock.step_done()
+            logged = state.step % settings.log_period == 0 or state.step == settings.total_steps
+            if logged:
+                _log(state, clock, lr, order, settings, records)
+            stopping = _agree(stop.requested, device) if logged or world_size() == 1 else False
+            late = time.monotonic() - saved_at > 60 * settings.checkpoint_minutes
+            if stopping or late or state.step % settings.checkpoint_steps == 0 or state.step == settings.total_steps:
+                _check_finite(state)
+                save(state)
+                saved_at = time.monotonic()
+            if stopping:
+                logger.info("stopped by a signal after step %d; the same command continues", state.step)
+                return False
+    return True
+
+
+def _step(state: TrainState, batch: Batch, order: Order, settings: LoopSettings) -> LossTerms:
+    keys = StepKeys(settings.seed, state.step, order.epoch_of(state.step), order.local_indices(state.step))
+    device = batch.index.device
+    plan = state.draw(keys).to(device)
+    torch.manual_seed(seed_of("dropout", settings.seed, state.step, rank()))
+    with torch.autocast(device.type, dtype=settings.amp_dtype, enabled=settings.amp_dtype is not None):
+        terms: LossTerms = state.model(batch, plan)
+    state.optimizer.zero_grad(set_to_none=True)
+    state.scaler.scale(terms.total).backward()
+    state.scaler.unscale_(state.optimizer)
+    norm = _clip(state.model, settings.clip_grad)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    return LossTerms(terms.total, {**terms.scalars, "grad_norm": norm})
+
+
+def _clip(model: nn.Module, max_norm: float) -> Tensor:
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    if max_norm > 0:
+        nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
+    return norm.detach()
+
+
+def _agree(flag: bool, device: torch.device) -> bool:
+    """Whether any process has the flag; all must ask at the same step."""
+    return flag if world_size() == 1 else float(mean_over_processes(torch.tensor(float(flag), device=device))) > 0
+
+
+def _check_finite(state: TrainState) -> None:
+    bad = state.meter.first_bad_step()
+    if bad is not None:
+        raise RunFailed(
+            f"the loss or gradient of step {bad} is not finite; no checkpoint was written after it "
+            "(lower SOLVER.BASE_LR, or set SOLVER.CLIP_GRAD_L2NORM)"
+        )
+
+
+def _log(
+    state: TrainState, clock: Clock, lr: float, order: Order, settings: LoopSettings, records: Records | None
+) -> None:
+    _check_finite(state)
+    means = state.meter.take_means()
+    timings = clock.take_timings(order.batch_size)
+    if not is_main() or records is None:
+        return
+    epoch = state.step / order.steps_per_epoch
+    records.write(state.step, {"epoch": epoch, "lr": lr, **means}, timings)
+    left = datetime.timedelta(seconds=round((settings.total_steps - state.step) * timings["step_time"]))
+    terms = "  ".join(f"{name} {value:.3f}" for name, value in means.items() if name.startswith(("loss", "acc")))
+    logger.info(
+        "step %d/%d  epoch %.2f  %s  lr %.2g  %.1f samples/s  data wait %.0f%%  left %s",
+        *(state.step, settings.total_steps, epoch, terms, lr),
+        *(timings["samples_per_second"], 100 * timings["data_share"], left),
+    )

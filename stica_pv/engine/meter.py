@@ -1,0 +1,96 @@
+"""Averages between logged steps, kept on the device so that no step waits for the host."""
+
+import resource
+import time
+
+import torch
+from torch import Tensor
+
+from stica_pv.distributed import mean_over_processes
+
+
+class Meter:
+    """Sums of each scalar since the last logged step, and the first step whose loss was not finite."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+        self._first_bad = torch.full((), -1, dtype=torch.long, device=device)
+
+    def add(self, step: int, scalars: dict[str, Tensor], *, watch_gradients: bool = True) -> None:
+        """Adds one step's detached 0-d tensors.
+
+        Without `watch_gradients` only losses must be finite: fp16 gradients overflow by design, and such steps are
+        skipped by the scaler.
+        """
+        for name, value in scalars.items():
+            value = value.float()
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        watched = [value for name, value in scalars.items() if watch_gradients or name != "grad_norm"]
+        finite = torch.stack([torch.isfinite(value) for value in watched]).all()
+        self._first_bad = torch.where((self._first_bad < 0) & ~finite, step, self._first_bad)
+        self._count += 1
+
+    def first_bad_step(self) -> int | None:
+        """First step with a non-finite scalar, or None. Waits for the device."""
+        step = int(self._first_bad)
+        return None if step < 0 else step
+
+    def take_means(self) -> dict[str, float]:
+        """Means over the steps and processes since the last call. Waits for the device."""
+        names = list(self._sums)
+        means = mean_over_processes(torch.stack([self._sums[name] for name in names]) / self._count).tolist()
+        self._sums, self._count = {}, 0
+        return dict(zip(names, means, strict=True))
+
+    def state(self) -> dict[str, object]:
+        """Plain values for a checkpoint between two logged steps."""
+        return {"count": self._count, "sums": {name: value.clone() for name, value in self._sums.items()}}
+
+    def load(self, state: dict[str, object]) -> None:
+        """Restores `state`."""
+        self._count = state["count"]  # type: ignore[assignment]
+        self._sums = {name: value.to(self._device) for name, value in state["sums"].items()}  # type: ignore[attr-defined]
+
+
+class Clock:
+    """Wall time between logged steps, and how much of it went by waiting for data."""
+
+    def __init__(self) -> None:
+        self._reset()
+        self._last = self._start
+
+    def _reset(self) -> None:
+        self._start = time.perf_counter()
+        self._data_wait = 0.0
+        self._steps = 0
+
+    def data_ready(self) -> None:
+        """Marks the arrival of a batch."""
+        self._data_wait += time.perf_counter() - self._last
+
+    def step_done(self) -> None:
+        """Marks the end of a step."""
+        self._last = time.perf_counter()
+        self._steps += 1
+
+    def take_timings(self, batch_size: int) -> dict[str, float]:
+        """Seconds a step, share of it spent waiting, samples a second, memory in MB; then starts anew."""
+        seconds = max(1e-9, time.perf_counter() - self._start)
+        timings = {
+            "step_time": seconds / self._steps,
+            "data_time": self._data_wait / self._steps,
+            "data_share": self._data_wait / seconds,
+            "samples_per_second": self._steps * batch_size / seconds,
+            "memory_mb": memory_mb(),
+        }
+        self._reset()
+        return timings
+
+
+def memory_mb() -> float:
+    """Peak memory of the GPU if there is one, otherwise of this process, in MB."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,0 +1,69 @@
+"""Optimisers from a task's parameter groups."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from stica_pv.errors import check_choice
+
+OPTIMIZERS = ("sgd", "adamw")
+
+
+class Group(Protocol):
+    """Parameters that share a learning-rate factor, as a task names them."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - a protocol's attributes
+    @property
+    def parameters(self) -> Sequence[nn.Parameter]: ...  # noqa: D102
+    @property
+    def lr_scale(self) -> float: ...  # noqa: D102
+
+
+def create_optimizer(
+    groups: Sequence[Group],
+    *,
+    method: str,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+    betas: tuple[float, float] = (0.9, 0.999),
+    weight_decay: float = 0.0,
+    decay_1d: bool = True,
+) -> Optimizer:
+    """Builds the optimiser; the engine sets the learning rate of each step with `set_lr`.
+
+    Args:
+        groups: Parameters by learning-rate factor.
+        method: ``sgd`` or ``adamw``.
+        momentum: Of SGD.
+        nesterov: Of SGD.
+        betas: Of AdamW.
+        weight_decay: L2 (SGD) or decoupled (AdamW).
+        decay_1d: Whether biases and normalisation weights decay too, as in the paper's runs.
+    """
+    check_choice("SOLVER.OPTIMIZING_METHOD", method, OPTIMIZERS)
+    param_groups: list[dict[str, Any]] = []
+    for group in groups:
+        for decays in (True, False):
+            parameters = [p for p in group.parameters if (decay_1d or p.ndim > 1) is decays]
+            if parameters:
+                param_groups.append(
+                    {
+                        "params": parameters,
+                        "name": group.name,
+                        "lr_scale": group.lr_scale,
+                        "weight_decay": weight_decay if decays else 0.0,
+                    }
+                )
+    if method == "sgd":
+        return torch.optim.SGD(param_groups, lr=0.0, momentum=momentum, nesterov=nesterov)
+    return torch.optim.AdamW(param_groups, lr=0.0, betas=betas)
+
+
+def set_lr(optimizer: Optimizer, lr: float) -> None:
+    """Sets the learning rate of every group, times its factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_scale"]

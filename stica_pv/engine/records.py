@@ -1,0 +1,76 @@
+"""The files a run leaves: metrics.jsonl (numbers that repeat), json_stats.log and TensorBoard (with timings)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from stica_pv.errors import UsageError
+
+METRICS = "metrics.jsonl"
+STATS = "json_stats.log"
+
+
+class Records:
+    """Writes the numbers of logged steps. On a resume the files are first cut back to the checkpoint's step.
+
+    metrics.jsonl holds only what a repeated run gives again, bit for bit; timings stand in json_stats.log, whose
+    lines have SlowFast's form.
+    """
+
+    def __init__(self, output_dir: Path, *, resume_step: int, tensorboard_dir: Path | None = None) -> None:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        for name in (METRICS, STATS):
+            _cut_back(output_dir / name, resume_step)
+        self._metrics = (output_dir / METRICS).open("a", encoding="utf-8")
+        self._stats = (output_dir / STATS).open("a", encoding="utf-8")
+        self._tensorboard = _open_tensorboard(tensorboard_dir, resume_step) if tensorboard_dir else None
+
+    def write(self, step: int, numbers: dict[str, float], timings: dict[str, float]) -> None:
+        """Appends one logged step; both files are flushed, so that a kill leaves whole lines."""
+        self._append(self._metrics, {"step": step, **numbers})
+        self._append(self._stats, {"_type": "train_iter", "step": step, **numbers, **timings})
+        if self._tensorboard is not None:
+            for name, value in {**numbers, **timings}.items():
+                self._tensorboard.add_scalar(f"Train/{name}", value, step)
+
+    @staticmethod
+    def _append(file: Any, line: dict[str, Any]) -> None:
+        file.write(json.dumps(line) + "\n")
+        file.flush()
+
+    def close(self) -> None:
+        """Closes the files."""
+        self._metrics.close()
+        self._stats.close()
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+
+
+def read_metrics(output_dir: Path) -> list[dict[str, float]]:
+    """Returns the lines of a run's metrics.jsonl."""
+    path = output_dir / METRICS
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+
+def _cut_back(path: Path, step: int) -> None:
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            number = json.loads(line)["step"]
+        except (json.JSONDecodeError, KeyError):
+            continue  # the last line of a killed run
+        if number <= step:
+            kept.append(line)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text("".join(kept), encoding="utf-8")
+    partial.replace(path)
+
+
+def _open_tensorboard(folder: Path, resume_step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UsageError("TENSORBOARD.ENABLE needs the extra: pip install 'stica_pv[tensorboard]'") from error
+    return SummaryWriter(str(folder), purge_step=resume_step + 1)

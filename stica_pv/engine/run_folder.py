@@ -1,0 +1,104 @@
+"""The folder of a run: whose it is, and what is written into it at the start."""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from stica_pv.config import CfgNode, flatten
+from stica_pv.errors import UsageError
+
+CONFIG, FACTS, ENVIRONMENT = "config.yaml", "run.json", "env.txt"
+LONGEST_SLUG = 80
+
+# Keys that do not change what a run computes; they may differ between its lives.
+FREE_KEYS = (
+    *("OUTPUT_DIR", "NUM_GPUS", "CPU_PROCESSES", "NUM_SHARDS", "SHARD_ID", "LOG_PERIOD"),
+    *("DATA_LOADER.", "TENSORBOARD.", "TEST.", "DATA.PATH_TO_DATA_DIR", "DATA.PATH_PREFIX", "DATA.MANIFEST"),
+    *("DATA.MAX_BAD_SHARE", "TRAIN.ENABLE", "TRAIN.MAX_STEPS", "TRAIN.AUTO_RESUME", "TRAIN.CHECKPOINT_PERIOD"),
+    *("TRAIN.CHECKPOINT_MINUTES", "TRAIN.CHECKPOINT_KEEP"),
+)
+
+
+def default_output_dir(cfg_file: str, overrides: Sequence[str]) -> str:
+    """Returns output/<project>/<config>[/<overrides>] for a config file and the words of its overrides."""
+    path = Path(cfg_file)
+    parts = ["output", path.resolve().parent.name, path.stem]
+    last = dict(zip(overrides[::2], overrides[1::2], strict=False))  # of a key given twice the last one holds
+    telling = [f"{key}={value}" for key, value in last.items() if not key.startswith(FREE_KEYS)]
+    data = last.get("DATA.PATH_TO_DATA_DIR")
+    if data:
+        telling.append(f"data={Path(data).name}")
+    if telling:
+        slug = re.sub(r"[^A-Za-z0-9.=,_-]+", "_", ",".join(telling))
+        if len(slug) > LONGEST_SLUG:
+            slug = f"{slug[:LONGEST_SLUG]}-{hashlib.sha256(slug.encode()).hexdigest()[:8]}"
+        parts.append(slug)
+    return os.path.join(*parts)
+
+
+def claim(cfg: CfgNode) -> Path:
+    """Makes the folder of a run, or finds it again; writes config.yaml.
+
+    Raises:
+        UsageError: The folder holds another run, or cannot be written.
+    """
+    folder = Path(cfg.OUTPUT_DIR)
+    path = folder / CONFIG
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if path.is_file() and cfg.TRAIN.ENABLE:
+            _refuse_another_run(cfg, path)
+        _write(path, cfg.dump())
+    except OSError as error:
+        raise UsageError(f"OUTPUT_DIR {folder} cannot be written: {error.strerror or error}") from error
+    return folder
+
+
+def _refuse_another_run(cfg: CfgNode, path: Path) -> None:
+    before = dict(flatten(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
+    now = dict(flatten(yaml.safe_load(cfg.dump())))
+    different = sorted(
+        key for key in before.keys() | now.keys() if not key.startswith(FREE_KEYS) and before.get(key) != now.get(key)
+    )
+    if different:
+        shown = ", ".join(f"{key} {before.get(key)!r} -> {now.get(key)!r}" for key in different[:3])
+        raise UsageError(
+            f"OUTPUT_DIR {path.parent} holds another run ({len(different)} keys differ: {shown}): "
+            "choose another OUTPUT_DIR, or move that one away"
+        )
+
+
+def write_facts(folder: Path, facts: dict[str, Any]) -> None:
+    """Writes what the run derived (run.json) and where it runs (env.txt)."""
+    _write(folder / FACTS, json.dumps(facts, indent=2) + "\n")
+    _write(folder / ENVIRONMENT, "\n".join(f"{name}: {value}" for name, value in _environment()) + "\n")
+
+
+def _environment() -> Iterable[tuple[str, object]]:
+    yield "command", " ".join(sys.argv)
+    yield "host", platform.node()
+    yield "system", platform.platform()
+    yield "python", platform.python_version()
+    yield "cpus", os.cpu_count()
+    yield "gpus", ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())) or "none"
+    for package in ("stica_pv", "torch", "torchvision", "pytorchvideo", "av", "fvcore", "iopath", "numpy"):
+        try:
+            yield package, metadata.version(package)
+        except metadata.PackageNotFoundError:
+            yield package, "not installed (run from its folder)"
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,127 @@
+"""Noise-contrastive estimation between aligned rows: the loss that STiCA and GDT are made of.
+
+L_t(X -> Y) = -1/B Σ_i log [ exp(x_i·y_i / t) / Σ_m exp(x_i·y_m / t) ], x local queries, y keys of all processes
+(STiCA, section 3.1; GDT, section 3). Keys carry no gradient here: the caller gathers them detached.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the usual name
+from torch import Tensor, nn
+
+MASKED = -1e9  # finite, so that a row whose keys are all masked stays free of NaN before it is left out
+
+
+@dataclass(frozen=True)
+class ContrastTerms:
+    """Which group of rows is compared with which: one entry per directed term.
+
+    Attributes:
+        queries: Index of the query group of each term.
+        keys: Index of the key group of each term.
+        weights: Weight of each term in the mean.
+    """
+
+    queries: tuple[int, ...]
+    keys: tuple[int, ...]
+    weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.queries) == len(self.keys) == len(self.weights):
+            raise ValueError(f"queries, keys and weights differ in length: {self}")
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+
+def normalise(x: Tensor) -> Tensor:
+    """Returns rows of unit length, computed in fp32 or better whatever the autocast state."""
+    with torch.autocast(x.device.type, enabled=False):
+        return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
+
+
+def contrast_rows(
+    queries: Tensor, keys: Tensor, *, temperature: float, first_label: int, key_valid: Tensor | None = None
+) -> Tensor:
+    """Loss of each query row against its own key and all others.
+
+    Args:
+        queries: Unit rows (…, B, D).
+        keys: Unit rows (…, N, D); row ``first_label + i`` is the positive of query i.
+        temperature: t > 0.
+        first_label: Place of this process' first row among the keys.
+        key_valid: bool (N,); keys that are False are no negatives.
+
+    Returns:
+        (…, B).
+    """
+    with torch.autocast(queries.device.type, enabled=False):
+        logits = torch.matmul(queries, keys.mT) / temperature
+        if key_valid is not None:
+            logits = logits.masked_fill(~key_valid, MASKED)
+        own = logits.diagonal(offset=first_label, dim1=-2, dim2=-1)
+        return logits.logsumexp(dim=-1) - own
+
+
+def masked_mean(rows: Tensor, valid: Tensor, valid_everywhere: Tensor) -> Tensor:
+    """Mean of the valid rows of all processes, written so that averaging over processes gives it.
+
+    The local sum × world ÷ global count; 0 (with zero gradient) when no row is valid anywhere.
+
+    Args:
+        rows: (…, B).
+        valid: bool (B,).
+        valid_everywhere: bool (N,), N = world × B.
+    """
+    processes = valid_everywhere.shape[0] // valid.shape[0]
+    kept = torch.where(valid, rows, torch.zeros_like(rows))
+    count = valid_everywhere.sum().clamp(min=1)
+    return (kept.sum(dim=-1) * processes / count).mean()
+
+
+class GroupContrast(nn.Module):
+    """L_t of every term of a table, in one batched product."""
+
+    query_index: Tensor
+    key_index: Tensor
+    weights: Tensor
+
+    def __init__(self, terms: ContrastTerms, *, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+        # Buffers, so that no index travels to the device in a step.
+        self.register_buffer("query_index", torch.tensor(terms.queries, dtype=torch.long), persistent=False)
+        self.register_buffer("key_index", torch.tensor(terms.keys, dtype=torch.long), persistent=False)
+        self.register_buffer("weights", torch.tensor(terms.weights), persistent=False)
+
+    def forward(self, queries: Tensor, keys: Tensor, *, first_label: int) -> Tensor:
+        """Loss of each term.
+
+        Args:
+            queries: Unit rows (G, B, D).
+            keys: Unit rows (H, N, D), detached.
+            first_label: Place of this process' first row among the keys.
+
+        Returns:
+            (P,), one value a term, not yet weighted.
+        """
+        rows = contrast_rows(
+            queries[self.query_index], keys[self.key_index], temperature=self.temperature, first_label=first_label
+        )
+        return rows.mean(dim=-1)
+
+    def mean(self, losses: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Weighted mean of the losses of all terms, or of those where bool (P,) `chosen` holds; 0 for none."""
+        weights = self.weights.to(losses.dtype) if chosen is None else self.weights.to(losses.dtype) * chosen
+        return (weights * losses).sum() / weights.sum().clamp(min=torch.finfo(losses.dtype).tiny)
+
+
+@torch.no_grad()
+def contrast_accuracy(
+    queries: Tensor, keys: Tensor, valid: Tensor, valid_everywhere: Tensor, *, first_label: int
+) -> Tensor:
+    """Share of valid queries (B, D) whose own key is the nearest of the valid keys (N, D)."""
+    similarity = (queries @ keys.mT).masked_fill(~valid_everywhere, MASKED)
+    labels = torch.arange(queries.shape[0], device=queries.device) + first_label
+    return masked_mean((similarity.argmax(dim=-1) == labels).to(queries.dtype), valid, valid_everywhere)

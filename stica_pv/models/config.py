@@ -1,0 +1,68 @@
+"""Keys of the networks, and their translation into `create_*` calls."""
+
+from torch import nn
+
+from stica_pv.config import CfgNode, section
+from stica_pv.models.projection import ProjectionHead
+from stica_pv.registry import AUDIO_ENCODERS, BACKBONES, POOLINGS
+
+
+def add_model_config(cfg: CfgNode) -> None:
+    """Declares MODEL, POOL, HEAD, BN and the network keys of AUDIO."""
+    model = section(cfg, "MODEL")
+    model.ARCH = "r2plus1d_18"  # one of --list backbones
+    model.WIDTH = 64  # channels of the first stage, for backbones that scale
+
+    audio = section(cfg, "AUDIO")
+    audio.ARCH = "resnet9"  # one of --list audio_encoders
+    audio.WIDTH = 64
+
+    pool = section(cfg, "POOL")
+    pool.NAME = "transformer"  # one of --list poolings
+    pool.DIM = 0  # width of the transformer; 0: min(channels, 512)
+    pool.LAYERS = 2
+    pool.HEADS = 4
+    pool.MAX_TOKENS = 16  # tokens K = min(T', MAX_TOKENS)
+    pool.READ_OUT = "first"  # first | cls | mean
+    pool.POSITIONS = False  # learned position embeddings
+    pool.VALUE_PROJECTION = False  # value and output projections in the attention
+
+    head = section(cfg, "HEAD")
+    head.DIM = 256  # of the embedding in which the loss compares
+    head.HIDDEN_DIM = 512
+    head.DROPOUT = 0.3
+
+    section(cfg, "BN").SYNC = True  # batch-norm statistics over all processes
+
+
+def backbone_from_config(cfg: CfgNode) -> nn.Module:
+    """Builds the video trunk."""
+    return BACKBONES.build(cfg.MODEL.ARCH, width=cfg.MODEL.WIDTH)  # type: ignore[no-any-return]
+
+
+def audio_encoder_from_config(cfg: CfgNode) -> nn.Module:
+    """Builds the audio tower."""
+    return AUDIO_ENCODERS.build(cfg.AUDIO.ARCH, width=cfg.AUDIO.WIDTH)  # type: ignore[no-any-return]
+
+
+def pool_from_config(cfg: CfgNode, in_channels: int) -> nn.Module:
+    """Builds the pooling head for a map of `in_channels`."""
+    return POOLINGS.build(  # type: ignore[no-any-return]
+        cfg.POOL.NAME,
+        in_channels=in_channels,
+        dim=cfg.POOL.DIM,
+        layers=cfg.POOL.LAYERS,
+        heads=cfg.POOL.HEADS,
+        max_tokens=cfg.POOL.MAX_TOKENS,
+        read_out=cfg.POOL.READ_OUT,
+        positions=cfg.POOL.POSITIONS,
+        value_projection=cfg.POOL.VALUE_PROJECTION,
+    )
+
+
+def head_from_config(cfg: CfgNode, in_dim: int) -> ProjectionHead:
+    """Builds a projection head."""
+    head = cfg.HEAD
+    return ProjectionHead(
+        in_dim, hidden_dim=head.HIDDEN_DIM, out_dim=head.DIM, dropout=head.DROPOUT, synchronise=cfg.BN.SYNC
+    )

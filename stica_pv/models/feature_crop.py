@@ -1,0 +1,131 @@
+"""Feature crops: many space-time views of one clip, cut from its feature map instead of from its pixels.
+
+STiCA (ICCV 2021), sections 3.2-3.3. Every window is a product of a rectangle in space and a stretch in time, and every
+pooling head of the paper takes the spatial mean first; so all windows of a batch are two matrix products, exactly.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from stica_pv.errors import UsageError
+from stica_pv.structures import CropPlan, describe
+
+MapShape = tuple[int, int, int]
+"""(T, H, W) of a feature map, in cells."""
+
+
+def draw_boxes(
+    count: int, size: MapShape, map_shape: MapShape, rng: torch.Generator, *, exclusive_bound: bool = False
+) -> Tensor:
+    """Draws windows of one size, each start uniform over every position that fits.
+
+    Args:
+        count: Number of windows N.
+        size: (T, H, W) of a window in cells.
+        map_shape: (T, H, W) of the map in cells.
+        rng: Source of the draws.
+        exclusive_bound: Never draw the last position, as the released code does (a window one cell smaller than the
+            map then always lies at 0).
+
+    Returns:
+        int64 (N, 3, 2): start and end (excluded) along time, height and width.
+
+    Raises:
+        UsageError: A window is larger than the map.
+    """
+    slack = torch.tensor(map_shape) - torch.tensor(size)
+    if min(size) < 1 or int(slack.min()) < 0:
+        raise UsageError(
+            f"a crop of {size} cells (T, H, W) does not fit a feature map of {map_shape}: use smaller crops, "
+            "longer clips or larger frames"
+        )
+    positions = slack.clamp(min=1) if exclusive_bound else slack + 1
+    # Double precision: float32 could round up to the bound.
+    start = (torch.rand(count, 3, generator=rng, dtype=torch.float64) * positions).long()
+    return torch.stack([start, start + torch.tensor(size)], dim=-1)
+
+
+def whole_map(map_shape: MapShape) -> Tensor:
+    """Returns the window that is the whole map, int64 (1, 3, 2)."""
+    return torch.tensor([[[0, cells] for cells in map_shape]])
+
+
+def plan_crops(boxes: Tensor, map_shape: MapShape, tokens: int) -> CropPlan:
+    """Turns windows into averaging weights.
+
+    Token k of a window of L steps averages its steps ⌊kL/K⌋ … ⌈(k+1)L/K⌉ - 1, the rule of adaptive average pooling, so
+    that windows of any length give the same number of tokens.
+
+    Args:
+        boxes: int64 (N, 3, 2), or (B, N, 3, 2) for windows of each sample's own.
+        map_shape: (T, H, W) of the map.
+        tokens: K.
+    """
+    limits = torch.tensor(map_shape)
+    if (boxes[..., 0] < 0).any() or (boxes[..., 1] > limits).any() or (boxes[..., 0] >= boxes[..., 1]).any():
+        raise UsageError(f"crop windows {boxes.tolist()} do not lie inside a feature map of {map_shape} (T, H, W)")
+    rows, columns = (_inside(boxes[..., axis, 0], boxes[..., axis, 1], map_shape[axis]) for axis in (1, 2))
+    space = (rows.unsqueeze(-1) & columns.unsqueeze(-2)).flatten(-2).float()
+    k = torch.arange(tokens)
+    start, length = boxes[..., 0, :1], (boxes[..., 0, 1:] - boxes[..., 0, :1])
+    first = start + k * length // tokens
+    end = start + -(-(k + 1) * length // tokens)
+    time = _inside(first, end, map_shape[0]).float()
+    return CropPlan(space / space.sum(-1, keepdim=True), time / time.sum(-1, keepdim=True))
+
+
+def _inside(start: Tensor, end: Tensor, cells: int) -> Tensor:
+    position = torch.arange(cells)
+    return (position >= start.unsqueeze(-1)) & (position < end.unsqueeze(-1))
+
+
+class FeatureCrop(nn.Module):
+    """Cuts windows out of a feature map. Holds no parameters; stands between a trunk and its pooling head."""
+
+    def forward(self, feature_map: Tensor, plan: CropPlan) -> Tensor:
+        """Averages every window over space and into its tokens over time.
+
+        Args:
+            feature_map: (B, C, T, H, W).
+            plan: Windows as weights, made for this T, H and W.
+
+        Returns:
+            Tokens (N, B, K, C), in fp32 or better.
+        """
+        _, _, steps, height, width = feature_map.shape
+        if plan.space.shape[-1] != height * width or plan.time.shape[-1] != steps:
+            raise UsageError(f"{plan} was made for another map than {describe(feature_map)}")
+        # Weights such as 1/36 have no exact half-precision form, and the cost is negligible: average in fp32.
+        with torch.autocast(feature_map.device.type, enabled=False):
+            x = feature_map.to(torch.promote_types(feature_map.dtype, torch.float32)).flatten(3)
+            space, time = plan.space.to(x.dtype), plan.time.to(x.dtype)
+            if space.ndim == 2:
+                return torch.einsum("nkt,bctn->nbkc", time, torch.matmul(x, space.mT))
+            return torch.einsum("bnkt,bctn->nbkc", time, torch.einsum("bcts,bns->bctn", x, space))
+
+    def maps(self, feature_map: Tensor, boxes: Tensor) -> Tensor:
+        """Cuts the windows out as maps, for heads that do not begin with a spatial mean.
+
+        Args:
+            feature_map: (B, C, T, H, W).
+            boxes: int64 (N, 3, 2) or (B, N, 3, 2), all of one size.
+
+        Returns:
+            Sub-maps (N, B, C, t, h, w).
+        """
+        size = boxes[..., 1] - boxes[..., 0]
+        flat = size.flatten(0, -2)
+        if not bool((flat == flat[0]).all()):
+            raise UsageError(f"windows cut as maps must have one size, got sizes {flat.unique(dim=0).tolist()}")
+        batch = feature_map.shape[0]
+        starts = boxes[..., 0].to(feature_map.device)
+        if starts.ndim == 2:
+            starts = starts.expand(batch, -1, -1)
+        t, y, x = (
+            (starts[..., axis, None] + torch.arange(int(flat[0, axis]), device=starts.device)) for axis in range(3)
+        )
+        b = torch.arange(batch, device=starts.device).view(-1, 1, 1, 1, 1)
+        cut = feature_map.permute(0, 2, 3, 4, 1)[
+            b, t[..., :, None, None], y[..., None, :, None], x[..., None, None, :]
+        ]  # (B, N, t, h, w, C)
+        return cut.permute(1, 0, 5, 2, 3, 4)

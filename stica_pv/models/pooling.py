@@ -1,0 +1,172 @@
+"""Pooling heads: feature map to vector, by the mean or by a small transformer over time (STiCA, section 3.4).
+
+Both take a map (so they can be the last block of a pytorchvideo `Net`) or the tokens that `FeatureCrop` gives.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the usual name
+from torch import Tensor, nn
+
+from stica_pv.errors import UsageError, check_choice
+from stica_pv.registry import POOLINGS
+
+ReadOut = Literal["first", "cls", "mean"]
+READ_OUTS = ("first", "cls", "mean")
+POSITIONS = 64  # of the learned embedding, as released
+INIT_STD = 0.02
+
+
+class AveragePool(nn.Module):
+    """Global average over time and space.
+
+    Attributes:
+        out_dim: Length of the result.
+    """
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.out_dim = in_channels
+
+    def num_tokens(self, steps: int) -> int:
+        """One token, whatever the number of steps: exact averages need no split of time."""
+        return 1
+
+    def pool_tokens(self, tokens: Tensor) -> Tensor:
+        """Maps (…, K, C) to (…, C)."""
+        return tokens.mean(dim=-2)
+
+    def forward(self, feature_map: Tensor) -> Tensor:
+        """Maps (B, C, T, H, W) to (B, C)."""
+        return feature_map.mean(dim=(2, 3, 4))
+
+
+class TransformerLayer(nn.Module):
+    """Post-norm encoder layer: x = LN(x + MHA(x)); x = LN(x + FFN(x)).
+
+    By default the value and output projections of the attention are identities, as released.
+    """
+
+    def __init__(self, dim: int, heads: int, value_projection: bool) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(dim, dim)
+        self.key = nn.Linear(dim, dim)
+        self.value = nn.Linear(dim, dim) if value_projection else nn.Identity()
+        self.output = nn.Linear(dim, dim) if value_projection else nn.Identity()
+        self.norm1 = nn.LayerNorm(dim, eps=1e-12)
+        self.feed_forward = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+        self.norm2 = nn.LayerNorm(dim, eps=1e-12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (M, K, D) to (M, K, D)."""
+        query, key, value = (
+            project(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for project in (self.query, self.key, self.value)
+        )
+        attended = F.scaled_dot_product_attention(query, key, value)
+        x = self.norm1(x + self.output(attended.transpose(1, 2).flatten(-2)))
+        return self.norm2(x + self.feed_forward(x))
+
+
+class TransformerPool(nn.Module):
+    """Transformer over time steps, read out at one token.
+
+    Attributes:
+        out_dim: Length of the result.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        dim: int = 0,
+        layers: int = 2,
+        heads: int = 4,
+        max_tokens: int = 16,
+        read_out: ReadOut = "first",
+        positions: bool = False,
+        value_projection: bool = False,
+    ) -> None:
+        """Builds the head.
+
+        Args:
+            in_channels: Channels C of the map.
+            dim: Width D of the transformer; 0 means min(C, 512). A linear layer stands in front when C differs.
+            layers: Number of encoder layers.
+            heads: Attention heads; divides D.
+            max_tokens: Longer sequences are averaged to this many tokens.
+            read_out: ``first`` token (released), an added ``cls`` token, or the ``mean``.
+            positions: Add learned embeddings, by the token's place inside its window.
+            value_projection: Give the attention its value and output projections.
+        """
+        super().__init__()
+        check_choice("read_out", read_out, READ_OUTS)
+        self.out_dim = dim or min(in_channels, 512)
+        if self.out_dim % heads or layers < 1 or not 1 <= max_tokens <= POSITIONS:
+            raise UsageError(
+                f"transformer pooling needs heads that divide its width, >= 1 layer and 1-{POSITIONS} tokens, "
+                f"got width {self.out_dim}, {heads} heads, {layers} layers, {max_tokens} tokens"
+            )
+        self.max_tokens = max_tokens
+        self.read_out = read_out
+        self.reduce = nn.Linear(in_channels, self.out_dim) if in_channels != self.out_dim else nn.Identity()
+        self.layers = nn.Sequential(*(TransformerLayer(self.out_dim, heads, value_projection) for _ in range(layers)))
+        self.position = nn.Parameter(torch.empty(POSITIONS, self.out_dim)) if positions else None
+        self.cls = nn.Parameter(torch.empty(1, self.out_dim)) if read_out == "cls" else None
+        for name, parameter in self.named_parameters():
+            if "norm" not in name:
+                nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.normal_(parameter, std=INIT_STD)
+
+    def num_tokens(self, steps: int) -> int:
+        """K for a map of `steps` time steps: the same for the map and all its windows."""
+        return min(steps, self.max_tokens)
+
+    def pool_tokens(self, tokens: Tensor) -> Tensor:
+        """Maps (…, K, C) to (…, out_dim)."""
+        *leading, k, channels = tokens.shape
+        x = self.reduce(tokens.reshape(-1, k, channels))
+        if self.position is not None:
+            x = x + self.position[:k]
+        if self.cls is not None:
+            x = torch.cat([self.cls.expand(x.shape[0], 1, -1).to(x.dtype), x], dim=1)
+        x = self.layers(x)
+        x = x.mean(dim=1) if self.read_out == "mean" else x[:, 0]
+        return x.reshape(*leading, self.out_dim)
+
+    def forward(self, feature_map: Tensor) -> Tensor:
+        """Maps (B, C, T, H, W) to (B, out_dim)."""
+        steps = feature_map.mean(dim=(3, 4))
+        tokens = F.adaptive_avg_pool1d(steps, self.num_tokens(steps.shape[2])).mT
+        return self.pool_tokens(tokens)
+
+
+@POOLINGS.named("average")
+def create_average_pool(*, in_channels: int) -> AveragePool:
+    """Builds global average pooling, the baseline."""
+    return AveragePool(in_channels)
+
+
+@POOLINGS.named("transformer")
+def create_transformer_pool(
+    *,
+    in_channels: int,
+    dim: int = 0,
+    layers: int = 2,
+    heads: int = 4,
+    max_tokens: int = 16,
+    read_out: ReadOut = "first",
+    positions: bool = False,
+    value_projection: bool = False,
+) -> TransformerPool:
+    """Builds STiCA's pooling; see `TransformerPool`."""
+    return TransformerPool(
+        in_channels,
+        dim=dim,
+        layers=layers,
+        heads=heads,
+        max_tokens=max_tokens,
+        read_out=read_out,
+        positions=positions,
+        value_projection=value_projection,
+    )

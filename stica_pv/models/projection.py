@@ -1,0 +1,87 @@
+"""Projection heads, and the batch-norm that keeps the statistics of each crop group apart."""
+
+import torch
+from torch import Tensor, nn
+
+from stica_pv.distributed import global_moments
+
+
+class GroupBatchNorm(nn.Module):
+    """Batch-norm over rows with statistics per group, identical to one call of batch-norm per group, without the loop.
+
+    STiCA calls one head once per crop, so each crop is normalised by its own batch. Statistics span all processes.
+    The state dict has the layout of `nn.BatchNorm1d`.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, features: int, *, eps: float = 1e-5, momentum: float = 0.1, synchronise: bool = True) -> None:
+        super().__init__()
+        self.eps, self.momentum, self.synchronise = eps, momentum, synchronise
+        self.weight = nn.Parameter(torch.ones(features))
+        self.bias = nn.Parameter(torch.zeros(features))
+        self.register_buffer("running_mean", torch.zeros(features))
+        self.register_buffer("running_var", torch.ones(features))
+        self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (N, B, C) to (N, B, C); N groups of B rows."""
+        if not self.training:
+            scale = self.weight * torch.rsqrt(self.running_var + self.eps)
+            return x * scale + (self.bias - self.running_mean * scale)
+        with torch.autocast(x.device.type, enabled=False):
+            wide = x.to(torch.promote_types(x.dtype, torch.float32))
+            mean, variance, count = global_moments(wide, (1,), synchronise=self.synchronise)
+            if count < 2:
+                raise ValueError("batch-norm needs more than one row per group in training; use a larger batch")
+            self._track(mean[:, 0], variance[:, 0] * (count / (count - 1)))
+            return (wide - mean) * torch.rsqrt(variance + self.eps) * self.weight + self.bias
+
+    @torch.no_grad()
+    def _track(self, means: Tensor, variances: Tensor) -> None:
+        # N updates r <- (1-m) r + m s_k in closed form.
+        groups = means.shape[0]
+        keep = 1 - self.momentum
+        powers = torch.arange(groups - 1, -1, -1, device=means.device, dtype=means.dtype)
+        shares = (self.momentum * keep**powers).unsqueeze(1)
+        for running, values in ((self.running_mean, means), (self.running_var, variances)):
+            running.mul_(keep**groups).add_((shares * values).sum(0))
+        self.num_batches_tracked += groups
+
+
+class ProjectionHead(nn.Module):
+    """Dropout, linear without bias, batch-norm, ReLU, dropout, linear: the head of GDT and STiCA.
+
+    Its result is not normalised.
+    """
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        hidden_dim: int = 512,
+        out_dim: int = 256,
+        dropout: float = 0.3,
+        synchronise: bool = True,
+    ) -> None:
+        super().__init__()
+        self.drop1 = nn.Dropout(dropout)
+        self.linear1 = nn.Linear(in_dim, hidden_dim, bias=False)
+        self.norm = GroupBatchNorm(hidden_dim, synchronise=synchronise)
+        self.drop2 = nn.Dropout(dropout)
+        self.linear2 = nn.Linear(hidden_dim, out_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (N, B, in_dim), N groups normalised apart, to (N, B, out_dim)."""
+        return self.linear2(self.drop2(torch.relu(self.norm(self.linear1(self.drop1(x))))))
+
+
+def create_projection_head(
+    *, in_dim: int, hidden_dim: int = 512, out_dim: int = 256, dropout: float = 0.3, synchronise: bool = True
+) -> ProjectionHead:
+    """Builds the two-layer head of the papers; `synchronise`: batch-norm statistics over all processes."""
+    return ProjectionHead(
+        in_dim, hidden_dim=hidden_dim, out_dim=out_dim, dropout=dropout, synchronise=synchronise
+    )

@@ -1,0 +1,89 @@
+"""The contract between a method and everything else: the engine, the data and the evaluations know only this."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stica_pv.distributed import gather, rank
+from stica_pv.structures import Batch, Embeddings, LossTerms, StepKeys, Views
+
+Inputs = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that share a learning-rate factor.
+
+    Attributes:
+        name: For logs and checkpoints.
+        parameters: The parameters.
+        lr_scale: Factor on the scheduled learning rate.
+    """
+
+    name: str
+    parameters: tuple[nn.Parameter, ...]
+    lr_scale: float = 1.0
+
+
+class Plan(ABC):
+    """All random choices of a step, drawn on the CPU before it is applied."""
+
+    @abstractmethod
+    def to(self, device: torch.device) -> "Plan":
+        """Returns the plan on `device`."""
+
+
+class Task(nn.Module, ABC):
+    """A pre-training method.
+
+    A step is draw → prepare → embed → gather → loss. The parts are separate so that several ranks can be simulated in
+    one process, gradients cached over chunks, and one part replaced; `forward` composes them.
+
+    Attributes:
+        gather_with_gradient: Whether gradients flow to the rows of other processes.
+    """
+
+    gather_with_gradient = False
+
+    @abstractmethod
+    def views(self) -> Views:
+        """What the task wants to see of each video."""
+
+    @abstractmethod
+    def draw(self, keys: StepKeys) -> Any:
+        """Draws the random choices of a step on the CPU; equal keys give equal plans."""
+
+    @abstractmethod
+    def prepare(self, batch: Batch, plan: Any) -> Inputs:
+        """Makes network inputs of a batch on its device: photometry, log-mel; fp32, no gradient."""
+
+    @abstractmethod
+    def embed(self, inputs: Inputs, plan: Any) -> Embeddings:
+        """Runs the networks on this process' samples."""
+
+    @abstractmethod
+    def loss(self, local: Embeddings, gathered: Embeddings, *, first_row: int) -> LossTerms:
+        """Compares local rows with those of all processes, of which the local ones begin at `first_row`."""
+
+    @abstractmethod
+    def encoders(self) -> dict[str, nn.Module]:
+        """What evaluation and export use: ``{"video": …, "audio": …}``, each from raw loader tensors to (B, D)."""
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Groups for the optimiser; by default one of everything that learns."""
+        return [ParameterGroup("all", tuple(p for p in self.parameters() if p.requires_grad))]
+
+    def negatives(self, batch_size: int) -> int:
+        """Number of keys that a query is told from, at a global batch size."""
+        return batch_size - 1
+
+    def forward(self, batch: Batch, plan: Any) -> LossTerms:
+        """Loss of one step on this process."""
+        with torch.no_grad(), torch.autocast(batch.index.device.type, enabled=False):
+            inputs = self.prepare(batch, plan)
+        local = self.embed(inputs, plan)
+        gathered = gather(local, with_gradient=self.gather_with_gradient)
+        return self.loss(local, gathered, first_row=rank() * len(batch))

@@ -1,0 +1,147 @@
+"""Which feature crops STiCA draws and which it compares: the within-modal terms as a table, not as loops.
+
+STiCA, section 3.2; the released pairs are those of the published training script.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from stica_pv.errors import UsageError, check_choice
+from stica_pv.losses import ContrastTerms
+from stica_pv.models import draw_boxes, whole_map
+from stica_pv.models.feature_crop import MapShape
+
+Kind = Literal["space", "time"]
+PAIRINGS = ("all", "released")
+
+
+class Crop(NamedTuple):
+    """One drawn window: view 0 or 1, cut in space or time, large or small, and its number."""
+
+    view: int
+    kind: Kind
+    large: bool
+    number: int
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """How many windows a view has, how large they are, and which are compared.
+
+    Attributes:
+        space_large: Large spatial windows a view (full time).
+        space_small: Small spatial windows a view.
+        time_large: Large temporal windows a view (full space).
+        time_small: Small temporal windows a view.
+        space_sizes: Side of a (large, small) spatial window as a share of the map's; rounded to cells.
+        time_sizes: Length of a (large, small) temporal window as a share of the map's; rounded to cells.
+        time_cap: Temporal lengths are shares of at most this many steps (released: 8).
+        pairing: ``all``: every large pair across the views both ways, small → large in both directions of views;
+            ``released``: second large with second large, small of view 2 → large of view 1.
+        exclusive_bound: Never draw the last position, as released.
+        per_sample: Positions of each sample's own, instead of one set a step for all samples and processes.
+    """
+
+    space_large: int = 2
+    space_small: int = 4
+    time_large: int = 0
+    time_small: int = 0
+    space_sizes: tuple[float, float] = (6 / 7, 4 / 7)
+    time_sizes: tuple[float, float] = (0.75, 0.5)
+    time_cap: int = 8
+    pairing: str = "all"
+    exclusive_bound: bool = False
+    per_sample: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("CROP.PAIRING", self.pairing, PAIRINGS)
+        if min(self.space_large, self.space_small, self.time_large, self.time_small) < 0:
+            raise UsageError(f"numbers of crops must be >= 0: {self}")
+        for sizes in (self.space_sizes, self.time_sizes):
+            if len(sizes) != 2 or not all(0 < size <= 1 for size in sizes):
+                raise UsageError(f"crop sizes are (large, small) shares of the map in (0, 1], got {tuple(sizes)}")
+        for kind, (large, small) in self._counts().items():
+            if small and not large:
+                raise UsageError(f"small {kind} crops are compared with large ones: set CROP.{kind.upper()}_LARGE too")
+
+    def _counts(self) -> dict[Kind, tuple[int, int]]:
+        return {"space": (self.space_large, self.space_small), "time": (self.time_large, self.time_small)}
+
+    def window(self, kind: Kind, large: bool, map_shape: MapShape) -> MapShape:
+        """Size of a window in cells (T, H, W) on a map."""
+        steps, height, width = map_shape
+        if kind == "space":
+            share = self.space_sizes[0 if large else 1]
+            return steps, max(1, round(share * height)), max(1, round(share * width))
+        share = self.time_sizes[0 if large else 1]
+        return max(1, round(share * min(steps, self.time_cap))), height, width
+
+    def terms(self) -> list[tuple[Crop, Crop, float]]:
+        """All directed comparisons (query, key, weight); those of one symmetric term share a weight of 1."""
+        found = []
+        for kind, (large, small) in self._counts().items():
+            pair = _all_pairs if self.pairing == "all" else _released_pairs
+            found += pair(kind, large, small)
+        return found
+
+
+def _all_pairs(kind: Kind, large: int, small: int) -> list[tuple[Crop, Crop, float]]:
+    terms = []
+    for here, there in ((0, 1), (1, 0)):
+        keys = [Crop(there, kind, True, i) for i in range(large)]
+        terms += [(Crop(here, kind, True, i), key, 0.5) for i in range(large) for key in keys]
+        terms += [(Crop(here, kind, False, j), key, 1.0) for j in range(small) for key in keys]
+    return terms
+
+
+def _released_pairs(kind: Kind, large: int, small: int) -> list[tuple[Crop, Crop, float]]:
+    if large > 2:
+        raise UsageError(f"CROP.PAIRING released knows at most 2 large {kind} crops a view, got {large}")
+    terms = []
+    if large == 2:
+        first, second = Crop(0, kind, True, 1), Crop(1, kind, True, 1)
+        terms += [(second, first, 0.5), (first, second, 0.5)]
+    keys = [Crop(0, kind, True, i) for i in range(large)]
+    terms += [(Crop(1, kind, False, j), key, 1.0) for key in keys for j in range(small)]
+    return terms
+
+
+class CropTable:
+    """The windows of both views in the order in which they are embedded, and the terms as places in that order.
+
+    Only windows that some term uses are there. Each view begins with its whole map.
+
+    Attributes:
+        crops: The crops of view 0 and of view 1.
+        whole: Slice that picks the whole maps of both views.
+        terms: The comparisons.
+        is_space: Per term, whether it compares spatial crops.
+    """
+
+    def __init__(self, settings: CropSettings) -> None:
+        self.settings = settings
+        terms = settings.terms()
+        used = {crop for query, key, _ in terms for crop in (query, key)}
+        # Large before small, space before time, as the settings list them.
+        order = sorted(used, key=lambda crop: (crop.view, crop.kind, not crop.large, crop.number))
+        self.crops = tuple(tuple(crop for crop in order if crop.view == view) for view in (0, 1))
+        second = 1 + len(self.crops[0])
+        self.whole = slice(0, second + 1, second)
+        place = {crop: (0, second)[view] + 1 + i for view in (0, 1) for i, crop in enumerate(self.crops[view])}
+        self.terms = ContrastTerms(
+            tuple(place[query] for query, _, _ in terms),
+            tuple(place[key] for _, key, _ in terms),
+            tuple(weight for _, _, weight in terms),
+        )
+        self.is_space = tuple(query.kind == "space" for query, _, _ in terms)
+
+    def draw(self, view: int, map_shape: MapShape, rng: torch.Generator) -> Tensor:
+        """Draws the windows of a view, the whole map first: int64 (N, 3, 2)."""
+        boxes = [whole_map(map_shape)]
+        for crop in self.crops[view]:
+            size = self.settings.window(crop.kind, crop.large, map_shape)
+            boxes.append(draw_boxes(1, size, map_shape, rng, exclusive_bound=self.settings.exclusive_bound))
+        return torch.cat(boxes)

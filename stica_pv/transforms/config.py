@@ -1,0 +1,103 @@
+"""Keys of what is done to pictures and sound, and their translation into transforms."""
+
+from stica_pv.config import CfgNode, section
+from stica_pv.errors import UsageError
+from stica_pv.structures import FrameTransform
+from stica_pv.transforms.log_mel import LogMel, create_log_mel
+from stica_pv.transforms.photometry import PhotometrySettings
+from stica_pv.transforms.spatial import RandomResizedCrop, RandomShortSideCrop
+
+
+def add_transform_config(cfg: CfgNode) -> None:
+    """Declares the augmentation keys of DATA and the spectrogram keys of AUDIO."""
+    data = section(cfg, "DATA")
+    data.NUM_FRAMES = 30
+    data.TARGET_FPS = 30.0
+    data.TRAIN_CROP_SIZE = 112
+    data.TRAIN_JITTER_SCALES_RELATIVE = [0.14, 1.0]  # area share of random resized crops; []: TRAIN_JITTER_SCALES
+    data.TRAIN_JITTER_ASPECT_RELATIVE = [0.75, 1.3333]
+    data.TRAIN_JITTER_SCALES = [128, 160]  # short side in pixels before a plain random crop
+    data.RANDOM_FLIP = True  # horizontal, half of the clips
+    data.ANTIALIAS = True  # when resizing; the release had none
+    data.COLOR_JITTER_PROB = 0.8
+    data.SSL_COLOR_BRI_CON_SAT = [0.4, 0.4, 0.4]
+    data.COLOR_RND_GRAYSCALE = 0.2
+    data.BLUR_PROB = 0.5
+    data.BLUR_SIGMA = [0.1, 2.0]
+    data.BLUR_KERNEL = 11
+    data.MEAN = [0.45, 0.45, 0.45]
+    data.STD = [0.225, 0.225, 0.225]
+    data.PHOTOMETRY = "intended"  # intended | released: order, clipping, gray weights, blur
+
+    audio = section(cfg, "AUDIO")
+    audio.SAMPLE_RATE = 24000
+    audio.LOG_MEL = "clean"  # clean | released
+    audio.BANDS = 257
+    audio.WINDOW_SECONDS = 0.02
+    audio.HOP_SECONDS = 0.01
+    audio.FFT_SIZE = 4096
+    audio.MEAN = 0.0
+    audio.STD = 1.0
+    audio.VOLUME_JITTER = 0.1  # factor U(1 - v, 1 + v)
+
+
+def _pair(cfg: CfgNode, section_name: str, key: str) -> tuple[float, float]:
+    values = cfg[section_name][key]
+    if len(values) != 2 or values[0] > values[1] or values[0] < 0:
+        raise UsageError(f"{section_name}.{key}: expected [low, high] with 0 <= low <= high, got {values}")
+    return values[0], values[1]
+
+
+def spatial_from_config(cfg: CfgNode) -> FrameTransform:
+    """Builds the random crop of training."""
+    flip_prob = 0.5 if cfg.DATA.RANDOM_FLIP else 0.0
+    if cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE:
+        area = _pair(cfg, "DATA", "TRAIN_JITTER_SCALES_RELATIVE")
+        if not 0 < area[0] <= area[1] <= 1:
+            raise UsageError(f"DATA.TRAIN_JITTER_SCALES_RELATIVE: shares of the area lie in (0, 1], got {list(area)}")
+        aspect = _pair(cfg, "DATA", "TRAIN_JITTER_ASPECT_RELATIVE")
+        return RandomResizedCrop(area=area, aspect=aspect, flip_prob=flip_prob, antialias=cfg.DATA.ANTIALIAS)
+    low, high = _pair(cfg, "DATA", "TRAIN_JITTER_SCALES")
+    if low < cfg.DATA.TRAIN_CROP_SIZE:
+        raise UsageError(f"DATA.TRAIN_JITTER_SCALES: {low} px are less than DATA.TRAIN_CROP_SIZE")
+    return RandomShortSideCrop(short_side=(int(low), int(high)), flip_prob=flip_prob, antialias=cfg.DATA.ANTIALIAS)
+
+
+def photometry_from_config(cfg: CfgNode) -> PhotometrySettings:
+    """Builds the settings of the photometric augmentation."""
+    data = cfg.DATA
+    for key in ("SSL_COLOR_BRI_CON_SAT", "MEAN", "STD"):
+        if len(data[key]) != 3:
+            raise UsageError(f"DATA.{key}: expected three numbers, got {data[key]}")
+    for key in ("COLOR_JITTER_PROB", "COLOR_RND_GRAYSCALE", "BLUR_PROB"):
+        if not 0 <= data[key] <= 1:
+            raise UsageError(f"DATA.{key}: expected a probability from 0 to 1, got {data[key]}")
+    brightness, contrast, saturation = data.SSL_COLOR_BRI_CON_SAT
+    return PhotometrySettings(
+        jitter_prob=data.COLOR_JITTER_PROB,
+        brightness=brightness,
+        contrast=contrast,
+        saturation=saturation,
+        gray_prob=data.COLOR_RND_GRAYSCALE,
+        blur_prob=data.BLUR_PROB,
+        blur_sigma=_pair(cfg, "DATA", "BLUR_SIGMA"),
+        blur_kernel=data.BLUR_KERNEL,
+        mean=tuple(data.MEAN),
+        std=tuple(data.STD),
+        style=data.PHOTOMETRY,
+    )
+
+
+def log_mel_from_config(cfg: CfgNode) -> LogMel:
+    """Builds the spectrogram."""
+    audio = cfg.AUDIO
+    return create_log_mel(
+        style=audio.LOG_MEL,
+        sample_rate_hz=audio.SAMPLE_RATE,
+        bands=audio.BANDS,
+        window_seconds=audio.WINDOW_SECONDS,
+        hop_seconds=audio.HOP_SECONDS,
+        fft_size=audio.FFT_SIZE,
+        mean=audio.MEAN,
+        std=audio.STD,
+    )

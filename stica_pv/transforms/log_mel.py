@@ -1,0 +1,173 @@
+"""Log-mel spectrograms on the device, as the paper's release computes them or cleanly, and the volume jitter.
+
+The release uses python_speech_features, whose bands are rounded to FFT bins: with 257 bands at 24 kHz and an FFT of
+1024, 38 of them (0, 2, 3, 5, 6, 8, 9, 11, 13, 14, … 94) hold no bin and are constant at ln(eps) = -36.04.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stica_pv.errors import UsageError, check_choice
+from stica_pv.keyed_random import uniform
+from stica_pv.structures import describe
+
+PRE_EMPHASIS = 0.97
+INT16_SCALE = 32768.0  # the release feeds 16-bit samples as they are
+RELEASED_FFT_SIZE = 1024
+EPSILON = torch.finfo(torch.float64).eps
+CLEAN_FLOOR = 1e-8  # 20 dB above the rounding noise of 16-bit sound
+
+Style = Literal["clean", "released"]
+
+
+def log_mel_frames(samples: int, *, window_samples: int = 480, hop_samples: int = 240) -> int:
+    """Returns the number of columns T = 1 + ceil((samples - window) / hop), at least 1."""
+    return 1 + max(0, -((window_samples - samples) // hop_samples))
+
+
+def draw_volume(rngs: Sequence[torch.Generator], spread: float = 0.1) -> Tensor:
+    """Draws (B,) factors from U(1 - spread, 1 + spread), row b from `rngs[b]`, to multiply waveforms with."""
+    return torch.tensor([uniform(1 - spread, 1 + spread, rng) for rng in rngs], dtype=torch.float32)
+
+
+class LogMel(nn.Module):
+    """Maps waveforms to log-mel spectrograms in float32, also under autocast; build it with `create_log_mel`.
+
+    Attributes:
+        window: (window_samples,), multiplies each frame.
+        filters: (fft_size // 2 + 1, F), mixes the power spectrum |rfft|² into bands, constant factors included.
+    """
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(
+        self, *, window: Tensor, filters: Tensor, hop_samples: int, style: Style, mean: float = 0.0, std: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("filters", filters, persistent=False)
+        self.fft_size = 2 * (filters.shape[0] - 1)
+        self.hop_samples = hop_samples
+        self.style = style
+        self.mean = mean
+        self.std = std
+
+    def frames(self, samples: int) -> int:
+        """Returns the number of columns that `samples` samples give."""
+        return log_mel_frames(samples, window_samples=self.window.shape[0], hop_samples=self.hop_samples)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Maps (B, S) in [-1, 1], at the sample rate it was built for, to float32 (B, 1, F, T)."""
+        if waveform.ndim != 2 or waveform.shape[1] == 0 or not waveform.is_floating_point():
+            raise UsageError(f"waveform: expected float (B, S) with S > 0, got {describe(waveform)}")
+        with torch.autocast(waveform.device.type, enabled=False):
+            energy = (self._power(waveform.float()) @ self.filters).transpose(1, 2).unsqueeze(1)
+            released = self.style == "released"
+            energy = energy.masked_fill(energy == 0, EPSILON) if released else energy + CLEAN_FLOOR
+            return energy.log().sub(self.mean).div(self.std)
+
+    def _power(self, x: Tensor) -> Tensor:
+        """Maps (B, S) to the power spectrum (B, T, fft_size // 2 + 1) of overlapping frames, zeros added at the end."""
+        if self.style == "released":
+            x = torch.cat([x[:, :1], x[:, 1:] - PRE_EMPHASIS * x[:, :-1]], dim=1)
+        span = (self.frames(x.shape[1]) - 1) * self.hop_samples + self.window.shape[0]
+        frames = F.pad(x, (0, span - x.shape[1])).unfold(1, self.window.shape[0], self.hop_samples)
+        spectrum = torch.fft.rfft(frames * self.window, n=self.fft_size)
+        return torch.view_as_real(spectrum).square().sum(-1)
+
+
+def create_log_mel(
+    *,
+    style: Style = "clean",
+    sample_rate_hz: int = 24000,
+    bands: int = 257,
+    window_seconds: float = 0.02,
+    hop_seconds: float = 0.01,
+    fft_size: int | None = None,
+    mean: float = 0.0,
+    std: float = 1.0,
+) -> LogMel:
+    """Builds a `LogMel` layer.
+
+    Args:
+        style: ``released`` follows python_speech_features.logfbank on 16-bit samples: pre-emphasis, rectangular window,
+            triangles between rounded bins, ln(eps) for exact zeros. ``clean`` has a Hann window, triangles between the
+            exact frequencies, and a small floor; no band is constant.
+        sample_rate_hz: Sample rate of the waveforms.
+        bands: Number F of mel bands between 0 and half the sample rate.
+        window_seconds: Length of a frame.
+        hop_seconds: Distance of frames.
+        fft_size: Points of the Fourier transform; must be given for ``clean``, 1024 by default for ``released``.
+        mean: Subtracted from the logarithms.
+        std: Divides them.
+
+    Raises:
+        UsageError: ``clean`` with an FFT so short that a band holds none of its bins, or impossible numbers.
+    """
+    check_choice("style", style, ("clean", "released"))
+    window_samples, hop_samples = round(window_seconds * sample_rate_hz), round(hop_seconds * sample_rate_hz)
+    if min(window_samples, hop_samples, bands) < 1 or std <= 0:
+        raise UsageError(
+            f"bands, window and hop in samples must be at least 1 and std > 0, got {bands}, {window_samples}, "
+            f"{hop_samples}, {std}"
+        )
+    if fft_size is None and style == "clean":
+        smallest = _smallest_fft(sample_rate_hz, bands, window_samples)
+        raise UsageError(f"fft_size must be given for clean log-mel; the smallest that fits is {smallest}")
+    fft_size = fft_size or RELEASED_FFT_SIZE
+    if fft_size < window_samples or fft_size % 2:
+        raise UsageError(f"fft_size: expected an even number >= the window of {window_samples} samples, got {fft_size}")
+    if style == "released":
+        window = torch.ones(window_samples)
+        filters = _rounded_triangles(sample_rate_hz, bands, fft_size) * (INT16_SCALE**2 / fft_size)
+    else:
+        window = torch.hann_window(window_samples)
+        window = window / window.square().sum().sqrt()  # white noise of variance v has power v in every bin
+        filters = _triangles(sample_rate_hz, bands, fft_size)
+        empty = int((filters.sum(0) == 0).sum())
+        if empty:
+            smallest = _smallest_fft(sample_rate_hz, bands, window_samples)
+            raise UsageError(
+                f"fft_size {fft_size} leaves {empty} of {bands} bands at {sample_rate_hz} Hz without a bin; "
+                f"take at least {smallest}, or fewer bands"
+            )
+    return LogMel(window=window, filters=filters.float(), hop_samples=hop_samples, style=style, mean=mean, std=std)
+
+
+def _band_edges_hz(sample_rate_hz: int, bands: int) -> Tensor:
+    """Returns float64 (bands + 2,) frequencies, equally spaced on the HTK mel scale from 0 to half the sample rate."""
+    top_mel = 2595 * math.log10(1 + sample_rate_hz / 2 / 700)
+    mels = torch.linspace(0, top_mel, bands + 2, dtype=torch.float64)
+    return 700 * (10 ** (mels / 2595) - 1)
+
+
+def _triangles(sample_rate_hz: int, bands: int, fft_size: int) -> Tensor:
+    """Returns float64 (fft_size // 2 + 1, bands) triangles of height 1 between the exact edges."""
+    left, centre, right = _band_edges_hz(sample_rate_hz, bands).unfold(0, 3, 1).unbind(1)
+    bins = torch.arange(fft_size // 2 + 1, dtype=torch.float64)[:, None] * (sample_rate_hz / fft_size)
+    return torch.minimum((bins - left) / (centre - left), (right - bins) / (right - centre)).clamp_min(0)
+
+
+def _rounded_triangles(sample_rate_hz: int, bands: int, fft_size: int) -> Tensor:
+    """Returns float64 (fft_size // 2 + 1, bands) triangles between edges rounded down to bins, as the library's."""
+    edges = ((fft_size + 1) * _band_edges_hz(sample_rate_hz, bands) / sample_rate_hz).floor()
+    left, centre, right = edges.unfold(0, 3, 1).unbind(1)
+    bins = torch.arange(fft_size // 2 + 1, dtype=torch.float64)[:, None]
+    rise, fall = (bins - left) / (centre - left), (right - bins) / (right - centre)
+    nothing = torch.zeros(())
+    rise = torch.where((bins >= left) & (bins < centre), rise, nothing)
+    return torch.where((bins >= centre) & (bins < right), fall, rise)
+
+
+def _smallest_fft(sample_rate_hz: int, bands: int, window_samples: int) -> int:
+    """Returns the smallest power of two that covers the window and gives every band a bin."""
+    fft_size = 1 << max(1, (window_samples - 1).bit_length())
+    while (_triangles(sample_rate_hz, bands, fft_size).sum(0) == 0).any():
+        fft_size *= 2
+    return fft_size

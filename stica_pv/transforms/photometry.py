@@ -1,0 +1,235 @@
+"""Colour jitter, grayscale, blur and normalisation on the device: a whole batch at once, each sample with its own draws.
+
+Parameters are drawn on the CPU into a `PhotometryPlan` and shared by all frames of a clip; applying a plan is pure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from stica_pv.errors import UsageError, check_choice
+from stica_pv.keyed_random import chance, uniform
+from stica_pv.structures import describe
+
+BRIGHTNESS, CONTRAST, SATURATION = range(3)
+RGB_WEIGHTS = (0.299, 0.587, 0.114)  # Rec. 601 luma
+
+
+@dataclass(frozen=True)
+class PhotometrySettings:
+    """How strong the photometry is, and in which order.
+
+    Attributes:
+        jitter_prob: Probability of colour jitter.
+        brightness: Factors come from U(1 - s, 1 + s), cut at 0; likewise the next two.
+        contrast: See `brightness`.
+        saturation: See `brightness`.
+        gray_prob: Probability of a gray clip.
+        blur_prob: Probability of a Gaussian blur.
+        blur_sigma: Bounds of the uniform standard deviation in pixels.
+        blur_kernel: Taps of the blur along each axis, odd.
+        mean: Subtracted from the channels (on [0, 1]).
+        std: Divides the channels.
+        style: ``intended`` changes colours on [0, 1], clips after each step, and normalises at the end. ``released``
+            does what the published code does: it normalises first, does not clip, swaps the gray weights of red and
+            blue, and always blurs with the two bounds of `blur_sigma` as the sigmas along height and width.
+    """
+
+    jitter_prob: float = 0.8
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    gray_prob: float = 0.2
+    blur_prob: float = 0.5
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    blur_kernel: int = 11
+    mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
+    std: tuple[float, float, float] = (0.225, 0.225, 0.225)
+    style: Literal["intended", "released"] = "intended"
+
+    def __post_init__(self) -> None:
+        check_choice("style", self.style, ("intended", "released"))
+        for name in ("jitter_prob", "gray_prob", "blur_prob"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
+        if min(self.strengths) < 0:
+            raise UsageError(f"brightness, contrast, saturation: expected strengths >= 0, got {self.strengths}")
+        if not 0 < self.blur_sigma[0] <= self.blur_sigma[1]:
+            raise UsageError(f"blur_sigma: expected 0 < low <= high, got {self.blur_sigma}")
+        if self.blur_kernel < 1 or self.blur_kernel % 2 == 0:
+            raise UsageError(f"blur_kernel: expected an odd number of taps, got {self.blur_kernel}")
+        if min(self.std) <= 0:
+            raise UsageError(f"std: expected values > 0, got {self.std}")
+
+    @property
+    def strengths(self) -> tuple[float, float, float]:
+        """Strengths in the order BRIGHTNESS, CONTRAST, SATURATION."""
+        return self.brightness, self.contrast, self.saturation
+
+
+@dataclass(frozen=True)
+class TouchedRows:
+    """Which rows of a batch a plan changes; known on the CPU, so that the device never has to be asked for a length."""
+
+    jitter: Tensor
+    gray: Tensor
+    blur: Tensor
+
+
+@dataclass(frozen=True)
+class PhotometryPlan:
+    """What happens to each sample of a batch.
+
+    Attributes:
+        order: int64 (B, 3), the jitter steps (BRIGHTNESS, CONTRAST, SATURATION) in the order they are taken.
+        factors: float32 (B, 3), the factor of each step by its number; 1 changes nothing.
+        gray: bool (B,).
+        sigma: float32 (B, 2), blur in pixels along height and width; 0 means none.
+        rows: Kept by `to`; leave it out.
+    """
+
+    order: Tensor
+    factors: Tensor
+    gray: Tensor
+    sigma: Tensor
+    rows: TouchedRows | None = None
+
+    def __post_init__(self) -> None:
+        batch = self.gray.shape[0]
+        shapes = [tuple(value.shape) for value in (self.order, self.factors, self.gray, self.sigma)]
+        if shapes != [(batch, 3), (batch, 3), (batch,), (batch, 2)]:
+            raise ValueError(f"expected order (B, 3), factors (B, 3), gray (B,), sigma (B, 2), got {shapes}")
+
+    @classmethod
+    def identity(cls, batch: int) -> "PhotometryPlan":
+        """Returns the plan that only normalises."""
+        none, order = torch.zeros(batch, dtype=torch.bool), torch.arange(3).repeat(batch, 1)
+        return cls(order, torch.ones(batch, 3), none, torch.zeros(batch, 2))
+
+    def touched(self) -> TouchedRows:
+        """Returns the rows that are changed; costs a wait for the device unless the plan was moved there by `to`."""
+        if self.rows is not None:
+            return self.rows
+        changes = (self.factors != 1).any(1), self.gray, (self.sigma > 0).any(1)
+        return TouchedRows(*(torch.nonzero(change).flatten() for change in changes))
+
+    def to(self, device: torch.device) -> "PhotometryPlan":
+        """Returns the plan on `device`."""
+
+        def move(value: Tensor) -> Tensor:
+            return value.to(device, non_blocking=True)
+
+        rows = self.touched()
+        rows = TouchedRows(move(rows.jitter), move(rows.gray), move(rows.blur))
+        return PhotometryPlan(move(self.order), move(self.factors), move(self.gray), move(self.sigma), rows)
+
+
+def draw_photometry(rngs: Sequence[torch.Generator], settings: PhotometrySettings) -> PhotometryPlan:
+    """Draws a plan, row b from `rngs[b]`; every row takes the same number of draws whatever it decides."""
+    plan = PhotometryPlan.identity(len(rngs))
+    low, high = settings.blur_sigma
+    for row, rng in enumerate(rngs):
+        jitter = chance(settings.jitter_prob, rng)
+        plan.order[row] = torch.randperm(3, generator=rng)
+        factors = [uniform(max(0.0, 1 - strength), 1 + strength, rng) for strength in settings.strengths]
+        plan.gray[row] = chance(settings.gray_prob, rng)
+        blur, sigma = chance(settings.blur_prob, rng), uniform(low, high, rng)
+        if jitter:
+            plan.factors[row] = torch.tensor(factors)
+        if blur:
+            plan.sigma[row] = torch.tensor([sigma, sigma] if settings.style == "intended" else [low, high])
+    return plan
+
+
+@torch.no_grad()
+def apply_photometry(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings) -> Tensor:
+    """Applies a plan and normalises.
+
+    Args:
+        video: (B, 3, T, H, W) RGB, uint8, or floating point in [0, 1]; left as it is.
+        plan: One row per sample, on any device; on the CPU it is moved without waiting for the device.
+        settings: Gives the kernel width, mean, std and style; strengths were spent in drawing.
+
+    Returns:
+        float32 (B, 3, T, H, W), also under autocast.
+    """
+    if video.ndim != 5 or video.shape[1] != 3 or not (video.dtype == torch.uint8 or video.is_floating_point()):
+        raise UsageError(f"video: expected uint8 or float (B, 3, T, H, W), got {describe(video)}")
+    if video.shape[0] != plan.gray.shape[0]:
+        raise UsageError(f"video {describe(video)} and a plan for {plan.gray.shape[0]} samples do not fit")
+    released = settings.style == "released"
+    weights = RGB_WEIGHTS[::-1] if released else RGB_WEIGHTS
+    plan = plan.to(video.device)
+    rows = plan.touched()
+    with torch.autocast(video.device.type, enabled=False):
+        x = video.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+        if video.dtype == torch.uint8:
+            x.div_(255)
+        if released:
+            _normalise_(x, settings)
+        if len(rows.jitter):
+            _jitter_(x, plan, weights, clip=not released)
+        if len(rows.gray):
+            gray = _gray(x.index_select(0, rows.gray), weights)
+            x.index_copy_(0, rows.gray, gray.expand(-1, 3, -1, -1, -1))
+        if len(rows.blur):
+            sigma = plan.sigma.index_select(0, rows.blur)
+            x.index_copy_(0, rows.blur, _blur(x.index_select(0, rows.blur), sigma, settings.blur_kernel))
+        return x if released else _normalise_(x, settings)
+
+
+def _normalise_(x: Tensor, settings: PhotometrySettings) -> Tensor:
+    for channel, (mean, std) in enumerate(zip(settings.mean, settings.std, strict=True)):
+        x[:, channel].sub_(mean).div_(std)  # Python numbers: a tensor of them would have to travel to the device
+    return x
+
+
+def _gray(x: Tensor, weights: Sequence[float]) -> Tensor:
+    """Mixes (B, 3, T, H, W) into (B, 1, T, H, W)."""
+    return (x[:, :1] * weights[0]).add_(x[:, 1:2], alpha=weights[1]).add_(x[:, 2:], alpha=weights[2])
+
+
+def _jitter_(x: Tensor, plan: PhotometryPlan, weights: Sequence[float], *, clip: bool) -> None:
+    """Takes three steps in place; in each, every sample blends with the base of its own step, f x + (1 - f) base.
+
+    The base is black for brightness, the frame's mean gray for contrast, and the gray picture for saturation.
+    """
+    for step in plan.order.unbind(1):
+        factor = plan.factors.gather(1, step[:, None]).view(-1, 1, 1, 1, 1)
+        step = step.view(-1, 1, 1, 1, 1)
+        base = _gray(x, weights)
+        level = base.mean((-2, -1), keepdim=True).mul_((1 - factor) * (step == CONTRAST))
+        base.mul_((1 - factor) * (step == SATURATION)).add_(level)
+        torch.addcmul(base, x, factor, out=x)
+        if clip:
+            x.clamp_(0, 1)
+
+
+def _blur(x: Tensor, sigma: Tensor, kernel: int) -> Tensor:
+    """Blurs (B, 3, T, H, W) with sigma (B, 2) as two products with banded matrices."""
+    rows = _blur_matrix(x.shape[3], sigma[:, 0], kernel)
+    columns = _blur_matrix(x.shape[4], sigma[:, 1], kernel)
+    x = torch.bmm(x.flatten(1, 3), columns.transpose(1, 2)).view_as(x)
+    return torch.einsum("bij,bctjw->bctiw", rows, x)
+
+
+def _blur_matrix(side: int, sigma: Tensor, kernel: int) -> Tensor:
+    """Returns (B, side, side): row i holds the normalised Gaussian around i, reflected at the borders' centres.
+
+    A pixel j counts at its own place, at -j and at 2 (side - 1) - j, as far as these lie within the kernel.
+    """
+    radius = kernel // 2
+    if side <= radius:
+        raise UsageError(f"a blur with {kernel} taps needs sides of more than {radius} pixels, got {side}")
+    sigma = sigma.clamp_min(1e-3).view(-1, 1, 1)  # 0 becomes the identity
+
+    def gauss(distance: Tensor) -> Tensor:
+        return torch.exp(-0.5 * (distance / sigma).square()).masked_fill(distance.abs() > radius, 0)
+
+    places = torch.arange(side, device=sigma.device, dtype=torch.float32)
+    i, j, last = places[:, None], places, side - 1
+    weights = gauss(i - j) + gauss(i + j).masked_fill(j == 0, 0) + gauss(2 * last - i - j).masked_fill(j == last, 0)
+    return weights / weights.sum(2, keepdim=True)

@@ -1,0 +1,174 @@
+"""Strict configuration: what is accepted, and what the message says of what is not."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stica_pv.config import CfgNode, apply_overrides, flatten, merge_file
+from stica_pv.config.node import set_key
+from stica_pv.config.slowfast import FOREIGN_KEYS
+from stica_pv.errors import UsageError
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def cfg() -> CfgNode:
+    return CfgNode(
+        {
+            "TASK": "av_contrastive",
+            "NUM_GPUS": -1,
+            "CUSTOM_IMPORTS": [],
+            "SOLVER": {"BASE_LR": 0.1, "STEPS": [1, 2], "MAX_EPOCH": 10, "NESTEROV": False, "BETAS": [0.9, 0.999]},
+        }
+    )
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(text: str, name: str = "a.yaml") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def value(cfg: CfgNode, key: str) -> Any:
+    return dict(flatten(cfg))[key]
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "expected"),
+    [
+        ("TASK", "gdt", "gdt"),
+        ("TASK", "2024", "2024"),
+        ("NUM_GPUS", "0", 0),
+        ("SOLVER.BASE_LR", "0.5", 0.5),
+        ("SOLVER.BASE_LR", "1e-5", 1e-5),
+        ("SOLVER.BASE_LR", "1", 1.0),
+        ("SOLVER.NESTEROV", "True", True),
+        ("SOLVER.STEPS", "[3, 4, 5]", [3, 4, 5]),
+        ("SOLVER.STEPS", "(3, 4)", [3, 4]),
+        ("SOLVER.STEPS", "[]", []),
+        ("SOLVER.STEPS", "7", [7]),
+        ("SOLVER.BETAS", "[0, 1]", [0.0, 1.0]),
+        ("CUSTOM_IMPORTS", "['my.module']", ["my.module"]),
+        ("CUSTOM_IMPORTS", "my.module", ["my.module"]),
+    ],
+)
+def test_override_is_read_as_the_type_of_its_default(cfg: CfgNode, key: str, text: str, expected: Any):
+    apply_overrides(cfg, [key, text])
+    assert value(cfg, key) == expected
+    assert repr(value(cfg, key)) == repr(expected)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "message"),
+    [
+        ("SOLVER.BASE_LR", "fast", r"SOLVER\.BASE_LR: expected float \(as its default 0\.1\), got str 'fast'"),
+        ("SOLVER.BASE_LR", "True", r"SOLVER\.BASE_LR: expected float .* got bool True"),
+        ("SOLVER.MAX_EPOCH", "1.5", r"SOLVER\.MAX_EPOCH: expected int .* got float 1\.5"),
+        ("SOLVER.MAX_EPOCH", "True", r"expected int .* got bool True"),
+        ("SOLVER.NESTEROV", "1", r"SOLVER\.NESTEROV: expected bool .* got int 1"),
+        ("SOLVER.STEPS", "[1, 'x']", r"SOLVER\.STEPS\[1\]: expected int .* got str 'x'"),
+        ("TASK", "[1]", r"TASK: expected str .* got list"),
+        ("NUM_GPUS", "None", r"NUM_GPUS: expected int .* got NoneType None"),
+    ],
+)
+def test_override_of_the_wrong_type_is_refused(cfg: CfgNode, key: str, text: str, message: str):
+    with pytest.raises(UsageError, match=message):
+        apply_overrides(cfg, [key, text])
+
+
+def test_last_override_wins(cfg: CfgNode):
+    apply_overrides(cfg, ["TASK", "gdt", "NUM_GPUS", "2", "TASK", "cvrl"])
+    assert (cfg.TASK, cfg.NUM_GPUS) == ("cvrl", 2)
+
+
+def test_odd_number_of_words_is_refused_with_the_last_one(cfg: CfgNode):
+    with pytest.raises(UsageError, match=r"pairs KEY VALUE, got 3 words, the last one 'SOLVER\.STEPS'"):
+        apply_overrides(cfg, ["TASK", "gdt", "SOLVER.STEPS"])
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"), [("SOLVER.BASE_RL", "SOLVER.BASE_LR"), ("TASKS", "TASK"), ("SOLVER.STEP", "SOLVER.STEPS")]
+)
+def test_unknown_key_names_the_nearest(cfg: CfgNode, key: str, nearest: str):
+    with pytest.raises(UsageError) as raised:
+        apply_overrides(cfg, [key, "1"])
+    assert str(raised.value) == f"unknown key {key} (did you mean {nearest}?)"
+
+
+def test_a_whole_section_cannot_be_set(cfg: CfgNode):
+    with pytest.raises(UsageError, match="unknown key SOLVER"):
+        apply_overrides(cfg, ["SOLVER", "1"])
+
+
+def test_slowfast_key_names_what_to_use_instead(cfg: CfgNode):
+    with pytest.raises(UsageError, match="SlowFast key without meaning here: use TASK"):
+        apply_overrides(cfg, ["CONTRASTIVE.TYPE", "moco"])
+    with pytest.raises(UsageError, match="SlowFast key"):
+        set_key(cfg, "SOLVER.OPTIMIZING_METHOD", "sgd")
+
+
+def test_a_declared_key_is_ours_even_if_slowfast_has_it_too(cfg: CfgNode):
+    key = next(iter(FOREIGN_KEYS))
+    cfg[key] = "x"
+    set_key(cfg, key, "y")
+    assert cfg[key] == "y"
+
+
+def test_file_sets_its_keys_and_keeps_the_others(cfg: CfgNode, write: Write):
+    merge_file(cfg, write("SOLVER:\n  BASE_LR: 1e-5\n  STEPS: [5]\nTASK: gdt\n"))
+    assert (cfg.SOLVER.BASE_LR, cfg.SOLVER.STEPS, cfg.SOLVER.MAX_EPOCH, cfg.TASK) == (1e-5, [5], 10, "gdt")
+
+
+def test_bases_are_merged_before_the_file_and_found_beside_it(cfg: CfgNode, write: Write):
+    write("NUM_GPUS: 1\nTASK: one\nSOLVER:\n  MAX_EPOCH: 1\n", "root.yaml")
+    write("_BASE_: ../root.yaml\nTASK: two\nSOLVER:\n  BASE_LR: 2\n", "sub/middle.yaml")
+    merge_file(cfg, write("_BASE_: middle.yaml\nTASK: three\n", "sub/leaf.yaml"))
+    assert (cfg.NUM_GPUS, cfg.TASK, cfg.SOLVER.MAX_EPOCH, cfg.SOLVER.BASE_LR) == (1, "three", 1, 2.0)
+
+
+def test_merging_leaves_the_list_of_the_defaults_alone(cfg: CfgNode, write: Write):
+    default = cfg.clone()
+    other = default.clone()
+    merge_file(other, write("SOLVER:\n  STEPS: [9]\n"))
+    assert default.SOLVER.STEPS == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("SOLVER:\n  BASE_RL: 1\n", r"a\.yaml: unknown key SOLVER\.BASE_RL \(did you mean SOLVER\.BASE_LR\?\)"),
+        ("SOLVER:\n  MAX_EPOCH: ten\n", r"a\.yaml: SOLVER\.MAX_EPOCH: expected int .* got str 'ten'"),
+        ("MODEL:\n  ARCH: slow\n", r"a\.yaml: MODEL\.ARCH is a SlowFast key"),
+        ("SOLVER: [1\n", r"a\.yaml: not valid YAML: "),
+        ("- 1\n- 2\n", r"a\.yaml: expected a mapping of keys to values"),
+        ("hello\n", r"a\.yaml: expected a mapping of keys to values"),
+        ("", r"a\.yaml: expected a mapping of keys to values"),
+        ("_BASE_: none.yaml\n", r"a\.yaml: its _BASE_ cannot be read: .*none\.yaml"),
+    ],
+)
+def test_file_at_fault_is_named_with_its_fault_in_one_line(cfg: CfgNode, write: Write, text: str, message: str):
+    with pytest.raises(UsageError, match=message) as raised:
+        merge_file(cfg, write(text))
+    assert "\n" not in str(raised.value)
+
+
+def test_missing_file_is_named(cfg: CfgNode, tmp_path: Path):
+    with pytest.raises(UsageError, match=r"none\.yaml: there is no such file"):
+        merge_file(cfg, tmp_path / "none.yaml")
+
+
+def test_flatten_yields_leaves_with_dotted_names(cfg: CfgNode):
+    assert list(flatten(cfg))[:4] == [
+        ("TASK", "av_contrastive"),
+        ("NUM_GPUS", -1),
+        ("CUSTOM_IMPORTS", []),
+        ("SOLVER.BASE_LR", 0.1),
+    ]
