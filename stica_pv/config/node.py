@@ -48,10 +48,14 @@ def merge_file(cfg: CfgNode, path: str | os.PathLike[str]) -> None:
         loaded = CfgNode.load_yaml_with_base(path)
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not a text file in UTF-8: {error}") from error
     except OSError as error:
         raise UsageError(f"{path}: its _BASE_ cannot be read: {error}") from error
-    except TypeError as error:  # fvcore looks for _BASE_ in whatever the file holds
-        raise UsageError(f"{path}: expected a mapping of keys to values") from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: its _BASE_ leads back to itself") from error
+    except (TypeError, AttributeError) as error:  # fvcore looks for _BASE_, a name, in whatever the file holds
+        raise UsageError(f"{path}: expected a mapping of keys to values, and _BASE_ to name a file") from error
     if not isinstance(loaded, dict):
         raise UsageError(f"{path}: expected a mapping of keys to values, got {type(loaded).__name__}")
     for key, value in flatten(loaded):
@@ -70,7 +74,8 @@ def apply_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
             "(quote lists, as in SOLVER.STEPS '[10, 20]')"
         )
     for key, text in zip(overrides[::2], overrides[1::2], strict=True):
-        set_key(cfg, key, _parse(text))
+        default = dict(flatten(cfg)).get(key)
+        set_key(cfg, key, text if isinstance(default, str) else _parse(text))
 
 
 def set_key(cfg: CfgNode, key: str, value: Any, *, source: str = "") -> None:
@@ -91,7 +96,7 @@ def _parse(text: str) -> Any:
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        return text  # a plain word, as in `TASK av_contrastive`
+        return {"true": True, "false": False}.get(text.lower(), text)  # YAML's way of writing them
 
 
 def _checked(key: str, value: Any, default: Any, source: str) -> Any:
@@ -102,8 +107,8 @@ def _checked(key: str, value: Any, default: Any, source: str) -> Any:
             pass
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if isinstance(default, str) and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)  # a folder called 2024
+    if isinstance(default, str) and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)  # a folder called 2024, in a file
     if isinstance(default, list):
         if isinstance(value, tuple):
             value = list(value)

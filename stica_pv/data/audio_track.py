@@ -1,5 +1,6 @@
 """Sound on a file's clock: decoded samples stand where their time stamps say, silence where there are none."""
 
+import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,7 +9,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
+from av.filter.graph import Graph
 
 from stica_pv.data.media_file import MediaFile, MediaPacket
 
@@ -49,13 +50,13 @@ class AudioTrack:
     def decode(self, media: MediaFile, packets: Sequence[MediaPacket]) -> None:
         """Adds the sound of packets that follow one another."""
         following: int | None = None
+        base = float(media.audio.time_base or 0) if media.audio else 0.0
         for frame in self._decoded(media, packets):
             self.rate_hz = self.rate_hz or frame.sample_rate
             if frame.sample_rate != self.rate_hz:  # a stream that changes its rate midway: the rest counts as missing
                 continue
             first = following
             if frame.pts is not None:
-                base = float(frame.time_base)
                 stamped = round((frame.pts * base - media.origin_s) * self.rate_hz)
                 tolerance = max(_JITTER_S, 1.5 * base) * self.rate_hz
                 if following is None or abs(stamped - following) > tolerance:
@@ -71,7 +72,7 @@ class AudioTrack:
         context = media.audio.codec_context
         for packet in (*packets, None):
             try:
-                yield from context.decode(packet)  # type: ignore[arg-type]  # the packets are those of this stream
+                yield from context.decode(packet)
             except av.FFmpegError as error:  # a broken packet is passed over, as FFmpeg does
                 self.error = str(error.strerror)
 
@@ -146,8 +147,16 @@ def mono(frame: AudioFrame) -> Samples:
 
 def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
     """Resamples float32 (S,) in one piece with swresample, without delay: both ends keep their times."""
-    resampler = AudioResampler(format="fltp", layout="mono", rate=to_hz)
+    graph = Graph()  # what av.AudioResampler builds, but without a pool of threads for each clip
+    graph.threads = 1
+    source = graph.add("abuffer", sample_rate=str(from_hz), sample_fmt="fltp", channel_layout="mono")
+    graph.link_nodes(source, graph.add("aresample", str(to_hz)), graph.add("abuffersink")).configure()
     frame = AudioFrame.from_ndarray(samples[np.newaxis], format="fltp", layout="mono")
     frame.sample_rate = from_hz
-    parts: list[Any] = [part.to_ndarray() for part in (*resampler.resample(frame), *resampler.resample(None))]
+    graph.push(frame)
+    graph.push(None)
+    parts: list[Any] = []
+    with contextlib.suppress(EOFError):  # ends the flushed graph
+        while True:
+            parts.append(graph.pull().to_ndarray())
     return np.asarray(np.concatenate(parts, axis=1)[0], np.float32)

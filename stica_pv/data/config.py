@@ -1,7 +1,7 @@
 """Keys of the data, and their translation into lists, readers and loaders."""
 
 import functools
-import os
+from pathlib import Path
 
 from stica_pv.config import CfgNode, section
 from stica_pv.data.reader import read
@@ -39,3 +39,8 @@ def reader_from_config(cfg: CfgNode) -> Reader:
     if cfg.DATA.DECODING_SHORT_SIZE < 0:
         raise UsageError(f"DATA.DECODING_SHORT_SIZE must be >= 0, got {cfg.DATA.DECODING_SHORT_SIZE}")
     return functools.partial(read, frame_choice=choice, short_size=cfg.DATA.DECODING_SHORT_SIZE)
+
+
+def manifest_path(cfg: CfgNode, folder: Path) -> Path:
+    """Where the facts of files are kept: DATA.MANIFEST, or the folder of the run."""
+    return Path(cfg.DATA.MANIFEST) if cfg.DATA.MANIFEST else folder / "manifest.csv"

@@ -28,7 +28,7 @@ class Sample:
     failures: tuple[ReadFailure, ...]
 
 
-class ClipDataset(Dataset[Sample]):
+class ClipDataset(Dataset["Sample | ReadFailure"]):
     """Map-style data set over `SampleKey`; equal keys give equal samples, in any worker.
 
     Nothing but the file is read to make a sample, and every draw derives from (seed, epoch, index).
@@ -55,7 +55,7 @@ class ClipDataset(Dataset[Sample]):
             seed: Seed of the run.
             labels: Class of each video, if known.
             replace_failures: Put another video, determined by the key, in the place of one that cannot be read.
-                Evaluation sets it to False: there `UnreadableClip` is raised.
+                Evaluation sets it to False.
         """
         if len(paths) != len(durations_s) or (labels is not None and len(labels) != len(paths)):
             raise ValueError("paths, durations and labels differ in length")
@@ -66,26 +66,22 @@ class ClipDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, key: SampleKey) -> Sample:
-        """Returns the sample of a key.
+    def __getitem__(self, key: SampleKey) -> Sample | ReadFailure:
+        """Returns the sample of a key, or why there is none: no replacement is allowed, or all of them failed.
 
-        Raises:
-            UnreadableClip: No replacement is allowed, or `MAX_ATTEMPTS` files in a row failed.
+        A failure is returned, not raised, because workers can only raise what is made of one string.
         """
         failures: list[ReadFailure] = []
         index = key.index
-        for attempt in range(MAX_ATTEMPTS):
+        for attempt in range(MAX_ATTEMPTS if self.replace_failures else 1):
             if attempt:
-                index = integer(0, len(self) - 1, generator("replacement", self.seed, *key, attempt))
+                index = integer(0, len(self) - 1, generator("replacement", self.seed, key.epoch, key.index, attempt))
             try:
-                return self._read(index, generator("sample", self.seed, *key, attempt), tuple(failures))
+                return self._read(index, generator("sample", self.seed, key.epoch, key.index, attempt), tuple(failures))
             except UnreadableClip as error:
-                if not self.replace_failures:
-                    raise
                 failures.append(ReadFailure(error.path, error.cause))
-        raise UnreadableClip(
-            self.paths[key.index], f"{failures[0].cause}; so did {MAX_ATTEMPTS - 1} replacements: is the disk there?"
-        )
+        more = f"; so did {len(failures) - 1} replacements: is the disk there?" if len(failures) > 1 else ""
+        return ReadFailure(failures[0].path, failures[0].cause + more)
 
     def _read(self, index: int, rng: torch.Generator, failures: tuple[ReadFailure, ...]) -> Sample:
         path = self.paths[index]
@@ -125,8 +121,12 @@ def _request(window: Window, specs: Sequence[ViewSpec], name: str) -> ClipReques
     )
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
-    """Stacks samples; every view has one shape by construction, so nothing is padded."""
+def collate(items: Sequence[Sample | ReadFailure]) -> Batch | ReadFailure:
+    """Stacks samples (every view has one shape by construction, so nothing is padded), or passes a failure on."""
+    for item in items:
+        if isinstance(item, ReadFailure):
+            return item
+    samples = [item for item in items if isinstance(item, Sample)]
     first = samples[0]
     labels = [sample.label for sample in samples if sample.label is not None]
     return Batch(

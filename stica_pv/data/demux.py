@@ -1,8 +1,9 @@
 """Takes out of a file the packets of one stretch of time, and no more than decoding it needs."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from stica_pv.data.media_file import MediaFile, MediaPacket
+from stica_pv.data.media_file import MediaFile, MediaPacket, TimedPacket
 
 _BACK_S = (0.0, 2.0, 10.0)
 """How much further back to seek each time the index led past the wanted time; then the start of the file."""
@@ -27,20 +28,21 @@ class _Collector:
     """Packets of one stream until `span` is covered."""
 
     span: Span
-    packets: list[MediaPacket]
+    packets: list[TimedPacket] = field(default_factory=list)
     after_s: float | None = None
     done: bool = False
 
-    def add(self, packet: MediaPacket, time_s: float | None, decoding_s: float | None) -> None:
+    def add(self, timed: TimedPacket) -> None:
         """Keeps a packet; `after_s` becomes the first time shown at or after the end of the span."""
-        self.packets.append(packet)
+        self.packets.append(timed)
+        time_s = timed.time_s
         if time_s is None:
             return
         if time_s >= self.span.end_s and (self.after_s is None or time_s < self.after_s):
             self.after_s = time_s
         if self.after_s is not None:
             # What is decoded later is shown later: nothing below `after_s` can follow.
-            self.done = (time_s - _UNORDERED_S if decoding_s is None else decoding_s) >= self.after_s
+            self.done = (time_s - _UNORDERED_S if timed.decoding_s is None else timed.decoding_s) >= self.after_s
 
 
 @dataclass(frozen=True)
@@ -66,80 +68,73 @@ def collect_packets(media: MediaFile, pictures: Span | None, sound: Span | None)
     for back_s in (*_BACK_S, None):
         target = None if back_s is None or min(starts) - back_s <= _START_IS_NEAR_S else min(starts) - back_s
         video, audio = _demux(media, target, pictures, sound)
-        reached = (pictures is None or _key_before(media, video, pictures.start_s) is not None) and (
+        reached = (pictures is None or _key_before(video, pictures.start_s) is not None) and (
             sound is None or _sound_reached(media, audio, sound.start_s)
         )
         if target is None or reached:
             break
     if pictures is not None:
-        video = _needed_pictures(media, video, pictures)
+        video = _needed_pictures(video, pictures, exact_times=media.exact_times)
     if sound is not None:
-        audio = _needed_sound(media, audio, sound)
-    return StretchPackets(video, audio)
+        audio = _needed_sound(audio, sound)
+    return StretchPackets([timed.packet for timed in video], [timed.packet for timed in audio])
 
 
 def _demux(
     media: MediaFile, target_s: float | None, pictures: Span | None, sound: Span | None
-) -> tuple[list[MediaPacket], list[MediaPacket]]:
+) -> tuple[list[TimedPacket], list[TimedPacket]]:
     stream = media.audio if pictures is None else media.video
     assert stream is not None
-    incoming = media.packets(target_s, stream)
-    collectors: dict[int, _Collector] = {}
-    for kind, span in ((media.video, pictures), (media.audio, sound)):
-        if kind is not None and span is not None:
-            collectors[kind.index] = _Collector(span, [])
-    waiting = len(collectors)
-    for packet in incoming:
-        collector = collectors.get(packet.stream_index)
+    incoming = media.packets(target_s, stream)  # may open the file anew, and with it the streams
+    video = None if pictures is None else _Collector(pictures)
+    audio = None if sound is None else _Collector(sound)
+    of_stream = {
+        kind.index: collector
+        for kind, collector in ((media.video, video), (media.audio, audio))
+        if kind is not None and collector is not None
+    }
+    waiting = len(of_stream)
+    for timed in incoming:
+        collector = of_stream.get(timed.packet.stream_index)
         if collector is None or collector.done:
             continue
-        base = packet.time_base
-        decoding_s = None if packet.dts is None else float(packet.dts * base) - media.origin_s
-        collector.add(packet, media.time_of(packet), decoding_s)
-        if collector.done:
-            waiting -= 1
-            if waiting == 0:
-                break
-    found = [collectors[s.index].packets if s is not None and s.index in collectors else []
-             for s in (media.video, media.audio)]
-    return found[0], found[1]
+        collector.add(timed)
+        waiting -= collector.done
+        if waiting == 0:
+            break
+    return video.packets if video else [], audio.packets if audio else []
 
 
-def _key_before(media: MediaFile, packets: list[MediaPacket], time_s: float) -> int | None:
+def _key_before(packets: Sequence[TimedPacket], time_s: float) -> int | None:
     """Returns the position of the last key frame shown at or before a time."""
     found = None
-    for position, packet in enumerate(packets):
-        shown = media.time_of(packet)
-        if packet.is_keyframe and shown is not None and shown <= time_s + 1e-6:
+    for position, (packet, shown_s, _, _) in enumerate(packets):
+        if shown_s is not None and shown_s <= time_s + 1e-6 and packet.is_keyframe:
             found = position
     return found
 
 
-def _needed_pictures(media: MediaFile, packets: list[MediaPacket], span: Span) -> list[MediaPacket]:
+def _needed_pictures(packets: list[TimedPacket], span: Span, *, exact_times: bool) -> list[TimedPacket]:
     """Drops what stands before the key frame, and what is decoded after the last picture that can be chosen."""
-    begin = _key_before(media, packets, span.start_s) or 0
-    if not media.exact_times:
+    begin = _key_before(packets, span.start_s) or 0
+    after_s = min((t.time_s for t in packets if t.time_s is not None and t.time_s >= span.end_s), default=None)
+    if after_s is None or not exact_times:
         return packets[begin:]
-    end = len(packets)
-    shown = [media.time_of(packet) for packet in packets]
-    after = min((time for time in shown if time is not None and time >= span.end_s), default=None)
-    if after is not None:
-        end = 1 + max(i for i, time in enumerate(shown) if time is None or time <= after)
-    return packets[begin:end]
+    end = max(i for i, timed in enumerate(packets) if timed.time_s is None or timed.time_s <= after_s)
+    return packets[begin : end + 1]
 
 
-def _sound_reached(media: MediaFile, packets: list[MediaPacket], start_s: float) -> bool:
+def _sound_reached(media: MediaFile, packets: Sequence[TimedPacket], start_s: float) -> bool:
     """Says whether packets begin early enough, or as early as the stream does."""
     if media.audio_end_s < start_s:
         return True
-    first = next((time for time in map(media.time_of, packets) if time is not None), None)
+    first = next((timed.time_s for timed in packets if timed.time_s is not None), None)
     return first is not None and first <= max(start_s, media.audio_start_s) + 1e-3
 
 
-def _needed_sound(media: MediaFile, packets: list[MediaPacket], span: Span) -> list[MediaPacket]:
+def _needed_sound(packets: list[TimedPacket], span: Span) -> list[TimedPacket]:
     """Drops the packets that end before the span."""
-    for position, packet in enumerate(packets):
-        start = media.time_of(packet)
-        if start is None or start + float((packet.duration or 0) * packet.time_base) > span.start_s:
+    for position, timed in enumerate(packets):
+        if timed.time_s is None or timed.time_s + timed.seconds > span.start_s:
             return packets[position:]
     return []

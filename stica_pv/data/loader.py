@@ -1,43 +1,52 @@
 """The loader: PyTorch's, with our samples, our order and workers that behave."""
 
 import signal
+from collections.abc import Iterator
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
-from stica_pv.data.dataset import Sample, collate
-from stica_pv.errors import UsageError
-from stica_pv.structures import SampleKey
+from stica_pv.data.dataset import ClipDataset, collate
+from stica_pv.errors import UnreadableClip, UsageError
+from stica_pv.structures import Batch, ReadFailure, SampleKey
 
 PREFETCH = 4  # batches a worker keeps ready
 
 
-def create_loader(
-    dataset: Dataset[Sample],
-    sampler: Sampler[list[SampleKey]],
-    *,
-    num_workers: int,
-    pin_memory: bool = False,
-) -> DataLoader[Sample]:
-    """Builds a loader of `Batch`.
+class ClipLoader:
+    """Yields the batches of a sampler; iterating raises `UnreadableClip` where a sample has no replacement."""
 
-    Args:
-        dataset: Samples by key.
-        sampler: Keys of each batch.
-        num_workers: Processes that read; 0 reads in this one.
-        pin_memory: Page-locked batches, for copies to a GPU that overlap with its work.
-    """
-    if num_workers < 0:
-        raise UsageError(f"DATA_LOADER.NUM_WORKERS must be >= 0, got {num_workers}")
-    return DataLoader(
-        dataset,
-        batch_sampler=sampler,
-        collate_fn=collate,
-        num_workers=num_workers,
-        pin_memory=pin_memory and torch.cuda.is_available(),
-        worker_init_fn=_start_worker,
-        prefetch_factor=PREFETCH if num_workers else None,
-    )
+    def __init__(
+        self, dataset: ClipDataset, sampler: Sampler[list[SampleKey]], *, num_workers: int, pin_memory: bool = False
+    ) -> None:
+        """Prepares the loader; workers start with the iteration.
+
+        Args:
+            dataset: Samples by key.
+            sampler: Keys of each batch.
+            num_workers: Processes that read; 0 reads in this one.
+            pin_memory: Page-locked batches, for copies to a GPU that overlap with its work.
+        """
+        if num_workers < 0:
+            raise UsageError(f"DATA_LOADER.NUM_WORKERS must be >= 0, got {num_workers}")
+        self._loader: DataLoader[Batch | ReadFailure] = DataLoader(
+            dataset,  # type: ignore[arg-type]  # DataLoader's type has no room for collate's
+            batch_sampler=sampler,
+            collate_fn=collate,
+            num_workers=num_workers,
+            pin_memory=pin_memory and torch.cuda.is_available(),
+            worker_init_fn=_start_worker,
+            prefetch_factor=PREFETCH if num_workers else None,
+        )
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for item in self._loader:
+            if isinstance(item, ReadFailure):
+                raise UnreadableClip(item.path, item.cause)
+            yield item
 
 
 def _start_worker(_: int) -> None:

@@ -1,112 +1,48 @@
 """An open media file: its streams, its clock, how long it lasts by its header, and its packets from any point on."""
 
 import contextlib
-import os
-from collections.abc import Iterator
-from fractions import Fraction
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from types import TracebackType
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import av
-from av.audio.stream import AudioStream
-from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition, Stream
+from av.stream import Stream
 from av.video.stream import VideoStream
-from iopath.common.file_io import g_pathmgr
 
+from stica_pv.data.container import (
+    failure_cause,
+    header_seconds,
+    local_path,
+    open_container,
+    picture_stream,
+    scan_seconds,
+    sound_stream,
+)
 from stica_pv.errors import UnreadableClip
 
 MediaPacket: TypeAlias = "Packet[Stream]"  # generic in the stubs only
 
-_HEAD_PACKETS = 1000
-"""Where the first picture is looked for; a file that opens with more packets of sound than this is taken at its word."""
 
+class TimedPacket(NamedTuple):
+    """A packet and its times in seconds on the file's clock, None where the file gives none.
 
-def local_path(path: str) -> str:
-    """Returns where `path` lies on this machine; a URI goes through iopath and may be fetched."""
-    return str(g_pathmgr.get_local_path(path)) if "://" in path else path
-
-
-def failure_cause(path: str, error: Exception) -> str:
-    """Returns why a file could not be opened or read, in words."""
-    if isinstance(error, FileNotFoundError):
-        return "no such file"
-    with contextlib.suppress(OSError):
-        if os.path.getsize(path) == 0:
-            return "the file is empty (0 bytes)"
-    reason = str(getattr(error, "strerror", None) or error)
-    log = getattr(error, "log", None)
-    if isinstance(error, av.InvalidDataError):
-        return f"invalid data: {log[2].strip()}" if log else "invalid data, in no format that is known"
-    return reason
-
-
-def open_container(path: str) -> InputContainer:
-    """Opens a local media file; raises `UnreadableClip` with FFmpeg's own reason."""
-    # "file:" keeps names with a colon or a leading dash from being taken for a protocol or an option.
-    try:
-        return av.open(f"file:{path}", mode="r", metadata_errors="replace")
-    except (av.FFmpegError, OSError) as error:
-        first = error
-    # FFmpeg tells the reason in its log only, which is off; open once more and listen.
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.ERROR)
-    try:
-        with av.logging.Capture():
-            return av.open(f"file:{path}", mode="r", metadata_errors="replace")
-    except (av.FFmpegError, OSError) as error:
-        raise UnreadableClip(path, failure_cause(path, error)) from first
-    finally:
-        av.logging.set_level(level)
-
-
-def picture_stream(container: InputContainer) -> VideoStream | None:
-    """Returns the first stream of moving pictures that can be decoded; a cover image is none."""
-    return next((s for s in container.streams.video if s.codec_context and not s.disposition & Disposition.attached_pic),
-                None)
-
-
-def sound_stream(container: InputContainer) -> AudioStream | None:
-    """Returns the first stream of sound that can be decoded."""
-    return next((s for s in container.streams.audio if s.codec_context), None)
-
-
-def header_seconds(container: InputContainer, stream: Stream) -> float | None:
-    """Returns how long a stream lasts according to the header, None if it does not say."""
-    base = stream.time_base or Fraction(0)
-    if stream.duration and base:
-        return float(stream.duration * base)
-    start = float((stream.start_time or 0) * base)
-    seconds = 0.0
-    with contextlib.suppress(KeyError, ValueError):
-        # Matroska's tag says where the stream ends, not how long it lasts.
-        hours, minutes, rest = stream.metadata["DURATION"].split(":")
-        seconds = int(hours) * 3600 + int(minutes) * 60 + float(rest) - start
-    if seconds <= 0 and container.duration:
-        seconds = ((container.start_time or 0) + container.duration) / av.time_base - start
-    return seconds if seconds > 0 else None
-
-
-def scan_seconds(container: InputContainer, streams: list[Stream]) -> dict[int, float]:
-    """Measures streams by their packets, without decoding, from where the container stands.
-
-    Returns:
-        Seconds by stream index, for each stream that has packets.
+    Attributes:
+        packet: The packet.
+        time_s: When what it holds is shown or heard.
+        decoding_s: When it is due for decoding; these grow from packet to packet of a stream.
+        seconds: How long what it holds lasts, 0 if the file does not say.
     """
-    first: dict[int, float] = {}
-    last: dict[int, float] = {}
-    with contextlib.suppress(av.FFmpegError):
-        for packet in container.demux(*streams):
-            if packet.pts is None:
-                continue
-            start = float(packet.pts * packet.time_base)
-            end = start + float((packet.duration or 0) * packet.time_base)
-            index = packet.stream_index
-            first[index] = min(first.get(index, start), start)
-            last[index] = max(last.get(index, end), end)
-    return {index: max(last[index] - first[index], 1e-3) for index in first}
+
+    packet: MediaPacket
+    time_s: float | None
+    decoding_s: float | None
+    seconds: float
+
+
+_HEAD_PACKETS = 1000
+"""Where the first picture is looked for; a file that opens with more sound than this is taken at its word."""
 
 
 class MediaFile:
@@ -169,8 +105,9 @@ class MediaFile:
         if None in lengths:
             with open_container(self._local) as container:
                 scanned = scan_seconds(container, [container.streams[stream.index] for stream in self._streams])
-            lengths = [length or scanned.get(stream.index, 0.0)
-                       for length, stream in zip(lengths, self._streams, strict=True)]
+            lengths = [
+                length or scanned.get(stream.index, 0.0) for length, stream in zip(lengths, self._streams, strict=True)
+            ]
         self.seconds = lengths[0] or 0.0
         if self.audio is not None:
             self.audio_start_s = float((self.audio.start_time or 0) * (self.audio.time_base or 0)) - self.origin_s
@@ -198,11 +135,18 @@ class MediaFile:
         except av.FFmpegError as error:
             self.read_error = failure_cause(self._local, error)
 
-    def time_of(self, packet: MediaPacket) -> float | None:
-        """Returns a packet's presentation time in seconds on the file's clock, None if it has none."""
-        return None if packet.pts is None else float(packet.pts * packet.time_base) - self.origin_s
+    def _timed(self, packets: Iterable[MediaPacket]) -> Iterator[TimedPacket]:
+        bases = {stream.index: float(stream.time_base or 0) for stream in self._streams}
+        for packet in packets:
+            base, pts, dts = bases[packet.stream_index], packet.pts, packet.dts
+            yield TimedPacket(
+                packet,
+                None if pts is None else pts * base - self.origin_s,
+                None if dts is None else dts * base - self.origin_s,
+                (packet.duration or 0) * base,
+            )
 
-    def packets(self, start_s: float | None, stream: Stream) -> Iterator[MediaPacket]:
+    def packets(self, start_s: float | None, stream: Stream) -> Iterator[TimedPacket]:
         """Yields the packets of both streams from the key frame before `start_s` on, by the file's index.
 
         Args:
@@ -214,7 +158,7 @@ class MediaFile:
                 self._container.seek(int((start_s + self.origin_s) / stream.time_base), stream=stream)
                 self._at_start = False
                 self._packets = self._container.demux(*self._streams)
-                return self._demux()
+                return self._timed(self._demux())
         if not self._at_start:  # in some containers seeking to 0 does not lead to the first packet
             video, audio = self.video, self.audio
             self._container.close()
@@ -223,4 +167,4 @@ class MediaFile:
                 raise UnreadableClip(self.path, "the file changed while it was read")
         head, self._head = self._head, []
         self._at_start = False
-        return chain(head, self._demux())
+        return self._timed(chain(head, self._demux()))

@@ -41,7 +41,7 @@ class PictureConverter:
             self._quarter_turns = round(frame.rotation / 90) % 4
         width, height = self._target
         rgb = self._reformatter.reformat(
-            frame, width=width, height=height, format="rgb24", interpolation=Interpolation.BILINEAR
+            frame, width=width, height=height, format="rgb24", interpolation=Interpolation.BILINEAR, threads=1
         )
         picture: Any = rgb.to_ndarray()
         return np.rot90(picture, self._quarter_turns) if self._quarter_turns else picture
@@ -138,9 +138,7 @@ def _earlier_is_chosen(earlier_s: float, wanted_s: float, later_s: float, frame_
     return wanted_s - earlier_s <= later_s - wanted_s + _SAME_TIME_S
 
 
-def _frames(
-    media: MediaFile, packets: Sequence[MediaPacket], result: Pictures
-) -> Iterator[tuple[float, VideoFrame]]:
+def _frames(media: MediaFile, packets: Sequence[MediaPacket], result: Pictures) -> Iterator[tuple[float, VideoFrame]]:
     """Yields frames in the order they are shown, with strictly growing times in seconds; notes errors in `result`."""
     stream = media.video
     assert stream is not None
@@ -163,6 +161,6 @@ def _decoded(media: MediaFile, packets: Sequence[MediaPacket], result: Pictures)
     context = media.video.codec_context
     for packet in (*packets, None):
         try:
-            yield from context.decode(packet)  # type: ignore[arg-type]  # the packets are those of this stream
+            yield from context.decode(packet)
         except av.FFmpegError as error:  # a broken packet is passed over, as FFmpeg does
             result.error = str(error.strerror)

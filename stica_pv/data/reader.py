@@ -103,6 +103,7 @@ def _plan(request: ClipRequest, media: MediaFile) -> _Plan:
     sound = None
     if request.audio_samples and media.audio is not None:
         sound = Span(start - MARGIN_S, start + window.seconds + MARGIN_S)
+    stretches: tuple[_Stretch, ...]
     if loop is None:
         lead = preroll_seconds(media)
         padded = None if sound is None else Span(sound.start_s - lead, sound.end_s)
@@ -159,9 +160,7 @@ def _check_pictures(media: MediaFile, found: Pictures, last_s: float) -> None:
     if found.end_s is None:
         raise UnreadableClip(media.path, "no picture can be decoded" + (f": {reason}" if reason else ""))
     if found.reached_end and found.end_s + _CLEARLY_S < min(last_s, media.seconds):
-        raise UnreadableClip(
-            media.path, f"picture ends at {found.end_s:.1f} s, the header says {media.seconds:.1f} s"
-        )
+        raise UnreadableClip(media.path, f"picture ends at {found.end_s:.1f} s, the header says {media.seconds:.1f} s")
 
 
 def _clip(plan: _Plan, media: MediaFile, pictures: Pictures, track: AudioTrack) -> Clip:
@@ -170,7 +169,6 @@ def _clip(plan: _Plan, media: MediaFile, pictures: Pictures, track: AudioTrack) 
     video_valid, audio_valid, audio = 0.0, 0.0, torch.zeros(0)
     if plan.times_s:
         positions = [pictures.chosen[time] for time in plan.times_s]
-        # numpy's stack, as PyAV gives arrays; (T, H, W, C) in memory.
         frames = torch.from_numpy(np.stack([pictures.images[at] for at in positions])).permute(3, 0, 1, 2)
         times = torch.tensor([pictures.times_s[at] for at in positions], dtype=torch.float64)
         end_s = max(media.seconds, pictures.end_s or 0.0)

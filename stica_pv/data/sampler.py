@@ -18,7 +18,15 @@ class StepSampler(Sampler[list[SampleKey]]):
     """
 
     def __init__(
-        self, length: int, *, batch_size: int, seed: int, steps: range, rank: int = 0, world_size: int = 1
+        self,
+        length: int,
+        *,
+        batch_size: int,
+        seed: int,
+        start: int = 0,
+        end: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         """Plans a run.
 
@@ -26,7 +34,8 @@ class StepSampler(Sampler[list[SampleKey]]):
             length: Number of videos.
             batch_size: Global batch size.
             seed: Seed of the run.
-            steps: Steps to yield, counted from the start of the run.
+            start: First step to yield, counted from the start of the run.
+            end: Step before which to stop; may be set later, since it often depends on `steps_per_epoch`.
             rank: This process.
             world_size: Number of processes; divides the batch.
         """
@@ -39,14 +48,15 @@ class StepSampler(Sampler[list[SampleKey]]):
                 f"TRAIN.BATCH_SIZE {batch_size} (global) does not divide over {world_size} processes: "
                 f"try {max(1, batch_size // world_size) * world_size}"
             )
-        self.length, self.batch_size, self.seed, self.steps = length, batch_size, seed, steps
+        self.length, self.batch_size, self.seed = length, batch_size, seed
+        self.start, self.end = start, end
         self.local_size = batch_size // world_size
         self.offset = rank * self.local_size
         self.steps_per_epoch = length // batch_size
         self._cached: tuple[int, torch.Tensor] = (-1, torch.empty(0))
 
     def __len__(self) -> int:
-        return len(self.steps)
+        return max(0, self.end - self.start)
 
     def epoch_of(self, step: int) -> int:
         """Epoch in which a step lies."""
@@ -61,6 +71,6 @@ class StepSampler(Sampler[list[SampleKey]]):
         return tuple(self._cached[1][start : start + self.local_size].tolist())
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
-        for step in self.steps:
+        for step in range(self.start, self.end):
             epoch = self.epoch_of(step)
             yield [SampleKey(epoch, index) for index in self.local_indices(step)]

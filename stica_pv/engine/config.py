@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch.optim import Optimizer
 
 from stica_pv.config import CfgNode, section
 from stica_pv.engine.optimizer import Group, create_optimizer
 from stica_pv.engine.schedule import Schedule, create_schedule
-from stica_pv.errors import UsageError
+from stica_pv.errors import UsageError, check_choice
+
+
+AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def add_engine_config(cfg: CfgNode) -> None:
@@ -86,3 +90,9 @@ def optimizer_from_config(cfg: CfgNode, groups: Sequence[Group]) -> Optimizer:
         weight_decay=solver.WEIGHT_DECAY,
         decay_1d=not solver.ZERO_WD_1D_PARAM,
     )
+
+
+def amp_dtype_from_config(cfg: CfgNode) -> torch.dtype | None:
+    """Autocast type, or None for fp32."""
+    name = check_choice("TRAIN.AMP_DTYPE", cfg.TRAIN.AMP_DTYPE, AMP_DTYPES)
+    return AMP_DTYPES[name] if cfg.TRAIN.MIXED_PRECISION else None

@@ -37,17 +37,17 @@ def add_model_config(cfg: CfgNode) -> None:
 
 def backbone_from_config(cfg: CfgNode) -> nn.Module:
     """Builds the video trunk."""
-    return BACKBONES.build(cfg.MODEL.ARCH, width=cfg.MODEL.WIDTH)  # type: ignore[no-any-return]
+    return BACKBONES.build(cfg.MODEL.ARCH, width=cfg.MODEL.WIDTH)
 
 
 def audio_encoder_from_config(cfg: CfgNode) -> nn.Module:
     """Builds the audio tower."""
-    return AUDIO_ENCODERS.build(cfg.AUDIO.ARCH, width=cfg.AUDIO.WIDTH)  # type: ignore[no-any-return]
+    return AUDIO_ENCODERS.build(cfg.AUDIO.ARCH, width=cfg.AUDIO.WIDTH)
 
 
 def pool_from_config(cfg: CfgNode, in_channels: int) -> nn.Module:
     """Builds the pooling head for a map of `in_channels`."""
-    return POOLINGS.build(  # type: ignore[no-any-return]
+    return POOLINGS.build(
         cfg.POOL.NAME,
         in_channels=in_channels,
         dim=cfg.POOL.DIM,

@@ -23,8 +23,10 @@ class VideoEncoder(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1, 1), persistent=False)
 
     def forward(self, video: Tensor, layer: Layer = "pooled") -> Tensor:
-        """Maps uint8 (B, 3, T, H, W) to (B, D), or to the map (B, C, T', H', W')."""
-        feature_map = self.backbone((video.float() / 255 - self.mean) / self.std)
+        """Maps uint8 (B, 3, T, H, W), or floats that are normalised already, to (B, D) or the map (B, C, T', H', W')."""
+        if video.dtype == torch.uint8:
+            video = (video.float() / 255 - self.mean) / self.std
+        feature_map = self.backbone(video)
         return feature_map if layer == "map" else self.pool(feature_map)
 
 

@@ -1,4 +1,4 @@
-"""Colour jitter, grayscale, blur and normalisation on the device: a whole batch at once, each sample with its own draws.
+"""Colour jitter, grayscale, blur and normalisation on the device: a whole batch at once, to each sample its own draws.
 
 Parameters are drawn on the CPU into a `PhotometryPlan` and shared by all frames of a clip; applying a plan is pure.
 """

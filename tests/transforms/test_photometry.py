@@ -187,10 +187,29 @@ def test_impossible_requests_raise() -> None:
     with pytest.raises(UsageError, match="plan for 2 samples"):
         apply_photometry(clips(), PhotometryPlan.identity(2), settings)
     for wrong in (
-        {"style": "relased"}, {"jitter_prob": 1.5}, {"contrast": -0.1}, {"blur_sigma": (2.0, 0.1)}, {"blur_kernel": 4},
+        {"style": "relased"},
+        {"jitter_prob": 1.5},
+        {"contrast": -0.1},
+        {"blur_sigma": (2.0, 0.1)},
+        {"blur_kernel": 4},
         {"std": (0.0, 1.0, 1.0)},
     ):
         with pytest.raises(UsageError, match=next(iter(wrong))):
             PhotometrySettings(**wrong)
     with pytest.raises(ValueError, match="expected order"):
         PhotometryPlan(torch.zeros(2, 3), torch.ones(2, 3), torch.zeros(2), torch.zeros(2))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("style", STYLES)
+def test_device_is_never_waited_for(style: str) -> None:
+    settings, device = PhotometrySettings(style=style, **EVERYTHING), torch.device("cuda")
+    plan, video = plan_of(6, settings), clips()
+    known, video = apply_photometry(video, plan, settings), video.to(device)
+    apply_photometry(video, plan, settings)  # the first call loads kernels
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        out = apply_photometry(video, plan.to(device), settings)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    torch.testing.assert_close(out.cpu(), known, rtol=0, atol=1e-4)

@@ -1,0 +1,19 @@
+"""Builds the task of a configuration with the weights that its run begins with."""
+
+import torch
+
+from stica_pv.config import CfgNode
+from stica_pv.engine import load_checkpoint, load_weights
+from stica_pv.keyed_random import seed_of
+from stica_pv.registry import TASKS
+from stica_pv.tasks import Task
+
+
+def create_task(cfg: CfgNode) -> Task:
+    """Builds the task; equal seeds give equal initial weights, whatever was drawn before."""
+    torch.manual_seed(seed_of("initial weights", cfg.RNG_SEED))
+    task: Task = TASKS.get(cfg.TASK)(cfg)
+    path = cfg.TRAIN.CHECKPOINT_FILE_PATH
+    if path:
+        load_weights(task, load_checkpoint(path)["model"], min_share=cfg.TRAIN.CHECKPOINT_MIN_MATCH, source=path)
+    return task

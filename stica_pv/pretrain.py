@@ -1,0 +1,220 @@
+"""The training half of a run: data, optimiser and records around a task, then the loop."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from stica_pv.config import CfgNode
+from stica_pv.data.bad_files import NAME as BAD_FILES
+from stica_pv.data.bad_files import BadFiles
+from stica_pv.data.config import manifest_path, reader_from_config
+from stica_pv.data.dataset import ClipDataset
+from stica_pv.data.loader import ClipLoader
+from stica_pv.data.sampler import StepSampler
+from stica_pv.data.videos import Videos, list_from_config, open_videos
+from stica_pv.distributed import barrier, is_main, rank, synchronise_batch_norm, world_size
+from stica_pv.engine import LoopSettings, Meter, Records, TrainState, load_latest, train
+from stica_pv.engine.checkpoint import Checkpoint, checkpoint_path, list_checkpoints, save_checkpoint
+from stica_pv.engine.config import amp_dtype_from_config, optimizer_from_config, peak_lr, schedule_from_config
+from stica_pv.engine.run_folder import write_facts
+from stica_pv.errors import UsageError
+from stica_pv.tasks import Task
+
+logger = logging.getLogger(__name__)
+
+
+def pretrain(cfg: CfgNode, task: Task, folder: Path, device: torch.device) -> bool:
+    """Trains `task` in place, from its newest checkpoint if there is one. Returns False if a signal stopped it."""
+    check_batch(cfg)
+    views = task.views()
+    source = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT)
+    videos = _open_in_turn(cfg, source, folder, views.min_seconds, views.needs_audio)
+    checkpoint = _find_checkpoint(cfg, folder, videos)
+    start = checkpoint["step"] if checkpoint else 0
+    sampler = StepSampler(
+        len(videos.paths),
+        batch_size=cfg.TRAIN.BATCH_SIZE,
+        seed=cfg.RNG_SEED,
+        start=start,
+        rank=rank(),
+        world_size=world_size(),
+    )
+    sampler.end = _total_steps(cfg, sampler.steps_per_epoch)
+    state = _create_state(cfg, task, device)
+    if checkpoint:
+        _restore(state, task, checkpoint)
+    if is_main():
+        _tell(cfg, task, videos, sampler.steps_per_epoch, folder)
+    if start >= sampler.end:
+        logger.info("already trained: %d steps are done", start)
+        return True
+    return _train(cfg, task, state, videos, sampler, folder, device)
+
+
+def check_batch(cfg: CfgNode) -> None:
+    """Refuses batches that no contrastive loss can use or that do not divide over the processes."""
+    batch, processes = cfg.TRAIN.BATCH_SIZE, world_size()
+    if batch < 2:
+        raise UsageError(
+            f"TRAIN.BATCH_SIZE {batch}: a contrastive loss and batch-norm need at least 2 videos in the global batch"
+        )
+    if batch % processes:
+        raise UsageError(
+            f"TRAIN.BATCH_SIZE {batch} (global) does not divide over {processes} processes: "
+            f"try {max(1, batch // processes) * processes}"
+        )
+
+
+def _open_in_turn(cfg: CfgNode, source: Any, folder: Path, min_seconds: float, needs_audio: bool) -> Videos:
+    # The main process reads the headers, the others then find the manifest complete.
+    if not is_main():
+        barrier()
+    videos = open_videos(
+        source, manifest=manifest_path(cfg, folder), min_seconds=min_seconds, needs_audio=needs_audio
+    )
+    if is_main():
+        barrier()
+    return videos
+
+
+def _find_checkpoint(cfg: CfgNode, folder: Path, videos: Videos) -> Checkpoint | None:
+    if not cfg.TRAIN.AUTO_RESUME:
+        if list_checkpoints(folder):
+            raise UsageError(
+                f"OUTPUT_DIR {folder} holds checkpoints and TRAIN.AUTO_RESUME is False: "
+                "choose another OUTPUT_DIR, or set it to True to continue"
+            )
+        return None
+    checkpoint = load_latest(folder)
+    if checkpoint and checkpoint["list_hash"] != videos.list_hash:
+        raise UsageError(
+            f"OUTPUT_DIR {folder} holds a run on another list of videos (hash {checkpoint['list_hash']}, "
+            f"now {videos.list_hash}): restore the data, or choose another OUTPUT_DIR"
+        )
+    return checkpoint
+
+
+def _total_steps(cfg: CfgNode, steps_per_epoch: int) -> int:
+    planned: int = cfg.SOLVER.MAX_EPOCH * steps_per_epoch
+    return min(planned, cfg.TRAIN.MAX_STEPS) if cfg.TRAIN.MAX_STEPS > 0 else planned
+
+
+def _create_state(cfg: CfgNode, task: Task, device: torch.device) -> TrainState:
+    model: nn.Module = task
+    if world_size() > 1:
+        if cfg.BN.SYNC:
+            synchronise_batch_norm(task, device)
+        # No device ids: the loop moves the inputs. Buffers are equal on all ranks, or BN.SYNC was given up.
+        model = DistributedDataParallel(task, broadcast_buffers=False, gradient_as_bucket_view=True)
+    optimizer = optimizer_from_config(cfg, task.parameter_groups())
+    scaler = torch.amp.GradScaler(device.type, enabled=amp_dtype_from_config(cfg) is torch.float16)
+    return TrainState(model.train(), task.draw, optimizer, scaler, Meter(device))
+
+
+def _restore(state: TrainState, task: Task, checkpoint: Checkpoint) -> None:
+    task.load_state_dict(checkpoint["model"])
+    state.optimizer.load_state_dict(checkpoint["optimizer"])
+    state.scaler.load_state_dict(checkpoint["scaler"])
+    state.meter.load(checkpoint["meter"])
+    state.step = checkpoint["step"]
+
+
+def _tell(cfg: CfgNode, task: Task, videos: Videos, steps_per_epoch: int, folder: Path) -> None:
+    facts = {
+        "videos": len(videos.paths),
+        "videos_excluded": len(videos.excluded),
+        "list_hash": videos.list_hash,
+        "batch_size": cfg.TRAIN.BATCH_SIZE,
+        "processes": world_size(),
+        "negatives": task.negatives(cfg.TRAIN.BATCH_SIZE),
+        "peak_lr": peak_lr(cfg),
+        "steps_per_epoch": steps_per_epoch,
+        "steps": _total_steps(cfg, steps_per_epoch),
+        "parameters": sum(p.numel() for p in task.parameters()),
+    }
+    write_facts(folder, facts)
+    logger.info("%s", ", ".join(f"{name} {value}" for name, value in facts.items()))
+
+
+def _train(
+    cfg: CfgNode,
+    task: Task,
+    state: TrainState,
+    videos: Videos,
+    sampler: StepSampler,
+    folder: Path,
+    device: torch.device,
+) -> bool:
+    dataset = ClipDataset(
+        videos.paths,
+        videos.durations_s,
+        task.views(),
+        reader=reader_from_config(cfg),
+        seed=cfg.RNG_SEED,
+        labels=videos.labels,
+    )
+    loader = ClipLoader(
+        dataset, sampler, num_workers=cfg.DATA_LOADER.NUM_WORKERS, pin_memory=cfg.DATA_LOADER.PIN_MEMORY
+    )
+    bad_files = BadFiles(folder / BAD_FILES, len(videos.paths), cfg.DATA.MAX_BAD_SHARE)
+    if is_main():
+        bad_files.begin(videos.excluded)
+    barrier()
+    records = _open_records(cfg, folder, state.step) if is_main() else None
+
+    def save(state: TrainState) -> None:
+        if is_main():
+            content = _content(cfg, state, task, videos, sampler.steps_per_epoch)
+            save_checkpoint(checkpoint_path(folder, state.step), content, keep=cfg.TRAIN.CHECKPOINT_KEEP)
+
+    try:
+        return train(
+            state,
+            loader,
+            sampler,
+            schedule_from_config(cfg, sampler.steps_per_epoch),
+            _loop_settings(cfg, sampler),
+            device=device,
+            records=records,
+            save=save,
+            report_failures=bad_files.report,
+        )
+    finally:
+        if records is not None:
+            records.close()
+
+
+def _loop_settings(cfg: CfgNode, sampler: StepSampler) -> LoopSettings:
+    if min(cfg.LOG_PERIOD, cfg.TRAIN.CHECKPOINT_PERIOD, cfg.TRAIN.CHECKPOINT_KEEP) < 1:
+        raise UsageError("LOG_PERIOD, TRAIN.CHECKPOINT_PERIOD and TRAIN.CHECKPOINT_KEEP must be >= 1")
+    return LoopSettings(
+        seed=cfg.RNG_SEED,
+        total_steps=sampler.end,
+        log_period=cfg.LOG_PERIOD,
+        checkpoint_steps=cfg.TRAIN.CHECKPOINT_PERIOD * sampler.steps_per_epoch,
+        checkpoint_minutes=cfg.TRAIN.CHECKPOINT_MINUTES,
+        clip_grad=cfg.SOLVER.CLIP_GRAD_L2NORM,
+        amp_dtype=amp_dtype_from_config(cfg),
+    )
+
+
+def _open_records(cfg: CfgNode, folder: Path, step: int) -> Records:
+    tensorboard = Path(cfg.TENSORBOARD.LOG_DIR or folder / "tensorboard") if cfg.TENSORBOARD.ENABLE else None
+    return Records(folder, resume_step=step, tensorboard_dir=tensorboard)
+
+
+def _content(cfg: CfgNode, state: TrainState, task: Task, videos: Videos, steps_per_epoch: int) -> Checkpoint:
+    return {
+        "config": cfg.dump(),
+        "step": state.step,
+        "epoch_size": steps_per_epoch,
+        "list_hash": videos.list_hash,
+        "model": task.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "scaler": state.scaler.state_dict(),
+        "meter": state.meter.state(),
+    }

@@ -1,0 +1,50 @@
+"""One run, from a configuration to weights and numbers: build the task, train it, evaluate it."""
+
+import importlib
+import logging
+from pathlib import Path
+
+import torch
+
+from stica_pv.assess import assess
+from stica_pv.config import CfgNode
+from stica_pv.create import create_task
+from stica_pv.distributed import barrier, is_main
+from stica_pv.engine.run_folder import claim
+from stica_pv.errors import UsageError
+from stica_pv.evaluation.suite import Results
+from stica_pv.pretrain import pretrain
+
+logger = logging.getLogger(__name__)
+
+
+def run(cfg: CfgNode, device: torch.device) -> Results:
+    """Trains and evaluates as `cfg` says, on this process of possibly several.
+
+    Returns:
+        The evaluations' results by name, in %; empty without evaluations.
+
+    Raises:
+        UsageError: Something in the configuration or the data cannot be done.
+        RunFailed: Training cannot go on.
+    """
+    import_custom(cfg)
+    task = create_task(cfg).to(device)  # before the folder is made: a wrong request leaves nothing behind
+    folder = Path(cfg.OUTPUT_DIR)
+    if is_main():
+        claim(cfg)
+    barrier()
+    finished = pretrain(cfg, task, folder, device) if cfg.TRAIN.ENABLE else True
+    results = assess(cfg, task, folder, device) if cfg.TEST.ENABLE and finished else {}
+    if is_main():
+        logger.info("everything lies in %s", folder)
+    return results
+
+
+def import_custom(cfg: CfgNode) -> None:
+    """Imports the modules that register the user's components."""
+    for name in cfg.CUSTOM_IMPORTS:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise UsageError(f"CUSTOM_IMPORTS: {name}: {error}; is its folder in PYTHONPATH?") from error

@@ -1,0 +1,30 @@
+"""The values that travel between the floors: what a task wants to see, what a file gives, what a step yields.
+
+Axis letters: B batch, C channel, T time, H height, W width, S audio sample, N window (crop), K token, D embedding.
+"""
+
+from stica_pv.structures.batch import Batch, ReadFailure, SampleKey, StepKeys
+from stica_pv.structures.media import AT_END, AtEnd, Clip, ClipRequest, Window, describe
+from stica_pv.structures.step import CropPlan, Embeddings, LossTerms
+from stica_pv.structures.views import AudioSpec, FrameTransform, Views, ViewSpec, WindowPolicy
+
+__all__ = [
+    "AT_END",
+    "AtEnd",
+    "AudioSpec",
+    "Batch",
+    "Clip",
+    "ClipRequest",
+    "CropPlan",
+    "Embeddings",
+    "FrameTransform",
+    "LossTerms",
+    "ReadFailure",
+    "SampleKey",
+    "StepKeys",
+    "ViewSpec",
+    "Views",
+    "Window",
+    "WindowPolicy",
+    "describe",
+]

@@ -1,0 +1,84 @@
+"""What is asked of a file and what it gives: windows on a time line, clips of picture and sound."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+AtEnd = Literal["pad", "shift", "loop"]
+AT_END: tuple[AtEnd, ...] = ("pad", "shift", "loop")
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a file's time line; 0 s is the presentation time of its first picture (of its sound, if no picture).
+
+    Attributes:
+        start_s: Start in seconds, >= 0.
+        seconds: Length in seconds, > 0.
+        at_end: What happens where the window runs past the end: ``pad`` repeats the last picture and adds
+            silence, ``shift`` moves the window back to end with the file, ``loop`` plays the file again.
+    """
+
+    start_s: float
+    seconds: float
+    at_end: AtEnd = "shift"
+
+    def __post_init__(self) -> None:
+        if self.start_s < 0 or self.seconds <= 0:
+            raise ValueError(f"a window needs start_s >= 0 and seconds > 0, got {self}")
+        if self.at_end not in AT_END:
+            raise ValueError(f"at_end: got {self.at_end!r}, expected one of {AT_END}")
+
+
+@dataclass(frozen=True)
+class ClipRequest:
+    """What to read in one window: `frames` pictures at `fps` (0: no picture), sound at `audio_rate_hz` (None: none)."""
+
+    window: Window
+    frames: int
+    fps: float
+    audio_rate_hz: int | None = None
+
+    @property
+    def audio_samples(self) -> int:
+        """Length of the sound, exactly ``round(seconds * rate)``."""
+        return 0 if self.audio_rate_hz is None else round(self.window.seconds * self.audio_rate_hz)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What a file gave for one window.
+
+    Attributes:
+        frames: uint8 (C, T, H, W), RGB.
+        frame_times_s: float64 (T,), the presentation time of each picture on the file's time line.
+        audio: float32 (S,), mono in [-1, 1], starting at the start of the window; empty if none was asked for.
+        audio_rate_hz: Sample rate of `audio`, None if none was asked for.
+        video_valid: Share of the asked pictures that the file really holds, 0 to 1 (the rest repeats the last).
+        audio_valid: Share of the asked samples that the file really holds, 0 to 1 (the rest is silence).
+    """
+
+    frames: Tensor
+    frame_times_s: Tensor
+    audio: Tensor
+    audio_rate_hz: int | None
+    video_valid: float
+    audio_valid: float
+
+    def __post_init__(self) -> None:
+        if self.frames.dtype != torch.uint8 or self.frames.ndim != 4:
+            raise ValueError(f"frames: expected uint8 (C, T, H, W), got {describe(self.frames)}")
+        if self.audio.dtype != torch.float32 or self.audio.ndim != 1:
+            raise ValueError(f"audio: expected float32 (S,), got {describe(self.audio)}")
+
+    def __repr__(self) -> str:
+        return (
+            f"Clip(frames={describe(self.frames)}, audio={describe(self.audio)} at {self.audio_rate_hz} Hz, "
+            f"video_valid={self.video_valid:.2f}, audio_valid={self.audio_valid:.2f})"
+        )
+
+
+def describe(value: Tensor) -> str:
+    """Returns dtype and shape of a tensor for messages, e.g. ``uint8(3, 16, 112, 112)``."""
+    return f"{str(value.dtype).removeprefix('torch.')}{tuple(value.shape)}"
