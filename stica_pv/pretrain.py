@@ -73,9 +73,7 @@ def _open_in_turn(cfg: CfgNode, source: Any, folder: Path, min_seconds: float, n
     # The main process reads the headers, the others then find the manifest complete.
     if not is_main():
         barrier()
-    videos = open_videos(
-        source, manifest=manifest_path(cfg, folder), min_seconds=min_seconds, needs_audio=needs_audio
-    )
+    videos = open_videos(source, manifest=manifest_path(cfg, folder), min_seconds=min_seconds, needs_audio=needs_audio)
     if is_main():
         barrier()
     return videos

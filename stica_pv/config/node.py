@@ -5,6 +5,7 @@ a bare `KeyError` and refuses an integer where a float is declared.
 """
 
 import ast
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -101,10 +102,8 @@ def _parse(text: str) -> Any:
 
 def _checked(key: str, value: Any, default: Any, source: str) -> Any:
     if isinstance(default, float) and isinstance(value, str):
-        try:  # YAML 1.1 reads 1e-5 as a string
+        with contextlib.suppress(ValueError):  # YAML 1.1 reads 1e-5 as a string
             value = float(value)
-        except ValueError:
-            pass
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(default, str) and isinstance(value, int) and not isinstance(value, bool):

@@ -25,6 +25,9 @@ _PREROLL_S = 0.1
 _JITTER_S = 1e-3
 """Time stamps of some containers are rounded to milliseconds; smaller steps between frames are not gaps."""
 
+_SMOOTHED = 5
+"""Over how many frames a step must last to be a gap (more than half of them)."""
+
 
 def preroll_seconds(media: MediaFile) -> float:
     """Returns how long before the wanted sound decoding has to start."""
@@ -49,22 +52,17 @@ class AudioTrack:
 
     def decode(self, media: MediaFile, packets: Sequence[MediaPacket]) -> None:
         """Adds the sound of packets that follow one another."""
-        following: int | None = None
         base = float(media.audio.time_base or 0) if media.audio else 0.0
+        pieces: list[Samples] = []
+        stamps: list[float] = []
         for frame in self._decoded(media, packets):
             self.rate_hz = self.rate_hz or frame.sample_rate
-            if frame.sample_rate != self.rate_hz:  # a stream that changes its rate midway: the rest counts as missing
-                continue
-            first = following
-            if frame.pts is not None:
-                stamped = round((frame.pts * base - media.origin_s) * self.rate_hz)
-                tolerance = max(_JITTER_S, 1.5 * base) * self.rate_hz
-                if following is None or abs(stamped - following) > tolerance:
-                    first = stamped
-            if first is None:
-                continue
-            self._pieces.append((first, mono(frame)))
-            following = first + frame.samples
+            if frame.sample_rate == self.rate_hz:  # a stream that changes its rate midway: the rest counts as missing
+                pieces.append(mono(frame))
+                stamps.append(math.nan if frame.pts is None else (frame.pts * base - media.origin_s) * self.rate_hz)
+        tolerance = max(_JITTER_S, 1.5 * base) * self.rate_hz
+        firsts = placed(np.array(stamps), np.array([len(piece) for piece in pieces]), tolerance)
+        self._pieces += zip(firsts, pieces, strict=False)  # none are placed if there is no time stamp at all
 
     def _decoded(self, media: MediaFile, packets: Sequence[MediaPacket]) -> Iterator[AudioFrame]:
         if media.audio is None or not packets:
@@ -129,6 +127,36 @@ class AudioTrack:
             offset = round((start_s - begin / native) * rate_hz)
             samples = samples[offset : offset + wanted]
         return np.clip(samples, -1.0, 1.0), valid
+
+
+def placed(stamps: npt.NDArray[np.float64], lengths: npt.NDArray[np.int64], tolerance: float) -> list[int]:
+    """Returns the first sample of each frame of a stretch: frames join without a seam unless a real gap parts them.
+
+    Time stamps may be rounded, and single ones wrong (Ogg Vorbis where the block size changes, the first frame after
+    a seek). So a gap is one that lasts, and between gaps the frames stand where most of their stamps say.
+
+    Args:
+        stamps: Time stamps in samples; nan where there is none.
+        lengths: Samples of each frame.
+        tolerance: Smallest step in samples that is a gap.
+    """
+    if len(stamps) == 0 or bool(np.isnan(stamps).all()):
+        return []
+    joined = np.cumsum(lengths) - lengths
+    shifts = stamps - joined
+    known = np.flatnonzero(~np.isnan(shifts))
+    shifts = shifts[known[np.clip(np.searchsorted(known, np.arange(len(shifts)), "right") - 1, 0, None)]]
+    smooth = shifts
+    if len(shifts) >= _SMOOTHED:
+        around = np.pad(shifts, _SMOOTHED // 2, mode="reflect")
+        smooth = np.median(np.lib.stride_tricks.sliding_window_view(around, _SMOOTHED), axis=1)
+    firsts: list[int] = []
+    while len(firsts) < len(shifts):
+        begin = len(firsts)
+        apart = np.flatnonzero(np.abs(smooth[begin:] - smooth[begin]) > tolerance)
+        end = begin + int(apart[0]) if len(apart) else len(shifts)
+        firsts += [int(first) for first in joined[begin:end] + round(float(np.median(shifts[begin:end])))]
+    return firsts
 
 
 def mono(frame: AudioFrame) -> Samples:

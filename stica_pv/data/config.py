@@ -4,8 +4,8 @@ import functools
 from pathlib import Path
 
 from stica_pv.config import CfgNode, section
-from stica_pv.data.reader import read
 from stica_pv.data.dataset import Reader
+from stica_pv.data.reader import read
 from stica_pv.errors import UsageError, check_choice
 
 FRAME_CHOICES = ("nearest", "previous")

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from stica_pv.errors import UnreadableClip
 from stica_pv.keyed_random import generator, integer
 from stica_pv.structures import Batch, Clip, ClipRequest, ReadFailure, SampleKey, Views, ViewSpec, Window
-from stica_pv.errors import UnreadableClip
 
 Reader = Callable[[str, Mapping[str, ClipRequest]], Mapping[str, Clip]]
 

@@ -69,9 +69,7 @@ def open_videos(videos: VideoList, *, manifest: Path, min_seconds: float, needs_
     facts = probe_all(videos.paths, cache=manifest, threads=PROBE_THREADS)
     causes = [exclusion_cause(fact, min_seconds=min_seconds, needs_audio=needs_audio) for fact in facts]
     keep = [i for i, cause in enumerate(causes) if not cause]
-    excluded = tuple(
-        ReadFailure(path, cause) for path, cause in zip(videos.paths, causes, strict=True) if cause
-    )
+    excluded = tuple(ReadFailure(path, cause) for path, cause in zip(videos.paths, causes, strict=True) if cause)
     if excluded:
         logger.info("%d of %d files left out: %s", len(excluded), len(causes), _summary(causes))
     if not keep:

@@ -74,4 +74,3 @@ def _as_cross_process(norm: Any) -> CrossProcessBatchNorm:
     new = CrossProcessBatchNorm(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
     new.load_state_dict(norm.state_dict())
     return new.to(next(iter(norm.state_dict().values())).device)
-

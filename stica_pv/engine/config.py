@@ -10,7 +10,6 @@ from stica_pv.engine.optimizer import Group, create_optimizer
 from stica_pv.engine.schedule import Schedule, create_schedule
 from stica_pv.errors import UsageError, check_choice
 
-
 AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 

@@ -38,7 +38,10 @@ def create_schedule(
     if base_lr < 0 or warmup_steps < 0:
         raise UsageError(f"SOLVER: BASE_LR and WARMUP_EPOCHS must be >= 0, got {base_lr} and {warmup_steps} steps")
     if policy == "steps_with_relative_lrs" and (
-        not milestones or milestones[0] != 0 or list(milestones) != sorted(milestones) or len(factors) != len(milestones)
+        not milestones
+        or milestones[0] != 0
+        or list(milestones) != sorted(milestones)
+        or len(factors) != len(milestones)
     ):
         raise UsageError(
             "SOLVER.STEPS must ascend from 0 with one factor in SOLVER.LRS each, "

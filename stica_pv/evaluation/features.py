@@ -118,8 +118,10 @@ def reestimate_batch_norm(
         norm.reset_running_stats()
         norm.momentum = None  # cumulative mean
     encoder.train()
-    keys = [[SampleKey(0, i) for i in range(start, min(start + batch_size, videos, len(dataset)))]
-            for start in range(0, min(videos, len(dataset)), batch_size)]
+    keys = [
+        [SampleKey(0, i) for i in range(start, min(start + batch_size, videos, len(dataset)))]
+        for start in range(0, min(videos, len(dataset)), batch_size)
+    ]
     for batch in ClipLoader(dataset, keys, num_workers=num_workers):  # type: ignore[arg-type]  # any iterable will do
         encoder(next(iter(batch.video.values())).to(device))
     encoder.eval()

@@ -173,8 +173,11 @@ def evaluate(names: list[str], comparison: Comparison) -> Results:
 def table(results: Results) -> str:
     """Returns the results as lines for a person: each score beside random initialisation."""
     scores = {key: value for key, value in results.items() if not key.endswith("/random_init")}
-    scores |= {key.removesuffix("/random_init"): float("nan") for key in results if key.endswith("/random_init")
-               and key.removesuffix("/random_init") not in scores}
+    scores |= {
+        key.removesuffix("/random_init"): float("nan")
+        for key in results
+        if key.endswith("/random_init") and key.removesuffix("/random_init") not in scores
+    }
     width = max(len(key) for key in scores)
     lines = [f"{'score in %':<{width}}  {'trained':>8}  {'random init (best)':>18}"]
     for key, value in scores.items():

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
-
 import stica_pv.compat  # noqa: F401 - repairs torchvision's import where it needs it
+
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
+
 from stica_pv.errors import UsageError
 from stica_pv.registry import AUDIO_ENCODERS
-
-from torchvision.models.resnet import BasicBlock  # isort: skip
 
 
 class AudioResNet(nn.Module):

@@ -82,6 +82,4 @@ def create_projection_head(
     *, in_dim: int, hidden_dim: int = 512, out_dim: int = 256, dropout: float = 0.3, synchronise: bool = True
 ) -> ProjectionHead:
     """Builds the two-layer head of the papers; `synchronise`: batch-norm statistics over all processes."""
-    return ProjectionHead(
-        in_dim, hidden_dim=hidden_dim, out_dim=out_dim, dropout=dropout, synchronise=synchronise
-    )
+    return ProjectionHead(in_dim, hidden_dim=hidden_dim, out_dim=out_dim, dropout=dropout, synchronise=synchronise)

@@ -6,13 +6,13 @@ The blocks are torchvision's and so are the parameter names: at width 64 a state
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
-
 import stica_pv.compat  # noqa: F401 - repairs torchvision's import where it needs it
+
+from torch import Tensor, nn
+from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D
+
 from stica_pv.errors import UsageError
 from stica_pv.registry import BACKBONES
-
-from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D  # isort: skip
 
 STEM_MID_SHARE = 45 / 64  # width of the stem's spatial convolution, from the published 45 -> 64
 

@@ -75,8 +75,11 @@ class Batch:
         return int(self.index.shape[0])
 
     def __repr__(self) -> str:
-        parts = [f"{kind}[{name}]={describe(value)}" for kind, views in (("video", self.video), ("audio", self.audio))
-                 for name, value in views.items()]
+        parts = [
+            f"{kind}[{name}]={describe(value)}"
+            for kind, views in (("video", self.video), ("audio", self.audio))
+            for name, value in views.items()
+        ]
         return f"Batch(B={len(self)}, {', '.join(parts)}, failures={len(self.failures)})"
 
     def _map(self, move: Callable[[Tensor], Tensor]) -> "Batch":

@@ -9,6 +9,7 @@ from torch import Tensor
 AtEnd = Literal["pad", "shift", "loop"]
 AT_END: tuple[AtEnd, ...] = ("pad", "shift", "loop")
 
+
 @dataclass(frozen=True)
 class Window:
     """A stretch of a file's time line; 0 s is the presentation time of its first picture (of its sound, if no picture).
