@@ -35,10 +35,10 @@ def add_data_config(cfg: CfgNode) -> None:
 
 def reader_from_config(cfg: CfgNode) -> Reader:
     """Builds the reader, a picklable function."""
-    choice = check_choice("DATA.FRAME_CHOICE", cfg.DATA.FRAME_CHOICE, FRAME_CHOICES)
+    check_choice("DATA.FRAME_CHOICE", cfg.DATA.FRAME_CHOICE, FRAME_CHOICES)
     if cfg.DATA.DECODING_SHORT_SIZE < 0:
         raise UsageError(f"DATA.DECODING_SHORT_SIZE must be >= 0, got {cfg.DATA.DECODING_SHORT_SIZE}")
-    return functools.partial(read, frame_choice=choice, short_size=cfg.DATA.DECODING_SHORT_SIZE)
+    return functools.partial(read, frame_choice=cfg.DATA.FRAME_CHOICE, short_size=cfg.DATA.DECODING_SHORT_SIZE)
 
 
 def manifest_path(cfg: CfgNode, folder: Path) -> Path:

@@ -20,7 +20,7 @@ class _Sum(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         total = grad.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total
@@ -36,7 +36,7 @@ class _Gather(torch.autograd.Function):
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         total = grad.contiguous().clone()
         dist.all_reduce(total)
         return total.chunk(world_size())[rank()]
@@ -44,7 +44,7 @@ class _Gather(torch.autograd.Function):
 
 def all_sum(x: Tensor) -> Tensor:
     """Returns the sum of `x` over all processes, with gradient."""
-    return _Sum.apply(x) if world_size() > 1 else x  # type: ignore[no-any-return]
+    return _Sum.apply(x) if world_size() > 1 else x  # type: ignore[no-untyped-call]
 
 
 def mean_over_processes(x: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ def gather(local: Embeddings, *, with_gradient: bool) -> Embeddings:
     dtype = local[names[0]].dtype
     packed = torch.cat([local[name].to(dtype).transpose(0, 1).flatten(1) for name in names], dim=1)
     if with_gradient:
-        rows = _Gather.apply(packed.contiguous())
+        rows = _Gather.apply(packed.contiguous())  # type: ignore[no-untyped-call]
     else:
         parts = [torch.empty_like(packed) for _ in range(world_size())]
         dist.all_gather(parts, packed.detach().contiguous())

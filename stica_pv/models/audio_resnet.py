@@ -11,12 +11,18 @@ from stica_pv.errors import UsageError
 from stica_pv.registry import AUDIO_ENCODERS
 
 
-class AudioResNet(nn.Module):
-    """Two-dimensional ResNet on a one-channel spectrogram, averaged to one vector.
+class AudioEncoderNet(nn.Module):
+    """What every audio tower offers: spectrogram (B, 1, F, T) to vector.
 
     Attributes:
         out_channels: Length of the vector.
     """
+
+    out_channels: int
+
+
+class AudioResNet(AudioEncoderNet):
+    """Two-dimensional ResNet on a one-channel spectrogram, averaged to one vector."""
 
     def __init__(self, blocks: Sequence[int], width: int) -> None:
         super().__init__()

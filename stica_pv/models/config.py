@@ -3,6 +3,8 @@
 from torch import nn
 
 from stica_pv.config import CfgNode, section
+from stica_pv.models.audio_resnet import AudioEncoderNet
+from stica_pv.models.pooling import Pooling
 from stica_pv.models.projection import ProjectionHead
 from stica_pv.registry import AUDIO_ENCODERS, BACKBONES, POOLINGS
 
@@ -40,12 +42,12 @@ def backbone_from_config(cfg: CfgNode) -> nn.Module:
     return BACKBONES.build(cfg.MODEL.ARCH, width=cfg.MODEL.WIDTH)
 
 
-def audio_encoder_from_config(cfg: CfgNode) -> nn.Module:
+def audio_encoder_from_config(cfg: CfgNode) -> AudioEncoderNet:
     """Builds the audio tower."""
     return AUDIO_ENCODERS.build(cfg.AUDIO.ARCH, width=cfg.AUDIO.WIDTH)
 
 
-def pool_from_config(cfg: CfgNode, in_channels: int) -> nn.Module:
+def pool_from_config(cfg: CfgNode, in_channels: int) -> Pooling:
     """Builds the pooling head for a map of `in_channels`."""
     return POOLINGS.build(
         cfg.POOL.NAME,

@@ -18,12 +18,26 @@ POSITIONS = 64  # of the learned embedding, as released
 INIT_STD = 0.02
 
 
-class AveragePool(nn.Module):
-    """Global average over time and space.
+class Pooling(nn.Module):
+    """What every pooling head offers.
 
     Attributes:
         out_dim: Length of the result.
     """
+
+    out_dim: int
+
+    def num_tokens(self, steps: int) -> int:
+        """K, the number of tokens that a map of `steps` time steps, and each of its windows, is averaged to."""
+        raise TypeError(f"{type(self).__name__} must define num_tokens")
+
+    def pool_tokens(self, tokens: Tensor) -> Tensor:
+        """Maps (…, K, C) to (…, out_dim)."""
+        raise TypeError(f"{type(self).__name__} must define pool_tokens")
+
+
+class AveragePool(Pooling):
+    """Global average over time and space."""
 
     def __init__(self, in_channels: int) -> None:
         super().__init__()
@@ -69,12 +83,8 @@ class TransformerLayer(nn.Module):
         return self.norm2(x + self.feed_forward(x))
 
 
-class TransformerPool(nn.Module):
-    """Transformer over time steps, read out at one token.
-
-    Attributes:
-        out_dim: Length of the result.
-    """
+class TransformerPool(Pooling):
+    """Transformer over time steps, read out at one token."""
 
     def __init__(
         self,
@@ -119,7 +129,7 @@ class TransformerPool(nn.Module):
                 nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.normal_(parameter, std=INIT_STD)
 
     def num_tokens(self, steps: int) -> int:
-        """K for a map of `steps` time steps: the same for the map and all its windows."""
+        """One token a step, up to the maximum."""
         return min(steps, self.max_tokens)
 
     def pool_tokens(self, tokens: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Methods: what they want to see, their networks and their losses, behind one contract."""
 
-from stica_pv.tasks.av_contrastive import AVContrastive, ClipSettings
+from stica_pv.tasks.av_contrastive import AVContrastive
 from stica_pv.tasks.av_contrastive_config import add_av_contrastive_config
+from stica_pv.tasks.av_plan import ClipSettings
 from stica_pv.tasks.base import ParameterGroup, Plan, Task
 from stica_pv.tasks.crop_terms import CropSettings, CropTable
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder

@@ -4,94 +4,41 @@ L = (1 - a) L_crop + a L_AV; V_k: whole-map embedding of view k, A: sound, F: fe
 Without crops and with average pooling this is the cross-modal baseline (GDT's first hypothesis on one clip).
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
 from stica_pv.losses import GroupContrast, contrast_accuracy, contrast_rows, masked_mean, normalise
-from stica_pv.models import FeatureCrop, measure_map, plan_crops
+from stica_pv.models import FeatureCrop, Pooling, measure_map, plan_crops
 from stica_pv.structures import (
     AudioSpec,
     Batch,
     CropPlan,
     Embeddings,
-    FrameTransform,
     LossTerms,
     StepKeys,
     Views,
     ViewSpec,
 )
-from stica_pv.tasks.base import Inputs, Plan, Task
+from stica_pv.tasks.av_plan import SOUND, VIEWS, AVPlan, ClipSettings
+from stica_pv.tasks.base import Inputs, Task
 from stica_pv.tasks.crop_terms import CropSettings, CropTable
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
 from stica_pv.tasks.windows import one_window
 from stica_pv.transforms import (
     LogMel,
-    PhotometryPlan,
     PhotometrySettings,
     apply_photometry,
     draw_photometry,
     draw_volume,
 )
 
-VIEWS = ("view1", "view2")
-SOUND = VIEWS[0]  # the sound belongs to the window; it travels with the first view
-
-
-@dataclass(frozen=True)
-class ClipSettings:
-    """What is read of a video.
-
-    Attributes:
-        frames: Pictures a clip.
-        fps: Pictures a second.
-        size: Side of a view in pixels.
-        audio_rate_hz: Sample rate of the sound.
-        transform: Random crop of a view, in the loader.
-        silence_allowed: Keep videos without sound; they take no part in the cross-modal loss.
-    """
-
-    frames: int
-    fps: float
-    size: int
-    audio_rate_hz: int
-    transform: FrameTransform
-    silence_allowed: bool = False
-
-    @property
-    def seconds(self) -> float:
-        """Length of a clip."""
-        return self.frames / self.fps
-
-
-@dataclass(frozen=True)
-class AVPlan(Plan):
-    """Random choices of a step: crop windows, photometry and volume.
-
-    Attributes:
-        crops: Windows of each view.
-        photometry: Parameters of each view's samples.
-        volume: (B,) factors on the sound.
-    """
-
-    crops: tuple[CropPlan, ...]
-    photometry: tuple[PhotometryPlan, ...]
-    volume: Tensor
-
-    def to(self, device: torch.device) -> "AVPlan":
-        """Returns the plan on `device`."""
-        return AVPlan(
-            tuple(crop.to(device) for crop in self.crops),
-            tuple(photometry.to(device) for photometry in self.photometry),
-            self.volume.to(device, non_blocking=True),
-        )
-
 
 class AVContrastive(Task):
     """STiCA's networks and loss. Two views of one window are seen, its sound is heard once."""
+
+    is_space: Tensor
 
     def __init__(
         self,
@@ -100,7 +47,7 @@ class AVContrastive(Task):
         photometry: PhotometrySettings,
         volume_jitter: float,
         backbone: nn.Module,
-        pool: nn.Module,
+        pool: Pooling,
         video_head: nn.Module,
         log_mel: LogMel,
         audio_tower: nn.Module,

@@ -5,7 +5,8 @@ from stica_pv.errors import UsageError, check_choice
 from stica_pv.models import measure_map
 from stica_pv.models.config import audio_encoder_from_config, backbone_from_config, head_from_config, pool_from_config
 from stica_pv.registry import TASKS
-from stica_pv.tasks.av_contrastive import AVContrastive, ClipSettings
+from stica_pv.tasks.av_contrastive import AVContrastive
+from stica_pv.tasks.av_plan import ClipSettings
 from stica_pv.tasks.crop_terms import CropSettings
 from stica_pv.transforms.config import log_mel_from_config, photometry_from_config, spatial_from_config
 

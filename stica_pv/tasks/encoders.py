@@ -23,7 +23,15 @@ class VideoEncoder(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1, 1), persistent=False)
 
     def forward(self, video: Tensor, layer: Layer = "pooled") -> Tensor:
-        """Maps uint8 (B, 3, T, H, W), or floats that are normalised already, to (B, D) or the map (B, C, T', H', W')."""
+        """Maps frames to vectors.
+
+        Args:
+            video: uint8 (B, 3, T, H, W), or floats that are normalised already.
+            layer: ``pooled``, or ``map`` for the feature map.
+
+        Returns:
+            (B, D), or the map (B, C, T', H', W').
+        """
         if video.dtype == torch.uint8:
             video = (video.float() / 255 - self.mean) / self.std
         feature_map = self.backbone(video)

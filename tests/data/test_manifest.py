@@ -1,0 +1,175 @@
+import csv
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from made_media import SAMPLE_DATA, make_media
+
+from stica_pv.data import manifest
+from stica_pv.data.manifest import FileFacts, exclusion_cause, probe, probe_all
+
+MEDIA = SAMPLE_DATA / "media"
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("clips")
+    made = [make_media(folder / f"{i}.mp4", seconds=0.4 + 0.2 * i, size=(64, 48)) for i in range(3)]
+    (folder / "bad, really.mp4").write_bytes(b"no media")
+    return [str(path) for path in made] + [str(folder / "bad, really.mp4")]
+
+
+@pytest.fixture
+def probed(monkeypatch) -> list[str]:
+    seen: list[str] = []
+    inner = manifest.probe
+    monkeypatch.setattr(manifest, "probe", lambda path: seen.append(path) or inner(path))
+    return seen
+
+
+def test_facts_of_a_file_are_those_of_its_making(tmp_path):
+    path = make_media(tmp_path / "a.mp4", seconds=2.0, fps=10, size=(80, 48), rate_hz=24000, layout="mono")
+    facts = probe(str(path))
+    assert (facts.size_bytes, facts.mtime_ns) == (path.stat().st_size, path.stat().st_mtime_ns)
+    assert (facts.width, facts.height, facts.fps) == (80, 48, 10.0)
+    assert facts.video_seconds == pytest.approx(2.0, abs=0.01)
+    assert facts.audio_seconds == pytest.approx(2.0, abs=0.06)
+    assert (facts.video_codec, facts.audio_codec, facts.audio_rate_hz, facts.audio_channels) == (
+        "h264",
+        "aac",
+        24000,
+        1,
+    )
+    assert facts.error == ""
+
+
+def test_a_missing_duration_is_measured_from_packets(tmp_path):
+    path = make_media(tmp_path / "live.mkv", container_options={"live": "1"}, seconds=2.0)
+    facts = probe(str(path))
+    assert facts.video_seconds == pytest.approx(2.0, abs=0.05)
+    assert facts.audio_seconds == pytest.approx(2.0, abs=0.05)
+
+
+def test_a_file_cut_short_is_found_by_its_header(tmp_path):
+    path = make_media(tmp_path / "a.mp4", container_options={"movflags": "faststart"})
+    content = path.read_bytes()
+    path.write_bytes(content[: int(0.6 * len(content))])
+    assert probe(str(path)).error.startswith("the file is cut short")
+
+
+def test_bad_files_give_facts_with_the_cause(tmp_path):
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("hello")
+    assert "empty" in probe(str(tmp_path / "empty.mp4")).error
+    assert "invalid data" in probe(str(tmp_path / "text.mp4")).error
+    assert probe(str(tmp_path / "none.mp4")).error == "no such file"
+    assert probe(str(tmp_path)).error
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_probe_all_keeps_the_order_and_equals_probe(clips, tmp_path, threads):
+    order = [clips[2], clips[0], clips[3], clips[0], clips[1]]
+    assert probe_all(order, tmp_path / "m.csv", threads) == [probe(path) for path in order]
+    assert probe_all(order, None, threads) == [probe(path) for path in order]
+
+
+def test_unchanged_files_come_from_the_cache(clips, tmp_path, probed):
+    cache = tmp_path / "sub" / "m.csv"
+    first = probe_all(clips, cache, 2)
+    assert sorted(probed) == sorted(clips)
+    assert probe_all(clips, cache, 2) == first
+    assert len(probed) == len(clips)
+    rows = [row for row in csv.reader(cache.open()) if row]
+    assert rows[0][0] == "path"
+    assert len(rows) == 1 + len(clips)
+
+
+def test_a_changed_file_is_read_again(clips, tmp_path, probed):
+    cache = tmp_path / "m.csv"
+    probe_all(clips, cache, 1)
+    probed.clear()
+    os.utime(clips[1], ns=(1, 2))
+    assert probe_all(clips, cache, 1)[1].mtime_ns == 2
+    assert probed == [clips[1]]
+
+
+def test_a_torn_line_costs_only_itself(clips, tmp_path, probed):
+    cache = tmp_path / "m.csv"
+    probe_all(clips, cache, 1)
+    whole = cache.read_bytes()
+    for cut in (len(whole) - 1, len(whole) - 9, whole.index(b'"') + 4):  # the last one inside a quoted path
+        cache.write_bytes(whole[:cut])
+        assert probe_all(clips, cache, 1) == probe_all(clips, cache, 1)
+        probed.clear()
+        probe_all(clips, cache, 1)
+        assert probed == []
+
+
+def test_an_interrupted_run_goes_on_where_it_was(clips, tmp_path, monkeypatch, probed):
+    cache, inner = tmp_path / "m.csv", manifest.probe
+
+    def stops(path: str) -> FileFacts:
+        if path == clips[2]:
+            raise KeyboardInterrupt
+        return inner(path)
+
+    monkeypatch.setattr(manifest, "probe", stops)
+    with pytest.raises(KeyboardInterrupt):
+        probe_all(clips[:3], cache, 1)
+    monkeypatch.setattr(manifest, "probe", inner)
+    done = len(probed)
+    probe_all(clips[:3], cache, 1)
+    assert done == 2
+    assert probed[done:] == [clips[2]]
+
+
+def test_progress_is_logged(clips, monkeypatch, caplog):
+    monkeypatch.setattr(manifest, "_PROGRESS_S", 0.0)
+    with caplog.at_level(logging.INFO):
+        probe_all(clips, None, 1)
+    assert "read the headers of 4 of 4 files" in caplog.text
+
+
+GOOD = FileFacts("a.mp4", 1, 1, 3.0, 2.5, 25.0, 64, 48, "h264", "aac", 44100, 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({}, ""),
+        ({"video_seconds": 2.0, "audio_seconds": 2.0}, ""),
+        ({"video_seconds": 1.0}, "picture lasts 1.00 s, the recipe needs 2.00 s"),
+        ({"audio_seconds": 1.5}, "sound lasts 1.50 s, the recipe needs 2.00 s"),
+        ({"audio_codec": ""}, "no audio stream"),
+        ({"video_codec": ""}, "no video stream"),
+        ({"error": "no such file"}, "cannot be opened: no such file"),
+    ],
+)
+def test_exclusion_names_the_cause(change, cause):
+    assert exclusion_cause(replace(GOOD, **change), min_seconds=2.0, needs_audio=True) == cause
+
+
+def test_what_a_recipe_does_not_need_excludes_nothing():
+    mute = replace(GOOD, audio_codec="", audio_seconds=0.0)
+    assert exclusion_cause(mute, min_seconds=2.0, needs_audio=False) == ""
+    sound = replace(GOOD, video_codec="", video_seconds=0.0)
+    assert exclusion_cause(sound, min_seconds=2.0, needs_audio=True, needs_video=False) == ""
+
+
+@pytest.mark.skipif(not MEDIA.is_dir(), reason=f"no real sample data at {MEDIA}")
+def test_real_files_are_usable_or_have_their_true_cause():
+    files = sorted(path for path in MEDIA.iterdir() if path.suffix != ".csv")
+    causes = {
+        Path(facts.path).name: exclusion_cause(facts, min_seconds=2.0, needs_audio=True)
+        for facts in probe_all([str(path) for path in files], None, 2)
+    }
+    assert sorted(name for name, cause in causes.items() if not cause) == [
+        "1aDnyPubxdY_118000_128000.mp4", "9r8wpMS2iEk_000048_000058.mp4", "bbaf2n.mpg", "flipping_a_pancake.mkv",
+        "nasa_13013.mp4", "no_duration.webm", "skateboarding_dog.mp4", "small.mp4", "transparent.webm",
+        "v_Surfing_g22_c03.avi", "video_02542.mp4", "video_with_failing_audio.mp4",
+    ]  # fmt: skip
+    assert causes["corrupted.mp4"] == "no audio stream"
+    assert causes["gs-16b-2c-44100hz.ogg"] == "no video stream"
+    assert causes["video_21.mp4"] == "picture lasts 0.80 s, the recipe needs 2.00 s"
