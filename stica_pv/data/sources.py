@@ -50,7 +50,7 @@ class VideoList:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Paths relative to `root`, for reports; a path elsewhere as it is."""
-        prefix = self.root.rstrip("/") + "/"
+        prefix = self.root if self.root.endswith("/") else self.root + "/"
         return tuple(path.removeprefix(prefix) for path in self.paths)
 
     @cached_property
@@ -78,7 +78,7 @@ def read_csv(*, path: str, prefix: str = "", separator: str = " ") -> VideoList:
         )
     if not g_pathmgr.isfile(path):
         raise UsageError(f"there is no list {path}; check DATA.PATH_TO_DATA_DIR and the split")
-    root = prefix or os.path.dirname(path) or "."
+    root = prefix or _folder_of(path)
     names: list[str] = []
     labels: list[int | None] = []
     with g_pathmgr.open(path, "r") as file:
@@ -144,6 +144,11 @@ def _parse(line: str, separator: str, where: str) -> tuple[str, int | None]:
 
 def _join(root: str, name: str) -> str:
     return name if "://" in name else os.path.join(root, name)
+
+
+def _folder_of(path: str) -> str:
+    folder, slash, _ = path.rpartition("/")
+    return folder + slash if folder.endswith(("/", ":")) else folder or slash or "."
 
 
 def _listed(folder: str) -> list[str]:

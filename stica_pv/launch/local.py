@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import spawn
 
 from stica_pv.config import CfgNode
 from stica_pv.errors import UsageError
@@ -71,7 +71,7 @@ def launch(job: Job, cfg: CfgNode, *, init_method: str | None = None) -> Any:
     places = [Place(cfg.SHARD_ID * here + i, i, world, method, gpus > 0) for i in range(here)]
     if here == 1:
         return _enter(0, job, cfg, places[0])
-    mp.spawn(_enter_place, args=(job, cfg, places), nprocs=here)
+    spawn(_enter_place, args=(job, cfg, places), nprocs=here)  # type: ignore[no-untyped-call]
     return None
 
 
