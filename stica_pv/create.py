@@ -13,6 +13,8 @@ def create_task(cfg: CfgNode) -> Task:
     """Builds the task; equal seeds give equal initial weights, whatever was drawn before."""
     torch.manual_seed(seed_of("initial weights", cfg.RNG_SEED))
     task: Task = TASKS.get(cfg.TASK)(cfg)
+    if cfg.MODEL.CHANNELS_LAST:  # each call moves the weights of its own rank; the maps follow the weights
+        task = task.to(memory_format=torch.channels_last_3d).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     path = cfg.TRAIN.CHECKPOINT_FILE_PATH
     if path:
         load_weights(task, load_checkpoint(path)["model"], min_share=cfg.TRAIN.CHECKPOINT_MIN_MATCH, source=path)

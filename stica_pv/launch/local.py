@@ -71,7 +71,7 @@ def launch(job: Job, cfg: CfgNode, *, init_method: str | None = None) -> Any:
     places = [Place(cfg.SHARD_ID * here + i, i, world, method, gpus > 0) for i in range(here)]
     if here == 1:
         return _enter(0, job, cfg, places[0])
-    spawn(_enter_place, args=(job, cfg, places), nprocs=here)  # type: ignore[no-untyped-call]
+    spawn(_enter_place, args=(job, cfg, places), nprocs=here)
     return None
 
 

@@ -14,6 +14,7 @@ def add_model_config(cfg: CfgNode) -> None:
     model = section(cfg, "MODEL")
     model.ARCH = "r2plus1d_18"  # one of --list backbones
     model.WIDTH = 64  # channels of the first stage, for backbones that scale
+    model.CHANNELS_LAST = True  # memory format of the convolutions; the same numbers, faster
 
     audio = section(cfg, "AUDIO")
     audio.ARCH = "resnet9"  # one of --list audio_encoders

@@ -1,0 +1,89 @@
+import av
+import numpy as np
+import pytest
+from made_media import lag_seconds, make_media, sweep
+from reading import one
+
+from stica_pv.data.audio_track import placed
+from stica_pv.errors import UnreadableClip
+
+
+@pytest.mark.parametrize(
+    ("sample_format", "codec"), [("u8", "pcm_u8"), ("s16", "pcm_s16le"), ("s32", "pcm_s32le"), ("flt", "pcm_f32le")]
+)
+def test_sample_formats_become_floats_in_one(folder, sample_format, codec):
+    path = make_media(folder / f"{codec}.wav", video=None, audio=codec, rate_hz=8000, seconds=1.0)
+    audio = one(path, 0.0, 1.0, 0, 0.0, 8000).audio.numpy()
+    assert np.abs(audio - sweep(np.arange(8000) / 8000)).max() < (0.02 if codec == "pcm_u8" else 1e-3)
+
+
+def test_mono_is_the_mean_of_the_channels(tmp_path):
+    path = tmp_path / "two.wav"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="stereo")
+        frame = av.AudioFrame.from_ndarray(np.array([[8000, -2000] * 4000], np.int16), format="s16", layout="stereo")
+        frame.sample_rate = 8000
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    assert one(path, 0.1, 0.2, 0, 0.0, 8000).audio.tolist() == pytest.approx([3000 / 32768] * 1600, abs=1e-4)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 24000, 44100, 48000])
+def test_resampled_sound_has_no_delay_and_exact_length(clip_mp4, rate):
+    audio = one(clip_mp4, 1.2345, 1.0001, 0, 0.0, rate).audio.numpy()
+    assert len(audio) == round(1.0001 * rate)
+    assert abs(lag_seconds(audio, 1.2345, rate)) <= 1.0 / rate
+    truth = sweep(1.2345 + np.arange(len(audio)) / rate)
+    assert np.abs(audio - truth).max() < 0.1
+
+
+def test_sound_that_ends_early_is_followed_by_silence(folder):
+    path = make_media(folder / "early.mp4", audio_seconds=2.0)
+    assert one(path, 1.5, 1.0, 2, 2.0, 16000).audio_valid == pytest.approx(0.5, abs=0.03)
+    late = one(path, 2.8, 1.0, 2, 2.0, 16000)
+    assert late.audio_valid == 0.0
+    assert late.audio.shape == (16000,)
+
+
+def test_file_without_sound_gives_silence(folder):
+    path = make_media(folder / "mute.mp4", audio=None)
+    for frames in (2, 0):
+        clip = one(path, 0.0, 1.0, frames, 2.0, 16000)
+        assert clip.audio.shape == (16000,)
+        assert clip.audio_valid == 0.0
+
+
+def test_file_of_sound_alone_starts_its_clock_with_the_sound(folder):
+    path = make_media(folder / "sound.ogg", video=None, audio="libopus", rate_hz=48000, seconds=3.0)
+    assert abs(lag_seconds(one(path, 1.0, 1.0, 0, 0.0, 24000).audio.numpy(), 1.0, 24000)) < 1e-3
+    with pytest.raises(UnreadableClip, match="no video stream"):
+        one(path, 0.0, 1.0, 1, 1.0)
+
+
+def firsts(shifts: list[float], tolerance: float = 40.0) -> list[int]:
+    lengths = np.full(len(shifts), 1000)
+    return placed(np.arange(len(shifts)) * 1000.0 + np.array(shifts), lengths, tolerance)
+
+
+def test_frames_join_without_a_seam_over_rounded_time_stamps():
+    assert np.diff(firsts([0, 20, -20, 15, 0, -20, 20])).tolist() == [1000] * 6
+
+
+def test_a_single_wrong_time_stamp_moves_nothing():
+    assert firsts([0, 0, 0, 448, 0, 0, 0, 0]) == list(range(0, 8000, 1000))
+    assert firsts([448, 0, 0, 0, 0, 0]) == list(range(0, 6000, 1000))
+
+
+def test_a_lasting_step_is_a_gap():
+    assert firsts([0, 0, 0, 0, 1500, 1500, 1500, 1500]) == [0, 1000, 2000, 3000, 5500, 6500, 7500, 8500]
+
+
+def test_a_drifting_clock_is_followed():
+    shifts = np.linspace(0, 500, 50)
+    error = np.array(firsts(shifts.tolist())) - (np.arange(50) * 1000 + shifts)
+    assert np.abs(error).max() <= 40
+
+
+def test_missing_time_stamps_follow_their_predecessor():
+    assert firsts([7, np.nan, np.nan, 7]) == [7, 1007, 2007, 3007]
+    assert firsts([np.nan, 7.0, 7.0]) == [7, 1007, 2007]
+    assert firsts([np.nan, np.nan]) == []
