@@ -1,6 +1,7 @@
 """Builds the task of a configuration with the weights that its run begins with."""
 
 import torch
+from torch import nn
 
 from stica_pv.config import CfgNode
 from stica_pv.engine import load_checkpoint, load_weights
@@ -13,9 +14,18 @@ def create_task(cfg: CfgNode) -> Task:
     """Builds the task; equal seeds give equal initial weights, whatever was drawn before."""
     torch.manual_seed(seed_of("initial weights", cfg.RNG_SEED))
     task: Task = TASKS.get(cfg.TASK)(cfg)
-    if cfg.MODEL.CHANNELS_LAST:  # each call moves the weights of its own rank; the maps follow the weights
-        task = task.to(memory_format=torch.channels_last_3d).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if cfg.MODEL.CHANNELS_LAST:
+        use_channels_last(task)
     path = cfg.TRAIN.CHECKPOINT_FILE_PATH
     if path:
         load_weights(task, load_checkpoint(path)["model"], min_share=cfg.TRAIN.CHECKPOINT_MIN_MATCH, source=path)
     return task
+
+
+def use_channels_last(module: nn.Module) -> None:
+    """Lays the weights of convolutions out channels last, in place; the maps that they make follow."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv3d):
+            part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        elif isinstance(part, nn.Conv2d):
+            part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -15,6 +15,7 @@ from torch.multiprocessing.spawn import spawn
 from stica_pv.config import CfgNode
 from stica_pv.errors import UsageError
 from stica_pv.launch.logs import set_up_logging
+from stica_pv.launch.memory import keep_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +95,8 @@ def _enter(local_rank: int, job: Job, cfg: CfgNode, place: Place) -> Any:
     device = torch.device("cuda", local_rank) if place.gpu else torch.device("cpu")
     if place.gpu:
         torch.cuda.set_device(device)
+    else:
+        keep_freed_memory()
     if place.world_size == 1:
         return job(cfg, device)
     logger.info("process %d of %d on %s, %s", place.rank, place.world_size, socket.gethostname(), device)
