@@ -2,6 +2,7 @@
 
 from stica_pv.config import CfgNode
 from stica_pv.data.config import add_data_config
+from stica_pv.data.synthetic import add_synthetic_config
 from stica_pv.engine.config import add_engine_config
 from stica_pv.evaluation.config import add_evaluation_config
 from stica_pv.models.config import add_model_config
@@ -24,6 +25,7 @@ def get_cfg() -> CfgNode:
         add_model_config,
         add_av_contrastive_config,
         add_data_config,
+        add_synthetic_config,
         add_engine_config,
         add_evaluation_config,
     ):

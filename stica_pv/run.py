@@ -9,6 +9,7 @@ import torch
 from stica_pv.assess import assess
 from stica_pv.config import CfgNode
 from stica_pv.create import create_task
+from stica_pv.data.synthetic import generate_from_config
 from stica_pv.distributed import barrier, is_main
 from stica_pv.engine.run_folder import claim
 from stica_pv.errors import UsageError
@@ -33,6 +34,8 @@ def run(cfg: CfgNode, device: torch.device) -> Results:
     folder = Path(cfg.OUTPUT_DIR)
     if is_main():
         claim(cfg)
+        if cfg.SYNTHETIC.GENERATE:
+            generate_from_config(cfg)
     barrier()
     finished = pretrain(cfg, task, folder, device) if cfg.TRAIN.ENABLE else True
     results = assess(cfg, task, folder, device) if cfg.TEST.ENABLE and finished else {}

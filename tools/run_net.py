@@ -92,6 +92,9 @@ def main(argv: list[str]) -> int:
         name, _, message = str(error).strip().splitlines()[-1].partition(": ")
         print(f"error: {message or name}", file=sys.stderr)
         return 2 if name.endswith("UsageError") else 1
+    except mp.ProcessExitedException as error:  # killed, without a word of its own
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130

@@ -38,7 +38,7 @@ class BadFiles:
         kept = [row for row in read_bad_files(self.path) if row["stage"] == READ]
         self._failed = {row["path"] for row in kept}
         partial = self.path.with_name(self.path.name + ".partial")
-        with partial.open("w", newline="", encoding="utf-8") as file:
+        with partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows({"stage": EXCLUDED, "step": "", "path": f.path, "cause": f.cause} for f in excluded)
@@ -51,10 +51,14 @@ class BadFiles:
         Raises:
             RunFailed: Too many failed.
         """
-        new = [failure for failure in failures if failure.path not in self._failed]
+        if not failures:
+            return
+        # Every process writes here, and the share is one of the whole run.
+        self._failed |= {row["path"] for row in read_bad_files(self.path) if row["stage"] == READ}
+        new = list({failure.path: failure for failure in failures if failure.path not in self._failed}.values())
         if not new:
             return
-        with self.path.open("a", newline="", encoding="utf-8") as file:
+        with self.path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
             csv.DictWriter(file, COLUMNS).writerows(
                 {"stage": READ, "step": step, "path": failure.path, "cause": failure.cause} for failure in new
             )
@@ -73,5 +77,5 @@ def read_bad_files(path: Path) -> list[dict[str, str]]:
     """Returns the rows of a bad_files.csv; none if there is no such file."""
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         return list(csv.DictReader(file))

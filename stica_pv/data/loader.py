@@ -37,6 +37,8 @@ class ClipLoader:
             pin_memory=pin_memory and torch.cuda.is_available(),
             worker_init_fn=_start_worker,
             prefetch_factor=PREFETCH if num_workers else None,
+            # A process that was spawned would spawn its workers too, slowly and with every closure to be pickled.
+            multiprocessing_context="fork" if num_workers else None,
         )
 
     def __len__(self) -> int:
@@ -51,4 +53,6 @@ class ClipLoader:
 
 def _start_worker(_: int) -> None:
     torch.set_num_threads(1)  # the workers are the parallelism
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which ends its workers
+    # A terminal or Slurm sends them to all processes of a run; the main one then saves, and ends its workers itself.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -38,7 +38,12 @@ class StepSampler(Sampler[list[SampleKey]]):
             end: Step before which to stop; may be set later, since it often depends on `steps_per_epoch`.
             rank: This process.
             world_size: Number of processes; divides the batch.
+
+        Raises:
+            UsageError: The videos do not fill one batch, or the batch does not divide.
         """
+        if batch_size < 1:
+            raise UsageError(f"TRAIN.BATCH_SIZE must be >= 1, got {batch_size}")
         if batch_size > length:
             raise UsageError(
                 f"TRAIN.BATCH_SIZE {batch_size} is larger than the {length} usable videos: use a smaller batch"

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from stica_pv.structures import ReadFailure
 
 logger = logging.getLogger(__name__)
 
+SPLITS = ("train", "training", "val", "validation", "test", "testing")
+_LENGTH = re.compile(r" lasts [\d.]+ s, the recipe needs")  # of each file its own, so it could not be counted
 PROBE_THREADS = 8  # reading headers waits for the disk more than for the processor
 
 
@@ -39,19 +42,32 @@ class Videos:
 
 
 def list_from_config(cfg: CfgNode, *, dataset: str, split: str) -> VideoList:
-    """Reads the list of a split: ``<PATH_TO_DATA_DIR>/<split>.csv``, or what the source makes of the folder."""
+    """Reads the list of a split: ``<PATH_TO_DATA_DIR>/<split>.csv``, or what the source makes of the folder.
+
+    Raises:
+        UsageError: There is no such list, or it is wrong.
+    """
     path = cfg.DATA.PATH_TO_DATA_DIR
     if not path:
         raise UsageError("DATA.PATH_TO_DATA_DIR is not set: name the folder of the data set, or its csv list")
     source = SOURCES.get(dataset)
     if os.path.isdir(path):
-        csv_file = os.path.join(path, f"{split}.csv")
-        folder = os.path.join(path, split)
         if dataset == "csv":
-            path = csv_file
-        elif dataset == "class_folders" and os.path.isdir(folder):
-            path = folder
+            path = os.path.join(path, f"{split}.csv")
+        elif dataset == "class_folders":
+            path = _split_folder(path, split)
     return source(path=path, prefix=cfg.DATA.PATH_PREFIX, separator=cfg.DATA.PATH_LABEL_SEPARATOR)
+
+
+def _split_folder(path: str, split: str) -> str:
+    """Returns the folder of a split; the folder itself where nothing looks like a split."""
+    folder = os.path.join(path, split)
+    if os.path.isdir(folder):
+        return folder
+    others = [name for name in SPLITS if os.path.isdir(os.path.join(path, name))]
+    if others:  # taking them for classes would train and test on nonsense
+        raise UsageError(f"{path} holds {', '.join(others)} but no {split!r}: set TRAIN.SPLIT and TEST.SPLIT")
+    return path
 
 
 def open_videos(videos: VideoList, *, manifest: Path, min_seconds: float, needs_audio: bool) -> Videos:
@@ -89,6 +105,6 @@ def open_videos(videos: VideoList, *, manifest: Path, min_seconds: float, needs_
 
 
 def _summary(causes: list[str]) -> str:
-    counts = Counter(cause for cause in causes if cause).most_common()
+    counts = Counter(_LENGTH.sub(" is shorter than", cause) for cause in causes if cause).most_common()
     shown = ", ".join(f"{cause} ({count})" for cause, count in counts[:3])
     return shown + (f" and {len(counts) - 3} other causes" if len(counts) > 3 else "")

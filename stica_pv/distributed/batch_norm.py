@@ -4,8 +4,6 @@ GPUs get PyTorch's `SyncBatchNorm`. It refuses CPU tensors, so CPU processes get
 the same numbers: statistics over the global count, unbiased running variance.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -43,7 +41,8 @@ class CrossProcessBatchNorm(_BatchNorm):
         if not self.training or world_size() == 1:
             return super().forward(input)
         dims = (0, *range(2, input.ndim))
-        mean, variance, count = global_moments(input, dims, synchronise=True)
+        x = input.to(torch.promote_types(input.dtype, torch.float32))
+        mean, variance, count = global_moments(x, dims, synchronise=True)
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             with torch.no_grad():
                 self.num_batches_tracked += 1
@@ -51,11 +50,11 @@ class CrossProcessBatchNorm(_BatchNorm):
                 self.running_mean.lerp_(mean.flatten().to(self.running_mean.dtype), momentum)
                 unbiased = variance.flatten() * (count / (count - 1))
                 self.running_var.lerp_(unbiased.to(self.running_var.dtype), momentum)
-        normalised = (input - mean) * torch.rsqrt(variance + self.eps)
-        if self.weight is None:
-            return normalised
-        shape = (1, -1, *(1 for _ in range(2, input.ndim)))
-        return normalised * self.weight.view(shape) + self.bias.view(shape)
+        normalised = (x - mean) * torch.rsqrt(variance + self.eps)
+        if self.weight is not None:
+            shape = (1, -1, *(1 for _ in range(2, input.ndim)))
+            normalised = normalised * self.weight.view(shape) + self.bias.view(shape)
+        return normalised.to(input.dtype)
 
 
 def synchronise_batch_norm(module: nn.Module, device: torch.device) -> nn.Module:
@@ -70,7 +69,10 @@ def synchronise_batch_norm(module: nn.Module, device: torch.device) -> nn.Module
     return module
 
 
-def _as_cross_process(norm: Any) -> CrossProcessBatchNorm:
+def _as_cross_process(norm: _BatchNorm) -> CrossProcessBatchNorm:
     new = CrossProcessBatchNorm(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
-    new.load_state_dict(norm.state_dict())
-    return new.to(next(iter(norm.state_dict().values())).device)
+    # The tensors themselves: they keep their dtype, device and requires_grad, as in PyTorch's own conversion.
+    new.weight, new.bias = norm.weight, norm.bias
+    new.running_mean, new.running_var = norm.running_mean, norm.running_var
+    new.num_batches_tracked = norm.num_batches_tracked
+    return new.train(norm.training)

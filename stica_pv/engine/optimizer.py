@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from stica_pv.errors import check_choice
+from stica_pv.errors import UsageError, check_choice
 
 OPTIMIZERS = ("sgd", "adamw")
 
@@ -43,8 +43,13 @@ def create_optimizer(
         betas: Of AdamW.
         weight_decay: L2 (SGD) or decoupled (AdamW).
         decay_1d: Whether biases and normalisation weights decay too, as in the paper's runs.
+
+    Raises:
+        UsageError: The optimiser does not take one of the numbers.
     """
     check_choice("SOLVER.OPTIMIZING_METHOD", method, OPTIMIZERS)
+    if weight_decay < 0:
+        raise UsageError(f"SOLVER.WEIGHT_DECAY must be >= 0, got {weight_decay}")
     param_groups: list[dict[str, Any]] = []
     for group in groups:
         for decays in (True, False):
@@ -58,9 +63,12 @@ def create_optimizer(
                         "weight_decay": weight_decay if decays else 0.0,
                     }
                 )
-    if method == "sgd":
-        return torch.optim.SGD(param_groups, lr=0.0, momentum=momentum, nesterov=nesterov)
-    return torch.optim.AdamW(param_groups, lr=0.0, betas=betas)
+    try:
+        if method == "sgd":
+            return torch.optim.SGD(param_groups, lr=0.0, momentum=momentum, nesterov=nesterov)
+        return torch.optim.AdamW(param_groups, lr=0.0, betas=betas)
+    except ValueError as error:  # torch checks momentum, Nesterov and betas
+        raise UsageError(f"SOLVER: {error}") from error
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:

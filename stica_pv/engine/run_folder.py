@@ -49,6 +49,8 @@ def default_output_dir(cfg_file: str, overrides: Sequence[str]) -> str:
 def claim(cfg: CfgNode) -> Path:
     """Makes the folder of a run, or finds it again; writes config.yaml.
 
+    An evaluation leaves the config.yaml of the training that it finds there.
+
     Raises:
         UsageError: The folder holds another run, or cannot be written.
     """
@@ -58,14 +60,18 @@ def claim(cfg: CfgNode) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         if path.is_file() and cfg.TRAIN.ENABLE:
             _refuse_another_run(cfg, path)
-        _write(path, cfg.dump())
+        if cfg.TRAIN.ENABLE or not path.is_file():
+            _write(path, cfg.dump())
     except OSError as error:
         raise UsageError(f"OUTPUT_DIR {folder} cannot be written: {error.strerror or error}") from error
     return folder
 
 
 def _refuse_another_run(cfg: CfgNode, path: Path) -> None:
-    before = dict(flatten(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
+    try:
+        before = dict(flatten(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:  # AttributeError: it holds no mapping
+        raise UsageError(f"{path} was not written by this package: choose another OUTPUT_DIR") from error
     now = dict(flatten(yaml.safe_load(cfg.dump())))
     different = sorted(
         key for key in before.keys() | now.keys() if not key.startswith(FREE_KEYS) and before.get(key) != now.get(key)

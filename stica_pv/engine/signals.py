@@ -15,6 +15,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.requested = False
+        self._interrupted = False
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
@@ -24,8 +25,10 @@ class StopRequest:
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.requested and number == signal.SIGINT:
+        if self._interrupted and number == signal.SIGINT:
             raise KeyboardInterrupt
+        # A SIGTERM before does not count: started processes get a SIGINT besides when the one that started them ends.
+        self._interrupted = number == signal.SIGINT or self._interrupted
         self.requested = True
 
     def __exit__(self, *exception: object) -> None:

@@ -1,11 +1,16 @@
 """Starts a run on this machine: in this process, as one of torchrun's, or as one of several that are started here."""
 
+import contextlib
 import logging
 import os
+import signal
 import socket
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from types import FrameType
 from typing import Any
 
 import torch
@@ -20,6 +25,7 @@ from stica_pv.launch.memory import keep_freed_memory
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = timedelta(minutes=10)
+LAST_WORD_S = 5.0
 
 Job = Callable[[CfgNode, torch.device], Any]
 
@@ -72,8 +78,28 @@ def launch(job: Job, cfg: CfgNode, *, init_method: str | None = None) -> Any:
     places = [Place(cfg.SHARD_ID * here + i, i, world, method, gpus > 0) for i in range(here)]
     if here == 1:
         return _enter(0, job, cfg, places[0])
-    spawn(_enter_place, args=(job, cfg, places), nprocs=here)
+    _spawn(job, cfg, places)
     return None
+
+
+def _spawn(job: Job, cfg: CfgNode, places: list[Place]) -> None:
+    """Runs the job in a process for each place; SIGTERM is passed on to them, and they end by themselves."""
+    logging.getLogger(spawn.__module__).setLevel(logging.ERROR)  # that it ends the others after an error says nothing
+    context = spawn(_enter_place, args=(job, cfg, places), nprocs=len(places), join=False)
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        for pid in context.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    in_main = threading.current_thread() is threading.main_thread()  # elsewhere Python refuses handlers
+    previous = signal.signal(signal.SIGTERM, pass_on) if in_main else None
+    try:
+        while not context.join():
+            pass
+    finally:
+        if in_main:
+            signal.signal(signal.SIGTERM, previous)
 
 
 def count_gpus(cfg: CfgNode) -> int:
@@ -115,6 +141,9 @@ def _enter(local_rank: int, job: Job, cfg: CfgNode, place: Place) -> Any:
         ) from error
     try:
         return job(cfg, device)
+    except RuntimeError:
+        time.sleep(LAST_WORD_S)  # most often the echo of another process' error, which is to be reported first
+        raise
     finally:
         dist.destroy_process_group()
 

@@ -122,6 +122,7 @@ def contrast_accuracy(
     queries: Tensor, keys: Tensor, valid: Tensor, valid_everywhere: Tensor, *, first_label: int
 ) -> Tensor:
     """Share of valid queries (…, B, D) whose own key is the nearest of the valid keys (…, N, D)."""
-    similarity = (queries @ keys.mT).masked_fill(~valid_everywhere, MASKED)
+    with torch.autocast(queries.device.type, enabled=False):  # fp16 cannot even hold MASKED
+        similarity = torch.matmul(queries, keys.mT).masked_fill(~valid_everywhere, MASKED)
     labels = torch.arange(queries.shape[-2], device=queries.device) + first_label
     return masked_mean((similarity.argmax(dim=-1) == labels).to(queries.dtype), valid, valid_everywhere)

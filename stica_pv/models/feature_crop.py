@@ -92,8 +92,9 @@ class FeatureCrop(nn.Module):
         Returns:
             Tokens (N, B, K, C), in fp32 or better.
         """
-        _, _, steps, height, width = feature_map.shape
-        if plan.space.shape[-1] != height * width or plan.time.shape[-1] != steps:
+        batch, _, steps, height, width = feature_map.shape
+        samples = plan.space.shape[0] if plan.space.ndim == 3 else batch
+        if (samples, plan.space.shape[-1], plan.time.shape[-1]) != (batch, height * width, steps):
             raise UsageError(f"{plan} was made for another map than {describe(feature_map)}")
         # Weights such as 1/36 have no exact half-precision form, and the cost is negligible: average in fp32.
         with torch.autocast(feature_map.device.type, enabled=False):

@@ -1,4 +1,4 @@
-"""One generated clip: what happens is drawn first (`draw_plan`), pictures and sound follow from it (`render_plan`).
+"""What happens in a generated clip, drawn before anything is rendered.
 
 A class is an ordered sequence of events: the objects move up, move down, grow or shrink. Place and size of an object
 live on a torus (leaving at the top it comes back at the bottom, at its largest it fades into its smallest) and start
@@ -8,7 +8,6 @@ silent. Nothing changes its meaning under a horizontal flip.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +25,6 @@ CLASSES = (
     ("up", "grow"), ("grow", "up"), ("down", "shrink"), ("shrink", "down"),
 )  # fmt: skip
 _HARMONICS = 4
-_FADE = 0.2  # share of the size range in which an object fades in or out
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,7 @@ class SyntheticSettings:
         loudness_db: Range of the loudness relative to full scale.
         audio_noise_db: Range of the noise relative to the sound.
         leak: 0 to 1, the weight of a colour of the class in the background; 0 hides the class from single frames.
+        clutter: 0 to 1, how bright the background is beside the objects; 1 makes them hard to tell from it.
     """
 
     classes: tuple[tuple[str, ...], ...] = CLASSES
@@ -60,19 +59,19 @@ class SyntheticSettings:
     fps: int = 12
     size: int = 64
     audio_rate_hz: int = 16000
-    objects: int = 4
+    objects: int = 5
     position_range: float = 1.0
     radius: Range = (0.1, 0.3)
     scale_range: float = 1.0
     speed: Range = (0.35, 0.55)
     growth: Range = (0.8, 1.2)
-    event_seconds: Range = (0.7, 0.9)
-    timing_jitter: float = 1.0
+    event_seconds: Range = (0.85, 0.85)
+    timing_jitter: float = 0.3
     image_noise: Range = (0.0, 8.0)
     agreement: float = 1.0
-    pitch_hz: Range = (250.0, 700.0)
-    loudness_db: Range = (-18.0, -6.0)
-    audio_noise_db: Range = (-40.0, -20.0)
+    pitch_hz: Range = (350.0, 550.0)
+    loudness_db: Range = (-12.0, -6.0)
+    audio_noise_db: Range = (-40.0, -30.0)
     leak: float = 0.0
     clutter: float = 0.0
 
@@ -83,7 +82,7 @@ class SyntheticSettings:
             check_choice("classes", event, EVENTS)
         if min(self.seconds, self.fps, self.size, self.audio_rate_hz, self.objects) <= 0 or self.size % 2:
             raise UsageError(f"seconds, fps, size (even), audio_rate_hz and objects must be positive, got {self}")
-        for name in ("position_range", "scale_range", "timing_jitter", "agreement", "leak"):
+        for name in ("position_range", "scale_range", "timing_jitter", "agreement", "leak", "clutter"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
         for name in ("radius", "speed", "growth", "event_seconds", "image_noise", "pitch_hz"):
@@ -185,14 +184,15 @@ def _draw_event(position: int, name: str, rng: torch.Generator, s: SyntheticSett
     slack = s.slot_seconds - length
     start = position * s.slot_seconds + slack * (0.5 + s.timing_jitter * uniform(-0.5, 0.5, rng))
     rate = uniform(*(s.speed if name in ("up", "down") else s.growth), rng)
-    return Event(name, start, start + length, rate, integer(2, 4, rng))
+    return Event(name, start, start + length, rate, integer(2, 3, rng))
 
 
 def _draw_object(rng: torch.Generator, s: SyntheticSettings) -> ObjectPlan:
     x, y = (0.5 + s.position_range * uniform(-0.5, 0.5, rng) for _ in range(2))
     scale = 0.5 + s.scale_range * uniform(-0.5, 0.5, rng)
+    norm, angle = integer(0, 2, rng), uniform(0.0, 6.28, rng)
     stripes = (uniform(2.0, 7.0, rng), uniform(0.0, 6.28, rng))
-    return ObjectPlan((x, y, scale), integer(0, 2, rng), uniform(0.0, 6.28, rng), stripes, 255 - _colours(rng) * np.float32(0.5 + 0.5 * s.clutter))
+    return ObjectPlan((x, y, scale), norm, angle, stripes, 255 - _colours(rng) * np.float32(0.5 + 0.5 * s.clutter))
 
 
 def _colours(rng: torch.Generator) -> Floats:
@@ -204,89 +204,3 @@ def _colours(rng: torch.Generator) -> Floats:
 def _class_colour(label: int, classes: int) -> Floats:
     angles = 2 * np.pi * (label / classes + np.arange(3) / 3)
     return np.asarray(127.5 + 127.5 * np.cos(angles), np.float32)
-
-
-def render_plan(plan: ClipPlan, settings: SyntheticSettings) -> tuple[NDArray[np.uint8], Floats]:
-    """Returns the pictures, uint8 (T, H, W, 3), and the sound, float32 (S,) in [-1, 1], of a plan."""
-    noise = np.random.default_rng(plan.seed)
-    return _pictures(plan, settings, noise), _sound(plan, settings, noise)
-
-
-def render_clip(
-    label: int, rng: torch.Generator, settings: SyntheticSettings | None = None
-) -> tuple[NDArray[np.uint8], Floats]:
-    """Draws and renders a clip of class `label`: pictures uint8 (T, H, W, 3), sound float32 (S,) in [-1, 1]."""
-    settings = settings or SyntheticSettings()
-    return render_plan(draw_plan(label, rng, settings), settings)
-
-
-def _travel(events: tuple[Event, ...], forward: str, backward: str, times: Floats) -> Floats:
-    """Returns the way travelled by each time (T,): forward events count up, backward events down."""
-    total = np.zeros_like(times)
-    for event in events:
-        sign = {forward: 1.0, backward: -1.0}.get(event.name, 0.0)
-        total += np.float32(sign * event.rate) * (np.clip(times, event.start_s, event.stop_s) - np.float32(event.start_s))
-    return total
-
-
-def _pictures(plan: ClipPlan, s: SyntheticSettings, noise: np.random.Generator) -> NDArray[np.uint8]:
-    times = (np.arange(s.frames, dtype=np.float32) + 0.5) / s.fps
-    rise, growth = _travel(plan.events, "up", "down", times), _travel(plan.events, "grow", "shrink", times)
-    grid = (np.arange(s.size, dtype=np.float32) + 0.5) / s.size
-    ramp = np.float32(0.5) + np.float32(0.5) * np.sin(
-        plan.octaves * 4 * grid[:, None] + plan.loudness_db * grid + plan.pitch_hz
-    )
-    canvas = np.empty((s.frames, s.size, s.size, 3), np.float32)
-    canvas[:] = plan.background[0] + ramp[..., None] * (plan.background[1] - plan.background[0])
-    for thing in plan.objects:
-        x, y, start = thing.start
-        scale = np.mod(start + growth, 1.0)
-        _paint(canvas, thing, grid, x, np.mod(y - rise, 1.0), scale, s)
-    canvas += noise.standard_normal(canvas.shape, np.float32) * np.float32(plan.image_noise)
-    return np.clip(canvas, 0, 255).astype(np.uint8)
-
-
-def _paint(
-    canvas: Floats, thing: ObjectPlan, grid: Floats, x: float, y: Floats, scale: Floats, s: SyntheticSettings
-) -> None:
-    """Blends an object into (T, H, W, 3) at height y (T,) and relative size scale (T,) in [0, 1)."""
-    radius = (s.radius[0] * (s.radius[1] / s.radius[0]) ** scale)[:, None, None]
-    across = (np.mod(grid - x + 0.5, 1.0) - 0.5)[None, None, :] / radius
-    down = (np.mod(grid - y[:, None] + 0.5, 1.0) - 0.5)[:, :, None] / radius
-    cos, sin = np.float32(np.cos(thing.angle)), np.float32(np.sin(thing.angle))
-    a, b = cos * across + sin * down, cos * down - sin * across
-    if thing.norm == 0:
-        reach = np.maximum(np.abs(a), np.abs(b))
-    else:
-        reach = np.abs(a) + np.abs(b) if thing.norm == 1 else np.sqrt(a * a + b * b)
-    fade = np.clip(np.minimum(scale, 1 - scale) / _FADE, 0, 1)[:, None, None]
-    alpha = np.clip((1 - reach) * radius * s.size, 0, 1) * fade
-    stripe = np.float32(0.5) + np.float32(0.5) * np.sin(thing.stripes[0] * a + thing.stripes[1])
-    for channel in range(3):
-        low, high = thing.colours[:, channel]
-        layer = canvas[..., channel]
-        layer += alpha * (low + stripe * (high - low) - layer)
-
-
-def _sound(plan: ClipPlan, s: SyntheticSettings, noise: np.random.Generator) -> Floats:
-    sound = np.zeros(s.samples, np.float64)
-    for event in plan.sound_events:
-        first, last = round(event.start_s * s.audio_rate_hz), round(event.stop_s * s.audio_rate_hz)
-        sound[first:last] = _event_sound(event, plan, last - first, s.audio_rate_hz)
-    sound += noise.standard_normal(s.samples) * 0.5 * 10 ** (plan.audio_noise_db / 20)
-    return np.clip(sound * 10 ** (plan.loudness_db / 20), -1, 1).astype(np.float32)
-
-
-def _event_sound(event: Event, plan: ClipPlan, samples: int, rate_hz: int) -> NDArray[Any]:
-    """Returns float64 (samples,): glides up or down for movement, swells or dying tones for changes of size."""
-    phase = np.mod(event.cycles * np.arange(samples) / samples, 1.0)
-    if event.name in ("down", "shrink"):
-        phase = 1.0 - phase
-    if event.name in ("up", "down"):
-        pitch, envelope = plan.pitch_hz * 2 ** (plan.octaves * (phase - 0.5)), np.sqrt(np.sin(np.pi * phase).clip(0))
-    else:
-        pitch, envelope = np.full(samples, plan.pitch_hz), phase**2
-    turns = 2 * np.pi * np.cumsum(pitch) / rate_hz
-    tones = sum(weight * np.sin((1 + i) * turns) for i, weight in enumerate(plan.harmonics))
-    mixed: NDArray[Any] = envelope * tones / sum(plan.harmonics)
-    return mixed

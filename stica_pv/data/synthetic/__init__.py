@@ -1,0 +1,19 @@
+"""Generated clips whose class is told by motion and sound over time alone; real files, no download."""
+
+from stica_pv.data.synthetic.plan import CLASSES, EVENTS, SyntheticSettings, draw_plan
+from stica_pv.data.synthetic.render import render_clip, render_plan
+from stica_pv.data.synthetic.source import add_synthetic_config, generate_from_config
+from stica_pv.data.synthetic.write import write_clip, write_dataset
+
+__all__ = [
+    "CLASSES",
+    "EVENTS",
+    "SyntheticSettings",
+    "add_synthetic_config",
+    "draw_plan",
+    "generate_from_config",
+    "render_clip",
+    "render_plan",
+    "write_clip",
+    "write_dataset",
+]

@@ -1,0 +1,101 @@
+"""Writes a generated data set as real files: mp4 with sound, lists, and the settings that made them."""
+
+import dataclasses
+import json
+import logging
+import os
+from concurrent.futures import ProcessPoolExecutor
+from fractions import Fraction
+from multiprocessing import get_context
+from pathlib import Path
+
+import av
+import numpy as np
+
+from stica_pv.data.synthetic.plan import SyntheticSettings
+from stica_pv.data.synthetic.render import render_clip
+from stica_pv.errors import UsageError
+from stica_pv.keyed_random import generator
+
+logger = logging.getLogger(__name__)
+
+RECEIPT = "synthetic.json"
+VERSION = 1  # of the pictures and sounds; another one makes the files anew
+CHUNK = 8  # clips a worker takes at a time
+
+
+def write_dataset(
+    folder: Path, *, clips: dict[str, int], seed: int, settings: SyntheticSettings | None = None, processes: int = 0
+) -> bool:
+    """Writes `clips` files for every split, with ``<split>.csv`` lists of ``path label`` lines, classes in turn.
+
+    Repeating it with the same arguments does nothing; an interrupted write begins anew.
+
+    Args:
+        folder: Where to write; made if it is not there.
+        clips: Number of clips by split, e.g. ``{"train": 512, "test": 160}``.
+        seed: Seed; clips of different splits are never equal.
+        settings: Of the clips.
+        processes: That render and encode; 0 for one a core.
+
+    Returns:
+        Whether files were written.
+
+    Raises:
+        UsageError: The folder holds other data.
+    """
+    settings = settings or SyntheticSettings()
+    receipt = {"version": VERSION, "clips": clips, "seed": seed, "settings": dataclasses.asdict(settings)}
+    text = json.dumps(receipt, indent=2) + "\n"
+    path = folder / RECEIPT
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return False
+    if folder.is_dir() and any(folder.iterdir()) and not (path.is_file() or (folder / f"{RECEIPT}.partial").is_file()):
+        raise UsageError(f"{folder} holds files that are no generated data: choose another DATA.PATH_TO_DATA_DIR")
+    folder.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    (folder / f"{RECEIPT}.partial").write_text(text, encoding="utf-8")
+    logger.info("generating %d clips in %s", sum(clips.values()), folder)
+    with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        for split, count in clips.items():
+            (folder / split).mkdir(exist_ok=True)
+            jobs = [(folder, split, i, seed, settings) for i in range(count)]
+            lines = pool.map(_write_one, jobs, chunksize=CHUNK)
+            (folder / f"{split}.csv").write_text("".join(lines), encoding="utf-8")
+    (folder / f"{RECEIPT}.partial").replace(path)  # only now is the data set whole
+    return True
+
+
+def _write_one(job: tuple[Path, str, int, int, SyntheticSettings]) -> str:
+    folder, split, number, seed, settings = job
+    label = number % len(settings.classes)
+    frames, sound = render_clip(label, generator("synthetic", seed, split, number), settings)
+    name = f"{split}/{number:05d}.mp4"
+    write_clip(folder / name, frames, sound, fps=settings.fps, audio_rate_hz=settings.audio_rate_hz)
+    return f"{name} {label}\n"
+
+
+def write_clip(path: Path, frames: np.ndarray, sound: np.ndarray, *, fps: int, audio_rate_hz: int) -> None:
+    """Encodes one clip as H.264 and AAC.
+
+    Args:
+        path: The mp4 file.
+        frames: uint8 (T, H, W, 3), even H and W.
+        sound: float32 (S,) in [-1, 1], mono, starting with the first picture.
+        fps: Pictures per second.
+        audio_rate_hz: Samples per second.
+    """
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=fps, options={"crf": "20", "preset": "veryfast"})
+        video.height, video.width = frames.shape[1:3]
+        video.pix_fmt = "yuv420p"
+        audio = container.add_stream("aac", rate=audio_rate_hz, layout="mono")
+        for number, pixels in enumerate(frames):
+            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            picture.pts, picture.time_base = number, Fraction(1, fps)
+            container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+        samples = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
+        samples.sample_rate, samples.pts, samples.time_base = audio_rate_hz, 0, Fraction(1, audio_rate_hz)
+        container.mux(audio.encode(samples))
+        container.mux(audio.encode(None))
