@@ -2,6 +2,7 @@
 """Pre-trains and evaluates: `python tools/run_net.py --cfg projects/stica/k400.yaml [KEY VALUE ...]`."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -12,10 +13,11 @@ EXAMPLES = """
 examples:
   python tools/run_net.py --cfg projects/stica/demo.yaml
   python tools/run_net.py --cfg projects/stica/folder.yaml DATA.PATH_TO_DATA_DIR my_clips TRAIN.MAX_STEPS 20
-  python tools/run_net.py --cfg projects/stica/k400.yaml DATA.PATH_TO_DATA_DIR /data/k400 TRAIN.BATCH_SIZE 64
+  python tools/run_net.py --cfg projects/stica/k400.yaml DATA.PATH_TO_DATA_DIR kinetics400 TRAIN.BATCH_SIZE 64
   torchrun --nproc-per-node 8 tools/run_net.py --cfg projects/stica/k400.yaml
 """
 YAML = (".yaml", ".yml")
+NEGATIVE = re.compile(r"-\.?\d")
 LISTS = ("backbones", "audio_encoders", "poolings", "tasks", "datasets", "evaluations")
 
 
@@ -33,11 +35,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--num_shards", type=int, help="number of machines")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="overrides, as after --opts")
     # A leading space keeps argparse from taking a value such as -1e-3 for an option.
-    args = parser.parse_args([f" {word}" if word[:1] == "-" and word[1:2].isdigit() else word for word in argv])
+    args = parser.parse_args([f" {word}" if NEGATIVE.match(word) else word for word in argv])
     words = args.cfg or []
     files = next((i for i, word in enumerate(words) if i and not word.endswith(YAML)), len(words))
     args.cfg, behind = words[:files], words[files:]
-    args.overrides = [word.strip() for word in [*behind, *args.overrides, *args.opts]]
+    words = [*behind, *args.overrides, *args.opts]
+    args.overrides = [word[1:] if word[:1] == " " and NEGATIVE.match(word, 1) else word for word in words]
     if not args.cfg and not args.list:
         parser.error("--cfg FILE is needed (or --list); --help shows examples")
     return args

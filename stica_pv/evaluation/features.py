@@ -13,6 +13,7 @@ from torch.utils.data import Sampler
 from stica_pv.data.dataset import ClipDataset
 from stica_pv.data.loader import ClipLoader
 from stica_pv.distributed import rank, world_size
+from stica_pv.errors import UsageError
 from stica_pv.structures import Batch, SampleKey
 
 Prepare = Callable[[Tensor, Tensor], Tensor]
@@ -36,6 +37,8 @@ class EverySample(Sampler[list[SampleKey]]):
     """Batches that hold every video of the list exactly once, dealt out to the processes."""
 
     def __init__(self, length: int, batch_size: int) -> None:
+        if batch_size < 1:
+            raise UsageError(f"TEST.BATCH_SIZE must be >= 1, got {batch_size}")
         own = range(rank(), length, world_size())
         self._batches = [own[i : i + batch_size] for i in range(0, len(own), batch_size)]
 
@@ -109,21 +112,38 @@ def _in_order(rows: dict[int, Tensor], length: int) -> Tensor:
 
 @torch.no_grad()
 def reestimate_batch_norm(
-    encoder: nn.Module, dataset: ClipDataset, *, device: torch.device, batch_size: int, num_workers: int, videos: int
+    encoder: nn.Module,
+    dataset: ClipDataset,
+    *,
+    device: torch.device,
+    batch_size: int,
+    num_workers: int,
+    videos: int,
+    prepare: Prepare = as_is,
 ) -> None:
-    """Replaces the running statistics of every batch-norm by plain means over the first `videos` videos."""
+    """Replaces the running statistics of every batch-norm by plain means over batches of the first view.
+
+    Args:
+        encoder: Changed in place; left in evaluation mode.
+        dataset: Where the clips come from.
+        device: Where the encoder is.
+        batch_size: Videos at a time.
+        num_workers: Processes that read.
+        videos: How many at most; they are spread over the list, which is often sorted by class.
+        prepare: Applied to the frames.
+    """
     norms = [module for module in encoder.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative mean
     encoder.train()
-    keys = [
-        [SampleKey(0, i) for i in range(start, min(start + batch_size, videos, len(dataset)))]
-        for start in range(0, min(videos, len(dataset)), batch_size)
-    ]
-    for batch in ClipLoader(dataset, keys, num_workers=num_workers):  # type: ignore[arg-type]  # any iterable will do
-        encoder(next(iter(batch.video.values())).to(device))
+    count = min(videos, len(dataset))
+    keys = [SampleKey(0, i * len(dataset) // count) for i in range(count)]
+    batches = [keys[start : start + batch_size] for start in range(0, count, batch_size)]
+    for batch in ClipLoader(dataset, batches, num_workers=num_workers):  # type: ignore[arg-type]  # any iterable will do
+        batch = batch.to(device)
+        encoder(prepare(next(iter(batch.video.values())), batch.index))
     encoder.eval()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor
 
-from stica_pv.errors import check_choice
+from stica_pv.errors import UsageError, check_choice
 from stica_pv.evaluation.features import FeatureSet
 
 PROCESSINGS = ("raw", "centred", "standardised")
@@ -45,6 +45,8 @@ def knn_accuracy(
     gallery: Tensor, gallery_labels: Tensor, queries: Tensor, query_labels: Tensor, *, k: int
 ) -> dict[str, float]:
     """Accuracy in % of a vote of the k nearest, weighted by exp(cosine / 0.07) (Wu et al., CVPR 2018)."""
+    if k < 1:
+        raise UsageError(f"TEST.KNN_K must be >= 1, got {k}")
     similarity, nearest = (queries @ gallery.mT).topk(min(k, len(gallery)), dim=1)
     classes = int(max(gallery_labels.max(), query_labels.max())) + 1
     votes = torch.zeros(len(queries), classes).scatter_add_(

@@ -144,7 +144,13 @@ def compare(
     """
     reestimated = copy.deepcopy(random_init).to(device)
     reestimate_batch_norm(
-        reestimated, gallery, device=device, batch_size=batch_size, num_workers=num_workers, videos=REESTIMATE_VIDEOS
+        reestimated,
+        gallery,
+        device=device,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        videos=REESTIMATE_VIDEOS,
+        prepare=prepare,
     )
     encoders: dict[str, nn.Module] = {
         RANDOM[0]: random_init.to(device),

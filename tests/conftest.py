@@ -1,0 +1,21 @@
+"""Fixtures for several folders; its presence also puts this one on the import path, for helpers such as `tiny_task`."""
+
+from pathlib import Path
+
+import pytest
+from tiny_clips import make_clip
+
+TRAIN, TEST, CLASSES = 12, 6, 3
+
+
+@pytest.fixture(scope="session")
+def clips_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """18 clips with sound, 12 of them in train.csv and 6 in test.csv, with labels of three classes."""
+    folder = tmp_path_factory.mktemp("clips")
+    lines = []
+    for number in range(TRAIN + TEST):
+        make_clip(folder / f"clip{number:02}.mp4", number)
+        lines.append(f"clip{number:02}.mp4 {number % CLASSES}\n")
+    (folder / "train.csv").write_text("".join(lines[:TRAIN]))
+    (folder / "test.csv").write_text("".join(lines[TRAIN:]))
+    return folder

@@ -1,0 +1,246 @@
+import functools
+import math
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from toy_task import ToyTask
+
+from stica_pv.data.dataset import ClipDataset
+from stica_pv.data.loader import ClipLoader
+from stica_pv.data.reader import read
+from stica_pv.data.sampler import StepSampler
+from stica_pv.engine import LoopSettings, Meter, Records, TrainState, create_optimizer, read_metrics, train
+from stica_pv.errors import RunFailed
+from stica_pv.structures import AudioSpec, Batch, LossTerms, ReadFailure, StepKeys, Views, ViewSpec, Window
+from stica_pv.tasks import ParameterGroup
+from stica_pv.transforms import RandomResizedCrop
+
+CPU = torch.device("cpu")
+
+
+class Net(nn.Module):
+    """(w·x)² with dropout; `poison` maps a step to what its loss is multiplied by."""
+
+    def __init__(self, poison: dict[int, float] | None = None) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor([1.0, -2.0, 0.5]))
+        self.poison = poison or {}
+        self.saw_autocast: list[tuple[bool, torch.dtype]] = []
+
+    def forward(self, batch: Batch, plan: "NoPlan") -> LossTerms:
+        self.saw_autocast.append((torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
+        x = nn.functional.dropout(batch.audio["a"], 0.5)
+        loss = (x * self.w).square().mean() * self.poison.get(plan.keys.step, 1.0)
+        return LossTerms(loss, {"loss": loss.detach()})
+
+
+@dataclass(frozen=True)
+class NoPlan:
+    keys: StepKeys
+
+    def to(self, device: torch.device) -> "NoPlan":
+        return self
+
+
+@dataclass
+class Trial:
+    """A run of `Net` on 8 samples in batches of 2, and what the loop told its surroundings."""
+
+    poison: dict[int, float] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    saved: list[int] = field(default_factory=list)
+    keys: list[StepKeys] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    failures: list[tuple[int, tuple[ReadFailure, ...]]] = field(default_factory=list)
+    stop_after: int = -1
+
+    def __post_init__(self) -> None:
+        self.net = Net(self.poison)
+        self.optimizer = create_optimizer([ParameterGroup("all", tuple(self.net.parameters()))], method="sgd")
+        self.scaler = torch.amp.GradScaler("cpu", enabled=self.settings.get("amp_dtype") is torch.float16)
+        self.state = TrainState(self.net, self.draw, self.optimizer, self.scaler, Meter(CPU))
+
+    def draw(self, keys: StepKeys) -> NoPlan:
+        self.keys.append(keys)
+        return NoPlan(keys)
+
+    def report(self, step: int, failures: tuple[ReadFailure, ...]) -> None:
+        self.failures.append((step, failures))
+        if step == self.stop_after:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def schedule(self, step: int) -> float:
+        self.rates.append(0.01 * (step + 1))
+        return self.rates[-1]
+
+    def run(self, steps: int, folder: Path | None = None) -> bool:
+        order = StepSampler(8, batch_size=2, seed=3, start=self.state.step, end=steps)
+        settings = {"log_period": 1, "checkpoint_steps": 4, "checkpoint_minutes": 99.0, **self.settings}
+        records = Records(folder, resume_step=self.state.step) if folder else None
+        return train(
+            self.state,
+            batches(order),
+            order,
+            self.schedule,
+            LoopSettings(seed=3, total_steps=steps, **settings),
+            device=CPU,
+            records=records,
+            save=lambda state: self.saved.append(state.step),
+            report_failures=self.report,
+        )
+
+
+def batches(order: StepSampler) -> Iterator[Batch]:
+    for step, keys in enumerate(order, start=order.start):
+        index = torch.tensor([key.index for key in keys])
+        audio = torch.stack([torch.arange(3.0) + i for i in index.tolist()]) / 8
+        failures = (ReadFailure("a.mp4", "torn"),) if step == 1 else ()
+        yield Batch({}, {"a": audio}, {"a": torch.ones(2)}, index, None, failures)
+
+
+def test_steps_epochs_rates_and_checkpoints_are_counted_from_the_start():
+    trial = Trial()
+    assert trial.run(6)
+    assert [(key.step, key.epoch) for key in trial.keys] == [(0, 0), (1, 0), (2, 0), (3, 0), (4, 1), (5, 1)]
+    assert sorted(index for key in trial.keys[:4] for index in key.indices) == list(range(8))
+    assert trial.rates == pytest.approx([0.01, 0.02, 0.03, 0.04, 0.05, 0.06])
+    assert trial.optimizer.param_groups[0]["lr"] == trial.rates[-1]
+    assert trial.saved == [4, 6]
+
+
+def test_files_that_failed_are_reported_with_their_step():
+    trial = Trial()
+    trial.run(3)
+    assert trial.failures == [(0, ()), (1, (ReadFailure("a.mp4", "torn"),)), (2, ())]
+
+
+def test_logged_numbers_are_means_over_the_period(tmp_path: Path):
+    each, pairs = Trial(), Trial(settings={"log_period": 2})
+    each.run(5, tmp_path / "each")
+    pairs.run(5, tmp_path / "pairs")
+    losses = [line["loss"] for line in read_metrics(tmp_path / "each")]
+    lines = read_metrics(tmp_path / "pairs")
+    assert [(line["step"], line["epoch"]) for line in lines] == [(2, 0.5), (4, 1.0), (5, 1.25)]
+    assert [line["loss"] for line in lines] == pytest.approx(
+        [(losses[0] + losses[1]) / 2, (losses[2] + losses[3]) / 2, losses[4]]
+    )
+
+
+def test_a_run_taken_up_again_is_the_uninterrupted_one_with_dropout_and_momentum(tmp_path: Path):
+    straight, first = Trial(), Trial()
+    straight.run(6)
+    first.run(4)
+    second = Trial()
+    second.net.load_state_dict(first.net.state_dict())
+    second.optimizer.load_state_dict(first.optimizer.state_dict())
+    second.state.step = 4
+    torch.rand(7)  # what was drawn in between makes no difference
+    second.run(6)
+    assert torch.equal(second.net.w, straight.net.w)
+    assert second.keys == straight.keys[4:]
+
+
+def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint():
+    trial = Trial(stop_after=1)
+    assert trial.run(6) is False
+    assert trial.state.step == 2
+    assert trial.saved == [2]
+    assert trial.run(6) is True
+    assert trial.saved == [2, 4, 6]
+
+
+def test_time_alone_can_ask_for_a_checkpoint():
+    trial = Trial(settings={"checkpoint_minutes": -1.0})
+    trial.run(3)
+    assert trial.saved == [1, 2, 3]
+
+
+@pytest.mark.parametrize("poison", [math.nan, math.inf])
+@pytest.mark.parametrize("log_period", [1, 4, 100])
+def test_a_loss_that_is_not_finite_ends_the_run_by_its_step_and_saves_nothing_more(poison: float, log_period: int):
+    trial = Trial(poison={5: poison}, settings={"log_period": log_period})
+    with pytest.raises(RunFailed, match="step 5 is not finite"):
+        trial.run(9)
+    assert trial.saved == [4]
+
+
+def test_a_stop_after_a_bad_step_saves_nothing():
+    trial = Trial(poison={1: math.nan}, settings={"log_period": 100}, stop_after=2)
+    with pytest.raises(RunFailed, match="step 1"):
+        trial.run(9)
+    assert trial.saved == []
+
+
+def test_gradients_are_cut_to_the_norm_and_logged_as_they_were(tmp_path: Path):
+    free, cut = Trial(), Trial(settings={"clip_grad": 0.01})
+    before: Tensor = free.net.w.detach().clone()
+    free.run(1, tmp_path / "free")
+    cut.run(1, tmp_path / "cut")
+    assert float((before - cut.net.w.detach()).norm()) == pytest.approx(0.01 * 0.01, rel=1e-3)
+    assert float((before - free.net.w.detach()).norm()) > 0.01 * 0.02
+    assert read_metrics(tmp_path / "cut")[0]["grad_norm"] == read_metrics(tmp_path / "free")[0]["grad_norm"] > 0.02
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16])
+def test_the_model_runs_under_the_asked_precision(dtype: torch.dtype | None):
+    trial = Trial(settings={"amp_dtype": dtype})
+    trial.run(2)
+    assert all(enabled is (dtype is not None) for enabled, _ in trial.net.saw_autocast)
+    assert dtype is None or {seen for _, seen in trial.net.saw_autocast} == {dtype}
+    assert bool(torch.isfinite(trial.net.w).all())
+
+
+def test_an_overflow_of_fp16_gradients_skips_a_step_and_goes_on():
+    trial = Trial(poison={1: 1e35}, settings={"amp_dtype": torch.float16})
+    trial.run(4)
+    assert bool(torch.isfinite(trial.net.w).all())
+    assert trial.state.step == 4
+
+
+CROP = RandomResizedCrop(area=(0.5, 1.0), aspect=(1.0, 1.0), flip_prob=0.5, antialias=True)
+BRAVE = Views(
+    specs=(
+        ViewSpec("narrow", "narrow", frames=16, fps=12.5, size=224, transform=CROP),
+        ViewSpec("broad", "broad", frames=64, fps=6.25, size=112, transform=CROP),
+        ViewSpec("sound", "broad", frames=0, fps=0.0, size=0, transform=None, audio=AudioSpec(16000)),
+    ),
+    draw_windows=lambda seconds, rng: {"narrow": Window(0.0, 1.28), "broad": Window(0.0, 10.24, "loop")},
+    min_seconds=1.28,
+    needs_audio=True,
+)
+
+
+def test_views_of_another_method_pass_reader_collate_and_loop(clips_folder: Path, tmp_path: Path):
+    seen: list[tuple[Batch, StepKeys]] = []
+    task = ToyTask(BRAVE, watch=lambda batch, keys: seen.append((batch, keys)))
+    paths = [str(path) for path in sorted(clips_folder.glob("*.mp4"))[:4]]
+    dataset = ClipDataset(paths, [1.5] * 4, BRAVE, reader=functools.partial(read, short_size=0), seed=0)
+    order = StepSampler(4, batch_size=2, seed=0, end=2)
+    optimizer = create_optimizer(task.parameter_groups(), method="sgd")
+    state = TrainState(task, task.draw, optimizer, torch.amp.GradScaler("cpu", enabled=False), Meter(CPU))
+    before = {name: value.clone() for name, value in task.state_dict().items()}
+    train(
+        state,
+        ClipLoader(dataset, order, num_workers=0),
+        order,
+        lambda step: 0.1,
+        LoopSettings(seed=0, total_steps=2, log_period=1, checkpoint_steps=2, checkpoint_minutes=9.0),
+        device=CPU,
+        records=Records(tmp_path, resume_step=0),
+        save=lambda state: None,
+        report_failures=lambda step, failures: None,
+    )
+    batch, keys = seen[-1]
+    shapes = {name: tuple(view.shape) for name, view in (batch.video | batch.audio).items()}
+    assert shapes == {"narrow": (2, 3, 16, 224, 224), "broad": (2, 3, 64, 112, 112), "sound": (2, 163840)}
+    assert batch.audio_valid["sound"].tolist() == [1.0, 1.0]
+    assert batch.index.tolist() == list(keys.indices)
+    assert [line["step"] for line in read_metrics(tmp_path)] == [1, 2]
+    assert all(not torch.equal(value, before[name]) for name, value in task.state_dict().items())

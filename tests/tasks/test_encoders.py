@@ -1,0 +1,47 @@
+import pytest
+import torch
+from tiny_task import AUDIO_RATE_HZ, CHANNELS, create_trunk
+
+from stica_pv.models import AveragePool, create_audio_resnet9
+from stica_pv.tasks import AudioEncoder, VideoEncoder
+from stica_pv.transforms import create_log_mel
+
+MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+
+
+@pytest.fixture
+def video_encoder() -> VideoEncoder:
+    return VideoEncoder(create_trunk(), AveragePool(CHANNELS), MEAN, STD).eval()
+
+
+def test_bytes_are_normalised_per_channel_and_floats_taken_as_they_are(video_encoder: VideoEncoder) -> None:
+    video = torch.randint(0, 256, (2, 3, 8, 28, 28), dtype=torch.uint8)
+    by_hand = torch.stack([(video[:, c] / 255 - MEAN[c]) / STD[c] for c in range(3)], dim=1)
+    with torch.no_grad():
+        assert torch.allclose(video_encoder(video), video_encoder(by_hand), atol=1e-6)
+        assert not torch.allclose(video_encoder(video), video_encoder(video / 255), atol=1e-2)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_layers_are_the_map_and_the_pooled_vector(video_encoder: VideoEncoder, batch: int) -> None:
+    video = torch.randn(batch, 3, 9, 32, 28)
+    with torch.no_grad():
+        feature_map = video_encoder(video, layer="map")
+        assert feature_map.shape == (batch, CHANNELS, 4, 8, 7)
+        assert torch.equal(feature_map, video_encoder.backbone(video))
+        assert torch.equal(video_encoder(video), video_encoder.pool(feature_map))
+        assert video_encoder(video).shape == (batch, CHANNELS)
+
+
+def test_normalisation_is_no_part_of_the_weights(video_encoder: VideoEncoder) -> None:
+    assert {name.split(".")[0] for name in video_encoder.state_dict()} == {"backbone"}
+
+
+@pytest.mark.parametrize("samples", [800, 4000])
+def test_audio_encoder_is_the_tower_on_the_spectrogram(samples: int) -> None:
+    log_mel = create_log_mel(sample_rate_hz=AUDIO_RATE_HZ, bands=16, fft_size=512)
+    encoder = AudioEncoder(log_mel, create_audio_resnet9(width=2)).eval()
+    waveform = torch.rand(1, samples) * 2 - 1
+    with torch.no_grad():
+        assert encoder(waveform).shape == (1, 16)
+        assert torch.equal(encoder(waveform), encoder.tower(log_mel(waveform)))
