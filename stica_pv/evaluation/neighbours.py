@@ -64,7 +64,8 @@ def ridge_accuracy(
     mean = x.mean(dim=0)
     centred = x - mean
     gram = centred.mT @ centred
-    gram += strength * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
+    scale = gram.diagonal().mean().clamp(min=1e-12)  # equal rows tell nothing; the classifier then is a constant
+    gram += strength * scale * torch.eye(len(gram), dtype=gram.dtype)
     weights = torch.linalg.solve(gram, centred.mT @ (y - y.mean(dim=0)))
     scores = (queries.double() - mean) @ weights + y.mean(dim=0)
     return 100 * float((scores.argmax(dim=1) == query_labels).float().mean())

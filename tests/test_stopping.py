@@ -1,0 +1,110 @@
+"""Runs as processes: stopped by signals, killed, spread over processes; none of it changes a number."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_runs import REPOSITORY, assert_same_weights, losses, metrics_text, run_tiny, weights, words, write_tiny
+
+ENDLESS: dict[str, Any] = {"SOLVER__MAX_EPOCH": 100_000}
+PATIENCE_S = 60
+
+
+def start(cfg: Path, clips: Path, output: Path, env: dict[str, str] | None = None, **overrides: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, str(REPOSITORY / "tools" / "run_net.py"), "--cfg", str(cfg)]
+    return subprocess.Popen(
+        [*command, *words(clips, output, **overrides)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, **(env or {})},
+    )
+
+
+def wait_for_steps(process: subprocess.Popen[str], output: Path, steps: int) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not (output / "metrics.jsonl").is_file() or metrics_text(output).count("\n") < steps:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "the run does not get going"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def cfg_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny(tmp_path_factory.mktemp("settings") / "tiny.yaml")
+
+
+def assert_goes_on_as_if_nothing_had_been(clips: Path, output: Path, tmp_path: Path) -> None:
+    steps = max(metrics_text(output).count("\n"), 5) + 2
+    run_tiny(clips, output, TRAIN__MAX_STEPS=steps, **ENDLESS)
+    run_tiny(clips, tmp_path / "straight", TRAIN__MAX_STEPS=steps, **ENDLESS)
+    assert metrics_text(output) == metrics_text(tmp_path / "straight")
+    assert_same_weights(weights(output), weights(tmp_path / "straight"))
+
+
+def test_a_signal_to_all_processes_of_a_run_saves_and_the_same_command_continues(
+    cfg_file: Path, clips_folder: Path, tmp_path: Path
+):
+    output = tmp_path / "run"
+    process = start(cfg_file, clips_folder, output, DATA_LOADER__NUM_WORKERS=1, **ENDLESS)
+    wait_for_steps(process, output, 2)
+    os.killpg(process.pid, signal.SIGTERM)  # as Slurm does, to loader workers too
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, err) == (0, "")
+    done = metrics_text(output).count("\n")
+    assert f"stopped by a signal after step {done}" in out
+    assert (output / "checkpoints" / f"step_{done:08d}.pyth").is_file()
+    assert_goes_on_as_if_nothing_had_been(clips_folder, output, tmp_path)
+
+
+def test_a_killed_run_continues_from_its_last_checkpoint(cfg_file: Path, clips_folder: Path, tmp_path: Path):
+    output = tmp_path / "run"
+    process = start(cfg_file, clips_folder, output, **ENDLESS)
+    wait_for_steps(process, output, 4)
+    process.kill()
+    process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == -signal.SIGKILL
+    assert_goes_on_as_if_nothing_had_been(clips_folder, output, tmp_path)
+
+
+def test_two_processes_give_the_losses_of_one(cfg_file: Path, clips_folder: Path, tmp_path: Path):
+    settings: dict[str, Any] = {"HEAD__DROPOUT": 0.0, "TRAIN__MAX_STEPS": 4, "SOLVER__BASE_LR": 0.01}
+    run_tiny(clips_folder, tmp_path / "one", **settings)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}  # as torchrun sets them
+    ranks = [{**meeting, "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
+    processes = [start(cfg_file, clips_folder, tmp_path / "two", rank, **settings) for rank in ranks]
+    reports = [process.communicate(timeout=PATIENCE_S) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], reports
+    assert "step 4/4" in reports[0][0]
+    assert "step" not in reports[1][0]
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert max(float((one[name].float() - two[name].float()).abs().max()) for name in one) < 1e-3
+    continued = shutil.copytree(tmp_path / "two", tmp_path / "continued")  # by a single process
+    run_tiny(clips_folder, continued, **{**settings, "TRAIN__MAX_STEPS": 5})
+    run_tiny(clips_folder, tmp_path / "one", **{**settings, "TRAIN__MAX_STEPS": 5})
+    assert losses(continued) == pytest.approx(losses(tmp_path / "one"), abs=1e-3)
+
+
+def test_processes_started_here_are_stopped_by_a_signal_to_the_first(
+    cfg_file: Path, clips_folder: Path, tmp_path: Path
+):
+    output = tmp_path / "run"
+    process = start(cfg_file, clips_folder, output, CPU_PROCESSES=2, DATA_LOADER__NUM_WORKERS=1, **ENDLESS)
+    wait_for_steps(process, output, 2)
+    os.kill(process.pid, signal.SIGTERM)
+    out, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
+    assert "stopped by a signal after step" in out
+    assert (output / "checkpoints" / f"step_{metrics_text(output).count(chr(10)):08d}.pyth").is_file()
