@@ -2,6 +2,7 @@
 """Pre-trains and evaluates: `python tools/run_net.py --cfg projects/stica/k400.yaml [KEY VALUE ...]`."""
 
 import argparse
+import os
 import re
 import sys
 from pathlib import Path
