@@ -5,7 +5,6 @@ import logging
 from pathlib import Path
 
 import torch
-import yaml
 
 from stica_pv.config import CfgNode
 from stica_pv.create import create_task
@@ -14,6 +13,7 @@ from stica_pv.data.dataset import ClipDataset
 from stica_pv.data.videos import list_from_config, open_videos
 from stica_pv.distributed import is_main
 from stica_pv.engine import load_checkpoint, load_latest, load_weights
+from stica_pv.engine.checkpoint import Checkpoint
 from stica_pv.errors import UsageError
 from stica_pv.evaluation import compare, evaluate, grid_views, table
 from stica_pv.evaluation.features import Prepare, as_is
@@ -32,11 +32,13 @@ def assess(cfg: CfgNode, task: Task, folder: Path, device: torch.device) -> Resu
 
     Writes results.json: one flat mapping from score to %.
     """
-    trained = _load(cfg, task, folder)
+    found = find_checkpoint(cfg, folder)
+    if found is not None:
+        load_weights(task, found[0]["model"], min_share=1.0, source=found[1])
     gallery = _test_set(cfg, folder, cfg.TRAIN.DATASET, cfg.TRAIN.SPLIT)
     queries = _test_set(cfg, folder, cfg.TEST.DATASET, cfg.TEST.SPLIT)
     comparison = compare(
-        task.encoders()["video"] if trained else None,
+        task.encoders()["video"] if found is not None else None,
         create_task(cfg).encoders()["video"],
         gallery,
         queries,
@@ -55,29 +57,22 @@ def assess(cfg: CfgNode, task: Task, folder: Path, device: torch.device) -> Resu
     return results
 
 
-def _load(cfg: CfgNode, task: Task, folder: Path) -> bool:
-    """Puts the weights to be tested into the task; False when there are none and that is allowed."""
+def find_checkpoint(cfg: CfgNode, folder: Path) -> tuple[Checkpoint, str] | None:
+    """Returns the checkpoint to evaluate and where it lies; None when there is none and that is allowed.
+
+    Raises:
+        UsageError: There is none.
+    """
     path = cfg.TEST.CHECKPOINT_FILE_PATH
     checkpoint = load_checkpoint(path) if path else load_latest(folder)
-    if checkpoint is None:
-        if cfg.TEST.ALLOW_RANDOM_INIT:
-            return False
-        raise UsageError(
-            f"TEST.ENABLE: there is no checkpoint in {folder} and TEST.CHECKPOINT_FILE_PATH is not set "
-            "(TEST.ALLOW_RANDOM_INIT True evaluates without one)"
-        )
-    _refuse_other_networks(cfg, checkpoint["config"])
-    load_weights(task, checkpoint["model"], min_share=1.0, source=path or str(folder))
-    return True
-
-
-def _refuse_other_networks(cfg: CfgNode, saved: str) -> None:
-    before = yaml.safe_load(saved)
-    for node in ("MODEL", "POOL"):
-        if before.get(node) != yaml.safe_load(cfg.dump()).get(node):
-            raise UsageError(
-                f"TEST.CHECKPOINT_FILE_PATH was trained with {node} {before.get(node)}: give the same settings"
-            )
+    if checkpoint is not None:
+        return checkpoint, path or str(folder)
+    if cfg.TEST.ALLOW_RANDOM_INIT:
+        return None
+    raise UsageError(
+        f"TEST.ENABLE: there is no checkpoint in {folder} and TEST.CHECKPOINT_FILE_PATH is not set "
+        "(TEST.ALLOW_RANDOM_INIT True evaluates without one)"
+    )
 
 
 def _test_set(cfg: CfgNode, folder: Path, dataset: str, split: str) -> ClipDataset:

@@ -2,7 +2,6 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -15,7 +14,8 @@ from stica_pv.data.config import manifest_path, reader_from_config
 from stica_pv.data.dataset import ClipDataset
 from stica_pv.data.loader import ClipLoader
 from stica_pv.data.sampler import StepSampler
-from stica_pv.data.videos import Videos, list_from_config, open_videos
+from stica_pv.data.sources import VideoList
+from stica_pv.data.videos import Videos, open_videos
 from stica_pv.distributed import barrier, is_main, rank, synchronise_batch_norm, world_size
 from stica_pv.engine import LoopSettings, Meter, Records, TrainState, load_latest, train
 from stica_pv.engine.checkpoint import Checkpoint, checkpoint_path, list_checkpoints, save_checkpoint
@@ -27,12 +27,14 @@ from stica_pv.tasks import Task
 logger = logging.getLogger(__name__)
 
 
-def pretrain(cfg: CfgNode, task: Task, folder: Path, device: torch.device) -> bool:
-    """Trains `task` in place, from its newest checkpoint if there is one. Returns False if a signal stopped it."""
-    check_batch(cfg)
+def pretrain(cfg: CfgNode, task: Task, listed: VideoList, folder: Path, device: torch.device) -> bool:
+    """Trains `task` in place on the usable part of a list, from its newest checkpoint if there is one.
+
+    Returns:
+        False if a signal stopped it.
+    """
     views = task.views()
-    source = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT)
-    videos = _open_in_turn(cfg, source, folder, views.min_seconds, views.needs_audio)
+    videos = _open_in_turn(cfg, listed, folder, views.min_seconds, views.needs_audio)
     checkpoint = _find_checkpoint(cfg, folder, videos)
     start = checkpoint["step"] if checkpoint else 0
     sampler = StepSampler(
@@ -69,11 +71,11 @@ def check_batch(cfg: CfgNode) -> None:
         )
 
 
-def _open_in_turn(cfg: CfgNode, source: Any, folder: Path, min_seconds: float, needs_audio: bool) -> Videos:
+def _open_in_turn(cfg: CfgNode, listed: VideoList, folder: Path, min_seconds: float, needs_audio: bool) -> Videos:
     # The main process reads the headers, the others then find the manifest complete.
     if not is_main():
         barrier()
-    videos = open_videos(source, manifest=manifest_path(cfg, folder), min_seconds=min_seconds, needs_audio=needs_audio)
+    videos = open_videos(listed, manifest=manifest_path(cfg, folder), min_seconds=min_seconds, needs_audio=needs_audio)
     if is_main():
         barrier()
     return videos

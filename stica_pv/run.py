@@ -6,15 +6,16 @@ from pathlib import Path
 
 import torch
 
-from stica_pv.assess import assess
+from stica_pv.assess import assess, find_checkpoint
 from stica_pv.config import CfgNode
-from stica_pv.create import create_task
+from stica_pv.create import create_task, with_networks_of
 from stica_pv.data.synthetic import generate_from_config
+from stica_pv.data.videos import list_from_config
 from stica_pv.distributed import barrier, is_main
 from stica_pv.engine.run_folder import claim
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.suite import Results
-from stica_pv.pretrain import pretrain
+from stica_pv.pretrain import check_batch, pretrain
 
 logger = logging.getLogger(__name__)
 
@@ -30,14 +31,21 @@ def run(cfg: CfgNode, device: torch.device) -> Results:
         RunFailed: Training cannot go on.
     """
     import_custom(cfg)
-    task = create_task(cfg).to(device)  # before the folder is made: a wrong request leaves nothing behind
+    if cfg.TRAIN.ENABLE:
+        check_batch(cfg)
     folder = Path(cfg.OUTPUT_DIR)
+    if cfg.TEST.ENABLE and not cfg.TRAIN.ENABLE:
+        found = find_checkpoint(cfg, folder)
+        cfg = with_networks_of(cfg, found[0]) if found is not None else cfg
+    task = create_task(cfg).to(device)  # this and the list before the folder: a wrong request leaves nothing behind
+    if is_main() and cfg.SYNTHETIC.GENERATE:
+        generate_from_config(cfg)
+    barrier()
+    videos = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT)
     if is_main():
         claim(cfg)
-        if cfg.SYNTHETIC.GENERATE:
-            generate_from_config(cfg)
     barrier()
-    finished = pretrain(cfg, task, folder, device) if cfg.TRAIN.ENABLE else True
+    finished = pretrain(cfg, task, videos, folder, device) if cfg.TRAIN.ENABLE else True
     results = assess(cfg, task, folder, device) if cfg.TEST.ENABLE and finished else {}
     if is_main():
         logger.info("everything lies in %s", folder)

@@ -15,6 +15,8 @@ import torch
 import yaml
 
 from stica_pv.config import CfgNode, flatten
+from stica_pv.engine.checkpoint import list_checkpoints
+from stica_pv.engine.records import METRICS
 from stica_pv.errors import UsageError
 
 CONFIG, FACTS, ENVIRONMENT = "config.yaml", "run.json", "env.txt"
@@ -58,13 +60,19 @@ def claim(cfg: CfgNode) -> Path:
     path = folder / CONFIG
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if path.is_file() and cfg.TRAIN.ENABLE:
+        if path.is_file() and cfg.TRAIN.ENABLE and _has_begun(folder):
             _refuse_another_run(cfg, path)
         if cfg.TRAIN.ENABLE or not path.is_file():
             _write(path, cfg.dump())
     except OSError as error:
         raise UsageError(f"OUTPUT_DIR {folder} cannot be written: {error.strerror or error}") from error
     return folder
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether there is anything to lose; a run that ended before its first numbers may be begun with other keys."""
+    metrics = folder / METRICS
+    return bool(list_checkpoints(folder)) or (metrics.is_file() and metrics.stat().st_size > 0)
 
 
 def _refuse_another_run(cfg: CfgNode, path: Path) -> None:
