@@ -60,7 +60,7 @@ def claim(cfg: CfgNode) -> Path:
     path = folder / CONFIG
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if path.is_file() and cfg.TRAIN.ENABLE and _has_begun(folder):
+        if path.is_file() and cfg.TRAIN.ENABLE:
             _refuse_another_run(cfg, path)
         if cfg.TRAIN.ENABLE or not path.is_file():
             _write(path, cfg.dump())
@@ -77,9 +77,13 @@ def _has_begun(folder: Path) -> bool:
 
 def _refuse_another_run(cfg: CfgNode, path: Path) -> None:
     try:
-        before = dict(flatten(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
+        before = dict(flatten(yaml.safe_load(path.read_text(encoding="utf-8"))))
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:  # AttributeError: it holds no mapping
         raise UsageError(f"{path} was not written by this package: choose another OUTPUT_DIR") from error
+    if "TASK" not in before:
+        raise UsageError(f"{path} was not written by this package: choose another OUTPUT_DIR")
+    if not _has_begun(path.parent):
+        return
     now = dict(flatten(yaml.safe_load(cfg.dump())))
     different = sorted(
         key for key in before.keys() | now.keys() if not key.startswith(FREE_KEYS) and before.get(key) != now.get(key)

@@ -59,10 +59,17 @@ def test_a_run_finds_its_folder_again(tmp_path: Path):
 
 def test_another_run_is_refused_by_the_keys_that_differ(tmp_path: Path):
     claim(cfg(tmp_path))
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
     before = (tmp_path / "config.yaml").read_text()
     with pytest.raises(UsageError, match=r"holds another run \(2 keys differ: RNG_SEED 0 -> 5, SOLVER.BASE_LR 0.05"):
         claim(cfg(tmp_path, RNG_SEED=5, SOLVER__BASE_LR=0.1))
     assert (tmp_path / "config.yaml").read_text() == before
+
+
+def test_a_run_that_ended_before_its_first_numbers_may_begin_with_other_keys(tmp_path: Path):
+    claim(cfg(tmp_path))
+    claim(cfg(tmp_path, RNG_SEED=5))
+    assert "RNG_SEED: 5" in (tmp_path / "config.yaml").read_text()
 
 
 def test_an_evaluation_leaves_the_configuration_of_the_training_alone(tmp_path: Path):
@@ -72,7 +79,7 @@ def test_an_evaluation_leaves_the_configuration_of_the_training_alone(tmp_path: 
     assert (tmp_path / "config.yaml").read_text() == before
 
 
-@pytest.mark.parametrize("content", ["- a\n- b\n", "a: [", "just words"])
+@pytest.mark.parametrize("content", ["- a\n- b\n", "a: [", "just words", "lr: 0.1\n", ""])
 def test_a_foreign_config_is_not_taken_for_ours(tmp_path: Path, content: str):
     (tmp_path / "config.yaml").write_text(content)
     with pytest.raises(UsageError, match="not written by this package"):
