@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from stica_pv.create import create_task, with_networks_of
 from stica_pv.data.synthetic import generate_from_config
 from stica_pv.data.videos import list_from_config
 from stica_pv.distributed import barrier, is_main
+from stica_pv.engine.lock import RunLock
 from stica_pv.engine.run_folder import claim
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.suite import Results
@@ -42,11 +44,12 @@ def run(cfg: CfgNode, device: torch.device) -> Results:
         generate_from_config(cfg)
     barrier()
     videos = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT)
-    if is_main():
-        claim(cfg)
-    barrier()
-    finished = pretrain(cfg, task, videos, folder, device) if cfg.TRAIN.ENABLE else True
-    results = assess(cfg, task, folder, device) if cfg.TEST.ENABLE and finished else {}
+    with RunLock(folder) if is_main() else nullcontext():
+        if is_main():
+            claim(cfg)
+        barrier()
+        finished = pretrain(cfg, task, videos, folder, device) if cfg.TRAIN.ENABLE else True
+        results = assess(cfg, task, folder, device) if cfg.TEST.ENABLE and finished else {}
     if is_main():
         logger.info("everything lies in %s", folder)
     return results

@@ -62,9 +62,14 @@ def metrics_text(output: Path) -> str:
     return (output / "metrics.jsonl").read_text()
 
 
+def metric(output: Path, name: str) -> list[float]:
+    """Returns a number of every logged step."""
+    return [json.loads(line)[name] for line in metrics_text(output).splitlines()]
+
+
 def losses(output: Path) -> list[float]:
     """Returns the loss of every logged step."""
-    return [json.loads(line)["loss"] for line in metrics_text(output).splitlines()]
+    return metric(output, "loss")
 
 
 def weights(output: Path) -> dict[str, torch.Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
 from stica_pv.losses import GroupContrast, contrast_accuracy, contrast_rows, masked_mean, normalise
+from stica_pv.metrics import effective_rank, misalignment, spread, uniformity
 from stica_pv.models import FeatureCrop, Pooling, measure_map, plan_crops
 from stica_pv.structures import (
     AudioSpec,
@@ -184,6 +185,7 @@ class AVContrastive(Task):
                 scalars["loss_space"] = self.within.mean(losses, self.is_space)
             if self.table.settings.time_large:
                 scalars["loss_time"] = self.within.mean(losses, ~self.is_space)
+        scalars |= self._monitors(local, gathered, valid, valid_everywhere)
         return LossTerms(total, {"loss": total.detach(), **{name: value.detach() for name, value in scalars.items()}})
 
     def _cross_modal(
@@ -205,6 +207,21 @@ class AVContrastive(Task):
         ]
         accuracy = contrast_accuracy(video, audio_keys, valid, valid_everywhere, first_label=first_row)
         return (terms[0] + terms[1]) / 2, accuracy
+
+    def _monitors(
+        self, local: Embeddings, gathered: Embeddings, valid: Tensor, valid_everywhere: Tensor
+    ) -> dict[str, Tensor]:
+        """Signs of collapse, of the first view and its sound over the global batch; see `stica_pv.metrics`."""
+        video, audio = gathered["windows"][0].detach(), gathered["audio"][0].detach()
+        distance = misalignment(local["windows"][0], local["audio"][0])
+        return {
+            "spread_video": spread(video),
+            "spread_audio": spread(audio),
+            "rank_video": effective_rank(video),
+            "rank_audio": effective_rank(audio),
+            "uniformity_video": uniformity(video),
+            "misalignment": masked_mean(distance, valid, valid_everywhere),
+        }
 
     def encoders(self) -> dict[str, nn.Module]:
         """Trunk with pooling head, and audio tower, without the projection heads."""

@@ -1,0 +1,64 @@
+"""Numbers that tell a collapsing embedding from a healthy one, cheap enough for every step and free of host waits."""
+
+import torch
+from torch import Tensor
+
+
+@torch.no_grad()
+def spread(rows: Tensor) -> Tensor:
+    """Mean standard deviation of the dimensions, times √D: 0 when all rows are equal, 1 when spread over the sphere.
+
+    Args:
+        rows: Unit rows (N, D).
+
+    Returns:
+        0-d tensor.
+    """
+    return rows.std(dim=0, correction=0).mean() * rows.shape[1] ** 0.5
+
+
+@torch.no_grad()
+def effective_rank(rows: Tensor) -> Tensor:
+    """Participation ratio (Σλ)² / Σλ² of the covariance's eigenvalues λ: the number of directions that are in use.
+
+    It needs the trace and the Frobenius norm alone, no decomposition.
+
+    Args:
+        rows: (N, D).
+
+    Returns:
+        0-d tensor, 1 to min(N - 1, D); 0 when all rows are equal.
+    """
+    centred = rows - rows.mean(dim=0)
+    gram = centred @ centred.mT if rows.shape[0] < rows.shape[1] else centred.mT @ centred
+    # Equal rows leave rounding errors, whose "rank" would mean nothing.
+    return gram.diagonal().sum().square() / gram.square().sum().clamp(min=1e-12)
+
+
+@torch.no_grad()
+def uniformity(rows: Tensor) -> Tensor:
+    """Log of the mean of exp(-2 ‖x - y‖²) over pairs of different rows (Wang & Isola, ICML 2020): 0 when collapsed.
+
+    Args:
+        rows: Unit rows (N, D), N >= 2.
+
+    Returns:
+        0-d tensor, -8 to 0.
+    """
+    kernel = (4 * (rows @ rows.mT) - 4).exp()  # ‖x - y‖² = 2 - 2 x·y
+    count = rows.shape[0]
+    return ((kernel.sum() - kernel.diagonal().sum()) / (count * (count - 1))).clamp(min=1e-30).log()
+
+
+@torch.no_grad()
+def misalignment(first: Tensor, second: Tensor) -> Tensor:
+    """Squared distance ‖x - y‖² of partners (the "alignment" of Wang & Isola, ICML 2020), row by row.
+
+    Args:
+        first: Unit rows (…, B, D).
+        second: Their partners.
+
+    Returns:
+        (…, B), 0 to 4.
+    """
+    return (first - second).square().sum(dim=-1)

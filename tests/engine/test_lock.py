@@ -1,0 +1,79 @@
+"""Two runs never share a folder, and a dead one never keeps it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stica_pv.engine import lock
+from stica_pv.engine.lock import NAME, STALE_S, RunLock
+from stica_pv.errors import UsageError
+
+
+def leave_lock(folder: Path, *, host: str = "elsewhere", pid: int = 1, job: str = "") -> Path:
+    path = folder / NAME
+    path.write_text(json.dumps({"host": host, "pid": pid, "job": job}))
+    return path
+
+
+def test_lock_is_there_while_held_and_gone_after(tmp_path: Path):
+    with RunLock(tmp_path):
+        assert json.loads((tmp_path / NAME).read_text())["pid"] == os.getpid()
+    assert not (tmp_path / NAME).exists()
+
+
+def test_a_living_holder_elsewhere_is_named_and_its_lock_left_alone(tmp_path: Path):
+    path = leave_lock(tmp_path, pid=4711, job="12")
+    with pytest.raises(UsageError, match=r"in use by process 4711 on elsewhere \(job 12\), seen 0 s ago"):
+        RunLock(tmp_path).__enter__()
+    assert json.loads(path.read_text())["pid"] == 4711
+
+
+def test_a_holder_whose_heart_stopped_is_replaced(tmp_path: Path):
+    path = leave_lock(tmp_path)
+    long_ago = time.time() - STALE_S - 1
+    os.utime(path, (long_ago, long_ago))
+    with RunLock(tmp_path):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+
+
+def test_a_process_that_ended_on_this_host_is_replaced_at_once(tmp_path: Path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    leave_lock(tmp_path, host=lock.socket.gethostname(), pid=ended.pid)
+    with RunLock(tmp_path):
+        assert json.loads((tmp_path / NAME).read_text())["pid"] == os.getpid()
+
+
+def test_a_living_process_on_this_host_is_refused(tmp_path: Path):
+    leave_lock(tmp_path, host=lock.socket.gethostname(), pid=os.getppid())
+    with pytest.raises(UsageError, match="is in use"):
+        RunLock(tmp_path).__enter__()
+
+
+def test_the_same_slurm_job_takes_its_lock_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    leave_lock(tmp_path, job="77")
+    with RunLock(tmp_path):
+        assert json.loads((tmp_path / NAME).read_text())["job"] == "77"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]"])
+def test_a_lock_cut_off_in_writing_does_not_block(tmp_path: Path, content: str):
+    (tmp_path / NAME).write_text(content)
+    with RunLock(tmp_path):
+        assert json.loads((tmp_path / NAME).read_text())["pid"] == os.getpid()
+
+
+def test_the_heart_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(lock, "HEARTBEAT_S", 0.01)
+    with RunLock(tmp_path):
+        os.utime(tmp_path / NAME, (0, 0))
+        deadline = time.time() + 5
+        while (tmp_path / NAME).stat().st_mtime == 0 and time.time() < deadline:
+            time.sleep(0.01)
+        assert (tmp_path / NAME).stat().st_mtime > 0
