@@ -20,6 +20,7 @@ from stica_pv.distributed import barrier, is_main, rank, synchronise_batch_norm,
 from stica_pv.engine import LoopSettings, Meter, Records, TrainState, load_latest, train
 from stica_pv.engine.checkpoint import Checkpoint, checkpoint_path, list_checkpoints, save_checkpoint
 from stica_pv.engine.config import amp_dtype_from_config, optimizer_from_config, peak_lr, schedule_from_config
+from stica_pv.engine.gradient_cache import CachedModel, Embedder
 from stica_pv.engine.run_folder import write_facts
 from stica_pv.errors import UsageError
 from stica_pv.tasks import Task
@@ -104,15 +105,28 @@ def _total_steps(cfg: CfgNode, steps_per_epoch: int) -> int:
 
 
 def _create_state(cfg: CfgNode, task: Task, device: torch.device) -> TrainState:
-    model: nn.Module = task
-    if world_size() > 1:
-        if cfg.BN.SYNC:
-            synchronise_batch_norm(task, device)
-        # No device ids: the loop moves the inputs. Buffers are equal on all ranks, or BN.SYNC was given up.
-        model = DistributedDataParallel(task, broadcast_buffers=False, gradient_as_bucket_view=True)
+    if world_size() > 1 and cfg.BN.SYNC:
+        synchronise_batch_norm(task, device)
+    task.train()
     optimizer = optimizer_from_config(cfg, task.parameter_groups())
     scaler = torch.amp.GradScaler(device.type, enabled=amp_dtype_from_config(cfg) is torch.float16)
-    return TrainState(model.train(), task.draw, optimizer, scaler, Meter(device))
+    parameters = [p for p in task.parameters() if p.requires_grad]
+    chunk, local_batch = cfg.TRAIN.CHUNK_SIZE, cfg.TRAIN.BATCH_SIZE // world_size()
+    if not chunk:
+        return TrainState(_parallel(task), task.draw, optimizer, scaler, Meter(device), parameters)
+    if chunk < 2 or local_batch % chunk:
+        raise UsageError(
+            f"TRAIN.CHUNK_SIZE {chunk} must be at least 2 and divide the {local_batch} videos of each process"
+        )
+    model = CachedModel(task, _parallel(Embedder(task)), chunk=chunk)
+    return TrainState(model, task.draw, optimizer, scaler, Meter(device), parameters, model.finish)
+
+
+def _parallel(module: nn.Module) -> nn.Module:
+    if world_size() == 1:
+        return module
+    # No device ids: the loop moves the inputs. Buffers are equal on all ranks, or BN.SYNC was given up.
+    return DistributedDataParallel(module, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
 def _restore(state: TrainState, task: Task, checkpoint: Checkpoint) -> None:

@@ -22,6 +22,10 @@ class ToyPlan(Plan):
         """Returns the plan on `device`."""
         return ToyPlan(self.noise.to(device))
 
+    def rows(self, part: slice) -> "ToyPlan":
+        """Returns the noise of some samples."""
+        return ToyPlan(self.noise[part])
+
 
 class ToyTask(Task):
     """Embeds the mean of every view by a layer of its own and pulls the views of a video together."""

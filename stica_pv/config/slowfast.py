@@ -26,6 +26,7 @@ FOREIGN_KEYS: dict[str, str] = {
     "SOLVER.BASE_LR_SCALE_NUM_SHARDS": "use SOLVER.LR_REFERENCE_BATCH",
     "SOLVER.WARMUP_START_LR": "use SOLVER.WARMUP_FACTOR, the share of the peak to start from",
     "SOLVER.OPTIMIZING_METHOD": "use SOLVER.OPTIMIZER",
+    "TRAIN.ACCUMULATE_STEPS": "adding up small batches gives a contrastive loss few negatives; use TRAIN.CHUNK_SIZE",
     "TRAIN.CHECKPOINT_TYPE": "only PyTorch checkpoints are read; drop it",
     "TEST.CHECKPOINT_TYPE": "only PyTorch checkpoints are read; drop it",
     "TRAIN.EVAL_PERIOD": "evaluations run after training (TEST.ENABLE)",

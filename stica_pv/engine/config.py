@@ -21,6 +21,7 @@ def add_engine_config(cfg: CfgNode) -> None:
     train = section(cfg, "TRAIN")
     train.ENABLE = True
     train.BATCH_SIZE = 64  # global: the sum over all processes
+    train.CHUNK_SIZE = 0  # videos embedded at a time on each process (gradient caching); 0: the whole batch
     train.MAX_STEPS = 0  # stop here; the schedule stays that of SOLVER.MAX_EPOCH. 0: run to its end
     train.AUTO_RESUME = True
     train.CHECKPOINT_PERIOD = 1  # epochs

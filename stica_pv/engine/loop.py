@@ -3,7 +3,7 @@
 import datetime
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -62,19 +62,23 @@ class TrainState:
     """All that changes in a run.
 
     Attributes:
-        model: Called as ``model(batch, plan)``; the task, or its wrapper for several processes.
+        model: Called as ``model(batch, plan)``: the task, its wrapper for several processes, or a `CachedModel`.
         draw: ``task.draw``.
         optimizer: The optimiser.
         scaler: Loss scaler; does nothing unless the autocast type is fp16.
         meter: Averages since the last logged step.
+        parameters: What the optimiser changes.
+        finish_backward: Called after the backward pass; completes the gradients where the model was cached.
         step: Steps done.
     """
 
-    model: nn.Module
+    model: Callable[[Batch, Any], LossTerms]
     draw: Callable[[StepKeys], Any]
     optimizer: Optimizer
     scaler: torch.amp.GradScaler
     meter: Meter
+    parameters: Sequence[nn.Parameter]
+    finish_backward: Callable[[], None] = lambda: None
     step: int = 0
 
 
@@ -145,15 +149,16 @@ def _step(state: TrainState, batch: Batch, order: Order, settings: LoopSettings)
         terms: LossTerms = state.model(batch, plan)
     state.optimizer.zero_grad(set_to_none=True)
     state.scaler.scale(terms.total).backward()
+    state.finish_backward()
     state.scaler.unscale_(state.optimizer)
-    norm = _clip(state.model, settings.clip_grad)
+    norm = _clip(state.parameters, settings.clip_grad)
     state.scaler.step(state.optimizer)
     state.scaler.update()
     return LossTerms(terms.total, {**terms.scalars, "grad_norm": norm})
 
 
-def _clip(model: nn.Module, max_norm: float) -> Tensor:
-    parameters = [p for p in model.parameters() if p.grad is not None]
+def _clip(learned: Sequence[nn.Parameter], max_norm: float) -> Tensor:
+    parameters = [p for p in learned if p.grad is not None]
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     if max_norm > 0:
         nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)

@@ -30,6 +30,10 @@ class CropPlan:
     def __repr__(self) -> str:
         return f"CropPlan(space={describe(self.space)}, time={describe(self.time)})"
 
+    def rows(self, part: slice) -> "CropPlan":
+        """Returns the windows of some samples; shared windows are everybody's."""
+        return self if self.space.ndim == 2 else CropPlan(self.space[part], self.time[part])
+
     def to(self, device: torch.device) -> "CropPlan":
         """Returns the plan on `device`."""
         return CropPlan(self.space.to(device, non_blocking=True), self.time.to(device, non_blocking=True))

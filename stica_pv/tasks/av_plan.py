@@ -53,6 +53,10 @@ class AVPlan(Plan):
     photometry: tuple[PhotometryPlan, ...]
     volume: Tensor
 
+    def rows(self, part: slice) -> "AVPlan":
+        """Returns the windows of some samples; colours and volume are applied before."""
+        return AVPlan(tuple(crop.rows(part) for crop in self.crops), (), self.volume[part])
+
     def to(self, device: torch.device) -> "AVPlan":
         """Returns the plan on `device`."""
         return AVPlan(

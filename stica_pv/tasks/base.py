@@ -35,6 +35,10 @@ class Plan(ABC):
     def to(self, device: torch.device) -> "Plan":
         """Returns the plan on `device`."""
 
+    @abstractmethod
+    def rows(self, part: slice) -> "Plan":
+        """Returns what `Task.embed` needs of the plan for some samples of the batch."""
+
 
 class Task(nn.Module, ABC):
     """A pre-training method.

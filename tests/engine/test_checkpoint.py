@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from stica_pv.engine import load_checkpoint, load_latest, load_weights, save_checkpoint
 from stica_pv.engine import checkpoint as module
+from stica_pv.engine import load_checkpoint, load_latest, load_weights, save_checkpoint
 from stica_pv.engine.checkpoint import checkpoint_path, list_checkpoints
 from stica_pv.errors import UsageError
 

@@ -65,7 +65,9 @@ class Trial:
         self.net = Net(self.poison)
         self.optimizer = create_optimizer([ParameterGroup("all", tuple(self.net.parameters()))], method="sgd")
         self.scaler = torch.amp.GradScaler("cpu", enabled=self.settings.get("amp_dtype") is torch.float16)
-        self.state = TrainState(self.net, self.draw, self.optimizer, self.scaler, Meter(CPU))
+        self.state = TrainState(
+            self.net, self.draw, self.optimizer, self.scaler, Meter(CPU), list(self.net.parameters())
+        )
 
     def draw(self, keys: StepKeys) -> NoPlan:
         self.keys.append(keys)
@@ -224,7 +226,8 @@ def test_views_of_another_method_pass_reader_collate_and_loop(clips_folder: Path
     dataset = ClipDataset(paths, [1.5] * 4, BRAVE, reader=functools.partial(read, short_size=0), seed=0)
     order = StepSampler(4, batch_size=2, seed=0, end=2)
     optimizer = create_optimizer(task.parameter_groups(), method="sgd")
-    state = TrainState(task, task.draw, optimizer, torch.amp.GradScaler("cpu", enabled=False), Meter(CPU))
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    state = TrainState(task, task.draw, optimizer, scaler, Meter(CPU), list(task.parameters()))
     before = {name: value.clone() for name, value in task.state_dict().items()}
     train(
         state,

@@ -35,7 +35,12 @@ def test_steps_multiply_the_base_rate_from_each_milestone_on():
 
 def test_warm_up_leads_to_the_rate_that_follows_it():
     lr = create_schedule(
-        policy="steps_with_relative_lrs", base_lr=1.0, total_steps=9, warmup_steps=4, milestones=[0, 4], factors=[1, 0.5]
+        policy="steps_with_relative_lrs",
+        base_lr=1.0,
+        total_steps=9,
+        warmup_steps=4,
+        milestones=[0, 4],
+        factors=[1, 0.5],
     )
     assert [lr(step) for step in (0, 2, 4)] == pytest.approx([0.0, 0.25, 0.5])
 

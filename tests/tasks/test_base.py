@@ -16,6 +16,9 @@ class ShiftPlan(Plan):
     def to(self, device: torch.device) -> "ShiftPlan":
         return ShiftPlan(self.shift.to(device))
 
+    def rows(self, part: slice) -> "ShiftPlan":
+        return ShiftPlan(self.shift[part])
+
 
 class ToyTask(Task):
     """Pulls the rows of all processes towards the local mean; notes in which state its parts are called."""

@@ -1,0 +1,118 @@
+"""Large contrastive batches on few devices: embed in chunks, compare all at once, embed again with gradient.
+
+Gradient caching (Gao et al., RepL4NLP 2021). The loss sees every row of the batch, so its gradient is that of the whole
+batch; memory is that of one chunk, and the trunk runs once more without gradient. Batch-norm takes its statistics per
+chunk: with it, and only with it, the result differs from one large batch.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from stica_pv.distributed import gather, rank
+from stica_pv.keyed_random import seed_of
+from stica_pv.structures import Batch, Embeddings, LossTerms
+
+
+class Embedding(Protocol):
+    """What gradient caching asks of a task; see `stica_pv.tasks.Task`."""
+
+    gather_with_gradient: bool
+
+    def prepare(self, batch: Batch, plan: Any) -> dict[str, Tensor]: ...  # noqa: D102 - a protocol's methods
+    def embed(self, inputs: dict[str, Tensor], plan: Any) -> Embeddings: ...  # noqa: D102
+    def loss(self, local: Embeddings, gathered: Embeddings, *, first_row: int) -> LossTerms: ...  # noqa: D102
+
+
+class Embedder(nn.Module):
+    """The part of a task that learns as a module: DistributedDataParallel reduces the gradients of what it calls."""
+
+    def __init__(self, task: nn.Module) -> None:
+        super().__init__()
+        self.task: Any = task
+
+    def forward(self, inputs: dict[str, Tensor], plan: Any) -> Embeddings:
+        """Embeds some samples."""
+        return self.task.embed(inputs, plan)
+
+
+class CachedModel:
+    """Stands in for a task in the loop: called with (batch, plan), and asked to `finish` after the backward pass."""
+
+    def __init__(self, task: Embedding, embedder: nn.Module, *, chunk: int) -> None:
+        """Takes the task and the module that embeds.
+
+        Args:
+            task: The task.
+            embedder: An `Embedder` of the task, or its wrapper for several processes.
+            chunk: Samples embedded at a time; divides the local batch.
+        """
+        self.task, self.embedder, self.chunk = task, embedder, chunk
+        self._again: list[tuple[int, dict[str, Tensor], Any]] = []
+        self._leaves: Embeddings = {}
+
+    def __call__(self, batch: Batch, plan: Any) -> LossTerms:
+        """Loss of the whole batch, with a graph that ends at the embeddings."""
+        task = self.task
+        with torch.no_grad(), torch.autocast(batch.index.device.type, enabled=False):
+            inputs = task.prepare(batch, plan)
+        self._again = []
+        parts: list[Embeddings] = []
+        base = torch.initial_seed()  # the loop's seed of this step
+        for number, start in enumerate(range(0, len(batch), self.chunk)):
+            rows = slice(start, start + self.chunk)
+            job = (
+                seed_of("chunk", base, number),
+                {name: value[rows] for name, value in inputs.items()},
+                plan.rows(rows),
+            )
+            with torch.no_grad(), frozen_statistics(self.embedder):
+                parts.append(self._embed(job))
+            self._again.append(job)
+        self._leaves = {name: torch.cat([part[name] for part in parts], dim=1).requires_grad_() for name in parts[0]}
+        gathered = gather(self._leaves, with_gradient=task.gather_with_gradient)
+        return task.loss(self._leaves, gathered, first_row=rank() * len(batch))
+
+    def _embed(self, job: tuple[int, dict[str, Tensor], Any]) -> Embeddings:
+        seed, inputs, plan = job
+        torch.manual_seed(seed)  # the same dropout both times
+        embeddings: Embeddings = self.embedder(inputs, plan)
+        return embeddings
+
+    def finish(self) -> None:
+        """Carries the gradients of the embeddings into the networks, chunk by chunk; call it after ``backward``."""
+        start = 0
+        for number, job in enumerate(self._again):
+            last = number == len(self._again) - 1
+            wait = isinstance(self.embedder, DistributedDataParallel) and not last
+            with self.embedder.no_sync() if wait else nullcontext():  # type: ignore[operator]
+                rows = self._embed(job)
+                size = next(iter(rows.values())).shape[1]
+                pairs = [
+                    (value, leaf.grad[:, start : start + size].to(value.dtype))
+                    for value, leaf in ((rows[name], leaf) for name, leaf in self._leaves.items())
+                    if leaf.grad is not None and value.requires_grad
+                ]
+                torch.autograd.backward([value for value, _ in pairs], [grad for _, grad in pairs])
+            start += size
+        self._again, self._leaves = [], {}
+
+
+@contextmanager
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Keeps the running statistics of every batch-norm as they are while entered."""
+    norms: list[Any] = [part for part in module.modules() if hasattr(part, "num_batches_tracked")]
+    momenta = [norm.momentum for norm in norms]
+    counts = [norm.num_batches_tracked.clone() for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum, count in zip(norms, momenta, counts, strict=True):
+            norm.momentum = momentum
+            norm.num_batches_tracked.copy_(count)
