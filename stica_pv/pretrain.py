@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -9,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from stica_pv.config import CfgNode
 from stica_pv.data.bad_files import NAME as BAD_FILES
-from stica_pv.data.bad_files import BadFiles
+from stica_pv.data.bad_files import BadFiles, lasting_failures
 from stica_pv.data.config import manifest_path, reader_from_config
 from stica_pv.data.dataset import ClipDataset
 from stica_pv.data.loader import ClipLoader
@@ -17,66 +18,55 @@ from stica_pv.data.sampler import StepSampler
 from stica_pv.data.sources import VideoList
 from stica_pv.data.videos import Videos, open_videos
 from stica_pv.distributed import barrier, is_main, rank, synchronise_batch_norm, world_size
-from stica_pv.engine import LoopSettings, Meter, Records, TrainState, load_latest, train
+from stica_pv.engine import Meter, Records, TrainState, load_latest, train
 from stica_pv.engine.checkpoint import Checkpoint, checkpoint_path, list_checkpoints, save_checkpoint
-from stica_pv.engine.config import amp_dtype_from_config, optimizer_from_config, peak_lr, schedule_from_config
+from stica_pv.engine.config import (
+    amp_dtype_from_config,
+    loop_settings_from_config,
+    optimizer_from_config,
+    peak_lr,
+    schedule_from_config,
+)
 from stica_pv.engine.gradient_cache import CachedModel, Embedder
+from stica_pv.engine.profiling import StepProfile
 from stica_pv.engine.run_folder import write_facts
 from stica_pv.errors import UsageError
+from stica_pv.structures import Views
 from stica_pv.tasks import Task
 
 logger = logging.getLogger(__name__)
 
 
-def pretrain(cfg: CfgNode, task: Task, listed: VideoList, folder: Path, device: torch.device) -> bool:
+def pretrain(
+    cfg: CfgNode, task: Task, listed: VideoList, folder: Path, device: torch.device, profile_steps: int = 0
+) -> bool:
     """Trains `task` in place on the usable part of a list, from its newest checkpoint if there is one.
 
     Returns:
         False if a signal stopped it.
     """
-    views = task.views()
-    videos = _open_in_turn(cfg, listed, folder, views.min_seconds, views.needs_audio)
+    videos = open_in_turn(listed, manifest_path(cfg, folder), task.views())
     checkpoint = _find_checkpoint(cfg, folder, videos)
     start = checkpoint["step"] if checkpoint else 0
-    sampler = StepSampler(
-        len(videos.paths),
-        batch_size=cfg.TRAIN.BATCH_SIZE,
-        seed=cfg.RNG_SEED,
-        start=start,
-        rank=rank(),
-        world_size=world_size(),
-    )
-    sampler.end = _total_steps(cfg, sampler.steps_per_epoch)
-    state = _create_state(cfg, task, device)
+    sampler = create_sampler(cfg, videos, start)
+    state = create_state(cfg, task, device)
     if checkpoint:
         _restore(state, task, checkpoint)
     if is_main():
-        _tell(cfg, task, videos, sampler.steps_per_epoch, folder)
+        facts = derived_facts(cfg, task, videos, sampler)
+        write_facts(folder, facts)
+        logger.info("%s", ", ".join(f"{name} {value}" for name, value in facts.items()))
     if start >= sampler.end:
         logger.info("already trained: %d steps are done", start)
         return True
-    return _train(cfg, task, state, videos, sampler, folder, device)
+    return _train(cfg, task, state, videos, sampler, folder, device, profile_steps)
 
 
-def check_batch(cfg: CfgNode) -> None:
-    """Refuses batches that no contrastive loss can use or that do not divide over the processes."""
-    batch, processes = cfg.TRAIN.BATCH_SIZE, world_size()
-    if batch < 2:
-        raise UsageError(
-            f"TRAIN.BATCH_SIZE {batch}: a contrastive loss and batch-norm need at least 2 videos in the global batch"
-        )
-    if batch % processes:
-        raise UsageError(
-            f"TRAIN.BATCH_SIZE {batch} (global) does not divide over {processes} processes: "
-            f"try {max(1, batch // processes) * processes}"
-        )
-
-
-def _open_in_turn(cfg: CfgNode, listed: VideoList, folder: Path, min_seconds: float, needs_audio: bool) -> Videos:
-    # The main process reads the headers, the others then find the manifest complete.
+def open_in_turn(listed: VideoList, manifest: Path, views: Views) -> Videos:
+    """Opens a list; the main process reads the headers, the others then find the manifest complete."""
     if not is_main():
         barrier()
-    videos = open_videos(listed, manifest=manifest_path(cfg, folder), min_seconds=min_seconds, needs_audio=needs_audio)
+    videos = open_videos(listed, manifest=manifest, min_seconds=views.min_seconds, needs_audio=views.needs_audio)
     if is_main():
         barrier()
     return videos
@@ -99,15 +89,31 @@ def _find_checkpoint(cfg: CfgNode, folder: Path, videos: Videos) -> Checkpoint |
     return checkpoint
 
 
-def _total_steps(cfg: CfgNode, steps_per_epoch: int) -> int:
-    planned: int = cfg.SOLVER.MAX_EPOCH * steps_per_epoch
-    return min(planned, cfg.TRAIN.MAX_STEPS) if cfg.TRAIN.MAX_STEPS > 0 else planned
+def create_sampler(cfg: CfgNode, videos: Videos, start: int) -> StepSampler:
+    """Plans the steps of this process from `start` to the end of the run."""
+    sampler = StepSampler(
+        len(videos.paths),
+        batch_size=cfg.TRAIN.BATCH_SIZE,
+        seed=cfg.RNG_SEED,
+        start=start,
+        rank=rank(),
+        world_size=world_size(),
+    )
+    planned: int = cfg.SOLVER.MAX_EPOCH * sampler.steps_per_epoch
+    sampler.end = min(planned, cfg.TRAIN.MAX_STEPS) if cfg.TRAIN.MAX_STEPS > 0 else planned
+    return sampler
 
 
-def _create_state(cfg: CfgNode, task: Task, device: torch.device) -> TrainState:
+def create_state(cfg: CfgNode, task: Task, device: torch.device) -> TrainState:
+    """Wraps a task as the configuration and the number of processes ask, with its optimiser."""
     if world_size() > 1 and cfg.BN.SYNC:
         synchronise_batch_norm(task, device)
     task.train()
+    if cfg.TRAIN.COMPILE:
+        for encoder in task.encoders().values():
+            for part in encoder.children():  # the networks themselves: the task calls them one by one
+                if any(parameter.requires_grad for parameter in part.parameters()):
+                    part.compile()
     optimizer = optimizer_from_config(cfg, task.parameter_groups())
     scaler = torch.amp.GradScaler(device.type, enabled=amp_dtype_from_config(cfg) is torch.float16)
     parameters = [p for p in task.parameters() if p.requires_grad]
@@ -137,21 +143,35 @@ def _restore(state: TrainState, task: Task, checkpoint: Checkpoint) -> None:
     state.step = checkpoint["step"]
 
 
-def _tell(cfg: CfgNode, task: Task, videos: Videos, steps_per_epoch: int, folder: Path) -> None:
-    facts = {
+def derived_facts(cfg: CfgNode, task: Task, videos: Videos, sampler: StepSampler) -> dict[str, Any]:
+    """What follows from configuration and data."""
+    return {
         "videos": len(videos.paths),
         "videos_excluded": len(videos.excluded),
         "list_hash": videos.list_hash,
         "batch_size": cfg.TRAIN.BATCH_SIZE,
         "processes": world_size(),
         "negatives": task.negatives(cfg.TRAIN.BATCH_SIZE),
+        **task.facts(),
         "peak_lr": peak_lr(cfg),
-        "steps_per_epoch": steps_per_epoch,
-        "steps": _total_steps(cfg, steps_per_epoch),
+        "steps_per_epoch": sampler.steps_per_epoch,
+        "steps": sampler.end,
         "parameters": sum(p.numel() for p in task.parameters()),
     }
-    write_facts(folder, facts)
-    logger.info("%s", ", ".join(f"{name} {value}" for name, value in facts.items()))
+
+
+def create_loader(cfg: CfgNode, task: Task, videos: Videos, sampler: StepSampler) -> ClipLoader:
+    """Builds the loader of what the task wants to see."""
+    dataset = ClipDataset(
+        videos.paths,
+        videos.durations_s,
+        task.views(),
+        reader=reader_from_config(cfg),
+        seed=cfg.RNG_SEED,
+        labels=videos.labels,
+    )
+    workers, pin, start_method = (cfg.DATA_LOADER[key] for key in ("NUM_WORKERS", "PIN_MEMORY", "START_METHOD"))
+    return ClipLoader(dataset, sampler, num_workers=workers, pin_memory=pin, start_method=start_method)
 
 
 def _train(
@@ -162,58 +182,50 @@ def _train(
     sampler: StepSampler,
     folder: Path,
     device: torch.device,
+    profile_steps: int,
 ) -> bool:
-    dataset = ClipDataset(
-        videos.paths,
-        videos.durations_s,
-        task.views(),
-        reader=reader_from_config(cfg),
-        seed=cfg.RNG_SEED,
-        labels=videos.labels,
-    )
-    loader = ClipLoader(
-        dataset, sampler, num_workers=cfg.DATA_LOADER.NUM_WORKERS, pin_memory=cfg.DATA_LOADER.PIN_MEMORY
-    )
+    loader = create_loader(cfg, task, videos, sampler)
     bad_files = BadFiles(folder / BAD_FILES, len(videos.paths), cfg.DATA.MAX_BAD_SHARE)
     if is_main():
         bad_files.begin(videos.excluded)
     barrier()
+    lasting = lasting_failures(bad_files.path)
+    loader.dataset.skip({path: sampler.epoch_of(step) for path, step in lasting.items()})
     records = _open_records(cfg, folder, state.step) if is_main() else None
 
     def save(state: TrainState) -> None:
         if is_main():
             content = _content(cfg, state, task, videos, sampler.steps_per_epoch)
-            save_checkpoint(checkpoint_path(folder, state.step), content, keep=cfg.TRAIN.CHECKPOINT_KEEP)
+            save_checkpoint(
+                checkpoint_path(folder, state.step),
+                content,
+                keep=cfg.TRAIN.CHECKPOINT_KEEP,
+                keep_every=cfg.TRAIN.CHECKPOINT_KEEP_EVERY * sampler.steps_per_epoch,
+            )
 
     try:
-        return train(
-            state,
-            loader,
-            sampler,
-            schedule_from_config(cfg, sampler.steps_per_epoch),
-            _loop_settings(cfg, sampler),
-            device=device,
-            records=records,
-            save=save,
-            report_failures=bad_files.report,
-        )
+        with StepProfile(folder, profile_steps if is_main() else 0) as profile:
+            finished = train(
+                state,
+                loader,
+                sampler,
+                schedule_from_config(cfg, sampler.steps_per_epoch),
+                loop_settings_from_config(cfg, sampler.steps_per_epoch, sampler.end),
+                device=device,
+                records=records,
+                save=save,
+                report_failures=bad_files.report,
+                name_samples=lambda step: [videos.paths[index] for index in sampler.local_indices(step)],
+                after_step=profile.after_step,
+            )
+        if records is not None:
+            logger.info(
+                "%s", records.summary.line(state.step, checkpoint_path(folder, state.step)), extra={"progress": False}
+            )
+        return finished
     finally:
         if records is not None:
             records.close()
-
-
-def _loop_settings(cfg: CfgNode, sampler: StepSampler) -> LoopSettings:
-    if min(cfg.LOG_PERIOD, cfg.TRAIN.CHECKPOINT_PERIOD, cfg.TRAIN.CHECKPOINT_KEEP) < 1:
-        raise UsageError("LOG_PERIOD, TRAIN.CHECKPOINT_PERIOD and TRAIN.CHECKPOINT_KEEP must be >= 1")
-    return LoopSettings(
-        seed=cfg.RNG_SEED,
-        total_steps=sampler.end,
-        log_period=cfg.LOG_PERIOD,
-        checkpoint_steps=cfg.TRAIN.CHECKPOINT_PERIOD * sampler.steps_per_epoch,
-        checkpoint_minutes=cfg.TRAIN.CHECKPOINT_MINUTES,
-        clip_grad=cfg.SOLVER.CLIP_GRAD_L2NORM,
-        amp_dtype=amp_dtype_from_config(cfg),
-    )
 
 
 def _open_records(cfg: CfgNode, folder: Path, step: int) -> Records:

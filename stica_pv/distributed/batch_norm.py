@@ -4,6 +4,10 @@ GPUs get PyTorch's `SyncBatchNorm`. It refuses CPU tensors, so CPU processes get
 the same numbers: statistics over the global count, unbiased running variance.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -76,3 +80,19 @@ def _as_cross_process(norm: _BatchNorm) -> CrossProcessBatchNorm:
     new.running_mean, new.running_var = norm.running_mean, norm.running_var
     new.num_batches_tracked = norm.num_batches_tracked
     return new.train(norm.training)
+
+
+@contextmanager
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Keeps the running statistics of every batch-norm of `module` as they are while entered."""
+    norms: list[Any] = [part for part in module.modules() if hasattr(part, "num_batches_tracked")]
+    momenta = [norm.momentum for norm in norms]
+    counts = [norm.num_batches_tracked.clone() for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum, count in zip(norms, momenta, counts, strict=True):
+            norm.momentum = momentum
+            norm.num_batches_tracked.copy_(count)

@@ -18,6 +18,14 @@ def is_main() -> bool:
     return rank() == 0
 
 
+def from_main(text: str) -> str:
+    """Returns the main process' text on all processes."""
+    box = [text]
+    if world_size() > 1:
+        dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
 def barrier() -> None:
     """Waits for all processes."""
     if world_size() > 1:

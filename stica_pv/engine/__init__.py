@@ -1,7 +1,7 @@
 """The loop and what it needs: optimisers, schedules, checkpoints, records. No method is known here."""
 
 from stica_pv.engine.checkpoint import load_checkpoint, load_latest, load_weights, save_checkpoint
-from stica_pv.engine.loop import LoopSettings, TrainState, train
+from stica_pv.engine.loop import LoopSettings, TrainState, train, train_step
 from stica_pv.engine.meter import Clock, Meter
 from stica_pv.engine.optimizer import create_optimizer
 from stica_pv.engine.records import Records, read_metrics
@@ -21,4 +21,5 @@ __all__ = [
     "read_metrics",
     "save_checkpoint",
     "train",
+    "train_step",
 ]

@@ -31,8 +31,22 @@ def list_checkpoints(output_dir: Path) -> list[Path]:
     return sorted(path for path in folder.glob("step_*.pyth") if _NAME.fullmatch(path.name)) if folder.is_dir() else []
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep: int) -> None:
-    """Writes a checkpoint so that a kill at any moment leaves the old files whole, then drops the oldest beyond `keep`.
+def step_of(path: Path) -> int:
+    """Number of steps done in a checkpoint of `checkpoint_path`."""
+    found = _NAME.fullmatch(path.name)
+    if found is None:
+        raise ValueError(f"{path} is not named as a checkpoint")
+    return int(found.group(1))
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep: int, keep_every: int = 0) -> None:
+    """Writes a checkpoint so that a kill at any moment leaves the old files whole, then drops older ones.
+
+    Args:
+        path: The file, from `checkpoint_path`.
+        checkpoint: Plain types and tensors.
+        keep: Number of newest files that stay.
+        keep_every: Files whose step is a multiple of this stay for good; 0 for none.
 
     Raises:
         UsageError: The disk is full or the folder cannot be written; older checkpoints are untouched.
@@ -49,7 +63,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep: int) -> None:
         partial.unlink(missing_ok=True)
         raise UsageError(f"cannot write {path}: {_first_line(error)}; older checkpoints are untouched") from error
     for old in list_checkpoints(path.parent.parent)[:-keep]:
-        old.unlink()
+        if not keep_every or step_of(old) % keep_every:
+            old.unlink()
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:

@@ -6,6 +6,8 @@ import torch
 from torch.optim import Optimizer
 
 from stica_pv.config import CfgNode, section
+from stica_pv.distributed import world_size
+from stica_pv.engine.loop import LoopSettings
 from stica_pv.engine.optimizer import Group, create_optimizer
 from stica_pv.engine.schedule import Schedule, create_schedule
 from stica_pv.errors import UsageError, check_choice
@@ -27,8 +29,10 @@ def add_engine_config(cfg: CfgNode) -> None:
     train.CHECKPOINT_PERIOD = 1  # epochs
     train.CHECKPOINT_MINUTES = 30.0  # at most so much work is lost
     train.CHECKPOINT_KEEP = 2  # newest files kept
+    train.CHECKPOINT_KEEP_EVERY = 0  # epochs; checkpoints after multiples of it stay for good. 0: none
     train.CHECKPOINT_FILE_PATH = ""  # weights to begin with
     train.CHECKPOINT_MIN_MATCH = 0.5  # share of the tensors that must be found in them
+    train.COMPILE = False  # torch.compile of the video and audio networks
     train.MIXED_PRECISION = False
     train.AMP_DTYPE = "bf16"  # bf16 | fp16
 
@@ -49,10 +53,25 @@ def add_engine_config(cfg: CfgNode) -> None:
     solver.WEIGHT_DECAY = 1e-5
     solver.ZERO_WD_1D_PARAM = False
     solver.CLIP_GRAD_L2NORM = 0.0  # 0: no clipping
+    solver.FUSED = False  # the optimiser's fused kernels
 
     tensorboard = section(cfg, "TENSORBOARD")
     tensorboard.ENABLE = False
     tensorboard.LOG_DIR = ""  # default: OUTPUT_DIR/tensorboard
+
+
+def check_batch(cfg: CfgNode) -> None:
+    """Refuses batches that no contrastive loss can use or that do not divide over the processes."""
+    batch, processes = cfg.TRAIN.BATCH_SIZE, world_size()
+    if batch < 2:
+        raise UsageError(
+            f"TRAIN.BATCH_SIZE {batch}: a contrastive loss and batch-norm need at least 2 videos in the global batch"
+        )
+    if batch % processes:
+        raise UsageError(
+            f"TRAIN.BATCH_SIZE {batch} (global) does not divide over {processes} processes: "
+            f"try {max(1, batch // processes) * processes}"
+        )
 
 
 def peak_lr(cfg: CfgNode) -> float:
@@ -89,6 +108,7 @@ def optimizer_from_config(cfg: CfgNode, groups: Sequence[Group]) -> Optimizer:
         betas=tuple(solver.BETAS),
         weight_decay=solver.WEIGHT_DECAY,
         decay_1d=not solver.ZERO_WD_1D_PARAM,
+        fused=solver.FUSED,
     )
 
 
@@ -96,3 +116,18 @@ def amp_dtype_from_config(cfg: CfgNode) -> torch.dtype | None:
     """Autocast type, or None for fp32."""
     name = check_choice("TRAIN.AMP_DTYPE", cfg.TRAIN.AMP_DTYPE, AMP_DTYPES)
     return AMP_DTYPES[name] if cfg.TRAIN.MIXED_PRECISION else None
+
+
+def loop_settings_from_config(cfg: CfgNode, steps_per_epoch: int, total_steps: int) -> LoopSettings:
+    """How the loop runs."""
+    if min(cfg.LOG_PERIOD, cfg.TRAIN.CHECKPOINT_PERIOD, cfg.TRAIN.CHECKPOINT_KEEP) < 1:
+        raise UsageError("LOG_PERIOD, TRAIN.CHECKPOINT_PERIOD and TRAIN.CHECKPOINT_KEEP must be >= 1")
+    return LoopSettings(
+        seed=cfg.RNG_SEED,
+        total_steps=total_steps,
+        log_period=cfg.LOG_PERIOD,
+        checkpoint_steps=cfg.TRAIN.CHECKPOINT_PERIOD * steps_per_epoch,
+        checkpoint_minutes=cfg.TRAIN.CHECKPOINT_MINUTES,
+        clip_grad=cfg.SOLVER.CLIP_GRAD_L2NORM,
+        amp_dtype=amp_dtype_from_config(cfg),
+    )

@@ -5,15 +5,14 @@ batch; memory is that of one chunk, and the trunk runs once more without gradien
 chunk: with it, and only with it, the result differs from one large batch.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from stica_pv.distributed import gather, rank
+from stica_pv.distributed import frozen_statistics, gather, rank
 from stica_pv.keyed_random import seed_of
 from stica_pv.structures import Batch, Embeddings, LossTerms
 
@@ -100,19 +99,3 @@ class CachedModel:
                 torch.autograd.backward([value for value, _ in pairs], [grad for _, grad in pairs])
             start += size
         self._again, self._leaves = [], {}
-
-
-@contextmanager
-def frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """Keeps the running statistics of every batch-norm as they are while entered."""
-    norms: list[Any] = [part for part in module.modules() if hasattr(part, "num_batches_tracked")]
-    momenta = [norm.momentum for norm in norms]
-    counts = [norm.num_batches_tracked.clone() for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum, count in zip(norms, momenta, counts, strict=True):
-            norm.momentum = momentum
-            norm.num_batches_tracked.copy_(count)

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from stica_pv.distributed import is_main, mean_over_processes, rank, world_size
+from stica_pv.engine.health import check_losses, check_weights
 from stica_pv.engine.meter import Clock, Meter
 from stica_pv.engine.optimizer import set_lr
 from stica_pv.engine.records import Records
 from stica_pv.engine.schedule import Schedule
 from stica_pv.engine.signals import StopRequest
-from stica_pv.errors import RunFailed
 from stica_pv.keyed_random import seed_of
 from stica_pv.structures import Batch, LossTerms, ReadFailure, StepKeys
 
@@ -93,6 +93,8 @@ def train(
     records: Records | None,
     save: Callable[[TrainState], None],
     report_failures: Callable[[int, tuple[ReadFailure, ...]], None],
+    name_samples: Callable[[int], Sequence[str]] = lambda step: (),
+    after_step: Callable[[int], None] = lambda step: None,
 ) -> bool:
     """Trains from ``state.step`` to the end.
 
@@ -106,12 +108,14 @@ def train(
         records: Takes the numbers of logged steps; None on all processes but the main one.
         save: Writes a checkpoint.
         report_failures: Is told the files that could not be read, with the step.
+        name_samples: Names what this process saw in a step, for the message of a run that fails.
+        after_step: Is told the number of steps done, after each.
 
     Returns:
         True when the end was reached, False when a signal asked to stop; a checkpoint was written in both cases.
 
     Raises:
-        RunFailed: The loss is not finite.
+        RunFailed: The loss, a gradient or a weight is not finite.
     """
     clock, saved_at = Clock(), time.monotonic()
     with StopRequest() as stop:
@@ -120,18 +124,18 @@ def train(
             step = state.step
             report_failures(step, batch.failures)
             lr = schedule(step)
-            set_lr(state.optimizer, lr)
-            terms = _step(state, batch.to(device, non_blocking=True), order, settings)
-            state.meter.add(step, terms.scalars, watch_gradients=not state.scaler.is_enabled())
-            state.step = step + 1
+            _advance(state, batch.to(device, non_blocking=True), lr, order, settings)
             clock.step_done()
+            after_step(state.step)
             logged = state.step % settings.log_period == 0 or state.step == settings.total_steps
             if logged:
+                check_losses(state.meter, step, name_samples)
                 _log(state, clock, lr, order, settings, records)
             stopping = _agree(stop.requested, device) if logged or world_size() == 1 else False
             late = time.monotonic() - saved_at > 60 * settings.checkpoint_minutes
             if stopping or late or state.step % settings.checkpoint_steps == 0 or state.step == settings.total_steps:
-                _check_finite(state)
+                check_losses(state.meter, step, name_samples)
+                check_weights(state.parameters, state.step)
                 save(state)
                 saved_at = time.monotonic()
             if stopping:
@@ -140,7 +144,15 @@ def train(
     return True
 
 
-def _step(state: TrainState, batch: Batch, order: Order, settings: LoopSettings) -> LossTerms:
+def _advance(state: TrainState, batch: Batch, lr: float, order: Order, settings: LoopSettings) -> None:
+    set_lr(state.optimizer, lr)
+    terms = train_step(state, batch, order, settings)
+    state.meter.add(state.step, terms.scalars, watch_gradients=not state.scaler.is_enabled())
+    state.step += 1
+
+
+def train_step(state: TrainState, batch: Batch, order: Order, settings: LoopSettings) -> LossTerms:
+    """Runs a batch forward and backward and changes the parameters; counting it is left to the caller."""
     keys = StepKeys(settings.seed, state.step, order.epoch_of(state.step), order.local_indices(state.step))
     device = batch.index.device
     plan = state.draw(keys).to(device)
@@ -170,19 +182,9 @@ def _agree(flag: bool, device: torch.device) -> bool:
     return flag if world_size() == 1 else float(mean_over_processes(torch.tensor(float(flag), device=device))) > 0
 
 
-def _check_finite(state: TrainState) -> None:
-    bad = state.meter.first_bad_step()
-    if bad is not None:
-        raise RunFailed(
-            f"the loss or gradient of step {bad} is not finite; no checkpoint was written after it "
-            "(lower SOLVER.BASE_LR, or set SOLVER.CLIP_GRAD_L2NORM)"
-        )
-
-
 def _log(
     state: TrainState, clock: Clock, lr: float, order: Order, settings: LoopSettings, records: Records | None
 ) -> None:
-    _check_finite(state)
     means = state.meter.take_means()
     timings = clock.take_timings(order.batch_size)
     if not is_main() or records is None:
@@ -195,4 +197,5 @@ def _log(
         "step %d/%d  epoch %.2f  %s  lr %.2g  %.1f samples/s  data wait %.0f%%  left %s",
         *(state.step, settings.total_steps, epoch, terms, lr),
         *(timings["samples_per_second"], 100 * timings["data_share"], left),
+        extra={"progress": True},
     )

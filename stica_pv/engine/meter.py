@@ -37,6 +37,10 @@ class Meter:
         step = int(self._first_bad)
         return None if step < 0 else step
 
+    def bad_terms(self) -> list[str]:
+        """Names of the scalars whose sum since the last logged step is not finite. Waits for the device."""
+        return [name for name, value in self._sums.items() if not bool(torch.isfinite(value))]
+
     def take_means(self) -> dict[str, float]:
         """Means over the steps and processes since the last call. Waits for the device."""
         names = list(self._sums)

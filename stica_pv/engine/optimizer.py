@@ -32,6 +32,7 @@ def create_optimizer(
     betas: tuple[float, float] = (0.9, 0.999),
     weight_decay: float = 0.0,
     decay_1d: bool = True,
+    fused: bool = False,
 ) -> Optimizer:
     """Builds the optimiser; the engine sets the learning rate of each step with `set_lr`.
 
@@ -43,6 +44,7 @@ def create_optimizer(
         betas: Of AdamW.
         weight_decay: L2 (SGD) or decoupled (AdamW).
         decay_1d: Whether biases and normalisation weights decay too, as in the paper's runs.
+        fused: Use the fused kernels; the same numbers up to rounding.
 
     Raises:
         UsageError: The optimiser does not take one of the numbers.
@@ -65,8 +67,8 @@ def create_optimizer(
                 )
     try:
         if method == "sgd":
-            return torch.optim.SGD(param_groups, lr=0.0, momentum=momentum, nesterov=nesterov)
-        return torch.optim.AdamW(param_groups, lr=0.0, betas=betas)
+            return torch.optim.SGD(param_groups, lr=0.0, momentum=momentum, nesterov=nesterov, fused=fused)
+        return torch.optim.AdamW(param_groups, lr=0.0, betas=betas, fused=fused)
     except ValueError as error:  # torch checks momentum, Nesterov and betas
         raise UsageError(f"SOLVER: {error}") from error
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from stica_pv.engine.summary import RunSummary
 from stica_pv.errors import UsageError
 
 METRICS = "metrics.jsonl"
@@ -15,9 +16,13 @@ class Records:
 
     metrics.jsonl holds only what a repeated run gives again, bit for bit; timings stand in json_stats.log, whose
     lines have SlowFast's form.
+
+    Attributes:
+        summary: What the steps written here add up to.
     """
 
     def __init__(self, output_dir: Path, *, resume_step: int, tensorboard_dir: Path | None = None) -> None:
+        self.summary = RunSummary(resume_step)
         output_dir.mkdir(parents=True, exist_ok=True)
         for name in (METRICS, STATS):
             _cut_back(output_dir / name, resume_step)
@@ -27,6 +32,7 @@ class Records:
 
     def write(self, step: int, numbers: dict[str, float], timings: dict[str, float]) -> None:
         """Appends one logged step; both files are flushed, so that a kill leaves whole lines."""
+        self.summary.add(step, numbers, timings)
         self._append(self._metrics, {"step": step, **numbers})
         self._append(self._stats, {"_type": "train_iter", "step": step, **numbers, **timings})
         if self._tensorboard is not None:

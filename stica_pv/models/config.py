@@ -3,6 +3,7 @@
 from torch import nn
 
 from stica_pv.config import CfgNode, section
+from stica_pv.models.activation_checkpoint import checkpoint_stages
 from stica_pv.models.audio_resnet import AudioEncoderNet
 from stica_pv.models.pooling import Pooling
 from stica_pv.models.projection import ProjectionHead
@@ -14,6 +15,7 @@ def add_model_config(cfg: CfgNode) -> None:
     model = section(cfg, "MODEL")
     model.ARCH = "r2plus1d_18"  # one of --list backbones
     model.WIDTH = 64  # channels of the first stage, for backbones that scale
+    model.ACT_CHECKPOINT = False  # recompute the trunk's activations in the backward pass: less memory, more time
     model.CHANNELS_LAST = True  # memory format of the convolutions; the same numbers, faster
 
     audio = section(cfg, "AUDIO")
@@ -40,7 +42,8 @@ def add_model_config(cfg: CfgNode) -> None:
 
 def backbone_from_config(cfg: CfgNode) -> nn.Module:
     """Builds the video trunk."""
-    return BACKBONES.build(cfg.MODEL.ARCH, width=cfg.MODEL.WIDTH)
+    backbone: nn.Module = BACKBONES.build(cfg.MODEL.ARCH, width=cfg.MODEL.WIDTH)
+    return checkpoint_stages(backbone) if cfg.MODEL.ACT_CHECKPOINT else backbone
 
 
 def audio_encoder_from_config(cfg: CfgNode) -> AudioEncoderNet:

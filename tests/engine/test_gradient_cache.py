@@ -5,7 +5,8 @@ import torch
 from tiny_task import tiny_batch, tiny_task
 from torch import Tensor, nn
 
-from stica_pv.engine.gradient_cache import CachedModel, Embedder, frozen_statistics
+from stica_pv.distributed import frozen_statistics
+from stica_pv.engine.gradient_cache import CachedModel, Embedder
 from stica_pv.structures import StepKeys
 from stica_pv.tasks import AVContrastive, CropSettings
 

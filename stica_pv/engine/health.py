@@ -1,0 +1,44 @@
+"""Ends a run whose numbers are broken, before they reach a checkpoint, and says where to look."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import nn
+
+from stica_pv.engine.meter import Meter
+from stica_pv.errors import RunFailed
+
+SHOWN_NAMES = 8
+
+
+def check_losses(meter: Meter, last_step: int, name_samples: Callable[[int], Sequence[str]]) -> None:
+    """Raises `RunFailed` if a loss or gradient since the last logged step was not finite. Waits for the device.
+
+    Args:
+        meter: Saw every step.
+        last_step: The step that was just done, counted from 0.
+        name_samples: Names what this process saw in a step.
+    """
+    bad = meter.first_bad_step()
+    if bad is None:
+        return
+    names = [name for step in range(bad, last_step + 1) for name in name_samples(step)]
+    shown = ", ".join(names[:SHOWN_NAMES]) + (
+        f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+    )
+    raise RunFailed(
+        f"{', '.join(meter.bad_terms()) or 'the loss'} of step {bad} is not finite; no checkpoint was written after it "
+        f"(lower SOLVER.BASE_LR, or set SOLVER.CLIP_GRAD_L2NORM); seen since: {shown or 'unknown'}"
+    )
+
+
+@torch.no_grad()
+def check_weights(parameters: Iterable[nn.Parameter], step: int) -> None:
+    """Raises `RunFailed` if a weight is not finite after `step` steps. Waits for the device."""
+    finite = torch.stack([torch.isfinite(parameter).all() for parameter in parameters])
+    if not bool(finite.all()):
+        count = int((~finite).sum())
+        raise RunFailed(
+            f"{count} of {len(finite)} weight tensors are not finite after step {step}; they were not saved "
+            "(lower SOLVER.BASE_LR, or set SOLVER.CLIP_GRAD_L2NORM), continue from the last checkpoint"
+        )

@@ -1,0 +1,87 @@
+"""Where the time of a training step goes: a trace of some steps, and a short table of it in the log."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile, schedule
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "profile"
+WARM_UP = 2  # steps that are passed over: they build caches, choose kernels and start the loader's workers
+ROWS = 10
+_LOADING = "enumerate(DataLoader)"  # how torch names the wait for a batch
+_STEP = "ProfilerStep"
+
+
+class StepProfile:
+    """Records `steps` training steps of this process, after `WARM_UP` others; without steps it does nothing.
+
+    The run goes on afterwards. Leaving it early, by an end or an error before the last of these steps, gives no trace.
+    """
+
+    def __init__(self, folder: Path, steps: int) -> None:
+        """Prepares the recording.
+
+        Args:
+            folder: The run's; the trace lies in ``profile/`` in it.
+            steps: How many to record; 0 for none.
+        """
+        self._folder, self._steps, self._left = folder / FOLDER, steps, steps + WARM_UP if steps else 0
+        self._profiler: profile | None = None
+
+    def __enter__(self) -> "StepProfile":
+        if self._steps:
+            activities = [ProfilerActivity.CPU]
+            activities += [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
+            plan = schedule(wait=WARM_UP - 1, warmup=1, active=self._steps, repeat=1)
+            self._profiler = profile(activities=activities, schedule=plan)
+            self._profiler.start()
+        return self
+
+    def after_step(self, step: int) -> None:
+        """Is told that `step` steps of the run are done."""
+        if self._profiler is None:
+            return
+        self._left -= 1
+        if self._left == 0 and torch.cuda.is_available():
+            torch.cuda.synchronize()  # what the last step started belongs to it
+        self._profiler.step()
+        if self._left == 0:
+            recorded, self._profiler = self._profiler, None
+            recorded.stop()
+            path = self._folder / f"steps_{step - self._steps + 1}-{step}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            recorded.export_chrome_trace(str(path))
+            logger.info("%s", "\n".join([*_table(recorded, self._steps), f"trace: {path} (for ui.perfetto.dev)"]))
+
+    def __exit__(self, *exception: object) -> None:
+        if self._profiler is not None:
+            self._profiler.stop()
+            logger.warning("--profile: the run ended %d steps before its trace was complete", self._left)
+
+
+def _table(recorded: profile, steps: int) -> list[str]:
+    """Lines that name the operations with the largest own time, and what of the steps' time was waiting for data."""
+    averages = recorded.key_averages()
+    whole_us = sum(row.cpu_time_total for row in averages if row.key.startswith(_STEP) and row.cpu_time_total)
+    wait_us = sum(row.cpu_time_total for row in averages if row.key.startswith(_LOADING))
+    on_gpu = torch.cuda.is_available()
+
+    def own_us(row: Any) -> float:
+        return float(row.self_device_time_total if on_gpu else row.self_cpu_time_total)
+
+    rows = [row for row in averages if not row.key.startswith((_STEP, _LOADING))]
+    rows = sorted(rows, key=own_us, reverse=True)[:ROWS]
+    whole_us = max(whole_us, 1e-9)
+    return [
+        f"profile of {steps} steps: {whole_us / steps / 1e3:.1f} ms a step, data wait {100 * wait_us / whole_us:.0f}%",
+        f"{'operation (' + ('GPU' if on_gpu else 'CPU') + ', own time)':<52} {'calls':>7} {'ms/step':>9} {'share':>6}",
+        *(
+            f"{row.key[:52]:<52} {row.count / steps:>7.0f} {own_us(row) / steps / 1e3:>9.2f} "
+            f"{100 * own_us(row) / whole_us:>5.0f}%"
+            for row in rows
+        ),
+    ]
