@@ -1,5 +1,6 @@
 """Strict configuration: what is accepted, and what the message says of what is not."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from stica_pv.config import CfgNode, apply_overrides, flatten, merge_file
 from stica_pv.config.node import set_key
 from stica_pv.config.slowfast import FOREIGN_KEYS
+from stica_pv.defaults import get_cfg
 from stica_pv.errors import UsageError
 
 Write = Callable[..., Path]
@@ -172,3 +174,11 @@ def test_flatten_yields_leaves_with_dotted_names(cfg: CfgNode):
         ("CUSTOM_IMPORTS", []),
         ("SOLVER.BASE_LR", 0.1),
     ]
+
+
+def test_what_a_slowfast_key_points_to_exists():
+    known = dict(flatten(get_cfg()))
+    for foreign, advice in FOREIGN_KEYS.items():
+        assert foreign not in known
+        for key in re.findall(r"\b[A-Z][A-Z0-9_]*(?:\.[A-Z0-9_]+)+\b", advice):
+            assert key in known, f"{foreign}: {key}"
