@@ -44,5 +44,9 @@ def check_choice(key: str, value: str, choices: Iterable[str]) -> str:
     return value
 
 
+class RunStopped(Exception):  # noqa: N818 - it names what happened
+    """A signal ended a run early; its checkpoint is written. The command line ends with exit code 130."""
+
+
 class RunFailed(Exception):  # noqa: N818 - it names what happened
     """A run cannot go on; the message says at which step and why. The command line ends with exit code 1."""

@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from stica_pv.config import CfgNode
 from stica_pv.data.bad_files import NAME as BAD_FILES
 from stica_pv.data.bad_files import BadFiles, lasting_failures
-from stica_pv.data.config import manifest_path, reader_from_config
+from stica_pv.data.config import groups_from_config, manifest_path, reader_from_config
 from stica_pv.data.dataset import ClipDataset
 from stica_pv.data.loader import ClipLoader
 from stica_pv.data.sampler import StepSampler
@@ -66,7 +66,9 @@ def open_in_turn(listed: VideoList, manifest: Path, views: Views) -> Videos:
     """Opens a list; the main process reads the headers, the others then find the manifest complete."""
     if not is_main():
         barrier()
-    videos = open_videos(listed, manifest=manifest, min_seconds=views.min_seconds, needs_audio=views.needs_audio)
+    videos = open_videos(
+        listed, manifest=manifest, min_seconds=views.min_seconds, needs_audio=views.needs_audio, trust=not is_main()
+    )
     if is_main():
         barrier()
     return videos
@@ -98,6 +100,7 @@ def create_sampler(cfg: CfgNode, videos: Videos, start: int) -> StepSampler:
         start=start,
         rank=rank(),
         world_size=world_size(),
+        groups=groups_from_config(cfg, videos.names),
     )
     planned: int = cfg.SOLVER.MAX_EPOCH * sampler.steps_per_epoch
     sampler.end = min(planned, cfg.TRAIN.MAX_STEPS) if cfg.TRAIN.MAX_STEPS > 0 else planned
@@ -131,8 +134,9 @@ def create_state(cfg: CfgNode, task: Task, device: torch.device) -> TrainState:
 def _parallel(module: nn.Module) -> nn.Module:
     if world_size() == 1:
         return module
-    # No device ids: the loop moves the inputs. Buffers are equal on all ranks, or BN.SYNC was given up.
-    return DistributedDataParallel(module, broadcast_buffers=False, gradient_as_bucket_view=True)
+    parallel = DistributedDataParallel(module, gradient_as_bucket_view=True)  # no device ids: the loop moves the inputs
+    parallel.broadcast_buffers = False  # they are equal on all ranks, or BN.SYNC was given up
+    return parallel
 
 
 def _restore(state: TrainState, task: Task, checkpoint: Checkpoint) -> None:
@@ -148,6 +152,7 @@ def derived_facts(cfg: CfgNode, task: Task, videos: Videos, sampler: StepSampler
     return {
         "videos": len(videos.paths),
         "videos_excluded": len(videos.excluded),
+        "videos_silent": videos.silent,
         "list_hash": videos.list_hash,
         "batch_size": cfg.TRAIN.BATCH_SIZE,
         "processes": world_size(),
@@ -189,8 +194,7 @@ def _train(
     if is_main():
         bad_files.begin(videos.excluded)
     barrier()
-    lasting = lasting_failures(bad_files.path)
-    loader.dataset.skip({path: sampler.epoch_of(step) for path, step in lasting.items()})
+    loader.dataset.skip({path: sampler.epoch_of(step) for path, step in lasting_failures(bad_files.path).items()})
     records = _open_records(cfg, folder, state.step) if is_main() else None
 
     def save(state: TrainState) -> None:

@@ -7,23 +7,32 @@ from pathlib import Path
 
 import torch
 
-from stica_pv.assess import assess, find_checkpoint
+from stica_pv.assess import assess, check_test, find_checkpoint
 from stica_pv.config import CfgNode
 from stica_pv.create import create_task, with_networks_of
+from stica_pv.data.sources import VideoList
 from stica_pv.data.synthetic import generate_from_config
 from stica_pv.data.videos import list_from_config
 from stica_pv.distributed import barrier, is_main
+from stica_pv.dry_run import dry_run
+from stica_pv.engine.config import check_batch, check_solver
 from stica_pv.engine.lock import RunLock
 from stica_pv.engine.run_folder import claim
-from stica_pv.errors import UsageError
+from stica_pv.errors import RunStopped, UsageError
 from stica_pv.evaluation.suite import Results
-from stica_pv.pretrain import check_batch, pretrain
+from stica_pv.pretrain import pretrain
+from stica_pv.tasks import Task
 
 logger = logging.getLogger(__name__)
 
 
-def run(cfg: CfgNode, device: torch.device) -> Results:
+def run(cfg: CfgNode, device: torch.device, *, profile_steps: int = 0) -> Results:
     """Trains and evaluates as `cfg` says, on this process of possibly several.
+
+    Args:
+        cfg: The configuration.
+        device: Where this process computes.
+        profile_steps: How many training steps to record; see `stica_pv.engine.profiling`.
 
     Returns:
         The evaluations' results by name, in %; empty without evaluations.
@@ -31,28 +40,53 @@ def run(cfg: CfgNode, device: torch.device) -> Results:
     Raises:
         UsageError: Something in the configuration or the data cannot be done.
         RunFailed: Training cannot go on.
+        RunStopped: A signal asked for it; a checkpoint is written.
     """
-    import_custom(cfg)
-    if cfg.TRAIN.ENABLE:
-        check_batch(cfg)
     folder = Path(cfg.OUTPUT_DIR)
+    import_custom(cfg)
     if cfg.TEST.ENABLE and not cfg.TRAIN.ENABLE:
         found = find_checkpoint(cfg, folder)
         cfg = with_networks_of(cfg, found[0]) if found is not None else cfg
-    task = create_task(cfg).to(device)  # this and the list before the folder: a wrong request leaves nothing behind
-    if is_main() and cfg.SYNTHETIC.GENERATE:
-        generate_from_config(cfg)
-    barrier()
-    videos = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT)
+    task, videos = _create(cfg, device)  # before the folder: a wrong request leaves nothing behind
     with RunLock(folder) if is_main() else nullcontext():
         if is_main():
             claim(cfg)
         barrier()
-        finished = pretrain(cfg, task, videos, folder, device) if cfg.TRAIN.ENABLE else True
-        results = assess(cfg, task, folder, device) if cfg.TEST.ENABLE and finished else {}
+        if cfg.TRAIN.ENABLE and not pretrain(cfg, task, videos, folder, device, profile_steps):
+            raise RunStopped(f"training in {folder} was interrupted; the same command continues it")
+        barrier()  # the last checkpoint is the main process' work
+        results = assess(cfg, task, folder, device) if cfg.TEST.ENABLE else {}
     if is_main():
         logger.info("everything lies in %s", folder)
     return results
+
+
+def rehearse(cfg: CfgNode, device: torch.device) -> None:
+    """Builds what `run` would train, runs one batch and logs what it found; writes nothing into OUTPUT_DIR.
+
+    Raises:
+        UsageError: Something in the configuration or the data cannot be done.
+    """
+    if not cfg.TRAIN.ENABLE:
+        raise UsageError("--dry_run rehearses a training, and TRAIN.ENABLE is False: set it to True")
+    import_custom(cfg)
+    task, videos = _create(cfg, device)
+    dry_run(cfg, task, videos, Path(cfg.OUTPUT_DIR), device)
+
+
+def _create(cfg: CfgNode, device: torch.device) -> tuple[Task, VideoList]:
+    if not (cfg.TRAIN.ENABLE or cfg.TEST.ENABLE):
+        raise UsageError("TRAIN.ENABLE and TEST.ENABLE are both False: there is nothing to do")
+    if cfg.TRAIN.ENABLE:
+        check_batch(cfg)
+    task = create_task(cfg).to(device)
+    if is_main() and cfg.SYNTHETIC.GENERATE:
+        generate_from_config(cfg)
+    barrier()
+    check_solver(cfg, task.parameter_groups(), device)
+    if cfg.TEST.ENABLE:
+        check_test(cfg)
+    return task, list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT)
 
 
 def import_custom(cfg: CfgNode) -> None:

@@ -105,7 +105,7 @@ def test_unknown_key_names_the_nearest(cfg: CfgNode, key: str, nearest: str):
 
 
 def test_a_whole_section_cannot_be_set(cfg: CfgNode):
-    with pytest.raises(UsageError, match="unknown key SOLVER"):
+    with pytest.raises(UsageError, match="SOLVER is a section: set its keys"):
         apply_overrides(cfg, ["SOLVER", "1"])
 
 

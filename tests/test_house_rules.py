@@ -14,7 +14,7 @@ MAX_FUNCTION_LINES = 60
 # Imports point down this list only; on one line of it, only inside one's own folder. `errors` and `structures` are the
 # words that floor 0 itself is written in; `defaults` gathers the keys of all below and `run` starts from it.
 FLOORS = (
-    ("errors",),
+    ("errors", "command_line"),
     ("structures",),
     ("compat", "registry", "keyed_random", "config", "distributed", "metrics"),
     ("models", "losses", "transforms"),
@@ -23,6 +23,7 @@ FLOORS = (
     ("evaluation",),
     ("defaults", "create"),
     ("pretrain", "assess"),
+    ("dry_run", "check_data"),
     ("run",),
     ("launch",),
     ("tools",),

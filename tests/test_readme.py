@@ -2,18 +2,43 @@
 
 import re
 from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_clips import make_clip
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
 
+def run_example(number: int) -> dict[str, Any]:
+    code = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code[number], names)  # noqa: S102 - our own text
+    return names
+
+
 def test_python_example_runs_and_gives_the_shapes_it_states() -> None:
-    code = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert code is not None
-    names: dict[str, object] = {}
-    exec(code.group(1), names)  # noqa: S102 - our own text
+    names = run_example(0)
     assert names["vectors"].shape == (2, 512)
     assert names["tokens"].shape == (6, 2, 8, 2048)
     assert names["crops"].shape == (6, 2, 512)
+
+
+def test_example_with_pytorchvideos_data_sets_gives_the_batch_it_states(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "clips").mkdir()
+    files = [make_clip(tmp_path / "clips" / f"{number}.mp4", number, sound=number == 0) for number in range(2)]
+    (tmp_path / "clips" / "train.csv").write_text("".join(f"{file} {i}\n" for i, file in enumerate(files)))
+    monkeypatch.chdir(tmp_path)
+    names = run_example(1)
+    batch = names["batch"]
+    assert batch["video"].shape == (2, 3, 8, 112, 112)
+    assert batch["audio"].shape == (2, 24000)
+    assert [bool(share) for share in batch["audio_valid"][batch["label"].argsort()]] == [True, False]
+    assert list(names["videos"].labels) == [0, 1]
+    assert names["draw_windows"](1.5, torch.Generator())["clip"].seconds == 1.0
 
 
 def test_every_file_and_make_target_it_names_exists() -> None:

@@ -199,14 +199,12 @@ def test_weights_of_another_network_are_refused(clips_folder: Path, straight: Pa
 def damage(path: Path) -> Path:
     """Keeps the index of an mp4, which says what is there, and blots out all it points to."""
     content = path.read_bytes()
-    start = content.index(b"mdat") + 4
-    path.write_bytes(content[:start] + bytes(content.index(b"moov") - 4 - start) + content[content.index(b"moov") - 4 :])
+    start, end = content.index(b"mdat") + 4, content.index(b"moov") - 4
+    path.write_bytes(content[:start] + bytes(end - start) + content[end:])
     return path
 
 
-def test_files_that_fail_in_reading_are_replaced_and_named_until_there_are_too_many(
-    clips_folder: Path, tmp_path: Path
-):
+def test_files_that_fail_in_reading_are_replaced_and_named_until_there_are_too_many(clips_folder: Path, tmp_path: Path):
     shutil.copytree(clips_folder, tmp_path / "clips")
     names = [line.split()[0] for line in (clips_folder / "train.csv").read_text().splitlines()]
     bad = damage(tmp_path / "clips" / names[5])

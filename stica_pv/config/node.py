@@ -70,9 +70,10 @@ def apply_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
         UsageError: Odd number of words, unknown key, wrong type.
     """
     if len(overrides) % 2:
+        joined = next((word for word in overrides if "=" in word), None)
+        hint = f"write {joined.replace('=', ' ', 1)}" if joined else "quote lists, as in SOLVER.STEPS '[10, 20]'"
         raise UsageError(
-            f"overrides come in pairs KEY VALUE, got {len(overrides)} words, the last one {overrides[-1]!r} "
-            "(quote lists, as in SOLVER.STEPS '[10, 20]')"
+            f"overrides come in pairs KEY VALUE, got {len(overrides)} words, the last one {overrides[-1]!r} ({hint})"
         )
     for key, text in zip(overrides[::2], overrides[1::2], strict=True):
         default = dict(flatten(cfg)).get(key)
@@ -85,7 +86,10 @@ def set_key(cfg: CfgNode, key: str, value: Any, *, source: str = "") -> None:
     if key not in known:
         if key in FOREIGN_KEYS:
             raise UsageError(f"{source}{key} is a SlowFast key without meaning here: {FOREIGN_KEYS[key]}")
-        raise UsageError(f"{source}unknown key {key}{nearest(key, known)}")
+        inside = [name for name in known if name.startswith(f"{key}.")]
+        if inside:
+            raise UsageError(f"{source}{key} is a section: set its keys, such as {inside[0]}")
+        raise UsageError(f"{source}unknown key {key}{nearest(key.upper(), known)}")
     node = cfg
     *parents, leaf = key.split(".")
     for parent in parents:

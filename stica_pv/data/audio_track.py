@@ -9,6 +9,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
 from av.filter.graph import Graph
 
 from stica_pv.data.media_file import MediaFile, MediaPacket
@@ -24,6 +25,9 @@ _PREROLL_S = 0.1
 
 _JITTER_S = 1e-3
 """Time stamps of some containers are rounded to milliseconds; smaller steps between frames are not gaps."""
+
+_PLANES = 8
+"""From this many channels on PyAV 18 reads beyond a frame's list of planes, and crashes; packed sound has one plane."""
 
 _SMOOTHED = 5
 """Over how many frames a step must last to be a gap (more than half of them)."""
@@ -73,6 +77,12 @@ class AudioTrack:
                 yield from context.decode(packet)
             except av.FFmpegError as error:  # a broken packet is passed over, as FFmpeg does
                 self.error = str(error.strerror)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """First sample and the one after the last, both 0 before anything was decoded."""
+        starts = [start for start, _ in self._pieces]
+        return min(starts, default=0), max((start + len(piece) for start, piece in self._pieces), default=0)
 
     def cut(self, first: int, count: int) -> tuple[Samples, Mask]:
         """Returns `count` samples from sample `first` on, and which of them were really there."""
@@ -161,6 +171,8 @@ def placed(stamps: npt.NDArray[np.float64], lengths: npt.NDArray[np.int64], tole
 
 def mono(frame: AudioFrame) -> Samples:
     """Returns the mean of a frame's channels, float32 (S,), integers scaled to [-1, 1]."""
+    if frame.format.is_planar and frame.layout.nb_channels >= _PLANES:
+        frame = AudioResampler(format=frame.format.packed.name).resample(frame)[0]
     values: Any = frame.to_ndarray()
     channels = frame.layout.nb_channels
     if not frame.format.is_planar and channels > 1:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 
+from stica_pv.data.guard import is_lasting
 from stica_pv.errors import RunFailed
 from stica_pv.structures import ReadFailure
 
@@ -71,6 +72,12 @@ class BadFiles:
                 f"{len(self._failed)} of {self.usable} files failed in reading, {allowed} are allowed "
                 f"(DATA.MAX_BAD_SHARE {self.max_share}); the last: {new[-1].path}: {new[-1].cause}; all: {self.path}"
             )
+
+
+def lasting_failures(path: Path) -> dict[str, int]:
+    """Returns the files that hung or killed a process, each with the step at which it did."""
+    rows = [row for row in read_bad_files(path) if row["stage"] == READ and is_lasting(row["cause"])]
+    return {row["path"]: int(row["step"]) for row in rows}
 
 
 def read_bad_files(path: Path) -> list[dict[str, str]]:

@@ -1,10 +1,16 @@
 """Keys of the data, and their translation into lists, readers and loaders."""
 
 import functools
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stica_pv.config import CfgNode, section
-from stica_pv.data.dataset import Reader
+from stica_pv.config.limits import NOT_NEGATIVE, SHARE, one_of
+from stica_pv.data.groups import source_groups
+from stica_pv.data.guard import GuardedReader, Reader
 from stica_pv.data.reader import read
 from stica_pv.errors import UsageError, check_choice
 
@@ -16,7 +22,7 @@ def add_data_config(cfg: CfgNode) -> None:
     train, test = section(cfg, "TRAIN"), section(cfg, "TEST")
     train.DATASET = "csv"  # one of --list datasets
     train.SPLIT = "train"  # <PATH_TO_DATA_DIR>/<SPLIT>.csv, or the folder of that name
-    test.DATASET = "csv"
+    test.DATASET = ""  # default: as TRAIN.DATASET
     test.SPLIT = "test"
 
     data = section(cfg, "DATA")
@@ -27,10 +33,15 @@ def add_data_config(cfg: CfgNode) -> None:
     data.MAX_BAD_SHARE = 0.01  # of the files that passed the manifest and failed in reading
     data.FRAME_CHOICE = "nearest"  # nearest | previous (as released)
     data.DECODING_SHORT_SIZE = 256  # larger pictures are scaled down to this short side in decoding; 0: never
+    data.GROUP_PATTERN = ""  # names clips of one source, which never meet in a batch, e.g. _g(\d+)_; see data/groups.py
+    data.READ_TIMEOUT_SECONDS = 60.0  # for one file, in a loader's worker (NUM_WORKERS > 0); 0: none
 
     loader = section(cfg, "DATA_LOADER")
     loader.NUM_WORKERS = 8
     loader.PIN_MEMORY = True
+    loader.START_METHOD = (
+        "fork"  # of the workers: fork | spawn (slower to start, but copies no threads of this process)
+    )
 
 
 def reader_from_config(cfg: CfgNode) -> Reader:
@@ -38,9 +49,25 @@ def reader_from_config(cfg: CfgNode) -> Reader:
     check_choice("DATA.FRAME_CHOICE", cfg.DATA.FRAME_CHOICE, FRAME_CHOICES)
     if cfg.DATA.DECODING_SHORT_SIZE < 0:
         raise UsageError(f"DATA.DECODING_SHORT_SIZE must be >= 0, got {cfg.DATA.DECODING_SHORT_SIZE}")
-    return functools.partial(read, frame_choice=cfg.DATA.FRAME_CHOICE, short_size=cfg.DATA.DECODING_SHORT_SIZE)
+    reader = functools.partial(read, frame_choice=cfg.DATA.FRAME_CHOICE, short_size=cfg.DATA.DECODING_SHORT_SIZE)
+    return GuardedReader(reader, timeout_s=cfg.DATA.READ_TIMEOUT_SECONDS)
+
+
+def groups_from_config(cfg: CfgNode, names: Iterable[str]) -> NDArray[np.int64] | None:
+    """Returns the source of each name as a number, None without DATA.GROUP_PATTERN."""
+    return source_groups(names, cfg.DATA.GROUP_PATTERN) if cfg.DATA.GROUP_PATTERN else None
 
 
 def manifest_path(cfg: CfgNode, folder: Path) -> Path:
     """Where the facts of files are kept: DATA.MANIFEST, or the folder of the run."""
     return Path(cfg.DATA.MANIFEST) if cfg.DATA.MANIFEST else folder / "manifest.csv"
+
+
+DATA_LIMITS = {
+    "DATA.MAX_BAD_SHARE": SHARE,
+    "DATA.FRAME_CHOICE": one_of(*FRAME_CHOICES),
+    "DATA.DECODING_SHORT_SIZE": NOT_NEGATIVE,
+    "DATA.READ_TIMEOUT_SECONDS": NOT_NEGATIVE,
+    "DATA_LOADER.NUM_WORKERS": NOT_NEGATIVE,
+    "DATA_LOADER.START_METHOD": one_of("fork", "spawn"),
+}

@@ -1,19 +1,20 @@
 """Videos as samples: window drawn, file read once, views cut; a file that fails is replaced and named."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from stica_pv.data.guard import KILLED, Reader, is_lasting
 from stica_pv.errors import UnreadableClip
 from stica_pv.keyed_random import generator, integer
 from stica_pv.structures import Batch, Clip, ClipRequest, ReadFailure, SampleKey, Views, ViewSpec, Window
 
-Reader = Callable[[str, Mapping[str, ClipRequest]], Mapping[str, Clip]]
-
 MAX_ATTEMPTS = 10
+SKIPPED = f"{KILLED} or hung earlier in this run"
+_NEVER = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,17 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
         self.paths, self.durations_s, self.labels = paths, durations_s, labels
         self.views, self.reader, self.seed = views, reader, seed
         self.replace_failures = replace_failures
+        # Epoch from which on a file is not touched again; in memory that the workers of this process share.
+        self._skip_from = torch.full((len(paths),), _NEVER, dtype=torch.int32).share_memory_()
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def skip(self, epochs: Mapping[str, int]) -> None:
+        """Replaces files without a try, each from an epoch on: those that hung or killed a process before a resume."""
+        if epochs:
+            for index, path in enumerate(self.paths):
+                self._skip_from[index] = epochs.get(path, _NEVER)
 
     def __getitem__(self, key: SampleKey) -> Sample | ReadFailure:
         """Returns the sample of a key, or why there is none: no replacement is allowed, or all of them failed.
@@ -76,10 +85,15 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
         for attempt in range(MAX_ATTEMPTS if self.replace_failures else 1):
             if attempt:
                 index = integer(0, len(self) - 1, generator("replacement", self.seed, key.epoch, key.index, attempt))
+            if self.replace_failures and key.epoch >= int(self._skip_from[index]):
+                failures.append(ReadFailure(self.paths[index], SKIPPED))
+                continue
             try:
                 return self._read(index, generator("sample", self.seed, key.epoch, key.index, attempt), tuple(failures))
             except UnreadableClip as error:
                 failures.append(ReadFailure(error.path, error.cause))
+                if is_lasting(error.cause):
+                    self._skip_from[index] = key.epoch
         more = f"; so did {len(failures) - 1} replacements: is the disk there?" if len(failures) > 1 else ""
         return ReadFailure(failures[0].path, failures[0].cause + more)
 

@@ -116,7 +116,7 @@ def _key_before(packets: Sequence[TimedPacket], time_s: float) -> int | None:
 
 def _needed_pictures(packets: list[TimedPacket], span: Span, *, exact_times: bool) -> list[TimedPacket]:
     """Drops what stands before the key frame, and what is decoded after the last picture that can be chosen."""
-    begin = _key_before(packets, span.start_s) or 0
+    begin = _key_before(packets, span.start_s - 1.0) or 0
     after_s = min((t.time_s for t in packets if t.time_s is not None and t.time_s >= span.end_s), default=None)
     if after_s is None or not exact_times:
         return packets[begin:]

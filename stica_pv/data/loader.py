@@ -7,9 +7,10 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from stica_pv.data.dataset import ClipDataset, collate
-from stica_pv.errors import UnreadableClip, UsageError
+from stica_pv.errors import UnreadableClip, UsageError, check_choice
 from stica_pv.structures import Batch, ReadFailure, SampleKey
 
+START_METHODS = ("fork", "spawn")
 PREFETCH = 4  # batches a worker keeps ready
 
 
@@ -17,7 +18,13 @@ class ClipLoader:
     """Yields the batches of a sampler; iterating raises `UnreadableClip` where a sample has no replacement."""
 
     def __init__(
-        self, dataset: ClipDataset, sampler: Sampler[list[SampleKey]], *, num_workers: int, pin_memory: bool = False
+        self,
+        dataset: ClipDataset,
+        sampler: Sampler[list[SampleKey]],
+        *,
+        num_workers: int,
+        pin_memory: bool = False,
+        start_method: str = "fork",
     ) -> None:
         """Prepares the loader; workers start with the iteration.
 
@@ -26,9 +33,12 @@ class ClipLoader:
             sampler: Keys of each batch.
             num_workers: Processes that read; 0 reads in this one.
             pin_memory: Page-locked batches, for copies to a GPU that overlap with its work.
+            start_method: ``fork`` starts workers at once; ``spawn`` takes seconds for each, but copies no threads.
         """
+        check_choice("DATA_LOADER.START_METHOD", start_method, START_METHODS)
         if num_workers < 0:
             raise UsageError(f"DATA_LOADER.NUM_WORKERS must be >= 0, got {num_workers}")
+        self.dataset = dataset
         self._loader: DataLoader[Batch | ReadFailure] = DataLoader(
             dataset,  # type: ignore[arg-type]  # DataLoader's type has no room for collate's
             batch_sampler=sampler,
@@ -37,8 +47,8 @@ class ClipLoader:
             pin_memory=pin_memory and torch.cuda.is_available(),
             worker_init_fn=_start_worker,
             prefetch_factor=PREFETCH if num_workers else None,
-            # A process that was spawned would spawn its workers too, slowly and with every closure to be pickled.
-            multiprocessing_context="fork" if num_workers else None,
+            # Named, since a process that was itself spawned would spawn its workers too.
+            multiprocessing_context=start_method if num_workers else None,
         )
 
     def __len__(self) -> int:

@@ -1,12 +1,10 @@
 """Facts of media files, read from their headers once and kept in a csv; what a recipe can use is decided elsewhere."""
 
-import csv
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import av
@@ -22,58 +20,19 @@ from stica_pv.data.container import (
     scan_seconds,
     sound_stream,
 )
+from stica_pv.data.facts import FactTable, FileFacts
+from stica_pv.data.facts_csv import append_facts, load_facts
 from stica_pv.errors import UnreadableClip
+
+__all__ = ["FactTable", "FileFacts", "exclusion_cause", "exclusion_causes", "probe", "probe_all"]
 
 _LOG = logging.getLogger(__name__)
 
 _PROGRESS_S = 5.0
 _ROUNDING_S = 1e-3
-
-_Key = tuple[str, int, int]
-
-
-@dataclass(frozen=True)
-class FileFacts:
-    """What the header of a file says.
-
-    Attributes:
-        path: The file, as asked for.
-        size_bytes: Its size; 0 if it could not be found.
-        mtime_ns: When it was last changed.
-        video_seconds: How long the pictures last; 0 without.
-        audio_seconds: How long the sound lasts; 0 without.
-        fps: Mean number of pictures per second; 0 if unknown.
-        width: Of a coded picture, before rotation, in pixels.
-        height: Of a coded picture, before rotation, in pixels.
-        video_codec: Empty without pictures.
-        audio_codec: Empty without sound.
-        audio_rate_hz: Sample rate; 0 without sound.
-        audio_channels: 0 without sound.
-        error: Why the file cannot be used at all; empty if it can.
-    """
-
-    path: str
-    size_bytes: int = 0
-    mtime_ns: int = 0
-    video_seconds: float = 0.0
-    audio_seconds: float = 0.0
-    fps: float = 0.0
-    width: int = 0
-    height: int = 0
-    video_codec: str = ""
-    audio_codec: str = ""
-    audio_rate_hz: int = 0
-    audio_channels: int = 0
-    error: str = ""
-
-    @property
-    def key(self) -> _Key:
-        """What the facts hold for: path, size and time of change."""
-        return self.path, self.size_bytes, self.mtime_ns
-
-
-_COLUMNS = tuple(field.name for field in fields(FileFacts))
-_TYPES = tuple(type(value) for value in astuple(FileFacts("")))
+_OPENS_AT_ONCE = 4096  # files that wait for a thread; each costs a kilobyte
+_STATS_AT_ONCE = 1000
+_STAT_THREADS = 32  # looking at sizes waits for a networked disk and for nothing else
 
 
 def probe(path: str) -> FileFacts:
@@ -125,84 +84,104 @@ def _truncation(container: InputContainer, streams: Sequence[Stream], size: int)
     return f"the file is cut short: the header promises {end} bytes, there are {size}" if end > size else ""
 
 
-def probe_all(paths: Sequence[str], cache: Path | None, threads: int) -> list[FileFacts]:
+def probe_all(paths: Sequence[str], cache: Path | None, threads: int, *, trust: bool = False) -> FactTable:
     """Reads the facts of many files, those of unchanged files from a csv.
 
-    The csv grows as files are read, whole lines at a time: a run that is stopped goes on where it was.
+    The csv grows as files are read, whole lines at a time: a run that is stopped goes on where it was. A file is
+    unchanged if its size and its time of change are; of a URI, those of its local copy.
 
     Args:
         paths: Files or URIs.
         cache: The csv, created if missing; None for none.
         threads: How many files to open at a time.
+        trust: Take what the csv says without a look at the files: another process has just looked.
 
     Returns:
         Facts in the order of `paths`.
     """
-    known = {} if cache is None else _load(cache)
-    facts: dict[str, FileFacts] = {}
+    wanted = list(paths)  # texts are made anew at each look into `CompactStrings`
+    table = FactTable() if cache is None else load_facts(cache)
+    row_of = dict(zip(table.column("path"), range(len(table)), strict=True))  # of a file twice there the last counts
+    if not trust:
+        _drop_changed(row_of, table, wanted)
+    missing = [path for path in dict.fromkeys(wanted) if path not in row_of]
+    if missing:
+        _LOG.info("reading the headers of %d of %d files", len(missing), len(paths))
+    for facts in _probe_missing(missing, cache, threads):
+        row_of[facts.path] = len(table)
+        table.append(facts)
+    return table.take([row_of[path] for path in wanted])
+
+
+def _probe_missing(missing: Sequence[str], cache: Path | None, threads: int) -> Iterator[FileFacts]:
+    """Yields facts as files are read, and writes them to the csv every few seconds and at the end, whatever comes."""
+    fresh: list[FileFacts] = []
+    begin = last = time.monotonic()
+    try:
+        for done, facts in enumerate(_probe_in_threads(missing, threads), start=1):
+            fresh.append(facts)
+            yield facts
+            now = time.monotonic()
+            if now - last >= _PROGRESS_S:
+                last, rate = now, done / max(now - begin, 1e-9)
+                _LOG.info("read the headers of %d of %d files, %.0f a second", done, len(missing), rate)
+                _keep(cache, fresh)
+                fresh = []
+    finally:
+        _keep(cache, fresh)
+
+
+def _probe_in_threads(paths: Sequence[str], threads: int) -> Iterator[FileFacts]:
+    """Yields facts in the order in which they come in."""
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-        for path, key in zip(paths, pool.map(_key, paths), strict=True):
-            if key in known:
-                facts[path] = known[key]
-        missing = [path for path in dict.fromkeys(paths) if path not in facts]
-        if missing:
-            _LOG.info("reading the headers of %d of %d files", len(missing), len(paths))
-        fresh: list[FileFacts] = []
-        last = time.monotonic()
         try:
-            for done, future in enumerate(as_completed([pool.submit(probe, path) for path in missing]), start=1):
-                fresh.append(future.result())
-                facts[fresh[-1].path] = fresh[-1]
-                if time.monotonic() - last >= _PROGRESS_S:
-                    last = time.monotonic()
-                    _LOG.info("read the headers of %d of %d files", done, len(missing))
-                    fresh = _append(cache, fresh)
+            for begin in range(0, len(paths), _OPENS_AT_ONCE):
+                part = paths[begin : begin + _OPENS_AT_ONCE]
+                for future in as_completed([pool.submit(probe, path) for path in part]):
+                    yield future.result()
         finally:
-            _append(cache, fresh)
             pool.shutdown(cancel_futures=True)
-    return [facts[path] for path in paths]
 
 
-def _key(path: str) -> _Key | None:
+def _keep(cache: Path | None, facts: Sequence[FileFacts]) -> None:
+    if cache is not None:
+        append_facts(cache, facts)
+
+
+def _drop_changed(row_of: dict[str, int], table: FactTable, paths: Sequence[str]) -> None:
+    """Takes files out of `row_of` whose size or time of change is not that of the table, or that are gone."""
+    sizes, mtimes = table.column("size_bytes"), table.column("mtime_ns")
+
+    def changed(some: Sequence[str]) -> list[str]:
+        return [path for path in some if _stamp(path) != (sizes[row_of[path]], mtimes[row_of[path]])]
+
+    known = [path for path in paths if path in row_of]
+    parts = [known[begin : begin + _STATS_AT_ONCE] for begin in range(0, len(known), _STATS_AT_ONCE)]
+    with ThreadPoolExecutor(max_workers=_STAT_THREADS) as pool:
+        gone = [path for part in pool.map(changed, parts) for path in part]
+    for path in gone:
+        row_of.pop(path, None)
+
+
+def _stamp(path: str) -> tuple[int, int]:
     try:
         status = os.stat(local_path(path))
     except OSError:
-        return None
-    return path, status.st_size, status.st_mtime_ns
+        return 0, 0  # what the facts of a file say that cannot be found
+    return status.st_size, status.st_mtime_ns
 
 
-def _load(cache: Path) -> dict[_Key, FileFacts]:
-    """Returns the facts of a csv by key; lines that a killed run left unfinished are passed over."""
-    if not cache.is_file():
-        return {}
-    found: dict[_Key, FileFacts] = {}
-    with cache.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:  # each by itself, so that the torn one cannot swallow those after it
-            row = next(csv.reader([line]), [])
-            if len(row) != len(_COLUMNS) or row[1] == _COLUMNS[1]:
-                continue
-            try:
-                facts = FileFacts(*(kind(text) for kind, text in zip(_TYPES, row, strict=True)))
-            except ValueError:
-                continue
-            found[facts.key] = facts
-    return found
-
-
-def _append(cache: Path | None, facts: Iterable[FileFacts]) -> list[FileFacts]:
-    """Adds whole lines in one write; returns an empty list to collect the next ones in."""
-    rows = list(facts)
-    if cache is not None and rows:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        with cache.open("a+", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            file.seek(0, os.SEEK_END)
-            writer = csv.writer(file, lineterminator="\n")
-            if file.tell() == 0:
-                writer.writerow(_COLUMNS)
-            else:
-                file.write("\n")  # ends a line that a killed run may have left unfinished; a blank one is passed over
-            writer.writerows(astuple(row) for row in rows)
-    return []
+def exclusion_causes(table: FactTable, *, min_seconds: float, needs_audio: bool) -> dict[int, str]:
+    """Returns by row why a recipe cannot use a file, for those that it cannot; see `exclusion_cause`."""
+    limit = min_seconds - _ROUNDING_S
+    columns = (table.column(name) for name in ("error", "video_codec", "video_seconds", "audio_codec", "audio_seconds"))
+    doubtful = (
+        row
+        for row, (error, video, video_s, audio, audio_s) in enumerate(zip(*columns, strict=True))
+        # Most files fit: those are passed by here, and the rest are put into words.
+        if error or not video or video_s < limit or (needs_audio and (not audio or audio_s < limit))
+    )
+    return {row: exclusion_cause(table[row], min_seconds=min_seconds, needs_audio=needs_audio) for row in doubtful}
 
 
 def exclusion_cause(facts: FileFacts, *, min_seconds: float, needs_audio: bool, needs_video: bool = True) -> str:

@@ -45,6 +45,10 @@ _HEAD_PACKETS = 1000
 """Where the first picture is looked for; a file that opens with more sound than this is taken at its word."""
 
 
+_ROUNDED_LENGTH_S = 0.1
+"""How far a header's length may be from what the packets give."""
+
+
 class MediaFile:
     """An open file with one clock: 0 s is the first picture, or the first sound where there is no picture.
 
@@ -54,6 +58,7 @@ class MediaFile:
         audio: The stream of sound, or None.
         origin_s: FFmpeg's time stamp of 0 s.
         seconds: How long the pictures last (the sound, without pictures) according to the header.
+        length_is_of_file: Whether the header gives one length for both streams, so that the pictures may end earlier.
         audio_start_s: Where the sound starts, on this clock.
         audio_end_s: Where it ends according to the header.
         exact_times: Whether the container stores presentation times; AVI does not, they are guessed there.
@@ -103,6 +108,8 @@ class MediaFile:
         if start is None:
             start = float((main.start_time or 0) * (main.time_base or 0))
         self.origin_s = start
+        # FLV, ASF and others give one length for all streams: the pictures may end before the sound, or after.
+        self.length_is_of_file = not main.duration and "DURATION" not in main.metadata
         lengths = [header_seconds(self._container, stream) for stream in self._streams]
         if None in lengths:
             with open_container(self._local) as container:
@@ -147,6 +154,14 @@ class MediaFile:
                 None if dts is None else dts * base - self.origin_s,
                 (packet.duration or 0) * base,
             )
+
+    def sound_fills_length(self) -> bool:
+        """Says whether the sound's packets last as long as the header says the file does; reads through the file."""
+        if self.audio is None:
+            return False
+        with open_container(self._local) as container:
+            sound_s = scan_seconds(container, [container.streams[self.audio.index]]).get(self.audio.index, 0.0)
+        return max(0.0, self.audio_start_s) + sound_s + _ROUNDED_LENGTH_S >= self.seconds
 
     def packets(self, start_s: float | None, stream: Stream) -> Iterator[TimedPacket]:
         """Yields the packets of both streams from the key frame before `start_s` on, by the file's index.

@@ -110,7 +110,7 @@ def decode_pictures(
     time = next(times, None)
     before: tuple[float, VideoFrame] | None = None
     before_at: int | None = None
-    for shown_s, frame in _frames(media, packets, result):
+    for shown_s, frame in timed_frames(media, packets, result):
         at: int | None = None
         while time is not None and shown_s >= time - _SAME_TIME_S:
             if before is not None and _earlier_is_chosen(before[0], time, shown_s, frame_choice):
@@ -138,7 +138,9 @@ def _earlier_is_chosen(earlier_s: float, wanted_s: float, later_s: float, frame_
     return wanted_s - earlier_s <= later_s - wanted_s + _SAME_TIME_S
 
 
-def _frames(media: MediaFile, packets: Sequence[MediaPacket], result: Pictures) -> Iterator[tuple[float, VideoFrame]]:
+def timed_frames(
+    media: MediaFile, packets: Sequence[MediaPacket], result: Pictures
+) -> Iterator[tuple[float, VideoFrame]]:
     """Yields frames in the order they are shown, with strictly growing times in seconds; notes errors in `result`."""
     stream = media.video
     assert stream is not None

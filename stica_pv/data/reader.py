@@ -159,7 +159,8 @@ def _check_pictures(media: MediaFile, found: Pictures, last_s: float) -> None:
     reason = found.error or media.read_error
     if found.end_s is None:
         raise UnreadableClip(media.path, "no picture can be decoded" + (f": {reason}" if reason else ""))
-    if found.reached_end and found.end_s + _CLEARLY_S < min(last_s, media.seconds):
+    cut_short = found.reached_end and found.end_s + _CLEARLY_S < min(last_s, media.seconds)
+    if cut_short and not (media.length_is_of_file and media.sound_fills_length()):
         raise UnreadableClip(media.path, f"picture ends at {found.end_s:.1f} s, the header says {media.seconds:.1f} s")
 
 

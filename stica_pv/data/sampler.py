@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from stica_pv.data.groups import check_batches, deal_apart
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
 from stica_pv.structures import SampleKey
@@ -14,7 +17,8 @@ class StepSampler(Sampler[list[SampleKey]]):
     """Batch sampler that knows every step of a run by its number.
 
     The global batch of a step depends on the seed and the step alone: not on the number of processes, of workers, or
-    on where the run was resumed. The incomplete last batch of an epoch is left out.
+    on where the run was resumed. The incomplete last batch of an epoch is left out. Videos of one group (clips of one
+    source are no true negatives of each other) never meet in a batch.
     """
 
     def __init__(
@@ -27,6 +31,7 @@ class StepSampler(Sampler[list[SampleKey]]):
         end: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        groups: NDArray[np.int64] | None = None,
     ) -> None:
         """Plans a run.
 
@@ -38,9 +43,10 @@ class StepSampler(Sampler[list[SampleKey]]):
             end: Step before which to stop; may be set later, since it often depends on `steps_per_epoch`.
             rank: This process.
             world_size: Number of processes; divides the batch.
+            groups: Group of each video, int64 (N,) from 0 on; None for no groups.
 
         Raises:
-            UsageError: The videos do not fill one batch, or the batch does not divide.
+            UsageError: The videos do not fill one batch, the batch does not divide, or too many share a group.
         """
         if batch_size < 1:
             raise UsageError(f"TRAIN.BATCH_SIZE must be >= 1, got {batch_size}")
@@ -53,7 +59,9 @@ class StepSampler(Sampler[list[SampleKey]]):
                 f"TRAIN.BATCH_SIZE {batch_size} (global) does not divide over {world_size} processes: "
                 f"try {max(1, batch_size // world_size) * world_size}"
             )
-        self.length, self.batch_size, self.seed = length, batch_size, seed
+        if groups is not None:
+            check_batches(groups, batch_size)
+        self.length, self.batch_size, self.seed, self.groups = length, batch_size, seed, groups
         self.start, self.end = start, end
         self.local_size = batch_size // world_size
         self.offset = rank * self.local_size
@@ -71,9 +79,14 @@ class StepSampler(Sampler[list[SampleKey]]):
         """Positions in the list that this process sees in a step."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if self._cached[0] != epoch:
-            self._cached = (epoch, torch.randperm(self.length, generator=generator("order", self.seed, epoch)))
+            self._cached = (epoch, self._order(epoch))
         start = place * self.batch_size + self.offset
         return tuple(self._cached[1][start : start + self.local_size].tolist())
+
+    def _order(self, epoch: int) -> torch.Tensor:
+        rng = generator("order", self.seed, epoch)
+        order = torch.randperm(self.length, generator=rng)
+        return order if self.groups is None else deal_apart(order, self.groups, self.batch_size, rng)
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
         for step in range(self.start, self.end):

@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from iopath.common.file_io import g_pathmgr
 
+from stica_pv.data.compact_strings import CompactStrings
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
 
@@ -26,13 +26,13 @@ class VideoList:
     """A list of videos.
 
     Attributes:
-        paths: Files or URIs.
+        paths: Files or URIs; kept as `CompactStrings`, whatever was given.
         labels: Class of each, or None.
         class_names: Names by label; empty without labels.
         root: Folder that the names are relative to.
     """
 
-    paths: tuple[str, ...]
+    paths: Sequence[str]
     labels: tuple[int, ...] | None
     class_names: tuple[str, ...]
     root: str
@@ -40,6 +40,7 @@ class VideoList:
     def __post_init__(self) -> None:
         if self.labels is not None and len(self.labels) != len(self.paths):
             raise ValueError(f"{len(self.paths)} paths and {len(self.labels)} labels do not fit")
+        object.__setattr__(self, "paths", CompactStrings(self.paths))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -47,11 +48,10 @@ class VideoList:
     def __repr__(self) -> str:
         return f"VideoList({len(self)} videos in {self.root}, {len(self.class_names)} classes)"
 
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Paths relative to `root`, for reports; a path elsewhere as it is."""
-        prefix = self.root if self.root.endswith("/") else self.root + "/"
-        return tuple(path.removeprefix(prefix) for path in self.paths)
+    @property
+    def names(self) -> CompactStrings:
+        """Paths relative to `root`, for reports; a path elsewhere as it is. Made anew at each use."""
+        return names_below(self.root, self.paths)
 
     @cached_property
     def list_hash(self) -> str:
@@ -60,6 +60,12 @@ class VideoList:
         for name, label in zip(self.names, self.labels or [None] * len(self), strict=True):
             digest.update(f"{name}\0{label}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
+
+
+def names_below(root: str, paths: Iterable[str]) -> CompactStrings:
+    """Returns paths relative to `root`; a path elsewhere as it is."""
+    prefix = root if root.endswith("/") else root + "/"
+    return CompactStrings(path.removeprefix(prefix) for path in paths)
 
 
 @SOURCES.named("csv")
@@ -81,6 +87,7 @@ def read_csv(*, path: str, prefix: str = "", separator: str = " ") -> VideoList:
     root = prefix or _folder_of(path)
     names: list[str] = []
     labels: list[int | None] = []
+    one_of_each: dict[int | None, int | None] = {}  # equal numbers are one object, not a quarter of a million
     with g_pathmgr.open(path, "r") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
@@ -88,7 +95,7 @@ def read_csv(*, path: str, prefix: str = "", separator: str = " ") -> VideoList:
                 if labels and (label is None) != (labels[0] is None):
                     raise UsageError(f"{path}, line {number}: either all lines have a label or none: {line.strip()!r}")
                 names.append(name)
-                labels.append(label)
+                labels.append(one_of_each.setdefault(label, label))
     if not names:
         raise UsageError(f"the list {path} is empty; expected lines 'path{separator or ' '}label'")
     known = tuple(label for label in labels if label is not None)
@@ -192,16 +199,19 @@ def _check_found(path: str, found: Sequence[object]) -> None:
 
 def _check_present(list_path: str, paths: Sequence[str], names: Sequence[str], root: str) -> None:
     """Raises `UsageError` if local files of a list are missing; each folder is read once, URIs are not checked."""
-    wanted: dict[str, list[int]] = defaultdict(list)
-    for index, path in enumerate(paths):
-        if "://" not in path:
-            wanted[os.path.dirname(path) or "."].append(index)
+    present: dict[str, set[str]] = {}
     missing: list[int] = []
-    for folder, indices in wanted.items():
-        present = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-        missing += [index for index in indices if os.path.basename(paths[index]) not in present]
+    for index, path in enumerate(paths):
+        if "://" in path:
+            continue
+        folder, slash, base = path.rpartition("/")
+        folder += slash
+        if folder not in present:
+            present[folder] = set(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else set()
+        if base not in present[folder]:
+            missing.append(index)
     if missing:
-        examples = ", ".join(names[index] for index in sorted(missing)[:_NAMED])
+        examples = ", ".join(names[index] for index in missing[:_NAMED])
         raise UsageError(
             f"{len(missing)} of {len(paths)} videos of {list_path} are missing, e.g. {examples}; looked below {root}: "
             "check DATA.PATH_PREFIX, or remove their lines"

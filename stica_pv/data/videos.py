@@ -4,13 +4,16 @@ import hashlib
 import logging
 import os
 import re
+from array import array
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stica_pv.config import CfgNode
-from stica_pv.data.manifest import exclusion_cause, probe_all
-from stica_pv.data.sources import VideoList
+from stica_pv.data.compact_strings import CompactStrings
+from stica_pv.data.manifest import exclusion_causes, probe_all
+from stica_pv.data.sources import VideoList, names_below
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
 from stica_pv.structures import ReadFailure
@@ -32,13 +35,22 @@ class Videos:
         labels: Class of each, or None.
         list_hash: Of names and labels of the usable files; another value means other data.
         excluded: Files left out, with the cause.
+        silent: How many of the usable files have no sound.
+        root: Folder that names are relative to.
     """
 
-    paths: tuple[str, ...]
-    durations_s: tuple[float, ...]
-    labels: tuple[int, ...] | None
+    paths: CompactStrings
+    durations_s: Sequence[float]
+    labels: Sequence[int] | None
     list_hash: str
     excluded: tuple[ReadFailure, ...]
+    silent: int
+    root: str
+
+    @property
+    def names(self) -> CompactStrings:
+        """Paths relative to `root`; made anew at each use."""
+        return names_below(self.root, self.paths)
 
 
 def list_from_config(cfg: CfgNode, *, dataset: str, split: str) -> VideoList:
@@ -70,41 +82,64 @@ def _split_folder(path: str, split: str) -> str:
     return path
 
 
-def open_videos(videos: VideoList, *, manifest: Path, min_seconds: float, needs_audio: bool) -> Videos:
+def open_videos(
+    videos: VideoList, *, manifest: Path, min_seconds: float, needs_audio: bool, trust: bool = False
+) -> Videos:
     """Looks every file of a list up in the manifest and keeps those that fit.
 
     Args:
         videos: The list.
-        manifest: Facts of files; read if there, extended by files it does not know.
+        manifest: Facts of files; read if there, extended by files it does not know or that have changed.
         min_seconds: Shortest usable file.
         needs_audio: Leave out files without sound.
+        trust: Do not look whether files have changed: another process has just done so.
 
     Raises:
         UsageError: No file fits.
     """
-    facts = probe_all(videos.paths, cache=manifest, threads=PROBE_THREADS)
-    causes = [exclusion_cause(fact, min_seconds=min_seconds, needs_audio=needs_audio) for fact in facts]
-    keep = [i for i, cause in enumerate(causes) if not cause]
-    excluded = tuple(ReadFailure(path, cause) for path, cause in zip(videos.paths, causes, strict=True) if cause)
-    if excluded:
-        logger.info("%d of %d files left out: %s", len(excluded), len(causes), _summary(causes))
-    if not keep:
+    facts = probe_all(videos.paths, manifest, PROBE_THREADS, trust=trust)
+    causes = exclusion_causes(facts, min_seconds=min_seconds, needs_audio=needs_audio)
+    if causes:
+        logger.info("%d of %d files left out: %s", len(causes), len(videos), count_causes(causes.values()))
+    if len(causes) == len(videos):
         raise UsageError(
-            f"none of the {len(causes)} files in {videos.root} can be used: {_summary(causes)}; "
+            f"none of the {len(causes)} files in {videos.root} can be used: {count_causes(causes.values())}; "
             "see DATA.NUM_FRAMES, DATA.TARGET_FPS and DATA.MISSING_AUDIO for what the recipe asks"
         )
-    labels = None if videos.labels is None else tuple(videos.labels[i] for i in keep)
-    names = [videos.names[i] for i in keep]
+    keep = [row for row in range(len(videos)) if row not in causes]
+    lengths = [facts.column(name) for name in ("video_seconds", "audio_seconds")]
+    sound = facts.column("audio_codec")
+    labels = None if videos.labels is None else array("q", [videos.labels[i] for i in keep])
+    paths = CompactStrings(videos.paths[i] for i in keep)
     return Videos(
-        paths=tuple(videos.paths[i] for i in keep),
-        durations_s=tuple(facts[i].video_seconds or facts[i].audio_seconds for i in keep),
+        paths=paths,
+        durations_s=array("d", [lengths[0][i] or lengths[1][i] for i in keep]),
         labels=labels,
-        list_hash=hashlib.sha256(repr((names, labels)).encode()).hexdigest()[:16],
-        excluded=excluded,
+        list_hash=_hash(names_below(videos.root, paths), labels),
+        excluded=tuple(ReadFailure(videos.paths[row], cause) for row, cause in causes.items()),
+        silent=sum(not sound[i] for i in keep),
+        root=videos.root,
     )
 
 
-def _summary(causes: list[str]) -> str:
-    counts = Counter(_LENGTH.sub(" is shorter than", cause) for cause in causes if cause).most_common()
-    shown = ", ".join(f"{cause} ({count})" for cause, count in counts[:3])
-    return shown + (f" and {len(counts) - 3} other causes" if len(counts) > 3 else "")
+def _hash(names: Iterable[str], labels: Sequence[int] | None) -> str:
+    """Returns the digest of ``repr(([name, ...], (label, ...)))``, without making that text."""
+    digest = hashlib.sha256(b"([")
+    between = ""
+    for name in names:
+        digest.update(f"{between}{name!r}".encode())
+        between = ", "
+    digest.update(f"], {None if labels is None else tuple(labels)!r})".encode())
+    return digest.hexdigest()[:16]
+
+
+def count_causes(causes: Iterable[str], shown: int = 3) -> str:
+    """Returns causes with how many files each has, the most frequent first; files that are too short count as one."""
+    counts = Counter(map(short_cause, causes)).most_common()
+    text = ", ".join(f"{cause} ({count})" for cause, count in counts[:shown])
+    return text + (f" and {len(counts) - shown} other causes" if len(counts) > shown else "")
+
+
+def short_cause(cause: str) -> str:
+    """Returns a cause without the length of its file, so that causes can be counted."""
+    return _LENGTH.sub(" is shorter than", cause)

@@ -61,7 +61,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep: int, keep_every
         partial.replace(path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         partial.unlink(missing_ok=True)
-        raise UsageError(f"cannot write {path}: {_first_line(error)}; older checkpoints are untouched") from error
+        cause = _first_line(_told_by_system(error))
+        raise UsageError(f"cannot write {path}: {cause}; older checkpoints are untouched") from error
     for old in list_checkpoints(path.parent.parent)[:-keep]:
         if not keep_every or step_of(old) % keep_every:
             old.unlink()
@@ -78,7 +79,10 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever zip, pickle or the file system raise
-        raise UsageError(f"checkpoint {path} is broken or foreign: {_first_line(error)}") from error
+        # Its messages speak of its own inside, and some advise to load without `weights_only`, which runs foreign code.
+        raise UsageError(
+            f"checkpoint {path} cannot be read ({type(error).__name__}): it is cut off, or no file of this package"
+        ) from error
     if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT:
         raise UsageError(f"checkpoint {path} is not of the format {FORMAT!r}: it was not written by this package")
     return checkpoint
@@ -129,6 +133,14 @@ def load_weights(module: nn.Module, state: dict[str, torch.Tensor], *, min_share
         raise UsageError(f"{report}; at least {min_share:.0%} must match (TRAIN.CHECKPOINT_MIN_MATCH)")
     module.load_state_dict(matched, strict=False)
     logger.info(report)
+
+
+def _told_by_system(error: Exception) -> Exception:
+    """The error of the file system behind one of torch's, which speaks of positions in its archive; or the same."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__context__
+    return cause or error
 
 
 def _first_line(error: Exception) -> str:

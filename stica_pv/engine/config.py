@@ -6,10 +6,11 @@ import torch
 from torch.optim import Optimizer
 
 from stica_pv.config import CfgNode, section
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, one_of
 from stica_pv.distributed import world_size
 from stica_pv.engine.loop import LoopSettings
-from stica_pv.engine.optimizer import Group, create_optimizer
-from stica_pv.engine.schedule import Schedule, create_schedule
+from stica_pv.engine.optimizer import OPTIMIZERS, Group, create_optimizer
+from stica_pv.engine.schedule import POLICIES, Schedule, create_schedule
 from stica_pv.errors import UsageError, check_choice
 
 AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -112,6 +113,18 @@ def optimizer_from_config(cfg: CfgNode, groups: Sequence[Group]) -> Optimizer:
     )
 
 
+def check_solver(cfg: CfgNode, groups: Sequence[Group], device: torch.device) -> None:
+    """Builds what the solver's keys describe, so that a wrong one is told before any file is read."""
+    if amp_dtype_from_config(cfg) is torch.bfloat16 and device.type == "cpu":
+        # Seen with torch 2.13: weight gradients of bf16 conv3d of some shapes hold memory that nobody wrote.
+        raise UsageError(
+            "TRAIN.AMP_DTYPE bf16 needs a GPU, since torch's bf16 convolutions give wrong gradients on the CPU: "
+            "set TRAIN.MIXED_PRECISION False"
+        )
+    schedule_from_config(cfg, steps_per_epoch=1)
+    optimizer_from_config(cfg, groups)
+
+
 def amp_dtype_from_config(cfg: CfgNode) -> torch.dtype | None:
     """Autocast type, or None for fp32."""
     name = check_choice("TRAIN.AMP_DTYPE", cfg.TRAIN.AMP_DTYPE, AMP_DTYPES)
@@ -131,3 +144,32 @@ def loop_settings_from_config(cfg: CfgNode, steps_per_epoch: int, total_steps: i
         clip_grad=cfg.SOLVER.CLIP_GRAD_L2NORM,
         amp_dtype=amp_dtype_from_config(cfg),
     )
+
+
+ENGINE_LIMITS = {
+    "RNG_SEED": NOT_NEGATIVE,
+    "LOG_PERIOD": AT_LEAST_ONE,
+    "TRAIN.BATCH_SIZE": Limits(low=2),
+    "TRAIN.CHUNK_SIZE": NOT_NEGATIVE,
+    "TRAIN.MAX_STEPS": NOT_NEGATIVE,
+    "TRAIN.CHECKPOINT_PERIOD": AT_LEAST_ONE,
+    "TRAIN.CHECKPOINT_MINUTES": POSITIVE,
+    "TRAIN.CHECKPOINT_KEEP": AT_LEAST_ONE,
+    "TRAIN.CHECKPOINT_KEEP_EVERY": NOT_NEGATIVE,
+    "TRAIN.CHECKPOINT_MIN_MATCH": SHARE,
+    "TRAIN.AMP_DTYPE": one_of(*AMP_DTYPES),
+    "SOLVER.OPTIMIZING_METHOD": one_of(*OPTIMIZERS),
+    "SOLVER.BASE_LR": Limits(low=0, high=1000),
+    "SOLVER.LR_REFERENCE_BATCH": NOT_NEGATIVE,
+    "SOLVER.LR_POLICY": one_of(*POLICIES),
+    "SOLVER.MAX_EPOCH": AT_LEAST_ONE,
+    "SOLVER.WARMUP_EPOCHS": NOT_NEGATIVE,
+    "SOLVER.WARMUP_START_LR": NOT_NEGATIVE,
+    "SOLVER.COSINE_END_LR": NOT_NEGATIVE,
+    "SOLVER.STEPS": NOT_NEGATIVE,
+    "SOLVER.LRS": NOT_NEGATIVE,
+    "SOLVER.MOMENTUM": SHARE,
+    "SOLVER.BETAS": Limits(low=0, high=1, count=2),
+    "SOLVER.WEIGHT_DECAY": NOT_NEGATIVE,
+    "SOLVER.CLIP_GRAD_L2NORM": NOT_NEGATIVE,
+}

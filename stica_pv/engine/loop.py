@@ -125,17 +125,19 @@ def train(
             report_failures(step, batch.failures)
             lr = schedule(step)
             _advance(state, batch.to(device, non_blocking=True), lr, order, settings)
-            clock.step_done()
             after_step(state.step)
+            clock.step_done()
             logged = state.step % settings.log_period == 0 or state.step == settings.total_steps
             if logged:
                 check_losses(state.meter, step, name_samples)
                 _log(state, clock, lr, order, settings, records)
-            stopping = _agree(stop.requested, device) if logged or world_size() == 1 else False
-            late = time.monotonic() - saved_at > 60 * settings.checkpoint_minutes
-            if stopping or late or state.step % settings.checkpoint_steps == 0 or state.step == settings.total_steps:
+            asked = logged or world_size() == 1  # all processes must ask at the same steps
+            stopping = asked and _agree(stop.requested, device)
+            late = asked and _agree(time.monotonic() - saved_at > 60 * settings.checkpoint_minutes, device)
+            if stopping or late or _save_is_due(state.step, settings):
                 check_losses(state.meter, step, name_samples)
                 check_weights(state.parameters, state.step)
+                state.meter.share()
                 save(state)
                 saved_at = time.monotonic()
             if stopping:
@@ -177,6 +179,10 @@ def _clip(learned: Sequence[nn.Parameter], max_norm: float) -> Tensor:
     return norm.detach()
 
 
+def _save_is_due(step: int, settings: LoopSettings) -> bool:
+    return step % settings.checkpoint_steps == 0 or step == settings.total_steps
+
+
 def _agree(flag: bool, device: torch.device) -> bool:
     """Whether any process has the flag; all must ask at the same step."""
     return flag if world_size() == 1 else float(mean_over_processes(torch.tensor(float(flag), device=device))) > 0
@@ -194,8 +200,8 @@ def _log(
     left = datetime.timedelta(seconds=round((settings.total_steps - state.step) * timings["step_time"]))
     terms = "  ".join(f"{name} {value:.3f}" for name, value in means.items() if name.startswith(("loss", "acc")))
     logger.info(
-        "step %d/%d  epoch %.2f  %s  lr %.2g  %.1f samples/s  data wait %.0f%%  left %s",
-        *(state.step, settings.total_steps, epoch, terms, lr),
-        *(timings["samples_per_second"], 100 * timings["data_share"], left),
-        extra={"progress": True},
+        "step %d/%d  left %s  data wait %.0f%%  %.1f samples/s  %s  lr %.2g  epoch %.2f",
+        *(state.step, settings.total_steps, left, 100 * timings["data_share"], timings["samples_per_second"]),
+        *(terms, lr, epoch),
+        extra={"progress": True},  # what a narrow terminal cuts off stands last
     )

@@ -48,6 +48,13 @@ class Meter:
         self._sums, self._count = {}, 0
         return dict(zip(names, means, strict=True))
 
+    def share(self) -> None:
+        """Gives every process the means over processes: the checkpoint of one then resumes them all."""
+        names = list(self._sums)
+        if names:
+            shared = mean_over_processes(torch.stack([self._sums[name] for name in names]))
+            self._sums = dict(zip(names, shared.unbind(), strict=True))
+
     def state(self) -> dict[str, object]:
         """Plain values for a checkpoint between two logged steps."""
         return {"count": self._count, "sums": {name: value.clone() for name, value in self._sums.items()}}

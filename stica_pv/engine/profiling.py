@@ -1,6 +1,7 @@
 """Where the time of a training step goes: a trace of some steps, and a short table of it in the log."""
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class StepProfile:
 
     def __enter__(self) -> "StepProfile":
         if self._steps:
+            os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # below it, it notes each of its stages on stderr
             activities = [ProfilerActivity.CPU]
             activities += [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
             plan = schedule(wait=WARM_UP - 1, warmup=1, active=self._steps, repeat=1)
@@ -66,14 +68,16 @@ class StepProfile:
 def _table(recorded: profile, steps: int) -> list[str]:
     """Lines that name the operations with the largest own time, and what of the steps' time was waiting for data."""
     averages = recorded.key_averages()
-    whole_us = sum(row.cpu_time_total for row in averages if row.key.startswith(_STEP) and row.cpu_time_total)
+    whole_us = sum(row.cpu_time_total for row in averages if row.key.startswith(_STEP))
     wait_us = sum(row.cpu_time_total for row in averages if row.key.startswith(_LOADING))
     on_gpu = torch.cuda.is_available()
 
     def own_us(row: Any) -> float:
         return float(row.self_device_time_total if on_gpu else row.self_cpu_time_total)
 
-    rows = [row for row in averages if not row.key.startswith((_STEP, _LOADING))]
+    # A GPU's kernels have rows of their own; their time stands in the rows of the operations that started them too.
+    operations = [row for row in averages if row.device_type.name == "CPU"]
+    rows = [row for row in operations if not row.key.startswith((_STEP, _LOADING))]
     rows = sorted(rows, key=own_us, reverse=True)[:ROWS]
     whole_us = max(whole_us, 1e-9)
     return [

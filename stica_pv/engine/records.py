@@ -1,6 +1,8 @@
 """The files a run leaves: metrics.jsonl (numbers that repeat), json_stats.log and TensorBoard (with timings)."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,8 @@ class Records:
         self.summary = RunSummary(resume_step)
         output_dir.mkdir(parents=True, exist_ok=True)
         for name in (METRICS, STATS):
-            _cut_back(output_dir / name, resume_step)
+            with _as_usage_error(output_dir / name):
+                _cut_back(output_dir / name, resume_step)
         self._metrics = (output_dir / METRICS).open("a", encoding="utf-8")
         self._stats = (output_dir / STATS).open("a", encoding="utf-8")
         self._tensorboard = _open_tensorboard(tensorboard_dir, resume_step) if tensorboard_dir else None
@@ -41,13 +44,15 @@ class Records:
 
     @staticmethod
     def _append(file: Any, line: dict[str, Any]) -> None:
-        file.write(json.dumps(line) + "\n")
-        file.flush()
+        with _as_usage_error(Path(file.name)):
+            file.write(json.dumps(line) + "\n")
+            file.flush()
 
     def close(self) -> None:
         """Closes the files."""
-        self._metrics.close()
-        self._stats.close()
+        for file in (self._metrics, self._stats):
+            with suppress(OSError):  # on a full disk the line that did not fit is tried once more
+                file.close()
         if self._tensorboard is not None:
             self._tensorboard.close()
 
@@ -56,6 +61,17 @@ def read_metrics(output_dir: Path) -> list[dict[str, float]]:
     """Returns the lines of a run's metrics.jsonl."""
     path = output_dir / METRICS
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+
+@contextmanager
+def _as_usage_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {error.strerror or error}; the checkpoints are untouched: "
+            "make room, and the same command continues"
+        ) from error
 
 
 def _cut_back(path: Path, step: int) -> None:

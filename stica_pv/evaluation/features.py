@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -64,6 +65,7 @@ def extract(
     batch_size: int,
     num_workers: int,
     prepare: Prepare = as_is,
+    start_method: str = "fork",
 ) -> dict[str, FeatureSet]:
     """Runs every encoder over every video; the same rows on every process.
 
@@ -74,13 +76,15 @@ def extract(
         batch_size: Videos at a time.
         num_workers: Processes that read.
         prepare: Applied to the frames of each view.
+        start_method: Of the processes that read.
     """
     if dataset.labels is None:
         raise ValueError("features are compared by class: the list needs labels")
     for encoder in encoders.values():
         encoder.eval()
     rows: dict[str, dict[int, Tensor]] = {name: {} for name in encoders}
-    loader = ClipLoader(dataset, EverySample(len(dataset), batch_size), num_workers=num_workers)
+    order = EverySample(len(dataset), batch_size)
+    loader = ClipLoader(dataset, order, num_workers=num_workers, start_method=start_method)
     for batch in loader:
         for name, features in _encode(encoders, batch.to(device), prepare).items():
             rows[name].update(zip(batch.index.tolist(), features.cpu(), strict=True))
@@ -120,6 +124,7 @@ def reestimate_batch_norm(
     num_workers: int,
     videos: int,
     prepare: Prepare = as_is,
+    start_method: str = "fork",
 ) -> None:
     """Replaces the running statistics of every batch-norm by plain means over batches of the first view.
 
@@ -131,6 +136,7 @@ def reestimate_batch_norm(
         num_workers: Processes that read.
         videos: How many at most; they are spread over the list, which is often sorted by class.
         prepare: Applied to the frames.
+        start_method: Of the processes that read.
     """
     norms = [module for module in encoder.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -140,8 +146,8 @@ def reestimate_batch_norm(
     encoder.train()
     count = min(videos, len(dataset))
     keys = [SampleKey(0, i * len(dataset) // count) for i in range(count)]
-    batches = [keys[start : start + batch_size] for start in range(0, count, batch_size)]
-    for batch in ClipLoader(dataset, batches, num_workers=num_workers):  # type: ignore[arg-type]  # any iterable will do
+    batches: Any = [keys[start : start + batch_size] for start in range(0, count, batch_size)]  # any iterable will do
+    for batch in ClipLoader(dataset, batches, num_workers=num_workers, start_method=start_method):
         batch = batch.to(device)
         encoder(prepare(next(iter(batch.video.values())), batch.index))
     encoder.eval()

@@ -127,6 +127,7 @@ def compare(
     processing: str,
     knn_k: int,
     prepare: Prepare = as_is,
+    start_method: str = "fork",
 ) -> Comparison:
     """Extracts the features that the evaluations compare.
 
@@ -141,6 +142,7 @@ def compare(
         processing: Of trained features.
         knn_k: Neighbours that vote.
         prepare: Applied to the frames before any encoder.
+        start_method: Of the processes that read.
     """
     reestimated = copy.deepcopy(random_init).to(device)
     reestimate_batch_norm(
@@ -151,6 +153,7 @@ def compare(
         num_workers=num_workers,
         videos=REESTIMATE_VIDEOS,
         prepare=prepare,
+        start_method=start_method,
     )
     encoders: dict[str, nn.Module] = {
         RANDOM[0]: random_init.to(device),
@@ -160,7 +163,15 @@ def compare(
     if trained is not None:
         encoders |= {TRAINED: trained.to(device), STILL: StillFrame(trained)}
     parts = [
-        extract(encoders, part, device=device, batch_size=batch_size, num_workers=num_workers, prepare=prepare)
+        extract(
+            encoders,
+            part,
+            device=device,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            prepare=prepare,
+            start_method=start_method,
+        )
         for part in (gallery, queries)
     ]
     return Comparison(parts[0], parts[1], processing, knn_k)

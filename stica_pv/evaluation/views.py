@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -30,13 +31,13 @@ class ReleasedTestCrop:
 
 def grid_windows(clips: int, seconds: float) -> WindowPolicy:
     """Returns the policy that spaces `clips` windows equally over a video; a short video is looped, never dropped."""
+    return partial(_grid, clips, seconds)  # not a function within this one: workers may be spawned
 
-    def draw(duration_s: float, rng: torch.Generator) -> Mapping[str, Window]:
-        slack = max(0.0, duration_s - seconds)
-        starts = [slack * (0.5 if clips == 1 else i / (clips - 1)) for i in range(clips)]
-        return {f"clip{i}": Window(start, seconds, "loop" if slack == 0 else "shift") for i, start in enumerate(starts)}
 
-    return draw
+def _grid(clips: int, seconds: float, duration_s: float, rng: torch.Generator) -> Mapping[str, Window]:
+    slack = max(0.0, duration_s - seconds)
+    starts = [slack * (0.5 if clips == 1 else i / (clips - 1)) for i in range(clips)]
+    return {f"clip{i}": Window(start, seconds, "loop" if slack == 0 else "shift") for i, start in enumerate(starts)}
 
 
 def grid_views(

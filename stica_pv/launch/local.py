@@ -19,7 +19,7 @@ from torch.multiprocessing.spawn import spawn
 
 from stica_pv.config import CfgNode
 from stica_pv.errors import UsageError
-from stica_pv.launch.logs import set_up_logging
+from stica_pv.launch.logs import end_progress, set_up_logging
 from stica_pv.launch.memory import keep_freed_memory
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ class Place:
         world_size: Number of processes.
         init_method: Where they meet.
         gpu: Whether it runs on GPU `local_rank`.
+        log_dir: Folder of its log file; "" for none.
     """
 
     rank: int
@@ -47,24 +48,26 @@ class Place:
     world_size: int
     init_method: str
     gpu: bool
+    log_dir: str
 
 
-def launch(job: Job, cfg: CfgNode, *, init_method: str | None = None) -> Any:
+def launch(job: Job, cfg: CfgNode, *, init_method: str | None = None, log_to_file: bool = True) -> Any:
     """Runs ``job(cfg, device)`` on every process that the configuration or the environment asks for.
 
     Args:
         job: A function that can be pickled.
         cfg: The configuration.
         init_method: Where the processes of several machines meet, e.g. ``tcp://host:9999``.
+        log_to_file: Write the log into OUTPUT_DIR too.
 
     Returns:
         The job's result; None where other processes ran it.
     """
-    gpus = count_gpus(cfg)
+    gpus, log_dir = count_gpus(cfg), cfg.OUTPUT_DIR if log_to_file else ""
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
         local = int(os.environ.get("LOCAL_RANK", rank))
-        return _enter(local, job, cfg, Place(rank, local, world, "env://", gpus > 0))
+        return _enter(local, job, cfg, Place(rank, local, world, "env://", gpus > 0, log_dir))
     here = gpus or cfg.CPU_PROCESSES
     world = here * cfg.NUM_SHARDS
     if here < 1 or not 0 <= cfg.SHARD_ID < cfg.NUM_SHARDS:
@@ -75,7 +78,7 @@ def launch(job: Job, cfg: CfgNode, *, init_method: str | None = None) -> Any:
     if cfg.NUM_SHARDS > 1 and init_method is None:
         raise UsageError("NUM_SHARDS > 1 needs --init_method tcp://<host of shard 0>:<port>, the same on every machine")
     method = init_method or f"tcp://127.0.0.1:{_free_port()}"
-    places = [Place(cfg.SHARD_ID * here + i, i, world, method, gpus > 0) for i in range(here)]
+    places = [Place(cfg.SHARD_ID * here + i, i, world, method, gpus > 0, log_dir) for i in range(here)]
     if here == 1:
         return _enter(0, job, cfg, places[0])
     _spawn(job, cfg, places)
@@ -117,7 +120,14 @@ def _enter_place(local_rank: int, job: Job, cfg: CfgNode, places: list[Place]) -
 
 
 def _enter(local_rank: int, job: Job, cfg: CfgNode, place: Place) -> Any:
-    set_up_logging(cfg.OUTPUT_DIR, place.rank)
+    set_up_logging(place.log_dir, place.rank)
+    try:
+        return _run_job(local_rank, job, cfg, place)
+    finally:
+        end_progress()
+
+
+def _run_job(local_rank: int, job: Job, cfg: CfgNode, place: Place) -> Any:
     device = torch.device("cuda", local_rank) if place.gpu else torch.device("cpu")
     if place.gpu:
         torch.cuda.set_device(device)
@@ -134,10 +144,12 @@ def _enter(local_rank: int, job: Job, cfg: CfgNode, place: Place) -> Any:
             world_size=place.world_size,
             timeout=CONNECT_TIMEOUT,
         )
-    except (dist.DistError, ValueError, TimeoutError) as error:
+        # Nobody goes on, and perhaps ends, while another is still connecting to it.
+        dist.barrier(device_ids=[place.local_rank] if place.gpu else None)
+    except (RuntimeError, ValueError, TimeoutError) as error:
         raise UsageError(
             f"process {place.rank} of {place.world_size} did not meet the others at {place.init_method}: "
-            f"{error}; is each SHARD_ID given once, the address reachable, the port free?"
+            f"{' '.join(str(error).split())}; is each SHARD_ID given once, the address reachable, the port free?"
         ) from error
     try:
         return job(cfg, device)

@@ -1,7 +1,9 @@
 """Logging of a run: the main process speaks on the terminal, every process into its file."""
 
 import logging
+import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 FORMAT = "[%(asctime)s] %(message)s"
@@ -9,17 +11,64 @@ TIME = "%H:%M:%S"
 
 
 def set_up_logging(output_dir: str, rank: int) -> None:
-    """Sends the package's log to stdout (rank 0) and to OUTPUT_DIR/stdout.log once that folder exists."""
+    """Sends the package's log to stdout (rank 0) and to OUTPUT_DIR/stdout.log once that folder exists.
+
+    Args:
+        output_dir: The folder; "" for no file.
+        rank: This process.
+    """
     root = logging.getLogger("stica_pv")
     root.setLevel(logging.INFO)
     root.propagate = False
     root.handlers.clear()
     if rank == 0:
-        terminal = logging.StreamHandler(sys.stdout)
+        terminal = _Terminal(sys.stdout) if sys.stdout.isatty() else logging.StreamHandler(sys.stdout)
         terminal.setFormatter(logging.Formatter(FORMAT, TIME))
         root.addHandler(terminal)
-    name = "stdout.log" if rank == 0 else f"stdout.rank{rank}.log"
-    root.addHandler(_LateFile(Path(output_dir) / name))
+    if output_dir:
+        name = "stdout.log" if rank == 0 else f"stdout.rank{rank}.log"
+        root.addHandler(_LateFile(Path(output_dir) / name))
+
+
+def end_progress() -> None:
+    """Ends a progress line that stands on the terminal, so that what follows begins on a line of its own."""
+    for handler in logging.getLogger("stica_pv").handlers:
+        if isinstance(handler, _Terminal):
+            handler.end_progress()
+
+
+class _Terminal(logging.StreamHandler):  # type: ignore[type-arg]  # the class takes no argument at run time
+    """Shows records with ``extra={"progress": True}`` as one line that is written over, others above it.
+
+    One with ``extra={"progress": False}`` takes its place for good.
+    """
+
+    _shown = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        width = shutil.get_terminal_size().columns - 1  # a full last column would begin a new line
+        blank = f"\r{' ' * width}\r" if self._shown else ""
+        line = self.format(record)
+        progress = getattr(record, "progress", None)
+        if progress is not None:
+            self._shown = line[:width] if progress else ""
+        try:
+            self.stream.write(blank + (self._shown if progress else f"{line}\n{self._shown[:width]}"))
+            self.flush()
+        except OSError:  # the terminal is gone; the file goes on
+            self.handleError(record)
+
+    def end_progress(self) -> None:
+        """Leaves the line as it is and begins a new one."""
+        if self._shown:
+            self._shown = ""
+            self.stream.write("\n")
+            self.flush()
+
+    def close(self) -> None:
+        if not self.stream.closed:
+            self.end_progress()
+        super().close()
 
 
 class _LateFile(logging.Handler):
@@ -34,6 +83,6 @@ class _LateFile(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self._waiting.append(self.format(record))
         if self._path.parent.is_dir():
-            with self._path.open("a", encoding="utf-8") as file:
+            with suppress(OSError), self._path.open("a", encoding="utf-8") as file:  # a full disk ends no run here
                 file.write("\n".join(self._waiting) + "\n")
             self._waiting.clear()

@@ -3,9 +3,10 @@
 from torch import nn
 
 from stica_pv.config import CfgNode, section
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, Limits, one_of
 from stica_pv.models.activation_checkpoint import checkpoint_stages
 from stica_pv.models.audio_resnet import AudioEncoderNet
-from stica_pv.models.pooling import Pooling
+from stica_pv.models.pooling import POSITIONS, READ_OUTS, Pooling
 from stica_pv.models.projection import ProjectionHead
 from stica_pv.registry import AUDIO_ENCODERS, BACKBONES, POOLINGS
 
@@ -16,7 +17,7 @@ def add_model_config(cfg: CfgNode) -> None:
     model.ARCH = "r2plus1d_18"  # one of --list backbones
     model.WIDTH = 64  # channels of the first stage, for backbones that scale
     model.ACT_CHECKPOINT = False  # recompute the trunk's activations in the backward pass: less memory, more time
-    model.CHANNELS_LAST = True  # memory format of the convolutions; the same numbers, faster
+    model.CHANNELS_LAST = True  # memory format of the convolutions: faster, the same numbers up to rounding
 
     audio = section(cfg, "AUDIO")
     audio.ARCH = "resnet9"  # one of --list audio_encoders
@@ -72,3 +73,17 @@ def head_from_config(cfg: CfgNode, in_dim: int) -> ProjectionHead:
     return ProjectionHead(
         in_dim, hidden_dim=head.HIDDEN_DIM, out_dim=head.DIM, dropout=head.DROPOUT, synchronise=cfg.BN.SYNC
     )
+
+
+MODEL_LIMITS = {
+    "MODEL.WIDTH": Limits(low=4),
+    "AUDIO.WIDTH": AT_LEAST_ONE,
+    "POOL.DIM": NOT_NEGATIVE,
+    "POOL.LAYERS": AT_LEAST_ONE,
+    "POOL.HEADS": AT_LEAST_ONE,
+    "POOL.MAX_TOKENS": Limits(low=1, high=POSITIONS),
+    "POOL.READ_OUT": one_of(*READ_OUTS),
+    "HEAD.DIM": AT_LEAST_ONE,
+    "HEAD.HIDDEN_DIM": AT_LEAST_ONE,
+    "HEAD.DROPOUT": Limits(low=0, high=0.99),
+}

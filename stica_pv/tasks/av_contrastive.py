@@ -223,6 +223,11 @@ class AVContrastive(Task):
             "misalignment": masked_mean(distance, valid, valid_everywhere),
         }
 
+    def facts(self) -> dict[str, int]:
+        """Windows embedded for a video, and directed comparisons in each part of the loss."""
+        windows = len(VIEWS) + sum(len(crops) for crops in self.table.crops)
+        return {"windows": windows, "terms_within": len(self.table.terms), "terms_cross": 2 * len(VIEWS)}
+
     def encoders(self) -> dict[str, nn.Module]:
         """Trunk with pooling head, and audio tower, without the projection heads."""
         video = VideoEncoder(self.backbone, self.pool, self.photometry.mean, self.photometry.std)

@@ -84,6 +84,10 @@ class Task(nn.Module, ABC):
         """Number of keys that a query is told from, at a global batch size."""
         return batch_size - 1
 
+    def facts(self) -> dict[str, int]:
+        """What a person may want to know of the method's sizes, by name; written into run.json."""
+        return {}
+
     def forward(self, batch: Batch, plan: Any) -> LossTerms:
         """Loss of one step on this process."""
         with torch.no_grad(), torch.autocast(batch.index.device.type, enabled=False):

@@ -51,5 +51,6 @@ def draw(duration_s: float, rng: torch.Generator) -> dict[str, Window]:
 def two_views(*, reverse_second: bool = False, needs_audio: bool = True) -> Views:
     """Two looks at one window, the first with sound (and the second too if it is reversed)."""
     sound = AudioSpec(RATE_HZ)
-    second = ViewSpec("b", "clip", FRAMES, 4.0, 3, cut, reversed=reverse_second, audio=sound if reverse_second else None)
-    return Views((ViewSpec("a", "clip", FRAMES, 4.0, 4, cut, audio=sound), second), draw, 1.0, needs_audio)
+    first = ViewSpec("a", "clip", FRAMES, 4.0, 4, cut, audio=sound)
+    second = ViewSpec("b", "clip", FRAMES, 4.0, 3, cut, reverse_second, sound if reverse_second else None)
+    return Views((first, second), draw, 1.0, needs_audio)

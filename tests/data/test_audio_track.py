@@ -27,6 +27,20 @@ def test_mono_is_the_mean_of_the_channels(tmp_path):
     assert one(path, 0.1, 0.2, 0, 0.0, 8000).audio.tolist() == pytest.approx([3000 / 32768] * 1600, abs=1e-4)
 
 
+@pytest.mark.parametrize(("layout", "channels"), [("5.1", 6), ("7.1", 8), ("hexadecagonal", 16)])
+def test_many_planar_channels_are_read_without_harm(tmp_path, layout, channels):
+    path = tmp_path / "many.mkv"
+    weights = np.linspace(0.1, 0.8, channels, dtype=np.float32)
+    samples = (np.sin(2 * np.pi * 300 * np.arange(24000) / 24000)[:, None] * weights * 32767).astype(np.int16)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libopus" if channels == 8 else "wavpack", rate=24000, layout=layout)
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout=layout)
+        frame.sample_rate = 24000
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    audio = one(path, 0.2, 0.5, 0, 0.0, 24000).audio.numpy()
+    assert np.abs(audio).max() == pytest.approx(weights.mean(), rel=0.1)
+
+
 @pytest.mark.parametrize("rate", [8000, 16000, 24000, 44100, 48000])
 def test_resampled_sound_has_no_delay_and_exact_length(clip_mp4, rate):
     audio = one(clip_mp4, 1.2345, 1.0001, 0, 0.0, rate).audio.numpy()

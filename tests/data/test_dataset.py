@@ -49,8 +49,9 @@ def test_views_of_one_window_are_read_once_and_cut_by_draws_of_their_own():
 
 def test_the_request_joins_the_picture_of_one_view_and_the_sound_of_another():
     reader = FakeReader()
-    spec = two_views().specs
-    mixed = Views((dataclasses.replace(spec[0], audio=None), dataclasses.replace(spec[1], audio=spec[0].audio)), draw, 1, True)
+    first, second = two_views().specs
+    specs = dataclasses.replace(first, audio=None), dataclasses.replace(second, audio=first.audio)
+    mixed = Views(specs, draw, 1, True)
     sample(make(reader, mixed), 2)
     request = reader.calls[0][1]["clip"]
     assert (request.frames, request.fps, request.audio_rate_hz) == (FRAMES, 4.0, RATE_HZ)

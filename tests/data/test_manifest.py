@@ -1,14 +1,18 @@
 import csv
 import logging
+import multiprocessing
 import os
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
+from iopath.common.file_io import PathHandler, g_pathmgr
 from made_media import SAMPLE_DATA, make_media
 
 from stica_pv.data import manifest
-from stica_pv.data.manifest import FileFacts, exclusion_cause, probe, probe_all
+from stica_pv.data.facts import FactTable
+from stica_pv.data.manifest import FileFacts, exclusion_cause, exclusion_causes, probe, probe_all
 
 MEDIA = SAMPLE_DATA / "media"
 
@@ -71,15 +75,15 @@ def test_bad_files_give_facts_with_the_cause(tmp_path):
 @pytest.mark.parametrize("threads", [1, 4])
 def test_probe_all_keeps_the_order_and_equals_probe(clips, tmp_path, threads):
     order = [clips[2], clips[0], clips[3], clips[0], clips[1]]
-    assert probe_all(order, tmp_path / "m.csv", threads) == [probe(path) for path in order]
-    assert probe_all(order, None, threads) == [probe(path) for path in order]
+    assert list(probe_all(order, tmp_path / "m.csv", threads)) == [probe(path) for path in order]
+    assert list(probe_all(order, None, threads)) == [probe(path) for path in order]
 
 
 def test_unchanged_files_come_from_the_cache(clips, tmp_path, probed):
     cache = tmp_path / "sub" / "m.csv"
-    first = probe_all(clips, cache, 2)
+    first = list(probe_all(clips, cache, 2))
     assert sorted(probed) == sorted(clips)
-    assert probe_all(clips, cache, 2) == first
+    assert list(probe_all(clips, cache, 2)) == first
     assert len(probed) == len(clips)
     rows = [row for row in csv.reader(cache.open()) if row]
     assert rows[0][0] == "path"
@@ -96,15 +100,72 @@ def test_a_changed_file_is_read_again(clips, tmp_path, probed):
 
 
 def test_a_torn_line_costs_only_itself(clips, tmp_path, probed):
-    cache = tmp_path / "m.csv"
+    cache, inner = tmp_path / "m.csv", probe
     probe_all(clips, cache, 1)
     whole = cache.read_bytes()
     for cut in (len(whole) - 1, len(whole) - 9, whole.index(b'"') + 4):  # the last one inside a quoted path
         cache.write_bytes(whole[:cut])
-        assert probe_all(clips, cache, 1) == probe_all(clips, cache, 1)
+        assert list(probe_all(clips, cache, 1)) == [inner(path) for path in clips]
         probed.clear()
         probe_all(clips, cache, 1)
         assert probed == []
+
+
+def test_a_trusted_manifest_is_taken_without_a_look(clips, tmp_path, probed):
+    cache = tmp_path / "m.csv"
+    before = list(probe_all(clips, cache, 1))
+    probed.clear()
+    os.utime(clips[0], ns=(5, 6))
+    assert list(probe_all(clips, cache, 1, trust=True)) == before
+    assert probed == []
+
+
+def test_a_file_that_comes_and_goes_is_noticed_and_written_once_for_each_state(tmp_path, probed):
+    cache, path = tmp_path / "m.csv", tmp_path / "a.mp4"
+    for present in (False, True, False):
+        path.write_bytes(b"x") if present else path.unlink(missing_ok=True)
+        for _ in range(2):  # the second time it is known
+            (facts,) = probe_all([str(path)], cache, 1)
+            assert (facts.error == "no such file") == (not present)
+    assert probed == [str(path)] * 3
+
+
+def test_files_behind_a_uri_are_known_again_and_read_again_after_a_change(clips, tmp_path, probed):
+    class Kept(PathHandler):
+        def _get_supported_prefixes(self):
+            return ["manifest-test://"]
+
+        def _get_local_path(self, path, force=False, **kwargs):
+            return str(tmp_path / path.removeprefix("manifest-test://"))
+
+    g_pathmgr.register_handler(Kept(), allow_override=True)
+    (tmp_path / "a.mp4").write_bytes(Path(clips[0]).read_bytes())
+    uri = "manifest-test://a.mp4"
+    for _ in range(2):
+        (facts,) = probe_all([uri], tmp_path / "m.csv", 1)
+        assert (facts.path, facts.error, facts.width) == (uri, "", 64)
+    assert probed == [uri]
+    (tmp_path / "a.mp4").write_bytes(Path(clips[1]).read_bytes())
+    assert probe_all([uri], tmp_path / "m.csv", 1)[0].video_seconds == pytest.approx(0.6, abs=0.05)
+
+
+def _probe_beside_others(clips, cache, barrier):
+    barrier.wait()
+    probe_all(clips, Path(cache), 2)
+
+
+def test_two_processes_may_share_a_manifest(clips, tmp_path, probed):
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(2)
+    cache = tmp_path / "m.csv"
+    both = [context.Process(target=_probe_beside_others, args=(clips, str(cache), barrier)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    assert list(probe_all(clips, cache, 1)) == [probe(path) for path in clips]
+    assert probed == []
 
 
 def test_an_interrupted_run_goes_on_where_it_was(clips, tmp_path, monkeypatch, probed):
@@ -149,6 +210,16 @@ GOOD = FileFacts("a.mp4", 1, 1, 3.0, 2.5, 25.0, 64, 48, "h264", "aac", 44100, 2)
 )
 def test_exclusion_names_the_cause(change, cause):
     assert exclusion_cause(replace(GOOD, **change), min_seconds=2.0, needs_audio=True) == cause
+
+
+@pytest.mark.parametrize("needs_audio", [False, True])
+def test_causes_of_many_files_are_those_of_each(needs_audio):
+    values = {"error": ("", "gone"), "video_codec": ("", "h264"), "audio_codec": ("", "aac")}
+    values |= {"video_seconds": (1.0, 1.9995, 3.0), "audio_seconds": (1.0, 1.9995, 3.0)}
+    files = [replace(GOOD, **dict(zip(values, combination, strict=True))) for combination in product(*values.values())]
+    settings = {"min_seconds": 2.0, "needs_audio": needs_audio}
+    each = {row: exclusion_cause(facts, **settings) for row, facts in enumerate(files)}
+    assert exclusion_causes(FactTable(files), **settings) == {row: cause for row, cause in each.items() if cause}
 
 
 def test_what_a_recipe_does_not_need_excludes_nothing():

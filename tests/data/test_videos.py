@@ -1,4 +1,7 @@
+import hashlib
+import pickle
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ from stica_pv.data.videos import Videos, list_from_config, open_videos
 from stica_pv.errors import UsageError
 
 
-def listed(data: Path, dataset: str = "csv", split: str = "train", **overrides: Any) -> tuple[str, ...]:
+def listed(data: Path, dataset: str = "csv", split: str = "train", **overrides: Any) -> Sequence[str]:
     return list_from_config(tiny_cfg(data, Path("out"), **overrides), dataset=dataset, split=split).names
 
 
@@ -36,8 +39,9 @@ def opened(folder: Path, manifest: Path, min_seconds: float = 0.5, *, needs_audi
 def test_files_that_fit_are_kept_in_order_with_their_labels_and_lengths(mixed_folder: Path, tmp_path: Path):
     videos = opened(mixed_folder, tmp_path / "m.csv")
     assert [Path(path).name for path in videos.paths] == ["good1.mp4", "good0.mp4"]
-    assert videos.labels == (1, 4)
-    assert videos.durations_s == pytest.approx((1.0, 1.0), abs=0.1)
+    assert videos.labels is not None
+    assert list(videos.labels) == [1, 4]
+    assert list(videos.durations_s) == pytest.approx([1.0, 1.0], abs=0.1)
 
 
 def test_every_other_file_is_named_with_its_cause(mixed_folder: Path, tmp_path: Path):
@@ -64,6 +68,22 @@ def test_the_hash_is_of_names_and_labels_of_the_usable_files(mixed_folder: Path,
     assert opened(moved, tmp_path / "m.csv", needs_audio=False).list_hash != first.list_hash
     (moved / "train.csv").write_text((moved / "train.csv").read_text().replace("good1.mp4 1", "good1.mp4 2"))
     assert opened(moved, tmp_path / "m.csv").list_hash != first.list_hash
+
+
+def test_the_hash_is_that_of_runs_made_before(mixed_folder: Path, tmp_path: Path):
+    expected = hashlib.sha256(b"(['good1.mp4', 'good0.mp4'], (1, 4))").hexdigest()[:16]
+    assert opened(mixed_folder, tmp_path / "m.csv").list_hash == expected
+
+
+def test_silent_files_are_counted_where_they_are_used(mixed_folder: Path, tmp_path: Path):
+    assert opened(mixed_folder, tmp_path / "m.csv").silent == 0
+    assert opened(mixed_folder, tmp_path / "m.csv", needs_audio=False).silent == 1
+
+
+def test_a_worker_is_sent_little_more_than_the_text_of_the_paths(mixed_folder: Path, tmp_path: Path):
+    videos = opened(mixed_folder, tmp_path / "m.csv")
+    text = sum(len(path) for path in videos.paths)
+    assert len(pickle.dumps((videos.paths, videos.durations_s, videos.labels))) < text + 24 * len(videos.paths) + 500
 
 
 def test_when_nothing_fits_the_causes_are_counted(mixed_folder: Path, tmp_path: Path):

@@ -121,8 +121,8 @@ def test_missing_foreign_and_unsafe_files_are_usage_errors(tmp_path: Path):
         ("absent.pyth", "there is no such file"),
         ("foreign.pyth", "not written by this package"),
         ("list.pyth", "not written by this package"),
-        ("code.pyth", "broken or foreign"),
-        ("empty.pyth", "broken or foreign"),
+        ("code.pyth", "cannot be read"),
+        ("empty.pyth", "cannot be read"),
     ):
         with pytest.raises(UsageError, match=message) as raised:
             load_checkpoint(tmp_path / name)

@@ -34,7 +34,12 @@ class FakeReader:
 
 
 def videos(
-    count: int = 7, *, clips: int = 3, frames: int = 2, labels: Sequence[int] | None = None, reader: FakeReader | None = None
+    count: int = 7,
+    *,
+    clips: int = 3,
+    frames: int = 2,
+    labels: Sequence[int] | None = None,
+    reader: FakeReader | None = None,
 ) -> ClipDataset:
     """Returns a list of 3-s videos, seen as evaluations see them."""
     views = grid_views(clips=clips, spatial_crops=1, frames=frames, fps=FPS, size=SIZE)

@@ -111,9 +111,7 @@ def test_reestimated_statistics_are_the_means_over_batches():
 
 def test_statistics_are_taken_from_videos_all_over_the_list():
     reader = FakeReader()
-    reestimate_batch_norm(
-        Normed(), videos(12, reader=reader), device=CPU, batch_size=2, num_workers=0, videos=4
-    )
+    reestimate_batch_norm(Normed(), videos(12, reader=reader), device=CPU, batch_size=2, num_workers=0, videos=4)
     assert reader.paths == ["0.mp4", "3.mp4", "6.mp4", "9.mp4"]
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from stica_pv.config import CfgNode, section
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE
 from stica_pv.data.synthetic.write import write_dataset
 
 
@@ -23,3 +24,10 @@ def generate_from_config(cfg: CfgNode) -> bool:
         clips={cfg.TRAIN.SPLIT: node.TRAIN_CLIPS, cfg.TEST.SPLIT: node.TEST_CLIPS},
         seed=node.SEED,
     )
+
+
+SYNTHETIC_LIMITS = {
+    "SYNTHETIC.TRAIN_CLIPS": AT_LEAST_ONE,
+    "SYNTHETIC.TEST_CLIPS": AT_LEAST_ONE,
+    "SYNTHETIC.SEED": NOT_NEGATIVE,
+}

@@ -1,0 +1,83 @@
+"""What values a key may have: components state their limits beside their keys, and all are checked before a run."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stica_pv.config.node import CfgNode, flatten
+from stica_pv.errors import UsageError, check_choice
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of a number (or of each in a list), or the words that a text may be.
+
+    Attributes:
+        low: Smallest value.
+        high: Largest value.
+        above: The value must be larger than this.
+        count: Number of values in a list.
+        ordered: A list must not descend.
+        choices: Allowed words.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: float = -math.inf
+    count: int | None = None
+    ordered: bool = False
+    choices: tuple[str, ...] = ()
+
+    def expectation(self) -> str:
+        """What is expected, in words."""
+        parts = [f"above {self.above:g}"] if self.above > -math.inf else []
+        parts += [f"at least {self.low:g}"] if self.low > -math.inf else []
+        parts += [f"at most {self.high:g}"] if self.high < math.inf else []
+        numbers = " and ".join(parts)
+        if self.count is None:
+            return numbers
+        return f"{self.count} numbers{', each ' if numbers else ''}{numbers}{', in ascending order' * self.ordered}"
+
+    def allow(self, value: Any) -> bool:
+        """Whether a number or a list of numbers is within the limits."""
+        if isinstance(value, list):
+            return (
+                self.count in (None, len(value))
+                and all(self._allow_one(item) for item in value)
+                and (not self.ordered or value == sorted(value))
+            )
+        return self._allow_one(value)
+
+    def _allow_one(self, value: Any) -> bool:
+        return isinstance(value, (int, float)) and self.low <= value <= self.high and value > self.above
+
+
+POSITIVE = Limits(above=0)
+NOT_NEGATIVE = Limits(low=0)
+AT_LEAST_ONE = Limits(low=1)
+SHARE = Limits(low=0, high=1)
+
+
+def one_of(*choices: str) -> Limits:
+    """Limits of a text to some words."""
+    return Limits(choices=choices)
+
+
+def check_limits(cfg: CfgNode, limits: Mapping[str, Limits]) -> None:
+    """Checks every number and word of a configuration.
+
+    Raises:
+        UsageError: A number is not finite, or a value is outside its limits; the message names the key.
+    """
+    for key, value in flatten(cfg):
+        items = value if isinstance(value, list) else [value]
+        if any(isinstance(item, float) and not math.isfinite(item) for item in items):
+            raise UsageError(f"{key}: got {value}, expected a finite number")
+        limit = limits.get(key)
+        if limit is None:
+            continue
+        if limit.choices:
+            check_choice(key, value, limit.choices)
+        elif not limit.allow(value):
+            raise UsageError(f"{key}: got {value}, expected {limit.expectation()}")

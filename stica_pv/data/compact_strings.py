@@ -1,0 +1,67 @@
+"""Many short texts in two blocks of memory, as a list of a million paths that loader workers share."""
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from typing import overload
+
+_CODING = ("utf-8", "surrogateescape")  # names of files may hold any bytes
+
+
+class CompactStrings(Sequence[str]):
+    """A sequence of texts that cannot be changed, in one block of bytes and one of positions.
+
+    A list keeps an object for each text: some 50 bytes more, and a counter in it that is written at each use, so that
+    forked workers end with a copy of every page, while spawned ones take long to send it. Here a worker shares both
+    blocks, and pickling copies them as they are.
+    """
+
+    __slots__ = ("_ends", "_text")
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        """Takes texts; what they come in may be thrown away afterwards."""
+        text, ends = bytearray(), array("q")
+        for item in texts:
+            text += item.encode(*_CODING)
+            ends.append(len(text))
+        self._text, self._ends = bytes(text), ends
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "CompactStrings": ...
+
+    def __getitem__(self, index: int | slice) -> "str | CompactStrings":
+        if isinstance(index, slice):
+            return CompactStrings(self[i] for i in range(*index.indices(len(self))))
+        end = self._ends[index]  # raises IndexError as a list does
+        place = index % len(self)
+        return self._text[self._ends[place - 1] if place else 0 : end].decode(*_CODING)
+
+    def __iter__(self) -> Iterator[str]:
+        start = 0
+        for end in self._ends:
+            yield self._text[start:end].decode(*_CODING)
+            start = end
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the texts are the same; a tuple or a list of them is equal too."""
+        if isinstance(other, CompactStrings):
+            return self._text == other._text and self._ends == other._ends
+        if isinstance(other, tuple | list):
+            return len(self) == len(other) and all(mine == its for mine, its in zip(self, other, strict=True))
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as a list, with which it compares
+
+    def __repr__(self) -> str:
+        shown = ", ".join(map(repr, self[:3]))
+        return f"CompactStrings({len(self)}: {shown}{', …' if len(self) > 3 else ''})"
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of the two blocks."""
+        return len(self._text) + len(self._ends) * self._ends.itemsize

@@ -1,0 +1,148 @@
+import csv
+import runpy
+import shutil
+from pathlib import Path
+
+import pytest
+from made_media import make_media
+
+from stica_pv.data.decode_speed import measure_decode_speed
+from stica_pv.data.light_copy import FAILURES, RECEIPTS, CopyReport, make_copy, plan_copy
+from stica_pv.data.sources import read_csv
+from stica_pv.data.transcode import TranscodeSettings
+from stica_pv.errors import UsageError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SETTINGS = TranscodeSettings(short_side=32)
+LIST = "a b/one.avi 1\na b/two.mp4 0\nbad.mkv 1\nsound.ogg 0\n"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four good files, a bad one, a name that is there twice, a list above and one beside the files."""
+    root = tmp_path_factory.mktemp("made") / "set"
+    (root / "a b").mkdir(parents=True)
+    make_media(root / "a b" / "one.avi", video="mpeg4", audio="mp3", seconds=1.0)
+    make_media(root / "a b" / "two.mp4", seconds=1.0)
+    make_media(root / "sound.ogg", video=None, audio="libopus", rate_hz=48000, seconds=1.0)
+    shutil.copy(root / "a b" / "two.mp4", root / "sound.mp4")
+    (root / "bad.mkv").write_bytes(b"nothing")
+    (root / "train.csv").write_text(LIST)
+    (root / "a b" / "names.txt").write_text("file,what\none.avi,first\n./two.mp4,second\n")
+    (root / "splits").mkdir()
+    (root / "readme.txt").write_text("of no use\n")
+    return root
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Path:
+    root = Path(shutil.copytree(made, tmp_path / "set"))
+    (root / "splits" / "test.csv").write_text(f"a b/one.avi 5\n{root / 'sound.mp4'} 6\n")
+    return root
+
+
+def copy(root: Path, **settings: int) -> CopyReport:
+    target = root.parent / "copy"
+    chosen = TranscodeSettings(short_side=32, **settings)
+    return make_copy(plan_copy(str(root), str(target)), chosen, processes=2)
+
+
+def tree(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_copy_has_the_same_names_and_lists_names_failures_and_goes_on_where_it_was(root: Path):
+    target = root.parent / "copy"
+    report = copy(root)
+    media = {"a b/one.mp4", "a b/two.mp4", "sound.mp4", "sound.ogg.mp4"}
+    assert tree(target) == media | {"train.csv", "splits/test.csv", "a b/names.txt", RECEIPTS, FAILURES}
+    assert (len(report.copied), report.kept, report.lists) == (4, (), 3)
+    assert list(report.failures) == ["bad.mkv"]
+    assert list(csv.reader((target / FAILURES).open())) == [["name", "cause"], ["bad.mkv", report.failures["bad.mkv"]]]
+    assert "invalid data" in report.failures["bad.mkv"]
+
+    listed = read_csv(path=str(target / "train.csv"))
+    assert list(listed.names) == ["a b/one.mp4", "a b/two.mp4", "sound.ogg.mp4"]
+    assert list(listed.labels or ()) == [1, 0, 0]
+    assert (target / "a b" / "names.txt").read_text() == "file,what\none.mp4,first\ntwo.mp4,second\n"
+
+    assert (target / "splits" / "test.csv").read_text() == "a b/one.mp4 5\n../sound.mp4 6\n"
+
+    times = {name: (target / name).stat().st_mtime_ns for name in media}
+    (target / "a b" / "two.mp4").unlink()  # lost
+    (root / "sound.mp4").touch()  # another time of change
+    (target / ".x.mp4.1.part").touch()  # left by a killed run
+    shutil.copy(root / "a b" / "two.mp4", root / "bad.mkv")  # mended
+    again = copy(root)
+    assert set(again.copied) == {"a b/two.mp4", "sound.mp4", "bad.mkv"}
+    assert set(again.kept) == {"a b/one.avi", "sound.ogg"}
+    assert again.failures == {}
+    assert (target / "a b" / "one.mp4").stat().st_mtime_ns == times["a b/one.mp4"]
+    assert not (target / ".x.mp4.1.part").exists()
+    assert read_csv(path=str(target / "train.csv")).names[2] == "bad.mp4"
+
+
+def test_other_settings_and_a_torn_receipt_make_files_anew(root: Path):
+    for name in ("bad.mkv", "sound.ogg", "sound.mp4"):
+        (root / name).unlink()
+    receipts = root.parent / "copy" / RECEIPTS
+    assert len(copy(root).copied) == 2
+    receipts.write_text(receipts.read_text()[:-4])
+    assert len(copy(root).copied) == 1
+    assert len(copy(root).copied) == 0
+    assert len(copy(root, gop=3).copied) == 2
+
+
+def test_a_list_alone_can_be_the_source(root: Path):
+    (root / "some.csv").write_text("a b/two.mp4,7\n")
+    plan = plan_copy(str(root / "some.csv"), str(root.parent / "copy"), ",")
+    assert plan.names == {"a b/two.mp4": "a b/two.mp4"}
+    assert plan.lists == ("some.csv",)
+
+
+def test_wrong_sources_and_targets_are_refused(root: Path, tmp_path: Path):
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "thesis.tex").touch()
+    (root / "out.csv").write_text("../set/sound.mp4 1\n")
+    for source, target, message in (
+        (root, root, "lies in the source"),
+        (root, root / "light", "lies in the source"),
+        (root, tmp_path / "used", "holds other things"),
+        (root, root.parent, "holds other things"),
+        (root, root / ".." / "set" / "x", "lies in the source"),
+        (root / "out.csv", tmp_path / "copy", "not below its folder"),
+        (tmp_path / "none", tmp_path / "copy", "there is no folder"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            plan_copy(str(source), str(target))
+    with pytest.raises(UsageError, match="processes"):
+        make_copy(plan_copy(str(root), str(tmp_path / "copy")), SETTINGS, processes=0)
+    assert not (root / "light").exists()
+
+
+def test_names_that_cannot_be_told_apart_are_refused(tmp_path: Path):
+    for name in ("x.avi", "x.mp4", "x.avi.mkv", "x.avi.mp4"):
+        (tmp_path / "set").mkdir(exist_ok=True)
+        (tmp_path / "set" / name).touch()
+    with pytest.raises(UsageError, match="several files would be called x.avi.mp4"):
+        plan_copy(str(tmp_path / "set"), str(tmp_path / "copy"))
+
+
+def test_speed_is_measured_on_originals_and_copies(made: Path):
+    names = ["a b/two.mp4", "sound.ogg", "bad.mkv"]
+    speed = measure_decode_speed([(str(made / n),) * 2 for n in names], short_side=32, audio_rate_hz=16000)
+    assert speed is not None
+    assert speed.files == 2
+    assert speed.before / speed.after == pytest.approx(1, abs=0.9)
+    assert measure_decode_speed([], short_side=32, audio_rate_hz=16000) is None
+
+
+def test_the_tool_reports_files_failures_size_and_speed(root: Path, capsys: pytest.CaptureFixture[str]):
+    main = runpy.run_path(str(REPOSITORY / "tools" / "transcode.py"))["main"]
+    command = [str(root), str(root.parent / "copy"), "--processes", "1"]
+    assert main(command) == 0
+    report = capsys.readouterr().out
+    for part in ("4 copied, 0 there already, 1 failed", "MB before", "clips/s before", FAILURES):
+        assert part in report
+    assert main([str(root), str(root)]) == 2
+    assert capsys.readouterr().err.startswith("error: the target")

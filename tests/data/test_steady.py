@@ -1,0 +1,71 @@
+"""Long reading in one process: neither memory nor open files grow."""
+
+import gc
+import os
+from pathlib import Path
+
+import pytest
+from made_media import make_media
+
+from stica_pv.data.reader import read
+from stica_pv.errors import UnreadableClip
+from stica_pv.structures import ClipRequest, Window
+
+REQUESTS = {"a": ClipRequest(Window(0.2, 0.25), 2, 8.0, 8000), "b": ClipRequest(Window(0.9, 0.5, "loop"), 2, 4.0, 8000)}
+KINDS = (("h264.mp4", "libx264", "aac"), ("mpeg4.avi", "mpeg4", "mp2"), ("vp8.webm", "libvpx", "libopus"))
+
+
+def small_files(folder: Path) -> list[Path]:
+    """Three good files, one cut short, one that is none and one that is missing."""
+    good = [
+        make_media(folder / name, video=video, audio=audio, seconds=1.0, fps=8, size=(32, 24), rate_hz=48000)
+        for name, video, audio in KINDS
+    ]
+    cut, garbage = folder / "cut.avi", folder / "garbage.mp4"
+    cut.write_bytes(good[1].read_bytes()[:2000])
+    garbage.write_bytes(b"\x17" * 3000)
+    return [*good, cut, garbage, folder / "missing.mp4"]
+
+
+def read_all(paths: list[Path], times: int) -> int:
+    """Reads the files in turn; returns how many could be read."""
+    fine = 0
+    for number in range(times):
+        try:
+            read(str(paths[number % len(paths)]), REQUESTS, short_size=24)
+            fine += 1
+        except UnreadableClip:
+            pass
+    return fine
+
+
+def resident_bytes() -> int:
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def open_files() -> list[str]:
+    links = [Path("/proc/self/fd") / name for name in os.listdir("/proc/self/fd")]
+    return sorted(os.readlink(link) for link in links if link.is_symlink())
+
+
+def threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+def test_reading_leaves_no_file_open_and_no_thread(tmp_path: Path):
+    paths = small_files(tmp_path)
+    read_all(paths, 12)
+    before = open_files(), threads()
+    assert 18 <= read_all(paths, 36) < 36
+    assert (open_files(), threads()) == before
+
+
+@pytest.mark.slow
+def test_fifty_thousand_reads_grow_memory_by_two_percent_at_most(tmp_path: Path):
+    paths = small_files(tmp_path)
+    read_all(paths, 5000)
+    before, files = resident_bytes(), open_files()
+    read_all(paths, 45_000)
+    assert resident_bytes() <= 1.02 * before  # 267.3 and 267.5 MB when this was written
+    assert open_files() == files

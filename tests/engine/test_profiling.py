@@ -1,0 +1,52 @@
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_runs import metrics_text, run_tiny, tiny_cfg
+from torch.utils.data import DataLoader
+
+from stica_pv.engine.profiling import FOLDER, WARM_UP, StepProfile
+from stica_pv.run import run
+
+
+def take_steps(folder: Path, record: int, *, count: int, start: int = 0) -> None:
+    with StepProfile(folder, record) as profile:
+        for step, batch in enumerate(DataLoader(list(range(count))), start=start):
+            torch.ones(64, 64) @ torch.full((64, 64), float(batch))
+            profile.after_step(step + 1)
+
+
+def test_the_trace_holds_the_asked_steps_and_the_log_a_table(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO)
+    take_steps(tmp_path, 3, count=10, start=100)
+    (path,) = (tmp_path / FOLDER).iterdir()
+    assert path.name == f"steps_{101 + WARM_UP}-{103 + WARM_UP}.json"
+    names = [event.get("name", "") for event in json.loads(path.read_text())["traceEvents"]]
+    assert len([name for name in names if name == "aten::mm"]) == 3
+    (record,) = [record for record in caplog.records if "profile of 3 steps" in record.getMessage()]
+    head, columns, *rows, trace = record.getMessage().splitlines()
+    assert "data wait" in head
+    assert columns.split() == ["operation", "(CPU,", "own", "time)", "calls", "ms/step", "share"]
+    assert "aten::mm" in [row.split()[0] for row in rows]
+    assert not [row for row in rows if "DataLoader" in row or "ProfilerStep" in row]
+    assert str(path) in trace
+
+
+def test_a_run_that_ends_early_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    take_steps(tmp_path, 5, count=4)
+    assert "ended 3 steps before its trace was complete" in caplog.text
+    assert not (tmp_path / FOLDER).exists()
+
+
+def test_without_steps_nothing_is_recorded(tmp_path: Path):
+    take_steps(tmp_path, 0, count=4)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_profiled_run_gives_the_same_numbers_and_goes_on_to_its_end(clips_folder: Path, tmp_path: Path):
+    run_tiny(clips_folder, tmp_path / "plain")
+    run(tiny_cfg(clips_folder, tmp_path / "profiled"), torch.device("cpu"), profile_steps=2)
+    assert metrics_text(tmp_path / "profiled") == metrics_text(tmp_path / "plain")
+    assert [path.name for path in (tmp_path / "profiled" / FOLDER).iterdir()] == ["steps_3-4.json"]

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Measures the reader on generated files: `python tools/check_reader.py [--few] [--match TEXT] [--markdown FILE]`.
+
+Every picture of these files carries its number and every instant of sound its time. The table shows how far pictures
+and sound are from where they belong, beside pytorchvideo's reader on the same files.
+"""
+
+import argparse
+import platform
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]  # the clone's package and tools, from any working directory
+
+import av  # noqa: E402
+from reader_check.matrix import ALL, FEW  # noqa: E402
+from reader_check.measure import Errors, check_ours, check_pytorchvideo  # noqa: E402
+from reader_check.specimens import Specimen, can_write, write  # noqa: E402
+
+HEAD = (
+    "| container | pictures | sound | property | pictures wrong | sound off | length off "
+    "| pytorchvideo: pictures wrong | sound off |",
+    "|---|---|---|---|---|---|---|---|---|",
+)
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--few", action="store_true", help="a dozen files instead of all")
+    parser.add_argument("--match", default="", help="only files whose name has this in it")
+    parser.add_argument("--details", action="store_true", help="print each error")
+    parser.add_argument("--markdown", type=Path, help="write the table to this file as well")
+    return parser.parse_args(argv)
+
+
+def picture_cell(errors: Errors) -> str:
+    """Returns how many pictures were wrong, and by how much at most."""
+    by = f", by up to {errors.picture_s * 1e3:.0f} ms" if errors.picture_s else ""
+    if errors.failure and errors.wrong == errors.pictures == 0:
+        return f"fails: {errors.failure}"
+    remark = f", {errors.remark}" if errors.remark else ""
+    return f"{errors.wrong} of {errors.pictures}{by}{remark}"
+
+
+def sound_cell(errors: Errors) -> str:
+    """Returns the largest lag, and how often no sound came."""
+    if errors.silent == errors.sounds:
+        return "none came"
+    missing = f", {errors.silent} of {errors.sounds} without" if errors.silent else ""
+    return f"{errors.sound_s * 1e3:+.2f} ms{missing}"
+
+
+def row(specimen: Specimen, ours: Errors, theirs: Errors) -> str:
+    """Returns a line of the table."""
+    sound = f"{specimen.audio} {specimen.rate_hz / 1000:g} kHz {specimen.layout}"
+    cells = (specimen.container, specimen.video, sound, specimen.note)
+    length = f"{ours.length_s * 1e3:+.0f} ms"
+    results = (picture_cell(ours), sound_cell(ours), length, picture_cell(theirs), sound_cell(theirs))
+    return "| " + " | ".join((*cells, *results)) + " |"
+
+
+def measure(specimens: Iterable[Specimen], *, details: bool) -> tuple[list[str], int]:
+    """Returns the lines of the table and how many of our rows are not right."""
+    lines, bad = [], 0
+    with tempfile.TemporaryDirectory() as folder:
+        for specimen in specimens:
+            if not can_write(specimen):
+                print(f"no encoder here: {specimen.video} or {specimen.audio}", file=sys.stderr)
+                continue
+            path = write(specimen, Path(folder))
+            ours, theirs = check_ours(specimen, path), check_pytorchvideo(specimen, path)
+            lines.append(row(specimen, ours, theirs))
+            print(lines[-1], flush=True)
+            if details:
+                print("\n".join(f"    {line}" for line in (ours.failure, *ours.details) if line))
+            bad += not ours.good
+            path.unlink()
+    return lines, bad
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; 1: a picture or sound of ours is not where it belongs."""
+    args = parse(argv)
+    av.logging.set_level(av.logging.PANIC)
+    print("\n".join(HEAD))
+    lines, bad = measure([s for s in (FEW if args.few else ALL) if args.match in s.name], details=args.details)
+    versions = f"FFmpeg {av.ffmpeg_version_info}, PyAV {av.__version__}, Python {platform.python_version()}"
+    print(f"\n{len(lines)} files, {bad} of ours not right; {versions}")
+    if args.markdown:
+        args.markdown.write_text("\n".join((*HEAD, *lines)) + "\n", encoding="utf-8")
+    return int(bad > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,123 @@
+"""The test files: every container, codec and property that is promised and that FFmpeg can write."""
+
+from reader_check.specimens import Specimen
+
+_QUICK = {"deadline": "realtime", "cpu-used": "8"}
+_X264 = {"preset": "ultrafast", "bf": "0"}
+_B = {"preset": "veryfast", "bf": "3"}
+_X265 = {"preset": "ultrafast", "x265-params": "log-level=none:bframes=0"}
+_X265_OPEN = {"preset": "veryfast", "x265-params": "log-level=none:bframes=3:open-gop=1"}
+_OPEN = {"preset": "veryfast", "bf": "3", "x264-params": "open-gop=1"}
+_AV1 = {"preset": "12"}
+_NO_B, _TWO_B = {"bf": "0"}, {"bf": "2"}
+
+CODECS = (
+    Specimen("mp4", "libx264", "aac", "B-frames", options=_B),
+    Specimen("mp4", "libx265", "aac", "B-frames, open GOP", options=_X265_OPEN),
+    Specimen("mp4", "libsvtav1", "libopus", rate_hz=48000, options=_AV1),
+    Specimen("mp4", "libvpx-vp9", "flac", options=_QUICK),
+    Specimen("mp4", "mpeg4", "libmp3lame", "B-frames", options=_TWO_B),
+    Specimen("mov", "prores_ks", "pcm_s16le", "10-bit", rate_hz=48000, pixels="yuv422p10le"),
+    Specimen("mov", "mjpeg", "alac", pixels="yuvj420p"),
+    Specimen("mov", "qtrle", "pcm_s24le", pixels="rgb24", rate_hz=48000),
+    Specimen("avi", "mpeg4", "libmp3lame", options=_NO_B),
+    Specimen("avi", "mpeg4", "libmp3lame", "B-frames", options=_TWO_B),
+    Specimen("avi", "libx264", "aac", "B-frames", options=_B),
+    Specimen("avi", "libx264", "aac", options=_X264),
+    Specimen("avi", "msmpeg4", "ac3", rate_hz=48000, size=(256, 128)),
+    Specimen("avi", "msmpeg4v2", "libmp3lame", size=(256, 128)),
+    Specimen("avi", "wmv1", "wmav2"),
+    Specimen("avi", "wmv2", "pcm_s16le", rate_hz=22050),
+    Specimen("avi", "mjpeg", "pcm_u8", rate_hz=11025, layout="mono", pixels="yuvj420p"),
+    Specimen("avi", "huffyuv", "adpcm_ima_wav", pixels="yuv422p"),
+    Specimen("asf", "wmv2", "wmav2"),
+    Specimen("mpg", "mpeg1video", "mp2", "B-frames", options=_TWO_B),
+    Specimen("mpg", "mpeg2video", "ac3", "B-frames", rate_hz=48000, options=_TWO_B),
+    Specimen("vob", "mpeg2video", "mp2", "B-frames", rate_hz=48000, options=_TWO_B),
+    Specimen("ts", "libx264", "aac", "B-frames", rate_hz=48000, options=_B),
+    Specimen("ts", "mpeg2video", "mp2", "B-frames", rate_hz=48000, options=_TWO_B),
+    Specimen("ts", "libx265", "ac3", rate_hz=48000, options=_X265),
+    Specimen("mkv", "libx264", "aac", "B-frames, open GOP", rate_hz=48000, options=_OPEN),
+    Specimen("mkv", "libx265", "eac3", rate_hz=48000, options=_X265),
+    Specimen("mkv", "ffv1", "flac", rate_hz=48000),
+    Specimen("mkv", "libvpx", "vorbis", options=_QUICK),
+    Specimen("mkv", "mpeg4", "libmp3lame", "B-frames", options=_TWO_B),
+    Specimen("mkv", "libsvtav1", "libopus", rate_hz=48000, options=_AV1),
+    Specimen("webm", "libvpx", "vorbis", options=_QUICK),
+    Specimen("webm", "libvpx-vp9", "libopus", rate_hz=48000, options=_QUICK),
+    Specimen("webm", "libsvtav1", "libopus", rate_hz=48000, options=_AV1),
+    Specimen("flv", "flv", "libmp3lame"),
+    Specimen("flv", "libx264", "aac", "B-frames", options=_B),
+    Specimen("3gp", "h263", "aac", size=(128, 96), options=_NO_B),
+)
+
+SOUNDS = (
+    *(Specimen("mp4", "libx264", "aac", "channels or rate", rate_hz=rate, layout="mono", options=_X264)
+      for rate in (8000, 11025, 16000, 24000, 32000)),
+    *(Specimen("mp4", "libx264", "aac", "channels or rate", rate_hz=48000, layout=layout, options=_X264)
+      for layout in ("2.1", "4.0", "5.0", "5.1")),
+    *(Specimen("mkv", "libx264", "libopus", "channels or rate", rate_hz=rate, layout="mono", options=_X264)
+      for rate in (8000, 16000, 24000)),
+    Specimen("mkv", "libx264", "libopus", "channels or rate", rate_hz=48000, layout="5.1", options=_X264),
+    Specimen("mkv", "libx264", "ac3", "channels or rate", rate_hz=48000, layout="5.1", options=_X264),
+    Specimen("mkv", "libx264", "pcm_f32le", "channels or rate", rate_hz=48000, layout="5.1", options=_X264),
+    Specimen("mov", "libx264", "pcm_s16le", "channels or rate", rate_hz=8000, layout="mono", options=_X264),
+    Specimen("avi", "mpeg4", "pcm_mulaw", "channels or rate", rate_hz=8000, layout="mono", options=_NO_B),
+    *(Specimen("avi", "mpeg4", "libmp3lame", "channels or rate", rate_hz=rate, layout="mono", options=_NO_B)
+      for rate in (8000, 16000, 24000, 48000)),
+)  # fmt: skip
+
+PROPERTIES = (
+    *(Specimen("mp4", "libx264", "aac", f"{fps} fps", fps=fps, options=_B) for fps in (5, 12, 30, 50, 60)),
+    Specimen("mpg", "mpeg1video", "mp2", "60 fps", fps=60, options=_TWO_B),
+    Specimen("avi", "mpeg4", "libmp3lame", "5 fps", fps=5, options=_NO_B),
+    Specimen("webm", "libvpx-vp9", "libopus", "60 fps", fps=60, rate_hz=48000, options=_QUICK),
+    *(Specimen(ending, "libx264", "aac", "variable frame rate", uneven=True, options=_B)
+      for ending in ("mp4", "mov", "mkv", "flv", "ts")),
+    Specimen("webm", "libvpx-vp9", "libopus", "variable frame rate", uneven=True, rate_hz=48000, options=_QUICK),
+    *(Specimen(ending, "libx264", "aac", "pictures 0.4 s later", video_start_s=0.4, options=_B)
+      for ending in ("mp4", "mov", "mkv", "flv", "ts")),
+    *(Specimen(ending, "libx264", "aac", "sound 0.3 s later", audio_start_s=0.3, options=_B)
+      for ending in ("mp4", "mov", "mkv", "flv", "ts")),
+    Specimen("webm", "libvpx-vp9", "libopus", "pictures 0.4 s later", rate_hz=48000, video_start_s=0.4, options=_QUICK),
+    Specimen("webm", "libvpx-vp9", "libopus", "sound 0.3 s later", rate_hz=48000, audio_start_s=0.3, options=_QUICK),
+    Specimen("mpg", "mpeg1video", "mp2", "sound 0.3 s later", audio_start_s=0.3, options=_TWO_B),
+    Specimen("mp4", "libx264", "aac", "turned by 90 degrees", size=(96, 64), turned=True, options=_B),
+    Specimen("mov", "libx264", "pcm_s16le", "turned by 90 degrees", size=(96, 64), turned=True, options=_B),
+    Specimen("mp4", "libx264", "aac", "65 x 47, yuv444", size=(65, 47), pixels="yuv444p", options=_B),
+    Specimen("mp4", "libx264", "aac", "10-bit", pixels="yuv420p10le", options=_B),
+    Specimen("mp4", "libx265", "aac", "10-bit", pixels="yuv420p10le", options=_X265),
+    Specimen("mkv", "libx264", "aac", "1 x 1", size=(1, 1), pixels="yuv444p", options={**_X264, "qp": "0"}),
+    Specimen("mkv", "ffv1", "flac", "1 x 1", size=(1, 1), pixels="bgr0"),
+    Specimen("mkv", "ffv1", "flac", "63 x 33", size=(63, 33)),
+    Specimen("mkv", "ffv1", "flac", "alpha", pixels="yuva420p"),
+    Specimen("webm", "libvpx-vp9", "libopus", "alpha", rate_hz=48000, pixels="yuva420p", options=_QUICK),
+    Specimen("mov", "prores_ks", "pcm_s16le", "10-bit, yuv444, alpha", pixels="yuva444p10le"),
+    Specimen("mov", "png", "pcm_s16le", "alpha", pixels="rgba"),
+    Specimen("webm", "libvpx", "libopus", "no duration", rate_hz=48000, options=_QUICK, muxing={"live": "1"}),
+    Specimen("mkv", "libx264", "aac", "no duration", options=_B, muxing={"live": "1"}),
+    Specimen("mp4", "libx264", "aac", "fragments", options=_B, muxing={"movflags": "frag_keyframe+empty_moov"}),
+    Specimen("flv", "libx264", "aac", "no duration", options=_B, muxing={"flvflags": "no_duration_filesize"}),
+)  # fmt: skip
+
+ALL = (*CODECS, *SOUNDS, *PROPERTIES)
+FEW = tuple(
+    row
+    for row in ALL
+    if (row.container, row.video, row.note)
+    in {
+        ("mp4", "libx264", "B-frames"),
+        ("avi", "msmpeg4", ""),
+        ("asf", "wmv2", ""),
+        ("vob", "mpeg2video", "B-frames"),
+        ("mkv", "ffv1", "1 x 1"),
+        ("mov", "libx264", "turned by 90 degrees"),
+        ("webm", "libvpx", "no duration"),
+        ("flv", "libx264", "variable frame rate"),
+        ("ts", "libx264", "pictures 0.4 s later"),
+        ("mkv", "libx264", "sound 0.3 s later"),
+        ("mp4", "libx265", "10-bit"),
+        ("flv", "libx264", "B-frames"),
+    }
+)
+"""One of each kind, written and read in a few seconds."""

@@ -1,0 +1,190 @@
+"""Reads windows of a test file and measures how far the pictures and the sound are from where they belong."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import stica_pv.compat  # noqa: F401
+
+import av
+import numpy as np
+from pytorchvideo.data.encoded_video_pyav import EncodedVideoPyAV
+from reader_check.signals import Sound, lag_seconds, numbers_of
+from reader_check.specimens import SECONDS, Specimen
+
+from stica_pv.data.media_file import MediaFile
+from stica_pv.data.reader import read
+from stica_pv.errors import UnreadableClip
+from stica_pv.structures import Clip, ClipRequest, Window
+from stica_pv.structures.media import AtEnd
+
+CLIP_S = 0.5
+INSIDE_S = (0.0, 0.013, 0.97, 1.37, 2.49)
+BEYOND: tuple[tuple[float, float, AtEnd], ...] = (
+    (2.8, CLIP_S, "pad"), (2.8, CLIP_S, "shift"), (2.7, CLIP_S, "loop"), (0.5, 4.0, "loop"), (0.5, 4.0, "pad"),
+)  # fmt: skip
+"""Windows past the end: start, length, and what then happens."""
+
+_ROUNDED_S = 1.1e-3
+"""Some containers keep whole milliseconds: pictures nearly as near as the nearest are as good."""
+
+_EDGE_S = 0.06
+_SEARCH_S = 0.6
+_OTHER_RATE_HZ = 24000
+
+
+@dataclass
+class Errors:
+    """What was found in one file.
+
+    Attributes:
+        pictures: Pictures asked for.
+        wrong: How many of them were not those that belong there, or were missing.
+        picture_s: Largest time between the picture that came and the one that belongs there.
+        sounds: Stretches of sound asked for.
+        silent: How many of them did not come, or were not recognised.
+        sound_s: Largest lag of the sound, negative where it is early.
+        length_s: By how much the length that the reader takes from the header is longer than the file's.
+        remark: What else is wrong with all pictures.
+        failure: The first failure in words, empty if there was none.
+        details: Every error, for a person.
+    """
+
+    pictures: int = 0
+    wrong: int = 0
+    picture_s: float = 0.0
+    sounds: int = 0
+    silent: int = 0
+    sound_s: float = 0.0
+    length_s: float = 0.0
+    remark: str = ""
+    failure: str = ""
+    details: list[str] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        """Whether every picture was right and all sound within 1 ms."""
+        return not self.failure and self.wrong == 0 and self.silent == 0 and abs(self.sound_s) < 1e-3
+
+    def note_pictures(self, label: str, got: Sequence[float | None], belong: Sequence[float]) -> None:
+        """Compares the true times of pictures with those that belong there; None is a picture of no known number."""
+        self.pictures += len(belong)
+        extra = len(got) - len(belong)
+        bad = [(a, b) for a, b in zip(got, belong, strict=False) if a is None or abs(a - b) > 1e-9]
+        self.wrong += len(bad) + abs(extra)
+        self.picture_s = max([self.picture_s, *(abs(a - b) for a, b in bad if a is not None)])
+        if bad or extra:
+            self.details.append(f"{label}: {len(bad)} wrong, {extra:+d}, first {bad[:1]}")
+
+    def note_sound(self, label: str, audio: Sound, start_s: float, rate_hz: int) -> None:
+        """Measures the lag of sound that should begin at `start_s`."""
+        self.sounds += 1
+        lag = lag_seconds(audio, start_s, rate_hz, _SEARCH_S)
+        if lag is None:
+            self.silent += 1
+            self.details.append(f"{label}: sound not recognised")
+        elif abs(lag) > abs(self.sound_s):
+            self.sound_s = lag
+            self.details.append(f"{label}: sound {lag * 1e3:.2f} ms")
+
+
+def _true_times(specimen: Specimen, frames: np.ndarray, turned: bool) -> list[float | None]:
+    if turned:
+        frames = np.rot90(frames, 1, axes=(2, 3))
+    width, height = specimen.size
+    if frames.shape[2:] != (height, width):
+        return [None] * frames.shape[1]
+    times = specimen.times_s
+    return [times[number] if 0 <= number < len(times) else None for number in numbers_of(frames)]
+
+
+def check_ours(specimen: Specimen, path: Path) -> Errors:
+    """Measures this package's reader, inside the file and past its end."""
+    errors = Errors()
+    with MediaFile(str(path)) as media:
+        end_s = media.seconds
+    errors.length_s = end_s - (SECONDS if not specimen.uneven else specimen.times_s[-1] + 1 / specimen.fps)
+    windows: list[tuple[float, float, AtEnd]] = [(start, CLIP_S, "pad") for start in INSIDE_S]
+    for at, (start, seconds, at_end) in enumerate((*windows, *BEYOND)):
+        label = f"{start} + {seconds} s, {at_end}"
+        rate = _OTHER_RATE_HZ if at % 2 else specimen.rate_hz
+        request = ClipRequest(Window(start, seconds, at_end), round(seconds * 16), 16.0, rate)
+        try:
+            clip = read(str(path), {"clip": request})["clip"]
+        except UnreadableClip as error:
+            errors.failure = errors.failure or str(error)
+            continue
+        _note_ours(errors, specimen, request, clip, label, end_s)
+    return errors
+
+
+def _note_ours(errors: Errors, specimen: Specimen, request: ClipRequest, clip: Clip, label: str, end_s: float) -> None:
+    window, times = request.window, np.array(specimen.times_s)
+    start = max(0.0, end_s - window.seconds) if window.at_end == "shift" else window.start_s
+    wanted = start + np.arange(request.frames) / request.fps
+    if window.at_end == "loop":
+        wanted = wanted % end_s
+    got = _true_times(specimen, clip.frames.numpy(), specimen.turned)
+    errors.note_pictures(label, got, [_belongs(times, w, g) for w, g in zip(wanted, got, strict=True)])
+    rate = request.audio_rate_hz or 0
+    if len(clip.audio) != request.audio_samples:
+        errors.failure = f"{len(clip.audio)} samples, {request.audio_samples} were asked for"
+    sound = np.arange(request.audio_samples) / rate + start
+    for first, last, at in _pieces(sound, specimen, end_s, loop=window.at_end == "loop"):
+        errors.note_sound(f"{label} from {at:.2f}", clip.audio.numpy()[first:last], at, rate)
+
+
+def _belongs(times: np.ndarray, wanted_s: float, got_s: float | None) -> float:
+    """Returns the time of the picture nearest to a wanted time; of two as near, the one that came."""
+    nearest = float(times[np.argmin(np.abs(times - wanted_s))])
+    if got_s is not None and abs(got_s - wanted_s) <= abs(nearest - wanted_s) + _ROUNDED_S:
+        return got_s
+    return nearest
+
+
+def _pieces(sound_s: np.ndarray, specimen: Specimen, end_s: float, *, loop: bool) -> Iterable[tuple[int, int, float]]:
+    """Yields (first, last, time) of the stretches of a window that lie inside the file, away from its ends."""
+    low = max(0.0, specimen.audio_start_s - specimen.video_start_s) + _EDGE_S
+    high = min(end_s, specimen.audio_start_s - specimen.video_start_s + SECONDS) - _EDGE_S
+    cycles = range(int(sound_s[-1] / end_s) + 1) if loop else range(1)
+    for cycle in cycles:
+        inside = np.flatnonzero((sound_s - cycle * end_s >= low) & (sound_s - cycle * end_s < high))
+        if len(inside) > 0.1 * len(sound_s) and (sound_s[inside[-1]] - sound_s[inside[0]]) > 0.08:
+            yield int(inside[0]), int(inside[-1]) + 1, float(sound_s[inside[0]]) - cycle * end_s
+
+
+def check_pytorchvideo(specimen: Specimen, path: Path) -> Errors:
+    """Measures pytorchvideo's PyAV reader by its own contract, the pictures and sound in [start, end).
+
+    Charitably: windows inside the file only, the sample rate told, packed channels taken apart.
+    """
+    errors = Errors()
+    times = specimen.times_s
+    with av.open(str(path)) as container:
+        context = container.streams.audio[0].codec_context
+        rate, channels = context.sample_rate, context.layout.nb_channels
+        packed = not context.format.is_planar and channels > 1
+    for start in INSIDE_S:
+        label = f"{start} + {CLIP_S} s"
+        belong = [time for time in times if start <= time < start + CLIP_S]
+        found: dict[str, np.ndarray | None] = {"video": None, "audio": None}
+        try:
+            with path.open("rb") as file:
+                video = EncodedVideoPyAV(file, path.name)
+                clip = video.get_clip(start, start + CLIP_S)
+                found = {kind: None if clip[kind] is None else clip[kind].numpy() for kind in found}
+                video.close()
+        except Exception as error:  # noqa: BLE001 - whatever it raises is its result
+            errors.failure = errors.failure or f"{type(error).__name__}: {error}"
+        frames, audio = found["video"], found["audio"]
+        turned = specimen.turned and frames is not None and frames.shape[2] == specimen.size[0]
+        if specimen.turned and not turned:
+            errors.remark = "not turned"
+        errors.note_pictures(label, [] if frames is None else _true_times(specimen, frames, turned), belong)
+        late_s = max(0.0, specimen.audio_start_s - specimen.video_start_s - start)
+        sound = np.zeros(0, np.float32) if audio is None else audio.reshape(-1)
+        if packed:
+            sound = sound[: len(sound) // channels * channels].reshape(-1, channels).mean(axis=1)
+        if late_s < CLIP_S / 2:
+            errors.note_sound(label, sound, start + late_s, rate)
+    return errors

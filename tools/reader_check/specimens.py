@@ -1,0 +1,161 @@
+"""Writes one test file: each picture shows its number, each instant sounds its time."""
+
+import io
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from reader_check.signals import numbered_picture, sound_at
+
+SECONDS = 3.0
+_TICKS = 1000
+_BLOCK = 1024
+_UNEVEN_MS = (40, 20, 90, 33, 57)
+"""Steps between the pictures of a file of variable frame rate."""
+
+_UPRIGHT = bytes.fromhex("00010000 00000000 00000000 00000000 00010000 00000000 00000000 00000000 40000000")
+_TURNED = bytes.fromhex("00000000 00010000 00000000 ffff0000 00000000 00000000 00000000 00000000 40000000")
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """What one test file is like.
+
+    Attributes:
+        container: Extension of the file.
+        video: FFmpeg's name of the picture encoder.
+        audio: FFmpeg's name of the sound encoder.
+        note: What is special about it, for the table.
+        fps: Pictures per second.
+        rate_hz: Sample rate of the sound.
+        layout: Channels, in FFmpeg's words.
+        size: Width and height.
+        pixels: FFmpeg's name of the pixel format.
+        options: Of the picture encoder.
+        muxing: Options of the container.
+        video_start_s: Time stamp of the first picture.
+        audio_start_s: Time stamp of the first sound.
+        uneven: Whether the frame rate varies.
+        turned: Whether the header says to turn the pictures by 90 degrees (mp4 and mov).
+    """
+
+    container: str
+    video: str
+    audio: str
+    note: str = ""
+    fps: int = 25
+    rate_hz: int = 44100
+    layout: str = "stereo"
+    size: tuple[int, int] = (64, 64)
+    pixels: str = "yuv420p"
+    options: dict[str, str] = field(default_factory=dict)
+    muxing: dict[str, str] = field(default_factory=dict)
+    video_start_s: float = 0.0
+    audio_start_s: float = 0.0
+    uneven: bool = False
+    turned: bool = False
+
+    @property
+    def name(self) -> str:
+        """A name of letters, digits and dashes."""
+        words = (self.container, self.video, self.audio, self.note, str(self.rate_hz), self.layout, f"{self.fps}fps")
+        return "".join(c if c.isalnum() else "-" for c in "-".join(word for word in words if word))
+
+    @property
+    def times_s(self) -> list[float]:
+        """When each picture is shown, from the first one on."""
+        if not self.uneven:
+            return [i / self.fps for i in range(round(SECONDS * self.fps))]
+        ends = itertools.accumulate(itertools.cycle(_UNEVEN_MS), initial=0)
+        return [end / _TICKS for end in itertools.takewhile(lambda end: end < SECONDS * _TICKS, ends)]
+
+
+def can_write(specimen: Specimen) -> bool:
+    """Says whether FFmpeg was built with both encoders."""
+    try:
+        return all(av.Codec(name, "w") for name in (specimen.video, specimen.audio))
+    except ValueError:  # av's UnknownCodecError
+        return False
+
+
+def write(specimen: Specimen, folder: Path) -> Path:
+    """Writes the file and returns its path."""
+    path = folder / f"{specimen.name}.{specimen.container}"
+    with av.open(str(path), "w", options=specimen.muxing) as container:
+        base = Fraction(1, _TICKS) if specimen.uneven else Fraction(1, specimen.fps)
+        video = container.add_stream(specimen.video, rate=specimen.fps, options={"g": "12", **specimen.options})
+        video.width, video.height = specimen.size
+        video.pix_fmt, video.bit_rate = specimen.pixels, 3_000_000
+        video.codec_context.time_base = base
+        audio = _sound_stream(container, specimen)
+        delay = _unstored_delay(specimen)
+        packets = [*_pictures(video, specimen, base), *_sound(audio, specimen, delay)]
+        for _, packet in sorted(packets, key=lambda timed: timed[0]):
+            if delay and packet.stream is audio:
+                packet.pts = packet.dts = packet.pts + round(delay / specimen.rate_hz / packet.time_base)
+            container.mux(packet)
+    if specimen.turned:
+        path.write_bytes(_turned(path.read_bytes()))
+    return path
+
+
+def _sound_stream(container: av.container.OutputContainer, specimen: Specimen) -> av.AudioStream:
+    stream = container.add_stream(
+        specimen.audio, rate=specimen.rate_hz, layout=specimen.layout, options={"strict": "-2"}
+    )
+    if specimen.rate_hz >= 32000:
+        stream.bit_rate = 128_000 if specimen.layout in ("mono", "stereo") else 384_000
+    return stream
+
+
+def _unstored_delay(specimen: Specimen) -> int:
+    """Returns the encoder's delay in samples where the container (AVI) has no place for it: then it is cut off."""
+    if specimen.container != "avi":
+        return 0
+    with av.open(io.BytesIO(), "w", format="nut") as container:
+        packets = [packet for _, packet in _sound(_sound_stream(container, specimen), specimen, 0)]
+    return -min(0, round(float(packets[0].pts * packets[0].time_base) * specimen.rate_hz))
+
+
+def _turned(data: bytes) -> bytes:
+    """Puts a quarter turn into the first track's header (the first matrix is that of the whole film)."""
+    first = data.index(_UPRIGHT, data.index(b"tkhd"))
+    return data[:first] + _TURNED + data[first + len(_TURNED) :]
+
+
+def _pictures(
+    stream: av.VideoStream, specimen: Specimen, base: Fraction
+) -> Iterator[tuple[float, "av.Packet[av.VideoStream]"]]:
+    times: Sequence[float | None] = (*specimen.times_s, None)
+    at = 0.0
+    for number, time in enumerate(times):
+        frame = None
+        if time is not None:
+            at = specimen.video_start_s + time
+            picture = numbered_picture(number, *specimen.size)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = round(at / base), base
+        for packet in stream.encode(frame):
+            yield at, packet
+
+
+def _sound(
+    stream: av.AudioStream, specimen: Specimen, delay: int
+) -> Iterator[tuple[float, "av.Packet[av.AudioStream]"]]:
+    rate, channels = specimen.rate_hz, len(av.AudioLayout(specimen.layout).channels)
+    zero_s = specimen.audio_start_s - specimen.video_start_s  # time 0 is the first picture
+    samples = sound_at(zero_s + (delay + np.arange(round(SECONDS * rate))) / rate)
+    at = specimen.audio_start_s
+    for begin in range(0, len(samples), _BLOCK):
+        block = np.tile(samples[begin : begin + _BLOCK], (channels, 1))
+        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=specimen.layout)
+        frame.sample_rate, frame.pts = rate, round(specimen.audio_start_s * rate) + begin
+        at = specimen.audio_start_s + begin / rate
+        for packet in stream.encode(frame):
+            yield at, packet
+    for packet in stream.encode(None):
+        yield at, packet

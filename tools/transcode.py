@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""Makes a light copy of a data set: `python tools/transcode.py SOURCE TARGET [--short-side 128 ...]`.
+
+SOURCE is a folder or a list of `path label` lines; names and lists are kept, extensions become .mp4. Repeat the command
+to go on after a stop, or to try failed files again.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", help="a folder, or a list of videos")
+    parser.add_argument("target", help="a new folder, or that of an earlier run")
+    parser.add_argument("--short-side", type=int, default=128, help="pixels; smaller pictures stay, 0: all stay (128)")
+    parser.add_argument("--gop", type=int, default=12, help="most pictures from key frame to key frame (12)")
+    parser.add_argument("--codec", default="libx264", help="FFmpeg's name of the picture encoder (libx264)")
+    parser.add_argument("--crf", type=int, default=23, help="quality of the pictures, lower is better (23)")
+    parser.add_argument("--audio-rate", type=int, default=24000, help="Hz of the mono AAC sound (24000)")
+    parser.add_argument("--audio-bitrate", type=int, default=48000, help="bit/s (48000)")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="files at a time (all cores)")
+    parser.add_argument("--limit", type=int, default=600, help="longest time for one file in seconds (600)")
+    parser.add_argument("--separator", default=" ", help="between path and label in a list (a space)")
+    return parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Copies, measures and prints the report; returns 1 if no file could be copied."""
+    from stica_pv.data.decode_speed import measure_decode_speed
+    from stica_pv.data.light_copy import FAILURES, make_copy, plan_copy
+    from stica_pv.data.transcode import TranscodeSettings
+
+    settings = TranscodeSettings(
+        short_side=args.short_side,
+        gop=args.gop,
+        codec=args.codec,
+        crf=args.crf,
+        audio_rate_hz=args.audio_rate,
+        audio_bitrate=args.audio_bitrate,
+    )
+    plan = plan_copy(args.source, args.target, args.separator)
+    report = make_copy(plan, settings, processes=args.processes, limit_s=args.limit)
+    done = sorted((*report.copied, *report.kept))
+    pairs = [(str(plan.source / name), str(plan.target / plan.names[name])) for name in done]
+    before, after = (sum(os.path.getsize(pair[side]) for pair in pairs) / 1e6 for side in (0, 1))
+    print(f"files     {len(report.copied)} copied, {len(report.kept)} there already, {len(report.failures)} failed")
+    print(f"lists     {report.lists}")
+    if report.failures:
+        print(f"failures  {plan.target / FAILURES}")
+    print(f"size      {before:.1f} MB before, {after:.1f} MB after" + (f" ({before / after:.1f} x)" if after else ""))
+    speed = measure_decode_speed(pairs, short_side=args.short_side, audio_rate_hz=args.audio_rate)
+    if speed is not None:
+        print(
+            f"reading   {speed.before:.1f} clips/s before, {speed.after:.1f} after "
+            f"({speed.after / speed.before:.1f} x); {speed.files} files, one process"
+        )
+    return 0 if done else 1
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; 2: something asked for cannot be done."""
+    args = parse(argv)
+    from stica_pv.errors import UsageError
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        return run(args)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
