@@ -11,6 +11,9 @@ _BACK_S = (0.0, 2.0, 10.0)
 _START_IS_NEAR_S = 1.0
 """Reading on from the start costs no more than a seek up to here."""
 
+_SPARSE_LEAD_S = 1.0
+"""Where only some frames are stamped, decoding starts this much earlier, until the times of all are known."""
+
 _UNORDERED_S = 1.0
 """Without decoding times, how far packets may stand from their order of presentation."""
 
@@ -74,7 +77,8 @@ def collect_packets(media: MediaFile, pictures: Span | None, sound: Span | None)
         if target is None or reached:
             break
     if pictures is not None:
-        video = _needed_pictures(video, pictures, exact_times=media.exact_times)
+        lead_s = _SPARSE_LEAD_S if media.sparse_times else 0.0
+        video = _needed_pictures(video, pictures, exact_times=media.exact_times, lead_s=lead_s)
     if sound is not None:
         audio = _needed_sound(audio, sound)
     return StretchPackets([timed.packet for timed in video], [timed.packet for timed in audio])
@@ -114,9 +118,9 @@ def _key_before(packets: Sequence[TimedPacket], time_s: float) -> int | None:
     return found
 
 
-def _needed_pictures(packets: list[TimedPacket], span: Span, *, exact_times: bool) -> list[TimedPacket]:
+def _needed_pictures(packets: list[TimedPacket], span: Span, *, exact_times: bool, lead_s: float) -> list[TimedPacket]:
     """Drops what stands before the key frame, and what is decoded after the last picture that can be chosen."""
-    begin = _key_before(packets, span.start_s - 1.0) or 0
+    begin = _key_before(packets, span.start_s - lead_s) or 0
     after_s = min((t.time_s for t in packets if t.time_s is not None and t.time_s >= span.end_s), default=None)
     if after_s is None or not exact_times:
         return packets[begin:]

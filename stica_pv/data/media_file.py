@@ -62,6 +62,7 @@ class MediaFile:
         audio_start_s: Where the sound starts, on this clock.
         audio_end_s: Where it ends according to the header.
         exact_times: Whether the container stores presentation times; AVI does not, they are guessed there.
+        sparse_times: Whether only some frames are stamped (MPEG program streams); such a file is read from its start.
         read_error: Why demuxing stopped early, if it did.
     """
 
@@ -91,7 +92,7 @@ class MediaFile:
         self.audio = sound_stream(self._container)
         self.exact_times = self._container.format.name != "avi"
         # An MPEG program stream stamps a frame here and there; after a seek, those in between are guessed wrong.
-        self._can_seek = self._container.format.name != "mpeg"
+        self.sparse_times = self._container.format.name == "mpeg"
         self._streams: list[Stream] = [s for s in (self.video, self.audio) if s is not None]
         for stream in (self.video, self.audio):
             if stream is not None:
@@ -170,7 +171,7 @@ class MediaFile:
             start_s: Seconds on the file's clock; None for the true start of the file.
             stream: The stream whose index is used.
         """
-        if start_s is not None and self._can_seek and stream.time_base is not None:
+        if start_s is not None and not self.sparse_times and stream.time_base is not None:
             with contextlib.suppress(av.FFmpegError):
                 self._container.seek(int((start_s + self.origin_s) / stream.time_base), stream=stream)
                 self._at_start = False

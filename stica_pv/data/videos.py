@@ -104,7 +104,8 @@ def open_videos(
     if len(causes) == len(videos):
         raise UsageError(
             f"none of the {len(causes)} files in {videos.root} can be used: {count_causes(causes.values())}; "
-            "see DATA.NUM_FRAMES, DATA.TARGET_FPS and DATA.MISSING_AUDIO for what the recipe asks"
+            "see DATA.NUM_FRAMES, DATA.TARGET_FPS and DATA.MISSING_AUDIO for what the recipe asks "
+            "(tools/check_dataset.py names every file)"
         )
     keep = [row for row in range(len(videos)) if row not in causes]
     lengths = [facts.column(name) for name in ("video_seconds", "audio_seconds")]

@@ -120,7 +120,8 @@ def check_ours(specimen: Specimen, path: Path) -> Errors:
 
 def _note_ours(errors: Errors, specimen: Specimen, request: ClipRequest, clip: Clip, label: str, end_s: float) -> None:
     window, times = request.window, np.array(specimen.times_s)
-    start = max(0.0, end_s - window.seconds) if window.at_end == "shift" else window.start_s
+    last_s = end_s - window.seconds if window.at_end == "shift" else window.start_s
+    start = max(0.0, min(window.start_s, last_s))
     wanted = start + np.arange(request.frames) / request.fps
     if window.at_end == "loop":
         wanted = wanted % end_s
