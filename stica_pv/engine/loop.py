@@ -136,9 +136,7 @@ def train(
             late = asked and _agree(time.monotonic() - saved_at > 60 * settings.checkpoint_minutes, device)
             if stopping or late or _save_is_due(state.step, settings):
                 check_losses(state.meter, step, name_samples)
-                check_weights(state.parameters, state.step)
-                state.meter.share()
-                save(state)
+                _save(state, save)
                 saved_at = time.monotonic()
             if stopping:
                 logger.info("stopped by a signal after step %d; the same command continues", state.step)
@@ -177,6 +175,12 @@ def _clip(learned: Sequence[nn.Parameter], max_norm: float) -> Tensor:
     if max_norm > 0:
         nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
     return norm.detach()
+
+
+def _save(state: TrainState, save: Callable[[TrainState], None]) -> None:
+    check_weights(state.parameters, state.step)
+    state.meter.share()
+    save(state)
 
 
 def _save_is_due(step: int, settings: LoopSettings) -> bool:

@@ -17,7 +17,7 @@ from stica_pv.distributed import gather, synchronise_batch_norm
 from stica_pv.engine.gradient_cache import CachedModel, Embedder
 from stica_pv.structures import StepKeys
 
-# 16 videos, so that each of 4 processes has two chunks of two. The last process of 4 hears nothing in its first chunk.
+# 16 videos, so that each of 4 processes has two chunks of two. Two processes of 4 hear nothing in one of theirs.
 AUDIO_VALID = {index: 0.0 if index in (2, 3, 7, 12, 13) else 0.5 if index == 9 else 1.0 for index in range(16)}
 CHUNKS = 2  # a process
 STEPS = 2

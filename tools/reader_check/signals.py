@@ -9,7 +9,7 @@ Picture = npt.NDArray[np.uint8]
 Sound = npt.NDArray[np.float32]
 
 BITS = 8
-_LOWEST_LEVEL, _LEVEL_STEP = 25, 2
+_LOWEST_LEVEL, _LEVEL_STEP = 25, 3
 _TONES, _FINER, _SINC = 48, 50, 40
 _RNG = np.random.default_rng(7)
 _HERTZ = _RNG.uniform(120, 2800, _TONES)
