@@ -40,11 +40,7 @@ logger = logging.getLogger(__name__)
 def pretrain(
     cfg: CfgNode, task: Task, listed: VideoList, folder: Path, device: torch.device, profile_steps: int = 0
 ) -> bool:
-    """Trains `task` in place on the usable part of a list, from its newest checkpoint if there is one.
-
-    Returns:
-        False if a signal stopped it.
-    """
+    """Trains `task` on the usable part of a list, from its newest checkpoint; returns False if a signal stopped it."""
     videos = open_in_turn(listed, manifest_path(cfg, folder), task.views())
     checkpoint = _find_checkpoint(cfg, folder, videos)
     start = checkpoint["step"] if checkpoint else 0
@@ -160,6 +156,7 @@ def derived_facts(cfg: CfgNode, task: Task, videos: Videos, sampler: StepSampler
         **task.facts(),
         "peak_lr": peak_lr(cfg),
         "steps_per_epoch": sampler.steps_per_epoch,
+        "videos_left_over": len(videos.paths) % cfg.TRAIN.BATCH_SIZE,  # in an epoch: other ones each time
         "steps": sampler.end,
         "parameters": sum(p.numel() for p in task.parameters()),
     }

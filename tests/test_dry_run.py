@@ -83,7 +83,7 @@ def test_it_tells_modules_with_sizes_and_shapes(fresh: Rehearsal, clips_folder: 
 def test_it_tells_what_follows_from_the_settings_and_what_a_step_gave(fresh: Rehearsal):
     assert "windows 14, terms_within 24, terms_cross 4" in fresh.text
     assert "batch_size 4, processes 1, negatives 3" in fresh.text
-    assert "steps_per_epoch 3, steps 6" in fresh.text
+    assert "steps_per_epoch 3, videos_left_over 0, steps 6" in fresh.text
     assert re.search(r"one step: loss \d.*grad_norm", fresh.text)
     assert re.search(r"measured peak of this process on the CPU, libraries included: \d+ MB", fresh.text)
 

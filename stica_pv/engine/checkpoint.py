@@ -129,10 +129,16 @@ def load_weights(module: nn.Module, state: dict[str, torch.Tensor], *, min_share
         f"{source}: {len(matched)} of {len(own)} tensors match; missing {len(missing)} {missing[:3]}, "
         f"unexpected {len(unexpected)} {unexpected[:3]}"
     )
+    if missing or unexpected:
+        logger.info("%s", report)
+        logger.info("missing: %s", ", ".join(missing) or "none")
+        logger.info("unexpected (or of another shape): %s", ", ".join(unexpected) or "none")
     if share < min_share:
         raise UsageError(f"{report}; at least {min_share:.0%} must match (TRAIN.CHECKPOINT_MIN_MATCH)")
     module.load_state_dict(matched, strict=False)
-    logger.info(report)
+    logger.info(
+        "%s: all %d tensors loaded" if len(matched) == len(own) else "%s: %d tensors loaded", source, len(matched)
+    )
 
 
 def _told_by_system(error: Exception) -> Exception:

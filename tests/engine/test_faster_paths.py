@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny_runs import losses, run_tiny, weights
 from torch import nn
 
@@ -31,6 +32,7 @@ def largest_difference(plain: Path, other: Path, *, steps: int = 6) -> float:
     [
         # Another order of additions. Later steps tell nothing: batch-norm over four clips blows differences up.
         ({"MODEL__CHANNELS_LAST": True}, 1, 1e-4),
+        ({"TRAIN__MIXED_PRECISION": True, "TRAIN__AMP_DTYPE": "fp16"}, 1, 5e-3),  # 11 bits
         ({"MODEL__ACT_CHECKPOINT": True}, 6, 1e-6),
         ({"SOLVER__FUSED": True}, 6, 1e-4),
         ({"TRAIN__CHUNK_SIZE": 4}, 6, 1e-4),  # one chunk: the path, without another batch-norm
@@ -43,6 +45,16 @@ def test_losses_of_a_run_stay_the_same(
     run_tiny(clips_folder, tmp_path / "run", **(PLAIN | change))
     assert largest_difference(plain, tmp_path / "run", steps=steps) <= tolerance
     assert weights(plain).keys() == weights(tmp_path / "run").keys()
+
+
+def test_a_bf16_step_has_the_loss_of_the_plain_one_within_its_eight_bits(
+    plain: Path, clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # On the CPU the path is refused for the sake of oneDNN's gradients; PyTorch's own convolutions are right.
+    monkeypatch.setattr("stica_pv.run.check_solver", lambda cfg, groups, device: None)
+    with torch.backends.mkldnn.flags(enabled=False):
+        run_tiny(clips_folder, tmp_path / "run", **PLAIN, TRAIN__MIXED_PRECISION=True, TRAIN__MAX_STEPS=1)
+    assert largest_difference(plain, tmp_path / "run", steps=1) <= 2e-2
 
 
 def test_a_compiled_run_has_the_same_losses_and_names(
