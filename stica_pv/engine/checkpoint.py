@@ -136,9 +136,7 @@ def load_weights(module: nn.Module, state: dict[str, torch.Tensor], *, min_share
     if share < min_share:
         raise UsageError(f"{report}; at least {min_share:.0%} must match (TRAIN.CHECKPOINT_MIN_MATCH)")
     module.load_state_dict(matched, strict=False)
-    logger.info(
-        "%s: all %d tensors loaded" if len(matched) == len(own) else "%s: %d tensors loaded", source, len(matched)
-    )
+    logger.info("%s: %d of %d tensors loaded", source, len(matched), len(own))
 
 
 def _told_by_system(error: Exception) -> Exception:
