@@ -74,4 +74,5 @@ def test_limits_hold_for_numbers_and_for_each_of_a_list(limits: Limits, value: A
 
 @pytest.mark.parametrize("path", sorted((ROOT / "projects").rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_recipe_is_within_the_limits(path: Path):
-    configure(str(path), [], root=ROOT)
+    cfg = configure(str(path), [], root=ROOT)  # raises what a person would read
+    assert cfg.OUTPUT_DIR.endswith(f"{path.parent.name}/{path.stem}")
