@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint clean
+.PHONY: help install demo test test-slow test-slurm lint clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ $(STAMP): setup.py constraints.txt
 	       "choose one with: make install PYTHON=python3.11" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,eval]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,eval,export]'
 	@touch $@
 
 demo: install  ## pre-train and evaluate on generated clips, minutes on a CPU, no data needed
@@ -34,6 +34,10 @@ test: install  ## the ordinary tests: CPU, offline, minutes
 # Exit 5 of pytest: no test carries the mark.
 test-slow: install  ## the long tests
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -m slow || test $$? -eq 5
+
+# Skips, with the reason, where Slurm is neither installed nor can be.
+test-slurm: install  ## a real Slurm of two nodes on this machine (Linux, root; installs Debian's packages), minutes
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -rs -m slurm
 
 lint: install  ## style, formatting and types
 	$(BIN)/ruff check .

@@ -41,7 +41,7 @@ setup(
         "iopath",
         "yacs",
         "pyyaml",
-        "av>=12.3",
+        "av>=17",  # its decoders tell how far pictures are reordered
         "submitit>=1.5",
         "numpy",
     ],
@@ -59,5 +59,6 @@ setup(
         # 0.14 and later need CUDA libraries on every machine.
         "torchcodec": ["torchcodec==0.13.0"],
         "tensorboard": ["tensorboard"],
+        "export": ["safetensors", "onnx", "onnxscript", "onnxruntime"],
     },
 )

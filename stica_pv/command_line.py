@@ -15,12 +15,17 @@ def add_cfg_arguments(parser: argparse.ArgumentParser, files_help: str) -> None:
 
 
 def parse_cfg_arguments(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
-    """Parses words; `cfg` of the result holds files and `overrides` all the overrides, wherever they stood."""
+    """Parses words; `cfg` of the result holds files, `overrides` all the overrides wherever they stood, `sweep` pairs."""
     # A leading space keeps argparse from taking a value such as -1e-3 for an option.
-    args = parser.parse_args([f" {word}" if _NEGATIVE.match(word) else word for word in argv])
+    args = parser.parse_intermixed_args([f" {word}" if _NEGATIVE.match(word) else word for word in argv])
     words = args.cfg or []
     files = next((i for i, word in enumerate(words) if i and not word.endswith(YAML)), len(words))
     args.cfg, behind = words[:files], words[files:]
     words = [*behind, *args.overrides, *args.opts]
-    args.overrides = [word[1:] if word[:1] == " " and _NEGATIVE.match(word, 1) else word for word in words]
+    args.overrides = [_as_typed(word) for word in words]
+    args.sweep = [(_as_typed(key), _as_typed(values)) for key, values in getattr(args, "sweep", [])]
     return args
+
+
+def _as_typed(word: str) -> str:
+    return word[1:] if word[:1] == " " and _NEGATIVE.match(word, 1) else word

@@ -11,8 +11,10 @@ from stica_pv.engine.checkpoint import Checkpoint
 from stica_pv.keyed_random import seed_of
 from stica_pv.registry import TASKS
 from stica_pv.tasks import Task
+from stica_pv.transforms.config import add_transform_config
 
-NETWORK_KEYS = ("TASK", "MODEL.", "POOL.", "HEAD.", "AUDIO.", "CROP.", "CONTRASTIVE.")
+NETWORK_KEYS = ("TASK", "MODEL.", "POOL.", "HEAD.", "AUDIO.", "CROP.", "CONTRASTIVE.", "BN.")
+CLIP_KEYS = ("DATA.TEST_CROP_SIZE", "DATA.FRAME_CHOICE", "DATA.DECODING_SHORT_SIZE")  # and all keys of the transforms
 
 
 def create_task(cfg: CfgNode) -> Task:
@@ -27,15 +29,32 @@ def create_task(cfg: CfgNode) -> Task:
     return task
 
 
-def with_networks_of(cfg: CfgNode, checkpoint: Checkpoint) -> CfgNode:
-    """Returns `cfg` with the task and the networks that a checkpoint was trained with: it describes itself."""
+def as_trained(cfg: CfgNode, checkpoint: Checkpoint) -> CfgNode:
+    """Returns `cfg` with the task, the networks and the clips that a checkpoint was trained with: it describes itself.
+
+    Keys that stand in OVERRIDES, those of the command line, stay as they are.
+    """
     adopted = cfg.clone()
     adopted.defrost()
     for key, value in flatten(yaml.safe_load(checkpoint["config"])):
-        if key.startswith(NETWORK_KEYS):
+        if describes_networks_or_clips(key) and key not in cfg.OVERRIDES:
             set_key(adopted, key, value, source="checkpoint: ")
     adopted.freeze()
     return adopted
+
+
+def describes_networks_or_clips(key: str) -> bool:
+    """Whether a key belongs to the networks, or to the clips that they take."""
+    return key.startswith(NETWORK_KEYS) or key in CLIP_KEYS or key in _TRANSFORM_KEYS
+
+
+def _transform_keys() -> frozenset[str]:
+    declared = CfgNode()
+    add_transform_config(declared)
+    return frozenset(key for key, _ in flatten(declared))
+
+
+_TRANSFORM_KEYS = _transform_keys()
 
 
 def use_channels_last(module: nn.Module) -> None:

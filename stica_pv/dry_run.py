@@ -15,12 +15,15 @@ from torch import Tensor, nn
 
 from stica_pv.config import CfgNode
 from stica_pv.data.config import manifest_path
-from stica_pv.data.sources import VideoList
+from stica_pv.data.video_list import VideoList
 from stica_pv.distributed import from_main, is_main
 from stica_pv.engine import train_step
 from stica_pv.engine.config import loop_settings_from_config, schedule_from_config
+from stica_pv.engine.feed import create_loader, create_sampler
+from stica_pv.engine.state import create_state
+from stica_pv.engine.training import derived_facts
 from stica_pv.models import Pooling
-from stica_pv.pretrain import create_loader, create_sampler, create_state, derived_facts, open_in_turn
+from stica_pv.pretrain import open_in_turn
 from stica_pv.structures import Batch
 from stica_pv.structures.media import describe
 from stica_pv.tasks import Task
@@ -32,6 +35,7 @@ Shapes = dict[str, str]
 
 def dry_run(cfg: CfgNode, task: Task, listed: VideoList, folder: Path, device: torch.device) -> None:
     """Runs one step of the training of `task` and logs what it found; writes nothing into `folder`."""
+    task.check_labels(listed.labels)
     with _borrowed_manifest(cfg, folder) as manifest:
         videos = open_in_turn(listed, manifest, task.views())
     sampler = create_sampler(cfg, videos, 0)
@@ -40,7 +44,7 @@ def dry_run(cfg: CfgNode, task: Task, listed: VideoList, folder: Path, device: t
     schedule_from_config(cfg, sampler.steps_per_epoch)  # a wrong one ends here
     sampler.end = 1
     begin = time.perf_counter()
-    (batch,) = create_loader(cfg, task, videos, sampler)
+    (batch,) = create_loader(cfg, task.views(), videos, sampler)
     load_s = time.perf_counter() - begin
     work = _count_work(task, batch, device)  # first: what wraps the networks for training cannot be counted
     state = create_state(cfg, task, device)
@@ -99,7 +103,8 @@ def _watched_shapes(task: Task) -> Iterator[Shapes]:
     shapes: Shapes = {}
 
     def note(name: str, result: object) -> None:
-        shapes[name] = describe(result) if isinstance(result, Tensor) else type(result).__name__
+        parts = result if isinstance(result, list) else [result]  # a trunk may give several maps
+        shapes[name] = " + ".join(describe(one) if isinstance(one, Tensor) else type(one).__name__ for one in parts)
 
     hooks = []
     for name, part in task.named_children():

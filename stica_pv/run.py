@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from stica_pv.assess import assess, check_test, find_checkpoint
+from stica_pv.assess import assess, check_test
 from stica_pv.config import CfgNode
-from stica_pv.create import create_task, with_networks_of
-from stica_pv.data.sources import VideoList
+from stica_pv.create import create_task
 from stica_pv.data.synthetic import generate_from_config
+from stica_pv.data.video_list import VideoList
 from stica_pv.data.videos import list_from_config
 from stica_pv.distributed import barrier, is_main
 from stica_pv.dry_run import dry_run
@@ -19,14 +19,14 @@ from stica_pv.engine.config import check_batch, check_solver
 from stica_pv.engine.lock import RunLock
 from stica_pv.engine.run_folder import claim
 from stica_pv.errors import RunStopped, UsageError
-from stica_pv.evaluation.suite import Results
+from stica_pv.evaluation.results import Numbers
 from stica_pv.pretrain import pretrain
 from stica_pv.tasks import Task
 
 logger = logging.getLogger(__name__)
 
 
-def run(cfg: CfgNode, device: torch.device, *, profile_steps: int = 0) -> Results:
+def run(cfg: CfgNode, device: torch.device, *, profile_steps: int = 0) -> Numbers:
     """Trains and evaluates as `cfg` says, on this process of possibly several.
 
     Args:
@@ -44,18 +44,16 @@ def run(cfg: CfgNode, device: torch.device, *, profile_steps: int = 0) -> Result
     """
     folder = Path(cfg.OUTPUT_DIR)
     import_custom(cfg)
-    if cfg.TEST.ENABLE and not cfg.TRAIN.ENABLE:
-        found = find_checkpoint(cfg, folder)
-        cfg = with_networks_of(cfg, found[0]) if found is not None else cfg
-    task, videos = _create(cfg, device)  # before the folder: a wrong request leaves nothing behind
+    task, videos = _prepare(cfg, device)  # before the folder: a wrong request leaves nothing behind
     with RunLock(folder) if is_main() else nullcontext():
         if is_main():
             claim(cfg)
         barrier()
-        if cfg.TRAIN.ENABLE and not pretrain(cfg, task, videos, folder, device, profile_steps):
+        if task is not None and videos is not None and not pretrain(cfg, task, videos, folder, device, profile_steps):
             raise RunStopped(f"training in {folder} was interrupted; the same command continues it")
         barrier()  # the last checkpoint is the main process' work
-        results = assess(cfg, task, folder, device) if cfg.TEST.ENABLE else {}
+        del task  # its memory is for those that are evaluated
+        results = assess(cfg, folder, device) if cfg.TEST.ENABLE else {}
     if is_main():
         logger.info("everything lies in %s", folder)
     return results
@@ -70,23 +68,29 @@ def rehearse(cfg: CfgNode, device: torch.device) -> None:
     if not cfg.TRAIN.ENABLE:
         raise UsageError("--dry_run rehearses a training, and TRAIN.ENABLE is False: set it to True")
     import_custom(cfg)
-    task, videos = _create(cfg, device)
-    dry_run(cfg, task, videos, Path(cfg.OUTPUT_DIR), device)
+    task, videos = _prepare(cfg, device)
+    if task is not None and videos is not None:
+        dry_run(cfg, task, videos, Path(cfg.OUTPUT_DIR), device)
 
 
-def _create(cfg: CfgNode, device: torch.device) -> tuple[Task, VideoList]:
+def _prepare(cfg: CfgNode, device: torch.device) -> tuple[Task | None, VideoList | None]:
+    """Builds and checks what can be known beforehand; returns the task and the list of a training, if there is one."""
     if not (cfg.TRAIN.ENABLE or cfg.TEST.ENABLE):
         raise UsageError("TRAIN.ENABLE and TEST.ENABLE are both False: there is nothing to do")
-    if cfg.TRAIN.ENABLE:
-        check_batch(cfg)
-    task = create_task(cfg).to(device)
+    task = _create_task(cfg, device) if cfg.TRAIN.ENABLE else None
     if is_main() and cfg.SYNTHETIC.GENERATE:
         generate_from_config(cfg)
     barrier()
-    check_solver(cfg, task.parameter_groups(), device)
     if cfg.TEST.ENABLE:
         check_test(cfg)
-    return task, list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT)
+    return task, list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT) if cfg.TRAIN.ENABLE else None
+
+
+def _create_task(cfg: CfgNode, device: torch.device) -> Task:
+    check_batch(cfg)
+    task = create_task(cfg).to(device)
+    check_solver(cfg, task.parameter_groups(), device)
+    return task
 
 
 def import_custom(cfg: CfgNode) -> None:

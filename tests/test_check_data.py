@@ -11,7 +11,7 @@ from tiny_clips import make_clip
 from tiny_runs import REPOSITORY, metric, run_tiny, tiny_cfg, words, write_tiny
 
 from stica_pv.data.videos import list_from_config, open_videos
-from stica_pv.pretrain import create_sampler
+from stica_pv.engine.feed import create_sampler
 
 TOOL = REPOSITORY / "tools" / "check_dataset.py"
 

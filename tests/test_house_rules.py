@@ -16,14 +16,16 @@ MAX_FUNCTION_LINES = 60
 FLOORS = (
     ("errors", "command_line"),
     ("structures",),
-    ("compat", "registry", "keyed_random", "config", "distributed", "metrics"),
+    ("compat", "registry", "keyed_random", "config", "metrics", "weights"),
+    ("distributed",),
     ("models", "losses", "transforms"),
     ("tasks", "data"),
     ("engine",),
     ("evaluation",),
     ("defaults", "create"),
-    ("pretrain", "assess"),
-    ("dry_run", "check_data"),
+    ("entrants",),
+    ("pretrain", "assess", "exchange"),
+    ("dry_run", "check_data", "extract"),
     ("run",),
     ("launch",),
     ("tools",),
@@ -31,7 +33,7 @@ FLOORS = (
 HEIGHT = {unit: height for height, units in enumerate(FLOORS) for unit in units}
 
 # What may be imported late, inside a function: optional extras. Whole units that may: job bodies, tools, compat.
-EXTRAS = ("sklearn", "tensorboard", "torch.utils.tensorboard", "torchcodec")
+EXTRAS = ("sklearn", "tensorboard", "torch.utils.tensorboard", "torchcodec", "safetensors", "onnxruntime")
 LATE_IMPORTERS = ("launch", "tools", "compat")
 
 HEADER_TOPICS = ("paper", "command", "hardware")

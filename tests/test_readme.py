@@ -20,9 +20,17 @@ def run_example(number: int) -> dict[str, Any]:
 
 def test_python_example_runs_and_gives_the_shapes_it_states() -> None:
     names = run_example(0)
-    assert names["vectors"].shape == (2, 512)
+    assert names["vectors"].shape == (2, 256)
+    assert names["feature_map"].shape == (2, 2048, 8, 4, 4)
     assert names["tokens"].shape == (6, 2, 8, 2048)
-    assert names["crops"].shape == (6, 2, 512)
+    assert names["crops"].shape == (6, 2, 256)
+
+
+def test_example_with_two_pathways_gives_the_shapes_it_states() -> None:
+    names = run_example(1)
+    assert [tuple(pathway) for pathway in names["trunk"].pathways] == [(2048, (4, 32, 32)), (256, (1, 32, 32))]
+    assert [tuple(one.shape) for one in names["maps"]] == [(2, 2048, 2, 4, 4), (2, 256, 8, 4, 4)]
+    assert names["crops"].shape == (6, 2, 256)
 
 
 def test_example_with_pytorchvideos_data_sets_gives_the_batch_it_states(
@@ -32,7 +40,7 @@ def test_example_with_pytorchvideos_data_sets_gives_the_batch_it_states(
     files = [make_clip(tmp_path / "clips" / f"{number}.mp4", number, sound=number == 0) for number in range(2)]
     (tmp_path / "clips" / "train.csv").write_text("".join(f"{file} {i}\n" for i, file in enumerate(files)))
     monkeypatch.chdir(tmp_path)
-    names = run_example(1)
+    names = run_example(2)
     batch = names["batch"]
     assert batch["video"].shape == (2, 3, 8, 112, 112)
     assert batch["audio"].shape == (2, 24000)

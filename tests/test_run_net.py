@@ -362,7 +362,7 @@ def test_a_single_process_of_torchrun_is_an_ordinary_run(
 def test_every_recipe_loads_and_its_task_builds(recipe: Path, tool: ModuleType):
     from stica_pv.create import create_task
 
-    cfg = tool.resolve(tool.parse(["--cfg", str(recipe)]), str(recipe))
+    (cfg,) = tool.resolve_all(tool.parse(["--cfg", str(recipe)]))
     task = create_task(cfg)
     assert sum(p.numel() for p in task.parameters()) > 1e5
     assert task.views().min_seconds == pytest.approx(cfg.DATA.NUM_FRAMES / cfg.DATA.TARGET_FPS)

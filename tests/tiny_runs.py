@@ -10,7 +10,7 @@ import yaml
 from stica_pv.config import CfgNode, apply_overrides
 from stica_pv.defaults import get_cfg
 from stica_pv.engine import load_latest
-from stica_pv.evaluation.suite import Results
+from stica_pv.evaluation.results import Numbers
 from stica_pv.run import run
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -52,7 +52,7 @@ def tiny_cfg(clips: Path, output: Path, **overrides: Any) -> CfgNode:
     return cfg
 
 
-def run_tiny(clips: Path, output: Path, **overrides: Any) -> Results:
+def run_tiny(clips: Path, output: Path, **overrides: Any) -> Numbers:
     """Runs the settings in this process, without touching the logging."""
     return run(tiny_cfg(clips, output, **overrides), torch.device("cpu"))
 

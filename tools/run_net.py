@@ -20,8 +20,12 @@ examples:
   python tools/run_net.py --cfg projects/stica/folder.yaml DATA.PATH_TO_DATA_DIR my_clips TRAIN.MAX_STEPS 20
   python tools/run_net.py --cfg projects/stica/k400.yaml DATA.PATH_TO_DATA_DIR kinetics400 TRAIN.BATCH_SIZE 64
   torchrun --nproc-per-node 8 tools/run_net.py --cfg projects/stica/k400.yaml
+  python tools/run_net.py --cfg projects/stica/k400.yaml --launcher slurm SUBMITIT.NODES 8 SUBMITIT.GPUS_PER_NODE 8
+  python tools/run_net.py --cfg projects/stica/demo.yaml --launcher slurm --sweep SOLVER.BASE_LR 1e-3,3e-3
+  python tools/run_net.py --status output/stica/k400
 """
 LISTS = ("backbones", "audio_encoders", "poolings", "tasks", "datasets", "evaluations")
+EXIT_CODES = {"UsageError": ("error", 2), "RunStopped": ("stopped", 130)}  # others: ("failed", 1)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -29,32 +33,89 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_cfg_arguments(parser, "configurations, run one after the other")
+    add_cfg_arguments(parser, "configurations, run one after the other, or as one array job")
     parser.add_argument("--print_cfg", action="store_true", help="print the resolved configuration and stop")
     parser.add_argument("--dry_run", action="store_true", help="build all, run one batch, report and stop")
     parser.add_argument("--profile", type=int, metavar="N", help="write a profiler trace of N training steps")
     parser.add_argument("--list", choices=LISTS, help="print the known names and stop")
+    parser.add_argument("--status", nargs="+", metavar="OUTPUT_DIR", help="tell how runs stand and stop")
+    parser.add_argument("--launcher", choices=("slurm", "local"), help="submit as a job (SUBMITIT.*) and stop")
+    parser.add_argument(
+        "--sweep",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("KEY", "VALUES"),
+        help="a run for each value, with commas between them; given again: for each combination",
+    )
     parser.add_argument("--init_method", help="where machines meet, e.g. tcp://host:9999")
     parser.add_argument("--shard_id", type=int, help="number of this machine, from 0")
     parser.add_argument("--num_shards", type=int, help="number of machines")
     args = parse_cfg_arguments(parser, argv)
-    if not args.cfg and not args.list:
-        parser.error("--cfg FILE is needed (or --list); --help shows examples")
+    if not args.cfg and not args.list and not args.status:
+        parser.error("--cfg FILE is needed (or --list, --status); --help shows examples")
     if args.profile is not None and args.profile < 1:
         parser.error(f"--profile: expected a number of steps >= 1, got {args.profile}")
+    if args.launcher and (args.dry_run or args.init_method or args.shard_id is not None or args.num_shards is not None):
+        parser.error("--launcher goes neither with --dry_run nor with --init_method, --shard_id, --num_shards")
     return args
 
 
-def resolve(args: argparse.Namespace, file: str):  # noqa: ANN201 - imported late, so that --help is fast
-    """Returns the frozen configuration of one file with the overrides."""
-    from stica_pv.launch.configuration import configure
+def resolve_all(args: argparse.Namespace):  # noqa: ANN201 - imported late, so that --help is fast
+    """Returns the frozen configuration of each run that the command line asks for."""
+    from stica_pv.launch.sweep import expand
 
-    cfg = configure(file, args.overrides, root=ROOT)
-    for key, value in (("SHARD_ID", args.shard_id), ("NUM_SHARDS", args.num_shards)):
-        if value is not None:
-            cfg[key] = value
-    cfg.freeze()
-    return cfg
+    cfgs = expand(args.cfg, args.overrides, args.sweep, root=ROOT)
+    for cfg in cfgs:
+        for key, value in (("SHARD_ID", args.shard_id), ("NUM_SHARDS", args.num_shards)):
+            if value is not None:
+                cfg[key] = value
+        cfg.freeze()
+    return cfgs
+
+
+def act(args: argparse.Namespace) -> None:
+    """Does what the command line asks for."""
+    from stica_pv.launch import launch, set_up_logging
+    from stica_pv.registry import ALL
+
+    if args.list:
+        import stica_pv.run  # noqa: F401 - its imports fill the lists
+
+        print("\n".join(ALL[args.list].names()))
+    elif args.status:
+        show_status(args.status)
+    elif args.print_cfg:
+        print("".join(cfg.dump() for cfg in resolve_all(args)), end="")
+    elif args.launcher:
+        submit_all(args)
+    else:
+        from stica_pv.run import rehearse, run
+
+        job = rehearse if args.dry_run else partial(run, profile_steps=args.profile or 0)
+        for cfg in resolve_all(args):
+            set_up_logging("" if args.dry_run else cfg.OUTPUT_DIR, 0)
+            launch(job, cfg, init_method=args.init_method, log_to_file=not args.dry_run)
+
+
+def submit_all(args: argparse.Namespace) -> None:
+    """Submits the runs and prints how to follow them."""
+    from stica_pv.launch.submit import submit
+
+    cfgs = resolve_all(args)
+    for cfg, job in zip(cfgs, submit(cfgs, args.launcher, profile_steps=args.profile or 0), strict=True):
+        print(f"job {job}: {cfg.OUTPUT_DIR}")
+    print(f"python tools/run_net.py --status {' '.join(cfg.OUTPUT_DIR for cfg in cfgs)}")
+
+
+def show_status(folders: list[str]) -> None:
+    """Prints how runs stand."""
+    from stica_pv.launch.status import status
+
+    for folder in folders:
+        print(folder)
+        for name, text in status(Path(folder)).items():
+            print(f"  {name:<10} {text}")
 
 
 def main(argv: list[str]) -> int:
@@ -63,45 +124,27 @@ def main(argv: list[str]) -> int:
     import torch.multiprocessing as mp
 
     from stica_pv.errors import RunFailed, RunStopped, UnreadableClip, UsageError
-    from stica_pv.launch import launch, set_up_logging
-    from stica_pv.registry import ALL
-    from stica_pv.run import rehearse, run
 
     try:
-        if args.list:
-            print("\n".join(ALL[args.list].names()))
-            return 0
-        for file in args.cfg:
-            cfg = resolve(args, file)
-            if args.print_cfg:
-                print(cfg.dump(), end="")
-                continue
-            set_up_logging("" if args.dry_run else cfg.OUTPUT_DIR, 0)
-            job = rehearse if args.dry_run else partial(run, profile_steps=args.profile or 0)
-            launch(job, cfg, init_method=args.init_method, log_to_file=not args.dry_run)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (RunFailed, UnreadableClip) as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
-    except RunStopped as stopped:
-        print(f"stopped: {stopped}", file=sys.stderr)
-        return 130
+        act(args)
+    except (UsageError, RunFailed, RunStopped, UnreadableClip) as error:
+        return say(type(error).__name__, str(error))
     except mp.ProcessRaisedException as error:  # the last line of a child's traceback is its message
         name, _, message = str(error).strip().splitlines()[-1].partition(": ")
-        kind, code = {"UsageError": ("error", 2), "RunStopped": ("stopped", 130)}.get(
-            name.rpartition(".")[2], ("failed", 1)
-        )
-        print(f"{kind}: {message or name}", file=sys.stderr)
-        return code
+        return say(name.rpartition(".")[2], message or name)
     except mp.ProcessExitedException as error:  # killed, without a word of its own
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
+        return say("", str(error))
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
     return 0
+
+
+def say(name: str, message: str) -> int:
+    """Prints the one line of an error by its class, and returns the exit code."""
+    kind, code = EXIT_CODES.get(name, ("failed", 1))
+    print(f"{kind}: {message}", file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ FOREIGN_KEYS: dict[str, str] = {
     "DIST_BACKEND": "nccl on GPUs, gloo on CPUs; drop it",
     "MODEL.MODEL_NAME": "use MODEL.ARCH for the network and TASK for the method",
     "MODEL.LOSS_FUNC": "the loss belongs to the TASK",
-    "MODEL.NUM_CLASSES": "pre-training has no classes; drop it",
     "MODEL.DROPOUT_RATE": "use HEAD.DROPOUT",
     "RESNET.DEPTH": "use MODEL.ARCH",
     "SOLVER.BASE_LR_SCALE_NUM_SHARDS": "use SOLVER.LR_REFERENCE_BATCH",

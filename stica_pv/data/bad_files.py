@@ -1,8 +1,9 @@
 """bad_files.csv: every file that a run does not use or could not read, with its cause."""
 
+import contextlib
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
@@ -35,22 +36,27 @@ class BadFiles:
     _failed: set[str] = field(default_factory=set)
 
     def begin(self, excluded: Sequence[ReadFailure]) -> None:
-        """Writes the exclusions anew and keeps the read failures of the run so far (on a resume)."""
+        """Writes the exclusions anew and keeps the read failures of the run so far (on a resume).
+
+        Raises:
+            RunFailed: The list cannot be written.
+        """
         kept = [row for row in read_bad_files(self.path) if row["stage"] == READ]
         self._failed = {row["path"] for row in kept}
         partial = self.path.with_name(self.path.name + ".partial")
-        with partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows({"stage": EXCLUDED, "step": "", "path": f.path, "cause": f.cause} for f in excluded)
-            writer.writerows(kept)
-        partial.replace(self.path)
+        with _told(self.path):
+            with partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+                writer = csv.DictWriter(file, COLUMNS)
+                writer.writeheader()
+                writer.writerows({"stage": EXCLUDED, "step": "", "path": f.path, "cause": f.cause} for f in excluded)
+                writer.writerows(kept)
+            partial.replace(self.path)
 
     def report(self, step: int, failures: Sequence[ReadFailure]) -> None:
         """Adds files that could not be read at a step.
 
         Raises:
-            RunFailed: Too many failed.
+            RunFailed: Too many failed, or the list cannot be written.
         """
         if not failures:
             return
@@ -59,7 +65,7 @@ class BadFiles:
         new = list({failure.path: failure for failure in failures if failure.path not in self._failed}.values())
         if not new:
             return
-        with self.path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        with _told(self.path), self.path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
             csv.DictWriter(file, COLUMNS).writerows(
                 {"stage": READ, "step": step, "path": failure.path, "cause": failure.cause} for failure in new
             )
@@ -72,6 +78,15 @@ class BadFiles:
                 f"{len(self._failed)} of {self.usable} files failed in reading, {allowed} are allowed "
                 f"(DATA.MAX_BAD_SHARE {self.max_share}); the last: {new[-1].path}: {new[-1].cause}; all: {self.path}"
             )
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Says in one line that a list cannot be written, as on a full disk."""
+    try:
+        yield
+    except OSError as error:
+        raise RunFailed(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def lasting_failures(path: Path) -> dict[str, int]:

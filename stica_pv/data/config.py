@@ -24,11 +24,16 @@ def add_data_config(cfg: CfgNode) -> None:
     train.SPLIT = "train"  # <PATH_TO_DATA_DIR>/<SPLIT>.csv, or the folder of that name
     test.DATASET = ""  # default: as TRAIN.DATASET
     test.SPLIT = "test"
+    test.PATH_TO_DATA_DIR = ""  # default: as DATA.PATH_TO_DATA_DIR
+    test.PATH_PREFIX = ""  # default: as DATA.PATH_PREFIX, or TEST.PATH_TO_DATA_DIR where that is set
+    test.FOLDS = []  # names of folds, or 'training:test' of two splits; default: all folds that the data set has
+    test.GROUP_PATTERN = ""  # default: what an official data set knows of its sources, else DATA.GROUP_PATTERN
 
     data = section(cfg, "DATA")
     data.PATH_TO_DATA_DIR = ""
     data.PATH_PREFIX = ""  # of relative paths in a list; default: the folder of the list
     data.PATH_LABEL_SEPARATOR = " "
+    data.MAX_ABSENT_SHARE = 0.0  # of a list: files that it names and that are not there are left out up to this share
     data.MANIFEST = ""  # facts of files, read once; default: OUTPUT_DIR/manifest.csv
     data.MAX_BAD_SHARE = 0.01  # of the files that passed the manifest and failed in reading
     data.FRAME_CHOICE = "nearest"  # nearest | previous (as released)
@@ -64,6 +69,7 @@ def manifest_path(cfg: CfgNode, folder: Path) -> Path:
 
 
 DATA_LIMITS = {
+    "DATA.MAX_ABSENT_SHARE": SHARE,
     "DATA.MAX_BAD_SHARE": SHARE,
     "DATA.FRAME_CHOICE": one_of(*FRAME_CHOICES),
     "DATA.DECODING_SHORT_SIZE": NOT_NEGATIVE,

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -11,12 +12,45 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 from iopath.common.file_io import g_pathmgr
 
+from stica_pv.data.members import member_of
 from stica_pv.errors import UnreadableClip
 
 
 def local_path(path: str) -> str:
-    """Returns where `path` lies on this machine; a URI goes through iopath and may be fetched."""
-    return str(g_pathmgr.get_local_path(path)) if "://" in path else path
+    """Returns where a file (or its shard) lies on this machine; a URI goes through iopath and may be fetched."""
+    if "://" not in path:
+        return path
+    member = member_of(path)
+    if member is None:
+        return str(g_pathmgr.get_local_path(path))
+    return str(replace(member, shard=str(g_pathmgr.get_local_path(member.shard))))
+
+
+def size_and_mtime(path: str) -> tuple[int, int]:
+    """Returns the size of a file in bytes and the time of its last change in ns; of a member of a shard, the shard's.
+
+    Raises:
+        OSError: It is not there.
+        UnreadableClip: The shard ends before its member does.
+    """
+    local = local_path(path)
+    member = member_of(local)
+    if member is None:
+        status = os.stat(local)
+        return status.st_size, status.st_mtime_ns
+    status = os.stat(member.shard)
+    if status.st_size < member.offset + member.size:
+        raise UnreadableClip(path, f"the shard ends at {status.st_size} bytes, before this file does")
+    return member.size, status.st_mtime_ns
+
+
+def _address(path: str) -> str:
+    """Returns what FFmpeg opens."""
+    # "file:" keeps names with a colon or a leading dash from being taken for a protocol or an option.
+    member = member_of(path)
+    if member is None:
+        return f"file:{path}"
+    return f"subfile,,start,{member.offset},end,{member.offset + member.size},,:file:{member.shard}"
 
 
 def failure_cause(path: str, error: Exception) -> str:
@@ -35,9 +69,9 @@ def failure_cause(path: str, error: Exception) -> str:
 
 def open_container(path: str) -> InputContainer:
     """Opens a local media file; raises `UnreadableClip` with FFmpeg's own reason."""
-    # "file:" keeps names with a colon or a leading dash from being taken for a protocol or an option.
+    address = _address(path)
     try:
-        return av.open(f"file:{path}", mode="r", metadata_errors="replace")
+        return av.open(address, mode="r", metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         first = error
     # FFmpeg tells the reason in its log only, which is off; open once more and listen.
@@ -45,7 +79,7 @@ def open_container(path: str) -> InputContainer:
     av.logging.set_level(av.logging.ERROR)
     try:
         with av.logging.Capture():
-            return av.open(f"file:{path}", mode="r", metadata_errors="replace")
+            return av.open(address, mode="r", metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         raise UnreadableClip(path, failure_cause(path, error)) from first
     finally:

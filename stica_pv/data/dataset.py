@@ -1,13 +1,14 @@
 """Videos as samples: window drawn, file read once, views cut; a file that fails is replaced and named."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from stica_pv.data.guard import KILLED, Reader, is_lasting
+from stica_pv.data.guard import Reader, is_lasting
+from stica_pv.data.helper import KILLED
 from stica_pv.errors import UnreadableClip
 from stica_pv.keyed_random import generator, integer
 from stica_pv.structures import Batch, Clip, ClipRequest, ReadFailure, SampleKey, Views, ViewSpec, Window
@@ -151,3 +152,13 @@ def collate(items: Sequence[Sample | ReadFailure]) -> Batch | ReadFailure:
         label=torch.tensor(labels) if len(labels) == len(samples) else None,
         failures=tuple(failure for sample in samples for failure in sample.failures),
     )
+
+
+def collate_readable(items: Sequence[Sample | ReadFailure]) -> Batch:
+    """Stacks the samples that there are, possibly none; `Batch.failures` names the others."""
+    samples = [item for item in items if isinstance(item, Sample)]
+    failures = tuple(item for item in items if isinstance(item, ReadFailure))
+    batch = collate(samples) if samples else Batch({}, {}, {}, torch.zeros(0, dtype=torch.int64))
+    if isinstance(batch, ReadFailure):
+        raise AssertionError("samples collate to a batch")
+    return replace(batch, failures=(*batch.failures, *failures))

@@ -28,9 +28,10 @@ class Span:
 
 @dataclass
 class _Collector:
-    """Packets of one stream until `span` is covered."""
+    """Packets of one stream until `span` is covered, and then `more` further ones."""
 
     span: Span
+    more: int = 0
     packets: list[TimedPacket] = field(default_factory=list)
     after_s: float | None = None
     done: bool = False
@@ -45,7 +46,9 @@ class _Collector:
             self.after_s = time_s
         if self.after_s is not None:
             # What is decoded later is shown later: nothing below `after_s` can follow.
-            self.done = (time_s - _UNORDERED_S if timed.decoding_s is None else timed.decoding_s) >= self.after_s
+            covered = (time_s - _UNORDERED_S if timed.decoding_s is None else timed.decoding_s) >= self.after_s
+            self.done = covered and self.more == 0
+            self.more = max(0, self.more - 1)
 
 
 @dataclass(frozen=True)
@@ -71,14 +74,13 @@ def collect_packets(media: MediaFile, pictures: Span | None, sound: Span | None)
     for back_s in (*_BACK_S, None):
         target = None if back_s is None or min(starts) - back_s <= _START_IS_NEAR_S else min(starts) - back_s
         video, audio = _demux(media, target, pictures, sound)
-        reached = (pictures is None or _key_before(video, pictures.start_s) is not None) and (
+        reached = (pictures is None or _key_before(video, pictures.start_s, media.reordered) is not None) and (
             sound is None or _sound_reached(media, audio, sound.start_s)
         )
         if target is None or reached:
             break
     if pictures is not None:
-        lead_s = _SPARSE_LEAD_S if media.sparse_times else 0.0
-        video = _needed_pictures(video, pictures, exact_times=media.exact_times, lead_s=lead_s)
+        video = _needed_pictures(media, video, pictures)
     if sound is not None:
         audio = _needed_sound(audio, sound)
     return StretchPackets([timed.packet for timed in video], [timed.packet for timed in audio])
@@ -90,7 +92,7 @@ def _demux(
     stream = media.audio if pictures is None else media.video
     assert stream is not None
     incoming = media.packets(target_s, stream)  # may open the file anew, and with it the streams
-    video = None if pictures is None else _Collector(pictures)
+    video = None if pictures is None else _Collector(pictures, media.reordered)
     audio = None if sound is None else _Collector(sound)
     of_stream = {
         kind.index: collector
@@ -109,20 +111,21 @@ def _demux(
     return video.packets if video else [], audio.packets if audio else []
 
 
-def _key_before(packets: Sequence[TimedPacket], time_s: float) -> int | None:
-    """Returns the position of the last key frame shown at or before a time."""
+def _key_before(packets: Sequence[TimedPacket], time_s: float, ahead: int = 0) -> int | None:
+    """Returns the position of the last key frame shown, or `ahead` packets before one shown, at or before a time."""
     found = None
-    for position, (packet, shown_s, _, _) in enumerate(packets):
-        if shown_s is not None and shown_s <= time_s + 1e-6 and packet.is_keyframe:
-            found = position
+    for key, shown in enumerate(packets[ahead:]):
+        if shown.time_s is not None and shown.time_s <= time_s + 1e-6 and packets[key].packet.is_keyframe:
+            found = key
     return found
 
 
-def _needed_pictures(packets: list[TimedPacket], span: Span, *, exact_times: bool, lead_s: float) -> list[TimedPacket]:
+def _needed_pictures(media: MediaFile, packets: list[TimedPacket], span: Span) -> list[TimedPacket]:
     """Drops what stands before the key frame, and what is decoded after the last picture that can be chosen."""
-    begin = _key_before(packets, span.start_s - lead_s) or 0
+    lead_s = _SPARSE_LEAD_S if media.sparse_times else 0.0
+    begin = _key_before(packets, span.start_s - lead_s, media.reordered) or 0
     after_s = min((t.time_s for t in packets if t.time_s is not None and t.time_s >= span.end_s), default=None)
-    if after_s is None or not exact_times:
+    if after_s is None or media.counts_pictures:
         return packets[begin:]
     end = max(i for i, timed in enumerate(packets) if timed.time_s is None or timed.time_s <= after_s)
     return packets[begin : end + 1]

@@ -1,9 +1,11 @@
 """Facts of media files: of one file as a value, of many as columns."""
 
+import json
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
+from operator import itemgetter
 from typing import Any, overload
 
 Key = tuple[str, int, int]
@@ -92,21 +94,45 @@ class FactTable(Sequence[FileFacts]):
             ValueError: A number of some row is none; then nothing is added.
         """
         if columns:
-            read = [list(map(_PARSERS[kind], cells)) for kind, cells in zip(_KINDS, columns, strict=True)]
+            read = [parse(cells) for parse, cells in zip(_PARSERS, columns, strict=True)]
             for column, values in zip(self._columns, read, strict=True):
                 column.extend(values)
 
     def take(self, rows: Iterable[int]) -> "FactTable":
         """Returns the facts of some rows, in the order given."""
         order, taken = list(rows), FactTable()
-        for column, to in zip(self._columns, taken._columns, strict=True):
-            to.extend(map(column.__getitem__, order))
+        if order == list(range(len(self))):
+            taken._columns = [column[:] for column in self._columns]
+        elif len(order) > 1:
+            chosen = itemgetter(*order)
+            for column, to in zip(self._columns, taken._columns, strict=True):
+                to.extend(chosen(column))
+        else:
+            for row in order:
+                taken.append(self[row])
         return taken
-
-
-# The same few names of codecs stand in every row: one object each.
-_PARSERS: dict[type, Any] = {int: int, float: float, str: sys.intern}
 
 
 def _empty(kind: type) -> Any:
     return [] if kind is str else array("q" if kind is int else "d")
+
+
+def _parser(name: str, kind: type) -> Callable[[Sequence[str]], Any]:
+    """Returns what makes a column of texts."""
+    if name == "path":
+        return list
+    if kind is str:
+        return lambda cells: list(map(sys.intern, cells))  # the same few codecs stand in every row: one object each
+    if kind is float:
+        return lambda cells: array("d", map(float, cells))
+    return _whole_numbers
+
+
+def _whole_numbers(cells: Sequence[str]) -> Any:
+    try:
+        return array("q", json.loads(f"[{','.join(cells)}]"))  # half the time of int(), one after the other
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"not all whole numbers of 64 bits: {error}") from error
+
+
+_PARSERS = tuple(_parser(name, kind) for name, kind in zip(COLUMNS, _KINDS, strict=True))

@@ -6,13 +6,15 @@ import io
 import os
 from collections.abc import Iterable
 from dataclasses import astuple
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 
 from stica_pv.data.facts import COLUMNS, FactTable, FileFacts
 
 _CODING = {"encoding": "utf-8", "errors": "surrogateescape"}
-_LINES_AT_ONCE = 8192
+_CHARACTERS_AT_ONCE = 2**21
+_ROWS_ONE_BY_ONE = 32
+_HEADING = ",".join(COLUMNS) + "\n"
 
 
 def load_facts(path: Path) -> FactTable:
@@ -24,33 +26,54 @@ def load_facts(path: Path) -> FactTable:
     if not path.is_file():
         return table
     with path.open("r", newline="\n", encoding="utf-8", errors="surrogateescape") as file:
-        while lines := list(islice(file, _LINES_AT_ONCE)):
-            if not lines[-1].endswith("\n"):  # torn, or being written; cut before its error it would pass for good
-                lines.pop()
-            for quoted, run in groupby(lines, _is_quoted):
-                if quoted:
-                    _extend(table, [next(csv.reader([line]), []) for line in run])
-                else:
-                    _extend_plain(table, list(run))
+        heading = file.readline()
+        rest = "" if heading == _HEADING else heading
+        while text := file.read(_CHARACTERS_AT_ONCE):
+            whole, end, rest = (rest + text).rpartition("\n")
+            if end:
+                _extend(table, whole + end)
+        # What is left is torn, or being written; cut before its error it would pass for good.
     return table
+
+
+def _extend(table: FactTable, text: str) -> None:
+    """Adds the facts of whole lines, in order."""
+    text = text.replace("\r\n", "\n") if "\r" in text else text
+    if '"' not in text:
+        _extend_plain(table, text)
+        return
+    for quoted, run in groupby(text.split("\n")[:-1], _is_quoted):  # splitlines would end lines at other characters
+        if quoted:
+            _extend_rows(table, [next(csv.reader([line]), []) for line in run])
+        else:
+            _extend_plain(table, "".join(f"{line}\n" for line in run))
 
 
 def _is_quoted(line: str) -> bool:
     return '"' in line
 
 
-def _extend_plain(table: FactTable, lines: list[str]) -> None:
+def _extend_plain(table: FactTable, text: str) -> None:
     """Adds lines without quotes: split all at once, as that makes no list for each."""
-    width = len(COLUMNS)
-    cells = ",".join(line.rstrip("\r\n") for line in lines if line.count(",") == width - 1).split(",")
-    columns = [cells[first::width] for first in range(width)]
-    try:
-        table.extend_from_text(columns if len(cells) >= width else [])
-    except ValueError:  # the header, or a torn number; the other lines count
-        _extend(table, [line.rstrip("\r\n").split(",") for line in lines])
+    width = len(COLUMNS) + 1  # with a cell that holds the end of the line, to see whether all have their width
+    cells = text.replace("\n", ",\n,").split(",")
+    cells.pop()
+    lines = len(cells) // width
+    if len(cells) == lines * width and cells[width - 1 :: width].count("\n") == lines:
+        try:
+            table.extend_from_text([cells[first::width] for first in range(width - 1)])
+            return
+        except ValueError:  # a torn number
+            pass
+    rows = text.split("\n")[:-1]
+    if len(rows) > _ROWS_ONE_BY_ONE:  # some line is wrong, most are not
+        for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+            _extend_plain(table, "".join(f"{row}\n" for row in half))
+    else:
+        _extend_rows(table, [row.split(",") for row in rows])
 
 
-def _extend(table: FactTable, rows: Iterable[list[str]]) -> None:
+def _extend_rows(table: FactTable, rows: Iterable[list[str]]) -> None:
     for row in rows:
         if len(row) == len(COLUMNS):
             with contextlib.suppress(ValueError):
@@ -74,6 +97,6 @@ def append_facts(path: Path, facts: Iterable[FileFacts]) -> None:
 def _heading(file: io.FileIO) -> str:
     """Returns what goes before new lines: the header, or the end of a line that a killed run left unfinished."""
     if file.seek(0, os.SEEK_END) == 0:
-        return ",".join(COLUMNS) + "\n"
+        return _HEADING
     file.seek(-1, os.SEEK_END)
     return "" if file.read(1) == b"\n" else ",torn,\n"  # in no column where it would pass for a fact

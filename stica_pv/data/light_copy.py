@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stica_pv.data.isolated import run_isolated
-from stica_pv.data.sources import MEDIA_EXTENSIONS, read_csv, read_folder
+from stica_pv.data.media_folder import MEDIA_EXTENSIONS
+from stica_pv.data.sources import read_csv, read_folder
 from stica_pv.data.transcode import TranscodeSettings, transcode
 from stica_pv.errors import UnreadableClip, UsageError
 

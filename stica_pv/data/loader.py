@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from stica_pv.data.dataset import ClipDataset, collate
+from stica_pv.data.dataset import ClipDataset, collate, collate_readable
 from stica_pv.errors import UnreadableClip, UsageError, check_choice
 from stica_pv.structures import Batch, ReadFailure, SampleKey
 
@@ -25,6 +25,7 @@ class ClipLoader:
         num_workers: int,
         pin_memory: bool = False,
         start_method: str = "fork",
+        keep_failures: bool = False,
     ) -> None:
         """Prepares the loader; workers start with the iteration.
 
@@ -34,6 +35,7 @@ class ClipLoader:
             num_workers: Processes that read; 0 reads in this one.
             pin_memory: Page-locked batches, for copies to a GPU that overlap with its work.
             start_method: ``fork`` starts workers at once; ``spawn`` takes seconds for each, but copies no threads.
+            keep_failures: A batch goes on without the samples that have no replacement, and names them.
         """
         check_choice("DATA_LOADER.START_METHOD", start_method, START_METHODS)
         if num_workers < 0:
@@ -42,7 +44,7 @@ class ClipLoader:
         self._loader: DataLoader[Batch | ReadFailure] = DataLoader(
             dataset,  # type: ignore[arg-type]  # DataLoader's type has no room for collate's
             batch_sampler=sampler,
-            collate_fn=collate,
+            collate_fn=collate_readable if keep_failures else collate,
             num_workers=num_workers,
             pin_memory=pin_memory and torch.cuda.is_available(),
             worker_init_fn=_start_worker,
@@ -64,5 +66,5 @@ class ClipLoader:
 def _start_worker(_: int) -> None:
     torch.set_num_threads(1)  # the workers are the parallelism
     # A terminal or Slurm sends them to all processes of a run; the main one then saves, and ends its workers itself.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)

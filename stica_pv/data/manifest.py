@@ -1,10 +1,10 @@
 """Facts of media files, read from their headers once and kept in a csv; what a recipe can use is decided elsewhere."""
 
 import logging
-import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -18,11 +18,13 @@ from stica_pv.data.container import (
     open_container,
     picture_stream,
     scan_seconds,
+    size_and_mtime,
     sound_stream,
 )
 from stica_pv.data.facts import FactTable, FileFacts
 from stica_pv.data.facts_csv import append_facts, load_facts
-from stica_pv.errors import UnreadableClip
+from stica_pv.data.helper import TIMED_OUT, Lost, answer_all
+from stica_pv.errors import UnreadableClip, UsageError
 
 __all__ = ["FactTable", "FileFacts", "exclusion_cause", "exclusion_causes", "probe", "probe_all"]
 
@@ -30,9 +32,11 @@ _LOG = logging.getLogger(__name__)
 
 _PROGRESS_S = 5.0
 _ROUNDING_S = 1e-3
-_OPENS_AT_ONCE = 4096  # files that wait for a thread; each costs a kilobyte
+_TIMEOUT_S = 60.0  # for one header; of a file that gives no length all packets are read
+_TIMEOUTS_IN_A_ROW = 16
 _STATS_AT_ONCE = 1000
 _STAT_THREADS = 32  # looking at sizes waits for a networked disk and for nothing else
+_SLOW_STAT_S = 1e-4  # a disk of this machine answers in a fiftieth of it, and threads would only be in each other's way
 
 
 def probe(path: str) -> FileFacts:
@@ -40,8 +44,7 @@ def probe(path: str) -> FileFacts:
     size = mtime = 0
     try:
         local = local_path(path)
-        status = os.stat(local)
-        size, mtime = status.st_size, status.st_mtime_ns
+        size, mtime = size_and_mtime(local)
         with open_container(local) as container:
             return _facts(path, size, mtime, container, local)
     except UnreadableClip as error:
@@ -84,20 +87,24 @@ def _truncation(container: InputContainer, streams: Sequence[Stream], size: int)
     return f"the file is cut short: the header promises {end} bytes, there are {size}" if end > size else ""
 
 
-def probe_all(paths: Sequence[str], cache: Path | None, threads: int, *, trust: bool = False) -> FactTable:
+def probe_all(paths: Sequence[str], cache: Path | None, processes: int, *, trust: bool = False) -> FactTable:
     """Reads the facts of many files, those of unchanged files from a csv.
 
     The csv grows as files are read, whole lines at a time: a run that is stopped goes on where it was. A file is
-    unchanged if its size and its time of change are; of a URI, those of its local copy.
+    unchanged if its size and its time of change are; of a URI, those of its local copy. On Linux a header that hangs
+    or kills its reader costs one helper process, and is an `error` of its file.
 
     Args:
         paths: Files or URIs.
         cache: The csv, created if missing; None for none.
-        threads: How many files to open at a time.
+        processes: How many files to open at a time.
         trust: Take what the csv says without a look at the files: another process has just looked.
 
     Returns:
         Facts in the order of `paths`.
+
+    Raises:
+        UsageError: One header after the other hangs, so it is not the files; or the csv cannot be written.
     """
     wanted = list(paths)  # texts are made anew at each look into `CompactStrings`
     table = FactTable() if cache is None else load_facts(cache)
@@ -107,18 +114,18 @@ def probe_all(paths: Sequence[str], cache: Path | None, threads: int, *, trust: 
     missing = [path for path in dict.fromkeys(wanted) if path not in row_of]
     if missing:
         _LOG.info("reading the headers of %d of %d files", len(missing), len(paths))
-    for facts in _probe_missing(missing, cache, threads):
+    for facts in _probe_missing(missing, cache, processes):
         row_of[facts.path] = len(table)
         table.append(facts)
-    return table.take([row_of[path] for path in wanted])
+    return table.take(list(map(row_of.__getitem__, wanted)))
 
 
-def _probe_missing(missing: Sequence[str], cache: Path | None, threads: int) -> Iterator[FileFacts]:
+def _probe_missing(missing: Sequence[str], cache: Path | None, processes: int) -> Iterator[FileFacts]:
     """Yields facts as files are read, and writes them to the csv every few seconds and at the end, whatever comes."""
     fresh: list[FileFacts] = []
     begin = last = time.monotonic()
     try:
-        for done, facts in enumerate(_probe_in_threads(missing, threads), start=1):
+        for done, facts in enumerate(_probe_each(missing, processes), start=1):
             fresh.append(facts)
             yield facts
             now = time.monotonic()
@@ -131,21 +138,36 @@ def _probe_missing(missing: Sequence[str], cache: Path | None, threads: int) -> 
         _keep(cache, fresh)
 
 
-def _probe_in_threads(paths: Sequence[str], threads: int) -> Iterator[FileFacts]:
-    """Yields facts in the order in which they come in."""
-    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-        try:
-            for begin in range(0, len(paths), _OPENS_AT_ONCE):
-                part = paths[begin : begin + _OPENS_AT_ONCE]
-                for future in as_completed([pool.submit(probe, path) for path in part]):
-                    yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+def _probe_each(paths: Sequence[str], processes: int) -> Iterator[FileFacts]:
+    """Yields facts in the order in which they come in; without the protection of helpers where there is no Linux."""
+    if sys.platform != "linux":
+        yield from map(probe, paths)
+        return
+    late: list[FileFacts] = []
+    for path, facts in answer_all(probe, paths, processes=processes, timeout_s=_TIMEOUT_S):
+        if not isinstance(facts, Lost):
+            yield facts
+        elif not facts.cause.startswith(TIMED_OUT):
+            yield FileFacts(path, *_stamp(path), error=facts.cause)
+        else:  # held back: a disk that stands still must not be written down as the fault of its files
+            late.append(FileFacts(path, *_stamp(path), error=facts.cause))
+            if len(late) >= _TIMEOUTS_IN_A_ROW:
+                raise UsageError(
+                    f"{len(late)} headers, one after the other: {facts.cause}; the last is {path}. Is the disk there?"
+                )
+            continue
+        yield from late
+        late = []
+    yield from late
 
 
 def _keep(cache: Path | None, facts: Sequence[FileFacts]) -> None:
-    if cache is not None:
+    if cache is None:
+        return
+    try:
         append_facts(cache, facts)
+    except OSError as error:
+        raise UsageError(f"cannot write the manifest {cache}: {error.strerror}; set DATA.MANIFEST elsewhere") from error
 
 
 def _drop_changed(row_of: dict[str, int], table: FactTable, paths: Sequence[str]) -> None:
@@ -153,22 +175,29 @@ def _drop_changed(row_of: dict[str, int], table: FactTable, paths: Sequence[str]
     sizes, mtimes = table.column("size_bytes"), table.column("mtime_ns")
 
     def changed(some: Sequence[str]) -> list[str]:
-        return [path for path in some if _stamp(path) != (sizes[row_of[path]], mtimes[row_of[path]])]
+        rows = map(row_of.__getitem__, some)
+        return [path for path, row in zip(some, rows, strict=True) if _stamp(path) != (sizes[row], mtimes[row])]
 
-    known = [path for path in paths if path in row_of]
+    known = list(filter(row_of.__contains__, paths))
     parts = [known[begin : begin + _STATS_AT_ONCE] for begin in range(0, len(known), _STATS_AT_ONCE)]
-    with ThreadPoolExecutor(max_workers=_STAT_THREADS) as pool:
-        gone = [path for part in pool.map(changed, parts) for path in part]
+    gone: list[str] = []
+    while parts:
+        begin = time.perf_counter()
+        part = parts.pop()
+        gone += changed(part)
+        if time.perf_counter() - begin > _SLOW_STAT_S * len(part):  # a networked disk: wait for many at once
+            with ThreadPoolExecutor(max_workers=_STAT_THREADS) as pool:
+                gone += [path for some in pool.map(changed, parts) for path in some]
+            break
     for path in gone:
         row_of.pop(path, None)
 
 
 def _stamp(path: str) -> tuple[int, int]:
     try:
-        status = os.stat(local_path(path))
-    except OSError:
+        return size_and_mtime(path)
+    except (OSError, UnreadableClip):
         return 0, 0  # what the facts of a file say that cannot be found
-    return status.st_size, status.st_mtime_ns
 
 
 def exclusion_causes(table: FactTable, *, min_seconds: float, needs_audio: bool) -> dict[int, str]:

@@ -41,9 +41,14 @@ class TimedPacket(NamedTuple):
     seconds: float
 
 
+_MOST_REORDERED = 17
+"""No codec shows a picture further than this from its place in decoding order (H.264: 16)."""
+
+_CHUNK_HEADER_BYTES = 8
+"""In AVI the index leads to the header of a chunk, a packet begins behind it."""
+
 _HEAD_PACKETS = 1000
 """Where the first picture is looked for; a file that opens with more sound than this is taken at its word."""
-
 
 _ROUNDED_LENGTH_S = 0.1
 """How far a header's length may be from what the packets give."""
@@ -61,8 +66,11 @@ class MediaFile:
         length_is_of_file: Whether the header gives one length for both streams, so that the pictures may end earlier.
         audio_start_s: Where the sound starts, on this clock.
         audio_end_s: Where it ends according to the header.
-        exact_times: Whether the container stores presentation times; AVI does not, they are guessed there.
+        counts_pictures: Whether the container (AVI) stores no times: pictures then follow one another in the slots of
+            their packets, in the order in which they are shown.
         sparse_times: Whether only some frames are stamped (MPEG program streams); such a file is read from its start.
+        reordered: How many packets of pictures may lie between a packet and the slot in which it is shown, where
+            pictures are counted; 0 elsewhere.
         read_error: Why demuxing stopped early, if it did.
     """
 
@@ -90,9 +98,11 @@ class MediaFile:
             raise UnreadableClip(self.path, error.cause) from error
         self.video = picture_stream(self._container)
         self.audio = sound_stream(self._container)
-        self.exact_times = self._container.format.name != "avi"
+        self.counts_pictures = self._container.format.name == "avi"
         # An MPEG program stream stamps a frame here and there; after a seek, those in between are guessed wrong.
         self.sparse_times = self._container.format.name == "mpeg"
+        reorders = self.counts_pictures and self.video is not None and self.video.codec_context.has_b_frames
+        self.reordered = _MOST_REORDERED if reorders else 0
         self._streams: list[Stream] = [s for s in (self.video, self.audio) if s is not None]
         for stream in (self.video, self.audio):
             if stream is not None:
@@ -100,6 +110,7 @@ class MediaFile:
         self._packets = self._container.demux(*self._streams) if self._streams else iter(())
         self._head: list[MediaPacket] = []
         self._at_start = True
+        self._miscounted: int | None = 0
 
     def _measure(self) -> None:
         if not self._streams:
@@ -124,12 +135,13 @@ class MediaFile:
             self.audio_end_s = self.audio_start_s + (lengths[-1] or 0.0)
 
     def _first_picture(self, stream: VideoStream) -> float | None:
-        """Returns the earliest time stamp among the first packets; some headers (AVI) give another one."""
+        """Returns the earliest time stamp among the first packets; some headers give another one."""
         earliest: int | None = None
         for packet in self._demux():
             self._head.append(packet)
-            if packet.stream_index == stream.index and packet.pts is not None and not packet.is_discard:
-                earliest = packet.pts if earliest is None else min(earliest, packet.pts)
+            stamp = self.stamp(packet)
+            if packet.stream_index == stream.index and stamp is not None and not packet.is_discard:
+                earliest = stamp if earliest is None else min(earliest, stamp)
                 if packet.dts is None or packet.dts >= earliest:
                     break
             if len(self._head) > _HEAD_PACKETS:
@@ -145,10 +157,20 @@ class MediaFile:
         except av.FFmpegError as error:
             self.read_error = failure_cause(self._local, error)
 
+    def stamp(self, packet: MediaPacket) -> int | None:
+        """Returns when what a packet holds is shown, in ticks; where pictures are counted, the slot that it makes."""
+        if not self.counts_pictures or self.video is None or packet.stream_index != self.video.index:
+            return packet.pts
+        if packet.dts is None:
+            return None
+        if self._miscounted is None:
+            self._miscounted = _miscounted(self.video, packet)
+        return packet.dts - self._miscounted
+
     def _timed(self, packets: Iterable[MediaPacket]) -> Iterator[TimedPacket]:
         bases = {stream.index: float(stream.time_base or 0) for stream in self._streams}
         for packet in packets:
-            base, pts, dts = bases[packet.stream_index], packet.pts, packet.dts
+            base, pts, dts = bases[packet.stream_index], self.stamp(packet), packet.dts
             yield TimedPacket(
                 packet,
                 None if pts is None else pts * base - self.origin_s,
@@ -174,7 +196,7 @@ class MediaFile:
         if start_s is not None and not self.sparse_times and stream.time_base is not None:
             with contextlib.suppress(av.FFmpegError):
                 self._container.seek(int((start_s + self.origin_s) / stream.time_base), stream=stream)
-                self._at_start = False
+                self._at_start, self._miscounted = False, None
                 self._packets = self._container.demux(*self._streams)
                 return self._timed(self._demux())
         if not self._at_start:  # in some containers seeking to 0 does not lead to the first packet
@@ -186,3 +208,16 @@ class MediaFile:
         head, self._head = self._head, []
         self._at_start = False
         return self._timed(chain(head, self._demux()))
+
+
+def _miscounted(stream: VideoStream, packet: MediaPacket) -> int:
+    """Returns by how much the first packet after a seek in an AVI is stamped late.
+
+    FFmpeg counts empty slots (dropped pictures) that it meets on its way to the packet, whose count includes them.
+    """
+    entries, stamp = stream.index_entries, packet.dts or 0
+    at = entries.search_timestamp(stamp, any_frame=True)
+    while at >= 0 and entries[at].pos + _CHUNK_HEADER_BYTES > (packet.pos or 0):
+        at -= 1
+    found = at >= 0 and entries[at].pos + _CHUNK_HEADER_BYTES == packet.pos
+    return stamp - entries[at].timestamp if found else 0

@@ -146,10 +146,10 @@ def timed_frames(
     assert stream is not None
     base = float(stream.time_base or 0)
     interval = 1 / float(stream.average_rate or stream.guessed_rate or 25)
+    slots = _Slots(media, packets) if media.counts_pictures else None
     last: float | None = None
-    for frame in _decoded(media, packets, result):
-        # Without times in the container the decoder guesses `pts`, sometimes out of order; `dts` then counts frames.
-        stamps = (frame.pts, frame.dts) if media.exact_times else (frame.dts, frame.pts)
+    for fed, frame in _decoded(media, packets, result):
+        stamps = (frame.pts, frame.dts) if slots is None else (slots.take(fed, stream.codec_context.reorder_depth),)
         seconds = [stamp * base - media.origin_s for stamp in stamps if stamp is not None]
         growing = (time for time in seconds if last is None or time > last)
         shown = next(growing, 0.0 if last is None else last + interval)
@@ -158,11 +158,31 @@ def timed_frames(
         yield shown, frame
 
 
-def _decoded(media: MediaFile, packets: Sequence[MediaPacket], result: Pictures) -> Iterator[VideoFrame]:
+class _Slots:
+    """Times of pictures where the container (AVI) stores none: its packets are slots, and pictures fill them in order.
+
+    A decoder gives a picture for each packet, `delay` packets late. Those that it holds back, at a key frame or at the
+    end, come all at once; those that it drops after a seek, as they need an earlier key frame, leave their slots empty.
+    """
+
+    def __init__(self, media: MediaFile, packets: Sequence[MediaPacket]) -> None:
+        self._stamps = [media.stamp(packet) for packet in packets]
+        self._next = 0
+
+    def take(self, fed: int, delay: int) -> int | None:
+        """Returns the time stamp of a picture that came after `fed` packets; None if it is not known."""
+        slot = max(self._next, fed - 1 - delay)
+        self._next = slot + 1
+        return self._stamps[slot] if slot < len(self._stamps) else None
+
+
+def _decoded(media: MediaFile, packets: Sequence[MediaPacket], result: Pictures) -> Iterator[tuple[int, VideoFrame]]:
+    """Yields frames as they leave the decoder, each with the number of packets that it had been given by then."""
     assert media.video is not None
     context = media.video.codec_context
-    for packet in (*packets, None):
+    for fed, packet in enumerate((*packets, None), start=1):
         try:
-            yield from context.decode(packet)
+            for frame in context.decode(packet):
+                yield min(fed, len(packets)), frame
         except av.FFmpegError as error:  # a broken packet is passed over, as FFmpeg does
             result.error = str(error.strerror)

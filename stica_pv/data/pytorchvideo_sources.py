@@ -1,15 +1,18 @@
 """pytorchvideo's clip samplers as window policies of our views, and its labelled paths as our lists of videos."""
 
 import copy
+import functools
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import stica_pv.compat  # noqa: F401 - a spawned worker finds their samplers in a pickle, behind a function of this file
+
 import torch
 
-from stica_pv.data.sources import VideoList
+from stica_pv.data.video_list import VideoList
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import integer
 from stica_pv.structures import AtEnd, Window, WindowPolicy
@@ -24,6 +27,8 @@ _TRIAL_SECONDS = 60.0
 def sampled_clip(name: str, sampler: ClipSampler, at_end: AtEnd = "shift") -> WindowPolicy:
     """Returns a policy of one window: a clip of the sampler, drawn evenly where it makes several of a video.
 
+    It can be pickled if the sampler can, as those of pytorchvideo, so it works with ``DATA_LOADER.START_METHOD spawn``.
+
     Args:
         name: Name of the window.
         sampler: What `pytorchvideo.data.make_clip_sampler` returns; "random", "uniform", "constant_clips_per_video" …
@@ -33,16 +38,18 @@ def sampled_clip(name: str, sampler: ClipSampler, at_end: AtEnd = "shift") -> Wi
         UsageError: The sampler draws from elsewhere than Python's `random`, so that no key could repeat its draws.
     """
     _check_repeats(sampler)
+    return functools.partial(_draw_one, name, sampler, at_end)
 
-    def draw(duration_s: float, rng: torch.Generator) -> Mapping[str, Window]:
-        windows = _windows(sampler, duration_s, at_end, seed=integer(0, 2**62, rng))
-        return {name: windows[integer(0, len(windows) - 1, rng)]}
 
-    return draw
+def _draw_one(
+    name: str, sampler: ClipSampler, at_end: AtEnd, duration_s: float, rng: torch.Generator
+) -> dict[str, Window]:
+    windows = _windows(sampler, duration_s, at_end, seed=integer(0, 2**62, rng))
+    return {name: windows[integer(0, len(windows) - 1, rng)]}
 
 
 def sampled_clips(names: Sequence[str], sampler: ClipSampler, at_end: AtEnd = "shift") -> WindowPolicy:
-    """Returns a policy of several windows: all clips of a sampler, in its order.
+    """Returns a policy of several windows: all clips of a sampler, in its order; picklable as `sampled_clip`.
 
     Args:
         names: Names of the windows, as many as the sampler makes clips of every video.
@@ -53,17 +60,19 @@ def sampled_clips(names: Sequence[str], sampler: ClipSampler, at_end: AtEnd = "s
         UsageError: As in `sampled_clip`; from the policy if a video gives another number of clips.
     """
     _check_repeats(sampler)
+    return functools.partial(_draw_all, tuple(names), sampler, at_end)
 
-    def draw(duration_s: float, rng: torch.Generator) -> Mapping[str, Window]:
-        windows = _windows(sampler, duration_s, at_end, seed=integer(0, 2**62, rng))
-        if len(windows) != len(names):
-            raise UsageError(
-                f"{type(sampler).__name__} makes {len(windows)} clips of a video of {duration_s:.2f} s, there are "
-                f"{len(names)} names; a sampler with a fixed number, such as constant_clips_per_video, is needed"
-            )
-        return dict(zip(names, windows, strict=True))
 
-    return draw
+def _draw_all(
+    names: Sequence[str], sampler: ClipSampler, at_end: AtEnd, duration_s: float, rng: torch.Generator
+) -> dict[str, Window]:
+    windows = _windows(sampler, duration_s, at_end, seed=integer(0, 2**62, rng))
+    if len(windows) != len(names):
+        raise UsageError(
+            f"{type(sampler).__name__} makes {len(windows)} clips of a video of {duration_s:.2f} s, there are "
+            f"{len(names)} names; a sampler with a fixed number, such as constant_clips_per_video, is needed"
+        )
+    return dict(zip(names, windows, strict=True))
 
 
 def _windows(sampler: ClipSampler, duration_s: float, at_end: AtEnd, *, seed: int) -> list[Window]:

@@ -17,6 +17,9 @@ from stica_pv.structures import Clip, ClipRequest
 _NEARLY_S = 1.0
 """Stretches closer than this are decoded in one pass; it costs less than a seek back to a key frame."""
 
+_SHORTEST_LOOP_S = 1e-3
+"""No file lasts so short; a header that says less would have it played millions of times."""
+
 _CLEARLY_S = 0.25
 """A picture track that ends this long before its header says is cut short, not rounded."""
 
@@ -98,7 +101,7 @@ def _plan(request: ClipRequest, media: MediaFile) -> _Plan:
     start = window.start_s
     if window.at_end == "shift":
         start = max(0.0, min(start, length - window.seconds))
-    loop = length if window.at_end == "loop" and length > 0 else None
+    loop = length if window.at_end == "loop" and length >= _SHORTEST_LOOP_S else None
     times = [start + i / request.fps for i in range(request.frames)]
     sound = None
     if request.audio_samples and media.audio is not None:

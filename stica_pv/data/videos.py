@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import re
 from array import array
 from collections import Counter
@@ -13,16 +12,17 @@ from pathlib import Path
 from stica_pv.config import CfgNode
 from stica_pv.data.compact_strings import CompactStrings
 from stica_pv.data.manifest import exclusion_causes, probe_all
-from stica_pv.data.sources import VideoList, names_below
+from stica_pv.data.media_folder import check_set
+from stica_pv.data.video_list import VideoList, names_below, relative_names, tell_of_absent
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
 from stica_pv.structures import ReadFailure
 
 logger = logging.getLogger(__name__)
 
-SPLITS = ("train", "training", "val", "validation", "test", "testing")
 _LENGTH = re.compile(r" lasts [\d.]+ s, the recipe needs")  # of each file its own, so it could not be counted
-PROBE_THREADS = 8  # reading headers waits for the disk more than for the processor
+_NAMES_AT_ONCE = 8192
+PROBE_PROCESSES = 8  # reading headers waits for the disk more than for the processor
 
 
 @dataclass(frozen=True)
@@ -53,33 +53,44 @@ class Videos:
         return names_below(self.root, self.paths)
 
 
-def list_from_config(cfg: CfgNode, *, dataset: str, split: str) -> VideoList:
-    """Reads the list of a split: ``<PATH_TO_DATA_DIR>/<split>.csv``, or what the source makes of the folder.
+def list_from_config(cfg: CfgNode, *, dataset: str, split: str, max_absent_share: float | None = None) -> VideoList:
+    """Reads the list of a split of the training data, as its source finds it in DATA.PATH_TO_DATA_DIR.
+
+    Args:
+        cfg: The configuration.
+        dataset: A name of `SOURCES`.
+        split: Which list of the data set.
+        max_absent_share: Largest share of its files that may be missing; None for DATA.MAX_ABSENT_SHARE, and a word in
+            the log if some are.
 
     Raises:
-        UsageError: There is no such list, or it is wrong.
+        UsageError: There is no such list, it is wrong, or too many of its files are missing.
     """
-    path = cfg.DATA.PATH_TO_DATA_DIR
-    if not path:
-        raise UsageError("DATA.PATH_TO_DATA_DIR is not set: name the folder of the data set, or its csv list")
-    source = SOURCES.get(dataset)
-    if os.path.isdir(path):
-        if dataset == "csv":
-            path = os.path.join(path, f"{split}.csv")
-        elif dataset == "class_folders":
-            path = _split_folder(path, split)
-    return source(path=path, prefix=cfg.DATA.PATH_PREFIX, separator=cfg.DATA.PATH_LABEL_SEPARATOR)
+    share = cfg.DATA.MAX_ABSENT_SHARE if max_absent_share is None else max_absent_share
+    check_set(cfg.DATA.PATH_TO_DATA_DIR)
+    listed: VideoList = SOURCES.build(
+        dataset,
+        path=cfg.DATA.PATH_TO_DATA_DIR,
+        split=split,
+        prefix=cfg.DATA.PATH_PREFIX,
+        separator=cfg.DATA.PATH_LABEL_SEPARATOR,
+        max_absent_share=share,
+    )
+    if max_absent_share is None:
+        tell_of_absent(listed, f"the {split} list")
+    return listed
 
 
-def _split_folder(path: str, split: str) -> str:
-    """Returns the folder of a split; the folder itself where nothing looks like a split."""
-    folder = os.path.join(path, split)
-    if os.path.isdir(folder):
-        return folder
-    others = [name for name in SPLITS if os.path.isdir(os.path.join(path, name))]
-    if others:  # taking them for classes would train and test on nonsense
-        raise UsageError(f"{path} holds {', '.join(others)} but no {split!r}: set TRAIN.SPLIT and TEST.SPLIT")
-    return path
+class NoneUsable(UsageError):  # noqa: N818 - it names the state of a list
+    """No file of a list fits.
+
+    Attributes:
+        excluded: All of them, with the cause.
+    """
+
+    def __init__(self, message: str, excluded: tuple[ReadFailure, ...]) -> None:
+        super().__init__(message)
+        self.excluded = excluded
 
 
 def open_videos(
@@ -95,41 +106,42 @@ def open_videos(
         trust: Do not look whether files have changed: another process has just done so.
 
     Raises:
-        UsageError: No file fits.
+        NoneUsable: No file fits.
     """
-    facts = probe_all(videos.paths, manifest, PROBE_THREADS, trust=trust)
+    facts = probe_all(videos.paths, manifest, PROBE_PROCESSES, trust=trust)
     causes = exclusion_causes(facts, min_seconds=min_seconds, needs_audio=needs_audio)
     if causes:
         logger.info("%d of %d files left out: %s", len(causes), len(videos), count_causes(causes.values()))
+    excluded = tuple(ReadFailure(videos.paths[row], cause) for row, cause in causes.items())
     if len(causes) == len(videos):
-        raise UsageError(
+        raise NoneUsable(
             f"none of the {len(causes)} files in {videos.root} can be used: {count_causes(causes.values())}; "
             "see DATA.NUM_FRAMES, DATA.TARGET_FPS and DATA.MISSING_AUDIO for what the recipe asks "
-            "(tools/check_dataset.py names every file)"
+            "(tools/check_dataset.py names every file)",
+            excluded,
         )
     keep = [row for row in range(len(videos)) if row not in causes]
     lengths = [facts.column(name) for name in ("video_seconds", "audio_seconds")]
     sound = facts.column("audio_codec")
     labels = None if videos.labels is None else array("q", [videos.labels[i] for i in keep])
-    paths = CompactStrings(videos.paths[i] for i in keep)
+    paths = CompactStrings(videos.paths[i] for i in keep) if causes else CompactStrings(videos.paths)
     return Videos(
         paths=paths,
         durations_s=array("d", [lengths[0][i] or lengths[1][i] for i in keep]),
         labels=labels,
-        list_hash=_hash(names_below(videos.root, paths), labels),
+        list_hash=_hash(relative_names(videos.root, paths), labels),
         excluded=tuple(ReadFailure(videos.paths[row], cause) for row, cause in causes.items()),
         silent=sum(not sound[i] for i in keep),
         root=videos.root,
     )
 
 
-def _hash(names: Iterable[str], labels: Sequence[int] | None) -> str:
-    """Returns the digest of ``repr(([name, ...], (label, ...)))``, without making that text."""
+def _hash(names: list[str], labels: Sequence[int] | None) -> str:
+    """Returns the digest of ``repr(([name, ...], (label, ...)))``, without making all of that text at once."""
     digest = hashlib.sha256(b"([")
-    between = ""
-    for name in names:
-        digest.update(f"{between}{name!r}".encode())
-        between = ", "
+    for begin in range(0, len(names), _NAMES_AT_ONCE):
+        part = repr(names[begin : begin + _NAMES_AT_ONCE])[1:-1]
+        digest.update(f"{', ' if begin else ''}{part}".encode())
     digest.update(f"], {None if labels is None else tuple(labels)!r})".encode())
     return digest.hexdigest()[:16]
 

@@ -7,19 +7,35 @@ from stica_pv.distributed.batch_norm import (
     synchronise_batch_norm,
 )
 from stica_pv.distributed.collectives import all_sum, gather, mean_over_processes
-from stica_pv.distributed.environment import barrier, from_main, is_main, rank, world_size
+from stica_pv.distributed.environment import (
+    barrier,
+    connect,
+    disconnect,
+    from_main,
+    is_main,
+    largest,
+    rank,
+    to_main,
+    world_size,
+)
+from stica_pv.distributed.pulse import PULSE
 
 __all__ = [
+    "PULSE",
     "CrossProcessBatchNorm",
     "all_sum",
     "barrier",
+    "connect",
+    "disconnect",
     "from_main",
     "frozen_statistics",
     "gather",
     "global_moments",
     "is_main",
+    "largest",
     "mean_over_processes",
     "rank",
     "synchronise_batch_norm",
+    "to_main",
     "world_size",
 ]

@@ -88,8 +88,12 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     return checkpoint
 
 
-def load_latest(output_dir: Path) -> Checkpoint | None:
+def load_latest(output_dir: Path, *, purpose: str = "resuming from") -> Checkpoint | None:
     """Reads the newest checkpoint of a run that is whole; broken newer ones are named and skipped.
+
+    Args:
+        output_dir: The folder of the run.
+        purpose: What the log says before the name of the file.
 
     Raises:
         UsageError: There are checkpoints, and none is whole: beginning anew must be the user's decision.
@@ -101,7 +105,7 @@ def load_latest(output_dir: Path) -> Checkpoint | None:
         except UsageError as error:
             logger.warning("skipped: %s", error)
             continue
-        logger.info("resuming from %s (step %d)", path, checkpoint["step"])
+        logger.info("%s %s (step %d)", purpose, path, checkpoint["step"])
         return checkpoint
     if paths:
         raise UsageError(f"all {len(paths)} checkpoints in {paths[0].parent} are broken: move them away to begin anew")

@@ -11,17 +11,20 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from stica_pv.distributed import is_main, mean_over_processes, rank, world_size
+from stica_pv.distributed import PULSE, barrier, from_main, is_main, largest, rank
 from stica_pv.engine.health import check_losses, check_weights
 from stica_pv.engine.meter import Clock, Meter
 from stica_pv.engine.optimizer import set_lr
 from stica_pv.engine.records import Records
 from stica_pv.engine.schedule import Schedule
-from stica_pv.engine.signals import StopRequest
+from stica_pv.engine.signals import Request, Signals, signals_in_steps
 from stica_pv.keyed_random import seed_of
 from stica_pv.structures import Batch, LossTerms, ReadFailure, StepKeys
 
 logger = logging.getLogger(__name__)
+
+AtEpochEnd = Callable[[int], dict[str, float]]
+"""(number of epochs done) -> numbers to record, none if there is nothing to tell. Every process is asked."""
 
 
 class Order(Protocol):
@@ -95,6 +98,7 @@ def train(
     report_failures: Callable[[int, tuple[ReadFailure, ...]], None],
     name_samples: Callable[[int], Sequence[str]] = lambda step: (),
     after_step: Callable[[int], None] = lambda step: None,
+    at_epoch_end: AtEpochEnd | None = None,
 ) -> bool:
     """Trains from ``state.step`` to the end.
 
@@ -110,6 +114,7 @@ def train(
         report_failures: Is told the files that could not be read, with the step.
         name_samples: Names what this process saw in a step, for the message of a run that fails.
         after_step: Is told the number of steps done, after each.
+        at_epoch_end: Is asked behind the checkpoint of an epoch, or on a resume; leaves the state as it is.
 
     Returns:
         True when the end was reached, False when a signal asked to stop; a checkpoint was written in both cases.
@@ -117,30 +122,28 @@ def train(
     Raises:
         RunFailed: The loss, a gradient or a weight is not finite.
     """
-    clock, saved_at = Clock(), time.monotonic()
-    with StopRequest() as stop:
+    with signals_in_steps() as signals, PULSE.expected():
+        _end_epoch(state.step, order, records, at_epoch_end)
+        clock, saved_at = Clock(), time.monotonic()
         for batch in batches:
             clock.data_ready()
-            step = state.step
-            report_failures(step, batch.failures)
-            lr = schedule(step)
+            report_failures(state.step, batch.failures)
+            lr = schedule(state.step)
             _advance(state, batch.to(device, non_blocking=True), lr, order, settings)
             after_step(state.step)
             clock.step_done()
-            logged = state.step % settings.log_period == 0 or state.step == settings.total_steps
-            if logged:
-                check_losses(state.meter, step, name_samples)
+            if state.step % settings.log_period == 0 or state.step == settings.total_steps:
+                check_losses(state.meter, state.step - 1, name_samples)
                 _log(state, clock, lr, order, settings, records)
-            asked = logged or world_size() == 1  # all processes must ask at the same steps
-            stopping = asked and _agree(stop.requested, device)
-            late = asked and _agree(time.monotonic() - saved_at > 60 * settings.checkpoint_minutes, device)
-            if stopping or late or _save_is_due(state.step, settings):
-                check_losses(state.meter, step, name_samples)
-                _save(state, save)
+            request, late = _agree(signals, time.monotonic() - saved_at > 60 * settings.checkpoint_minutes)
+            if request or late or _save_is_due(state.step, settings):
+                _save(state, save, name_samples)
                 saved_at = time.monotonic()
-            if stopping:
-                logger.info("stopped by a signal after step %d; the same command continues", state.step)
+            if request >= Request.STOP:
+                _tell_of_stop(state.step)
                 return False
+            _end_epoch(state.step, order, records, at_epoch_end)
+            clock.wait_begins()
     return True
 
 
@@ -149,6 +152,7 @@ def _advance(state: TrainState, batch: Batch, lr: float, order: Order, settings:
     terms = train_step(state, batch, order, settings)
     state.meter.add(state.step, terms.scalars, watch_gradients=not state.scaler.is_enabled())
     state.step += 1
+    PULSE.beat(state.step)
 
 
 def train_step(state: TrainState, batch: Batch, order: Order, settings: LoopSettings) -> LossTerms:
@@ -177,7 +181,13 @@ def _clip(learned: Sequence[nn.Parameter], max_norm: float) -> Tensor:
     return norm.detach()
 
 
-def _save(state: TrainState, save: Callable[[TrainState], None]) -> None:
+def _tell_of_stop(step: int) -> None:
+    barrier()  # nobody leaves while the main process writes
+    logger.info("stopped by a signal after step %d; the same command continues", step)
+
+
+def _save(state: TrainState, save: Callable[[TrainState], None], name_samples: Callable[[int], Sequence[str]]) -> None:
+    check_losses(state.meter, state.step - 1, name_samples)
     check_weights(state.parameters, state.step)
     state.meter.share()
     save(state)
@@ -187,9 +197,26 @@ def _save_is_due(step: int, settings: LoopSettings) -> bool:
     return step % settings.checkpoint_steps == 0 or step == settings.total_steps
 
 
-def _agree(flag: bool, device: torch.device) -> bool:
-    """Whether any process has the flag; all must ask at the same step."""
-    return flag if world_size() == 1 else float(mean_over_processes(torch.tensor(float(flag), device=device))) > 0
+def _end_epoch(step: int, order: Order, records: Records | None, at_epoch_end: AtEpochEnd | None) -> None:
+    """Records what the end of an epoch has to tell, unless an earlier life of the run has done so."""
+    if at_epoch_end is None or step == 0 or step % order.steps_per_epoch:
+        return
+    if from_main("told" if records is not None and step in records.told else ""):
+        return
+    PULSE.rest()  # this may take any time
+    epoch = step // order.steps_per_epoch
+    numbers = at_epoch_end(epoch)
+    PULSE.beat(step)
+    if records is not None and numbers:
+        records.write_epoch(step, epoch, numbers)
+        told = "  ".join(f"{name} {value:.1f}" for name, value in numbers.items())
+        logger.info("epoch %d  %s", epoch, told, extra={"progress": False})
+
+
+def _agree(signals: Signals, late: bool) -> tuple[Request, bool]:
+    """What any process was asked for, and whether any finds a checkpoint due; all ask at each step."""
+    request, due = largest((signals.request, late))
+    return signals.answer(request), bool(due)
 
 
 def _log(

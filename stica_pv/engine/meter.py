@@ -77,13 +77,16 @@ class Clock:
         self._data_wait = 0.0
         self._steps = 0
 
+    def wait_begins(self) -> None:
+        """Marks the moment from which on nothing is done but waiting for the next batch."""
+        self._last = time.perf_counter()
+
     def data_ready(self) -> None:
         """Marks the arrival of a batch."""
         self._data_wait += time.perf_counter() - self._last
 
     def step_done(self) -> None:
-        """Marks the end of a step."""
-        self._last = time.perf_counter()
+        """Marks the end of a step; what follows, such as writing a checkpoint, is neither waiting nor a step."""
         self._steps += 1
 
     def take_timings(self, batch_size: int) -> dict[str, float]:

@@ -11,6 +11,7 @@ from stica_pv.errors import UsageError
 
 METRICS = "metrics.jsonl"
 STATS = "json_stats.log"
+EPOCH_END = "epoch_end"  # the key that tells the line of an epoch from that of a step
 
 
 class Records:
@@ -21,6 +22,7 @@ class Records:
 
     Attributes:
         summary: What the steps written here add up to.
+        told: Steps after which the end of an epoch was written.
     """
 
     def __init__(self, output_dir: Path, *, resume_step: int, tensorboard_dir: Path | None = None) -> None:
@@ -29,6 +31,7 @@ class Records:
         for name in (METRICS, STATS):
             with _as_usage_error(output_dir / name):
                 _cut_back(output_dir / name, resume_step)
+        self.told = {line["step"] for line in read_metrics(output_dir) if EPOCH_END in line}
         self._metrics = (output_dir / METRICS).open("a", encoding="utf-8")
         self._stats = (output_dir / STATS).open("a", encoding="utf-8")
         self._tensorboard = _open_tensorboard(tensorboard_dir, resume_step) if tensorboard_dir else None
@@ -41,6 +44,15 @@ class Records:
         if self._tensorboard is not None:
             for name, value in {**numbers, **timings}.items():
                 self._tensorboard.add_scalar(f"Train/{name}", value, step)
+
+    def write_epoch(self, step: int, epoch: int, numbers: dict[str, float]) -> None:
+        """Appends what was found at the end of an epoch, the first of which is 1."""
+        self.told.add(step)
+        self._append(self._metrics, {"step": step, EPOCH_END: epoch, **numbers})
+        self._append(self._stats, {"_type": "val_epoch", "step": step, EPOCH_END: epoch, **numbers})
+        if self._tensorboard is not None:
+            for name, value in numbers.items():
+                self._tensorboard.add_scalar(name, value, step)
 
     @staticmethod
     def _append(file: Any, line: dict[str, Any]) -> None:

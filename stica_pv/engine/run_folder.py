@@ -24,7 +24,8 @@ LONGEST_SLUG = 80
 
 # Keys that do not change what a run computes; they may differ between its lives.
 FREE_KEYS = (
-    *("OUTPUT_DIR", "NUM_GPUS", "CPU_PROCESSES", "NUM_SHARDS", "SHARD_ID", "LOG_PERIOD"),
+    *("OUTPUT_DIR", "OVERRIDES", "LOG_PERIOD"),
+    *("NUM_GPUS", "CPU_PROCESSES", "NUM_SHARDS", "SHARD_ID", "DIST.", "SUBMITIT."),
     *("DATA_LOADER.", "TENSORBOARD.", "TEST.", "DATA.PATH_TO_DATA_DIR", "DATA.PATH_PREFIX", "DATA.MANIFEST"),
     *("DATA.MAX_BAD_SHARE", "DATA.READ_TIMEOUT_SECONDS"),
     *("TRAIN.ENABLE", "TRAIN.MAX_STEPS", "TRAIN.AUTO_RESUME", "TRAIN.CHECKPOINT_PERIOD"),
@@ -41,6 +42,8 @@ def default_output_dir(cfg_file: str, overrides: Sequence[str]) -> str:
     data = last.get("DATA.PATH_TO_DATA_DIR")
     if data:
         telling.append(f"data={Path(data).name}")
+    if last.get("TEST.CHECKPOINT_FILE_PATH"):
+        telling.append(f"checkpoint={last['TEST.CHECKPOINT_FILE_PATH']}")  # each evaluation keeps its results
     if telling:
         slug = re.sub(r"[^A-Za-z0-9.=,_-]+", "_", ",".join(telling))
         if len(slug) > LONGEST_SLUG:
@@ -98,9 +101,20 @@ def _refuse_another_run(cfg: CfgNode, path: Path) -> None:
 
 
 def write_facts(folder: Path, facts: dict[str, Any]) -> None:
-    """Writes what the run derived (run.json) and where it runs (env.txt)."""
-    _write(folder / FACTS, json.dumps(facts, indent=2) + "\n")
-    _write(folder / ENVIRONMENT, "\n".join(f"{name}: {value}" for name, value in _environment()) + "\n")
+    """Writes what the run derived (run.json) and where it runs (env.txt).
+
+    Raises:
+        UsageError: The disk is full, or the folder cannot be written.
+    """
+    environment = "\n".join(f"{name}: {value}" for name, value in _environment())
+    for name, text in ((FACTS, json.dumps(facts, indent=2)), (ENVIRONMENT, environment)):
+        try:
+            _write(folder / name, f"{text}\n")
+        except OSError as error:
+            raise UsageError(
+                f"cannot write {folder / name}: {error.strerror or error}; the checkpoints are untouched: "
+                "make room, and the same command continues"
+            ) from error
 
 
 def _environment() -> Iterable[tuple[str, object]]:

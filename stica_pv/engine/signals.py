@@ -1,36 +1,112 @@
-"""A polite end: Ctrl-C and SIGTERM ask the loop to save and stop after the current step."""
+"""What a signal asks of a run. Handlers only note it; the loop asks at the end of a step, and all processes agree."""
 
+import os
 import signal
 import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from enum import IntEnum
 from types import FrameType
 from typing import Any
 
 
-class StopRequest:
-    """While entered, notes SIGINT and SIGTERM; a second SIGINT ends at once.
+class Request(IntEnum):
+    """What is asked of a run; the larger goes before the smaller."""
 
-    Attributes:
-        requested: Whether a signal came.
+    NONE = 0
+    SAVE = 1  # and go on, for as long as one is left alive
+    STOP = 2  # save and end
+    REQUEUE = 3  # save, end, and begin again elsewhere
+
+
+AT_A_TERMINAL: Mapping[int, Request] = {signal.SIGINT: Request.STOP, signal.SIGTERM: Request.STOP}
+# Slurm sends USR2 (as it was asked to) before it takes a machine away, and TERM before a kill that may never come.
+ON_A_CLUSTER: Mapping[int, Request] = {
+    signal.SIGINT: Request.STOP,
+    signal.SIGTERM: Request.SAVE,
+    signal.SIGUSR2: Request.REQUEUE,
+}
+
+
+class Interrupted(BaseException):
+    """A requeue was asked for outside the steps, where there is nothing to save: the run ends where it is.
+
+    No `Exception`, so that code which reports a broken file does not take it for one.
     """
 
-    def __init__(self) -> None:
-        self.requested = False
-        self._interrupted = False
-        self._previous: dict[int, Any] = {}
 
-    def __enter__(self) -> "StopRequest":
+class Signals:
+    """While entered, notes signals; a second SIGINT ends at once.
+
+    Attributes:
+        request: What was asked of this process.
+        agreed: What the processes agreed on last.
+    """
+
+    def __init__(self, answers: Mapping[int, Request]) -> None:
+        self.request = self.agreed = Request.NONE
+        self._answers = answers
+        self._previous: dict[int, Any] = {}
+        self._pid = os.getpid()
+        self._in_steps = self._interrupted = self._raised = False
+
+    def __enter__(self) -> "Signals":
+        _entered.append(self)
         if threading.current_thread() is threading.main_thread():  # elsewhere Python refuses handlers
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in self._answers:
                 self._previous[number] = signal.signal(number, self._note)
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._interrupted and number == signal.SIGINT:
+        if os.getpid() != self._pid:
+            return  # a worker that was just forked: its handlers are still these
+        if number == signal.SIGINT and (self._interrupted or not self._in_steps):
             raise KeyboardInterrupt
         # A SIGTERM before does not count: started processes get a SIGINT besides when the one that started them ends.
         self._interrupted = number == signal.SIGINT or self._interrupted
-        self.requested = True
+        self.request = max(self.request, self._answers[number])
+        if not self._in_steps:
+            self.end_if_asked()
+
+    def answer(self, agreed: int) -> Request:
+        """Takes what all processes agreed on, and returns it; a wish to save is fulfilled by that."""
+        self.agreed = Request(agreed)
+        if self.request is Request.SAVE and self.agreed is Request.SAVE:
+            self.request = Request.NONE
+        return self.agreed
+
+    def end_if_asked(self) -> None:
+        """Raises `Interrupted`, once, if a requeue was asked for and not yet agreed on."""
+        if self.request is Request.REQUEUE and self.agreed < Request.STOP and not self._raised:
+            self._raised = True
+            raise Interrupted
+
+    @contextmanager
+    def in_steps(self) -> Iterator["Signals"]:
+        """Signals wait for `answer` while this is entered."""
+        self._in_steps = True
+        try:
+            yield self
+        finally:
+            self._in_steps = False
+        self.end_if_asked()
 
     def __exit__(self, *exception: object) -> None:
+        _entered.remove(self)
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+
+
+_entered: list[Signals] = []
+
+
+def requeue_asked() -> bool:
+    """Whether whoever started the run was asked to requeue it."""
+    return any(signals.request is Request.REQUEUE for signals in _entered)
+
+
+@contextmanager
+def signals_in_steps() -> Iterator[Signals]:
+    """Enters the steps with the signals of whoever started the run, otherwise with those of a terminal."""
+    with nullcontext(_entered[-1]) if _entered else Signals(AT_A_TERMINAL) as signals, signals.in_steps():
+        yield signals

@@ -2,8 +2,11 @@
 
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import AT_LEAST_ONE, Limits, one_of
-from stica_pv.evaluation.neighbours import PROCESSINGS
-from stica_pv.evaluation.views import TRANSFORMS
+from stica_pv.evaluation.contestants import Look
+from stica_pv.evaluation.feature_store import DTYPES
+from stica_pv.evaluation.processing import PROCESSINGS
+from stica_pv.evaluation.protocol import TEST_TRANSFORMS
+from stica_pv.transforms.config import photometry_from_config, spatial_from_config
 
 
 def add_evaluation_config(cfg: CfgNode) -> None:
@@ -11,23 +14,49 @@ def add_evaluation_config(cfg: CfgNode) -> None:
     test = section(cfg, "TEST")
     test.ENABLE = False
     test.EVALUATIONS = ["retrieval", "knn"]  # of --list evaluations
-    test.CHECKPOINT_FILE_PATH = ""  # default: the newest checkpoint in OUTPUT_DIR
+    test.CHECKPOINT_FILE_PATH = ""  # one or several, separated by commas; default: the newest checkpoint in OUTPUT_DIR
     test.ALLOW_RANDOM_INIT = False  # evaluate without any checkpoint
-    test.BATCH_SIZE = 8  # videos at a time, on each process
-    test.NUM_ENSEMBLE_VIEWS = 10  # clips of a video, equally spaced
+    test.BATCH_SIZE = 32  # clips at a time, on each process
+    test.NUM_ENSEMBLE_VIEWS = 10  # clips of a video, or windows of its sound, equally spaced
     test.NUM_SPATIAL_CROPS = 1  # 1: centre, 3: both ends of the longer side too
-    test.TRANSFORM = "fixed"  # fixed | released (random short side and colour jitter at test)
+    test.AUDIO_SECONDS = 0.0  # of a window of sound; 0: as long as the clips of the checkpoint
+    test.TRANSFORM = "fixed"  # fixed | released (random short side and colour jitter) | random_crop | augmented
     test.PROCESSING = "centred"  # of trained features: raw | centred | standardised
     test.KNN_K = 20
+    test.COUNT_UNREADABLE_AS_WRONG = (
+        False  # an item that cannot be read, or lacks the sound asked for; False ends the run
+    )
+    test.FEATURE_DTYPE = "float32"  # float32 | float16, of the features on disk
+    model = section(cfg, "MODEL")
+    model.SOURCE = ""  # evaluated besides: pytorchvideo:<name>, torchvision:<name>; see to DATA.NUM_FRAMES and its kin
+    model.SOURCE_WEIGHTS = "published"  # published | a file of them
     section(cfg, "DATA").TEST_CROP_SIZE = 112  # the short side is scaled to it
+
+
+def look_from_config(cfg: CfgNode) -> Look:
+    """How the networks of a configuration want their clips."""
+    data = cfg.DATA
+    return Look(
+        frames=data.NUM_FRAMES,
+        fps=data.TARGET_FPS,
+        size=data.TEST_CROP_SIZE,
+        audio_rate_hz=cfg.AUDIO.SAMPLE_RATE,
+        audio_seconds=cfg.TEST.AUDIO_SECONDS or data.NUM_FRAMES / data.TARGET_FPS,
+        random_crop=spatial_from_config(cfg),
+        photometry=photometry_from_config(cfg),
+        frame_choice=data.FRAME_CHOICE,
+        short_size=data.DECODING_SHORT_SIZE,
+    )
 
 
 EVALUATION_LIMITS = {
     "TEST.BATCH_SIZE": AT_LEAST_ONE,
     "TEST.NUM_ENSEMBLE_VIEWS": AT_LEAST_ONE,
     "TEST.NUM_SPATIAL_CROPS": Limits(low=1, high=3),
-    "TEST.TRANSFORM": one_of(*TRANSFORMS),
+    "TEST.TRANSFORM": one_of(*TEST_TRANSFORMS),
     "TEST.PROCESSING": one_of(*PROCESSINGS),
     "TEST.KNN_K": AT_LEAST_ONE,
+    "TEST.AUDIO_SECONDS": Limits(low=0, high=600),
+    "TEST.FEATURE_DTYPE": one_of(*DTYPES),
     "DATA.TEST_CROP_SIZE": Limits(low=8),
 }

@@ -1,12 +1,14 @@
 """What a protocol says of the test items: a number, and how it moves when other sources had been drawn."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from stica_pv.keyed_random import generator
+
+CHUNK_ELEMENTS = 2**24  # weights of draws × items that are held at a time
 
 
 @dataclass(frozen=True)
@@ -15,46 +17,70 @@ class Measure:
 
     Attributes:
         name: As it stands in the results: ``R@1``, ``top1``, ``mAP``.
-        statistic: Maps int64 indices of test items, drawn with repetition, to the score in its unit (% unless the name says else).
-        items: Number of test items.
+        statistic: Maps float64 weights (R, V), how often each test item counts in each of R draws, to the scores
+            float64 (R,): in % unless the name says else.
+        items: Number of test items V.
+        beside: Name of the measure that this one belongs to, such as the mean of a deviation: where the best of several
+            contestants is shown, both are of the same one. Empty: it stands for itself.
     """
 
     name: str
-    statistic: Callable[[Tensor], float]
+    statistic: Callable[[Tensor], Tensor]
     items: int
+    beside: str = ""
 
     @property
     def value(self) -> float:
         """The score over every test item once."""
-        return self.statistic(torch.arange(self.items))
+        return float(self.statistic(torch.ones(1, self.items, dtype=torch.float64)))
 
 
 def mean_measure(name: str, per_item: Tensor) -> Measure:
     """Returns the mean over test items of `per_item` (V,), which holds e.g. 100 for a hit and 0 for a miss."""
     values = per_item.double()
-    return Measure(name, lambda indices: float(values[indices].mean()), len(values))
+    return Measure(name, lambda weights: weights @ values / weights.sum(dim=1), len(values))
+
+
+def pooled(measures: Sequence[Measure]) -> Measure:
+    """Joins the same measure of several folds: its items are theirs in turn, its score is the mean over the folds.
+
+    A draw that leaves a fold without items takes the mean over the others.
+    """
+    lengths = [measure.items for measure in measures]
+
+    def statistic(weights: Tensor) -> Tensor:
+        scores = [m.statistic(part) for m, part in zip(measures, weights.split(lengths, dim=1), strict=True)]
+        return torch.stack(scores).nanmean(dim=0)
+
+    return replace(measures[0], statistic=statistic, items=sum(lengths))
 
 
 def bootstrap_interval(
     measure: Measure, groups: Tensor, *, seed: int, draws: int = 1000, level: float = 0.95
 ) -> tuple[float, float]:
-    """Returns the percentile bootstrap interval of a measure; groups are resampled, not items: siblings are not independent.
+    """Returns the percentile bootstrap interval: groups are resampled, not items, as siblings are not independent.
 
     Args:
         measure: The score.
         groups: int64 (V,), the source of each test item.
-        seed: Of the draws.
+        seed: Of the draws, which are the same for every measure over the same groups.
         draws: How often the test set is drawn anew.
         level: Share of the draws that lie within.
     """
     names, members = groups.unique(return_inverse=True)
-    order = members.argsort(stable=True)
-    parts = order.split(members.bincount(minlength=len(names)).tolist())
-    rng = generator("bootstrap", seed, measure.name)
-    values = torch.empty(draws, dtype=torch.float64)
-    for draw in range(draws):
-        drawn = torch.randint(len(parts), (len(parts),), generator=rng)
-        values[draw] = measure.statistic(torch.cat([parts[i] for i in drawn.tolist()]))
+    rng = generator("bootstrap", seed)
+    values = []
+    for size in _chunks(draws, CHUNK_ELEMENTS // max(1, len(groups))):
+        drawn = torch.randint(len(names), (size, len(names)), generator=rng)
+        counts = torch.zeros(size, len(names), dtype=torch.float64).scatter_add_(
+            1, drawn, torch.ones(1, 1, dtype=torch.float64).expand(drawn.shape)
+        )
+        values.append(measure.statistic(counts[:, members]))
     tail = (1 - level) / 2
-    low, high = values.quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
+    low, high = torch.cat(values).nanquantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
     return low, high
+
+
+def _chunks(total: int, size: int) -> list[int]:
+    size = max(1, size)
+    return [min(size, total - start) for start in range(0, total, size)]

@@ -1,71 +1,82 @@
-"""Nearest neighbours: retrieval and kNN classification, and how features are processed before."""
+"""Nearest neighbours of queries in a gallery, in pieces that fit into memory, and what their classes tell."""
+
+from collections.abc import Iterator, Sequence
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the usual name
+import torch.nn.functional as F
 from torch import Tensor
 
-from stica_pv.errors import UsageError, check_choice
-from stica_pv.evaluation.features import FeatureSet
+from stica_pv.errors import check_choice
 
-PROCESSINGS = ("raw", "centred", "standardised")
 RECALLS = (1, 5, 10, 20, 50)
+METRICS = ("cosine", "euclidean")
+VOTES = ("weighted", "plain")
 KNN_TEMPERATURE = 0.07
+CHUNK_ELEMENTS = 2**25  # similarities that are held at a time
 
 
-def process(gallery: FeatureSet, queries: FeatureSet, how: str) -> tuple[Tensor, Tensor]:
-    """Returns unit rows (V, D) of gallery and queries, both moved by the statistics of the gallery alone.
-
-    Args:
-        gallery: Training videos.
-        queries: Test videos.
-        how: ``raw``; ``centred``: minus the mean; ``standardised``: also divided by the standard deviation.
-    """
-    check_choice("TEST.PROCESSING", how, PROCESSINGS)
-    mean = torch.zeros(1) if how == "raw" else gallery.features.mean(dim=0)
-    scale = gallery.features.std(dim=0).clamp(min=1e-6) if how == "standardised" else torch.ones(1)
-    first, second = (F.normalize((part.features - mean) / scale, dim=-1) for part in (gallery, queries))
-    return first, second
-
-
-def recall_at(gallery: Tensor, gallery_labels: Tensor, queries: Tensor, query_labels: Tensor) -> dict[str, float]:
-    """Share in % of queries with a video of their class among the k nearest by cosine, k in `RECALLS`.
+def similarity_chunks(gallery: Tensor, queries: Tensor, *, metric: str) -> Iterator[Tensor]:
+    """Yields similarities (q, V) of a few queries at a time; the larger the nearer.
 
     Args:
-        gallery: Unit rows (V, D).
-        gallery_labels: (V,).
-        queries: Unit rows (Q, D).
-        query_labels: (Q,).
+        gallery: (V, D).
+        queries: (Q, D).
+        metric: ``cosine``, or ``euclidean``: minus half the squared distance, up to a constant for each query.
     """
-    nearest = (queries @ gallery.mT).topk(min(max(RECALLS), len(gallery)), dim=1).indices
-    hits = gallery_labels[nearest] == query_labels.unsqueeze(1)
-    return {f"R@{k}": 100 * float(hits[:, :k].any(dim=1).float().mean()) for k in RECALLS}
+    check_choice("metric", metric, METRICS)
+    if metric == "cosine":
+        gallery, queries = F.normalize(gallery, dim=1), F.normalize(queries, dim=1)
+        offsets = torch.zeros(len(gallery))
+    else:
+        offsets = gallery.square().sum(dim=1) / 2
+    for part in queries.split(max(1, CHUNK_ELEMENTS // max(1, len(gallery)))):
+        yield part @ gallery.mT - offsets
 
 
-def knn_accuracy(
-    gallery: Tensor, gallery_labels: Tensor, queries: Tensor, query_labels: Tensor, *, k: int
-) -> dict[str, float]:
-    """Accuracy in % of a vote of the k nearest, weighted by exp(cosine / 0.07) (Wu et al., CVPR 2018)."""
-    if k < 1:
-        raise UsageError(f"TEST.KNN_K must be >= 1, got {k}")
-    similarity, nearest = (queries @ gallery.mT).topk(min(k, len(gallery)), dim=1)
-    classes = int(max(gallery_labels.max(), query_labels.max())) + 1
-    votes = torch.zeros(len(queries), classes).scatter_add_(
-        1, gallery_labels[nearest], (similarity / KNN_TEMPERATURE).exp()
-    )
-    return {"top1": 100 * float((votes.argmax(dim=1) == query_labels).float().mean())}
+def nearest(gallery: Tensor, queries: Tensor, *, k: int, metric: str) -> tuple[Tensor, Tensor]:
+    """Returns similarities and indices (Q, k) of the k nearest rows of the gallery, or all if there are fewer."""
+    found = [part.topk(min(k, len(gallery)), dim=1) for part in similarity_chunks(gallery, queries, metric=metric)]
+    return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 
-def ridge_accuracy(
-    gallery: Tensor, gallery_labels: Tensor, queries: Tensor, query_labels: Tensor, *, strength: float
-) -> float:
-    """Accuracy in % of a linear classifier in closed form: ridge regression onto one-hot classes."""
-    classes = int(max(gallery_labels.max(), query_labels.max())) + 1
-    x, y = gallery.double(), F.one_hot(gallery_labels, classes).double()
-    mean = x.mean(dim=0)
-    centred = x - mean
-    gram = centred.mT @ centred
-    scale = gram.diagonal().mean().clamp(min=1e-12)  # equal rows tell nothing; the classifier then is a constant
-    gram += strength * scale * torch.eye(len(gram), dtype=gram.dtype)
-    weights = torch.linalg.solve(gram, centred.mT @ (y - y.mean(dim=0)))
-    scores = (queries.double() - mean) @ weights + y.mean(dim=0)
-    return 100 * float((scores.argmax(dim=1) == query_labels).float().mean())
+def recall_hits(relevant: Tensor, ks: Sequence[int]) -> dict[int, Tensor]:
+    """Whether one of the first k found items is relevant: bool (Q,) for each k.
+
+    Args:
+        relevant: bool (Q, K), of found items in the order of nearness; with fewer than k of them, all count.
+        ks: Numbers of items looked at.
+    """
+    return {k: relevant[:, :k].any(dim=1) for k in ks}
+
+
+def average_precisions(
+    gallery: Tensor, gallery_labels: Tensor, queries: Tensor, query_labels: Tensor, *, metric: str
+) -> Tensor:
+    """Average precision of each query's ranking of the whole gallery, where its class is relevant.
+
+    Returns:
+        float64 (Q,), 0 to 1; 0 where the class is not in the gallery.
+    """
+    found = []
+    start = 0
+    for similarity in similarity_chunks(gallery, queries, metric=metric):
+        wanted = query_labels[start : start + len(similarity), None]
+        relevant = (gallery_labels[similarity.argsort(dim=1, descending=True)] == wanted).double()
+        precision = relevant.cumsum(dim=1) / torch.arange(1, len(gallery) + 1)
+        found.append((relevant * precision).sum(dim=1) / relevant.sum(dim=1).clamp(min=1))
+        start += len(similarity)
+    return torch.cat(found)
+
+
+def class_votes(similarity: Tensor, labels: Tensor, *, classes: int, votes: str) -> Tensor:
+    """Returns what the neighbours vote: (Q, classes).
+
+    Args:
+        similarity: Cosines (Q, k).
+        labels: Classes of the neighbours, int64 (Q, k).
+        classes: Their number.
+        votes: ``weighted`` by exp(cosine / 0.07) (Wu et al., CVPR 2018), or ``plain``: one each.
+    """
+    check_choice("TEST.KNN_VOTES", votes, VOTES)
+    weights = (similarity.double() / KNN_TEMPERATURE).exp() if votes == "weighted" else torch.ones_like(similarity)
+    return torch.zeros(len(labels), classes, dtype=weights.dtype).scatter_add_(1, labels, weights)

@@ -1,18 +1,19 @@
-"""What an evaluation looks at: a grid of clips over each video, by crops over each frame; nothing is left out."""
+"""What an evaluation looks at: a grid of clips over each item, by crops over each frame; nothing is left out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from stica_pv.errors import UsageError, check_choice
-from stica_pv.keyed_random import integer
-from stica_pv.structures import FrameTransform, Views, ViewSpec, Window, WindowPolicy
-from stica_pv.transforms import FixedCrop
+from stica_pv.evaluation.contestants import Look
+from stica_pv.evaluation.protocol import TEST_TRANSFORMS, FeatureRequest
+from stica_pv.keyed_random import generator, integer, uniform
+from stica_pv.structures import AudioSpec, FrameTransform, Views, ViewSpec, Window, WindowPolicy
+from stica_pv.transforms import FixedCrop, PhotometrySettings, apply_photometry, draw_photometry
 
-TRANSFORMS = ("fixed", "released")
 CROP_POSITIONS = {1: (0.5,), 3: (0.0, 0.5, 1.0)}
 RELEASED_SHORT_SIDE = (128, 160)
 
@@ -29,33 +30,74 @@ class ReleasedTestCrop:
         return FixedCrop(short_side=short_side, position=self.position, antialias=False)(frames, size, rng)
 
 
-def grid_windows(clips: int, seconds: float) -> WindowPolicy:
-    """Returns the policy that spaces `clips` windows equally over a video; a short video is looped, never dropped."""
-    return partial(_grid, clips, seconds)  # not a function within this one: workers may be spawned
+@dataclass(frozen=True)
+class KeyedPhotometry:
+    """Colours and normalises frames on the device; the draws are keyed by view and item.
+
+    Attributes:
+        settings: Of training; blur is switched off.
+        seed: Seed of the run.
+    """
+
+    settings: PhotometrySettings
+    seed: int
+
+    def __call__(self, video: Tensor, view: str, indices: Tensor) -> Tensor:
+        """Maps uint8 (B, 3, T, H, W) to normalised float32 of that shape."""
+        settings = replace(self.settings, blur_prob=0.0)
+        rngs = [generator("test photometry", self.seed, view, index) for index in indices.tolist()]
+        return apply_photometry(video, draw_photometry(rngs, settings).to(video.device), settings)
 
 
-def _grid(clips: int, seconds: float, duration_s: float, rng: torch.Generator) -> Mapping[str, Window]:
+def grid_windows(clips: int, seconds: float, *, drawn: bool = False) -> WindowPolicy:
+    """Returns the policy that places `clips` windows in an item; a short one is looped, never dropped.
+
+    Args:
+        clips: Number of windows.
+        seconds: Their length.
+        drawn: Starts are drawn uniformly; otherwise they are equally spaced from the first to the last possible one.
+    """
+    return partial(_grid, clips, seconds, drawn)  # not a function within this one: workers may be spawned
+
+
+def _grid(clips: int, seconds: float, drawn: bool, duration_s: float, rng: torch.Generator) -> Mapping[str, Window]:
     slack = max(0.0, duration_s - seconds)
-    starts = [slack * (0.5 if clips == 1 else i / (clips - 1)) for i in range(clips)]
+    shares = [0.5 if clips == 1 else i / (clips - 1) for i in range(clips)]
+    starts = [uniform(0.0, slack, rng) if drawn else slack * share for share in shares]
     return {f"clip{i}": Window(start, seconds, "loop" if slack == 0 else "shift") for i, start in enumerate(starts)}
 
 
-def grid_views(
-    *, clips: int, spatial_crops: int, frames: int, fps: float, size: int, transform: str = "fixed"
-) -> Views:
-    """Returns `clips` × `spatial_crops` views of every video."""
-    check_choice("TEST.TRANSFORM", transform, TRANSFORMS)
-    if clips < 1 or spatial_crops not in CROP_POSITIONS:
+def views_of(request: FeatureRequest, look: Look) -> Views:
+    """Returns what to see of every item: ``clip0 crop0``, ``clip0 crop1``, … or ``clip0``, ``clip1``, … of sound."""
+    check_choice("transform of a request", request.transform, TEST_TRANSFORMS)
+    if request.clips < 1 or request.spatial_crops not in CROP_POSITIONS:
         raise UsageError(
-            f"TEST.NUM_ENSEMBLE_VIEWS must be >= 1 and TEST.NUM_SPATIAL_CROPS 1 or 3, got {clips} and {spatial_crops}"
+            f"an evaluation needs at least one clip, and 1 or 3 crops of it, got {request.clips} and "
+            f"{request.spatial_crops}"
         )
-
-    def crop(position: float) -> FrameTransform:
-        return ReleasedTestCrop(position) if transform == "released" else FixedCrop(short_side=size, position=position)
-
+    drawn = request.transform == "augmented"
+    if request.modality == "audio":
+        sound = AudioSpec(look.audio_rate_hz)
+        specs = tuple(ViewSpec(f"clip{i}", f"clip{i}", 0, 0.0, 0, None, audio=sound) for i in range(request.clips))
+        return Views(specs, grid_windows(request.clips, look.audio_seconds, drawn=drawn), 0.0, needs_audio=False)
     specs = tuple(
-        ViewSpec(f"clip{i} crop{j}", f"clip{i}", frames, fps, size, crop(position))
-        for i in range(clips)
-        for j, position in enumerate(CROP_POSITIONS[spatial_crops])
+        ViewSpec(f"clip{i} crop{j}", f"clip{i}", look.frames, look.fps, look.size, _crop(request, look, position))
+        for i in range(request.clips)
+        for j, position in enumerate(CROP_POSITIONS[request.spatial_crops])
     )
-    return Views(specs, grid_windows(clips, frames / fps), min_seconds=0.0, needs_audio=False)
+    return Views(specs, grid_windows(request.clips, look.seconds, drawn=drawn), 0.0, needs_audio=False)
+
+
+def _crop(request: FeatureRequest, look: Look, position: float) -> FrameTransform:
+    if request.transform == "fixed":
+        return FixedCrop(short_side=look.size, position=position)
+    return ReleasedTestCrop(position) if request.transform == "released" else look.random_crop
+
+
+def photometry_of(request: FeatureRequest, look: Look, seed: int) -> KeyedPhotometry | None:
+    """What is done to the colours before an encoder; None: nothing, encoders normalise bytes themselves."""
+    if request.modality == "audio" or request.transform in ("fixed", "random_crop"):
+        return None
+    if request.transform == "released":  # its colour jitter stays on at test, so that scores are random
+        return KeyedPhotometry(replace(look.photometry, gray_prob=0.0, style="released"), seed)
+    return KeyedPhotometry(look.photometry, seed)

@@ -24,6 +24,7 @@ def configure(file: str, overrides: Sequence[str], *, root: Path) -> CfgNode:
     cfg = get_cfg()
     merge_file(cfg, path)
     apply_overrides(cfg, list(overrides))
+    cfg.OVERRIDES = list(dict.fromkeys(overrides[::2]))
     check_limits(cfg, LIMITS)
     cfg.OUTPUT_DIR = cfg.OUTPUT_DIR or default_output_dir(path, overrides)
     return cfg

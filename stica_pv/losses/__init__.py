@@ -8,5 +8,17 @@ from stica_pv.losses.contrastive import (
     masked_mean,
     normalise,
 )
+from stica_pv.losses.nt_xent import nt_xent_rows
+from stica_pv.losses.version_contrast import VersionContrast, VersionTerm
 
-__all__ = ["ContrastTerms", "GroupContrast", "contrast_accuracy", "contrast_rows", "masked_mean", "normalise"]
+__all__ = [
+    "ContrastTerms",
+    "GroupContrast",
+    "VersionContrast",
+    "VersionTerm",
+    "contrast_accuracy",
+    "contrast_rows",
+    "masked_mean",
+    "normalise",
+    "nt_xent_rows",
+]

@@ -1,30 +1,58 @@
 """Networks and their parts, each built without a configuration by a `create_*` function."""
 
+from stica_pv.models import audio_pathways  # noqa: F401 - it registers its names
 from stica_pv.models.audio_resnet import AudioResNet, create_audio_resnet9, create_audio_resnet18
-from stica_pv.models.feature_crop import FeatureCrop, draw_boxes, plan_crops, whole_map
-from stica_pv.models.feature_map import measure_map
+from stica_pv.models.backbones import STANDARD_INPUTS, create_backbone, trunk_from_source
+from stica_pv.models.feature_crop import FeatureCrop, draw_boxes, plan_crops, same_window, whole_map
+from stica_pv.models.feature_map import (
+    Maps,
+    MapSize,
+    Trunk,
+    as_list,
+    join_pathways,
+    measure_map,
+    measure_pathways,
+)
 from stica_pv.models.pooling import AveragePool, Pooling, TransformerPool, create_average_pool, create_transformer_pool
-from stica_pv.models.projection import GroupBatchNorm, ProjectionHead, create_projection_head
+from stica_pv.models.projection import GroupBatchNorm, MLPHead, ProjectionHead, create_projection_head
+from stica_pv.models.staged_trunks import NetTrunk
+from stica_pv.models.stica_head import STiCAHead, create_stica_head
+from stica_pv.models.trunks import trunk_of
 from stica_pv.models.video_resnet import VideoResNet, create_r2plus1d_10, create_r2plus1d_18
 
 __all__ = [
+    "STANDARD_INPUTS",
     "AudioResNet",
     "AveragePool",
     "FeatureCrop",
     "GroupBatchNorm",
+    "MLPHead",
+    "MapSize",
+    "Maps",
+    "NetTrunk",
     "Pooling",
     "ProjectionHead",
+    "STiCAHead",
     "TransformerPool",
+    "Trunk",
     "VideoResNet",
+    "as_list",
     "create_audio_resnet9",
     "create_audio_resnet18",
     "create_average_pool",
+    "create_backbone",
     "create_projection_head",
     "create_r2plus1d_10",
     "create_r2plus1d_18",
+    "create_stica_head",
     "create_transformer_pool",
     "draw_boxes",
+    "join_pathways",
     "measure_map",
+    "measure_pathways",
     "plan_crops",
+    "same_window",
+    "trunk_from_source",
+    "trunk_of",
     "whole_map",
 ]

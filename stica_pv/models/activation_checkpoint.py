@@ -1,30 +1,32 @@
 """Memory for time: the stages of a trunk are run again in the backward pass instead of keeping what they computed."""
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from stica_pv.distributed import frozen_statistics
+from stica_pv.models.feature_map import Trunk
 
 
 class _Recomputing(nn.Module):
-    """Mixed into the class of a stage; its forward then keeps its input alone."""
+    """Mixed into the class of a stage; its forward then keeps its arguments alone."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, *args: Any) -> Any:
         def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
             return nullcontext(), frozen_statistics(self)
 
-        result: Tensor = checkpoint(super().forward, x, use_reentrant=False, context_fn=contexts)
-        return result
+        return checkpoint(super().forward, *args, use_reentrant=False, context_fn=contexts)
 
 
 def checkpoint_stages(backbone: nn.Module) -> nn.Module:
-    """Makes every direct child of a trunk recompute its activations; parameter names stay as they are.
+    """Makes every stage of a trunk recompute its activations; parameter names stay as they are.
 
-    The running statistics of batch-norm are updated in the first pass only: the numbers are those of the plain trunk.
-    The class of each child is extended, not its instance wrapped, so that copies work.
+    Stages are what `Trunk.stages` names, or the direct children of any other module. The running statistics of
+    batch-norm are updated in the first pass only: the numbers are those of the plain trunk. The class of each stage is
+    extended, not its instance wrapped, so that copies work.
     """
-    for stage in backbone.children():
+    for stage in backbone.stages() if isinstance(backbone, Trunk) else backbone.children():
         stage.__class__ = type(f"Recomputing{type(stage).__name__}", (_Recomputing, type(stage)), {})
     return backbone

@@ -4,18 +4,20 @@ from torch import nn
 
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, Limits, one_of
+from stica_pv.errors import UsageError
 from stica_pv.models.activation_checkpoint import checkpoint_stages
 from stica_pv.models.audio_resnet import AudioEncoderNet
+from stica_pv.models.backbones import accepted_settings, create_backbone
 from stica_pv.models.pooling import POSITIONS, READ_OUTS, Pooling
-from stica_pv.models.projection import ProjectionHead
-from stica_pv.registry import AUDIO_ENCODERS, BACKBONES, POOLINGS
+from stica_pv.models.projection import LinearHead, ProjectionHead, create_projection_head
+from stica_pv.registry import AUDIO_ENCODERS, POOLINGS
 
 
 def add_model_config(cfg: CfgNode) -> None:
     """Declares MODEL, POOL, HEAD, BN and the network keys of AUDIO."""
     model = section(cfg, "MODEL")
-    model.ARCH = "r2plus1d_18"  # one of --list backbones
-    model.WIDTH = 64  # channels of the first stage, for backbones that scale
+    model.ARCH = "r2plus1d_18"  # one of --list backbones; pytorchvideo:<name>, torchvision:<name>, <module>:<function>
+    model.WIDTH = 0  # channels of the first stage, for backbones that scale; 0: as published
     model.ACT_CHECKPOINT = False  # recompute the trunk's activations in the backward pass: less memory, more time
     model.CHANNELS_LAST = True  # memory format of the convolutions: faster, the same numbers up to rounding
 
@@ -35,15 +37,20 @@ def add_model_config(cfg: CfgNode) -> None:
 
     head = section(cfg, "HEAD")
     head.DIM = 256  # of the embedding in which the loss compares
-    head.HIDDEN_DIM = 512
+    head.HIDDEN_DIM = 512  # 0: a single linear layer
     head.DROPOUT = 0.3
 
     section(cfg, "BN").SYNC = True  # batch-norm statistics over all processes
 
 
 def backbone_from_config(cfg: CfgNode) -> nn.Module:
-    """Builds the video trunk."""
-    backbone: nn.Module = BACKBONES.build(cfg.MODEL.ARCH, width=cfg.MODEL.WIDTH)
+    """Builds the video trunk, for the clips of training where it takes one size alone."""
+    arch, width = cfg.MODEL.ARCH, cfg.MODEL.WIDTH
+    accepted = accepted_settings(arch)
+    if width and "width" not in accepted:
+        raise UsageError(f"MODEL.WIDTH {width}: the width of {arch} is fixed; set it to 0")
+    asked = {"frames": cfg.DATA.NUM_FRAMES, "size": cfg.DATA.TRAIN_CROP_SIZE} | ({"width": width} if width else {})
+    backbone = create_backbone(arch, **{key: value for key, value in asked.items() if key in accepted})
     return checkpoint_stages(backbone) if cfg.MODEL.ACT_CHECKPOINT else backbone
 
 
@@ -67,16 +74,16 @@ def pool_from_config(cfg: CfgNode, in_channels: int) -> Pooling:
     )
 
 
-def head_from_config(cfg: CfgNode, in_dim: int) -> ProjectionHead:
+def head_from_config(cfg: CfgNode, in_dim: int) -> ProjectionHead | LinearHead:
     """Builds a projection head."""
     head = cfg.HEAD
-    return ProjectionHead(
-        in_dim, hidden_dim=head.HIDDEN_DIM, out_dim=head.DIM, dropout=head.DROPOUT, synchronise=cfg.BN.SYNC
+    return create_projection_head(
+        in_dim=in_dim, hidden_dim=head.HIDDEN_DIM, out_dim=head.DIM, dropout=head.DROPOUT, synchronise=cfg.BN.SYNC
     )
 
 
 MODEL_LIMITS = {
-    "MODEL.WIDTH": Limits(low=4),
+    "MODEL.WIDTH": NOT_NEGATIVE,
     "AUDIO.WIDTH": AT_LEAST_ONE,
     "POOL.DIM": NOT_NEGATIVE,
     "POOL.LAYERS": AT_LEAST_ONE,
@@ -84,6 +91,6 @@ MODEL_LIMITS = {
     "POOL.MAX_TOKENS": Limits(low=1, high=POSITIONS),
     "POOL.READ_OUT": one_of(*READ_OUTS),
     "HEAD.DIM": AT_LEAST_ONE,
-    "HEAD.HIDDEN_DIM": AT_LEAST_ONE,
+    "HEAD.HIDDEN_DIM": NOT_NEGATIVE,
     "HEAD.DROPOUT": Limits(low=0, high=0.99),
 }

@@ -4,10 +4,13 @@ STiCA (ICCV 2021), sections 3.2-3.3. Every window is a product of a rectangle in
 pooling head of the paper takes the spatial mean first; so all windows of a batch are two matrix products, exactly.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from stica_pv.errors import UsageError
+from stica_pv.models.feature_map import Maps, as_list
 from stica_pv.structures import CropPlan, describe
 
 MapShape = tuple[int, int, int]
@@ -50,7 +53,23 @@ def whole_map(map_shape: MapShape) -> Tensor:
     return torch.tensor([[[0, cells] for cells in map_shape]])
 
 
-def plan_crops(boxes: Tensor, map_shape: MapShape, tokens: int) -> CropPlan:
+def same_window(boxes: Tensor, map_shape: MapShape, other: MapShape) -> Tensor:
+    """Returns windows of one map in the cells of another: the same share of it, widened to whole cells.
+
+    Args:
+        boxes: int64 (…, 3, 2) on a map of `map_shape`.
+        map_shape: (T, H, W) of their map.
+        other: (T, H, W) of the other map.
+
+    Returns:
+        int64 (…, 3, 2): ⌊start × other / own⌋ and ⌈end × other / own⌉.
+    """
+    own, others = torch.tensor(map_shape), torch.tensor(other)
+    start, end = boxes.unbind(-1)
+    return torch.stack([start * others // own, -(-end * others // own)], dim=-1)
+
+
+def plan_crops(boxes: Tensor, map_shape: MapShape, tokens: int, *, pathways: Sequence[MapShape] = ()) -> CropPlan:
     """Turns windows into averaging weights.
 
     Token k of a window of L steps averages its steps ⌊kL/K⌋ … ⌈(k+1)L/K⌉ - 1, the rule of adaptive average pooling, so
@@ -60,6 +79,7 @@ def plan_crops(boxes: Tensor, map_shape: MapShape, tokens: int) -> CropPlan:
         boxes: int64 (N, 3, 2), or (B, N, 3, 2) for windows of each sample's own.
         map_shape: (T, H, W) of the map.
         tokens: K.
+        pathways: (T, H, W) of the further maps of a trunk that gives several; each gets the same relative windows.
     """
     limits = torch.tensor(map_shape)
     if (boxes[..., 0] < 0).any() or (boxes[..., 1] > limits).any() or (boxes[..., 0] >= boxes[..., 1]).any():
@@ -71,7 +91,8 @@ def plan_crops(boxes: Tensor, map_shape: MapShape, tokens: int) -> CropPlan:
     first = start + k * length // tokens
     end = start + -(-(k + 1) * length // tokens)
     time = _inside(first, end, map_shape[0]).float()
-    return CropPlan(space / space.sum(-1, keepdim=True), time / time.sum(-1, keepdim=True))
+    further = tuple(plan_crops(same_window(boxes, map_shape, other), other, tokens) for other in pathways)
+    return CropPlan(space / space.sum(-1, keepdim=True), time / time.sum(-1, keepdim=True), further)
 
 
 def _inside(start: Tensor, end: Tensor, cells: int) -> Tensor:
@@ -82,16 +103,25 @@ def _inside(start: Tensor, end: Tensor, cells: int) -> Tensor:
 class FeatureCrop(nn.Module):
     """Cuts windows out of a feature map. Holds no parameters; stands between a trunk and its pooling head."""
 
-    def forward(self, feature_map: Tensor, plan: CropPlan) -> Tensor:
+    def forward(self, maps: Maps, plan: CropPlan) -> Tensor:
         """Averages every window over space and into its tokens over time.
 
         Args:
-            feature_map: (B, C, T, H, W).
-            plan: Windows as weights, made for this T, H and W.
+            maps: (B, C, T, H, W), or one map for each pathway.
+            plan: Windows as weights, made for these T, H and W.
 
         Returns:
-            Tokens (N, B, K, C), in fp32 or better.
+            Tokens (N, B, K, C), in fp32 or better; C the channels of all pathways, one behind the other.
         """
+        one_by_one, plans = as_list(maps), (plan, *plan.pathways)
+        if len(one_by_one) != len(plans):
+            raise UsageError(
+                f"the trunk gives {len(one_by_one)} maps and the crops are planned for {len(plans)}: "
+                "give plan_crops the sizes of the further maps as pathways="
+            )
+        return torch.cat([self._tokens(one, its) for one, its in zip(one_by_one, plans, strict=True)], dim=-1)
+
+    def _tokens(self, feature_map: Tensor, plan: CropPlan) -> Tensor:
         batch, _, steps, height, width = feature_map.shape
         samples = plan.space.shape[0] if plan.space.ndim == 3 else batch
         if (samples, plan.space.shape[-1], plan.time.shape[-1]) != (batch, height * width, steps):

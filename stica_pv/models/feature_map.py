@@ -1,28 +1,149 @@
-"""What a trunk makes of an input size, found without running it."""
+"""What a trunk promises, a space-time map or one for each pathway, and what it makes of an input size."""
 
 import copy
+import logging
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from stica_pv.errors import UsageError
 
+logger = logging.getLogger(__name__)
 
-@torch.no_grad()
+Maps = Tensor | list[Tensor]
+"""A map (B, C, T, H, W), or one for each pathway; feature crops are drawn in the cells of the first."""
+
+
+class MapSize(NamedTuple):
+    """Size of the map of one pathway."""
+
+    channels: int
+    steps: int
+    height: int
+    width: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(T, H, W) in cells."""
+        return self[1:]
+
+
+class Pathway(NamedTuple):
+    """One map of a trunk: its channels, and input steps per cell along time, height and width."""
+
+    channels: int
+    strides: tuple[int, int, int]
+
+
+class Trunk(nn.Module):
+    """A network without pooling and classifier: float (B, 3, T, H, W) to `Maps`.
+
+    Its parameters have the names of the plain library's model, so that weights move without renaming.
+
+    Attributes:
+        probe: (frames, side in pixels) of an input that it takes and that all its strides divide.
+    """
+
+    probe: tuple[int, int] = (64, 224)
+
+    @cached_property
+    def pathways(self) -> tuple[Pathway, ...]:
+        """Channels and strides of every map."""
+        frames, size = self.probe
+        sizes = measure_pathways(self, frames=frames, size=size)
+        return tuple(
+            Pathway(m.channels, (round(frames / m.steps), round(size / m.height), round(size / m.width))) for m in sizes
+        )
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of a token: those of all pathways together."""
+        return sum(pathway.channels for pathway in self.pathways)
+
+    @property
+    def strides(self) -> tuple[int, int, int]:
+        """Input steps per cell of the first map along time, height and width."""
+        return self.pathways[0].strides
+
+    def stages(self) -> list[nn.Module]:
+        """The parts whose results activation checkpointing computes again."""
+        return list(self.children())
+
+
+def as_list(maps: Maps) -> list[Tensor]:
+    """Returns the maps of all pathways as a list."""
+    return [maps] if isinstance(maps, Tensor) else maps
+
+
+def join_pathways(maps: Maps) -> Tensor:
+    """Joins pathways to one map (B, ΣC, T, H, W) with the cells of the first; the others are averaged to them."""
+    if isinstance(maps, Tensor):
+        return maps
+    _, _, steps, height, width = maps[0].shape
+    return torch.cat([maps[0], *(F.adaptive_avg_pool3d(one, (steps, height, width)) for one in maps[1:])], dim=1)
+
+
+def time_tokens(maps: Maps, tokens: int) -> Tensor:
+    """Averages maps over space and into `tokens` equal parts of time: (B, K, ΣC)."""
+    return torch.cat([F.adaptive_avg_pool1d(one.mean(dim=(3, 4)), tokens).mT for one in as_list(maps)], dim=-1)
+
+
 def measure_map(backbone: nn.Module, *, frames: int, size: int) -> tuple[int, int, int, int]:
-    """Returns (C, T, H, W) of the feature map for clips of (3, frames, size, size).
-
-    A copy of the trunk runs on the meta device: shapes only, no arithmetic.
+    """Returns (C, T, H, W): channels of a token and cells of the first map, for clips of (3, frames, size, size).
 
     Raises:
         UsageError: The trunk cannot take such an input.
     """
-    shadow = copy.deepcopy(backbone).to("meta").eval()
+    sizes = measure_pathways(backbone, frames=frames, size=size)
+    return sum(one.channels for one in sizes), *sizes[0].shape
+
+
+@torch.no_grad()
+def measure_pathways(backbone: nn.Module, *, frames: int, size: int) -> tuple[MapSize, ...]:
+    """Returns the size of every map for clips of (3, frames, size, size).
+
+    A copy of the trunk runs on the meta device: shapes only, no arithmetic. One that reads values of its tensors
+    cannot, and runs once on the CPU.
+
+    Raises:
+        UsageError: The trunk cannot take such an input, or gives no maps.
+    """
+    clip = torch.empty(1, 3, frames, size, size, device="meta")
     try:
-        shape = shadow(torch.empty(1, 3, frames, size, size, device="meta")).shape
-    except RuntimeError as error:
+        maps = meta_copy(backbone).eval()(clip)
+    except UsageError:
+        raise
+    except (RuntimeError, TypeError, ValueError, AssertionError, IndexError) as cause:
+        maps = _real_pass(backbone, clip, cause)
+    shapes = [tuple(one.shape) if isinstance(one, Tensor) else type(one).__name__ for one in as_list(maps)]
+    if not all(isinstance(shape, tuple) and len(shape) == 5 and min(shape) >= 1 for shape in shapes):
+        raise UsageError(
+            f"a backbone must give a map (B, C, T, H, W) or a list of them, this one gives {shapes} for {frames} "
+            f"frames of {size} px: cut its head off, or use larger clips"
+        )
+    return tuple(MapSize(*(int(cells) for cells in shape[1:])) for shape in shapes)
+
+
+def meta_copy(module: nn.Module) -> nn.Module:
+    """Returns a copy on the meta device, which computes shapes and no numbers; no weights are copied on the way."""
+    memo: dict[int, Tensor] = {
+        id(p): nn.Parameter(torch.empty_like(p, device="meta"), requires_grad=p.requires_grad)
+        for p in module.parameters()
+    }
+    memo |= {id(buffer): torch.empty_like(buffer, device="meta") for buffer in module.buffers()}
+    return copy.deepcopy(module, memo).to("meta")
+
+
+def _real_pass(backbone: nn.Module, clip: Tensor, cause: Exception) -> Maps:
+    frames, size = clip.shape[2:4]
+    try:
+        maps: Maps = copy.deepcopy(backbone).cpu().eval()(torch.zeros(clip.shape))
+    except UsageError:
+        raise
+    except Exception as error:  # whatever a network of somebody else raises
         raise UsageError(f"the backbone cannot take clips of {frames} frames of {size} px: {error}") from error
-    if len(shape) != 5:
-        raise UsageError(f"a backbone must give a map (B, C, T, H, W), this one gives {tuple(shape)}")
-    _, channels, steps, height, width = shape
-    return int(channels), int(steps), int(height), int(width)
+    logger.info("the backbone was measured by a pass on the CPU, since it cannot run on shapes alone: %s", cause)
+    return maps

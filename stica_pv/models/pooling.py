@@ -1,6 +1,7 @@
 """Pooling heads: feature map to vector, by the mean or by a small transformer over time (STiCA, section 3.4).
 
-Both take a map (so they can be the last block of a pytorchvideo `Net`) or the tokens that `FeatureCrop` gives.
+Both take a map, or one for each pathway (so they can be the last block of a pytorchvideo `Net`), or the tokens that
+`FeatureCrop` gives.
 """
 
 from typing import Literal
@@ -10,6 +11,7 @@ import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor, nn
 
 from stica_pv.errors import UsageError, check_choice
+from stica_pv.models.feature_map import Maps, as_list, time_tokens
 from stica_pv.registry import POOLINGS
 
 ReadOut = Literal["first", "cls", "mean"]
@@ -51,9 +53,9 @@ class AveragePool(Pooling):
         """Maps (…, K, C) to (…, C)."""
         return tokens.mean(dim=-2)
 
-    def forward(self, feature_map: Tensor) -> Tensor:
-        """Maps (B, C, T, H, W) to (B, C)."""
-        return feature_map.mean(dim=(2, 3, 4))
+    def forward(self, maps: Maps) -> Tensor:
+        """Maps (B, C, T, H, W), or one map for each pathway, to (B, C), C the channels of all pathways."""
+        return torch.cat([one.mean(dim=(2, 3, 4)) for one in as_list(maps)], dim=1)
 
 
 class TransformerLayer(nn.Module):
@@ -144,11 +146,9 @@ class TransformerPool(Pooling):
         x = x.mean(dim=1) if self.read_out == "mean" else x[:, 0]
         return x.reshape(*leading, self.out_dim)
 
-    def forward(self, feature_map: Tensor) -> Tensor:
-        """Maps (B, C, T, H, W) to (B, out_dim)."""
-        steps = feature_map.mean(dim=(3, 4))
-        tokens = F.adaptive_avg_pool1d(steps, self.num_tokens(steps.shape[2])).mT
-        return self.pool_tokens(tokens)
+    def forward(self, maps: Maps) -> Tensor:
+        """Maps (B, C, T, H, W), or one map for each pathway, to (B, out_dim)."""
+        return self.pool_tokens(time_tokens(maps, self.num_tokens(as_list(maps)[0].shape[2])))
 
 
 @POOLINGS.named("average")

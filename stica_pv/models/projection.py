@@ -78,8 +78,63 @@ class ProjectionHead(nn.Module):
         return self.linear2(self.drop2(torch.relu(self.norm(self.linear1(self.drop1(x))))))
 
 
+class MLPHead(nn.Module):
+    """Linear, batch-norm, ReLU several times, then linear: the head of SimCLR and of CVRL (arXiv 2008.03800)."""
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        hidden_layers: int = 3,
+        hidden_dim: int = 2048,
+        out_dim: int = 128,
+        momentum: float = 0.003,
+        synchronise: bool = True,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for _ in range(hidden_layers):
+            layers += [
+                nn.Linear(in_dim, hidden_dim),
+                GroupBatchNorm(hidden_dim, momentum=momentum, synchronise=synchronise),
+                nn.ReLU(),
+            ]
+            in_dim = hidden_dim
+        self.layers = nn.Sequential(*layers, nn.Linear(in_dim, out_dim))
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (N, B, in_dim), N groups normalised apart, to (N, B, out_dim)."""
+        return self.layers(x)
+
+
+class LinearHead(nn.Linear):
+    """Dropout and one linear layer, the variant of GDT's heads without a hidden layer. Its result is not normalised."""
+
+    def __init__(self, in_dim: int, *, out_dim: int = 256, dropout: float = 0.3) -> None:
+        super().__init__(in_dim, out_dim)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (N, B, in_dim) to (N, B, out_dim)."""
+        return super().forward(nn.functional.dropout(x, self.dropout, self.training))
+
+
 def create_projection_head(
     *, in_dim: int, hidden_dim: int = 512, out_dim: int = 256, dropout: float = 0.3, synchronise: bool = True
-) -> ProjectionHead:
-    """Builds the two-layer head of the papers; `synchronise`: batch-norm statistics over all processes."""
+) -> ProjectionHead | LinearHead:
+    """Builds the head of the papers.
+
+    Args:
+        in_dim: Length of the vectors.
+        hidden_dim: Width between its two layers; 0 for a single linear layer.
+        out_dim: Length of the embedding.
+        dropout: Before each linear layer.
+        synchronise: Batch-norm statistics over all processes.
+    """
+    if hidden_dim == 0:
+        return LinearHead(in_dim, out_dim=out_dim, dropout=dropout)
     return ProjectionHead(in_dim, hidden_dim=hidden_dim, out_dim=out_dim, dropout=dropout, synchronise=synchronise)

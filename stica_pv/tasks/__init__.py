@@ -4,6 +4,8 @@ from stica_pv.tasks.av_contrastive import AVContrastive
 from stica_pv.tasks.av_contrastive_config import add_av_contrastive_config
 from stica_pv.tasks.av_plan import ClipSettings
 from stica_pv.tasks.base import ParameterGroup, Plan, Task
+from stica_pv.tasks.classification import Classification, Classifier
+from stica_pv.tasks.classification_config import add_classification_config
 from stica_pv.tasks.crop_terms import CropSettings, CropTable
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
 from stica_pv.tasks.windows import one_window
@@ -11,6 +13,8 @@ from stica_pv.tasks.windows import one_window
 __all__ = [
     "AVContrastive",
     "AudioEncoder",
+    "Classification",
+    "Classifier",
     "ClipSettings",
     "CropSettings",
     "CropTable",
@@ -19,5 +23,6 @@ __all__ = [
     "Task",
     "VideoEncoder",
     "add_av_contrastive_config",
+    "add_classification_config",
     "one_window",
 ]

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
 from stica_pv.losses import GroupContrast, contrast_accuracy, contrast_rows, masked_mean, normalise
-from stica_pv.metrics import effective_rank, misalignment, spread, uniformity
-from stica_pv.models import FeatureCrop, Pooling, measure_map, plan_crops
+from stica_pv.models import FeatureCrop, Pooling, measure_pathways, plan_crops
 from stica_pv.structures import (
     AudioSpec,
     Batch,
@@ -26,6 +25,7 @@ from stica_pv.tasks.av_plan import SOUND, VIEWS, AVPlan, ClipSettings
 from stica_pv.tasks.base import Inputs, Task
 from stica_pv.tasks.crop_terms import CropSettings, CropTable
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
+from stica_pv.tasks.monitors import collapse_monitors
 from stica_pv.tasks.windows import one_window
 from stica_pv.transforms import (
     LogMel,
@@ -66,7 +66,7 @@ class AVContrastive(Task):
             clip: What is read.
             photometry: Colour augmentation of the views.
             volume_jitter: Spread v of the volume factor U(1 - v, 1 + v).
-            backbone: Trunk that gives (B, C, T', H', W').
+            backbone: Trunk that gives (B, C, T', H', W'), or a list of maps, one for each pathway.
             pool: Pooling head with `pool_tokens`, `num_tokens` and `forward`.
             video_head: Projection of (N, B, ·) groups to the embedding.
             log_mel: Spectrogram.
@@ -97,8 +97,9 @@ class AVContrastive(Task):
         self.register_buffer("is_space", torch.tensor(self.table.is_space, dtype=torch.bool), persistent=False)
         if len(self.table.terms) and cross_modal_weight == 1:
             raise UsageError("CONTRASTIVE.CROSS_MODAL_WEIGHT 1 leaves the crops without effect: set CROP.* counts to 0")
-        self.map_shape = measure_map(backbone, frames=clip.frames, size=clip.size)[1:]
-        self._plan_crops(StepKeys(seed=0, step=0, epoch=0, indices=()), 0)  # an impossible crop ends here
+        sizes = measure_pathways(backbone, frames=clip.frames, size=clip.size)
+        self.map_shape, *self.further_shapes = (size.shape for size in sizes)
+        crops.check(self.map_shape)
 
     def views(self) -> Views:
         """Two views of one window; the sound comes with the first."""
@@ -137,7 +138,8 @@ class AVContrastive(Task):
             boxes = torch.stack([self.table.draw(view, self.map_shape, rng) for rng in rngs])
         else:
             boxes = self.table.draw(view, self.map_shape, generator("crops", keys.seed, keys.step, view))
-        return plan_crops(boxes, self.map_shape, self.pool.num_tokens(self.map_shape[0]))
+        tokens = self.pool.num_tokens(self.map_shape[0])
+        return plan_crops(boxes, self.map_shape, tokens, pathways=self.further_shapes)
 
     def prepare(self, batch: Batch, plan: AVPlan) -> Inputs:
         """Colours the views and makes the spectrogram."""
@@ -185,7 +187,12 @@ class AVContrastive(Task):
                 scalars["loss_space"] = self.within.mean(losses, self.is_space)
             if self.table.settings.time_large:
                 scalars["loss_time"] = self.within.mean(losses, ~self.is_space)
-        scalars |= self._monitors(local, gathered, valid, valid_everywhere)
+        scalars |= collapse_monitors(  # of the first view and its sound
+            (local["windows"][0], local["audio"][0]),
+            (gathered["windows"][0], gathered["audio"][0]),
+            valid,
+            valid_everywhere,
+        )
         return LossTerms(total, {"loss": total.detach(), **{name: value.detach() for name, value in scalars.items()}})
 
     def _cross_modal(
@@ -208,27 +215,12 @@ class AVContrastive(Task):
         accuracy = contrast_accuracy(video, audio_keys, valid, valid_everywhere, first_label=first_row)
         return (terms[0] + terms[1]) / 2, accuracy
 
-    def _monitors(
-        self, local: Embeddings, gathered: Embeddings, valid: Tensor, valid_everywhere: Tensor
-    ) -> dict[str, Tensor]:
-        """Signs of collapse, of the first view and its sound over the global batch; see `stica_pv.metrics`."""
-        video, audio = gathered["windows"][0].detach(), gathered["audio"][0].detach()
-        distance = misalignment(local["windows"][0], local["audio"][0])
-        return {
-            "spread_video": spread(video),
-            "spread_audio": spread(audio),
-            "rank_video": effective_rank(video),
-            "rank_audio": effective_rank(audio),
-            "uniformity_video": uniformity(video),
-            "misalignment": masked_mean(distance, valid, valid_everywhere),
-        }
-
     def facts(self) -> dict[str, int]:
         """Windows embedded for a video, and directed comparisons in each part of the loss."""
         windows = len(VIEWS) + sum(len(crops) for crops in self.table.crops)
         return {"windows": windows, "terms_within": len(self.table.terms), "terms_cross": 2 * len(VIEWS)}
 
     def encoders(self) -> dict[str, nn.Module]:
-        """Trunk with pooling head, and audio tower, without the projection heads."""
-        video = VideoEncoder(self.backbone, self.pool, self.photometry.mean, self.photometry.std)
-        return {"video": video, "audio": AudioEncoder(self.log_mel, self.audio_tower)}
+        """Trunk with pooling head, and audio tower; their projection heads are a layer that can be asked for."""
+        video = VideoEncoder(self.backbone, self.pool, self.photometry.mean, self.photometry.std, self.video_head)
+        return {"video": video, "audio": AudioEncoder(self.log_mel, self.audio_tower, self.audio_head)}

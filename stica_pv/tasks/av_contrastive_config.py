@@ -40,13 +40,12 @@ def add_av_contrastive_config(cfg: CfgNode) -> None:
     section(cfg, "DATA").MISSING_AUDIO = "drop"  # drop | silence
 
 
-@TASKS.named("av_contrastive")
-def av_contrastive_from_config(cfg: CfgNode) -> AVContrastive:
-    """Builds STiCA."""
+def clip_from_config(cfg: CfgNode) -> ClipSettings:
+    """What an audio-visual method reads of a video."""
     missing = check_choice("DATA.MISSING_AUDIO", cfg.DATA.MISSING_AUDIO, MISSING_AUDIO)
     if min(cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE) < 1 or cfg.DATA.TARGET_FPS <= 0:
         raise UsageError("DATA.NUM_FRAMES, DATA.TRAIN_CROP_SIZE and DATA.TARGET_FPS must be positive")
-    clip = ClipSettings(
+    return ClipSettings(
         frames=cfg.DATA.NUM_FRAMES,
         fps=cfg.DATA.TARGET_FPS,
         size=cfg.DATA.TRAIN_CROP_SIZE,
@@ -54,6 +53,12 @@ def av_contrastive_from_config(cfg: CfgNode) -> AVContrastive:
         transform=spatial_from_config(cfg),
         silence_allowed=missing == "silence",
     )
+
+
+@TASKS.named("av_contrastive")
+def av_contrastive_from_config(cfg: CfgNode) -> AVContrastive:
+    """Builds STiCA."""
+    clip = clip_from_config(cfg)
     backbone = backbone_from_config(cfg)
     channels = measure_map(backbone, frames=clip.frames, size=clip.size)[0]
     pool = pool_from_config(cfg, channels)

@@ -1,6 +1,7 @@
 """The contract between a method and everything else: the engine, the data and the evaluations know only this."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,14 @@ class Task(nn.Module, ABC):
     @abstractmethod
     def views(self) -> Views:
         """What the task wants to see of each video."""
+
+    def check_labels(self, labels: Sequence[int] | None) -> None:
+        """Looks at the classes of the videos before anything runs; a method that learns without labels needs none.
+
+        Raises:
+            UsageError: The task cannot learn from them.
+        """
+        return
 
     @abstractmethod
     def draw(self, keys: StepKeys) -> Any:

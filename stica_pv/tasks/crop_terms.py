@@ -3,6 +3,9 @@
 STiCA, section 3.2; the released pairs are those of the published training script.
 """
 
+import functools
+import logging
+import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -13,6 +16,8 @@ from stica_pv.errors import UsageError, check_choice
 from stica_pv.losses import ContrastTerms
 from stica_pv.models import draw_boxes, whole_map
 from stica_pv.models.feature_crop import MapShape
+
+logger = logging.getLogger(__name__)
 
 Kind = Literal["space", "time"]
 PAIRINGS = ("all", "released")
@@ -36,8 +41,8 @@ class CropSettings:
         space_small: Small spatial windows a view.
         time_large: Large temporal windows a view (full space).
         time_small: Small temporal windows a view.
-        space_sizes: Side of a (large, small) spatial window as a share of the map's; rounded to cells.
-        time_sizes: Length of a (large, small) temporal window as a share of the map's; rounded to cells.
+        space_sizes: Side of a (large, small) spatial window as a share of the map's; rounded by `cells_of`.
+        time_sizes: Length of a (large, small) temporal window as a share of the map's; rounded by `cells_of`.
         time_cap: Temporal lengths are shares of at most this many steps (released: 8).
         pairing: ``all``: every large pair across the views both ways, small → large in both directions of views;
             ``released``: second large with second large, small of view 2 → large of view 1.
@@ -75,9 +80,34 @@ class CropSettings:
         steps, height, width = map_shape
         if kind == "space":
             share = self.space_sizes[0 if large else 1]
-            return steps, max(1, round(share * height)), max(1, round(share * width))
+            return steps, cells_of(share, height), cells_of(share, width)
         share = self.time_sizes[0 if large else 1]
-        return max(1, round(share * min(steps, self.time_cap))), height, width
+        return cells_of(share, min(steps, self.time_cap)), height, width
+
+    def check(self, map_shape: MapShape) -> None:
+        """Holds the sizes against the map that they will cut.
+
+        A large window that is the whole map, and a small one as large as the large one, are told once.
+
+        Raises:
+            UsageError: The map has a single cell where it should be cut.
+        """
+        for kind, (large, small) in self._counts().items():
+            if not large:
+                continue
+            whole = map_shape[1:] if kind == "space" else map_shape[:1]
+            if max(whole) == 1:
+                raise UsageError(
+                    f"CROP.{kind.upper()}_LARGE {large}: there is nothing to cut in a feature map of {map_shape} cells "
+                    f"(T, H, W): use {_MORE[kind]}, or set the crop counts of this kind to 0"
+                )
+            first, second = (self.window(kind, which, map_shape) for which in (True, False))
+            if first == map_shape or (small and first == second):
+                what = "a large one is the whole map" if first == map_shape else "large and small ones are one size"
+                _warn_once(
+                    f"CROP.{kind.upper()}_SIZES: in a feature map of {map_shape} cells (T, H, W) the crops are "
+                    f"{first} and {second}: {what}; use {_MORE[kind]}, or smaller shares"
+                )
 
     def terms(self) -> list[tuple[Crop, Crop, float]]:
         """All directed comparisons (query, key, weight); those of one symmetric term share a weight of 1."""
@@ -86,6 +116,19 @@ class CropSettings:
             pair = _all_pairs if self.pairing == "all" else _released_pairs
             found += pair(kind, large, small)
         return found
+
+
+_MORE = {"space": "larger frames (DATA.TRAIN_CROP_SIZE)", "time": "longer clips (DATA.NUM_FRAMES)"}
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    logger.warning("%s", message)
+
+
+def cells_of(share: float, cells: int) -> int:
+    """Returns a share of some cells as whole cells: the nearest number, a half upwards, at least one."""
+    return max(1, math.floor(share * cells + 0.5))
 
 
 def _all_pairs(kind: Kind, large: int, small: int) -> list[tuple[Crop, Crop, float]]:

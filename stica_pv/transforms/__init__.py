@@ -6,23 +6,32 @@ from stica_pv.transforms.config import (
     photometry_from_config,
     spatial_from_config,
 )
+from stica_pv.transforms.distortion import DistortionPlan, DistortionSettings, apply_distortion, draw_distortion
 from stica_pv.transforms.log_mel import LogMel, create_log_mel, draw_volume, log_mel_frames
 from stica_pv.transforms.photometry import PhotometryPlan, PhotometrySettings, apply_photometry, draw_photometry
 from stica_pv.transforms.spatial import CropBox, FixedCrop, RandomResizedCrop, RandomShortSideCrop, apply_box
+from stica_pv.transforms.spec_augment import SpecAugmentPlan, apply_spec_augment, draw_spec_augment
 
 __all__ = [
     "CropBox",
+    "DistortionPlan",
+    "DistortionSettings",
     "FixedCrop",
     "LogMel",
     "PhotometryPlan",
     "PhotometrySettings",
     "RandomResizedCrop",
     "RandomShortSideCrop",
+    "SpecAugmentPlan",
     "add_transform_config",
     "apply_box",
+    "apply_distortion",
     "apply_photometry",
+    "apply_spec_augment",
     "create_log_mel",
+    "draw_distortion",
     "draw_photometry",
+    "draw_spec_augment",
     "draw_volume",
     "log_mel_frames",
     "log_mel_from_config",

@@ -18,10 +18,12 @@ def add_transform_config(cfg: CfgNode) -> None:
     data.TRAIN_JITTER_SCALES_RELATIVE = [0.14, 1.0]  # area share of random resized crops; []: TRAIN_JITTER_SCALES
     data.TRAIN_JITTER_ASPECT_RELATIVE = [0.75, 1.3333]
     data.TRAIN_JITTER_SCALES = [128, 160]  # short side in pixels before a plain random crop
+    data.CROP_LAST_OFFSET = True  # whether a plain random crop may lie at the very end; the release never drew it
     data.RANDOM_FLIP = True  # horizontal, half of the clips
     data.ANTIALIAS = True  # when resizing; the release had none
     data.COLOR_JITTER_PROB = 0.8
     data.SSL_COLOR_BRI_CON_SAT = [0.4, 0.4, 0.4]
+    data.SSL_COLOR_HUE = 0.2  # share of the colour circle; of CVRL alone
     data.COLOR_RND_GRAYSCALE = 0.2
     data.BLUR_PROB = 0.5
     data.BLUR_SIGMA = [0.1, 2.0]
@@ -61,7 +63,12 @@ def spatial_from_config(cfg: CfgNode) -> FrameTransform:
     low, high = _pair(cfg, "DATA", "TRAIN_JITTER_SCALES")
     if low < cfg.DATA.TRAIN_CROP_SIZE:
         raise UsageError(f"DATA.TRAIN_JITTER_SCALES: {low} px are less than DATA.TRAIN_CROP_SIZE")
-    return RandomShortSideCrop(short_side=(int(low), int(high)), flip_prob=flip_prob, antialias=cfg.DATA.ANTIALIAS)
+    return RandomShortSideCrop(
+        short_side=(int(low), int(high)),
+        flip_prob=flip_prob,
+        antialias=cfg.DATA.ANTIALIAS,
+        last_offset=cfg.DATA.CROP_LAST_OFFSET,
+    )
 
 
 def photometry_from_config(cfg: CfgNode) -> PhotometrySettings:
@@ -113,6 +120,7 @@ TRANSFORM_LIMITS = {
     "DATA.TRAIN_JITTER_SCALES": Limits(low=8, count=2, ordered=True),
     "DATA.COLOR_JITTER_PROB": SHARE,
     "DATA.SSL_COLOR_BRI_CON_SAT": Limits(low=0, count=3),
+    "DATA.SSL_COLOR_HUE": Limits(low=0, high=0.5),
     "DATA.COLOR_RND_GRAYSCALE": SHARE,
     "DATA.BLUR_PROB": SHARE,
     "DATA.BLUR_SIGMA": Limits(above=0, count=2, ordered=True),

@@ -13,6 +13,7 @@ from torch import Tensor
 from stica_pv.errors import UsageError, check_choice
 from stica_pv.keyed_random import chance, uniform
 from stica_pv.structures import describe
+from stica_pv.transforms.blur import gaussian_blur
 
 BRIGHTNESS, CONTRAST, SATURATION = range(3)
 RGB_WEIGHTS = (0.299, 0.587, 0.114)  # Rec. 601 luma
@@ -177,7 +178,7 @@ def apply_photometry(video: Tensor, plan: PhotometryPlan, settings: PhotometrySe
             x.index_copy_(0, rows.gray, gray.expand(-1, 3, -1, -1, -1))
         if len(rows.blur):
             sigma = plan.sigma.index_select(0, rows.blur)
-            x.index_copy_(0, rows.blur, _blur(x.index_select(0, rows.blur), sigma, settings.blur_kernel))
+            x.index_copy_(0, rows.blur, gaussian_blur(x.index_select(0, rows.blur), sigma, settings.blur_kernel))
         return x if released else _normalise_(x, settings)
 
 
@@ -206,30 +207,3 @@ def _jitter_(x: Tensor, plan: PhotometryPlan, weights: Sequence[float], *, clip:
         torch.addcmul(base, x, factor, out=x)
         if clip:
             x.clamp_(0, 1)
-
-
-def _blur(x: Tensor, sigma: Tensor, kernel: int) -> Tensor:
-    """Blurs (B, 3, T, H, W) with sigma (B, 2) as two products with banded matrices."""
-    rows = _blur_matrix(x.shape[3], sigma[:, 0], kernel)
-    columns = _blur_matrix(x.shape[4], sigma[:, 1], kernel)
-    x = torch.bmm(x.flatten(1, 3), columns.transpose(1, 2)).view_as(x)
-    return torch.einsum("bij,bctjw->bctiw", rows, x)
-
-
-def _blur_matrix(side: int, sigma: Tensor, kernel: int) -> Tensor:
-    """Returns (B, side, side): row i holds the normalised Gaussian around i, reflected at the borders' centres.
-
-    A pixel j counts at its own place, at -j and at 2 (side - 1) - j, as far as these lie within the kernel.
-    """
-    radius = kernel // 2
-    if side <= radius:
-        raise UsageError(f"a blur with {kernel} taps needs sides of more than {radius} pixels, got {side}")
-    sigma = sigma.clamp_min(1e-3).view(-1, 1, 1)  # 0 becomes the identity
-
-    def gauss(distance: Tensor) -> Tensor:
-        return torch.exp(-0.5 * (distance / sigma).square()).masked_fill(distance.abs() > radius, 0)
-
-    places = torch.arange(side, device=sigma.device, dtype=torch.float32)
-    i, j, last = places[:, None], places, side - 1
-    weights = gauss(i - j) + gauss(i + j).masked_fill(j == 0, 0) + gauss(2 * last - i - j).masked_fill(j == last, 0)
-    return weights / weights.sum(2, keepdim=True)

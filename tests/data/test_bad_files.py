@@ -83,5 +83,15 @@ def test_names_that_are_no_text_are_listed_too(tmp_path: Path):
     assert paths(tmp_path) == [name, "x" + name]
 
 
+def test_a_list_that_cannot_be_written_ends_the_run_with_one_clear_line(tmp_path: Path):
+    with pytest.raises(RunFailed, match=r"^cannot write .*/gone/bad_files\.csv: No such file or directory$"):
+        begin(tmp_path / "gone")
+    files = begin(tmp_path)
+    files.path.unlink()
+    files.path.mkdir()
+    with pytest.raises(RunFailed, match=r"^cannot write .*/bad_files\.csv: Is a directory$"):
+        files.report(1, failures("a"))
+
+
 def test_no_file_is_no_bad_file(tmp_path: Path):
     assert read_bad_files(tmp_path / "bad_files.csv") == []

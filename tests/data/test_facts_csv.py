@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from stica_pv.data import facts_csv
 from stica_pv.data.facts import COLUMNS, FactTable, FileFacts
 from stica_pv.data.facts_csv import append_facts, load_facts
 from stica_pv.data.manifest import probe_all
-from stica_pv.data.sources import VideoList
+from stica_pv.data.video_list import VideoList
 from stica_pv.data.videos import open_videos
 
 GOOD = FileFacts("a.mp4", 10, 20, 3.25, 2.5, 29.97003, 64, 48, "h264", "aac", 44100, 2)
@@ -60,6 +61,25 @@ def test_lines_that_are_none_are_passed_over(tmp_path: Path, line: str):
     path.write_text(path.read_text() + line + "\n")
     append_facts(path, ODD[4:])
     assert list(load_facts(path)) == [*ODD[:2], ODD[4]]
+
+
+def test_a_csv_without_its_heading_is_read_from_the_first_line_on(tmp_path: Path):
+    append_facts(tmp_path / "m.csv", ODD)
+    (tmp_path / "m.csv").write_bytes((tmp_path / "m.csv").read_bytes().partition(b"\n")[2])
+    assert list(load_facts(tmp_path / "m.csv")) == ODD
+
+
+@pytest.mark.parametrize("size", [7, 64, 100_000])
+def test_a_csv_larger_than_what_is_read_at_once_keeps_order_and_passes_over_wrong_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+):
+    monkeypatch.setattr(facts_csv, "_CHARACTERS_AT_ONCE", size)
+    many = [replace(GOOD, path=f"{number}.mp4", size_bytes=number) for number in range(300)]
+    append_facts(tmp_path / "m.csv", many[:99])
+    with (tmp_path / "m.csv").open("a") as file:
+        file.write("a.mp4,ten,20,3.25,2.5,29.97003,64,48,h264,aac,44100,2,\nshort,1\n,,,,,,,,,,,,,,\n")
+    append_facts(tmp_path / "m.csv", [*many[99:], *ODD])
+    assert list(load_facts(tmp_path / "m.csv")) == [*many, *ODD]
 
 
 @pytest.mark.slow

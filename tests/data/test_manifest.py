@@ -17,22 +17,6 @@ from stica_pv.data.manifest import FileFacts, exclusion_cause, exclusion_causes,
 MEDIA = SAMPLE_DATA / "media"
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    folder = tmp_path_factory.mktemp("clips")
-    made = [make_media(folder / f"{i}.mp4", seconds=0.4 + 0.2 * i, size=(64, 48)) for i in range(3)]
-    (folder / "bad, really.mp4").write_bytes(b"no media")
-    return [str(path) for path in made] + [str(folder / "bad, really.mp4")]
-
-
-@pytest.fixture
-def probed(monkeypatch) -> list[str]:
-    seen: list[str] = []
-    inner = manifest.probe
-    monkeypatch.setattr(manifest, "probe", lambda path: seen.append(path) or inner(path))
-    return seen
-
-
 def test_facts_of_a_file_are_those_of_its_making(tmp_path):
     path = make_media(tmp_path / "a.mp4", seconds=2.0, fps=10, size=(80, 48), rate_hz=24000, layout="mono")
     facts = probe(str(path))
@@ -72,19 +56,26 @@ def test_bad_files_give_facts_with_the_cause(tmp_path):
     assert probe(str(tmp_path)).error
 
 
-@pytest.mark.parametrize("threads", [1, 4])
-def test_probe_all_keeps_the_order_and_equals_probe(clips, tmp_path, threads):
+@pytest.mark.parametrize("processes", [1, 4])
+def test_probe_all_keeps_the_order_and_equals_probe(clips, tmp_path, processes):
     order = [clips[2], clips[0], clips[3], clips[0], clips[1]]
-    assert list(probe_all(order, tmp_path / "m.csv", threads)) == [probe(path) for path in order]
-    assert list(probe_all(order, None, threads)) == [probe(path) for path in order]
+    assert list(probe_all(order, tmp_path / "m.csv", processes)) == [probe(path) for path in order]
+    assert list(probe_all(order, None, processes)) == [probe(path) for path in order]
+
+
+def test_other_systems_probe_without_helpers(clips, monkeypatch):
+    expected = list(probe_all(clips, None, 2))
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr(manifest, "answer_all", None)
+    assert list(probe_all(clips, None, 2)) == expected
 
 
 def test_unchanged_files_come_from_the_cache(clips, tmp_path, probed):
     cache = tmp_path / "sub" / "m.csv"
     first = list(probe_all(clips, cache, 2))
-    assert sorted(probed) == sorted(clips)
+    assert sorted(probed.paths) == sorted(clips)
     assert list(probe_all(clips, cache, 2)) == first
-    assert len(probed) == len(clips)
+    assert len(probed.paths) == len(clips)
     rows = [row for row in csv.reader(cache.open()) if row]
     assert rows[0][0] == "path"
     assert len(rows) == 1 + len(clips)
@@ -96,7 +87,7 @@ def test_a_changed_file_is_read_again(clips, tmp_path, probed):
     probed.clear()
     os.utime(clips[1], ns=(1, 2))
     assert probe_all(clips, cache, 1)[1].mtime_ns == 2
-    assert probed == [clips[1]]
+    assert probed.paths == [clips[1]]
 
 
 def test_a_torn_line_costs_only_itself(clips, tmp_path, probed):
@@ -108,7 +99,7 @@ def test_a_torn_line_costs_only_itself(clips, tmp_path, probed):
         assert list(probe_all(clips, cache, 1)) == [inner(path) for path in clips]
         probed.clear()
         probe_all(clips, cache, 1)
-        assert probed == []
+        assert probed.paths == []
 
 
 def test_a_trusted_manifest_is_taken_without_a_look(clips, tmp_path, probed):
@@ -117,7 +108,7 @@ def test_a_trusted_manifest_is_taken_without_a_look(clips, tmp_path, probed):
     probed.clear()
     os.utime(clips[0], ns=(5, 6))
     assert list(probe_all(clips, cache, 1, trust=True)) == before
-    assert probed == []
+    assert probed.paths == []
 
 
 def test_a_file_that_comes_and_goes_is_noticed_and_written_once_for_each_state(tmp_path, probed):
@@ -127,7 +118,7 @@ def test_a_file_that_comes_and_goes_is_noticed_and_written_once_for_each_state(t
         for _ in range(2):  # the second time it is known
             (facts,) = probe_all([str(path)], cache, 1)
             assert (facts.error == "no such file") == (not present)
-    assert probed == [str(path)] * 3
+    assert probed.paths == [str(path)] * 3
 
 
 def test_files_behind_a_uri_are_known_again_and_read_again_after_a_change(clips, tmp_path, probed):
@@ -144,7 +135,7 @@ def test_files_behind_a_uri_are_known_again_and_read_again_after_a_change(clips,
     for _ in range(2):
         (facts,) = probe_all([uri], tmp_path / "m.csv", 1)
         assert (facts.path, facts.error, facts.width) == (uri, "", 64)
-    assert probed == [uri]
+    assert probed.paths == [uri]
     (tmp_path / "a.mp4").write_bytes(Path(clips[1]).read_bytes())
     assert probe_all([uri], tmp_path / "m.csv", 1)[0].video_seconds == pytest.approx(0.6, abs=0.05)
 
@@ -165,25 +156,25 @@ def test_two_processes_may_share_a_manifest(clips, tmp_path, probed):
         process.join()
     assert [process.exitcode for process in both] == [0, 0]
     assert list(probe_all(clips, cache, 1)) == [probe(path) for path in clips]
-    assert probed == []
+    assert probed.paths == []
 
 
 def test_an_interrupted_run_goes_on_where_it_was(clips, tmp_path, monkeypatch, probed):
-    cache, inner = tmp_path / "m.csv", manifest.probe
+    cache, inner = tmp_path / "m.csv", manifest.answer_all
 
-    def stops(path: str) -> FileFacts:
-        if path == clips[2]:
-            raise KeyboardInterrupt
-        return inner(path)
+    def stops(*args, **kwargs):  # noqa: ANN002, ANN003, ANN202
+        for path, facts in inner(*args, **kwargs):
+            if path == clips[2]:
+                raise KeyboardInterrupt
+            yield path, facts
 
-    monkeypatch.setattr(manifest, "probe", stops)
+    monkeypatch.setattr(manifest, "answer_all", stops)
     with pytest.raises(KeyboardInterrupt):
         probe_all(clips[:3], cache, 1)
-    monkeypatch.setattr(manifest, "probe", inner)
-    done = len(probed)
+    monkeypatch.setattr(manifest, "answer_all", inner)
+    probed.clear()
     probe_all(clips[:3], cache, 1)
-    assert done == 2
-    assert probed[done:] == [clips[2]]
+    assert probed.paths == [clips[2]]
 
 
 def test_progress_is_logged(clips, monkeypatch, caplog):
@@ -244,3 +235,19 @@ def test_real_files_are_usable_or_have_their_true_cause():
     assert causes["corrupted.mp4"] == "no audio stream"
     assert causes["gs-16b-2c-44100hz.ogg"] == "no video stream"
     assert causes["video_21.mp4"] == "picture lasts 0.80 s, the recipe needs 2.00 s"
+
+
+@pytest.mark.parametrize("slow_s", [0.0, 1e9])
+def test_changes_are_noticed_by_one_look_after_the_other_and_by_many_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow_s: float
+):
+    monkeypatch.setattr(manifest, "_SLOW_STAT_S", slow_s)
+    monkeypatch.setattr(manifest, "_STATS_AT_ONCE", 2)
+    paths = [str(tmp_path / f"{number}.mp4") for number in range(7)]
+    for path in paths:
+        Path(path).write_text("no media")
+    probe_all(paths, tmp_path / "m.csv", 1)
+    for number in (0, 3, 6):
+        Path(paths[number]).write_text("changed " * (number + 2))
+    sizes = probe_all(paths, tmp_path / "m.csv", 1).column("size_bytes")
+    assert list(sizes) == [16, 8, 8, 40, 8, 8, 64]

@@ -1,3 +1,4 @@
+import pickle
 import random
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pytorchvideo.data.clip_sampling import ClipInfo
 from pytorchvideo.data.labeled_video_paths import LabeledVideoPaths
 
 from stica_pv.data.dataset import ClipDataset, collate
+from stica_pv.data.loader import ClipLoader
 from stica_pv.data.pytorchvideo_sources import from_labeled_paths, sampled_clip, sampled_clips
 from stica_pv.data.reader import read
 from stica_pv.data.videos import open_videos
@@ -140,6 +142,33 @@ def test_unknown_labels_give_a_list_without_labels():
 def test_wrong_labelled_paths_say_what_is_wrong(pairs, message):
     with pytest.raises(UsageError, match=message):
         from_labeled_paths(pairs)
+
+
+@pytest.mark.parametrize(
+    "kind", [("random", 2.0), ("uniform", 2.0), ("constant_clips_per_video", 2.0, 3), ("random_multi", 2.0, 3)]
+)
+def test_policies_come_through_a_pickle(kind: tuple):
+    policy = sampled_clips(["a", "b", "c"], make_clip_sampler(*kind))
+    if kind[0] in ("random", "uniform"):
+        policy = sampled_clip("a", make_clip_sampler(*kind))
+    again = pickle.loads(pickle.dumps(policy))
+    for seed in range(5):
+        assert again(10.0, generator("test", seed)) == policy(10.0, generator("test", seed))
+
+
+@pytest.mark.slow  # a spawned worker imports torch anew
+def test_a_loader_with_spawned_workers_draws_with_their_sampler(tmp_path: Path):
+    for i in range(2):
+        make_media(tmp_path / f"{i}.mp4", seconds=2.0)
+    spec = ViewSpec("v", "clip", 4, 4.0, 32, RandomResizedCrop(), audio=AudioSpec(16000))
+    views = Views((spec,), sampled_clip("clip", make_clip_sampler("random", 1.0)), 1.0, True)
+    dataset = ClipDataset([str(tmp_path / f"{i}.mp4") for i in range(2)], [2.0, 2.0], views, reader=read, seed=0)
+    keys = [[SampleKey(0, 0), SampleKey(0, 1)]]
+    (spawned,) = ClipLoader(dataset, keys, num_workers=1, start_method="spawn")  # type: ignore[arg-type]
+    expected = collate([dataset[key] for key in keys[0]])
+    assert isinstance(expected, Batch)
+    assert torch.equal(spawned.video["v"], expected.video["v"])
+    assert torch.equal(spawned.audio["v"], expected.audio["v"])
 
 
 def test_our_data_set_reads_their_paths_with_their_sampler(tmp_path: Path):

@@ -5,7 +5,8 @@ from iopath.common.file_io import PathHandler, g_pathmgr
 from made_media import SAMPLE_DATA
 
 from stica_pv.data import sources
-from stica_pv.data.sources import VideoList, read_class_folders, read_csv, read_folder
+from stica_pv.data.sources import read_class_folders, read_csv, read_folder
+from stica_pv.data.video_list import VideoList
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
 

@@ -142,5 +142,5 @@ def test_missing_data_is_a_usage_error(data: str, message: str):
 
 
 def test_an_unknown_source_names_the_known_ones(tmp_path: Path):
-    with pytest.raises(UsageError, match="class_folders, csv, folder"):
+    with pytest.raises(UsageError, match="class_folders, csv"):
         listed(tmp_path, "cvs")

@@ -14,9 +14,9 @@ from stica_pv.engine.lock import NAME, STALE_S, RunLock
 from stica_pv.errors import UsageError
 
 
-def leave_lock(folder: Path, *, host: str = "elsewhere", pid: int = 1, job: str = "") -> Path:
+def leave_lock(folder: Path, *, host: str = "elsewhere", pid: int = 1, job: str = "", life: str = "0") -> Path:
     path = folder / NAME
-    path.write_text(json.dumps({"host": host, "pid": pid, "job": job}))
+    path.write_text(json.dumps({"host": host, "pid": pid, "job": job, "life": life}))
     return path
 
 
@@ -55,11 +55,59 @@ def test_a_living_process_on_this_host_is_refused(tmp_path: Path):
         RunLock(tmp_path).__enter__()
 
 
-def test_the_same_slurm_job_takes_its_lock_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_next_life_of_a_slurm_job_takes_its_lock_over_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SLURM_JOB_ID", "77")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     leave_lock(tmp_path, job="77")
     with RunLock(tmp_path):
-        assert json.loads((tmp_path / NAME).read_text())["job"] == "77"
+        assert json.loads((tmp_path / NAME).read_text())["life"] == "1"
+
+
+def test_two_runs_in_the_same_life_of_a_slurm_job_are_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    leave_lock(tmp_path, job="77")
+    with pytest.raises(UsageError, match=r"in use by process 1 on elsewhere \(job 77\)"):
+        RunLock(tmp_path).__enter__()
+
+
+ROBBED = """
+import sys, time
+from pathlib import Path
+from stica_pv.engine import lock
+lock.HEARTBEAT_S = 0.01
+with lock.RunLock(Path(sys.argv[1])):
+    time.sleep(60)
+"""
+
+
+def test_a_process_whose_lock_was_taken_ends(tmp_path: Path):
+    process = subprocess.Popen([sys.executable, "-c", ROBBED, str(tmp_path)], stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 30
+    while not (tmp_path / NAME).exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    leave_lock(tmp_path, pid=99)
+    assert process.wait(30) == lock.ROBBED
+    assert json.loads((tmp_path / NAME).read_text())["pid"] == 99
+
+
+def test_of_two_that_take_a_stale_lock_over_the_later_gives_the_new_one_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The other has replaced the lock between the look at it and its removal."""
+    path = leave_lock(tmp_path)
+    late, looked = RunLock(tmp_path), lock.check_free
+
+    def look(folder: Path, name: str = NAME) -> None:
+        if name == NAME:
+            leave_lock(tmp_path, pid=4711)  # a new one, and alive
+        else:
+            looked(folder, name)
+
+    monkeypatch.setattr(lock, "check_free", look)
+    with pytest.raises(UsageError, match="in use by process 4711"):
+        late.__enter__()
+    assert json.loads(path.read_text())["pid"] == 4711
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]"])

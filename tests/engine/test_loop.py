@@ -1,7 +1,9 @@
 import functools
+import json
 import math
 import os
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,7 @@ from stica_pv.data.loader import ClipLoader
 from stica_pv.data.reader import read
 from stica_pv.data.sampler import StepSampler
 from stica_pv.engine import LoopSettings, Meter, Records, TrainState, create_optimizer, read_metrics, train
+from stica_pv.engine.records import STATS
 from stica_pv.errors import RunFailed
 from stica_pv.structures import AudioSpec, Batch, LossTerms, ReadFailure, StepKeys, Views, ViewSpec, Window
 from stica_pv.tasks import ParameterGroup
@@ -60,6 +63,10 @@ class Trial:
     rates: list[float] = field(default_factory=list)
     failures: list[tuple[int, tuple[ReadFailure, ...]]] = field(default_factory=list)
     stop_after: int = -1
+    save_s: float = 0.0
+    hooked: bool = False
+    ended: list[int] = field(default_factory=list)
+    dies_after_epoch: int = -1
 
     def __post_init__(self) -> None:
         self.net = Net(self.poison)
@@ -78,6 +85,17 @@ class Trial:
         if step == self.stop_after:
             os.kill(os.getpid(), signal.SIGTERM)
 
+    def save(self, state: TrainState) -> None:
+        time.sleep(self.save_s)
+        self.saved.append(state.step)
+
+    def end_epoch(self, epoch: int) -> dict[str, float]:
+        self.ended.append(epoch)
+        if epoch == self.dies_after_epoch:
+            self.dies_after_epoch = -1
+            raise InterruptedError("the power fails")
+        return {"seen": float(self.net.w.detach().sum())} if epoch % 2 else {}
+
     def schedule(self, step: int) -> float:
         self.rates.append(0.01 * (step + 1))
         return self.rates[-1]
@@ -94,8 +112,9 @@ class Trial:
             LoopSettings(seed=3, total_steps=steps, **settings),
             device=CPU,
             records=records,
-            save=lambda state: self.saved.append(state.step),
+            save=self.save,
             report_failures=self.report,
+            at_epoch_end=self.end_epoch if self.hooked else None,
         )
 
 
@@ -162,6 +181,37 @@ def test_time_alone_can_ask_for_a_checkpoint():
     trial = Trial(settings={"checkpoint_minutes": -1.0})
     trial.run(3)
     assert trial.saved == [1, 2, 3]
+
+
+def test_writing_a_checkpoint_is_no_wait_for_data(tmp_path: Path):
+    Trial(save_s=0.5).run(5, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / STATS).read_text().splitlines()]
+    assert lines[4]["step_time"] > 0.5  # that of step 4 was written between
+    assert lines[4]["data_time"] < 0.25
+
+
+def test_the_end_of_each_epoch_is_told_behind_its_checkpoint_and_recorded(tmp_path: Path):
+    trial = Trial(hooked=True)
+    trial.run(13, tmp_path)
+    assert trial.ended == [1, 2, 3]
+    lines = read_metrics(tmp_path)
+    told = [line for line in lines if "seen" in line]
+    assert [(line["step"], line["epoch_end"]) for line in told] == [(4, 1), (12, 3)]
+    assert lines.index(told[0]) == 4  # behind the line of step 4
+    assert all("loss" in line for line in lines if line not in told)
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_what_was_missed_at_the_end_of_an_epoch_is_made_up_for_on_a_resume(tmp_path: Path, epoch: int):
+    straight, broken = Trial(hooked=True), Trial(hooked=True, dies_after_epoch=epoch)
+    straight.run(12, tmp_path / "straight")
+    with pytest.raises(InterruptedError):
+        broken.run(12, tmp_path / "broken")
+    assert broken.saved[-1] == broken.state.step == 4 * epoch  # the checkpoint was there
+    for _ in range(2):  # a run that has ended asks no more
+        broken.run(12, tmp_path / "broken")
+    assert broken.ended == [*range(1, epoch + 1), *range(epoch, 4)]
+    assert read_metrics(tmp_path / "broken") == read_metrics(tmp_path / "straight")
 
 
 @pytest.mark.parametrize("poison", [math.nan, math.inf])

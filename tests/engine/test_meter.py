@@ -56,6 +56,7 @@ def test_the_clock_tells_waiting_from_working(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("stica_pv.engine.meter.time.perf_counter", lambda: now)
     clock = Clock()
     for wait, work in ((3.0, 1.0), (1.0, 1.0)):
+        clock.wait_begins()
         now += wait
         clock.data_ready()
         now += work
@@ -70,8 +71,26 @@ def test_the_clock_starts_anew_after_each_reading(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("stica_pv.engine.meter.time.perf_counter", lambda: now)
     clock = Clock()
     for _ in range(2):
+        clock.wait_begins()
         now += 1.0
         clock.data_ready()
         now += 1.0
         clock.step_done()
         assert clock.take_timings(batch_size=1)["data_share"] == 0.5
+
+
+def test_what_happens_between_two_steps_is_no_wait_for_data(monkeypatch: pytest.MonkeyPatch):
+    now = 0.0
+    monkeypatch.setattr("stica_pv.engine.meter.time.perf_counter", lambda: now)
+    clock = Clock()
+    for _ in range(2):
+        clock.data_ready()
+        now += 1.0
+        clock.step_done()
+        now += 8.0  # a checkpoint is written
+        clock.wait_begins()
+        now += 1.0
+    clock.data_ready()
+    timings = clock.take_timings(batch_size=1)
+    assert timings["step_time"] == 10.0
+    assert timings["data_time"] == 1.0

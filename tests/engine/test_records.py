@@ -55,6 +55,20 @@ def test_lines_are_on_disk_at_once(tmp_path: Path):
     records.close()
 
 
+def test_the_end_of_an_epoch_has_a_line_of_its_own_and_is_cut_back_like_the_others(tmp_path: Path):
+    first = Records(tmp_path, resume_step=0)
+    for step, epoch in ((2, 1), (4, 2)):
+        first.write(step, {"loss": 1.0}, {})
+        first.write_epoch(step, epoch, {"online_knn/top1": 50.0})
+    first.close()
+    stats = [json.loads(line) for line in (tmp_path / STATS).read_text().splitlines()]
+    assert stats[1] == {"_type": "val_epoch", "step": 2, "epoch_end": 1, "online_knn/top1": 50.0}
+    resumed = Records(tmp_path, resume_step=3)
+    assert resumed.told == {2}
+    assert read_metrics(tmp_path)[1:] == [{"step": 2, "epoch_end": 1, "online_knn/top1": 50.0}]
+    resumed.close()
+
+
 def test_no_file_is_no_metrics(tmp_path: Path):
     assert read_metrics(tmp_path) == []
 
@@ -63,8 +77,10 @@ def test_tensorboard_gets_the_same_numbers(tmp_path: Path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     records = Records(tmp_path, resume_step=0, tensorboard_dir=tmp_path / "tb")
     records.write(1, {"loss": 0.25}, {"step_time": 0.5})
+    records.write_epoch(1, 1, {"online_knn/top1": 75.0})
     records.close()
     events = accumulator.EventAccumulator(str(tmp_path / "tb"))
     events.Reload()
     assert events.Scalars("Train/loss")[0].value == 0.25
     assert events.Scalars("Train/step_time")[0].step == 1
+    assert events.Scalars("online_knn/top1")[0].value == 75.0

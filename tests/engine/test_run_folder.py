@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -97,3 +98,17 @@ def test_facts_say_what_the_run_derived_and_where_it_ran(tmp_path: Path):
     assert json.loads((tmp_path / "run.json").read_text()) == {"negatives": 7}
     environment = (tmp_path / "env.txt").read_text()
     assert all(f"{name}: " in environment for name in ("command", "host", "python", "gpus", "torch", "av"))
+
+
+@pytest.mark.parametrize("name", ["run.json", "env.txt"])
+def test_a_full_disk_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    original = Path.write_text
+
+    def full(path: Path, text: str, **options: Any) -> int:
+        if path.name == f"{name}.partial":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return original(path, text, **options)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UsageError, match=rf"cannot write .*{name}: No space left on device; .* make room"):
+        write_facts(tmp_path, {"negatives": 7})

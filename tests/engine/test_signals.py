@@ -4,45 +4,126 @@ import threading
 
 import pytest
 
-from stica_pv.engine.signals import StopRequest
+from stica_pv.engine.signals import (
+    AT_A_TERMINAL,
+    ON_A_CLUSTER,
+    Interrupted,
+    Request,
+    Signals,
+    requeue_asked,
+    signals_in_steps,
+)
+
+
+def send(number: int) -> None:
+    os.kill(os.getpid(), number)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_noted_and_nothing_ends(number: signal.Signals):
-    with StopRequest() as stop:
-        assert not stop.requested
-        os.kill(os.getpid(), number)
-        assert stop.requested
+def test_at_a_terminal_a_signal_is_noted_and_nothing_ends(number: signal.Signals):
+    with signals_in_steps() as signals:
+        assert signals.request is Request.NONE
+        send(number)
+        assert signals.request is Request.STOP
 
 
 def test_a_second_ctrl_c_ends_at_once():
-    with StopRequest(), pytest.raises(KeyboardInterrupt):  # noqa: PT012 - both signals belong to the fact
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+    with signals_in_steps(), pytest.raises(KeyboardInterrupt):  # noqa: PT012 - both signals belong to the fact
+        send(signal.SIGINT)
+        send(signal.SIGINT)
 
 
 def test_a_second_sigterm_is_still_polite():
-    with StopRequest() as stop:
-        os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.requested
+    with signals_in_steps() as signals:
+        send(signal.SIGTERM)
+        send(signal.SIGTERM)
+        assert signals.request is Request.STOP
 
 
 def test_handlers_are_given_back():
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with StopRequest():
+    with signals_in_steps():
         assert signal.getsignal(signal.SIGTERM) != before[1]
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
 def test_another_thread_may_enter():
-    entered: list[bool] = []
+    entered: list[Request] = []
 
     def enter() -> None:
-        with StopRequest() as stop:
-            entered.append(stop.requested)
+        with signals_in_steps() as signals:
+            entered.append(signals.request)
 
     thread = threading.Thread(target=enter)
     thread.start()
     thread.join()
-    assert entered == [False]
+    assert entered == [Request.NONE]
+
+
+def test_on_a_cluster_term_asks_to_save_and_usr2_to_requeue_which_goes_before_it():
+    with Signals(ON_A_CLUSTER) as outer, signals_in_steps() as signals:
+        assert signals is outer
+        send(signal.SIGTERM)
+        assert signals.request is Request.SAVE
+        send(signal.SIGUSR2)
+        assert signals.request is Request.REQUEUE
+        assert requeue_asked()
+        send(signal.SIGTERM)
+        assert signals.request is Request.REQUEUE
+        signals.answer(Request.REQUEUE)
+    assert not requeue_asked()
+
+
+def test_a_wish_to_save_is_fulfilled_once():
+    with Signals(ON_A_CLUSTER) as signals, signals.in_steps():
+        send(signal.SIGTERM)
+        assert signals.answer(Request.SAVE) is Request.SAVE
+        assert signals.request is Request.NONE
+        assert signals.answer(Request.NONE) is Request.NONE
+
+
+def test_a_process_that_was_not_asked_takes_what_the_others_agreed_on():
+    with Signals(AT_A_TERMINAL) as signals, signals.in_steps():
+        assert signals.answer(3) is Request.REQUEUE
+        assert signals.agreed is Request.REQUEUE
+
+
+def test_outside_the_steps_a_requeue_ends_the_run_where_it_is_and_only_once():
+    with Signals(ON_A_CLUSTER) as signals:
+        with pytest.raises(Interrupted):
+            send(signal.SIGUSR2)
+        send(signal.SIGUSR2)
+        assert signals.request is Request.REQUEUE
+
+
+def test_outside_the_steps_term_waits_and_ctrl_c_ends():
+    with Signals(ON_A_CLUSTER) as signals:
+        send(signal.SIGTERM)
+        assert signals.request is Request.SAVE
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGINT)
+
+
+def test_a_requeue_asked_for_in_the_last_step_ends_the_run_behind_it():
+    with Signals(ON_A_CLUSTER), pytest.raises(Interrupted), signals_in_steps():
+        send(signal.SIGUSR2)
+
+
+def test_a_requeue_that_was_agreed_on_is_not_raised_again():
+    with Signals(ON_A_CLUSTER), signals_in_steps() as signals:
+        send(signal.SIGUSR2)
+        signals.answer(signals.request)
+
+
+def test_a_reader_of_broken_files_does_not_take_a_requeue_for_one():
+    assert not issubclass(Interrupted, Exception)
+
+
+def test_a_worker_that_was_just_forked_notes_nothing():
+    with Signals(ON_A_CLUSTER) as signals:
+        child = os.fork()
+        if child == 0:
+            send(signal.SIGUSR2)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert signals.request is Request.NONE

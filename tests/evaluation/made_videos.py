@@ -1,55 +1,76 @@
-"""Labelled videos without files, and encoders whose features are known."""
+"""Labelled videos without files, encoders whose features are known, and a bench of both."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from stica_pv.data.dataset import ClipDataset
+from stica_pv.data.facts import FactTable, FileFacts
+from stica_pv.data.labelled import Fold, LabelledSet
 from stica_pv.errors import UnreadableClip
-from stica_pv.evaluation import grid_views
+from stica_pv.evaluation.bench import Bench, Loading
+from stica_pv.evaluation.contestants import Contestant, Kind, Look, content_hash
+from stica_pv.evaluation.feature_store import FeatureStore
+from stica_pv.evaluation.protocol import FeatureRequest
+from stica_pv.evaluation.views import views_of
 from stica_pv.structures import Clip, ClipRequest
+from stica_pv.transforms import PhotometrySettings, RandomResizedCrop
 
-FPS, SIZE = 4.0, 4
+CPU = torch.device("cpu")
+FPS, SIZE, SECONDS, RATE_HZ = 4.0, 4, 3.0, 100
+LOOK = Look(2, FPS, SIZE, RATE_HZ, 0.5, RandomResizedCrop(), PhotometrySettings())
 
 
 class FakeReader:
-    """A picture of video i at s seconds has the colours (10 i, 10 s, 1)."""
+    """A picture of video i < 25 at s seconds has the colours (10 i, 10 s, 1); its sound is i / 100 everywhere.
 
-    def __init__(self) -> None:
+    Videos 25 to 49 have the colours (10 (i - 25), 10 s, 2), and so on.
+
+    Attributes:
+        paths: What was read, in this process.
+        bad: Files that fail.
+        mute: Files whose sound holds nothing.
+    """
+
+    def __init__(self, bad: Sequence[str] = (), mute: Sequence[str] = ()) -> None:
         self.paths: list[str] = []
+        self.bad, self.mute = set(bad), set(mute)
 
     def __call__(self, path: str, requests: Mapping[str, ClipRequest]) -> dict[str, Clip]:
         """Returns a clip for each request."""
         self.paths.append(path)
-        if path == "bad.mp4":
+        if path in self.bad:
             raise UnreadableClip(path, "torn")
-        return {name: self._clip(int(path.removesuffix(".mp4")), request) for name, request in requests.items()}
+        return {name: self._clip(path, request) for name, request in requests.items()}
 
-    def _clip(self, number: int, request: ClipRequest) -> Clip:
-        times = request.window.start_s + torch.arange(request.frames) / request.fps
-        colours = torch.stack([torch.full_like(times, 10 * number), 10 * times, torch.ones_like(times)])
+    def _clip(self, path: str, request: ClipRequest) -> Clip:
+        number = number_of(path)
+        times = request.window.start_s + torch.arange(request.frames) / (request.fps or 1)
+        red, blue = 10 * (number % 25), 1 + number // 25
+        colours = torch.stack([torch.full_like(times, red), 10 * times, torch.full_like(times, blue)])
         frames = colours.to(torch.uint8).view(3, -1, 1, 1).expand(-1, -1, SIZE, SIZE).contiguous()
-        return Clip(frames, times.double(), torch.zeros(0), None, 1.0, 0.0)
+        audio = torch.full((request.audio_samples,), number / 100)
+        return Clip(frames, times.double(), audio, request.audio_rate_hz, 1.0, 0.0 if path in self.mute else 1.0)
+
+
+def number_of(path: str) -> int:
+    """Number of a video."""
+    return int(path.removesuffix(".mp4"))
 
 
 def videos(
-    count: int = 7,
-    *,
-    clips: int = 3,
-    frames: int = 2,
-    labels: Sequence[int] | None = None,
-    reader: FakeReader | None = None,
+    count: int = 7, *, request: FeatureRequest | None = None, reader: FakeReader | None = None, look: Look = LOOK
 ) -> ClipDataset:
-    """Returns a list of 3-s videos, seen as evaluations see them."""
-    views = grid_views(clips=clips, spatial_crops=1, frames=frames, fps=FPS, size=SIZE)
+    """Returns a list of 3-s videos, seen as evaluations see them: in three clips, if nothing else is said."""
     return ClipDataset(
         [f"{i}.mp4" for i in range(count)],
-        [3.0] * count,
-        views,
+        [SECONDS] * count,
+        views_of(request or FeatureRequest(clips=3), look),
         reader=reader or FakeReader(),
         seed=0,
-        labels=list(labels if labels is not None else range(count)),
         replace_failures=False,
     )
 
@@ -67,6 +88,14 @@ class Colours(nn.Module):
         return video.float().mean(dim=(2, 3, 4))
 
 
+class Loudness(nn.Module):
+    """The mean of the sound, beside 1."""
+
+    def forward(self, sound: Tensor) -> Tensor:
+        """Maps (B, S) to (B, 2)."""
+        return torch.stack([sound.mean(dim=1), torch.ones(len(sound))], dim=1)
+
+
 class Normed(nn.Module):
     """A batch-norm on the pictures, and the mean of what it gives."""
 
@@ -77,3 +106,92 @@ class Normed(nn.Module):
     def forward(self, video: Tensor) -> Tensor:
         """Maps (B, 3, T, H, W) to (B, 3)."""
         return self.norm(video.float()).mean(dim=(2, 3, 4)) + 1
+
+
+def numbers_in(video: Tensor) -> Tensor:
+    """Returns the numbers of videos (B,) that `FakeReader` put into pictures (B, 3, T, H, W)."""
+    red, _, blue = video.float().mean(dim=(2, 3, 4)).unbind(dim=1)
+    return (red / 10 + 25 * (blue - 1)).round().long()
+
+
+class Planted(nn.Module):
+    """Reads the number of a video out of its pictures and answers by its class: perfect features."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+
+    def forward(self, video: Tensor) -> Tensor:
+        """Maps (B, 3, T, H, W) to (B, classes)."""
+        numbers = numbers_in(video)
+        return nn.functional.one_hot(numbers % self.classes, self.classes).float()
+
+
+class Noise(nn.Module):
+    """Features that depend on the video and tell nothing of its class."""
+
+    def forward(self, video: Tensor) -> Tensor:
+        """Maps (B, 3, T, H, W) to (B, 8)."""
+        rngs = [torch.Generator().manual_seed(int(number) + 1) for number in numbers_in(video)]
+        return torch.stack([torch.randn(8, generator=rng) for rng in rngs])
+
+
+def contestant(name: str, encoder: nn.Module, kind: Kind = "trained", **settings: Any) -> Contestant:
+    """Returns a contestant for pictures."""
+    encoders = {"video": encoder}
+    return Contestant(name, kind, encoders, settings.pop("look", LOOK), content_hash(encoders, name), **settings)
+
+
+def labelled_set(
+    count: int = 24, *, classes: int = 3, siblings: int = 1, folds: int = 1, labels: Tensor | None = None
+) -> LabelledSet:
+    """Returns videos of which every other third, quarter … is the test of a fold."""
+    numbers = torch.arange(count)
+    groups = numbers // (classes * siblings)
+    made = tuple(
+        Fold(str(i + 1), numbers[groups % (folds + 1) != i], numbers[groups % (folds + 1) == i]) for i in range(folds)
+    )
+    return LabelledSet(
+        name="made",
+        paths=[f"{i}.mp4" for i in range(count)],
+        labels=numbers % classes if labels is None else labels,
+        class_names=tuple(map(str, range(classes))),
+        groups=groups,
+        folds=made,
+        root="",
+        hash=f"{count} {classes} {folds}",
+    )
+
+
+def made_bench(
+    folder: Path,
+    contestants: Sequence[Contestant],
+    labelled: LabelledSet | None = None,
+    *,
+    reader: FakeReader | None = None,
+    silent: Sequence[str] = (),
+    **loading: Any,
+) -> Bench:
+    """Returns a bench of made videos; `silent` ones say in their headers that they have no sound."""
+    labelled, reader = labelled or labelled_set(), reader or FakeReader()
+    headers = FactTable(
+        FileFacts(
+            path,
+            size_bytes=1,
+            video_seconds=SECONDS,
+            audio_seconds=0.0 if path in silent else SECONDS,
+            video_codec="raw",
+            audio_codec="" if path in silent else "pcm",
+        )
+        for path in labelled.paths
+    )
+    settings: dict[str, Any] = {"clips_at_once": 8, "num_workers": 0, "start_method": "fork", "seed": 0} | loading
+    return Bench(
+        labelled,
+        contestants,
+        headers,
+        folder=folder,
+        device=CPU,
+        loading=Loading(reader_of=lambda look: reader, **settings),
+        store=FeatureStore(folder / "features", "float32"),
+    )

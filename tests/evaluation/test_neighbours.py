@@ -1,110 +1,100 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from planted_features import planted
 from torch import Tensor
 
 from stica_pv.errors import UsageError
-from stica_pv.evaluation import FeatureSet
-from stica_pv.evaluation.neighbours import RECALLS, knn_accuracy, process, recall_at, ridge_accuracy
-
-CLASSES, DIM = 5, 16
-
-
-def planted(count: int, seed: int, *, spread: float = 0.1) -> tuple[Tensor, Tensor]:
-    """Returns unit rows (V, D) around one direction per class, and the classes."""
-    rng = torch.Generator().manual_seed(seed)
-    labels = torch.arange(count) % CLASSES
-    rows = torch.eye(CLASSES, DIM)[labels] + spread * torch.randn(count, DIM, generator=rng)
-    return F.normalize(rows, dim=1), labels
+from stica_pv.evaluation.neighbours import (
+    RECALLS,
+    average_precisions,
+    class_votes,
+    nearest,
+    recall_hits,
+    similarity_chunks,
+)
 
 
-@pytest.mark.parametrize("k", [1, 5, 10, 20, 50])
-def test_recall_agrees_with_scikit_learn(k: int):
+def rows(count: int, seed: int, *, spread: float = 0.6) -> tuple[Tensor, Tensor]:
+    items = planted(count, seed, spread=spread, siblings=1)
+    return items.features[:, 0], items.labels
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("k", RECALLS)
+def test_neighbours_and_recall_agree_with_scikit_learn(metric: str, k: int):
     neighbors = pytest.importorskip("sklearn.neighbors")
-    (gallery, labels), (queries, wanted) = planted(60, 0, spread=0.6), planted(40, 1, spread=0.6)
-    nearest = neighbors.NearestNeighbors(n_neighbors=k, metric="cosine").fit(gallery.numpy())
-    found = labels[torch.from_numpy(nearest.kneighbors(queries.numpy(), return_distance=False))]
-    expected = 100 * float((found == wanted[:, None]).any(dim=1).float().mean())
-    assert recall_at(gallery, labels, queries, wanted)[f"R@{k}"] == pytest.approx(expected)
-    assert k > 1 or 30 < expected < 100
+    (gallery, labels), (queries, wanted) = rows(60, 0, spread=0.4), rows(40, 1, spread=0.4)
+    expected = neighbors.NearestNeighbors(n_neighbors=k, metric=metric).fit(gallery.numpy())
+    order = torch.from_numpy(expected.kneighbors(queries.numpy(), return_distance=False))
+    _, found = nearest(gallery, queries, k=max(RECALLS), metric=metric)
+    assert torch.equal(found[:, :k], order)
+    hits = recall_hits(labels[found] == wanted[:, None], RECALLS)
+    assert torch.equal(hits[k], (labels[order] == wanted[:, None]).any(dim=1))
+    assert k > 1 or 0.3 < hits[k].float().mean() < 1
 
 
+@pytest.mark.parametrize("votes", ["weighted", "plain"])
 @pytest.mark.parametrize("k", [1, 4, 15, 60])
-def test_knn_agrees_with_scikit_learn(k: int):
+def test_votes_agree_with_scikit_learn(votes: str, k: int):
     neighbors = pytest.importorskip("sklearn.neighbors")
-    (gallery, labels), (queries, wanted) = planted(60, 0, spread=0.6), planted(40, 1, spread=0.6)
-    classifier = neighbors.KNeighborsClassifier(
-        n_neighbors=k, metric="cosine", weights=lambda distance: torch.exp((1 - torch.tensor(distance)) / 0.07).numpy()
+    (gallery, labels), (queries, _) = rows(60, 0, spread=0.4), rows(40, 1, spread=0.4)
+    weights = {"weighted": lambda d: torch.exp((1 - torch.tensor(d)) / 0.07).numpy(), "plain": "uniform"}[votes]
+    model = neighbors.KNeighborsClassifier(n_neighbors=k, metric="cosine", weights=weights)
+    expected = model.fit(gallery.numpy(), labels.numpy()).predict(queries.numpy())
+    similarity, indices = nearest(gallery, queries, k=k, metric="cosine")
+    found = class_votes(similarity, labels[indices], classes=8, votes=votes)
+    assert found.argmax(dim=1).tolist() == expected.tolist()
+
+
+def test_votes_in_numbers():
+    similarity, labels = torch.tensor([[0.9, 0.83, 0.76]]), torch.tensor([[2, 0, 0]])
+    weighted = class_votes(similarity, labels, classes=3, votes="weighted")[0]
+    assert (weighted / weighted[2]).tolist() == pytest.approx([0.3679 + 0.1353, 0, 1], abs=1e-3)  # e^-1 + e^-2
+    assert class_votes(similarity, labels, classes=3, votes="plain").tolist() == [[2, 0, 1]]
+
+
+def test_no_more_neighbours_than_there_are():
+    (gallery, _), (queries, _) = rows(10, 0), rows(4, 1)
+    similarity, indices = nearest(gallery, queries, k=99, metric="cosine")
+    assert similarity.shape == indices.shape == (4, 10)
+    hits = recall_hits(torch.tensor([[False, True]]), RECALLS)
+    assert [bool(hits[k]) for k in RECALLS] == [False, True, True, True, True]
+
+
+def test_pieces_of_any_size_find_the_same(monkeypatch: pytest.MonkeyPatch):
+    (gallery, labels), (queries, wanted) = rows(60, 0), rows(41, 1)
+    expected = nearest(gallery, queries, k=9, metric="euclidean")[1]
+    precisions = average_precisions(gallery, labels, queries, wanted, metric="cosine")
+    for elements in (1, 60 * 7, 60 * 41):
+        monkeypatch.setattr("stica_pv.evaluation.neighbours.CHUNK_ELEMENTS", elements)
+        assert torch.equal(nearest(gallery, queries, k=9, metric="euclidean")[1], expected)
+        found = average_precisions(gallery, labels, queries, wanted, metric="cosine")
+        assert torch.allclose(found, precisions)
+    assert len(list(similarity_chunks(gallery, queries, metric="cosine"))) == 1
+
+
+def test_average_precision_agrees_with_scikit_learn():
+    metrics = pytest.importorskip("sklearn.metrics")
+    (gallery, labels), (queries, wanted) = rows(60, 0, spread=0.4), rows(40, 1, spread=0.4)
+    similarity = F.normalize(queries, dim=1) @ F.normalize(gallery, dim=1).mT
+    expected = [
+        metrics.average_precision_score(labels == label, row) for row, label in zip(similarity, wanted, strict=True)
+    ]
+    found = average_precisions(gallery, labels, queries, wanted, metric="cosine")
+    assert found.tolist() == pytest.approx(expected)
+
+
+def test_average_precision_in_numbers_and_without_anything_to_find():
+    gallery = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
+    found = average_precisions(
+        gallery, torch.tensor([0, 1, 0]), torch.tensor([[1.0, 0.0]] * 2), torch.tensor([0, 7]), metric="cosine"
     )
-    expected = 100 * classifier.fit(gallery.numpy(), labels.numpy()).score(queries.numpy(), wanted.numpy())
-    assert knn_accuracy(gallery, labels, queries, wanted, k=k)["top1"] == pytest.approx(expected, abs=1e-3)
+    assert found.tolist() == pytest.approx([(1 + 2 / 3) / 2, 0.0])
 
 
-@pytest.mark.parametrize("strength", [1e-3, 0.1, 10.0])
-def test_ridge_agrees_with_scikit_learn(strength: float):
-    linear_model = pytest.importorskip("sklearn.linear_model")
-    (gallery, labels), (queries, wanted) = planted(60, 0, spread=0.6), planted(40, 1, spread=0.6)
-    centred = gallery.double() - gallery.double().mean(dim=0)
-    alpha = strength * float((centred.mT @ centred).diagonal().mean())
-    model = linear_model.Ridge(alpha=alpha).fit(gallery.double().numpy(), F.one_hot(labels, CLASSES).double().numpy())
-    expected = 100 * float((model.predict(queries.double().numpy()).argmax(axis=1) == wanted.numpy()).mean())
-    assert ridge_accuracy(gallery, labels, queries, wanted, strength=strength) == pytest.approx(expected, abs=1e-3)
-
-
-def test_planted_features_are_found_completely():
-    arguments = *planted(60, 0), *planted(40, 1)
-    assert set(recall_at(*arguments).values()) == {100.0}
-    assert knn_accuracy(*arguments, k=10) == {"top1": 100.0}
-    assert ridge_accuracy(*arguments, strength=0.1) == 100.0
-
-
-def test_shuffled_features_are_near_chance():
-    gallery, labels = planted(1000, 0)
-    queries, wanted = planted(1000, 1)
-    mixed = labels[torch.randperm(1000, generator=torch.Generator().manual_seed(2))]
-    scores = (
-        recall_at(gallery, mixed, queries, wanted)["R@1"],
-        knn_accuracy(gallery, mixed, queries, wanted, k=1)["top1"],
-        ridge_accuracy(gallery, mixed, queries, wanted, strength=0.1),
-    )
-    assert all(10 < score < 30 for score in scores)  # chance is 20
-
-
-def test_recall_never_falls_with_k_and_a_small_gallery_is_allowed():
-    scores = recall_at(*planted(4, 0), *planted(7, 1))
-    values = [scores[f"R@{k}"] for k in RECALLS]
-    assert values == sorted(values)
-    assert values[-1] == pytest.approx(100 * 6 / 7)  # the fifth class is not in the gallery
-
-
-def test_knn_takes_no_more_neighbours_than_there_are_and_no_fewer_than_one():
-    arguments = *planted(10, 0), *planted(10, 1)
-    assert knn_accuracy(*arguments, k=99) == knn_accuracy(*arguments, k=10)
-    with pytest.raises(UsageError, match=r"TEST\.KNN_K"):
-        knn_accuracy(*arguments, k=0)
-
-
-def sets() -> tuple[FeatureSet, FeatureSet]:
-    rng = torch.Generator().manual_seed(0)
-    gallery, queries = (3 + torch.tensor([1.0, 5.0]) * torch.randn(n, 2, generator=rng) for n in (50, 20))
-    return FeatureSet(gallery, torch.zeros(50)), FeatureSet(queries, torch.zeros(20))
-
-
-@pytest.mark.parametrize("how", ["raw", "centred", "standardised"])
-def test_processing_uses_the_statistics_of_the_gallery_for_both(how: str):
-    gallery, queries = sets()
-    mean, std = gallery.features.mean(dim=0), gallery.features.std(dim=0)
-    move = {"raw": lambda x: x, "centred": lambda x: x - mean, "standardised": lambda x: (x - mean) / std}[how]
-    for found, part in zip(process(gallery, queries, how), (gallery, queries), strict=True):
-        moved = move(part.features)
-        assert torch.allclose(found, moved / moved.norm(dim=1, keepdim=True), atol=1e-6)
-
-
-def test_a_feature_that_never_changes_does_no_harm():
-    gallery, queries = (FeatureSet(F.pad(part.features, (0, 1), value=2.0), part.labels) for part in sets())
-    assert all(bool(torch.isfinite(rows).all()) for rows in process(gallery, queries, "standardised"))
-
-
-def test_unknown_processing_names_the_nearest():
-    with pytest.raises(UsageError, match="did you mean centred"):
-        process(*sets(), "centered")
+def test_unknown_words_name_the_nearest():
+    with pytest.raises(UsageError, match="did you mean cosine"):
+        nearest(*(rows(4, 0)[0],) * 2, k=1, metric="cosin")
+    with pytest.raises(UsageError, match=r"TEST\.KNN_VOTES.*did you mean weighted"):
+        class_votes(torch.rand(1, 1), torch.zeros(1, 1, dtype=torch.int64), classes=1, votes="weigthed")

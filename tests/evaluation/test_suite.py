@@ -1,102 +1,78 @@
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
 import pytest
 import torch
-from made_videos import Colours, FakeReader, Normed, videos
-from torch import Tensor, nn
+from made_videos import FakeReader, Noise, Planted, contestant, labelled_set, made_bench
 
-from stica_pv.errors import UsageError
-from stica_pv.evaluation import Comparison, FeatureSet, compare, evaluate, table
-from stica_pv.evaluation.suite import PIXELS, RANDOM, STILL, TRAINED, MiddleFrame, StillFrame
+from stica_pv.config import CfgNode
+from stica_pv.defaults import get_cfg
+from stica_pv.evaluation.bench import Bench
+from stica_pv.evaluation.feature_evaluation import FeatureEvaluation
+from stica_pv.evaluation.protocol import Evaluation, FeatureRequest, Row
+from stica_pv.evaluation.retrieval import Knn, Retrieval
+from stica_pv.evaluation.suite import run_evaluations
 from stica_pv.registry import EVALUATIONS
 
-CPU = torch.device("cpu")
-GOOD, BAD = torch.eye(4).repeat(3, 1), torch.ones(12, 4)
-LABELS = torch.arange(4).repeat(3)
+REQUEST = FeatureRequest(clips=2)
 
 
-def comparison(**features: Tensor) -> Comparison:
-    names = {"trained": TRAINED, "still": STILL, "pixels": PIXELS, "random": RANDOM[0], "reestimated": RANDOM[1]}
-    sets = {names[name]: FeatureSet(rows, LABELS) for name, rows in features.items()}
-    return Comparison(sets, sets, "raw", 1)
+def evaluations() -> list[Evaluation]:
+    protocols = Retrieval("retrieval", REQUEST, REQUEST, "cosine"), Knn(REQUEST, REQUEST, 1, "plain")
+    return [FeatureEvaluation(name, p, "raw", 0) for name, p in zip(("retrieval", "knn"), protocols, strict=True)]
 
 
-def test_random_initialisation_is_shown_at_its_best():
-    results = evaluate(["retrieval", "knn"], comparison(trained=BAD, random=BAD, reestimated=GOOD))
-    assert results["retrieval/R@1"] == results["knn/top1"] == 25.0
-    assert results["retrieval/R@1/random_init"] == results["knn/top1/random_init"] == 100.0
-    assert results["chance/top1"] == 25.0
+@dataclass
+class Trainer:
+    """Trains networks, so to speak."""
+
+    order: list[str] = field(default_factory=list)
+    name: str = "trainer"
+
+    def run(self, bench: Bench) -> list[Row]:
+        self.order.append("files read" if (bench.folder / "features").exists() else "nothing read yet")
+        return []
 
 
-def test_random_initialisation_may_be_processed_better_than_the_trained_features():
-    hidden = 1000 + 1e-1 * GOOD  # a large common part, gone after centring
-    random = evaluate(["knn"], comparison(trained=hidden, random=hidden, reestimated=hidden))
-    assert random["knn/top1/random_init"] == 100.0
+def run(folder: Path, found: Sequence[Evaluation], **settings: object) -> dict[str, float]:
+    players = [contestant("trained", Planted(3)), contestant("random_init", Noise(), "random")]
+    return run_evaluations(found, made_bench(folder, players, **settings)).flat()  # type: ignore[arg-type]
 
 
-def test_without_training_there_is_only_random_initialisation():
-    results = evaluate(["retrieval"], comparison(random=GOOD, reestimated=BAD))
-    assert "retrieval/R@1" not in results
-    assert results["retrieval/R@1/random_init"] == 100.0
+def test_several_evaluations_share_one_pass_over_the_files(tmp_path: Path):
+    reader = FakeReader()
+    numbers = run(tmp_path, evaluations(), reader=reader)
+    assert len(reader.paths) == 24
+    assert numbers["retrieval/R@1"] == numbers["knn/top1"] == 100.0
+    assert numbers["retrieval/R@1/random_init"] < 100
+    assert numbers["chance/top1"] == pytest.approx(100 / 3)
 
 
-def test_single_frame_probe_tells_what_pixels_and_stills_give_away():
-    results = evaluate(["single_frame"], comparison(still=GOOD, pixels=GOOD))
-    assert results["single_frame/linear/top1"] == results["single_frame/encoder/R@1"] == 100.0
-    assert evaluate(["single_frame"], comparison(pixels=BAD))["single_frame/linear/top1"] == 25.0
+def test_what_trains_networks_comes_first(tmp_path: Path):
+    trainer = Trainer()
+    run(tmp_path, [*evaluations(), trainer])
+    assert trainer.order == ["nothing read yet"]
 
 
-def test_an_unknown_evaluation_names_the_known_ones():
-    assert {"knn", "retrieval", "single_frame"} <= set(EVALUATIONS.names())
-    with pytest.raises(UsageError, match="did you mean knn"):
-        evaluate(["knnn"], comparison(random=GOOD))
+def test_sets_of_several_labels_have_no_chance(tmp_path: Path):
+    labels = torch.eye(3, dtype=torch.bool)[torch.arange(24) % 3]
+    assert run(tmp_path, [], labelled=labelled_set(labels=labels)) == {}
 
 
-def test_the_table_has_a_line_for_each_score_beside_random():
-    lines = table({"chance/top1": 25.0, "knn/top1/random_init": 30.0, "knn/top1": 61.26, "new/x/random_init": 7.0})
-    shown = {line.split()[0]: line.split()[1:] for line in lines.splitlines()[1:]}
-    assert shown == {"chance/top1": ["25.0"], "knn/top1": ["61.3", "30.0"], "new/x": ["7.0"]}
+@pytest.fixture
+def cfg() -> CfgNode:
+    cfg = get_cfg()
+    cfg.TEST.NUM_ENSEMBLE_VIEWS = 2
+    return cfg
 
 
-def test_a_still_frame_is_the_middle_one_repeated():
-    video = torch.arange(5.0).view(1, 1, 5, 1, 1).expand(2, 3, 5, 4, 4)
-    seen: list[Tensor] = []
-
-    class Watch(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            seen.append(x)
-            return x.flatten(1)
-
-    StillFrame(Watch())(video)
-    assert seen[0].shape == video.shape
-    assert set(seen[0].flatten().tolist()) == {2.0}
-    assert set(MiddleFrame()(video).flatten().tolist()) == {2.0}
-
-
-def test_comparing_reads_every_video_once_and_leaves_random_initialisation_as_it_was():
-    readers = FakeReader(), FakeReader()
-    random = Normed()
-    before = random.norm.running_var.clone()  # type: ignore[union-attr]
-    found = compare(
-        Colours(),
-        random,
-        videos(6, reader=readers[0]),
-        videos(4, reader=readers[1]),
-        device=CPU,
-        batch_size=4,
-        num_workers=0,
-        processing="raw",
-        knn_k=1,
-    )
-    assert found.gallery.keys() == found.queries.keys() == {TRAINED, STILL, PIXELS, *RANDOM}
-    assert len(readers[1].paths) == 4
-    assert len(readers[0].paths) == 6 + 6  # once more for the statistics of batch-norm
-    assert torch.equal(random.norm.running_var, before)  # type: ignore[arg-type]
-    assert not torch.allclose(found.gallery[RANDOM[0]].features, found.gallery[RANDOM[1]].features, atol=1e-3)
-
-
-def test_planted_videos_give_full_marks_from_end_to_end():
-    found = compare(
-        Colours(), Normed(), videos(6), videos(6), device=CPU, batch_size=4, num_workers=0, processing="raw", knn_k=1
-    )
-    results = evaluate(["retrieval", "knn"], found)
-    assert results["retrieval/R@1"] == results["knn/top1"] == 100.0
-    assert results["chance/top1"] == pytest.approx(100 / 6)
+def test_single_frame_tells_what_pixels_and_stills_give_away(tmp_path: Path, cfg: CfgNode):
+    players = [contestant("trained", Planted(3)), contestant("random_init", Noise(), "random")]
+    labelled = labelled_set(48, siblings=2)
+    results = run_evaluations([EVALUATIONS.get("single_frame")(cfg)], made_bench(tmp_path, players, labelled))
+    numbers = results.flat()
+    assert numbers["single_frame/encoder/R@1"] == 100.0
+    assert "single_frame/linear/top1" in numbers
+    assert not [key for key in numbers if "random_init" in key]
+    assert any("16 x 16 pixels of the middle frame" in row.protocol for row in results.rows)

@@ -1,12 +1,17 @@
+from dataclasses import replace
+
 import pytest
 import torch
+from made_videos import LOOK
 
 from stica_pv.errors import UsageError
-from stica_pv.evaluation import grid_views
-from stica_pv.evaluation.views import RELEASED_SHORT_SIDE, grid_windows
+from stica_pv.evaluation.protocol import TEST_TRANSFORMS, FeatureRequest
+from stica_pv.evaluation.views import RELEASED_SHORT_SIDE, KeyedPhotometry, grid_windows, photometry_of, views_of
 from stica_pv.keyed_random import generator
+from stica_pv.transforms import PhotometrySettings
 
 RNG = torch.Generator()
+BIG = replace(LOOK, size=112, frames=1)
 
 
 def starts(clips: int, duration_s: float) -> list[tuple[float, str]]:
@@ -23,17 +28,26 @@ def test_a_single_clip_lies_in_the_middle():
     assert starts(1, 8.0) == [(3.0, "shift")]
 
 
-def test_a_short_video_is_looped():
+def test_a_short_item_is_looped():
     assert starts(2, 1.5) == [(0.0, "loop"), (0.0, "loop")]
 
 
-def test_no_video_is_too_short_or_too_silent():
-    views = grid_views(clips=2, spatial_crops=1, frames=4, fps=2.0, size=8)
+def test_drawn_windows_follow_their_key_and_reach_the_whole_item():
+    policy = grid_windows(50, 2.0, drawn=True)
+    first, again = (policy(8.0, generator("x", 1)) for _ in range(2))
+    assert first == again
+    places = [window.start_s for window in first.values()]
+    assert min(places) < 0.5 < 5.5 < max(places) <= 6.0
+
+
+@pytest.mark.parametrize("modality", ["video", "audio"])
+def test_no_item_is_too_short_or_too_silent(modality: str):
+    views = views_of(FeatureRequest(modality, clips=2), LOOK)  # type: ignore[arg-type]
     assert (views.min_seconds, views.needs_audio) == (0.0, False)
 
 
 def test_three_crops_reach_both_ends_of_the_longer_side():
-    views = grid_views(clips=1, spatial_crops=3, frames=1, fps=1.0, size=4)
+    views = views_of(FeatureRequest(clips=1, spatial_crops=3), replace(LOOK, frames=1))
     frames = torch.arange(12, dtype=torch.uint8).expand(3, 1, 4, 12).contiguous()
     columns = []
     for spec in views.specs:
@@ -43,13 +57,23 @@ def test_three_crops_reach_both_ends_of_the_longer_side():
 
 
 def test_every_clip_is_seen_through_every_crop():
-    views = grid_views(clips=2, spatial_crops=3, frames=4, fps=2.0, size=8)
-    assert len(views.specs) == 6
+    views = views_of(FeatureRequest(clips=2, spatial_crops=3), LOOK)
+    assert [spec.name for spec in views.specs] == [f"clip{i} crop{j}" for i in range(2) for j in range(3)]
     assert {spec.window for spec in views.specs} == {"clip0", "clip1"}
+    assert {(spec.frames, spec.fps, spec.size) for spec in views.specs} == {(LOOK.frames, LOOK.fps, LOOK.size)}
+
+
+def test_sound_is_asked_for_without_pictures_at_the_rate_of_the_networks():
+    views = views_of(FeatureRequest("audio", clips=3, spatial_crops=3), LOOK)
+    assert len(views.specs) == 3
+    assert all(
+        spec.frames == 0 and spec.audio and spec.audio.sample_rate_hz == LOOK.audio_rate_hz for spec in views.specs
+    )
+    assert {window.seconds for window in views.draw_windows(9.0, RNG).values()} == {LOOK.audio_seconds}
 
 
 def crop(transform: str, key: int) -> torch.Tensor:
-    views = grid_views(clips=1, spatial_crops=1, frames=1, fps=1.0, size=112, transform=transform)
+    views = views_of(FeatureRequest(clips=1, transform=transform), BIG)  # type: ignore[arg-type]
     row = torch.linspace(0, 255, 160).to(torch.uint8)
     cut = views.specs[0].transform
     assert cut is not None
@@ -60,25 +84,67 @@ def test_the_fixed_crop_draws_nothing():
     assert all(torch.equal(crop("fixed", 0), crop("fixed", key)) for key in range(1, 4))
 
 
-def test_the_released_crop_is_drawn_by_key_and_differs_from_the_fixed_one():
-    cuts = [crop("released", key) for key in range(6)]
+@pytest.mark.parametrize("transform", [name for name in TEST_TRANSFORMS if name != "fixed"])
+def test_the_other_crops_are_drawn_by_key(transform: str):
+    cuts = [crop(transform, key) for key in range(6)]
     assert all(cut.shape == (3, 1, 112, 112) for cut in cuts)
-    assert torch.equal(cuts[0], crop("released", 0))
+    assert torch.equal(cuts[0], crop(transform, 0))
     assert any(not torch.equal(cuts[0], cut) for cut in cuts[1:])
-    # the short side is 128 to 160 px instead of 112, so less of the picture is seen
+
+
+def test_the_released_crop_sees_less_of_the_picture():
+    # its short side is 128 to 160 px instead of 112
     assert min(RELEASED_SHORT_SIDE) > 112
-    spans = [int(cut[0, 0, 0, -1]) - int(cut[0, 0, 0, 0]) for cut in (crop("fixed", 0), *cuts)]
+    spans = [
+        int(cut[0, 0, 0, -1]) - int(cut[0, 0, 0, 0])
+        for cut in (crop("fixed", 0), *(crop("released", k) for k in range(6)))
+    ]
     assert spans[0] > max(spans[1:])
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"clips": 0}, "NUM_ENSEMBLE_VIEWS"),
-        ({"spatial_crops": 2}, "NUM_SPATIAL_CROPS"),
+        ({"clips": 0}, "at least one clip"),
+        ({"spatial_crops": 2}, "1 or 3 crops"),
         ({"transform": "relased"}, "did you mean released"),
     ],
 )
 def test_impossible_grids_are_refused(settings: dict[str, object], message: str):
     with pytest.raises(UsageError, match=message):
-        grid_views(**{"clips": 1, "spatial_crops": 1, "frames": 1, "fps": 1.0, "size": 4, **settings})  # type: ignore[arg-type]
+        views_of(FeatureRequest(**{"clips": 1, "spatial_crops": 1, **settings}), LOOK)  # type: ignore[arg-type]
+
+
+VIDEO = torch.randint(0, 256, (1, 3, 2, 6, 6), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+
+
+def look(*indices: int, seed: int = 0, view: str = "clip0 crop0", **settings: float) -> torch.Tensor:
+    photometry = KeyedPhotometry(PhotometrySettings(style="released", gray_prob=0.0, **settings), seed)  # type: ignore[arg-type]
+    return photometry(VIDEO.expand(len(indices), -1, -1, -1, -1), view, torch.tensor(indices))
+
+
+def test_the_jitter_of_a_view_is_keyed_by_its_item_its_name_and_the_seed():
+    assert torch.equal(look(3), look(3))
+    assert torch.equal(look(7, 3)[1:], look(3))
+    assert not torch.equal(look(3), look(3, seed=1))
+    assert not torch.equal(look(3), look(3, view="clip1 crop0"))
+    assert len({tuple(look(i).flatten()[:4].tolist()) for i in range(20)}) > 10
+
+
+def test_without_jitter_only_the_normalisation_is_left():
+    plain = (VIDEO.float() / 255 - 0.45) / 0.225
+    assert torch.allclose(look(0, jitter_prob=0.0), plain, atol=1e-5)
+    assert not torch.allclose(look(0, jitter_prob=1.0), plain, atol=1e-2)
+
+
+def test_no_view_is_blurred():
+    assert torch.equal(look(0, blur_prob=1.0), look(0, blur_prob=0.0))
+
+
+def test_colours_change_only_where_the_transform_says_so():
+    wanted = {name: photometry_of(FeatureRequest(transform=name), LOOK, 5) for name in TEST_TRANSFORMS}
+    assert wanted["fixed"] is None
+    assert wanted["random_crop"] is None
+    assert wanted["released"] == KeyedPhotometry(replace(LOOK.photometry, gray_prob=0.0, style="released"), 5)
+    assert wanted["augmented"] == KeyedPhotometry(LOOK.photometry, 5)
+    assert photometry_of(FeatureRequest("audio", transform="augmented"), LOOK, 5) is None

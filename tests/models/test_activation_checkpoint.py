@@ -2,9 +2,10 @@
 
 import copy
 
+import pytest
 import torch
 
-from stica_pv.models import create_r2plus1d_10, measure_map
+from stica_pv.models import as_list, create_backbone, create_r2plus1d_10, measure_map
 from stica_pv.models.activation_checkpoint import checkpoint_stages
 
 
@@ -22,16 +23,41 @@ def test_gradients_statistics_and_names_are_those_of_the_plain_trunk():
         torch.testing.assert_close(recomputing.state_dict()[name], value, rtol=0, atol=0)
 
 
-def test_fewer_values_are_kept_for_the_backward_pass():
-    def kept_values(net: torch.nn.Module) -> int:
-        sizes: list[int] = []
-        with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x):
-            net(torch.randn(2, 3, 4, 16, 16))
-        return sum(sizes)
+def kept_values(net: torch.nn.Module, video: torch.Tensor) -> int:
+    sizes: list[int] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x):
+        net(video)
+    return sum(sizes)
 
-    plain = create_r2plus1d_10(width=4)
-    assert kept_values(checkpoint_stages(copy.deepcopy(plain))) < 0.5 * kept_values(plain)
+
+def test_fewer_values_are_kept_for_the_backward_pass():
+    plain, video = create_r2plus1d_10(width=4), torch.randn(2, 3, 4, 16, 16)
+    assert kept_values(checkpoint_stages(copy.deepcopy(plain)), video) < 0.5 * kept_values(plain, video)
 
 
 def test_the_map_can_still_be_measured_without_running():
     assert measure_map(checkpoint_stages(create_r2plus1d_10(width=4)), frames=8, size=32) == (32, 1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "clip"),
+    [
+        ("slowfast_r50", {"width": 8}, (4, 64)),
+        ("mvit_v2_s", {"frames": 4, "size": 32}, (4, 32)),
+        ("x3d_xs", {}, (4, 32)),
+        ("swin3d_t", {}, (4, 32)),
+    ],
+)
+def test_stages_with_several_inputs_and_with_chance_recompute_the_same(name: str, settings, clip) -> None:
+    torch.manual_seed(0)
+    plain = create_backbone(name, **settings)
+    recomputing = checkpoint_stages(copy.deepcopy(plain))
+    frames, size = clip
+    video = torch.randn(2, 3, frames, size, size)
+    for net in (plain, recomputing):
+        torch.manual_seed(1)  # stochastic depth
+        sum(one.square().sum() for one in as_list(net(video))).backward()
+    for (key, a), (other, b) in zip(plain.named_parameters(), recomputing.named_parameters(), strict=True):
+        assert key == other
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-5 * max(1.0, float(a.grad.abs().max())))
+    assert kept_values(recomputing, video) < 0.4 * kept_values(plain, video)

@@ -5,10 +5,11 @@ import stica_pv.compat  # noqa: F401 - repairs torchvision
 import pytest
 import torch
 from torch import nn
-from torchvision.models.video import r2plus1d_18
+from torchvision.models.video import mc3_18, r2plus1d_18, r3d_18
 
 from stica_pv.errors import UsageError
 from stica_pv.models import VideoResNet, create_r2plus1d_10, create_r2plus1d_18, measure_map
+from stica_pv.models.video_resnet import create_mc3_18, create_r3d_10, create_r3d_18
 
 MID_WIDTHS = {  # floor(27 in out / (9 in + 3 out)) of the block's input and output
     ("layer1", 0): 144,
@@ -123,3 +124,28 @@ def test_width_and_blocks_are_checked() -> None:
         create_r2plus1d_10(width=2)
     with pytest.raises(UsageError, match=r"four stages .*\[1, 1\]"):
         VideoResNet((1, 1), 8)
+
+
+@pytest.mark.parametrize(("create", "build"), [(create_r3d_18, r3d_18), (create_mc3_18, mc3_18)])
+def test_r3d_and_mc3_are_torchvisions(create, build) -> None:
+    torch.manual_seed(0)
+    reference, trunk = build(weights=None).eval(), create().eval()
+    reference.fc = nn.Identity()
+    assert {n: v.shape for n, v in trunk.state_dict().items()} == {
+        n: v.shape for n, v in reference.state_dict().items()
+    }
+    trunk.load_state_dict(reference.state_dict())
+    video = torch.randn(1, 3, 9, 24, 24)
+    with torch.no_grad():
+        ours, x = trunk(video), video
+        for part in ("stem", "layer1", "layer2", "layer3", "layer4"):
+            x = reference.get_submodule(part)(x)
+    assert torch.equal(ours, x)
+    assert ours.shape == (1, 512, 9 if create is create_mc3_18 else 2, 2, 2)
+
+
+def test_narrow_r3d_has_the_blocks_of_the_wide_one() -> None:
+    narrow, wide = (create_r3d_10(width=width).state_dict() for width in (8, 16))
+    assert narrow.keys() == wide.keys()
+    assert narrow["stem.0.weight"].shape == (8, 3, 3, 7, 7)
+    assert narrow["layer4.0.conv2.0.weight"].shape == (64, 64, 3, 3, 3)

@@ -4,9 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from slow_stica import INDICES, UNEVEN, detached, keys_of, random_embeddings, slow_head, slow_total
-from tiny_task import CELLS, CHANNELS, FRAMES, SIZE, STEPS, tiny_batch, tiny_task
+from tiny_task import CELLS, CHANNELS, FRAMES, SIZE, STEPS, create_trunk, tiny_batch, tiny_task
 from torch import nn
 
+from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
 from stica_pv.models import AveragePool, TransformerPool
 from stica_pv.tasks import AVContrastive, CropSettings
@@ -176,3 +177,12 @@ def test_prepared_sound_is_the_spectrogram_of_the_louder_or_softer_waveform() ->
     assert inputs["audio_valid"].tolist() == [1, 0, 1, 0, 0, 1]
     assert inputs["view1"].shape == (6, 3, FRAMES, SIZE, SIZE)
     assert all(value.dtype == torch.float32 for value in inputs.values())
+
+
+def test_crops_that_the_map_cannot_give_end_before_the_first_step() -> None:
+    one_cell = nn.Sequential(create_trunk(), nn.AdaptiveAvgPool3d((STEPS, 1, 1)))
+    with pytest.raises(
+        UsageError, match=r"CROP.SPACE_LARGE 2: there is nothing to cut in a feature map of \(4, 1, 1\)"
+    ):
+        tiny_task(backbone=one_cell)
+    tiny_task(backbone=one_cell, crops=CropSettings(0, 0, 2, 1))

@@ -1,9 +1,11 @@
+import re
+
 import pytest
 import torch
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
-from stica_pv.tasks.crop_terms import Crop, CropSettings, CropTable
+from stica_pv.tasks.crop_terms import Crop, CropSettings, CropTable, _warn_once, cells_of
 
 Term = tuple[Crop, Crop, float]
 
@@ -158,3 +160,77 @@ def test_impossible_settings_are_refused(wrong, message: str) -> None:
 def test_released_pairing_refuses_more_than_two_large_crops() -> None:
     with pytest.raises(UsageError, match="at most 2 large time crops a view, got 3"):
         CropSettings(time_large=3, pairing="released").terms()
+
+
+@pytest.mark.parametrize(
+    ("share", "cells", "expected"),
+    [
+        (6 / 7, 7, 6),
+        (0.857, 7, 6),
+        (0.571, 7, 4),
+        (0.5, 5, 3),
+        (0.5, 7, 4),
+        (0.1, 4, 1),
+        (0.857, 4, 3),
+        (0.857, 2, 2),
+        (1.0, 9, 9),
+    ],
+)
+def test_a_share_is_the_nearest_number_of_cells_a_half_upwards_and_at_least_one(share, cells, expected) -> None:
+    assert cells_of(share, cells) == expected
+
+
+@pytest.mark.parametrize(
+    ("counts", "map_shape", "message"),
+    [
+        (
+            (2, 4, 0, 0),
+            (8, 2, 2),
+            "CROP.SPACE_SIZES: .*crops are (8, 2, 2) and (8, 1, 1): a large one is the whole map",
+        ),
+        (
+            (2, 4, 0, 0),
+            (8, 3, 1),
+            "CROP.SPACE_SIZES: .*crops are (8, 3, 1) and (8, 2, 1): a large one is the whole map",
+        ),
+        ((0, 0, 2, 2), (2, 7, 7), "CROP.TIME_SIZES: .*crops are (2, 7, 7) and (1, 7, 7): a large one is the whole map"),
+        (
+            (0, 0, 2, 2),
+            (3, 7, 7),
+            "CROP.TIME_SIZES: .*crops are (2, 7, 7) and (2, 7, 7): large and small ones are one size",
+        ),
+    ],
+)
+def test_crops_that_lose_their_meaning_on_a_map_are_told_once(counts, map_shape, message: str, caplog) -> None:
+    _warn_once.cache_clear()
+    for _ in range(2):
+        CropSettings(*counts).check(map_shape)
+    assert len(caplog.records) == 1
+    pattern = re.escape(message).replace(r"\.\*", ".*")
+    assert re.match(pattern, caplog.records[0].message)
+    assert "use larger frames" in caplog.text or "use longer clips" in caplog.text
+
+
+@pytest.mark.parametrize("counts", [(2, 4, 0, 0), (2, 4, 2, 1), (1, 0, 1, 0), (0, 0, 2, 0)])
+def test_nothing_is_told_of_crops_that_differ(counts, caplog) -> None:
+    _warn_once.cache_clear()
+    CropSettings(*counts).check((8, 7, 7))
+    CropSettings(2, 0, 0, 0, space_sizes=(0.5, 0.5)).check((1, 7, 7))  # no small ones, no temporal ones
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "map_shape", "message"),
+    [
+        ((2, 4, 0, 0), (8, 1, 1), r"CROP.SPACE_LARGE 2: there is nothing to cut in a feature map of \(8, 1, 1\) cells"),
+        (
+            (2, 4, 3, 1),
+            (1, 7, 7),
+            r"CROP.TIME_LARGE 3: there is nothing to cut .*use longer clips \(DATA.NUM_FRAMES\), or set",
+        ),
+    ],
+)
+def test_crops_of_a_single_cell_are_refused(counts, map_shape, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        CropSettings(*counts).check(map_shape)
+    CropSettings(0, 0, 0, 0).check(map_shape)

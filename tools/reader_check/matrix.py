@@ -10,13 +10,20 @@ _X265_OPEN = {"preset": "veryfast", "x265-params": "log-level=none:bframes=3:ope
 _OPEN = {"preset": "veryfast", "bf": "3", "x264-params": "open-gop=1"}
 _AV1 = {"preset": "12"}
 _NO_B, _TWO_B = {"bf": "0"}, {"bf": "2"}
+_HIDDEN = {"deadline": "good", "cpu-used": "4", "auto-alt-ref": "1", "lag-in-frames": "16"}
+
+_NO_DELAY = "AVI has no place for the delay of an encoder, and players do not guess it"
+_LATE_GAPS = "with B-frames FFmpeg writes the gaps between slots as many slots late as it reorders pictures"
 
 CODECS = (
     Specimen("mp4", "libx264", "aac", "B-frames", options=_B),
     Specimen("mp4", "libx265", "aac", "B-frames, open GOP", options=_X265_OPEN),
     Specimen("mp4", "libsvtav1", "libopus", rate_hz=48000, options=_AV1),
     Specimen("mp4", "libvpx-vp9", "flac", options=_QUICK),
+    Specimen("mp4", "libx264", "aac", "B-frames, open GOP", options=_OPEN),
     Specimen("mp4", "mpeg4", "libmp3lame", "B-frames", options=_TWO_B),
+    Specimen("mp4", "mpeg2video", "mp2", "B-frames", options=_TWO_B),
+    Specimen("mov", "libx265", "aac", "B-frames, open GOP", options=_X265_OPEN),
     Specimen("mov", "prores_ks", "pcm_s16le", "10-bit", rate_hz=48000, pixels="yuv422p10le"),
     Specimen("mov", "mjpeg", "alac", pixels="yuvj420p"),
     Specimen("mov", "qtrle", "pcm_s24le", pixels="rgb24", rate_hz=48000),
@@ -24,6 +31,10 @@ CODECS = (
     Specimen("avi", "mpeg4", "libmp3lame", "B-frames", options=_TWO_B),
     Specimen("avi", "libx264", "aac", "B-frames", options=_B),
     Specimen("avi", "libx264", "aac", options=_X264),
+    Specimen("avi", "libx264", "pcm_s16le", "B-frames, open GOP", options=_OPEN),
+    Specimen("avi", "mpeg2video", "mp2", "B-frames", options=_TWO_B),
+    Specimen("avi", "mpeg4", "libmp3lame", "delay left in", options=_TWO_B, keeps_delay=True, cause=_NO_DELAY),
+    Specimen("avi", "libx264", "aac", "delay left in", options=_B, keeps_delay=True, cause=_NO_DELAY),
     Specimen("avi", "msmpeg4", "ac3", rate_hz=48000, size=(256, 128)),
     Specimen("avi", "msmpeg4v2", "libmp3lame", size=(256, 128)),
     Specimen("avi", "wmv1", "wmav2"),
@@ -31,6 +42,8 @@ CODECS = (
     Specimen("avi", "mjpeg", "pcm_u8", rate_hz=11025, layout="mono", pixels="yuvj420p"),
     Specimen("avi", "huffyuv", "adpcm_ima_wav", pixels="yuv422p"),
     Specimen("asf", "wmv2", "wmav2"),
+    Specimen("asf", "wmv1", "wmav1"),
+    Specimen("asf", "msmpeg4", "libmp3lame", size=(256, 128)),
     Specimen("mpg", "mpeg1video", "mp2", "B-frames", options=_TWO_B),
     Specimen("mpg", "mpeg2video", "ac3", "B-frames", rate_hz=48000, options=_TWO_B),
     Specimen("vob", "mpeg2video", "mp2", "B-frames", rate_hz=48000, options=_TWO_B),
@@ -39,29 +52,45 @@ CODECS = (
     Specimen("ts", "libx265", "ac3", rate_hz=48000, options=_X265),
     Specimen("mkv", "libx264", "aac", "B-frames, open GOP", rate_hz=48000, options=_OPEN),
     Specimen("mkv", "libx265", "eac3", rate_hz=48000, options=_X265),
+    Specimen("mkv", "libx265", "aac", "B-frames, open GOP", options=_X265_OPEN),
+    Specimen("mkv", "mpeg1video", "mp2", "B-frames", options=_TWO_B),
+    Specimen("mkv", "mpeg2video", "mp2", "B-frames", options=_TWO_B),
+    Specimen("mkv", "msmpeg4", "libmp3lame", size=(256, 128)),
+    Specimen("mkv", "libvpx-vp9", "vorbis", options=_QUICK),
     Specimen("mkv", "ffv1", "flac", rate_hz=48000),
     Specimen("mkv", "libvpx", "vorbis", options=_QUICK),
     Specimen("mkv", "mpeg4", "libmp3lame", "B-frames", options=_TWO_B),
     Specimen("mkv", "libsvtav1", "libopus", rate_hz=48000, options=_AV1),
     Specimen("webm", "libvpx", "vorbis", options=_QUICK),
+    Specimen("webm", "libvpx", "vorbis", "hidden pictures", options=_HIDDEN),
     Specimen("webm", "libvpx-vp9", "libopus", rate_hz=48000, options=_QUICK),
+    Specimen("webm", "libvpx-vp9", "vorbis", "hidden pictures", options=_HIDDEN),
     Specimen("webm", "libsvtav1", "libopus", rate_hz=48000, options=_AV1),
     Specimen("flv", "flv", "libmp3lame"),
+    Specimen("flv", "flv", "pcm_s16le", rate_hz=11025, layout="mono"),
     Specimen("flv", "libx264", "aac", "B-frames", options=_B),
+    Specimen("flv", "libx264", "libmp3lame", "B-frames", options=_B),
     Specimen("3gp", "h263", "aac", size=(128, 96), options=_NO_B),
 )
 
 SOUNDS = (
     *(Specimen("mp4", "libx264", "aac", "channels or rate", rate_hz=rate, layout="mono", options=_X264)
-      for rate in (8000, 11025, 16000, 24000, 32000)),
+      for rate in (8000, 11025, 12000, 16000, 22050, 24000, 32000)),
     *(Specimen("mp4", "libx264", "aac", "channels or rate", rate_hz=48000, layout=layout, options=_X264)
-      for layout in ("2.1", "4.0", "5.0", "5.1")),
+      for layout in ("mono", "2.1", "4.0", "5.0", "5.1")),
     *(Specimen("mkv", "libx264", "libopus", "channels or rate", rate_hz=rate, layout="mono", options=_X264)
       for rate in (8000, 16000, 24000)),
     Specimen("mkv", "libx264", "libopus", "channels or rate", rate_hz=48000, layout="5.1", options=_X264),
     Specimen("mkv", "libx264", "ac3", "channels or rate", rate_hz=48000, layout="5.1", options=_X264),
     Specimen("mkv", "libx264", "pcm_f32le", "channels or rate", rate_hz=48000, layout="5.1", options=_X264),
+    Specimen("mkv", "libx264", "libmp3lame", "channels or rate", rate_hz=32000, layout="mono", options=_X264),
     Specimen("mov", "libx264", "pcm_s16le", "channels or rate", rate_hz=8000, layout="mono", options=_X264),
+    Specimen("mov", "libx264", "pcm_s16le", "channels or rate", rate_hz=48000, layout="5.1", options=_X264),
+    Specimen("mpg", "mpeg1video", "mp2", "channels or rate", rate_hz=32000, layout="mono", options=_TWO_B),
+    Specimen("ts", "libx264", "mp2", "channels or rate", rate_hz=16000, layout="mono", options=_X264),
+    *(Specimen("flv", "flv", "libmp3lame", "channels or rate", rate_hz=rate, layout="mono")
+      for rate in (11025, 22050)),
+    Specimen("avi", "mpeg4", "pcm_s16le", "channels or rate", rate_hz=48000, layout="5.1", options=_NO_B),
     Specimen("avi", "mpeg4", "pcm_mulaw", "channels or rate", rate_hz=8000, layout="mono", options=_NO_B),
     *(Specimen("avi", "mpeg4", "libmp3lame", "channels or rate", rate_hz=rate, layout="mono", options=_NO_B)
       for rate in (8000, 16000, 24000, 48000)),
@@ -75,18 +104,25 @@ PROPERTIES = (
     *(Specimen(ending, "libx264", "aac", "variable frame rate", uneven=True, options=_B)
       for ending in ("mp4", "mov", "mkv", "flv", "ts")),
     Specimen("webm", "libvpx-vp9", "libopus", "variable frame rate", uneven=True, rate_hz=48000, options=_QUICK),
+    Specimen("avi", "mpeg4", "pcm_s16le", "variable frame rate", uneven=True, options=_NO_B),
+    Specimen("avi", "libx264", "pcm_s16le", "variable frame rate, B-frames", uneven=True, options=_B, cause=_LATE_GAPS),
     *(Specimen(ending, "libx264", "aac", "pictures 0.4 s later", video_start_s=0.4, options=_B)
       for ending in ("mp4", "mov", "mkv", "flv", "ts")),
     *(Specimen(ending, "libx264", "aac", "sound 0.3 s later", audio_start_s=0.3, options=_B)
       for ending in ("mp4", "mov", "mkv", "flv", "ts")),
     Specimen("webm", "libvpx-vp9", "libopus", "pictures 0.4 s later", rate_hz=48000, video_start_s=0.4, options=_QUICK),
     Specimen("webm", "libvpx-vp9", "libopus", "sound 0.3 s later", rate_hz=48000, audio_start_s=0.3, options=_QUICK),
+    Specimen("mpg", "mpeg2video", "mp2", "pictures 0.4 s later", video_start_s=0.4, options=_TWO_B),
     Specimen("mpg", "mpeg1video", "mp2", "sound 0.3 s later", audio_start_s=0.3, options=_TWO_B),
     Specimen("mp4", "libx264", "aac", "turned by 90 degrees", size=(96, 64), turned=True, options=_B),
     Specimen("mov", "libx264", "pcm_s16le", "turned by 90 degrees", size=(96, 64), turned=True, options=_B),
     Specimen("mp4", "libx264", "aac", "65 x 47, yuv444", size=(65, 47), pixels="yuv444p", options=_B),
     Specimen("mp4", "libx264", "aac", "10-bit", pixels="yuv420p10le", options=_B),
     Specimen("mp4", "libx265", "aac", "10-bit", pixels="yuv420p10le", options=_X265),
+    Specimen("mp4", "libx265", "aac", "10-bit, yuv444", pixels="yuv444p10le", options=_X265),
+    Specimen("mp4", "libsvtav1", "aac", "10-bit", pixels="yuv420p10le", options={"preset": "6"}),
+    Specimen("webm", "libvpx-vp9", "libopus", "yuv444", rate_hz=48000, pixels="yuv444p", options=_QUICK),
+    Specimen("mp4", "libx264", "aac", "1 x 1", size=(1, 1), pixels="yuv444p", options={**_X264, "qp": "0"}),
     Specimen("mkv", "libx264", "aac", "1 x 1", size=(1, 1), pixels="yuv444p", options={**_X264, "qp": "0"}),
     Specimen("mkv", "ffv1", "flac", "1 x 1", size=(1, 1), pixels="bgr0"),
     Specimen("mkv", "ffv1", "flac", "63 x 33", size=(63, 33)),
@@ -118,6 +154,7 @@ FEW = tuple(
         ("mkv", "libx264", "sound 0.3 s later"),
         ("mp4", "libx265", "10-bit"),
         ("flv", "libx264", "B-frames"),
+        ("avi", "libx264", "B-frames, open GOP"),
     }
 )
 """One of each kind, written and read in a few seconds."""

@@ -21,7 +21,8 @@ from stica_pv.structures.media import AtEnd
 CLIP_S = 0.5
 INSIDE_S = (0.0, 0.013, 0.97, 1.37, 2.49)
 BEYOND: tuple[tuple[float, float, AtEnd], ...] = (
-    (2.8, CLIP_S, "pad"), (2.8, CLIP_S, "shift"), (2.7, CLIP_S, "loop"), (0.5, 4.0, "loop"), (0.5, 4.0, "pad"),
+    (2.8, CLIP_S, "pad"), (2.8, CLIP_S, "shift"), (2.7, CLIP_S, "loop"),
+    (0.5, 4.0, "pad"), (0.5, 4.0, "shift"), (0.5, 4.0, "loop"),
 )  # fmt: skip
 """Windows past the end: start, length, and what then happens."""
 

@@ -41,6 +41,8 @@ class Specimen:
         audio_start_s: Time stamp of the first sound.
         uneven: Whether the frame rate varies.
         turned: Whether the header says to turn the pictures by 90 degrees (mp4 and mov).
+        keeps_delay: Whether an encoder's delay that the container has no place for is left in the sound.
+        cause: Why the file cannot be read exactly; empty where it can.
     """
 
     container: str
@@ -58,6 +60,8 @@ class Specimen:
     audio_start_s: float = 0.0
     uneven: bool = False
     turned: bool = False
+    keeps_delay: bool = False
+    cause: str = ""
 
     @property
     def name(self) -> str:
@@ -114,7 +118,7 @@ def _sound_stream(container: av.container.OutputContainer, specimen: Specimen) -
 
 def _unstored_delay(specimen: Specimen) -> int:
     """Returns the encoder's delay in samples where the container (AVI) has no place for it: then it is cut off."""
-    if specimen.container != "avi":
+    if specimen.container != "avi" or specimen.keeps_delay:
         return 0
     with av.open(io.BytesIO(), "w", format="nut") as container:
         packets = [packet for _, packet in _sound(_sound_stream(container, specimen), specimen, 0)]

@@ -1,0 +1,41 @@
+"""Names of files inside tar shards: ``shard.tar::offset+size::name``, with the place of their bytes.
+
+Such names stand in a list like those of files, so that sampling, manifest and resuming are the same for both.
+"""
+
+import re
+from dataclasses import dataclass
+
+_MEMBER = re.compile(r"(?P<shard>.+?)::(?P<offset>\d+)\+(?P<size>\d+)::(?P<name>.+)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in a shard.
+
+    Attributes:
+        shard: The tar file.
+        offset: Where its bytes begin.
+        size: How many there are.
+        name: Its own name.
+    """
+
+    shard: str
+    offset: int
+    size: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.shard}::{self.offset}+{self.size}::{self.name}"
+
+
+def member_of(path: str) -> Member | None:
+    """Returns what a path says of a member of a shard, None if it is a file of its own."""
+    found = _MEMBER.fullmatch(path) if "::" in path else None
+    return Member(found["shard"], int(found["offset"]), int(found["size"]), found["name"]) if found else None
+
+
+def file_of(path: str) -> str:
+    """Returns the file that holds a path: its shard, or itself."""
+    member = member_of(path)
+    return path if member is None else member.shard

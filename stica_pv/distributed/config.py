@@ -1,0 +1,56 @@
+"""Keys of how a run is spread over processes, machines and a cluster."""
+
+from stica_pv.config import CfgNode, section
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Limits
+
+
+def add_distributed_config(cfg: CfgNode) -> None:
+    """Declares the number of processes, DIST and SUBMITIT."""
+    cfg.NUM_GPUS = -1  # on this machine; -1: all that are present, 0: run on the CPU
+    cfg.CPU_PROCESSES = 1  # processes when NUM_GPUS is 0
+    cfg.NUM_SHARDS = 1  # machines
+    cfg.SHARD_ID = 0  # this machine
+
+    dist = section(cfg, "DIST")
+    dist.CONNECT_MINUTES = 10.0  # longest wait for all processes to come
+    dist.SILENCE_SECONDS = 60.0  # a process that gives no sign for so long is taken for dead
+    dist.HANG_MINUTES = 30.0  # longest training step
+
+    submitit = section(cfg, "SUBMITIT")  # with --launcher slurm or local
+    submitit.NODES = 1
+    submitit.GPUS_PER_NODE = 0  # one process each; 0: run on the CPU
+    submitit.TASKS_PER_NODE = 1  # processes when GPUS_PER_NODE is 0
+    submitit.CPUS_PER_TASK = 1  # of each process, its loader workers included
+    submitit.MEM_GB = 0.0  # of a node; 0: the cluster's default
+    submitit.TIME_MINUTES = 1440  # of one life; a longer run is requeued and goes on
+    submitit.SIGNAL_SECONDS = 120  # before the time limit: when the run is told to save and to requeue
+    submitit.MAX_FAILURES = 3  # how often a job that failed comes back by itself
+    submitit.JOB_NAME = "stica_pv"
+    submitit.PARTITION = ""
+    submitit.CONSTRAINT = ""
+    submitit.ACCOUNT = ""
+    submitit.QOS = ""
+    submitit.ARRAY_PARALLELISM = 256  # runs of an array at a time
+    submitit.MAIL_USER = ""
+    submitit.MAIL_TYPE = "END,FAIL"  # with MAIL_USER
+    submitit.EXTRA = []  # further options of sbatch, as "exclude=node7" or "exclusive"
+
+
+DISTRIBUTED_LIMITS = {
+    "NUM_GPUS": Limits(low=-1),
+    "CPU_PROCESSES": AT_LEAST_ONE,
+    "NUM_SHARDS": AT_LEAST_ONE,
+    "SHARD_ID": NOT_NEGATIVE,
+    "DIST.CONNECT_MINUTES": POSITIVE,
+    "DIST.SILENCE_SECONDS": Limits(low=5),
+    "DIST.HANG_MINUTES": POSITIVE,
+    "SUBMITIT.NODES": AT_LEAST_ONE,
+    "SUBMITIT.GPUS_PER_NODE": NOT_NEGATIVE,
+    "SUBMITIT.TASKS_PER_NODE": AT_LEAST_ONE,
+    "SUBMITIT.CPUS_PER_TASK": AT_LEAST_ONE,
+    "SUBMITIT.MEM_GB": NOT_NEGATIVE,
+    "SUBMITIT.TIME_MINUTES": AT_LEAST_ONE,
+    "SUBMITIT.SIGNAL_SECONDS": AT_LEAST_ONE,
+    "SUBMITIT.MAX_FAILURES": NOT_NEGATIVE,
+    "SUBMITIT.ARRAY_PARALLELISM": AT_LEAST_ONE,
+}

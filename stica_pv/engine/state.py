@@ -1,0 +1,70 @@
+"""All that changes in a run, made from a task, and put into checkpoints and taken out of them."""
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from stica_pv.config import CfgNode
+from stica_pv.distributed import synchronise_batch_norm, world_size
+from stica_pv.engine.checkpoint import Checkpoint
+from stica_pv.engine.config import amp_dtype_from_config, optimizer_from_config
+from stica_pv.engine.gradient_cache import CachedModel, Embedder
+from stica_pv.engine.loop import TrainState
+from stica_pv.engine.meter import Meter
+from stica_pv.errors import UsageError
+from stica_pv.tasks import Task
+
+
+def create_state(cfg: CfgNode, task: Task, device: torch.device) -> TrainState:
+    """Wraps a task as the configuration and the number of processes ask, with its optimiser."""
+    if world_size() > 1 and cfg.BN.SYNC:
+        synchronise_batch_norm(task, device)
+    task.train()
+    if cfg.TRAIN.COMPILE:
+        for encoder in task.encoders().values():
+            for part in encoder.children():  # the networks themselves: the task calls them one by one
+                if any(parameter.requires_grad for parameter in part.parameters()):
+                    part.compile()
+    optimizer = optimizer_from_config(cfg, task.parameter_groups())
+    scaler = torch.amp.GradScaler(device.type, enabled=amp_dtype_from_config(cfg) is torch.float16)
+    parameters = [p for p in task.parameters() if p.requires_grad]
+    chunk, local_batch = cfg.TRAIN.CHUNK_SIZE, cfg.TRAIN.BATCH_SIZE // world_size()
+    if not chunk:
+        return TrainState(_parallel(task), task.draw, optimizer, scaler, Meter(device), parameters)
+    if chunk < 2 or local_batch % chunk:
+        raise UsageError(
+            f"TRAIN.CHUNK_SIZE {chunk} must be at least 2 and divide the {local_batch} videos of each process"
+        )
+    model = CachedModel(task, _parallel(Embedder(task)), chunk=chunk)
+    return TrainState(model, task.draw, optimizer, scaler, Meter(device), parameters, model.finish)
+
+
+def _parallel(module: nn.Module) -> nn.Module:
+    if world_size() == 1:
+        return module
+    parallel = DistributedDataParallel(module, gradient_as_bucket_view=True)  # no device ids: the loop moves the inputs
+    parallel.broadcast_buffers = False  # they are equal on all ranks, or BN.SYNC was given up
+    return parallel
+
+
+def restore(state: TrainState, task: Task, checkpoint: Checkpoint) -> None:
+    """Puts a state back to where a checkpoint was written."""
+    task.load_state_dict(checkpoint["model"])
+    state.optimizer.load_state_dict(checkpoint["optimizer"])
+    state.scaler.load_state_dict(checkpoint["scaler"])
+    state.meter.load(checkpoint["meter"])
+    state.step = checkpoint["step"]
+
+
+def content_of(state: TrainState, task: Task, cfg: CfgNode, *, list_hash: str, steps_per_epoch: int) -> Checkpoint:
+    """Returns what a checkpoint of a state holds: plain types and tensors."""
+    return {
+        "config": cfg.dump(),
+        "step": state.step,
+        "epoch_size": steps_per_epoch,
+        "list_hash": list_hash,
+        "model": task.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "scaler": state.scaler.state_dict(),
+        "meter": state.meter.state(),
+    }

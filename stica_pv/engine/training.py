@@ -1,0 +1,196 @@
+"""One training in one folder: a task and opened videos, from the newest checkpoint there to the end."""
+
+import dataclasses
+import functools
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stica_pv.config import CfgNode
+from stica_pv.data.bad_files import NAME as BAD_FILES
+from stica_pv.data.bad_files import BadFiles, lasting_failures
+from stica_pv.data.loader import ClipLoader
+from stica_pv.data.sampler import StepSampler
+from stica_pv.data.videos import Videos
+from stica_pv.distributed import barrier, is_main, world_size
+from stica_pv.engine.checkpoint import Checkpoint, checkpoint_path, list_checkpoints, load_latest, save_checkpoint
+from stica_pv.engine.config import loop_settings_from_config, peak_lr, schedule_from_config
+from stica_pv.engine.feed import create_loader, create_sampler, repeat
+from stica_pv.engine.loop import AtEpochEnd, TrainState, train
+from stica_pv.engine.profiling import StepProfile
+from stica_pv.engine.records import Records
+from stica_pv.engine.run_folder import write_facts
+from stica_pv.engine.state import content_of, create_state, restore
+from stica_pv.errors import UsageError
+from stica_pv.tasks import Task
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What a training is made of, apart from the state that changes.
+
+    Attributes:
+        cfg: Solver, loop and loading.
+        task: The method.
+        videos: What an epoch shows, a video as often as it is shown.
+        distinct: How many videos these are.
+        folder: Takes checkpoints and records.
+        device: Where this process computes.
+    """
+
+    cfg: CfgNode
+    task: Task
+    videos: Videos
+    distinct: int
+    folder: Path
+    device: torch.device
+
+
+def run_training(
+    cfg: CfgNode,
+    task: Task,
+    videos: Videos,
+    folder: Path,
+    device: torch.device,
+    *,
+    shown_per_epoch: int = 1,
+    at_epoch_end: AtEpochEnd | None = None,
+    profile_steps: int = 0,
+) -> bool:
+    """Trains `task` from its newest checkpoint in `folder`.
+
+    Args:
+        cfg: Solver, loop and loading.
+        task: The method, on `device`.
+        videos: The usable videos.
+        folder: Takes checkpoints and records.
+        device: Where this process computes.
+        shown_per_epoch: How often an epoch shows each video, each time with draws of its own.
+        at_epoch_end: Looks at the task after each epoch, and gives numbers to record; see `stica_pv.engine.loop.train`.
+        profile_steps: How many steps to record; see `stica_pv.engine.profiling`.
+
+    Returns:
+        False if a signal stopped it.
+
+    Raises:
+        UsageError: The folder holds another training, or the settings do not fit the videos.
+        RunFailed: It cannot go on.
+    """
+    checkpoint = _find_checkpoint(cfg, folder, videos)
+    training = Training(cfg, task, repeat(videos, shown_per_epoch), len(videos.paths), folder, device)
+    sampler = create_sampler(cfg, training.videos, checkpoint["step"] if checkpoint else 0)
+    state = create_state(cfg, task, device)
+    if checkpoint:
+        restore(state, task, checkpoint)
+    if is_main():
+        facts = {**derived_facts(cfg, task, training.videos, sampler), "videos": training.distinct}
+        write_facts(folder, facts)
+        logger.info("%s", ", ".join(f"{name} {value}" for name, value in facts.items()))
+    if state.step >= sampler.end:
+        logger.info("already trained: %d steps are done", state.step)
+        if at_epoch_end is None:
+            return True
+    return _train(training, state, sampler, at_epoch_end, profile_steps)
+
+
+def _find_checkpoint(cfg: CfgNode, folder: Path, videos: Videos) -> Checkpoint | None:
+    if not cfg.TRAIN.AUTO_RESUME:
+        if list_checkpoints(folder):
+            raise UsageError(
+                f"OUTPUT_DIR {folder} holds checkpoints and TRAIN.AUTO_RESUME is False: "
+                "choose another OUTPUT_DIR, or set it to True to continue"
+            )
+        return None
+    checkpoint = load_latest(folder)
+    if checkpoint and checkpoint["list_hash"] != videos.list_hash:
+        raise UsageError(
+            f"OUTPUT_DIR {folder} holds a run on another list of videos (hash {checkpoint['list_hash']}, "
+            f"now {videos.list_hash}): restore the data, or choose another OUTPUT_DIR"
+        )
+    return checkpoint
+
+
+def derived_facts(cfg: CfgNode, task: Task, videos: Videos, sampler: StepSampler) -> dict[str, Any]:
+    """What follows from configuration and data."""
+    return {
+        "videos": len(videos.paths),
+        "videos_excluded": len(videos.excluded),
+        "videos_silent": videos.silent,
+        "list_hash": videos.list_hash,
+        "batch_size": cfg.TRAIN.BATCH_SIZE,
+        "processes": world_size(),
+        "negatives": task.negatives(cfg.TRAIN.BATCH_SIZE),
+        **task.facts(),
+        "peak_lr": peak_lr(cfg),
+        "steps_per_epoch": sampler.steps_per_epoch,
+        "videos_left_over": len(videos.paths) % cfg.TRAIN.BATCH_SIZE,  # in an epoch: other ones each time
+        "steps": sampler.end,
+        "parameters": sum(p.numel() for p in task.parameters()),
+    }
+
+
+def _train(
+    training: Training,
+    state: TrainState,
+    sampler: StepSampler,
+    at_epoch_end: AtEpochEnd | None,
+    profile_steps: int,
+) -> bool:
+    cfg, folder, paths, start = training.cfg, training.folder, training.videos.paths, state.step
+    loader = create_loader(cfg, training.task.views(), training.videos, sampler)
+    bad_files = _begin_bad_files(training, loader, sampler)
+    records = _open_records(cfg, folder, state.step) if is_main() else None
+    try:
+        with StepProfile(folder, profile_steps if is_main() else 0) as profile:
+            finished = train(
+                state,
+                loader,
+                sampler,
+                schedule_from_config(cfg, sampler.steps_per_epoch),
+                loop_settings_from_config(cfg, sampler.steps_per_epoch, sampler.end),
+                device=training.device,
+                records=records,
+                save=functools.partial(_save, training, sampler.steps_per_epoch),
+                report_failures=bad_files.report,
+                name_samples=lambda step: [paths[index] for index in sampler.local_indices(step)],
+                after_step=profile.after_step,
+                at_epoch_end=at_epoch_end,
+            )
+        if records is not None and state.step > start:
+            logger.info(
+                "%s", records.summary.line(state.step, checkpoint_path(folder, state.step)), extra={"progress": False}
+            )
+        return finished
+    finally:
+        if records is not None:
+            records.close()
+
+
+def _begin_bad_files(training: Training, loader: ClipLoader, sampler: StepSampler) -> BadFiles:
+    """Names the files that are not used, and keeps the loader from those that hung it in an earlier life."""
+    bad_files = BadFiles(training.folder / BAD_FILES, training.distinct, training.cfg.DATA.MAX_BAD_SHARE)
+    if is_main():
+        bad_files.begin(training.videos.excluded)
+    barrier()
+    loader.dataset.skip({path: sampler.epoch_of(step) for path, step in lasting_failures(bad_files.path).items()})
+    return bad_files
+
+
+def _open_records(cfg: CfgNode, folder: Path, step: int) -> Records:
+    tensorboard = Path(cfg.TENSORBOARD.LOG_DIR or folder / "tensorboard") if cfg.TENSORBOARD.ENABLE else None
+    return Records(folder, resume_step=step, tensorboard_dir=tensorboard)
+
+
+def _save(training: Training, steps_per_epoch: int, state: TrainState) -> None:
+    if is_main():
+        cfg, videos = training.cfg, training.videos
+        save_checkpoint(
+            checkpoint_path(training.folder, state.step),
+            content_of(state, training.task, cfg, list_hash=videos.list_hash, steps_per_epoch=steps_per_epoch),
+            keep=cfg.TRAIN.CHECKPOINT_KEEP,
+            keep_every=cfg.TRAIN.CHECKPOINT_KEEP_EVERY * steps_per_epoch,
+        )

@@ -1,0 +1,67 @@
+"""What there is without any training: colours, mean spectra, single pictures. A score means little without them."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F  # noqa: N812 - the usual name
+from torch import Tensor, nn
+
+from stica_pv.tasks.encoders import MAP, POOLED, Encoder
+
+COLOURS, SPECTRUM = "colour thumbnail 4x4", "mean spectrum"
+
+
+class Trivial(Encoder):
+    """A vector of a clip that stands for every layer but the projected one."""
+
+    offers = (MAP, POOLED)
+
+    def vector(self, x: Tensor) -> Tensor:
+        """Maps clips to (B, D)."""
+        raise NotImplementedError
+
+    def layers(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        """Returns the vector (B, D) under each name."""
+        vector = self.vector(x)
+        return dict.fromkeys(names, vector)
+
+
+class ColourThumbnail(Trivial):
+    """The mean picture of a clip as 4 × 4 colours."""
+
+    def vector(self, x: Tensor) -> Tensor:
+        """Maps (B, 3, T, H, W) to (B, 48)."""
+        return F.adaptive_avg_pool2d(x.float().mean(dim=2), 4).flatten(1)
+
+
+class MeanSpectrum(Trivial):
+    """The spectrogram averaged over time."""
+
+    def __init__(self, log_mel: nn.Module) -> None:
+        super().__init__()
+        self.log_mel = log_mel
+
+    def vector(self, x: Tensor) -> Tensor:
+        """Maps sound (B, S) to (B, F)."""
+        return self.log_mel(x).mean(dim=3).flatten(1)
+
+
+class MiddleFrame(nn.Module):
+    """The middle frame as 16 × 16 colours: what a single picture gives away without any network."""
+
+    def forward(self, video: Tensor) -> Tensor:
+        """Maps (B, 3, T, H, W) to (B, 768)."""
+        frame = video[:, :, video.shape[2] // 2].float()
+        return F.adaptive_avg_pool2d(frame, 16).flatten(1)
+
+
+class StillFrame(nn.Module):
+    """An encoder that sees the middle frame repeated: its features without motion."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, video: Tensor) -> Tensor:
+        """Maps (B, 3, T, H, W) to (B, D)."""
+        middle = video.shape[2] // 2
+        return self.encoder(video[:, :, middle : middle + 1].expand_as(video).contiguous())

@@ -1,0 +1,226 @@
+"""One pass over files for several encoders: every item read once, on whichever process, its rows put back by index."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the usual name
+from torch import Tensor, nn
+from torch.utils.data import Sampler
+
+from stica_pv.data.dataset import ClipDataset
+from stica_pv.data.loader import ClipLoader
+from stica_pv.distributed import is_main, largest, rank, to_main, world_size
+from stica_pv.evaluation.protocol import Layer
+from stica_pv.structures import Batch, SampleKey
+from stica_pv.tasks.encoders import run_layers
+
+logger = logging.getLogger(__name__)
+
+PROGRESS_S = 10.0
+SENT_BYTES = 2**26  # of rows, from each process to the main one at a time
+
+Prepare = Callable[[Tensor, str, Tensor], Tensor]
+"""(frames uint8 (B, 3, T, H, W), name of the view, item indices (B,)) -> what the encoder takes."""
+
+NO_SOUND = "no sound can be decoded in any of its windows"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One kind of features to make in a pass.
+
+    Attributes:
+        encoder: Already on the device, in evaluation mode.
+        layer: Of the encoder.
+        average: Mean over views of unit rows, or every view as it is.
+    """
+
+    encoder: nn.Module
+    layer: Layer
+    average: bool
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What a pass found.
+
+    Attributes:
+        index: int64 (V,), the items, ascending.
+        features: By job float32 (V, N, D); rows of items that could not be read are NaN.
+        causes: Why not, by item.
+    """
+
+    index: Tensor
+    features: dict[str, Tensor]
+    causes: dict[int, str]
+
+
+class OwnItems(Sampler[list[SampleKey]]):
+    """Batches of the items of this process: together the processes see every item exactly once."""
+
+    def __init__(self, items: Sequence[int], batch_size: int) -> None:
+        own = list(items)[rank() :: world_size()]
+        self._batches = [own[i : i + batch_size] for i in range(0, len(own), batch_size)]
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        for batch in self._batches:
+            yield [SampleKey(0, index) for index in batch]
+
+
+@torch.no_grad()
+def extract(
+    jobs: Mapping[str, Job],
+    dataset: ClipDataset,
+    items: Sequence[int],
+    *,
+    device: torch.device,
+    clips_at_once: int,
+    num_workers: int,
+    start_method: str = "fork",
+    prepare: Prepare | None = None,
+) -> Extracted | None:
+    """Runs every job over some items of a data set, on all processes together.
+
+    Args:
+        jobs: What to make, by name.
+        dataset: The items; all views are of pictures, or all are of sound alone.
+        items: Indices of the wanted ones, each once.
+        device: Where the encoders are.
+        clips_at_once: Clips in a forward pass; of the batches that are read too, but for items of more views.
+        num_workers: Processes that read, for each process.
+        start_method: Of these.
+        prepare: Applied to the frames of each view.
+
+    Returns:
+        Everything on the main process, None on the others.
+    """
+    order = OwnItems(items, max(1, clips_at_once // len(dataset.views.specs)))
+    loader = ClipLoader(dataset, order, num_workers=num_workers, start_method=start_method, keep_failures=True)
+    rows: dict[int, dict[str, Tensor]] = {}
+    causes: dict[int, str] = {}
+    progress = _Progress(len(items))
+    for keys, batch in zip(order, loader, strict=True):
+        found = _silent(batch) | _unread([key.index for key in keys], batch, dataset)
+        causes |= found
+        if len(batch):
+            made = _encode(jobs, batch.to(device), prepare, clips_at_once)
+            for place, index in enumerate(batch.index.tolist()):
+                if index not in found:
+                    rows[index] = {name: values[place] for name, values in made.items()}
+        progress.add(len(keys) * world_size())
+    progress.end()
+    all_causes = {index: cause for part in to_main(causes) for index, cause in part.items()}
+    return _joined(_rows_to_main(rows), all_causes, jobs)
+
+
+def _encode(jobs: Mapping[str, Job], batch: Batch, prepare: Prepare | None, clips_at_once: int) -> dict[str, Tensor]:
+    """Features of a batch on the CPU, by job (B, N, D)."""
+    if batch.video and prepare is not None:
+        clips = torch.cat([prepare(video, name, batch.index) for name, video in batch.video.items()])
+    else:
+        clips = torch.cat(list((batch.video or batch.audio).values()))
+    count = len(batch.video or batch.audio)
+    made: dict[str, list[Tensor]] = {name: [] for name in jobs}
+    for encoder in {id(job.encoder): job.encoder for job in jobs.values()}.values():
+        own = {name: job for name, job in jobs.items() if job.encoder is encoder}
+        names = tuple({"map" if job.layer == "map_max" else job.layer: None for job in own.values()})
+        for part in clips.split(clips_at_once):
+            layers = run_layers(encoder, part, names)
+            for name, job in own.items():
+                made[name].append(_vector(layers, job))
+    # views vary slowest in `clips`
+    stacked = {name: torch.cat(parts).unflatten(0, (count, len(batch))).transpose(0, 1) for name, parts in made.items()}
+    return {
+        name: (values.mean(dim=1, keepdim=True) if jobs[name].average else values).cpu()
+        for name, values in stacked.items()
+    }
+
+
+def _vector(layers: Mapping[str, Tensor], job: Job) -> Tensor:
+    """One float32 row a clip (B, D): of unit length where views are averaged."""
+    value = layers["map" if job.layer == "map_max" else job.layer].float()
+    rows = (max_pooled(value) if job.layer == "map_max" else value).flatten(1)
+    return F.normalize(rows, dim=1) if job.average else rows
+
+
+def max_pooled(feature_map: Tensor) -> Tensor:
+    """Max-pools a map: (B, C, T, H, W) by 2 × 2 × 2, stride 2; (B, C, F, T) by 1 × 3, stride 1 × 2.
+
+    An axis shorter than the window is pooled as a whole; a vector (B, D) stays as it is.
+    """
+    if feature_map.ndim == 5:
+        kernel = [min(2, side) for side in feature_map.shape[2:]]
+        return F.max_pool3d(feature_map, kernel, stride=2)
+    if feature_map.ndim == 4:
+        return F.max_pool2d(feature_map, (1, min(3, feature_map.shape[3])), stride=(1, 2))
+    return feature_map
+
+
+def _silent(batch: Batch) -> dict[int, str]:
+    """Items of which sound was wanted and none of it is real."""
+    if batch.video or not batch.audio_valid:
+        return {}
+    valid = torch.stack(list(batch.audio_valid.values())).sum(dim=0)
+    return {int(index): NO_SOUND for index in batch.index[valid == 0]}
+
+
+def _unread(wanted: Sequence[int], batch: Batch, dataset: ClipDataset) -> dict[int, str]:
+    there = set(batch.index.tolist())
+    cause = {failure.path: failure.cause for failure in batch.failures}
+    return {index: cause[dataset.paths[index]] for index in wanted if index not in there}
+
+
+def _rows_to_main(rows: dict[int, dict[str, Tensor]]) -> dict[int, dict[str, Tensor]]:
+    """Joins the rows of all processes on the main one, in pieces that fit into memory."""
+    size = sum(row.nbytes for row in next(iter(rows.values())).values()) if rows else 1
+    (size,) = largest([size])
+    entries, at_once = list(rows.items()), max(1, SENT_BYTES // size)
+    (longest,) = largest([len(entries)])
+    joined: dict[int, dict[str, Tensor]] = {}
+    for start in range(0, longest, at_once):
+        for part in to_main(dict(entries[start : start + at_once])):
+            joined |= part
+    return joined
+
+
+def _joined(rows: dict[int, dict[str, Tensor]], causes: dict[int, str], jobs: Mapping[str, Job]) -> Extracted | None:
+    if not is_main():
+        return None
+    index = sorted(rows.keys() | causes.keys())
+    features = {}
+    for name in jobs:
+        lost = torch.full_like(next(iter(rows.values()))[name], torch.nan) if rows else torch.full((1, 1), torch.nan)
+        features[name] = torch.stack([rows[i][name] if i in rows else lost for i in index])
+    return Extracted(torch.tensor(index, dtype=torch.int64), features, causes)
+
+
+class _Progress:
+    """Tells now and then how far the pass is, and how long it will take."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done = total, 0
+        self._begin = self._last = time.monotonic()
+
+    def add(self, items: int) -> None:
+        self._done = min(self._total, self._done + items)
+        now = time.monotonic()
+        if is_main() and now - self._last >= PROGRESS_S:
+            self._last = now
+            rate = self._done / (now - self._begin)
+            left = (self._total - self._done) / rate
+            text = "features of %d of %d items (%.0f%%), %.1f a second, %.0f s left"
+            share = 100 * self._done / self._total
+            logger.info(text, self._done, self._total, share, rate, left, extra={"progress": True})
+
+    def end(self) -> None:
+        if is_main():
+            seconds = time.monotonic() - self._begin
+            text = "features of %d items in %.1f s, %.1f a second"
+            rate = self._total / max(seconds, 1e-9)
+            logger.info(text, self._total, seconds, rate, extra={"progress": False})

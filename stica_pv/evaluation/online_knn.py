@@ -1,0 +1,176 @@
+"""kNN in the middle of pre-training: a cheap curve over the epochs, from training videos alone.
+
+Some videos of the training list are set aside as queries, whole sources at a time, and classified by the others. No
+test video is seen, and nothing that trains is changed: the videos stay in the training, the networks are copied.
+"""
+
+import logging
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stica_pv.config import CfgNode, section
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, Limits
+from stica_pv.data.compact_strings import CompactStrings
+from stica_pv.data.config import groups_from_config, reader_from_config
+from stica_pv.data.dataset import ClipDataset
+from stica_pv.data.videos import Videos
+from stica_pv.errors import UsageError
+from stica_pv.evaluation.feature_set import FeatureSet
+from stica_pv.evaluation.live import RESULT, Pace, look
+from stica_pv.evaluation.neighbours import class_votes, nearest
+from stica_pv.evaluation.processing import process
+from stica_pv.evaluation.ranking import top_k_hits
+from stica_pv.evaluation.splits import grouped_holdout
+from stica_pv.evaluation.views import grid_windows
+from stica_pv.keyed_random import generator
+from stica_pv.structures import Views, ViewSpec
+from stica_pv.tasks import Task
+from stica_pv.transforms import FixedCrop
+
+logger = logging.getLogger(__name__)
+
+KEY = "TEST.ONLINE_KNN_EPOCHS"
+QUERY_SHARE = 0.2
+
+
+def add_online_knn_config(cfg: CfgNode) -> None:
+    """Declares what of TEST is for pre-training."""
+    test = section(cfg, "TEST")
+    test.ONLINE_KNN_EPOCHS = 0  # kNN on a part of the training list, each so many epochs of training; 0: never
+    test.ONLINE_KNN_VIDEOS = 2000  # of the training list at most, a fifth of them as queries
+    test.ONLINE_KNN_CLIPS = 1  # of each
+
+
+ONLINE_KNN_LIMITS = {
+    "TEST.ONLINE_KNN_EPOCHS": NOT_NEGATIVE,
+    "TEST.ONLINE_KNN_VIDEOS": Limits(low=2),
+    "TEST.ONLINE_KNN_CLIPS": AT_LEAST_ONE,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class OnlineKnn:
+    """Called with the number of epochs done; gives ``online_knn/top1`` in %, or nothing where it is not due.
+
+    Attributes:
+        task: The method that is being trained.
+        dataset: Videos of the training list; places in it are meant below.
+        labels: int64 (V,).
+        gallery: int64 (G,), the videos that vote.
+        queries: int64 (Q,), the videos that are classified; of other sources than the gallery.
+        every: Epochs.
+        k: Neighbours that vote.
+        processing: Of the features, by the statistics of the gallery.
+        pace: How videos are read and shown.
+    """
+
+    task: Task
+    dataset: ClipDataset
+    labels: Tensor
+    gallery: Tensor
+    queries: Tensor
+    every: int
+    k: int
+    processing: str
+    pace: Pace
+
+    def __call__(self, epoch: int) -> dict[str, float]:
+        """Classifies the queries after so many epochs."""
+        if epoch % self.every:
+            return {}
+        found = look(self.task.encoders()["video"], self.dataset, range(len(self.dataset)), self.pace, average=True)
+        if found is None:
+            return {}  # the main process tells
+        if found.causes:
+            logger.warning("online kNN leaves out %d videos that cannot be read", len(found.causes))
+        rows = found.features[RESULT]
+        gallery, queries = self._part(rows, self.gallery), self._part(rows, self.queries)
+        if not (len(gallery) and len(queries)):
+            return {}
+        gallery, queries = process(gallery, queries, self.processing)
+        similarity, indices = nearest(gallery.features[:, 0], queries.features[:, 0], k=self.k, metric="cosine")
+        classes = int(self.labels.max()) + 1
+        votes = class_votes(similarity, gallery.labels[indices], classes=classes, votes="weighted")
+        return {"online_knn/top1": 100 * float(top_k_hits(votes, queries.labels, 1).double().mean())}
+
+    def _part(self, rows: Tensor, places: Tensor) -> FeatureSet:
+        read = places[~rows[places].isnan().flatten(1).any(dim=1)]
+        return FeatureSet(rows[read], self.labels[read], read)
+
+
+def online_knn_from_config(cfg: CfgNode, task: Task, videos: Videos, device: torch.device) -> OnlineKnn | None:
+    """Builds what looks at a training, None if nothing is asked for.
+
+    Args:
+        cfg: The configuration of the training.
+        task: Is looked at.
+        videos: Its training list.
+        device: Where it computes.
+
+    Raises:
+        UsageError: It is asked for, and the list has no labels, or nothing can be held out of it.
+    """
+    if not cfg.TEST.ONLINE_KNN_EPOCHS:
+        return None
+    if videos.labels is None:
+        raise UsageError(
+            f"{KEY} {cfg.TEST.ONLINE_KNN_EPOCHS} needs labels, and the training list has none: set it to 0, or use a "
+            "list with labels (they are not used in training)"
+        )
+    if "video" not in task.encoders():
+        raise UsageError(f"{KEY}: TASK {cfg.TASK} has no video encoder to look at: set it to 0")
+    grouped = groups_from_config(cfg, videos.names)
+    groups = torch.arange(len(videos.paths)) if grouped is None else torch.from_numpy(grouped)
+    chosen = choose_videos(groups, cfg.TEST.ONLINE_KNN_VIDEOS, cfg.RNG_SEED)
+    labels = torch.tensor([videos.labels[i] for i in chosen.tolist()])
+    try:
+        gallery, queries = grouped_holdout(labels, groups[chosen], share=QUERY_SHARE, seed=cfg.RNG_SEED)
+    except UsageError as error:
+        raise UsageError(
+            f"{KEY}: of {len(chosen)} training videos every class comes from one source, so none can be held out: "
+            "set it to 0, raise TEST.ONLINE_KNN_VIDEOS, or see DATA.GROUP_PATTERN"
+        ) from error
+    logger.info(
+        "online kNN every %d epochs: %d videos of the training list are classified by %d others, of other sources",
+        *(cfg.TEST.ONLINE_KNN_EPOCHS, len(queries), len(gallery)),
+    )
+    dataset = ClipDataset(
+        CompactStrings(videos.paths[i] for i in chosen.tolist()),
+        [videos.durations_s[i] for i in chosen.tolist()],
+        _views(cfg),
+        reader=reader_from_config(cfg),
+        seed=cfg.RNG_SEED,
+        replace_failures=False,
+    )
+    pace = Pace(device, cfg.TEST.BATCH_SIZE, cfg.DATA_LOADER.NUM_WORKERS, cfg.DATA_LOADER.START_METHOD)
+    return OnlineKnn(
+        task, dataset, labels, gallery, queries, cfg.TEST.ONLINE_KNN_EPOCHS, cfg.TEST.KNN_K, cfg.TEST.PROCESSING, pace
+    )
+
+
+def choose_videos(groups: Tensor, most: int, seed: int) -> Tensor:
+    """Returns at most so many videos: whole sources in random order, the last of them cut off.
+
+    Args:
+        groups: int64 (V,), source of each.
+        most: How many at most.
+        seed: Of the order.
+
+    Returns:
+        int64, ascending.
+    """
+    names, members = groups.unique(return_inverse=True)
+    turn = torch.randperm(len(names), generator=generator("online kNN", seed))[members]
+    return turn.argsort(stable=True)[:most].sort().values
+
+
+def _views(cfg: CfgNode) -> Views:
+    data, clips = cfg.DATA, cfg.TEST.ONLINE_KNN_CLIPS
+    crop = FixedCrop(short_side=data.TEST_CROP_SIZE)
+    specs = tuple(
+        ViewSpec(f"clip{i}", f"clip{i}", data.NUM_FRAMES, data.TARGET_FPS, data.TEST_CROP_SIZE, crop)
+        for i in range(clips)
+    )
+    return Views(specs, grid_windows(clips, data.NUM_FRAMES / data.TARGET_FPS), min_seconds=0.0, needs_audio=False)

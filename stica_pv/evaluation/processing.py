@@ -1,0 +1,29 @@
+"""How features are moved before a protocol sees them: by statistics of the training rows alone."""
+
+from dataclasses import replace
+
+import torch
+
+from stica_pv.errors import check_choice
+from stica_pv.evaluation.feature_set import FeatureSet
+
+PROCESSINGS = ("raw", "centred", "standardised")
+LEAST_DEVIATION = 1e-6
+
+
+def process(train: FeatureSet, test: FeatureSet, how: str) -> tuple[FeatureSet, FeatureSet]:
+    """Returns training and test features, all views alike, moved by the statistics of the training rows.
+
+    Args:
+        train: (V, N, D).
+        test: (V', N', D).
+        how: ``raw``: as they are; ``centred``: minus the mean; ``standardised``: also divided by the deviation.
+    """
+    check_choice("TEST.PROCESSING", how, PROCESSINGS)
+    if how == "raw":
+        return train, test
+    rows = train.features.flatten(0, 1)
+    mean = rows.mean(dim=0)
+    scale = rows.std(dim=0).clamp(min=LEAST_DEVIATION) if how == "standardised" and len(rows) > 1 else torch.ones(1)
+    first, second = (replace(part, features=(part.features - mean) / scale) for part in (train, test))
+    return first, second

@@ -1,0 +1,66 @@
+"""Batch-norm statistics of a network that was never trained, taken from clips: the running ones say nothing yet."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from stica_pv.data.dataset import ClipDataset
+from stica_pv.data.loader import ClipLoader
+from stica_pv.models.projection import GroupBatchNorm
+from stica_pv.structures import SampleKey
+from stica_pv.tasks.encoders import layers_of, run_layers
+
+BATCH_SIZE = 16  # fixed, since the statistics depend on it
+
+
+@torch.no_grad()
+def reestimate_batch_norm(
+    encoder: nn.Module,
+    dataset: ClipDataset,
+    items: Sequence[int],
+    *,
+    device: torch.device,
+    num_workers: int,
+    start_method: str = "fork",
+) -> None:
+    """Replaces the running statistics of every batch-norm by plain means over batches of the first view.
+
+    Args:
+        encoder: Changed in place; left in evaluation mode.
+        dataset: Where the clips come from.
+        items: Which of them; those that cannot be read are left out.
+        device: Where the encoder is.
+        num_workers: Processes that read.
+        start_method: Of the processes that read.
+    """
+    norms: list[Any] = [module for module in encoder.modules() if isinstance(module, (_BatchNorm, GroupBatchNorm))]
+    momenta = [norm.momentum for norm in norms]
+    encoder.eval()  # dropout stays off
+    for norm in norms:
+        norm.train()
+    keys = [SampleKey(0, int(index)) for index in items]
+    batches: Any = [
+        keys[start : start + BATCH_SIZE] for start in range(0, len(keys), BATCH_SIZE)
+    ]  # any iterable will do
+    loader = ClipLoader(dataset, batches, num_workers=num_workers, start_method=start_method, keep_failures=True)
+    last = layers_of(encoder)[-1:]  # the one that all norms lie before
+    used = 0
+    for batch in loader:
+        if len(batch) > 1:  # a head's batch-norm cannot take statistics of one row
+            used += 1
+            for norm in norms:
+                norm.momentum = 1 / used  # a running mean with this momentum is the plain mean
+            clips = next(iter((batch.video or batch.audio).values()))
+            run_layers(encoder, clips.to(device), last)
+    encoder.eval()
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def spread_over(items: Sequence[int], count: int) -> list[int]:
+    """Returns at most `count` of the items, equally spaced over the list, which is often sorted by class."""
+    count = min(count, len(items))
+    return [int(items[i * len(items) // count]) for i in range(count)]

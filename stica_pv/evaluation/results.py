@@ -1,0 +1,117 @@
+"""What a program and a person read: results.json, results.md, and the table on the terminal."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stica_pv.errors import UsageError
+from stica_pv.evaluation.protocol import MEAN, NOBODY, Row
+
+JSON, MARKDOWN = "results.json", "results.md"
+COLUMNS = (
+    *("protocol", "measure", "contestant", "features", "fold", "score", "95 % interval"),
+    *("test items", "sources", "views", "data set (hash)"),
+)
+NO_ENCODER = "no encoder"
+
+Numbers = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Results:
+    """All rows of a run.
+
+    Attributes:
+        rows: In the order of the evaluations.
+        trained: Names of the trained contestants, in their order.
+        chance: Of top1 in %, None where items may have several labels.
+    """
+
+    rows: Sequence[Row]
+    trained: Sequence[str]
+    chance: float | None
+
+    @property
+    def overall(self) -> list[Row]:
+        """The row of each number that stands for all folds."""
+        means = {_number(row) for row in self.rows if row.fold == MEAN}
+        return [row for row in self.rows if row.fold == MEAN or _number(row) not in means]
+
+    def flat(self) -> Numbers:
+        """Returns one mapping of names to numbers.
+
+        ``retrieval/R@1`` is the trained encoder's, or ``retrieval/R@1/<name>`` where there are several;
+        ``retrieval/R@1/random_init`` and ``retrieval/R@1/<baseline>`` stand beside it. Each goes on with ``/low`` and
+        ``/high`` (the 95 % interval), ``/n`` (test items), and ``/fold<name>`` where there are several folds.
+        """
+        found: Numbers = {} if self.chance is None else {"chance/top1": self.chance}
+        overall = self.overall
+        for row in self.rows:
+            alone = row.contestant == NOBODY or [row.contestant] == list(self.trained)
+            key = f"{row.evaluation}/{row.measure}" + ("" if alone else f"/{row.contestant}")
+            if row in overall:
+                found |= {key: row.value, f"{key}/low": row.low, f"{key}/high": row.high, f"{key}/n": float(row.n)}
+            else:
+                found[f"{key}/fold{row.fold}"] = row.value
+        return found
+
+    def table(self) -> str:
+        """Returns a line for each measure and a column for each contestant, for a terminal."""
+        others = dict.fromkeys(row.contestant for row in self.rows if row.contestant not in self.trained)
+        names = [*self.trained, *others]
+        lines = [["score in %", *(name or NO_ENCODER for name in names)]]
+        value = {_number(row): row.value for row in self.overall}
+        for evaluation, measure in dict.fromkeys((row.evaluation, row.measure) for row in self.rows):
+            found = [value.get((evaluation, measure, name)) for name in names]
+            lines.append([f"{evaluation}/{measure}", *("" if score is None else f"{score:.1f}" for score in found)])
+        if self.chance is not None:
+            lines.append(["chance/top1", *(f"{self.chance:.1f}" for _ in names)])
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        padded = [[cell.rjust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
+        return "\n".join(
+            "  ".join([line[0].ljust(widths[0]), *cells[1:]]) for line, cells in zip(lines, padded, strict=True)
+        )
+
+    def markdown(self) -> str:
+        """Returns every row with all that belongs to it, as a page."""
+        lines = [
+            "# Results",
+            "",
+            "Scores are in % unless their name says else. An interval is the 2.5 to 97.5 % range of 1000 bootstrap",
+            "draws of the sources (not the items) of the test. `random_init` is, for each number by itself, the best",
+            "over raw, centred and standardised features, with batch-norm statistics as they are and re-estimated.",
+        ]
+        if self.chance is not None:
+            lines += ["", f"Chance for top1 and R@1 is {self.chance:.1f}."]
+        lines += ["", _line(COLUMNS), _line(["---"] * len(COLUMNS))]
+        for number in dict.fromkeys((row.evaluation, row.measure) for row in self.rows):
+            lines += [_line(_cells(row)) for row in self.rows if (row.evaluation, row.measure) == number]
+        return "\n".join(lines) + "\n"
+
+    def write(self, folder: Path) -> None:
+        """Writes results.json and results.md.
+
+        Raises:
+            UsageError: The folder cannot be written.
+        """
+        try:
+            (folder / JSON).write_text(json.dumps(self.flat(), indent=2) + "\n", encoding="utf-8")
+            (folder / MARKDOWN).write_text(self.markdown(), encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"results cannot be written into {folder}: {error.strerror or error}") from error
+
+
+def _number(row: Row) -> tuple[str, str, str]:
+    return row.evaluation, row.measure, row.contestant
+
+
+def _cells(row: Row) -> list[str]:
+    interval = f"{row.low:.1f} to {row.high:.1f}"
+    counts = (str(row.n), str(row.groups), row.views, f"{row.dataset} ({row.dataset_hash})")
+    names = (row.protocol, row.measure, row.contestant or NO_ENCODER, row.processing, row.fold)
+    return [*names, f"{row.value:.1f}", interval, *counts]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

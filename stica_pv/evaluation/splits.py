@@ -1,0 +1,57 @@
+"""Inner splits of training items, for choosing a learning rate or a C: a source is never on both sides."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from stica_pv.errors import UsageError
+from stica_pv.keyed_random import generator
+
+
+def choice_in_words(values: Sequence[float], share: float) -> str:
+    """Names what is chosen from: ``0.1``, or ``one of 0.1, 1 by 20 % hold-out``."""
+    words = ", ".join(f"{value:g}" for value in values)
+    return words if len(values) == 1 else f"one of {words} by {100 * share:g} % hold-out"
+
+
+def grouped_holdout(labels: Tensor, groups: Tensor, *, share: float = 0.2, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Splits training items into those to fit and those to choose by; whole groups are held out, class by class.
+
+    Groups are taken in random order until about `share` of each class is held out. A group that holds the last items
+    of a class stays among those to fit. The result follows from the numbers of the groups, not from the item order.
+
+    Args:
+        labels: int64 (V,).
+        groups: int64 (V,), the source of each item.
+        share: Of each class to hold out, between 0 and 1.
+        seed: Of the order.
+
+    Returns:
+        Indices to fit and indices to choose by: int64, ascending, disjoint, together all V.
+
+    Raises:
+        UsageError: Every class comes from one source, so that nothing can be held out.
+    """
+    names, members = groups.unique(return_inverse=True)
+    classes: list[Counter[int]] = [Counter() for _ in names]
+    for group, label in zip(members.tolist(), labels.tolist(), strict=True):
+        classes[group][label] += 1
+    left = Counter(labels.tolist())
+    wanted = {label: share * count for label, count in left.items()}
+    held: Counter[int] = Counter()
+    out = torch.zeros(len(names), dtype=torch.bool)
+    for group in torch.randperm(len(names), generator=generator("grouped holdout", seed)).tolist():
+        counts = classes[group]
+        if all(left[c] > n for c, n in counts.items()) and any(held[c] < wanted[c] for c in counts):
+            out[group] = True
+            held.update(counts)
+            left.subtract(counts)
+    if not out.any():
+        raise UsageError(
+            f"nothing can be held out of {len(labels)} training items of {len(names)} sources without losing a class: "
+            "give one value to choose from, or a DATA.GROUP_PATTERN that tells more sources apart"
+        )
+    mask = out[members]
+    return (~mask).nonzero()[:, 0], mask.nonzero()[:, 0]

@@ -1,0 +1,131 @@
+"""The model card: what a file holds, where it comes from and how it is loaded, for a person who has only the file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import stica_pv
+from stica_pv.engine.checkpoint import FOLDER
+from stica_pv.exchange.described import AUDIO, TASK, TRUNK, Described
+from stica_pv.exchange.pieces import Piece
+from stica_pv.weights import write_whole
+from stica_pv.weights.files import sha256_of
+
+RESULTS = "results.json"
+
+
+def write_card(card: Path, file: Path, kind: str, found: Described, piece: Piece, check: str) -> None:
+    """Writes the card of an exported file.
+
+    Args:
+        card: The card, a new file.
+        file: The exported file.
+        kind: Its format.
+        found: Where the weights come from.
+        piece: What of it was exported.
+        check: Result of running a program, or empty.
+    """
+    text = card_text(file, kind, found, piece, check)
+    write_whole(card, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def card_text(file: Path, kind: str, found: Described, piece: Piece, check: str) -> str:
+    """Returns the card as Markdown."""
+    cfg = found.cfg()
+    network = cfg.AUDIO.ARCH if piece.modality == AUDIO else cfg.MODEL.ARCH
+    parameters = sum(tensor.numel() for tensor in piece.tensors.values() if tensor.is_floating_point())
+    title = f"{network}, {piece.modality} {piece.what}" if piece.modality else f"{cfg.TASK}, all networks"
+    facts = {
+        "file": f"`{file.name}`, format {kind}, {file.stat().st_size} bytes, sha256 `{sha256_of(file)}`",
+        "holds": f"{len(piece.tensors)} tensors, {parameters} numbers",
+        "takes": piece.takes,
+        "gives": piece.gives,
+        **({"as a program": check} if check else {}),
+        "written by": f"stica_pv {stica_pv.__version__}",
+    }
+    sections = [
+        f"# {title}",
+        _table(facts),
+        "## How to load it",
+        f"```python\n{_loading(file.name, kind, cfg.MODEL.ARCH, piece)}\n```",
+        "## Training",
+        _table(_training(found)),
+        "## Results",
+        _results(found),
+        "## Licence",
+        _licence(found),
+        "## Configuration",
+        f"```yaml\n{found.config.rstrip()}\n```",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _table(rows: dict[str, Any]) -> str:
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
+
+
+def _loading(name: str, kind: str, arch: str, piece: Piece) -> str:
+    if kind == "onnx":
+        return (
+            "import onnxruntime\n\n"
+            f'session = onnxruntime.InferenceSession("{name}")\n'
+            '(features,) = session.run(["features"], {"input": clips})'
+        )
+    if kind == "torchscript":
+        return f'import torch\n\nnetwork = torch.jit.load("{name}")\nfeatures = network(clips)'
+    if kind == "torch_export":
+        return f'import torch\n\nnetwork = torch.export.load("{name}").module()\nfeatures = network(clips)'
+    if piece.what == TASK:
+        return f"# of a clone of stica_pv\n# python tools/run_net.py --cfg FILE TRAIN.CHECKPOINT_FILE_PATH {name}"
+    reader = f'from safetensors.torch import load_file\n\nweights = load_file("{name}")'
+    if kind == "pth":
+        reader = f'import torch\n\nweights = torch.load("{name}", weights_only=True)'
+    if piece.what == TRUNK:
+        names = f"# by the names of the plain {arch}, without its classifier"
+        return f"{reader}\n{names}\nmodel.load_state_dict(weights, strict=False)"
+    return (
+        "import torch\n\n"
+        'encoder = torch.hub.load("path/to/stica_pv", "stica_encoder", source="local", '
+        f'checkpoint="{name}", modality="{piece.modality}")\nfeatures = encoder(clips)'
+    )
+
+
+def _training(found: Described) -> dict[str, Any]:
+    facts = found.facts
+    converted = facts.get("converted")
+    if converted:
+        rows = {
+            "converted from": f"`{converted['file']}` (layout {converted['layout']}), sha256 `{converted['sha256']}`",
+            "its training": "not by this package; see its source",
+        }
+        if converted["drawn"]:
+            rows["initial weights, not trained"] = ", ".join(converted["drawn"])
+        return rows
+    return {
+        "method": found.setting("TASK"),
+        "steps": f"{facts['step']} of {found.setting('TRAIN.BATCH_SIZE')} videos; {facts['epoch_size']} an epoch",
+        "list of videos": f"hash `{facts.get('list_hash', '')}` ({found.setting('TRAIN.DATASET')})",
+        "seed": found.setting("RNG_SEED"),
+    }
+
+
+def _results(found: Described) -> str:
+    folder = Path(found.path).resolve().parent
+    file = folder.parent / RESULTS
+    if folder.name != FOLDER or not file.is_file():
+        return f"None known: there was no {RESULTS} beside the checkpoint."
+    try:
+        results = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return f"{RESULTS} could not be read: {error}"
+    numbers = {name: f"{value:.1f}" for name, value in results.items() if isinstance(value, int | float)}
+    return f"Of the run's {RESULTS}, of its newest checkpoint when it was evaluated, in %:\n\n{_table(numbers)}"
+
+
+def _licence(found: Described) -> str:
+    if found.facts.get("converted"):
+        return "The code is Apache-2.0. The weights were not trained by it: the licence of their source holds for them."
+    return (
+        "The code is Apache-2.0. Who publishes the weights says under which licence; "
+        "the terms of the videos they were trained on may bear on it."
+    )

@@ -1,0 +1,154 @@
+"""Makes a checkpoint of this package from foreign weights: self-describing, so that evaluation needs the file alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stica_pv.config import CfgNode
+from stica_pv.create import create_task
+from stica_pv.engine.checkpoint import FORMAT, Checkpoint
+from stica_pv.errors import UsageError
+from stica_pv.exchange.reference import is_reference, reference_settings
+from stica_pv.weights import Match, WeightsFile, best_layout, layout_named, match
+from stica_pv.weights.layouts import GDT
+from stica_pv.weights.trunk import AUTO
+
+TRUNK = "backbone"
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A converted file.
+
+    Attributes:
+        checkpoint: For `torch.save`.
+        found: Comparison with the networks.
+        drawn: Parts of the task that the file does not hold; they have the initial weights of the seed.
+    """
+
+    checkpoint: Checkpoint
+    found: Match
+    drawn: tuple[str, ...]
+
+    def report(self) -> str:
+        """What matched, and what did not."""
+        lines = [self.found.report()]
+        if self.drawn:
+            lines.append(f"  not in the file, initial weights instead: {', '.join(self.drawn)}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Implied:
+    """What a file asks of the configuration; what a person sets comes after it.
+
+    Attributes:
+        recipe: File of settings that its networks were made with, or come nearest to.
+        settings: Keys and values.
+    """
+
+    recipe: str
+    settings: dict[str, Any]
+
+
+def implied_by(weights: WeightsFile, layout: str) -> Implied:
+    """Which configuration a file of a layout (or ``auto``) asks for.
+
+    Raises:
+        UsageError: The layout is unknown, or the file is a checkpoint of this package.
+    """
+    if weights.about.get("format") == FORMAT:
+        raise UsageError(f"{weights.path} is a checkpoint of this package already")
+    if _is_gdt(weights, layout):
+        return Implied("projects/stica/k400_reference.yaml", reference_settings(weights.tensors))
+    if layout != AUTO:
+        layout_named(layout)
+    # A trunk alone: its average is what it was trained for, and there is nothing to compare crops with.
+    return Implied("projects/stica/k400_crossmodal.yaml", {})
+
+
+def _is_gdt(weights: WeightsFile, layout: str) -> bool:
+    return layout == GDT.name or (layout == AUTO and is_reference(weights.tensors))
+
+
+def convert(weights: WeightsFile, cfg: CfgNode, *, layout: str = AUTO) -> Conversion:
+    """Puts the weights of a file into the task of a configuration.
+
+    Args:
+        weights: The file.
+        cfg: What the task is built of; goes into the checkpoint, with the normalisation of pictures that the layout
+            was trained with unless OVERRIDES says that a person set it.
+        layout: A name of `stica_pv.weights.LAYOUTS`, or ``auto``.
+
+    Raises:
+        UsageError: The trunk, or another part of which there is something in the file, is not whole; or a tensor of the
+            file has no place.
+    """
+    task = create_task(cfg)
+    own = task.state_dict()
+    if _is_gdt(weights, layout):
+        found, prefix = match(own, weights.tensors, GDT), ""
+    else:
+        found, prefix = _match_trunk(own, weights.tensors, layout), f"{TRUNK}."
+    tensors = {f"{prefix}{name}": tensor for name, tensor in found.tensors.items()}
+    drawn = _drawn_parts(own, tensors)
+    # A part is whole or absent: half a network would compute something that nobody trained.
+    broken = {_part(f"{prefix}{name}") for name in (*found.missing, *found.misshapen)} - set(drawn)
+    if broken or found.unexpected or TRUNK in drawn:
+        raise UsageError(f"{weights.path} does not fit MODEL.ARCH {cfg.MODEL.ARCH}; {found.cause()}")
+    with torch.no_grad():
+        # An old count of batches may be missing; everything else is there or belongs to a part that was drawn.
+        model = {name: tensors.get(name, tensor).to(tensor.dtype).contiguous() for name, tensor in own.items()}
+    return Conversion(_content(_as_stored(cfg, found), model, weights, found, drawn), found, drawn)
+
+
+def _as_stored(cfg: CfgNode, found: Match) -> CfgNode:
+    stored = cfg.clone()
+    stored.defrost()
+    for key, values in zip(("MEAN", "STD"), found.layout.mean_std, strict=True):
+        if f"DATA.{key}" not in cfg.OVERRIDES:
+            stored.DATA[key] = list(values)
+    stored.OVERRIDES = []
+    return stored
+
+
+def _match_trunk(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], layout: str) -> Match:
+    prefix = f"{TRUNK}."
+    trunk = {name.removeprefix(prefix): tensor for name, tensor in own.items() if name.startswith(prefix)}
+    return best_layout(trunk, tensors) if layout == AUTO else match(trunk, tensors, layout_named(layout))
+
+
+def _part(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _drawn_parts(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+    there = {_part(name) for name in tensors}
+    return tuple(part for part in dict.fromkeys(map(_part, own)) if part not in there)
+
+
+def _content(
+    cfg: CfgNode, model: dict[str, Tensor], weights: WeightsFile, found: Match, drawn: tuple[str, ...]
+) -> Checkpoint:
+    return {
+        "format": FORMAT,
+        "config": cfg.dump(),
+        "step": 0,
+        "epoch_size": 0,
+        "list_hash": "",
+        "model": model,
+        "optimizer": {},
+        "scaler": {},
+        "meter": {},
+        "converted": {
+            "file": Path(weights.path).name,
+            "sha256": weights.sha256,
+            "layout": found.layout.name,
+            "about": {name: value for name, value in weights.about.items() if name in ("epoch", "format", "step")},
+            "drawn": list(drawn),
+        },
+    }

@@ -1,0 +1,171 @@
+"""Files of this package that say what they are: read, and built again without a command line or data."""
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from stica_pv.config import CfgNode, flatten
+from stica_pv.create import as_trained, create_task
+from stica_pv.defaults import get_cfg
+from stica_pv.engine.checkpoint import FORMAT
+from stica_pv.errors import UsageError, check_choice
+from stica_pv.weights import read_weights
+
+EXPORT_FORMAT = "stica_pv export 1"
+HEADER = "stica_pv"  # key of the safetensors metadata; its value is JSON
+TASK, ENCODER, TRUNK = "task", "encoder", "trunk"
+VIDEO, AUDIO = "video", "audio"
+LIBRARIES = ("pytorchvideo", "torchvision")  # whose models MODEL.ARCH may name as library:model
+FACTS = ("step", "epoch_size", "list_hash", "converted")
+
+
+@dataclass(frozen=True)
+class Described:
+    """Weights with the configuration that they belong to.
+
+    Attributes:
+        path: The file.
+        what: ``task`` (all networks), ``encoder`` or ``trunk``.
+        modality: ``video`` or ``audio``; empty for a task.
+        config: YAML of the run.
+        tensors: By the names of the task, the encoder or the trunk.
+        facts: Of the run: step, epoch_size, list_hash, and where converted weights come from.
+    """
+
+    path: str
+    what: str
+    modality: str
+    config: str
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+    def cfg(self) -> CfgNode:
+        """The networks and clips of the run; its other keys are the defaults."""
+        return as_trained(get_cfg(), {"config": self.config})
+
+    def setting(self, key: str) -> Any:
+        """Value of any key of the run, as written; None if there is none."""
+        return dict(flatten(yaml.safe_load(self.config))).get(key)
+
+    def header(self, what: str, modality: str) -> dict[str, Any]:
+        """What an exported file says of itself."""
+        return {"format": EXPORT_FORMAT, "what": what, "modality": modality, "config": self.config, **self.facts}
+
+
+def read_described(path: str | os.PathLike[str]) -> Described:
+    """Reads a checkpoint, or an export that holds its configuration.
+
+    Raises:
+        UsageError: The file cannot be read, or says nothing of its networks.
+    """
+    path = str(path)
+    weights = read_weights(path)
+    header = json.loads(weights.about[HEADER]) if HEADER in weights.about else weights.about
+    if header.get("format") not in (FORMAT, EXPORT_FORMAT):
+        raise UsageError(
+            f"{path} holds weights alone, without the configuration of their networks: expected a checkpoint of this "
+            "package, or an encoder or .safetensors of tools/export.py (tools/convert_checkpoint.py reads others)"
+        )
+    facts = {name: header[name] for name in FACTS if name in header}
+    what, modality = str(header.get("what", TASK)), str(header.get("modality", ""))
+    return Described(path, what, modality, str(header["config"]), weights.tensors, facts)
+
+
+def load_encoder(path: str | os.PathLike[str], modality: str = VIDEO) -> nn.Module:
+    """Builds an encoder and loads its weights, in evaluation mode.
+
+    Args:
+        path: A checkpoint, or an exported encoder.
+        modality: ``video`` or ``audio``.
+
+    Returns:
+        From uint8 frames (B, 3, T, H, W), or sound (B, S) in [-1, 1], to (B, D).
+
+    Raises:
+        UsageError: The file cannot be read or holds no such encoder.
+    """
+    return build_encoder(read_described(path), modality)
+
+
+def load_trunk_of(path: str | os.PathLike[str], modality: str = VIDEO) -> nn.Module:
+    """Builds a trunk and loads its weights, in evaluation mode.
+
+    Args:
+        path: A checkpoint, an exported encoder, or a trunk in safetensors.
+        modality: ``video`` or ``audio``.
+
+    Returns:
+        From normalised frames (B, 3, T, H, W) to the feature map, or from log-mel (B, 1, F, T) to (B, D).
+    """
+    return build_trunk(read_described(path), modality)
+
+
+def build_encoder(found: Described, modality: str) -> nn.Module:
+    """Builds the encoder of a file that was read."""
+    if found.what == TRUNK:
+        raise UsageError(f"{found.path} holds a trunk alone, an encoder needs its pooling head too")
+    if found.what == TASK:
+        task = _task_of(found)
+        _load(task, found)
+        return _encoder_of(task, modality, found).eval()
+    _check_modality(found, modality)
+    encoder = _encoder_of(_task_of(found), modality, found)
+    _load(encoder, found)
+    return encoder.eval()
+
+
+def build_trunk(found: Described, modality: str) -> nn.Module:
+    """Builds the trunk of a file that was read."""
+    if found.what != TRUNK:
+        return trunk_of(build_encoder(found, modality), modality)
+    _check_modality(found, modality)
+    trunk = trunk_of(_encoder_of(_task_of(found), modality, found), modality)
+    _load(trunk, found)
+    return trunk.eval()
+
+
+def trunk_of(encoder: nn.Module, modality: str) -> nn.Module:
+    """The network of an encoder whose names are those of the plain model."""
+    return encoder.get_submodule("backbone" if modality == VIDEO else "tower")
+
+
+def _task_of(found: Described) -> nn.Module:
+    cfg = found.cfg()
+    cfg.defrost()
+    module = cfg.MODEL.ARCH.rpartition(":")[0]
+    if module and module not in (*LIBRARIES, *sys.modules):
+        raise UsageError(
+            f"{found.path} names code of its own, {cfg.MODEL.ARCH}, which a file must not start: if you trust it, "
+            f"import {module} first (tools/export.py --import {module})"
+        )
+    cfg.MODEL.ACT_CHECKPOINT = False  # for training; it keeps programs from being traced
+    cfg.MODEL.CHANNELS_LAST = False  # rounds otherwise: here the numbers are those of the plain library
+    with torch.random.fork_rng(devices=[]):  # the first weights are drawn, and replaced: no business of the caller's
+        return create_task(cfg)
+
+
+def _encoder_of(task: Any, modality: str, found: Described) -> nn.Module:
+    encoders = task.encoders()
+    if modality not in encoders:
+        check_choice(f"{found.path}: modality", modality, encoders)
+    encoder: nn.Module = encoders[modality]
+    return encoder
+
+
+def _check_modality(found: Described, modality: str) -> None:
+    if found.modality != modality:
+        raise UsageError(f"{found.path} holds {found.modality}, and {modality} was asked for")
+
+
+def _load(module: nn.Module, found: Described) -> None:
+    try:
+        module.load_state_dict(found.tensors)
+    except RuntimeError as error:
+        text = " ".join(str(error).split())[:300]
+        raise UsageError(f"{found.path} does not fit the networks of its own configuration: {text}") from error

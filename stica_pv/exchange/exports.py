@@ -1,0 +1,161 @@
+"""Writes a part of a checkpoint as weights or as a program, with a model card beside it."""
+
+import json
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from stica_pv.engine.checkpoint import FORMAT
+from stica_pv.errors import UsageError, check_choice
+from stica_pv.exchange.card import write_card
+from stica_pv.exchange.described import HEADER, TASK, TRUNK, Described, read_described
+from stica_pv.exchange.graphs import ONNX, TORCH_EXPORT, TORCHSCRIPT, TRACED_BATCH, Program, check_program, output_names
+from stica_pv.exchange.pieces import Piece, piece_of
+from stica_pv.tasks.encoders import POOLED
+from stica_pv.weights import refuse_existing, write_whole
+
+logger = logging.getLogger(__name__)
+
+SAFETENSORS, PTH = "safetensors", "pth"
+PROGRAMS: dict[str, Program] = {"torchscript": TORCHSCRIPT, "torch_export": TORCH_EXPORT, "onnx": ONNX}
+SUFFIXES = {SAFETENSORS: ".safetensors", PTH: ".pth", "torchscript": ".ts", "torch_export": ".pt2", "onnx": ".onnx"}
+FORMATS = tuple(SUFFIXES)
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to write.
+
+    Attributes:
+        source: A checkpoint, or an exported encoder.
+        target: A new file.
+        what: ``trunk``, ``encoder`` or ``task``.
+        modality: ``video`` or ``audio``.
+        format: One of `FORMATS`; empty for that of the target's suffix.
+        layer: Of the encoder that a program gives; empty for the pooled vector.
+    """
+
+    source: str
+    target: Path
+    what: str = TRUNK
+    modality: str = "video"
+    format: str = ""
+    layer: str = ""
+
+    def resolved_format(self) -> str:
+        """The format by name or suffix.
+
+        Raises:
+            UsageError: It is unknown, or name and suffix do not go together.
+        """
+        suffixes = {suffix: name for name, suffix in SUFFIXES.items()}
+        if not self.format:
+            if self.target.suffix not in suffixes:
+                known = ", ".join(f"{suffix} ({name})" for suffix, name in suffixes.items())
+                raise UsageError(f"{self.target}: no format has the suffix {self.target.suffix!r}; there are {known}")
+            return suffixes[self.target.suffix]
+        check_choice("--format", self.format, FORMATS)
+        if self.target.suffix != SUFFIXES[self.format]:
+            raise UsageError(f"{self.target}: a file of format {self.format} is called *{SUFFIXES[self.format]}")
+        return self.format
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        file: The weights or the program.
+        card: The model card.
+        piece: What it is.
+        check: Result of running a program; empty for weights.
+    """
+
+    file: Path
+    card: Path
+    piece: Piece
+    check: str
+
+
+def export(request: ExportRequest) -> Exported:
+    """Writes a file and its model card.
+
+    Raises:
+        UsageError: The source cannot be read or does not hold it, the target exists, or the format cannot hold it.
+        RunFailed: A program gives other numbers than the network.
+    """
+    kind = request.resolved_format()
+    card = request.target.with_name(f"{request.target.name}.md")  # not in place of the suffix: formats lie side by side
+    for path in (request.target, card):
+        refuse_existing(path)
+    if request.layer and kind not in PROGRAMS:
+        raise UsageError(f"--layer is for programs ({', '.join(PROGRAMS)}): weights hold every layer")
+    if request.layer and request.what != "encoder":
+        raise UsageError(f"--layer is for --what encoder, got {request.what}")
+    found = read_described(request.source)
+    piece = piece_of(found, request.what, request.modality, request.layer or POOLED)
+    if kind in PROGRAMS:
+        check = _write_program(request.target, kind, piece)
+    else:
+        check = ""
+        write_whole(request.target, lambda path: _write_weights(path, kind, found, piece))
+    write_card(card, request.target, kind, found, piece, check)
+    return Exported(request.target, card, piece, check)
+
+
+def _write_program(target: Path, kind: str, piece: Piece) -> str:
+    if piece.network is None or piece.example is None:
+        raise UsageError(f"--format {kind} needs a function of a clip: --what encoder or trunk, a task is none")
+    network, example = piece.network, piece.example
+    lines: list[str] = []
+
+    def write(path: Path) -> None:
+        try:
+            with torch.no_grad():
+                outputs = output_names(network(example))
+            PROGRAMS[kind].write(network, torch.cat([example] * TRACED_BATCH), outputs, path)
+        except UsageError:
+            raise
+        except Exception as error:  # whatever the compilers of torch raise for an operator they lack
+            text = " ".join(str(error).split())[:300]
+            raise UsageError(
+                f"{kind} cannot express this {piece.modality} {piece.what} ({type(error).__name__}: {text}); "
+                "try another format"
+            ) from error
+        lines.append(check_program(PROGRAMS[kind], path, network, example))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's compilers speak of their own inside; the check finds what is wrong
+        write_whole(target, write)
+    return lines[0]
+
+
+def _write_weights(path: Path, kind: str, found: Described, piece: Piece) -> None:
+    # Without clones a trunk in another memory format, or tensors that share memory, could not be written.
+    tensors = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in _of(piece)}
+    header = found.header(piece.what, piece.modality)
+    if kind == SAFETENSORS:
+        _save_safetensors(tensors, path, header)
+    elif piece.what == TRUNK:
+        torch.save(tensors, path)  # nothing but the weights: torchvision and pytorchvideo read it as it is
+    elif piece.what == TASK:
+        checkpoint = {"format": FORMAT, "config": found.config, **found.facts, "model": tensors}
+        torch.save({**checkpoint, "optimizer": {}, "scaler": {}, "meter": {}}, path)
+    else:
+        torch.save({**header, "model": tensors}, path)
+
+
+def _of(piece: Piece) -> list[tuple[str, Tensor]]:
+    return list(piece.tensors.items())
+
+
+def _save_safetensors(tensors: dict[str, Tensor], path: Path, header: dict[str, object]) -> None:
+    try:
+        from safetensors.torch import save_file
+    except ImportError as error:
+        raise UsageError("safetensors is not installed: pip install -c constraints.txt -e '.[export]'") from error
+    save_file(tensors, path, metadata={"format": "pt", HEADER: json.dumps(header)})

@@ -1,0 +1,116 @@
+"""What of a checkpoint is exported: a network, an input for it, and the words that describe both."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from stica_pv.config import CfgNode
+from stica_pv.errors import UsageError, check_choice
+from stica_pv.exchange.described import AUDIO, ENCODER, TASK, TRUNK, VIDEO, Described, build_encoder, trunk_of
+from stica_pv.keyed_random import generator
+from stica_pv.tasks.encoders import layers_of
+
+WHATS = (TRUNK, ENCODER, TASK)
+MODALITIES = (VIDEO, AUDIO)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a checkpoint.
+
+    Attributes:
+        what: ``trunk``, ``encoder`` or ``task``.
+        modality: ``video`` or ``audio``; empty for a task.
+        tensors: Its weights.
+        network: Maps an input to a tensor, or to one for each pathway; None for a task, which is no function of a clip.
+        example: Input (1, …); None for a task.
+        takes: The input in words.
+        gives: The output in words.
+    """
+
+    what: str
+    modality: str
+    tensors: dict[str, Tensor]
+    network: nn.Module | None
+    example: Tensor | None
+    takes: str
+    gives: str
+
+
+class OneLayer(nn.Module):
+    """An encoder that gives one of its layers."""
+
+    def __init__(self, encoder: nn.Module, layer: str) -> None:
+        super().__init__()
+        self.encoder, self.layer = encoder, layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps a batch of clips to the layer."""
+        return self.encoder(x, self.layer)
+
+
+def piece_of(found: Described, what: str, modality: str, layer: str) -> Piece:
+    """Builds a part of a file.
+
+    Args:
+        found: The file.
+        what: One of `WHATS`.
+        modality: One of `MODALITIES`; of no meaning for a task.
+        layer: Of the encoder that programs give.
+
+    Raises:
+        UsageError: The file does not hold it.
+    """
+    check_choice("--what", what, WHATS)
+    check_choice("--modality", modality, MODALITIES)
+    if what == TASK:
+        if found.what != TASK:
+            raise UsageError(f"{found.path} holds one {found.what}: export it as such, a task needs a checkpoint")
+        return Piece(TASK, "", found.tensors, None, None, "videos with sound", "the loss of a training step")
+    encoder = build_encoder(found, modality)
+    clip, takes = example_of(found.cfg(), modality)
+    if what == ENCODER:
+        network = OneLayer(encoder, check_choice("--layer", layer, layers_of(encoder)))
+        gives = f"{_shape_of(network, clip)}, the {layer} layer"
+        return Piece(ENCODER, modality, encoder.state_dict(), network.eval(), clip, takes, gives)
+    trunk = trunk_of(encoder, modality)
+    if modality == AUDIO:
+        clip = encoder.get_submodule("log_mel")(clip)
+        takes = f"log-mel spectrogram, float32 (B, {', '.join(map(str, clip.shape[1:]))}) = (B, 1, bands, columns)"
+    else:
+        cfg = found.cfg()
+        clip = (clip.float() / 255 - _channels(cfg.DATA.MEAN)) / _channels(cfg.DATA.STD)
+        takes = (
+            f"float32 {_written(clip)}, RGB in [0, 1] minus {list(cfg.DATA.MEAN)}, divided by {list(cfg.DATA.STD)}; "
+            f"{cfg.DATA.TARGET_FPS:g} pictures a second"
+        )
+    return Piece(TRUNK, modality, trunk.state_dict(), trunk, clip, takes, _shape_of(trunk, clip))
+
+
+def example_of(cfg: CfgNode, modality: str) -> tuple[Tensor, str]:
+    """Returns a clip (1, …) of the recipe's form, drawn from a fixed seed, and its description."""
+    rng = generator("export example", 0)
+    frames, fps, size = cfg.DATA.NUM_FRAMES, cfg.DATA.TARGET_FPS, cfg.DATA.TEST_CROP_SIZE
+    if modality == VIDEO:
+        clip = torch.randint(0, 256, (1, 3, frames, size, size), dtype=torch.uint8, generator=rng)
+        return clip, f"uint8 {_written(clip)}, RGB, {fps:g} pictures a second; it is normalised inside"
+    rate = cfg.AUDIO.SAMPLE_RATE
+    clip = torch.rand(1, round(frames / fps * rate), generator=rng) - 0.5
+    return clip, f"float32 {_written(clip)}, mono sound in [-1, 1] at {rate} Hz"
+
+
+def _channels(values: list[float]) -> Tensor:
+    return torch.tensor(values).view(3, 1, 1, 1)
+
+
+def _written(tensor: Tensor) -> str:
+    return f"(B, {', '.join(map(str, tensor.shape[1:]))})"
+
+
+@torch.no_grad()
+def _shape_of(network: nn.Module, clip: Tensor) -> str:
+    result = network(clip)
+    if not isinstance(result, Tensor):  # several pathways
+        return ", ".join(f"float32 {_written(part)}" for part in result)
+    return f"float32 {_written(result)}"

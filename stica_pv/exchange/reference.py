@@ -1,0 +1,97 @@
+"""Which settings a GDT or STiCA checkpoint implies: it holds no configuration, but its shapes tell most of one."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from stica_pv.errors import UsageError
+
+VIDEO, AUDIO = "video_network.base.", "audio_network.base."
+TRANSFORMER = "video_pooling.2.transformer."
+VIDEO_ARCHS = {1: "r2plus1d_10", 2: "r2plus1d_18"}  # by blocks a stage
+AUDIO_ARCHS = {1: "resnet9", 2: "resnet18"}
+
+# GDT's clips and sound; its networks are those of STiCA with average pooling.
+GDT_SETTINGS: dict[str, Any] = {
+    "DATA.NUM_FRAMES": 30,
+    "AUDIO.BANDS": 40,
+    "AUDIO.MEAN": 1.93,
+    "AUDIO.STD": 17.89,
+    "POOL.NAME": "average",
+    "CROP.SPACE_LARGE": 0,
+    "CROP.SPACE_SMALL": 0,
+    "CROP.TIME_LARGE": 0,
+    "CROP.TIME_SMALL": 0,
+    "CONTRASTIVE.T": 0.07,
+    "CONTRASTIVE.CROSS_MODAL_WEIGHT": 1.0,
+}
+
+
+def is_reference(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the names are those of GDT and STiCA."""
+    return any(name.startswith(VIDEO) for name in tensors)
+
+
+def reference_settings(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Returns keys and values that the networks of a file need.
+
+    Without a transformer it is taken for GDT, whose clips and spectrograms differ from STiCA's; the weights do not tell
+    the length of the clips or the number of bands.
+
+    Args:
+        tensors: By the names of GDT, without ``module.``.
+
+    Raises:
+        UsageError: The networks are of a size that was never released.
+    """
+    trunk = _tensor(tensors, f"{VIDEO}layer1.0.conv1.0.0.weight")
+    # Both networks were released with one width, so where the audio network is absent it is known as well.
+    width = trunk.shape[1]
+    settings = {"MODEL.ARCH": _arch(VIDEO_ARCHS, tensors, VIDEO), "MODEL.WIDTH": width, "AUDIO.WIDTH": width}
+    if any(name.startswith(AUDIO) for name in tensors):
+        settings["AUDIO.WIDTH"] = _tensor(tensors, f"{AUDIO}conv1.weight").shape[0]
+        settings["AUDIO.ARCH"] = _arch(AUDIO_ARCHS, tensors, AUDIO)
+    return settings | _head_settings(tensors) | _pool_settings(tensors)
+
+
+def _pool_settings(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    layers = _count(tensors, TRANSFORMER)
+    if not layers:
+        return GDT_SETTINGS
+    return {
+        "POOL.NAME": "transformer",
+        "POOL.LAYERS": layers,
+        "POOL.DIM": _tensor(tensors, f"{TRANSFORMER}0.mha.q_lin.weight").shape[0],
+        "POOL.VALUE_PROJECTION": f"{TRANSFORMER}0.mha.v_lin.weight" in tensors,
+        "POOL.POSITIONS": any(name.startswith("video_pooling.2.pos_embs.0") for name in tensors),
+    }
+
+
+def _head_settings(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    for head in ("mlp_v", "mlp_a"):
+        if f"{head}.weight" in tensors:  # one linear layer
+            return {"HEAD.DIM": tensors[f"{head}.weight"].shape[0], "HEAD.HIDDEN_DIM": 0}
+        if f"{head}.block_forward.8.weight" in tensors:
+            dim, hidden = tensors[f"{head}.block_forward.8.weight"].shape
+            return {"HEAD.DIM": dim, "HEAD.HIDDEN_DIM": hidden}
+    return {}
+
+
+def _tensor(tensors: Mapping[str, Tensor], name: str) -> Tensor:
+    if name not in tensors:
+        raise UsageError(f"the file looks like GDT's or STiCA's, but has no {name}")
+    return tensors[name]
+
+
+def _count(tensors: Mapping[str, Tensor], prefix: str) -> int:
+    numbers = {found.group(1) for name in tensors if (found := re.match(rf"{re.escape(prefix)}(\d+)\.", name))}
+    return len(numbers)
+
+
+def _arch(names: Mapping[int, str], tensors: Mapping[str, Tensor], prefix: str) -> str:
+    blocks = _count(tensors, f"{prefix}layer1.")
+    if blocks not in names:
+        raise UsageError(f"{prefix}layer1 has {blocks} blocks; networks of {sorted(names)} blocks a stage are known")
+    return names[blocks]

@@ -1,0 +1,110 @@
+"""The job that a cluster runs: each of its processes calls it, in each of its lives."""
+
+import logging
+import os
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import submitit
+import torch
+import yaml
+from submitit.helpers import DelayedSubmission, TorchDistributedEnvironment
+
+from stica_pv.config import CfgNode
+from stica_pv.distributed import PULSE
+from stica_pv.engine.signals import ON_A_CLUSTER, Interrupted, Request, Signals
+from stica_pv.errors import RunFailed, RunStopped, UsageError
+from stica_pv.launch.place import place_in_environment
+from stica_pv.launch.process import enter
+from stica_pv.launch.revive import Submission, write_failure
+from stica_pv.launch.snapshot import check_import
+from stica_pv.run import run
+
+logger = logging.getLogger(__name__)
+
+PORTS = (20_000, 32_000)  # below those that systems give to outgoing connections
+
+
+@dataclass(frozen=True)
+class ClusterJob:
+    """One run as submitit pickles it: plain values only.
+
+    Attributes:
+        config: The resolved configuration, as YAML.
+        submission: Folder of the submission; the code lies in its folder ``code``.
+        number: Of the run among those submitted together.
+        profile_steps: See `stica_pv.run.run`.
+    """
+
+    config: str
+    submission: str
+    number: int
+    profile_steps: int = 0
+
+    def __call__(self) -> dict[str, float]:
+        """Runs in this process, one of several; returns the results of the evaluations."""
+        environment = submitit.JobEnvironment()
+        environment.paths.result_pickle.unlink(missing_ok=True)  # of an earlier life: it would be taken for this one's
+        submission = Submission(Path(self.submission), self.number)
+        with Signals(ON_A_CLUSTER) as signals:
+            try:
+                return self._run(submission)
+            except (RunStopped, Interrupted, RunFailed) as end:
+                if signals.request < Request.REQUEUE and signals.agreed < Request.REQUEUE:
+                    raise
+                logger.info("ended to be requeued: %s", str(end) or "there was no step to finish")
+            # No result is left behind, and no error: this job goes on.
+            if environment.global_rank == 0:
+                environment._requeue(0)
+            raise SystemExit(0)
+
+    def checkpoint(self) -> DelayedSubmission:
+        """For a signal before `__call__` has begun: submitit then asks how to go on. Nothing is to be saved."""
+        return DelayedSubmission(self)
+
+    def _run(self, submission: Submission) -> dict[str, float]:
+        cfg = CfgNode(yaml.safe_load(self.config))
+        cfg.freeze()
+
+        def note_failure(reason: str) -> None:
+            write_failure(submission, PULSE.step, reason)
+
+        try:
+            check_import(submission.code)
+            _export_environment()
+        except UsageError as error:
+            note_failure(f"UsageError: {error}")
+            raise
+        gpu = cfg.SUBMITIT.GPUS_PER_NODE > 0
+        place = place_in_environment(os.environ, gpu=gpu, log_dir=cfg.OUTPUT_DIR)
+        assert place is not None, "submitit's environment names a rank"
+        if gpu and place.local_rank >= torch.cuda.device_count():
+            reason = (
+                f"process {place.rank} is number {place.local_rank} of its node, which shows it "
+                f"{torch.cuda.device_count()} GPUs: SUBMITIT.GPUS_PER_NODE is {cfg.SUBMITIT.GPUS_PER_NODE}"
+            )
+            note_failure(f"UsageError: {reason}")
+            raise UsageError(reason)
+        profile = self.profile_steps
+
+        def job(cfg: CfgNode, device: torch.device) -> Any:
+            return run(cfg, device, profile_steps=profile)
+
+        return {name: float(value) for name, value in _flat(enter(job, cfg, place, on_failure=note_failure))}
+
+
+def _flat(results: Any, prefix: str = "") -> list[tuple[str, float]]:
+    """Numbers of nested dicts by joined names."""
+    if not isinstance(results, dict):
+        return [(prefix, results)] if isinstance(results, int | float) else []
+    return [pair for name, value in results.items() for pair in _flat(value, f"{prefix}/{name}" if prefix else name)]
+
+
+def _export_environment() -> None:
+    """Sets what `torch.distributed` reads; each life of a job meets at a port of its own."""
+    environment = submitit.JobEnvironment()
+    life = os.environ.get("SLURM_RESTART_COUNT", "0")
+    os.environ["MASTER_PORT"] = str(random.Random(f"{environment.job_id} {life}").randint(*PORTS))
+    TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)

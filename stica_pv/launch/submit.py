@@ -1,0 +1,189 @@
+"""Submits runs to a cluster through submitit, or to its stand-in on this machine; several become one array job."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import submitit
+from submitit.core.utils import FailedJobError
+
+from stica_pv.config import CfgNode
+from stica_pv.engine.lock import check_free
+from stica_pv.errors import UsageError
+from stica_pv.launch.job import ClusterJob
+from stica_pv.launch.revive import CODE, RUNS
+from stica_pv.launch.snapshot import take_snapshot
+
+EXECUTORS = ("slurm", "local")
+JOB = "job.json"
+SLURM, LOCAL = EXECUTORS
+
+
+def submit(cfgs: Sequence[CfgNode], executor: str, *, profile_steps: int = 0) -> list[str]:
+    """Submits runs; returns their job ids.
+
+    Args:
+        cfgs: A configuration a run, each with its own OUTPUT_DIR. SUBMITIT is taken from the first.
+        executor: ``slurm``, or ``local``: processes of this machine that outlive this one.
+        profile_steps: See `stica_pv.run.run`.
+
+    Raises:
+        UsageError: An OUTPUT_DIR is in use or given twice, the keys do not fit, or the cluster refuses.
+    """
+    cfg = cfgs[0]
+    _check(cfgs, executor)
+    folders = [Path(each.OUTPUT_DIR).absolute() for each in cfgs]
+    submission = _new_folder(folders)
+    take_snapshot(submission / CODE)
+    (submission / RUNS).write_text(json.dumps([str(folder) for folder in folders], indent=0), encoding="utf-8")
+    jobs = [ClusterJob(each.dump(), str(submission), number, profile_steps) for number, each in enumerate(cfgs)]
+    with _environment(environment_of_job(cfg, submission)):
+        try:
+            handle = submitit.AutoExecutor(submission, cluster=executor, slurm_max_num_timeout=10**6)
+            handle.update_parameters(**parameters(cfg, executor, submission))
+            with handle.batch():
+                submitted = [handle.submit(job) for job in jobs]
+            ids = [str(job.job_id) for job in submitted]
+        except (RuntimeError, ValueError, FailedJobError) as error:
+            raise UsageError(f"the job was not taken: {' '.join(str(error).split())}") from error
+    for folder, job_id in zip(folders, ids, strict=True):
+        folder.mkdir(parents=True, exist_ok=True)
+        told = {"job": job_id, "executor": executor, "submission": str(submission)}
+        (folder / JOB).write_text(json.dumps(told), encoding="utf-8")
+    return ids
+
+
+def parameters(cfg: CfgNode, executor: str, submission: Path) -> dict[str, Any]:
+    """SUBMITIT's keys as submitit's arguments."""
+    keys = cfg.SUBMITIT
+    general: dict[str, Any] = {
+        "name": keys.JOB_NAME,
+        "nodes": keys.NODES,
+        "tasks_per_node": tasks_per_node(cfg),
+        "cpus_per_task": keys.CPUS_PER_TASK,
+        "timeout_min": keys.TIME_MINUTES,
+        "gpus_per_node": keys.GPUS_PER_NODE or None,
+        "mem_gb": keys.MEM_GB or None,
+    }
+    if executor == LOCAL:
+        return general
+    revive = [sys.executable, str(submission / CODE / "stica_pv" / "launch" / "revive.py")]
+    revive += ["--submission", str(submission), "--most", str(keys.MAX_FAILURES), "--code"]
+    variables = environment_of_job(cfg, submission)
+    slurm = {
+        "signal_delay_s": keys.SIGNAL_SECONDS,
+        "array_parallelism": keys.ARRAY_PARALLELISM,
+        "setup": [f"export {name}={shlex.quote(value)}" for name, value in variables.items()],
+        # Slurm leaves the others waiting when one process is killed; and no longer hands down the CPUs of a task.
+        "srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={keys.CPUS_PER_TASK}"],
+        "teardown": [f"{shlex.join(revive)} $?", "exit $?"],
+        "additional_parameters": {"requeue": True, **_extra(keys.EXTRA)},
+    }
+    for name in ("partition", "constraint", "account", "qos", "mail_user"):
+        slurm[name] = keys[name.upper()]
+    slurm["mail_type"] = keys.MAIL_TYPE if keys.MAIL_USER else ""
+    return general | {f"slurm_{name}": value for name, value in slurm.items() if value not in ("", None)}
+
+
+def tasks_per_node(cfg: CfgNode) -> int:
+    """Processes on a node: one for each GPU, or SUBMITIT.TASKS_PER_NODE on the CPU."""
+    return int(cfg.SUBMITIT.GPUS_PER_NODE or cfg.SUBMITIT.TASKS_PER_NODE)
+
+
+def environment_of_job(cfg: CfgNode, submission: Path) -> dict[str, str]:
+    """Variables of a job: the snapshot goes before everything, the folder it was submitted from does not."""
+    paths = [str(submission / CODE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONSAFEPATH": "1",
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(cfg.SUBMITIT.CPUS_PER_TASK)),
+    }
+
+
+def queue_state(job_id: str) -> str:
+    """Slurm's word for a job that waits or runs; "" if it does neither, or there is no Slurm here."""
+    command = ["squeue", "--noheader", "--jobs", job_id, "--format", "%T"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    except FileNotFoundError:
+        return ""
+    words = done.stdout.split() if done.returncode == 0 else []
+    return words[0] if words else ""
+
+
+def read_job(folder: Path) -> dict[str, str]:
+    """What `submit` noted in an OUTPUT_DIR; empty without."""
+    try:
+        told: dict[str, str] = json.loads((folder / JOB).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return told
+
+
+def _check(cfgs: Sequence[CfgNode], executor: str) -> None:
+    cfg = cfgs[0]
+    if executor == LOCAL and cfg.SUBMITIT.NODES > 1:
+        raise UsageError(f"SUBMITIT.NODES {cfg.SUBMITIT.NODES}: --launcher local has this machine alone")
+    if cfg.NUM_SHARDS > 1:
+        raise UsageError("NUM_SHARDS > 1 is for machines without Slurm: use SUBMITIT.NODES")
+    if cfg.NUM_GPUS not in (-1, cfg.SUBMITIT.GPUS_PER_NODE):
+        raise UsageError(
+            f"NUM_GPUS {cfg.NUM_GPUS} and SUBMITIT.GPUS_PER_NODE {cfg.SUBMITIT.GPUS_PER_NODE} differ: the "
+            "latter counts, leave the former away"
+        )
+    processes = cfg.SUBMITIT.NODES * tasks_per_node(cfg)
+    for each in cfgs:
+        if each.TRAIN.BATCH_SIZE % processes:
+            raise UsageError(f"TRAIN.BATCH_SIZE {each.TRAIN.BATCH_SIZE} does not divide over {processes} processes")
+        _refuse_used(Path(each.OUTPUT_DIR))
+
+
+def _refuse_used(folder: Path) -> None:
+    check_free(folder)
+    told = read_job(folder)
+    state = queue_state(told["job"]) if told.get("executor") == SLURM else ""
+    if state:
+        raise UsageError(
+            f"OUTPUT_DIR {folder} belongs to job {told['job']}, which is {state}: cancel it (scancel {told['job']}), "
+            "or choose another OUTPUT_DIR"
+        )
+
+
+def _new_folder(folders: Sequence[Path]) -> Path:
+    """A folder that no submission had before: Slurm's job numbers may begin anew, and files would be mistaken."""
+    above = folders[0] if len(folders) == 1 else Path(os.path.commonpath([str(folder.parent) for folder in folders]))
+    folder = above / "submitit" / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made: {error.strerror or error}") from error
+    return folder
+
+
+def _extra(items: Sequence[str]) -> dict[str, Any]:
+    pairs = (str(item).partition("=") for item in items)
+    return {name.lstrip("-"): value if equals else True for name, equals, value in pairs}
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Sets variables while entered: the processes of --launcher local inherit them."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

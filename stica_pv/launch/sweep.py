@@ -1,0 +1,51 @@
+"""Several runs from one command line: a list of configurations, and the product of values of keys."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from stica_pv.config import CfgNode
+from stica_pv.errors import UsageError
+from stica_pv.launch.configuration import configure
+
+_COMMA = re.compile(r",(?![^\[(]*[\])])")  # not within brackets
+
+Sweep = tuple[str, str]
+
+
+def expand(files: Sequence[str], overrides: Sequence[str], sweeps: Sequence[Sweep], *, root: Path) -> list[CfgNode]:
+    """Returns a configuration for each file and each combination of swept values, not frozen.
+
+    A swept run has its own folder below the OUTPUT_DIR that it would have without the sweep.
+
+    Args:
+        files: Configuration files.
+        overrides: Keys and values in turn, for all runs.
+        sweeps: Key, and its values with commas between them.
+        root: Folder of the repository.
+
+    Raises:
+        UsageError: A file, key or value is wrong, or two runs would share an OUTPUT_DIR.
+    """
+    if any(key == "OUTPUT_DIR" for key, _ in sweeps):
+        raise UsageError("--sweep OUTPUT_DIR: each run of a sweep has its own folder; sweep what is to differ")
+    choices = [[(key, value.strip()) for value in _COMMA.split(values)] for key, values in sweeps]
+    cfgs = []
+    for file in files:
+        cfg = configure(file, overrides, root=root)
+        for combination in itertools.product(*choices) if sweeps else ():
+            folder = str(Path(cfg.OUTPUT_DIR) / _slug(combination))
+            swept = [word for pair in combination for word in pair]
+            cfgs.append(configure(file, [*overrides, *swept, "OUTPUT_DIR", folder], root=root))
+        if not sweeps:
+            cfgs.append(cfg)
+    folders = [cfg.OUTPUT_DIR for cfg in cfgs]
+    twice = sorted({folder for folder in folders if folders.count(folder) > 1})
+    if twice:
+        raise UsageError(f"several runs share OUTPUT_DIR {twice[0]}: leave OUTPUT_DIR away, or start them one by one")
+    return cfgs
+
+
+def _slug(combination: Sequence[Sweep]) -> str:
+    return re.sub(r"[^A-Za-z0-9.=,_-]+", "_", ",".join(f"{key}={value}" for key, value in combination))

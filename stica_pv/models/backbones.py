@@ -1,0 +1,120 @@
+"""One way to every video trunk: by its registered name, by library and name, or by a function of your own."""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import stica_pv.compat  # noqa: F401 - repairs torchvision's import where it needs it
+
+from pytorchvideo.models import hub
+from torch import nn
+from torchvision.models import get_model, list_models
+from torchvision.models import video as torchvision_video
+
+from stica_pv.errors import UsageError, nearest
+from stica_pv.models import library_backbones, video_resnet  # noqa: F401 - they register their names
+from stica_pv.models.trunks import trunk_of
+from stica_pv.models.weights import Pretrained, with_weights
+from stica_pv.registry import BACKBONES
+
+STANDARD_INPUTS: dict[str, tuple[int, int]] = {
+    **dict.fromkeys(("r2plus1d_10", "r2plus1d_18", "r3d_10", "r3d_18", "mc3_18"), (16, 112)),
+    **dict.fromkeys(("slow_r50", "slow_r101", "c2d_r50", "i3d_r50"), (8, 224)),
+    **dict.fromkeys(("r2plus1d_r50", "x3d_m", "mvit_base_16x4", "mvit_v1_b", "mvit_v2_s"), (16, 224)),
+    **dict.fromkeys(("csn_r101", "mvit_base_32x3", "swin3d_t", "swin3d_s", "swin3d_b"), (32, 224)),
+    **dict.fromkeys(("slowfast_r50", "slowfast_r101", "av_slowfast_r50"), (32, 224)),
+    **dict.fromkeys(("x3d_xs", "efficient_x3d_xs"), (4, 182)),
+    **dict.fromkeys(("x3d_s", "efficient_x3d_s"), (13, 182)),
+    "slowfast_16x8_r101_50_50": (64, 224),
+    "s3d": (64, 224),
+    "x3d_l": (16, 312),
+}
+"""(frames, side in pixels) for which a backbone was published; S3D at half its length."""
+
+FORMS = "a name of --list backbones, pytorchvideo:<name>, torchvision:<name> or <module>:<function>"
+
+
+def create_backbone(name: str, *, pretrained: Pretrained = False, **settings: Any) -> nn.Module:
+    """Builds a video trunk without pooling and classifier: float (B, 3, T, H, W) to `Maps`.
+
+    The trunk is a `Trunk` with `pathways` (channels and strides), save for modules of your own that are none. Its
+    parameters have the names of the plain library's model.
+
+    Args:
+        name: A registered name (``BACKBONES.names()``), or a source as `trunk_from_source` takes it.
+        pretrained: False: fresh weights; True: those that the library publishes; otherwise a file of them.
+        **settings: Arguments of the builder, such as ``width`` or those of the library.
+
+    Raises:
+        UsageError: There is no such backbone, or its weights cannot be had or do not fit.
+    """
+    if ":" in name:
+        return trunk_from_source(name, pretrained=pretrained, **settings)
+    builder = BACKBONES.get(name)
+    if pretrained is False:
+        return builder(**settings)
+    if "pretrained" not in inspect.signature(builder).parameters:
+        raise UsageError(f"the backbone {name!r} takes no pretrained weights: its builder has no such argument")
+    return builder(pretrained=pretrained, **settings)
+
+
+def trunk_from_source(source: str, *, pretrained: Pretrained = False, **settings: Any) -> nn.Module:
+    """Builds the trunk of a model of somebody else.
+
+    Args:
+        source: ``pytorchvideo:slow_r50`` (a function of `pytorchvideo.models.hub`), ``torchvision:r3d_18`` (a video
+            model of torchvision), or ``my_package.my_module:my_function``, which returns a pytorchvideo `Net`, a
+            torchvision model, or a module that gives maps (B, C, T, H, W).
+        pretrained: False: fresh weights; True: those that the library publishes; otherwise a file of them.
+        **settings: Arguments of the function.
+
+    Raises:
+        UsageError: There is no such model, or its weights cannot be had or do not fit.
+    """
+    library, _, name = source.partition(":")
+    if not library or not name:
+        raise UsageError(f"expected a model as <library>:<name> or <module>:<function>, got {source!r}")
+    build, published = _find(library, name)
+    model = build(**settings)
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"{source}: expected a function that returns a torch.nn.Module, got {type(model).__name__}")
+    return with_weights(trunk_of(model), pretrained, published)
+
+
+def accepted_settings(name: str) -> frozenset[str]:
+    """Names of the arguments that the builder of a backbone states, in any of its forms."""
+    builder = _find(*name.split(":", 1))[0] if ":" in name else BACKBONES.get(name)
+    return frozenset(inspect.signature(builder).parameters)
+
+
+def _find(library: str, name: str) -> tuple[Callable[..., nn.Module], Callable[[], nn.Module] | None]:
+    """Returns what builds the model, and what builds it with published weights."""
+    if library == "pytorchvideo":
+        names = [key for key, value in vars(hub).items() if inspect.isfunction(value)]
+        build = getattr(hub, _checked(library, name, names))
+        return build, lambda: build(pretrained=True)
+    if library == "torchvision":
+        _checked(library, name, list_models(torchvision_video))
+        return getattr(torchvision_video, name), lambda: get_model(name, weights="DEFAULT")
+    build = _import(library, name)
+    if "pretrained" in inspect.signature(build).parameters:
+        return build, lambda: build(pretrained=True)
+    return build, None
+
+
+def _checked(library: str, name: str, names: list[str]) -> str:
+    if name not in names:
+        known = ", ".join(sorted(names))
+        raise UsageError(f"{library} has no video model called {name!r}{nearest(name, names)}; there are {known}")
+    return name
+
+
+def _import(module: str, function: str) -> Callable[..., nn.Module]:
+    try:
+        found = getattr(importlib.import_module(module), function, None)
+    except (ImportError, ValueError) as error:
+        raise UsageError(f"backbone {module}:{function}: {error}; expected {FORMS}") from error
+    if not callable(found):
+        raise UsageError(f"backbone {module}:{function}: {module} has no function {function}; expected {FORMS}")
+    return found

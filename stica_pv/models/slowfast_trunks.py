@@ -1,0 +1,112 @@
+"""SlowFast (Feichtenhofer et al., ICCV 2019) and Audiovisual SlowFast (Xiao et al., 2020) as trunks of two maps.
+
+A feature crop is the same relative window on both maps; the channels of the two cuts are joined to one token. The fast
+map has `alpha` steps for each of the slow one, so a window of slow steps is exactly a window of fast ones.
+"""
+
+from typing import Any
+
+import stica_pv.compat  # noqa: F401 - repairs torchvision's import where it needs it
+
+import torch
+import torch.nn.functional as F
+from pytorchvideo.models.net import Net
+from torch import Tensor, nn
+
+from stica_pv.errors import UsageError
+from stica_pv.models.feature_map import Trunk
+from stica_pv.models.staged_trunks import blocks_without_heads
+
+AUDIO = 2  # place of the sound among the pathways
+
+
+class SlowFastTrunk(Trunk):
+    """Slow and fast pathway; takes the clip of the fast one and picks the slow one's frames itself.
+
+    Attributes:
+        alpha: Fast frames for each slow one, the temporal stride of the fusion.
+    """
+
+    blocks: Any  # a ModuleList; what the library's blocks hold is not typed
+
+    def __init__(self, net: Net) -> None:
+        super().__init__()
+        self.blocks = blocks_without_heads(net)
+        fusion = next(m for m in self.blocks[0].multipathway_fusion.modules() if isinstance(m, nn.Conv3d))
+        self.alpha = int(fusion.stride[0])
+
+    def forward(self, video: Tensor) -> list[Tensor]:
+        """Maps float (B, 3, T, H, W) to the slow map (B, C, ⌈T/alpha⌉, H', W') and the fast one (B, c, T, H', W')."""
+        maps = [slow_frames(video, self.alpha), video]
+        for block in self.blocks:
+            # Not the block itself: it writes into the list that it is given, which must survive for recomputing.
+            maps = [stage(one) for stage, one in zip(block.multipathway_blocks, maps, strict=True)]
+            maps = block.multipathway_fusion(maps)
+        return maps
+
+    def stages(self) -> list[nn.Module]:
+        """The stages of every pathway."""
+        return [stage for block in self.blocks for stage in block.multipathway_blocks]
+
+
+def slow_frames(video: Tensor, alpha: int) -> Tensor:
+    """Picks frames spread over the clip from its first to its last, as the libraries do: (B, 3, ⌈T/alpha⌉, H, W)."""
+    frames = video.shape[2]
+    picked = torch.linspace(0, frames - 1, -(-frames // alpha)).long()
+    return video.index_select(2, picked.to(video.device))
+
+
+class AudioVisualSlowFastTrunk(SlowFastTrunk):
+    """Audiovisual SlowFast, whose sound may flow into the slow pathway.
+
+    In a loss that compares pictures with their sound it must not: the pictures' vector would hold the answer. So the
+    audio pathway is left out by default, as the paper does at random in training. Its own tower is
+    `AudioPathway`; with `fusion` the trunk hears.
+    """
+
+    def __init__(self, net: Net, *, fusion: bool = False) -> None:
+        """Takes the pathways over.
+
+        Args:
+            net: The whole model.
+            fusion: Keep the audio pathway and its way into the slow one; forward then needs the sound.
+        """
+        super().__init__(net)
+        self.fusion = fusion
+        if not fusion:
+            for block in self.blocks:
+                del block.multipathway_blocks[AUDIO]
+                if not isinstance(block.multipathway_fusion, nn.Identity):
+                    del block.multipathway_fusion.block_audio_to_fastslow
+
+    def forward(self, video: Tensor, log_mel: Tensor | None = None) -> list[Tensor]:
+        """Maps float (B, 3, T, H, W), and with fusion log-mel (B, 1, F, T_a), to the slow and the fast map."""
+        if (log_mel is not None) != self.fusion:
+            raise UsageError(
+                "an audiovisual SlowFast with fusion=True needs the sound: call it with (video, log_mel)"
+                if self.fusion
+                else "this audiovisual SlowFast was built without its audio pathway: build it with fusion=True"
+            )
+        maps = [slow_frames(video, self.alpha), video]
+        if log_mel is not None:
+            maps.append(time_first(log_mel))
+        for block in self.blocks:
+            maps = [stage(one) for stage, one in zip(block.multipathway_blocks, maps, strict=True)]
+            if not isinstance(block.multipathway_fusion, nn.Identity):
+                maps = _fuse(block.multipathway_fusion, maps)
+        return maps[:AUDIO]
+
+
+def _fuse(fusion: Any, maps: list[Tensor]) -> list[Tensor]:
+    """Adds fast channels to the slow map, and the sound to all of them; the library's own module prints each time."""
+    slow = torch.cat([maps[0], fusion.block_fast_to_slow(maps[1])], dim=1)
+    if len(maps) > AUDIO:
+        heard = fusion.block_audio_to_fastslow(maps[AUDIO].mean(dim=-1, keepdim=True))
+        # For the length of sound that the model was made for the two agree already.
+        slow = slow + F.adaptive_avg_pool3d(heard, (slow.shape[2], 1, 1))
+    return [slow, *maps[1:]]
+
+
+def time_first(log_mel: Tensor) -> Tensor:
+    """Lays log-mel (B, 1, F, T) out as pytorchvideo's acoustic networks want it: (B, 1, T, 1, F)."""
+    return log_mel.transpose(2, 3).unsqueeze(3)

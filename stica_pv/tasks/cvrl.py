@@ -1,0 +1,158 @@
+"""CVRL: contrast between two clips of each video, a drawn interval apart (arXiv 2008.03800, CVPR 2021).
+
+Video alone, without sound. With both clips at one place it is SimCLR on videos.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from stica_pv.errors import UsageError, check_choice
+from stica_pv.keyed_random import generator
+from stica_pv.losses import normalise, nt_xent_rows
+from stica_pv.metrics import effective_rank, spread, uniformity
+from stica_pv.models import Pooling
+from stica_pv.structures import Batch, Embeddings, FrameTransform, LossTerms, StepKeys, Views, ViewSpec
+from stica_pv.tasks.base import Inputs, Plan, Task
+from stica_pv.tasks.encoders import VideoEncoder
+from stica_pv.tasks.windows import IntervalSettings, interval_windows
+from stica_pv.transforms import DistortionPlan, DistortionSettings, apply_distortion, draw_distortion
+
+VIEWS = ("clip1", "clip2")
+REDUCTIONS = ("sum", "mean")
+
+
+@dataclass(frozen=True)
+class PairSettings:
+    """What is seen of a video.
+
+    Attributes:
+        frames: Pictures a clip.
+        fps: Pictures a second.
+        size: Side of a view in pixels.
+        transform: Random crop of a clip, in the loader.
+        interval: How far apart the clips are.
+        distortion: Colours of the first and of the second clip.
+    """
+
+    frames: int
+    fps: float
+    size: int
+    transform: FrameTransform
+    interval: IntervalSettings
+    distortion: tuple[DistortionSettings, DistortionSettings]
+
+
+@dataclass(frozen=True)
+class CVRLPlan(Plan):
+    """Random choices of a step: the colours of both clips."""
+
+    distortion: tuple[DistortionPlan, ...]
+
+    def rows(self, part: slice) -> "CVRLPlan":
+        """Returns what `CVRL.embed` needs: nothing, colours are applied before."""
+        return CVRLPlan(())
+
+    def to(self, device: torch.device) -> "CVRLPlan":
+        """Returns the plan on `device`."""
+        return CVRLPlan(tuple(plan.to(device) for plan in self.distortion))
+
+
+class CVRL(Task):
+    """CVRL's networks and loss. Keys carry gradient, also those of other processes."""
+
+    gather_with_gradient = True
+
+    def __init__(
+        self,
+        *,
+        pair: PairSettings,
+        backbone: nn.Module,
+        pool: Pooling,
+        head: nn.Module,
+        temperature: float = 0.1,
+        reduction: str = "sum",
+    ) -> None:
+        """Composes the task of its parts.
+
+        Args:
+            pair: What is seen.
+            backbone: Trunk that gives (B, C, T', H', W').
+            pool: Pooling head; the paper averages.
+            head: Projection of (1, 2B, ·) groups to the embedding.
+            temperature: t.
+            reduction: ``sum`` of the losses of both clips, as released, or their ``mean``, as in the paper.
+        """
+        super().__init__()
+        if temperature <= 0:
+            raise UsageError(f"CONTRASTIVE.T must be positive, got {temperature}")
+        self.sums = check_choice("CVRL.REDUCTION", reduction, REDUCTIONS) == "sum"
+        self.pair, self.temperature = pair, temperature
+        self.backbone, self.pool, self.head = backbone, pool, head
+
+    def views(self) -> Views:
+        """Two windows; a video shorter than a clip is looped."""
+        pair = self.pair
+        specs = tuple(ViewSpec(name, name, pair.frames, pair.fps, pair.size, pair.transform) for name in VIEWS)
+        windows = interval_windows(VIEWS, pair.frames / pair.fps, pair.interval)
+        return Views(specs, windows, min_seconds=0.0, needs_audio=False)
+
+    def draw(self, keys: StepKeys) -> CVRLPlan:
+        """Draws the colours of each clip by sample."""
+        return CVRLPlan(
+            tuple(
+                draw_distortion(
+                    [generator(f"distortion {name}", keys.seed, keys.epoch, index) for index in keys.indices],
+                    settings,
+                    self.pair.frames,
+                )
+                for name, settings in zip(VIEWS, self.pair.distortion, strict=True)
+            )
+        )
+
+    def prepare(self, batch: Batch, plan: CVRLPlan) -> Inputs:
+        """Colours the clips."""
+        return {
+            name: apply_distortion(batch.video[name], distortion, settings)
+            for name, distortion, settings in zip(VIEWS, plan.distortion, self.pair.distortion, strict=True)
+        }
+
+    def embed(self, inputs: Inputs, plan: CVRLPlan) -> Embeddings:
+        """Embeds the clips in one pass, so that batch-norm sees both together.
+
+        Returns:
+            ``video`` (2, B, D), unit rows in fp32.
+        """
+        vectors = self.pool(self.backbone(torch.cat([inputs[name] for name in VIEWS])))
+        return {"video": normalise(self.head(vectors.unsqueeze(0))[0].unflatten(0, (len(VIEWS), -1)))}
+
+    def loss(self, local: Embeddings, gathered: Embeddings, *, first_row: int) -> LossTerms:
+        """L_a + L_b, or half of it."""
+        views, keys = local["video"], gathered["video"]
+        rows = nt_xent_rows(views, keys, temperature=self.temperature, first_label=first_row)
+        total = rows.mean(dim=1).sum() if self.sums else rows.mean()
+        scalars = {"loss": total, "accuracy": self._accuracy(views, keys, first_row)}
+        first = keys[0]
+        scalars |= {
+            "spread_video": spread(first),
+            "rank_video": effective_rank(first),
+            "uniformity_video": uniformity(first),
+        }
+        return LossTerms(total, {name: value.detach() for name, value in scalars.items()})
+
+    @torch.no_grad()
+    def _accuracy(self, views: Tensor, keys: Tensor, first_row: int) -> Tensor:
+        """Share of first clips whose own second clip is the nearest of all second clips."""
+        labels = torch.arange(views.shape[1], device=views.device) + first_row
+        with torch.autocast(views.device.type, enabled=False):
+            return ((views[0] @ keys[1].mT).argmax(dim=1) == labels).to(views.dtype).mean()
+
+    def negatives(self, batch_size: int) -> int:
+        """Both clips of every other video."""
+        return 2 * (batch_size - 1)
+
+    def encoders(self) -> dict[str, nn.Module]:
+        """Trunk with average pooling; the projection head is a layer that can be asked for."""
+        settings = self.pair.distortion[0]
+        return {"video": VideoEncoder(self.backbone, self.pool, settings.mean, settings.std, self.head)}

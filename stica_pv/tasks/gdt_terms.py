@@ -1,0 +1,95 @@
+"""GDT's nine hypotheses as a table of which versions of a sample are compared (arXiv 2003.04298, section 4.1).
+
+A version is a time and a direction: 1, its reversal 1R, 2, 2R. Each hypothesis is a list of pairs of versions with
+what holds between them: ``base`` (the other version is a negative of other samples alone), ``var`` (one's own other
+version is a negative too: distinctiveness), ``inv`` (one's own other version is the positive: invariance).
+"""
+
+from typing import Literal, NamedTuple
+
+from stica_pv.errors import check_choice
+from stica_pv.losses import VersionTerm
+
+Kind = Literal["base", "var", "inv"]
+VERSIONS = ("1", "1R", "2", "2R")
+NEGATIVES = ("intended", "released")
+
+
+class Pair(NamedTuple):
+    """Two versions and what holds between them; `other` is None where one version alone is compared."""
+
+    kind: Kind
+    one: str
+    other: str | None
+
+
+HYPOTHESES: dict[str, tuple[Pair, ...]] = {
+    "h1": (Pair("base", "1", None),),  # cross-modal alone
+    "h2": (Pair("var", "1", "1R"),),  # distinct in direction
+    "h3": (Pair("inv", "1", "1R"), Pair("base", "1", "1R")),
+    "h4": (Pair("var", "1", "2"),),  # distinct in time
+    "h5": (Pair("inv", "1", "2"), Pair("base", "1", "2")),
+    "h6": (Pair("var", "1", "1R"), Pair("var", "2", "2R"), Pair("var", "1", "2"), Pair("var", "1R", "2R")),
+    "h7": (
+        Pair("base", "1", "1R"),
+        Pair("inv", "1", "1R"),
+        Pair("inv", "2", "2R"),
+        Pair("var", "1", "2"),
+        Pair("var", "1R", "2R"),
+    ),
+    "h8": (
+        Pair("base", "1", "2"),
+        Pair("var", "1", "1R"),
+        Pair("var", "2", "2R"),
+        Pair("inv", "1", "2"),
+        Pair("inv", "1R", "2R"),
+    ),
+    "h9": (
+        Pair("base", "1", "1R"),
+        Pair("base", "1", "2"),
+        Pair("inv", "1", "1R"),
+        Pair("inv", "2", "2R"),
+        Pair("inv", "1", "2"),
+        Pair("inv", "1R", "2R"),
+    ),
+}
+
+
+def versions_of(hypothesis: str) -> tuple[str, ...]:
+    """Returns the versions that a hypothesis compares, in the order of `VERSIONS`."""
+    check_choice("GDT.HYPOTHESIS", hypothesis, tuple(HYPOTHESES))
+    named = {version for _, one, other in HYPOTHESES[hypothesis] for version in (one, other)}
+    return tuple(version for version in VERSIONS if version in named)
+
+
+def terms_of(hypothesis: str, negatives: str = "intended") -> tuple[VersionTerm, ...]:
+    """Returns the comparisons of a hypothesis.
+
+    Args:
+        hypothesis: ``h1`` to ``h9``.
+        negatives: ``intended``: every far key counts once. ``released``: the published code extends its lists of far
+            negatives in place, so that a comparison also meets what earlier ones of the step added to its lists.
+    """
+    check_choice("GDT.NEGATIVES", negatives, NEGATIVES)
+    versions = versions_of(hypothesis)
+    lists = {version: [version] for version in versions}
+    pairs = HYPOTHESES[hypothesis]
+    terms = []
+    for kind, one, other in pairs:
+        orders = [(one, [one, other], other), (other, [other, one], one)] if other else [(one, [one], one)]
+        for query, both, second in orders:
+            far = list(both)
+            if negatives == "released" and other:
+                lists[query] += lists[second]
+                far = lists[query]
+            near = {"base": [query], "var": both, "inv": [second]}[kind]
+            terms.append(
+                VersionTerm(
+                    query=versions.index(query),
+                    positive=versions.index(second if kind == "inv" else query),
+                    near=tuple(near.count(version) for version in versions),
+                    far=tuple(far.count(version) for version in versions),
+                    weight=1 / (len(pairs) * len(orders)),
+                )
+            )
+    return tuple(terms)

@@ -1,0 +1,28 @@
+"""Signs of collapse of an audio-visual embedding, for the log; see `stica_pv.metrics`."""
+
+from torch import Tensor
+
+from stica_pv.losses import masked_mean
+from stica_pv.metrics import effective_rank, misalignment, spread, uniformity
+
+
+def collapse_monitors(
+    local: tuple[Tensor, Tensor], gathered: tuple[Tensor, Tensor], valid: Tensor, valid_everywhere: Tensor
+) -> dict[str, Tensor]:
+    """Measures one group of video rows and its sound.
+
+    Args:
+        local: Video and audio rows of this process, unit length, (B, D) each.
+        gathered: Those of all processes, (N, D) each.
+        valid: bool (B,), samples with sound.
+        valid_everywhere: bool (N,).
+    """
+    video, audio = (rows.detach() for rows in gathered)
+    return {
+        "spread_video": spread(video),
+        "spread_audio": spread(audio),
+        "rank_video": effective_rank(video),
+        "rank_audio": effective_rank(audio),
+        "uniformity_video": uniformity(video),
+        "misalignment": masked_mean(misalignment(*local), valid, valid_everywhere),
+    }

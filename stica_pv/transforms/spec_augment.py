@@ -1,0 +1,68 @@
+"""SpecAugment: bands and columns of a spectrogram set to its mean (Park et al., Interspeech 2019), without warping.
+
+The strengths are those of GDT's released code, which normalises first, so that the fill of 0 is the mean.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stica_pv.errors import UsageError
+from stica_pv.keyed_random import integer, uniform
+from stica_pv.structures import describe
+
+STRENGTHS = {"none": (0, 0, 0.0, 0.0), "mild": (1, 1, 2.0, 5.0), "medium": (1, 1, 3.0, 6.0), "heavy": (2, 2, 3.0, 6.0)}
+"""By name: number of masks over bands and over columns, and the bounds below which their widths are drawn."""
+
+
+@dataclass(frozen=True)
+class SpecAugmentPlan:
+    """Masks of each sample.
+
+    Attributes:
+        bands: int64 (B, M, 2), first band and width of each mask.
+        columns: int64 (B, M', 2), first column and width.
+    """
+
+    bands: Tensor
+    columns: Tensor
+
+    def to(self, device: torch.device) -> "SpecAugmentPlan":
+        """Returns the plan on `device`."""
+        return SpecAugmentPlan(self.bands.to(device, non_blocking=True), self.columns.to(device, non_blocking=True))
+
+
+def draw_spec_augment(rngs: Sequence[torch.Generator], strength: str, *, bands: int, columns: int) -> SpecAugmentPlan:
+    """Draws the masks of spectrograms of `bands` × `columns`, row b from `rngs[b]`.
+
+    A width is U(0, bound) rounded down, its place uniform over all that fit.
+    """
+    if strength not in STRENGTHS:
+        raise UsageError(f"SpecAugment: got {strength!r}, expected one of {', '.join(STRENGTHS)}")
+    over_bands, over_columns, widest_band, widest_column = STRENGTHS[strength]
+    sizes = [(over_bands, widest_band, bands), (over_columns, widest_column, columns)]
+    drawn = [torch.zeros(len(rngs), masks, 2, dtype=torch.long) for masks, _, _ in sizes]
+    for row, rng in enumerate(rngs):
+        for table, (masks, widest, length) in zip(drawn, sizes, strict=True):
+            for mask in range(masks):
+                width = min(int(uniform(0, widest, rng)), length)
+                table[row, mask] = torch.tensor([integer(0, length - width, rng), width])
+    return SpecAugmentPlan(*drawn)
+
+
+def apply_spec_augment(log_mel: Tensor, plan: SpecAugmentPlan) -> Tensor:
+    """Maps (B, 1, F, T) to the same with the masked bands and columns set to 0."""
+    if log_mel.ndim != 4 or len(log_mel) != len(plan.bands):
+        raise UsageError(f"log_mel: expected (B, 1, F, T) with B = {len(plan.bands)}, got {describe(log_mel)}")
+    bands = _covered(plan.bands, log_mel.shape[2])
+    columns = _covered(plan.columns, log_mel.shape[3])
+    return log_mel.masked_fill(bands[:, None, :, None] | columns[:, None, None, :], 0.0)
+
+
+def _covered(masks: Tensor, length: int) -> Tensor:
+    """Maps masks (B, M, 2) to bool (B, length)."""
+    place = torch.arange(length, device=masks.device)
+    first, width = masks[..., :1], masks[..., 1:]
+    return ((place >= first) & (place < first + width)).any(dim=1)

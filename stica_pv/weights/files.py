@@ -1,0 +1,151 @@
+"""Files of weights: found in whatever dictionary they lie in, read and written without running code from them."""
+
+import hashlib
+import os
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stica_pv.errors import UsageError
+
+# Names under which training programs keep their weights: GDT and torchvision's references, SlowFast and pytorchvideo.
+WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
+# What wrappers of a whole network put before every name: DataParallel, SlowFast's pytorchvideo models, torch.compile.
+PREFIXES = ("module.", "model.", "_orig_mod.")
+PICKLE = b"\x80"  # first byte of a plain pickle, such as Caffe2's; torch's own files are archives
+_GLOBAL = re.compile(r"GLOBAL (\S+)")
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """Tensors of a file by name.
+
+    Attributes:
+        path: The file.
+        tensors: The weights; prefixes that all names share are dropped.
+        about: What lies beside them, such as an epoch.
+        sha256: Of the file.
+    """
+
+    path: str
+    tensors: dict[str, Tensor]
+    about: dict[str, Any]
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"{self.path} ({len(self.tensors)} tensors)"
+
+
+def read_weights(path: str | os.PathLike[str]) -> WeightsFile:
+    """Reads a ``.safetensors`` file, or one of `torch.save` that holds tensors and plain types.
+
+    Raises:
+        UsageError: The file is missing, broken, needs pickle, or holds no weights.
+    """
+    path = str(path)
+    if not Path(path).is_file():
+        raise UsageError(f"{path}: there is no such file")
+    content, about = _read_safetensors(path) if path.endswith(".safetensors") else _read_torch(path)
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise UsageError(
+            f"{path} holds no weights: expected tensors by name, at the top or under one of {', '.join(WRAPPERS)}; "
+            f"found {', '.join(sorted(map(str, content))[:8]) or 'nothing'}"
+        )
+    return WeightsFile(path, _without_prefixes(tensors), about, sha256_of(path))
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Hash of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def refuse_existing(path: Path) -> None:
+    """Ends if there is a file already; nothing is ever overwritten.
+
+    Raises:
+        UsageError: There is one.
+    """
+    if path.exists():
+        raise UsageError(f"{path} exists already: choose another name, or move it away")
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes a new file so that it is whole or absent.
+
+    Args:
+        path: The file; must not exist.
+        write: Writes to the path that it is given, which has the same suffix.
+
+    Raises:
+        UsageError: The file exists, or the folder cannot be written.
+    """
+    refuse_existing(path)
+    partial = path.with_name(f".partial.{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(partial)
+        partial.rename(path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_plain(path: str) -> Any:
+    """Reads a file of `torch.save` to the CPU, refusing everything that could run code.
+
+    Raises:
+        UsageError: It needs pickle, or cannot be read.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch speaks of its own inside; what matters is told below
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises whatever zip, pickle or the file system raise
+        text = str(error)
+        if "TorchScript" in text:
+            raise UsageError(f"{path} is a TorchScript program, not weights; read it with torch.jit.load") from error
+        found = _GLOBAL.search(text)
+        if found or (isinstance(error, UnpicklingError) and Path(path).read_bytes()[:1] == PICKLE):
+            raise UsageError(
+                f"{path} needs pickle{f' (it holds {found.group(1)})' if found else ''}, which can run any code: "
+                "refused; ask for tensors alone, as torch.save(network.state_dict(), file) writes them"
+            ) from error
+        raise UsageError(
+            f"{path} cannot be read ({type(error).__name__}): it is cut off, or no file of weights"
+        ) from error
+
+
+def _read_torch(path: str) -> tuple[Mapping[Any, Any], dict[str, Any]]:
+    content = load_plain(path)
+    if not isinstance(content, Mapping):
+        raise UsageError(f"{path}: expected a dictionary of tensors, got {type(content).__name__}")
+    inner = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+    beside = {str(key): value for key, value in content.items() if key != inner and not isinstance(value, Tensor)}
+    return (content if inner is None else content[inner]), beside
+
+
+def _read_safetensors(path: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise UsageError(f"{path} is no safetensors file, or it is cut off: {error}") from error
+
+
+def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in tensors):
+            return _without_prefixes({name.removeprefix(prefix): value for name, value in tensors.items()})
+    return tensors

@@ -1,0 +1,48 @@
+"""Loads foreign weights into a trunk, whatever program wrote them."""
+
+import os
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor, nn
+
+from stica_pv.errors import UsageError
+from stica_pv.weights.files import read_weights
+from stica_pv.weights.layouts import TRUNK_LAYOUTS, Layout, layout_named
+from stica_pv.weights.matching import Match, match
+
+AUTO = "auto"
+
+
+def best_layout(
+    own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], layouts: Iterable[Layout] = TRUNK_LAYOUTS
+) -> Match:
+    """Compares by every layout and returns the comparison under which most tensors of the network are found."""
+
+    def worth(found: Match) -> tuple[int, bool]:
+        return len(found.tensors), found.layout.marked(tensors)
+
+    return max((match(own, tensors, layout) for layout in layouts), key=worth)
+
+
+def load_trunk(trunk: nn.Module, path: str | os.PathLike[str], *, layout: str = AUTO) -> Match:
+    """Loads weights from a file into a trunk, whose names are those of the plain torchvision or pytorchvideo model.
+
+    Args:
+        trunk: A trunk of this package, or any module with such names; without a classifier or with one.
+        path: Weights of torchvision, pytorchvideo, SlowFast, or a two-dimensional ResNet; see `LAYOUTS`.
+        layout: Name of the layout, or ``auto`` for the one that fits best.
+
+    Returns:
+        What was loaded, and what was left over.
+
+    Raises:
+        UsageError: The file cannot be read, lacks a tensor of the trunk, or has one more than classifiers: weights of
+            ResNet-101 hold all names of ResNet-50. The trunk is untouched.
+    """
+    weights = read_weights(path)
+    own = trunk.state_dict()
+    found = best_layout(own, weights.tensors) if layout == AUTO else match(own, weights.tensors, layout_named(layout))
+    if not found.fits or found.unexpected:
+        raise UsageError(f"{path} does not fit this trunk; {found.cause()}")
+    trunk.load_state_dict(found.tensors, strict=False)
+    return found

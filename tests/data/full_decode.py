@@ -1,0 +1,120 @@
+"""What a plain decode of a whole file gives: every picture with its time, all sound where its time stamps put it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+_GAP_S = 2e-3
+"""Matroska keeps whole milliseconds: smaller steps between frames of sound are no gaps."""
+
+_LASTING = 3
+"""Ogg stamps single frames wrongly; a gap shows in as many frames one after the other."""
+
+
+@dataclass(frozen=True)
+class FullDecode:
+    """A file; 0 s is its first picture, or its first sound without pictures.
+
+    Attributes:
+        times_s: When each picture is shown, ascending.
+        pictures: The pictures, RGB and upright, (H, W, 3) each.
+        sound: Mono samples from `sound_s` on, silence in gaps; empty without sound.
+        present: Which samples there are.
+        sound_s: Time of the first sample.
+        rate_hz: Sample rate, 0 without sound.
+    """
+
+    times_s: NDArray[np.float64]
+    pictures: list[NDArray[np.uint8]]
+    sound: NDArray[np.float64]
+    present: NDArray[np.bool_]
+    sound_s: float
+    rate_hz: int
+
+    @property
+    def seconds(self) -> float:
+        """When the last picture comes, or the sound ends without pictures."""
+        return float(self.times_s[-1]) if len(self.times_s) else len(self.sound) / max(1, self.rate_hz)
+
+    def sound_between(self, start_s: float, count: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Returns `count` samples from a time on, and which of them there are."""
+        first = round((start_s - self.sound_s) * self.rate_hz)
+        index = np.arange(first, first + count)
+        inside = (index >= 0) & (index < len(self.sound))
+        index = np.where(inside, index, 0)
+        return np.where(inside, self.sound[index], 0), inside & self.present[index]
+
+
+def full_decode(path: Path) -> FullDecode:
+    """Decodes a file from its first byte to its last, as FFmpeg would for playing, broken packets passed over."""
+    video, audio, form, base, interval = _frames(path)
+    stamps = [frame.pts for frame in video]
+    if form == "avi":  # which stores no times: the order of the pictures is all there is
+        times = [i * interval for i in range(len(video))]
+        origin = 0.0
+    elif form == "mpeg":  # which stamps a frame here and there
+        times, origin = [i * interval for i in range(len(video))], float((stamps or [0])[0] or 0) * base
+    else:
+        known = [float(stamp) * base for stamp in stamps if stamp is not None]
+        origin = min(known, default=None)
+        times = [time - (origin or 0.0) for time in known]
+    order = np.argsort(times, kind="stable") if times else []
+    pictures = [_picture(video[i]) for i in order]
+    return FullDecode(np.array(sorted(times)), pictures, *_sound(audio, origin))
+
+
+def _frames(path: Path) -> tuple[list[av.VideoFrame], list[av.AudioFrame], str, float, float]:
+    video: list[av.VideoFrame] = []
+    audio: list[av.AudioFrame] = []
+    with av.open(f"file:{path}") as container:
+        streams = [*container.streams.video[:1], *container.streams.audio[:1]]
+        for packet in container.demux(*streams):
+            try:
+                for frame in packet.decode():
+                    (video if packet.stream.type == "video" else audio).append(frame)
+            except av.FFmpegError:
+                continue
+        first = container.streams.video[0] if container.streams.video else None
+        base = float(first.time_base) if first else 0.0
+        interval = 1 / float(first.average_rate) if first else 0.0
+        return video, audio, container.format.name, base, interval
+
+
+def _picture(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    return np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90) % 4)
+
+
+def _sound(
+    frames: list[av.AudioFrame], origin: float | None
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], float, int]:
+    frames = [frame for frame in frames if frame.pts is not None]
+    if not frames:
+        return np.zeros(0), np.zeros(0, bool), 0.0, 0
+    rate = frames[0].sample_rate
+    first = float(frames[0].pts * frames[0].time_base)
+    stamped = [round((float(frame.pts * frame.time_base) - first) * rate) for frame in frames]
+    at, places = 0, []
+    for i, frame in enumerate(frames):
+        steps, joined = [], at
+        for later, stamp in zip(frames[i : i + _LASTING], stamped[i : i + _LASTING], strict=True):
+            steps.append(abs(stamp - joined))
+            joined += later.samples
+        at = stamped[i] if min(steps) > _GAP_S * rate else at
+        places.append(at)
+        at += frame.samples
+    sound, present = np.zeros(at), np.zeros(at, bool)
+    for place, frame in zip(places, frames, strict=True):
+        sound[max(0, place) : place + frame.samples] = _mono(frame)[max(0, -place) :]
+        present[max(0, place) : place + frame.samples] = True
+    return sound, present, first - (first if origin is None else origin), rate
+
+
+def _mono(frame: av.AudioFrame) -> NDArray[np.float64]:
+    values = frame.to_ndarray()
+    scale = 1.0 if np.issubdtype(values.dtype, np.floating) else -1.0 / np.iinfo(values.dtype).min
+    channels = frame.layout.nb_channels
+    planes = values if frame.format.is_planar else values.reshape(-1, channels).T
+    return planes.astype(np.float64).mean(axis=0) * scale

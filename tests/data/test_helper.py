@@ -1,0 +1,129 @@
+"""Helper processes: what hangs or kills one is named, and costs nothing else."""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stica_pv.data import helper
+from stica_pv.data.helper import Helper, Lost, answer_all
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="helpers are forked, with memory files: Linux only")
+
+HUNG, CRASHED = Lost("time-out after 0.3 s"), Lost("the decoder killed its process (SIGSEGV)")
+
+
+def answer(question):
+    match question if isinstance(question, str) else "":
+        case "hang":
+            ctypes.PyDLL(None).sleep(60)  # in C and with the interpreter's lock
+        case "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "exit":
+            os._exit(3)
+        case "bug":
+            raise KeyError("a bug")
+        case "who":
+            return os.getpid()
+        case "slow":
+            time.sleep(0.1)
+    return question * 2
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_each_question_is_answered_once_and_only_the_guilty_are_lost(processes: int):
+    questions = [1, "crash", 2, 3, 4, "hang", 5, "crash", "crash", 6, 7, 8, 9]
+    begin = time.monotonic()
+    found = list(answer_all(answer, questions, processes=processes, timeout_s=0.3))
+    assert time.monotonic() - begin < 8  # the alarm ends what hangs, not the patience of the one that asks
+    assert len(found) == len(questions)
+    assert sorted(result for _, result in found if not isinstance(result, Lost)) == [2 * i for i in range(1, 10)]
+    assert all(result == 2 * question for question, result in found if not isinstance(result, Lost))
+    lost = [(question, result) for question, result in found if isinstance(result, Lost)]
+    assert sorted(lost, key=str) == [("crash", CRASHED)] * 3 + [("hang", HUNG)]
+
+
+def test_one_helper_answers_in_order():
+    assert list(answer_all(answer, range(20), processes=1, timeout_s=5)) == [(i, 2 * i) for i in range(20)]
+    assert list(answer_all(answer, [], processes=2, timeout_s=5)) == []
+
+
+def test_the_time_of_each_question_counts_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(helper, "_GRACE_S", 0.1)
+    assert [answer for _, answer in answer_all(answer, ["slow"] * 12, processes=1, timeout_s=0.5)] == ["slowslow"] * 12
+
+
+def test_helpers_are_as_many_as_asked_for_and_end_with_the_answers():
+    pids = {pid for _, pid in answer_all(answer, ["who"] * 40, processes=3, timeout_s=5)}
+    assert 1 <= len(pids) <= 3
+    assert os.getpid() not in pids
+    assert not any(is_running(pid) for pid in pids)
+
+
+def test_helpers_end_when_nobody_wants_more_answers():
+    answers = answer_all(answer, ["who", "who", "hang", "hang"], processes=4, timeout_s=60)
+    pids = [next(answers)[1], next(answers)[1]]
+    begin = time.monotonic()
+    answers.close()
+    assert time.monotonic() - begin < 5
+    assert not any(is_running(pid) for pid in pids)
+
+
+def test_a_bug_is_raised_with_the_question():
+    with pytest.raises(KeyError, match="a bug") as raised:
+        list(answer_all(answer, [1, "bug"], processes=1, timeout_s=5))
+    assert "was asked 'bug'" in raised.value.__notes__[0]
+
+
+def test_an_exit_code_and_a_kill_from_outside_are_told_apart():
+    one = Helper(answer, 5)
+    one.ask("exit")
+    assert one.receive() == Lost("the decoder killed its process (exit code 3)")
+    other = Helper(answer, 5)
+    other.ask("who")
+    os.kill(other.receive(), signal.SIGKILL)
+    other.ask(1)
+    assert other.receive() == Lost("the process that read it was killed from outside, as when memory runs out")
+
+
+def test_large_arrays_come_through_and_time_outs_count_from_each_question():
+    one = Helper(answer, 1.0)
+    big = np.arange(3_000_000, dtype=np.float32)
+    for _ in range(4):
+        time.sleep(0.3)
+        one.ask(big)
+        np.testing.assert_array_equal(one.receive(), 2 * big)
+    one.stop()
+
+
+def test_a_helper_that_even_its_alarm_cannot_end_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(helper, "_GRACE_S", 0.1)
+    monkeypatch.setattr(helper, "_END_S", 0.2)
+
+    def ignore(question):
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        return answer(question)
+
+    begin = time.monotonic()
+    assert list(answer_all(ignore, ["hang", 1], processes=1, timeout_s=0.3)) == [("hang", HUNG), (1, 2)]
+    assert time.monotonic() - begin < 5
+
+
+def test_no_file_stays_open():
+    before = len(os.listdir("/proc/self/fd"))
+    list(answer_all(answer, [1, "crash", 2, "exit"], processes=2, timeout_s=5))
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert Path("/proc/self/fd").is_dir()

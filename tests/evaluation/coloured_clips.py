@@ -1,0 +1,110 @@
+"""Short clips of one colour for each class, on a bench with an untrained encoder: what fine-tuning must learn."""
+
+import itertools
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from tiny_runs import tiny_cfg
+from tiny_task import CHANNELS, create_trunk
+
+from stica_pv.config import CfgNode
+from stica_pv.data.config import reader_from_config
+from stica_pv.data.labelled import Fold, LabelledSet
+from stica_pv.data.manifest import probe_all
+from stica_pv.evaluation.bench import Bench, Loading
+from stica_pv.evaluation.config import look_from_config
+from stica_pv.evaluation.contestants import Contestant, content_hash
+from stica_pv.evaluation.feature_store import FeatureStore
+from stica_pv.models import AveragePool
+from stica_pv.tasks import VideoEncoder
+
+COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
+TRAIN, TEST = 12, 6
+FPS, SECONDS, SIZE = 8, 0.5, 32
+
+RECIPE: dict[str, Any] = {
+    "TEST__FINETUNE__EPOCHS": 3,
+    "TEST__FINETUNE__CLIPS_PER_VIDEO": 2,
+    "TEST__FINETUNE__BATCH_SIZE": 6,
+    "TEST__FINETUNE__BASE_LR": 0.05,
+    "TEST__FINETUNE__LR_REFERENCE_BATCH": 0,
+    "TEST__FINETUNE__WARMUP_EPOCHS": 1,
+    "TEST__FINETUNE__LR_STEPS": "[2]",
+    "TEST__FINETUNE__CROP_SIZE": 32,
+    "TEST__FINETUNE__TEST_CLIPS": 2,
+    "TEST__FINETUNE__TEST_CROPS": 1,
+    "TEST__FINETUNE__TEST_FROM_EPOCH": 2,
+    "CLASSIFICATION__BACKBONE_LR_SCALE": 1.0,
+    "CLASSIFICATION__POOL_LR_SCALE": 1.0,
+    "TEST__EVALUATIONS": "['finetune']",
+    "POOL__NAME": "average",
+    "LOG_PERIOD": 1,
+}
+
+
+def make_coloured(folder: Path) -> list[str]:
+    """Writes 18 clips; the class of clip i is i mod 3."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"clip{number:02}.mp4" for number in range(TRAIN + TEST)]
+    for number, path in enumerate(paths):
+        rng = np.random.default_rng(number)
+        with av.open(str(path), "w") as container:
+            video = container.add_stream("mpeg4", rate=FPS)
+            video.width, video.height, video.pix_fmt = SIZE + 16, SIZE, "yuv420p"
+            for i in range(round(SECONDS * FPS)):
+                noise = rng.integers(-30, 30, (SIZE, SIZE + 16, 3))
+                picture = (np.array(COLOURS[number % 3]) + noise).clip(0, 255).astype(np.uint8)
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                frame.pts, frame.time_base = i, Fraction(1, FPS)
+                container.mux(video.encode(frame))
+            container.mux(video.encode(None))
+    return [str(path) for path in paths]
+
+
+def coloured_cfg(clips: Path, output: Path, **overrides: Any) -> CfgNode:
+    """Settings that learn the colours in a second."""
+    return tiny_cfg(clips, output, **{**RECIPE, **overrides})
+
+
+def labelled_set(paths: Sequence[str], labels: torch.Tensor | None = None, folds: int = 1) -> LabelledSet:
+    """One fold of 12 clips to train and 6 to test on, or two that share the former; two clips are of one source."""
+    labels = torch.arange(len(paths)) % 3 if labels is None else labels
+    tests = torch.arange(TRAIN, TRAIN + TEST).split(TEST // folds)
+    parts = tuple(Fold(str(number), torch.arange(TRAIN), test) for number, test in enumerate(tests, start=1))
+    root = str(Path(paths[0]).parent)
+    return LabelledSet("coloured", paths, labels, ("r", "g", "b"), torch.arange(len(paths)) // 2, parts, root, "0" * 12)
+
+
+def untrained(cfg: CfgNode) -> VideoEncoder:
+    """A trunk of one layer."""
+    torch.manual_seed(cfg.RNG_SEED)
+    photometry = look_from_config(cfg).photometry
+    return VideoEncoder(create_trunk(), AveragePool(CHANNELS), photometry.mean, photometry.std)
+
+
+def coloured_bench(cfg: CfgNode, labelled: LabelledSet, kinds: Sequence[str] = ("random",), **loading: Any) -> Bench:
+    """A bench with contestants that are all the same untrained networks."""
+    folder = Path(cfg.OUTPUT_DIR)
+    folder.mkdir(parents=True, exist_ok=True)
+    contestants = []
+    for kind, reestimate in itertools.product(kinds, (False, True)):
+        if kind == "random" or not reestimate:
+            encoders = {"video": untrained(cfg)}
+            name = "random_init" if kind == "random" else kind
+            look, digest = look_from_config(cfg), content_hash(encoders)
+            contestants.append(Contestant(name, kind, encoders, look, digest, reestimate))  # type: ignore[arg-type]
+    settings = {"clips_at_once": 4, "num_workers": 0, "start_method": "fork", "seed": cfg.RNG_SEED, **loading}
+    return Bench(
+        labelled,
+        contestants,
+        probe_all(labelled.paths, folder / "manifest.csv", 2),
+        folder=folder,
+        device=torch.device("cpu"),
+        loading=Loading(reader_of=lambda look: reader_from_config(cfg), **settings),
+        store=FeatureStore(folder / "features", "float32"),
+    )

@@ -1,0 +1,77 @@
+"""Two processes read each video once between them, and the main one finds what one process alone finds."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch.distributed as dist
+from made_videos import Colours, FakeReader, Normed, contestant, labelled_set, made_bench
+from torch.multiprocessing import start_processes
+
+from stica_pv.evaluation.feature_evaluation import FeatureEvaluation
+from stica_pv.evaluation.protocol import FeatureRequest
+from stica_pv.evaluation.retrieval import Retrieval
+from stica_pv.evaluation.suite import run_evaluations
+
+LENGTHS = (12, 13)  # batches of equal size, and one item left over
+WORLD = 2
+REQUEST = FeatureRequest(clips=2)
+
+
+def evaluate(folder: Path, length: int) -> tuple[list[str], dict[str, float]]:
+    """Files read here, and the numbers."""
+    reader = FakeReader()
+    players = [contestant("trained", Colours()), contestant("random_init", Normed(), "random", reestimate=True)]
+    bench = made_bench(folder, players, labelled_set(length), reader=reader, clips_at_once=6)
+    evaluation = FeatureEvaluation("retrieval", Retrieval("retrieval", REQUEST, REQUEST, "cosine"), "raw", 0)
+    return reader.paths, run_evaluations([evaluation], bench).flat()
+
+
+def look(rank: int, folder: str) -> None:
+    meeting = f"file://{folder}/meeting"
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD, timeout=timedelta(minutes=2))
+    try:
+        found = {length: evaluate(Path(folder) / str(length), length) for length in LENGTHS}
+        (Path(folder) / f"{rank}.json").write_text(json.dumps(found))
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("two-processes")
+    start_processes(look, args=(str(folder),), nprocs=WORLD, start_method="forkserver")
+    return folder
+
+
+def told(folder: Path, rank: int, length: int) -> Any:
+    return json.loads((folder / f"{rank}.json").read_text())[str(length)]
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_each_video_is_read_for_features_by_one_process_only(two: Path, length: int):
+    # every process re-estimates the statistics for itself, on all training videos
+    training = [f"{i}.mp4" for i in labelled_set(length).folds[0].train.tolist()]
+    everything = [f"{i}.mp4" for i in range(length)]
+    read = sorted(path for rank in range(WORLD) for path in told(two, rank, length)[0])
+    assert read == sorted([*everything, *training * WORLD])
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_the_main_process_finds_what_one_process_finds(two: Path, tmp_path: Path, length: int):
+    _, numbers = evaluate(tmp_path, length)
+    assert told(two, 0, length)[1] == numbers
+    names = sorted(path.name for path in (tmp_path / "features").iterdir())
+    assert sorted(path.name for path in (two / str(length) / "features").iterdir()) == names
+    assert len(names) == 2
+    for name in names:
+        one, other = (np.load(folder / "features" / name) for folder in (tmp_path, two / str(length)))
+        assert np.array_equal(one["index"], other["index"])
+        assert np.abs(one["features"] - other["features"]).max() < 1e-6  # sums within a batch may be ordered otherwise
+
+
+def test_other_processes_score_nothing(two: Path):
+    assert told(two, 1, LENGTHS[0])[1].keys() == {"chance/top1"}

@@ -1,0 +1,76 @@
+"""Fine-tuning and the curve of pre-training give the same on two processes as on one, as far as rounding allows."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from coloured_clips import coloured_bench, coloured_cfg, labelled_set, make_coloured
+from tiny_runs import run_tiny
+from torch.multiprocessing import start_processes
+
+from stica_pv.evaluation.finetune import finetune_from_config
+
+pytestmark = pytest.mark.slow
+
+WORLD = 2
+RECIPE: dict[str, Any] = {"TEST__FINETUNE__CLIPS_PER_VIDEO": 3, "TEST__FINETUNE__TEST_FROM_EPOCH": 1}
+# Nothing is learned: on so few videos a rounding error in the weights would turn votes.
+CURVE: dict[str, Any] = {"TEST__ONLINE_KNN_EPOCHS": 1, "SOLVER__BASE_LR": 0.0}
+
+
+def jobs(output: Path, clips: str, coloured: list[str]) -> None:
+    synchronised = coloured_cfg(output / "synchronised", output / "synchronised", **RECIPE)
+    finetune_from_config(synchronised).run(coloured_bench(synchronised, labelled_set(coloured)))
+    alone = coloured_cfg(output / "alone", output / "alone", **RECIPE, TEST__FINETUNE__SYNC_BN=False)
+    finetune_from_config(alone).run(coloured_bench(alone, labelled_set(coloured)))
+    run_tiny(Path(clips), output / "curve", **CURVE)
+
+
+def live(rank: int, output: str, clips: str, coloured: list[str]) -> None:
+    torch.set_num_threads(1)
+    meeting = f"file://{output}/meeting"
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD, timeout=timedelta(minutes=3))
+    try:
+        jobs(Path(output), clips, coloured)
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def outputs(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Folders of the jobs on one process and on two."""
+    one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
+    coloured = make_coloured(one / "clips")
+    jobs(one, str(clips_folder), coloured)
+    start_processes(live, args=(str(two), str(clips_folder), coloured), nprocs=WORLD, start_method="forkserver")
+    return one, two
+
+
+def scores(output: Path) -> torch.Tensor:
+    (fold,) = output.glob("finetune/*/fold1")
+    return torch.stack([torch.load(path, weights_only=True) for path in sorted(fold.glob("scores_epoch_*.pt"))])
+
+
+def test_fine_tuning_gives_the_same_scores(outputs: tuple[Path, Path]):
+    one, two = (scores(output / "synchronised") for output in outputs)
+    assert one.shape == (3, 6, 3)
+    torch.testing.assert_close(two, one, rtol=1e-3, atol=1e-3)
+
+
+def test_statistics_of_each_process_by_itself_are_another_recipe_that_runs_too(outputs: tuple[Path, Path]):
+    one, two = (scores(output / "alone") for output in outputs)
+    assert two.shape == one.shape
+    assert not torch.allclose(two, one, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(one, scores(outputs[0] / "synchronised"), rtol=0, atol=0)
+
+
+def test_the_curve_is_the_same(outputs: tuple[Path, Path]):
+    one, two = (
+        [line for line in (o / "curve" / "metrics.jsonl").read_text().splitlines() if "epoch_end" in line]
+        for o in outputs
+    )
+    assert len(one) == 2
+    assert two == one

@@ -1,0 +1,117 @@
+"""Processes of one machine: spawned here or by torchrun, the same run; their number may change between lives."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_runs import REPOSITORY, assert_same_weights, losses, metrics_text, run_tiny, weights, words, write_tiny
+
+from stica_pv.errors import UsageError
+from stica_pv.launch.place import count_gpus, places_here
+
+TOOL = REPOSITORY / "tools" / "run_net.py"
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+PATIENCE_S = 180
+
+
+def run(*argv: object, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Runs the command line in a process, or by what stands before it."""
+    command = [sys.executable, *before, str(TOOL), *map(str, argv)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S, env=env)
+
+
+@pytest.mark.slow
+def test_torchrun_gives_the_run_of_processes_started_here_bit_for_bit(clips_folder: Path, tmp_path: Path):
+    cfg = write_tiny(tmp_path / "tiny.yaml")
+    for name, before, processes in (("spawn", (), 2), ("torchrun", tuple(TORCHRUN), 1)):
+        settings: dict[str, Any] = {"CPU_PROCESSES": processes, "TRAIN__MAX_STEPS": 4}
+        done = run("--cfg", cfg, *words(clips_folder, tmp_path / name, **settings), before=before)
+        assert done.returncode == 0, done.stderr
+        assert "process 1 of 2: " in done.stdout
+    assert metrics_text(tmp_path / "torchrun") == metrics_text(tmp_path / "spawn")
+    assert_same_weights(weights(tmp_path / "torchrun"), weights(tmp_path / "spawn"))
+
+
+@pytest.mark.slow
+def test_the_number_of_processes_may_change_between_two_lives(clips_folder: Path, tmp_path: Path):
+    # A small lr: through this net a rounding error grows a thousandfold in a step.
+    settings: dict[str, Any] = {"HEAD__DROPOUT": 0.0, "SOLVER__WARMUP_EPOCHS": 0, "SOLVER__BASE_LR": 1e-4}
+    settings |= {"TRAIN__BATCH_SIZE": 12, "SOLVER__MAX_EPOCH": 3}
+    cfg = write_tiny(tmp_path / "tiny.yaml")
+    for steps, processes in ((1, 2), (2, 1), (3, 3)):
+        changed = settings | {"CPU_PROCESSES": processes, "TRAIN__MAX_STEPS": steps}
+        done = run("--cfg", cfg, *words(clips_folder, tmp_path / "changing", **changed))
+        assert done.returncode == 0, done.stderr
+    run_tiny(clips_folder, tmp_path / "one", **settings)
+    assert losses(tmp_path / "changing") == pytest.approx(losses(tmp_path / "one"), abs=1e-3)
+    done = run("--cfg", cfg, *words(clips_folder, tmp_path / "changing", **settings, CPU_PROCESSES=5))
+    assert done.returncode == 2
+    assert "TRAIN.BATCH_SIZE 12 (global) does not divide over 5 processes" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_spawned_process_that_is_killed_ends_the_run_with_its_number(clips_folder: Path, tmp_path: Path):
+    (tmp_path / "deadly.py").write_text(
+        "import os, signal\n"
+        "from stica_pv.distributed import rank\n"
+        "from stica_pv.engine import loop\n"
+        "step = loop.train_step\n"
+        "def die(state, *rest):\n"
+        "    if rank() == 1 and state.step == 2:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return step(state, *rest)\n"
+        "loop.train_step = die\n"
+    )
+    cfg = write_tiny(tmp_path / "tiny.yaml")
+    given = words(clips_folder, tmp_path / "run", CPU_PROCESSES=2, CUSTOM_IMPORTS="['deadly']")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(TOOL), "--cfg", str(cfg), *given]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S, env=env)
+    assert (done.returncode, done.stderr) == (1, "failed: process 1 terminated with signal SIGKILL\n")
+    assert len(losses(tmp_path / "run")) == 2
+
+
+def cfg_of(**changes: Any) -> Any:
+    from stica_pv.defaults import get_cfg
+
+    cfg = get_cfg()
+    for key, value in ({"NUM_GPUS": 0} | changes).items():
+        cfg[key] = value
+    return cfg
+
+
+def test_a_machine_s_processes_follow_those_of_the_machines_before_it():
+    places = places_here(cfg_of(CPU_PROCESSES=3, NUM_SHARDS=4, SHARD_ID=2), "tcp://host:1", "out")
+    assert [(place.rank, place.local_rank, place.world_size) for place in places] == [
+        (6, 0, 12),
+        (7, 1, 12),
+        (8, 2, 12),
+    ]
+    assert {place.init_method for place in places} == {"tcp://host:1"}
+
+
+def test_one_process_on_several_machines_is_a_world_too():
+    (place,) = places_here(cfg_of(NUM_SHARDS=2, SHARD_ID=1), "tcp://host:1", "")
+    assert (place.rank, place.world_size) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "method", "message"),
+    [
+        ({"NUM_SHARDS": 2}, None, "needs --init_method tcp://"),
+        ({"NUM_SHARDS": 2, "SHARD_ID": 2}, "tcp://h:1", "0 <= SHARD_ID < NUM_SHARDS"),
+        ({"NUM_SHARDS": 2}, "file:///x", "expected tcp://"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(changes: dict[str, Any], method: str | None, message: str):
+    with pytest.raises(UsageError, match=message):
+        places_here(cfg_of(**changes), method, "")
+
+
+def test_more_gpus_than_there_are_are_refused():
+    with pytest.raises(UsageError, match="NUM_GPUS 99: this machine has"):
+        count_gpus(cfg_of(NUM_GPUS=99))

@@ -1,0 +1,279 @@
+"""Processes that do not come, die or hang are named by the others, which end within a bounded time."""
+
+import os
+import re
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+import torch
+from lives import CONTEXT
+
+from stica_pv.config import CfgNode
+from stica_pv.defaults import get_cfg
+from stica_pv.distributed import PULSE, barrier, is_main, rank
+from stica_pv.errors import RunFailed, RunStopped, UsageError
+from stica_pv.launch import peers, process
+from stica_pv.launch.meeting import address_of
+from stica_pv.launch.peers import is_echo, where
+from stica_pv.launch.place import Place, place_in_environment, ranges
+
+PATIENCE_S = 90
+Job = Callable[[CfgNode, torch.device], object]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def enter(number: int, world: int, port: int, folder: str, job: Job, overrides: dict[str, float]) -> None:
+    """A process of a run; writes what it was told as `said.<rank>`, and how it ended as `end.<rank>`."""
+    torch.set_num_threads(1)
+    peers.LAST_WORD_S, process.LAST_WORD_S = 10.0, 0.1
+    cfg = get_cfg()
+    for key, value in ({"CONNECT_MINUTES": 1.0, "SILENCE_SECONDS": 6.0, "HANG_MINUTES": 1.0} | overrides).items():
+        cfg.DIST[key] = value
+    place = Place(number, number, world, f"tcp://127.0.0.1:{port}", False, folder)
+    try:
+        end = str(process.enter(job, cfg, place, on_failure=lambda reason: said(folder, number, reason)))
+    except (UsageError, RunFailed, RunStopped, RuntimeError) as error:
+        end = f"{type(error).__name__}: {error}"
+    with (Path(folder) / f"end.{number}").open("a") as file:
+        file.write(end)
+
+
+def said(folder: str, number: int, reason: str) -> None:
+    (Path(folder) / f"said.{number}").write_text(reason)
+
+
+def start(
+    job: Job, folder: Path, *, world: int = 3, come: list[int] | None = None, **overrides: float
+) -> dict[int, BaseProcess]:
+    port = free_port()
+    started = {}
+    for number in range(world) if come is None else come:
+        started[number] = CONTEXT.Process(target=enter, args=(number, world, port, str(folder), job, overrides))
+        started[number].start()
+    return started
+
+
+def ends(started: dict[int, BaseProcess], folder: Path) -> list[str]:
+    """How each ended, in words, or by its exit code."""
+    until = time.monotonic() + PATIENCE_S
+    for one in started.values():
+        one.join(max(0.0, until - time.monotonic()))
+    alive = [number for number, one in started.items() if one.exitcode is None]
+    for one in started.values():
+        one.kill()
+    assert not alive, f"processes {alive} did not end"
+    paths = [folder / f"end.{number}" for number in started]
+    return [
+        path.read_text() if path.exists() else str(one.exitcode)
+        for path, one in zip(paths, started.values(), strict=True)
+    ]
+
+
+def end_well(cfg: CfgNode, device: torch.device) -> str:
+    barrier()
+    if not is_main():
+        time.sleep(0.3)  # the main process, whose store the others need, is done first
+    return f"done {rank()}"
+
+
+def stop(cfg: CfgNode, device: torch.device) -> None:
+    barrier()
+    raise RunStopped("by a signal")
+
+
+def fail(cfg: CfgNode, device: torch.device) -> None:
+    PULSE.beat(7)
+    if rank() == 1:
+        raise ValueError("the\ndisk is broken")
+    barrier()
+
+
+def fail_while_others_are_busy(cfg: CfgNode, device: torch.device) -> None:
+    if rank() == 1:
+        raise UsageError("wrong")
+    time.sleep(PATIENCE_S)
+
+
+def die(cfg: CfgNode, device: torch.device) -> None:
+    PULSE.beat(4)
+    time.sleep(2.5)
+    if rank() == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    barrier()
+
+
+def die_first(cfg: CfgNode, device: torch.device) -> None:
+    if is_main():
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(PATIENCE_S)
+
+
+def freeze(cfg: CfgNode, device: torch.device) -> None:
+    if rank() == 2:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    barrier()
+
+
+def hang(cfg: CfgNode, device: torch.device) -> None:
+    PULSE.beat(3)
+    if rank() == 2:
+        read_a_file_for_ever()
+    barrier()
+
+
+def read_a_file_for_ever() -> None:
+    time.sleep(PATIENCE_S)
+
+
+def test_processes_that_end_well_wait_for_each_other(tmp_path: Path):
+    assert ends(start(end_well, tmp_path), tmp_path) == ["done 0", "done 1", "done 2"]
+    log = (tmp_path / "stdout.log").read_text()
+    for number in range(3):
+        assert f"process {number} of 3: {socket.gethostname()}, process id " in log
+        name = f"stdout.rank{number}.log" if number else "stdout.log"
+        assert f"process {number} of 3: " in (tmp_path / name).read_text()
+    assert "stica_pv from " in log
+    assert not list(tmp_path.glob("said.*"))
+
+
+def test_a_stopped_run_is_no_failure(tmp_path: Path):
+    assert ends(start(stop, tmp_path), tmp_path) == ["RunStopped: by a signal"] * 3
+    assert not list(tmp_path.glob("said.*"))
+
+
+def test_the_error_of_one_is_told_by_all(tmp_path: Path):
+    found = ends(start(fail, tmp_path), tmp_path)
+    reason = f"process 1 of 3 on {socket.gethostname()}: ValueError: the disk is broken"
+    assert found[1] == "1"  # its own error went through
+    assert found[0] == found[2] == f"RunFailed: {reason}"
+    assert {path.read_text() for path in tmp_path.glob("said.*")} == {reason}
+
+
+@pytest.mark.slow
+def test_a_process_that_waits_for_nobody_is_ended_too(tmp_path: Path):
+    found = ends(start(fail_while_others_are_busy, tmp_path), tmp_path)
+    assert found == [str(peers.EXIT_CODE), "UsageError: wrong", str(peers.EXIT_CODE)]
+    assert "UsageError: wrong" in (tmp_path / "said.0").read_text()
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_named(tmp_path: Path):
+    found = ends(start(die, tmp_path), tmp_path)
+    assert found[1] == str(-signal.SIGKILL)
+    reasons = [(tmp_path / f"said.{number}").read_text() for number in (0, 2)]
+    assert reasons[0] == reasons[1]
+    assert "process 1 of 3 on " in reasons[0]
+    assert "no sign of life for 6 s, the last in step 4" in reasons[0]
+
+
+@pytest.mark.slow
+def test_the_others_end_when_the_first_is_killed(tmp_path: Path):
+    found = ends(start(die_first, tmp_path), tmp_path)
+    assert found == [str(-signal.SIGKILL), str(peers.EXIT_CODE), str(peers.EXIT_CODE)]
+    assert "process 0 has ended" in (tmp_path / "said.1").read_text()
+
+
+@pytest.mark.slow
+def test_a_frozen_process_is_named(tmp_path: Path):
+    started = start(freeze, tmp_path)
+    until = time.monotonic() + PATIENCE_S
+    while not (tmp_path / "said.0").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    started.pop(2).kill()
+    for end in ends(started, tmp_path):
+        assert end == str(peers.EXIT_CODE) or "process 2 of 3" in end
+    assert "process 2 of 3 on " in (tmp_path / "said.0").read_text()
+    assert "no sign of life" in (tmp_path / "said.0").read_text()
+
+
+@pytest.mark.slow
+def test_a_process_that_hangs_is_named_with_the_line_it_is_in(tmp_path: Path):
+    found = ends(start(hang, tmp_path, HANG_MINUTES=0.05), tmp_path)
+    assert str(peers.EXIT_CODE) in found
+    for path in tmp_path.glob("said.*"):
+        reason = path.read_text()
+        assert "no step was finished for 3 s; process 2 in step 3, " in reason
+        assert "read_a_file_for_ever; process 0, 1 in step 3, stica_pv.distributed.environment:" in reason
+
+
+@pytest.mark.slow
+def test_who_has_not_come_is_named_with_what_to_check(tmp_path: Path):
+    found = ends(start(end_well, tmp_path, world=4, come=[0, 2], CONNECT_MINUTES=0.1), tmp_path)
+    for end in found:
+        assert "2 of 4 processes (numbers 1, 3) have not come to 127.0.0.1:" in end
+        assert "is each SHARD_ID given once, can the address be reached" in end
+
+
+def test_a_first_process_that_does_not_come_is_told_by_the_others(tmp_path: Path):
+    (end,) = ends(start(end_well, tmp_path, come=[1], CONNECT_MINUTES=0.02), tmp_path)
+    assert end.startswith("RunFailed: process 1 of 3 did not reach process 0 within 1 s at 127.0.0.1:")
+
+
+@pytest.mark.slow
+def test_a_rank_that_comes_twice_is_refused(tmp_path: Path):
+    port = free_port()
+    twins = [CONTEXT.Process(target=enter, args=(1, 3, port, str(tmp_path), end_well, {})) for _ in range(2)]
+    first = CONTEXT.Process(target=enter, args=(0, 3, port, str(tmp_path), end_well, {"CONNECT_MINUTES": 0.1}))
+    for one in (first, *twins):
+        one.start()
+    for one in (first, *twins):
+        one.join(PATIENCE_S)
+    assert "UsageError: process 1 of 3 has come twice: is each SHARD_ID given once" in (tmp_path / "end.1").read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "echo"),
+    [
+        (RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [10.0.0.2]:3"), True),
+        (RuntimeError("NCCL communicator was aborted on rank 3"), True),
+        (torch.distributed.DistNetworkError("reset"), True),
+        (RuntimeError("CUDA out of memory"), False),
+        (ValueError("Connection closed by peer"), False),
+    ],
+)
+def test_the_echo_of_another_s_end_is_told_from_an_error(error: Exception, echo: bool):
+    assert is_echo(error) is echo
+
+
+def test_places_of_the_environment():
+    assert place_in_environment({}, gpu=False, log_dir="") is None
+    place = place_in_environment({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}, gpu=False, log_dir="")
+    assert place == Place(3, 1, 4, "env://", False, "")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:99", "tcp://host", "tcp://:99", "tcp://host:x"])
+def test_an_address_without_host_or_port_is_refused(address: str):
+    with pytest.raises(UsageError, match="expected tcp://<host of shard 0>:<port>"):
+        address_of(Place(0, 0, 2, address, False, ""))
+
+
+def test_a_rank_without_a_meeting_point_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(UsageError, match="MASTER_ADDR and MASTER_PORT must be"):
+        address_of(Place(0, 0, 2, "env://", False, ""))
+
+
+def test_where_names_the_line_of_another_thread():
+    PULSE.beat(1)
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    assert re.fullmatch(r"threading\.py:\d+ wait", where(thread.ident or 0))
+    stop.set()
+    thread.join()
+    assert where(thread.ident or 0) == "its end"
+
+
+def test_ranges_are_short():
+    assert ranges([0, 1, 2, 5, 7, 8]) == "0-2,5,7-8"

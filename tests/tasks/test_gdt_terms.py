@@ -1,0 +1,63 @@
+import pytest
+
+from stica_pv.errors import UsageError
+from stica_pv.tasks.gdt_terms import HYPOTHESES, terms_of, versions_of
+
+KEPT = {  # versions, number of terms: those of the two orders of each pair
+    "h1": (("1",), 1),
+    "h2": (("1", "1R"), 2),
+    "h3": (("1", "1R"), 4),
+    "h4": (("1", "2"), 2),
+    "h5": (("1", "2"), 4),
+    "h6": (("1", "1R", "2", "2R"), 8),
+    "h7": (("1", "1R", "2", "2R"), 10),
+    "h8": (("1", "1R", "2", "2R"), 10),
+    "h9": (("1", "1R", "2", "2R"), 12),
+}
+
+
+@pytest.mark.parametrize("hypothesis", HYPOTHESES)
+def test_versions_and_number_of_terms(hypothesis: str) -> None:
+    assert versions_of(hypothesis) == KEPT[hypothesis][0]
+    terms = terms_of(hypothesis)
+    assert len(terms) == KEPT[hypothesis][1]
+    assert sum(term.weight for term in terms) == pytest.approx(1)
+
+
+def test_distinct_in_direction_has_ones_own_reversal_as_negative() -> None:
+    forwards, backwards = terms_of("h2")
+    assert (forwards.query, forwards.positive, forwards.near, forwards.far) == (0, 0, (1, 1), (1, 1))
+    assert (backwards.query, backwards.positive, backwards.near, backwards.far) == (1, 1, (1, 1), (1, 1))
+
+
+def test_invariant_to_time_has_the_other_time_as_positive_and_ones_own_nowhere() -> None:
+    terms = terms_of("h5")
+    assert [(term.query, term.positive, term.near, term.far) for term in terms] == [
+        (0, 1, (0, 1), (1, 1)),
+        (1, 0, (1, 0), (1, 1)),
+        (0, 0, (1, 0), (1, 1)),
+        (1, 1, (0, 1), (1, 1)),
+    ]
+
+
+def test_cross_modal_baseline_compares_one_version_alone() -> None:
+    (term,) = terms_of("h1", "released")
+    assert (term.near, term.far, term.weight) == ((1,), (1,), 1.0)
+
+
+def test_released_lists_grow_from_comparison_to_comparison() -> None:
+    # inv(1;1R): list 1 = 1, 1R. inv(1R;1): list 1R = 1R, 1, 1R. base(1;1R): list 1 = 1, 1R, 1R, 1, 1R. And so on.
+    assert [term.far for term in terms_of("h3", "released")] == [(1, 1), (1, 2), (2, 3), (3, 5)]
+    assert [term.near for term in terms_of("h3", "released")] == [term.near for term in terms_of("h3")]
+
+
+def test_released_lists_change_nothing_where_each_version_is_compared_once() -> None:
+    assert terms_of("h1", "released") == terms_of("h1")
+    assert terms_of("h2", "released")[0] == terms_of("h2")[0]
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(UsageError, match="GDT.HYPOTHESIS"):
+        versions_of("h10")
+    with pytest.raises(UsageError, match="GDT.NEGATIVES"):
+        terms_of("h1", "mutated")

@@ -1,0 +1,134 @@
+"""`tools/convert_checkpoint.py`, and what its files are good for."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import stica_pv.compat  # noqa: F401 - repairs torchvision's import where it needs it
+
+import pytest
+import torch
+from exchange.reference_stand_in import StandIn
+from tiny_runs import REPOSITORY, run_tiny, tiny_cfg
+from torchvision.models.video import r2plus1d_18
+
+from stica_pv.create import create_task
+from stica_pv.exchange import load_trunk_of
+
+CLIP = ["DATA.NUM_FRAMES", "4", "DATA.TARGET_FPS", "8", "DATA.TRAIN_CROP_SIZE", "32", "DATA.TEST_CROP_SIZE", "32"]
+TINY_SOUND = ["AUDIO.SAMPLE_RATE", "8000", "AUDIO.BANDS", "16", "AUDIO.FFT_SIZE", "512"]
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("convert_checkpoint", REPOSITORY / "tools" / "convert_checkpoint.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    path = list(sys.path)
+    spec.loader.exec_module(module)
+    sys.path[:] = path
+    return module
+
+
+@pytest.fixture
+def reference(tmp_path: Path) -> Path:
+    path = tmp_path / "reference.pth"
+    state = {f"module.{name}": tensor for name, tensor in StandIn(seed=3).state_dict().items()}
+    torch.save({"epoch": 100, "state_dict": state}, path)
+    return path
+
+
+def test_a_report_is_printed_and_the_file_starts_a_training(
+    tool: ModuleType, reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], clips_folder: Path
+) -> None:
+    target = tmp_path / "out" / "converted.pyth"
+    assert tool.main([str(reference), str(target), *CLIP, *TINY_SOUND]) == 0
+    shown = capsys.readouterr().out
+    assert "layout gdt: 334 matched, 0 missing, 0 of another shape, 0 unexpected, 2 not used" in shown
+    assert "not used: audio_network.base.fc.weight (10, 32)" in shown
+    assert "settings: MODEL.ARCH r2plus1d_18, POOL.NAME transformer" in shown
+    networks = {"MODEL__ARCH": "r2plus1d_18", "HEAD__DIM": 8, "HEAD__HIDDEN_DIM": 16}
+    task = create_task(tiny_cfg(clips_folder, tmp_path / "run", TRAIN__CHECKPOINT_FILE_PATH=target, **networks))
+    theirs = torch.load(reference, weights_only=True)["state_dict"]
+    assert torch.equal(task.backbone.stem[0].weight, theirs["module.video_network.base.stem.0.weight"])
+
+
+def test_an_evaluation_needs_the_file_alone(
+    tool: ModuleType, reference: Path, tmp_path: Path, clips_folder: Path
+) -> None:
+    target = tmp_path / "converted.pyth"
+    assert tool.main([str(reference), str(target), "--layout", "gdt", *CLIP, *TINY_SOUND]) == 0
+    results = run_tiny(
+        clips_folder,
+        tmp_path / "run",
+        TRAIN__ENABLE=False,
+        TEST__ENABLE=True,
+        TEST__CHECKPOINT_FILE_PATH=target,
+        TEST__EVALUATIONS="['retrieval']",
+    )
+    assert any(name.startswith("retrieval/R@1") for name in results)
+
+
+def test_a_trunk_of_torchvision_becomes_a_checkpoint_with_its_normalisation(tool: ModuleType, tmp_path: Path) -> None:
+    source, target = tmp_path / "r2plus1d_18.pth", tmp_path / "kinetics.pyth"
+    plain = r2plus1d_18().eval()
+    torch.save(plain.state_dict(), source)
+    assert tool.main([str(source), str(target), "MODEL.ARCH", "r2plus1d_18", *CLIP]) == 0
+    config = torch.load(target, weights_only=True)["config"]
+    assert "0.43216" in config
+    plain.avgpool, plain.fc = torch.nn.Identity(), torch.nn.Identity()
+    video = torch.randn(1, 3, 4, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(load_trunk_of(target)(video).flatten(1), plain(video))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["absent.pth", "out.pyth"], "absent.pth: there is no such file"),
+        (["notes.txt", "out.pyth"], "notes.txt cannot be read"),
+        (["other.pth", "out.pyth"], "does not fit MODEL.ARCH r2plus1d_18; layout "),
+        (["other.pth", "out.pyth", "--layout", "gtd"], "--layout: got 'gtd' (did you mean gdt?)"),
+        (["other.pth", "out.pyth", "--layout", "gdt"], "looks like GDT's or STiCA's, but has no video_network.base."),
+        (["other.pth", "out.pyth", "MODEL.ARHC", "x"], "unknown key MODEL.ARHC (did you mean MODEL.ARCH?)"),
+        (["other.pth", "there.pyth"], "there.pyth exists already: choose another name, or move it away"),
+        (["pickled.pth", "out.pyth"], "pickled.pth needs pickle (it holds pathlib"),
+    ],
+)
+def test_wrong_input_ends_with_one_line_and_nothing_written(
+    tool: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("notes.txt").write_text("no weights")
+    Path("there.pyth").write_text("old")
+    torch.save({"layer.weight": torch.ones(2)}, "other.pth")
+    torch.save({"state_dict": {"a": torch.ones(1)}, "where": Path("x")}, "pickled.pth")
+    assert tool.main(words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert not Path("out.pyth").exists()
+    assert Path("there.pyth").read_text() == "old"
+
+
+def test_a_checkpoint_of_this_package_is_not_converted_again(
+    tool: ModuleType, reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tool.main([str(reference), str(tmp_path / "once.pyth"), *CLIP]) == 0
+    assert tool.main([str(tmp_path / "once.pyth"), str(tmp_path / "twice.pyth")]) == 2
+    assert "is a checkpoint of this package already" in capsys.readouterr().err
+
+
+def test_the_layouts_can_be_listed(tool: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        tool.main(["--list"])
+    assert stopped.value.code == 0
+    assert "gdt" in capsys.readouterr().out

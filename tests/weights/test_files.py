@@ -1,0 +1,149 @@
+"""Files are read whatever they are wrapped in, and never by running code from them."""
+
+import argparse
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from stica_pv.errors import UsageError
+from stica_pv.weights import read_weights, write_whole
+
+STATE = {"stem.weight": torch.arange(6.0).view(2, 3), "stem.bias": torch.ones(2)}
+
+
+def save(folder: Path, content: Any, **how: Any) -> Path:
+    path = folder / "weights.pth"
+    torch.save(content, path, **how)
+    return path
+
+
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model", "model_state", "model_state_dict"])
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "module.model.", "_orig_mod."])
+def test_weights_are_found_in_every_wrapping(tmp_path: Path, wrapper: str | None, prefix: str) -> None:
+    state = {f"{prefix}{name}": tensor for name, tensor in STATE.items()}
+    content = state if wrapper is None else {"epoch": 12, "optimizer": {"state": {}}, wrapper: state}
+    weights = read_weights(save(tmp_path, content))
+    assert weights.tensors.keys() == STATE.keys()
+    assert all(torch.equal(weights.tensors[name], STATE[name]) for name in STATE)
+    assert weights.about.get("epoch") == (None if wrapper is None else 12)
+
+
+def test_a_prefix_that_not_all_names_have_stays(tmp_path: Path) -> None:
+    weights = read_weights(save(tmp_path, {"module.a": torch.ones(1), "b": torch.ones(1)}))
+    assert weights.tensors.keys() == {"module.a", "b"}
+
+
+def test_files_of_old_torch_are_read(tmp_path: Path) -> None:
+    path = save(tmp_path, {"state_dict": STATE}, _use_new_zipfile_serialization=False)  # as torch 1.3 wrote them
+    assert read_weights(path).tensors.keys() == STATE.keys()
+
+
+def test_safetensors_are_read_with_their_metadata(tmp_path: Path) -> None:
+    safetensors = pytest.importorskip("safetensors.torch", reason="needs the extra `export`")
+    path = tmp_path / "weights.safetensors"
+    safetensors.save_file(STATE, path, metadata={"format": "pt", "epoch": "3"})
+    weights = read_weights(path)
+    assert torch.equal(weights.tensors["stem.weight"], STATE["stem.weight"])
+    assert weights.about["epoch"] == "3"
+
+
+def test_the_hash_is_that_of_the_file(tmp_path: Path) -> None:
+    first = read_weights(save(tmp_path, STATE)).sha256
+    assert first == read_weights(tmp_path / "weights.pth").sha256
+    assert first != read_weights(save(tmp_path, {**STATE, "more": torch.ones(1)})).sha256
+
+
+def test_a_file_that_needs_pickle_is_refused_by_the_name_of_what_it_holds(tmp_path: Path) -> None:
+    path = save(tmp_path, {"state_dict": STATE, "args": argparse.Namespace(lr=0.1)})
+    with pytest.raises(UsageError, match=r"needs pickle \(it holds argparse\.Namespace\), which can run any code: ref"):
+        read_weights(path)
+
+
+def test_a_plain_pickle_is_refused_and_a_text_is_no_file_of_weights(tmp_path: Path) -> None:
+    (tmp_path / "caffe2.pkl").write_bytes(pickle.dumps({"blobs": {"conv1_w": [1.0]}}, protocol=4))
+    with pytest.raises(UsageError, match="needs pickle, which can run any code"):
+        read_weights(tmp_path / "caffe2.pkl")
+    (tmp_path / "notes.txt").write_text("no weights")
+    with pytest.raises(UsageError, match=r"notes.txt cannot be read \(UnpicklingError\)"):
+        read_weights(tmp_path / "notes.txt")
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("exploded"),)
+
+
+def test_code_in_a_file_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = save(tmp_path, {"state_dict": STATE, "extra": Bomb()})
+    with pytest.raises(UsageError, match="needs pickle"):
+        read_weights(path)
+    assert not Path("exploded").exists()
+
+
+def test_a_torchscript_program_is_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "program.pt"
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)), str(path))
+    with pytest.raises(UsageError, match="is a TorchScript program"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+def test_a_file_that_is_cut_off_is_named(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("safetensors", reason="needs the extra `export`")
+    path = tmp_path / name
+    path.write_bytes(save(tmp_path, STATE).read_bytes()[:300])
+    with pytest.raises(UsageError, match="cut off"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"epoch": 1, "history": [1, 2]}, "holds no weights: expected tensors by name, .* found epoch, history"),
+        ({}, "found nothing"),
+        ([torch.ones(1)], "expected a dictionary of tensors, got list"),
+    ],
+)
+def test_a_file_without_weights_says_what_it_holds(tmp_path: Path, content: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_weights(save(tmp_path, content))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="absent.pth: there is no such file"):
+        read_weights(tmp_path / "absent.pth")
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "there.txt"
+    path.write_text("old")
+    with pytest.raises(UsageError, match="exists already"):
+        write_whole(path, lambda partial: partial.write_text("new"))
+    assert path.read_text() == "old"
+
+
+def test_a_failure_while_writing_leaves_nothing(tmp_path: Path) -> None:
+    def fail(partial: Path) -> None:
+        partial.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(UsageError, match="cannot write .*No space left"):
+        write_whole(tmp_path / "new" / "file.txt", fail)
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_what_is_written_lies_under_its_name_only_when_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file.txt"
+
+    def write(partial: Path) -> None:
+        assert partial.suffix == path.suffix
+        partial.write_text("whole")
+        assert not path.exists()
+
+    write_whole(path, write)
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]

@@ -1,0 +1,133 @@
+"""Cost of every video backbone at its standard input, and what STiCA's crops, pooling and heads add to it.
+
+Parameters, multiply-adds and memory are counted at the standard input without computing anything; time is measured in
+one CPU thread, at a small input unless --timing standard.
+"""
+
+import argparse
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from benchmarks.counting import Counts, count
+from benchmarks.heads import Heads, plan_for
+from benchmarks.measuring import BATCH, Timings, time_trunk
+
+from stica_pv.models import STANDARD_INPUTS, MapSize, Trunk, create_backbone, measure_pathways
+from stica_pv.models.backbones import accepted_settings
+from stica_pv.models.feature_map import meta_copy
+from stica_pv.registry import BACKBONES
+
+SMALL = (4, 64)
+SMALL_EXCEPTIONS = {"s3d": (16, 64)}  # the smallest whose map can still be cut
+
+COUNTED = ("backbone", "frames × px", "map", "M parameters", "GMACs", "kept MB", "peak MB forward", "peak MB step")
+ADDED = ("heads: M parameters", "GMACs", "kept MB", "adds GMACs", "adds memory")
+TIMED = ("timed at", "clips/s forward", "clips/s step")
+ADDED_TIME = ("adds time forward", "adds time step")  # a small input makes the trunk cheap and hardly the heads
+
+
+class Row(NamedTuple):
+    """Costs of one backbone."""
+
+    name: str
+    clip: tuple[int, int]
+    sizes: tuple[MapSize, ...]
+    trunk: Counts
+    heads: Counts
+    timed_at: tuple[int, int] | None
+    timings: Timings | None
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parses the options."""
+    parser = argparse.ArgumentParser(
+        prog="benchmark.py --backbones", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="backbones; all of --list backbones without a name")
+    parser.add_argument("--timing", choices=("none", "small", "standard"), default="small", help="input that is timed")
+    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="timed runs, of which the median counts")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to this file as well")
+    args = parser.parse_args(argv)
+    if args.repeats < 1:
+        parser.error(f"--repeats: expected a number >= 1, got {args.repeats}")
+    for name in args.names:
+        BACKBONES.get(name)  # a wrong one ends here, before anything is measured
+    return args
+
+
+def cost(name: str, timing: str, repeats: int) -> Row:
+    """Counts and times one backbone."""
+    clip = STANDARD_INPUTS[name]
+    trunk = _build(name, clip)
+    sizes = measure_pathways(trunk, frames=clip[0], size=clip[1])
+    video = torch.empty(BATCH, 3, clip[0], clip[1], clip[1], device="meta")
+    of_trunk = count(meta_copy(trunk), video, clips=BATCH)
+    maps = [torch.zeros(BATCH, *one, requires_grad=True) for one in sizes]
+    of_heads = count(Heads(trunk.out_channels), maps, plan_for(sizes), clips=BATCH)
+    timed_at = {"none": None, "small": SMALL_EXCEPTIONS.get(name, SMALL), "standard": clip}[timing]
+    if timed_at is None:
+        return Row(name, clip, sizes, of_trunk, of_heads, None, None)
+    if timed_at != clip:
+        trunk = _build(name, timed_at)
+    timings = time_trunk(trunk, frames=timed_at[0], size=timed_at[1], repeats=repeats)
+    return Row(name, clip, sizes, of_trunk, of_heads, timed_at, timings)
+
+
+def _build(name: str, clip: tuple[int, int]) -> Trunk:
+    frames, size = clip
+    return create_backbone(name, **({"frames": frames, "size": size} if "frames" in accepted_settings(name) else {}))
+
+
+def cells(row: Row) -> Iterator[str]:
+    """Yields the text of each cell of a line."""
+    yield row.name
+    yield f"{row.clip[0]} × {row.clip[1]}"
+    yield " + ".join("×".join(map(str, size)) for size in row.sizes)
+    yield f"{row.trunk.parameters / 1e6:.1f}"
+    yield f"{row.trunk.gmacs:.3g}"
+    yield f"{row.trunk.kept_mb:.0f}"
+    yield f"{row.trunk.peak_forward_mb:.0f}"
+    yield f"{row.trunk.peak_step_mb:.0f}"
+    yield f"{row.heads.parameters / 1e6:.1f}"
+    yield f"{row.heads.gmacs:.2g}"
+    yield f"{row.heads.kept_mb:.2g}"
+    yield f"{row.heads.gmacs / row.trunk.gmacs:.1%}"
+    yield f"{row.heads.kept_mb / row.trunk.kept_mb:.1%}"
+    if row.timings is not None and row.timed_at is not None:
+        yield f"{row.timed_at[0]} × {row.timed_at[1]}"
+        yield f"{BATCH / row.timings.forward:.3g}"
+        yield f"{BATCH / row.timings.step:.3g}"
+        if row.timed_at == row.clip:
+            yield f"{row.timings.heads_forward / row.timings.forward:.1%}"
+            yield f"{row.timings.heads_step / row.timings.step:.1%}"
+
+
+def line(texts: Iterator[str] | tuple[str, ...]) -> str:
+    """Returns a line of a Markdown table."""
+    return f"| {' | '.join(texts)} |"
+
+
+def main(argv: list[str]) -> int:
+    """Prints the table line by line."""
+    args = parse(argv)
+    timed = {"none": (), "small": TIMED, "standard": (*TIMED, *ADDED_TIME)}[args.timing]
+    head = (*COUNTED, *ADDED, *timed)
+    lines = [line(head), "|" + "---|" * len(head)]
+    print("\n".join(lines), flush=True)
+    for name in args.names or BACKBONES.names():
+        lines.append(line(cells(cost(name, args.timing, args.repeats))))
+        print(lines[-1], flush=True)
+    note = (
+        f"GMACs and kept memory: one clip; peak memory: batch {BATCH}, without weights and clips; counted, in fp32; "
+        "heads: the whole map, 2 + 4 crops in space and 2 + 1 in time of one view; "
+        f"time: batch {BATCH}, one thread, processor seconds, the median of {args.repeats}; "
+        f"torch {torch.__version__}, {platform.processor() or platform.machine()}"
+    )
+    print(note, file=sys.stderr)
+    if args.markdown:
+        args.markdown.write_text("\n".join([*lines, "", note]) + "\n", encoding="utf-8")
+    return 0

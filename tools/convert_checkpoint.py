@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Makes a checkpoint of foreign weights: `python tools/convert_checkpoint.py IN OUT [--layout auto] [KEY VALUE ...]`.
+
+IN is a released GDT or STiCA checkpoint, whose networks are found by their shapes, or the weights of a video trunk,
+which MODEL.ARCH names. OUT holds its configuration, so that TEST.CHECKPOINT_FILE_PATH needs nothing else.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
+
+from stica_pv.command_line import add_cfg_arguments, parse_cfg_arguments  # noqa: E402 - found by the line above
+
+EXAMPLES = """
+examples:
+  python tools/convert_checkpoint.py gdt_K400.pth gdt.pyth
+  python tools/convert_checkpoint.py r2plus1d_18-91a641e6.pth kinetics.pyth MODEL.ARCH r2plus1d_18 DATA.NUM_FRAMES 16
+  python tools/convert_checkpoint.py SLOWONLY_8x8_R50.pyth slow.pyth MODEL.ARCH slow_r50 DATA.NUM_FRAMES 8
+"""
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", metavar="IN", help="weights: .pth, .pyth or .safetensors")
+    parser.add_argument("target", metavar="OUT", type=Path, help="a new file")
+    parser.add_argument("--layout", default="auto", help="names of the tensors (auto: what fits best); see --list")
+    parser.add_argument("--list", action=_ListLayouts, nargs=0, help="print the known layouts and stop")
+    add_cfg_arguments(parser, "settings (for GDT and STiCA k400_reference.yaml, for trunks k400_crossmodal.yaml)")
+    args = parse_cfg_arguments(parser, argv)
+    if len(args.cfg) > 1:
+        parser.error(f"--cfg: expected one FILE, got {len(args.cfg)}")
+    return args
+
+
+class _ListLayouts(argparse.Action):
+    """Prints the known layouts and stops."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        from stica_pv.weights import LAYOUTS
+
+        width = max(map(len, LAYOUTS))
+        print("\n".join(f"{name:<{width}}  {layout.holds}" for name, layout in LAYOUTS.items()))
+        parser.exit()
+
+
+def run(args: argparse.Namespace) -> None:
+    """Converts, writes and prints the report."""
+    import torch
+
+    from stica_pv.exchange import convert, implied_by
+    from stica_pv.launch.configuration import configure
+    from stica_pv.run import import_custom
+    from stica_pv.weights import read_weights, refuse_existing, write_whole
+
+    refuse_existing(args.target)
+    weights = read_weights(args.source)
+    implied = implied_by(weights, args.layout)
+    settings = [str(word) for pair in implied.settings.items() for word in pair]
+    cfg = configure((args.cfg or [implied.recipe])[0], [*settings, *args.overrides], root=ROOT)
+    cfg.OUTPUT_DIR = ""
+    import_custom(cfg)
+    conversion = convert(weights, cfg, layout=args.layout)
+    write_whole(args.target, lambda path: torch.save(conversion.checkpoint, path))
+    print(f"{weights}\n{conversion.report()}")
+    shown = ("MODEL.ARCH", "POOL.NAME", "DATA.NUM_FRAMES", "AUDIO.ARCH", "AUDIO.BANDS")
+    print("settings: " + ", ".join(f"{key} {cfg[key.split('.')[0]][key.split('.')[1]]}" for key in shown))
+    print(f"written: {args.target}")
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; 2: something asked for cannot be done."""
+    args = parse(argv)
+    from stica_pv.errors import UsageError
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        run(args)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

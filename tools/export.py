@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""Writes networks of a checkpoint for other programs, with a model card: `python tools/export.py CHECKPOINT OUT [...]`.
+
+trunk    the video (or audio) network by the names of the plain torchvision or pytorchvideo model
+encoder  from frames, or sound, to one vector a clip: normalisation, trunk, pooling head, projection head
+task     all networks, without the optimiser: a light checkpoint
+"""
+
+import argparse
+import importlib
+import logging
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
+
+EXAMPLES = """
+examples:
+  python tools/export.py output/stica/demo/checkpoints/step_00000256.pyth trunk.safetensors
+  python tools/export.py checkpoint.pyth video.onnx --what encoder
+  python tools/export.py checkpoint.pyth audio.pt2 --what encoder --modality audio --layer projected
+"""
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="of a run, converted, or an exported encoder")
+    parser.add_argument("target", metavar="OUT", type=Path, help="a new file; OUT.md becomes its model card")
+    parser.add_argument("--what", default="trunk", help="trunk, encoder or task (trunk)")
+    parser.add_argument("--modality", default="video", help="video or audio (video)")
+    parser.add_argument(
+        "--format", default="", help="safetensors, pth, torchscript (.ts), torch_export (.pt2) or onnx (by the suffix)"
+    )
+    parser.add_argument(
+        "--layer", default="", help="that a program of an encoder gives: map, pooled, projected (pooled)"
+    )
+    parser.add_argument("--import", dest="imports", action="append", default=[], metavar="MODULE", help="of components")
+    return parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Writes, and prints what was written."""
+    from stica_pv.errors import UsageError
+    from stica_pv.exchange import ExportRequest, export
+
+    for name in args.imports:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise UsageError(f"--import {name}: {error}; is its folder in PYTHONPATH?") from error
+    written = export(ExportRequest(args.checkpoint, args.target, args.what, args.modality, args.format, args.layer))
+    piece = written.piece
+    print(f"{written.file}: {piece.modality} {piece.what}, {len(piece.tensors)} tensors".replace(":  ", ": "))
+    print(f"takes {piece.takes}\ngives {piece.gives}")
+    if written.check:
+        print(written.check)
+    print(f"model card: {written.card}")
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; 2: something asked for cannot be done, 1: a program gives wrong numbers."""
+    args = parse(argv)
+    from stica_pv.errors import RunFailed, UsageError
+
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    try:
+        run(args)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except RunFailed as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""Features of any files by the networks of a checkpoint.
+
+  python tools/extract_features.py --checkpoint run/checkpoints/step_00000256.pyth --data my_clips --output features
+
+Writes <output>/<modality>_<layer>.npz, one file for each, with the arrays
+
+  features  float32 or float16 (V, N, D): V files in the order of the list, N views (clips x crops, crops vary fastest;
+            1 with --average), D numbers. A map is flattened from (C, T, H, W), of sound (C, F, T).
+            A file that cannot be read is a row of NaN (--keep_going; otherwise it ends the run).
+  index     int64 (V,): 0, 1, 2, ...
+  names     (V,): paths below --data
+  labels    int64 (V,): as in the list; -1 without
+  settings  JSON text: checkpoint, clips, layer, hashes, and the causes of rows of NaN
+
+The networks and the clips (frames, rate, size, sound) are those that the checkpoint was trained with; KEY VALUE words
+override them: DATA.TEST_CROP_SIZE 128. Repeat the command to go on after an interruption.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait by spinning take the cores from the loader
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="of a pre-training")
+    parser.add_argument(
+        "--data", required=True, metavar="PATH", help="folder of media files, or a csv of `path [label]`"
+    )
+    parser.add_argument(
+        "--dataset", metavar="NAME", help="kind of list, see run_net.py --list datasets (folder or csv)"
+    )
+    parser.add_argument("--split", default="", metavar="NAME", help="which list of a data set")
+    parser.add_argument("--output", required=True, metavar="FOLDER")
+    parser.add_argument("--modality", nargs="+", default=["video"], choices=["video", "audio"])
+    parser.add_argument("--layer", nargs="+", default=["pooled"], choices=["map", "map_max", "pooled", "projected"])
+    parser.add_argument("--clips", type=int, default=10, metavar="N", help="equally spaced over a file (10)")
+    parser.add_argument(
+        "--crops", type=int, default=1, choices=[1, 3], help="of a picture: centre, or along its length"
+    )
+    parser.add_argument("--average", action="store_true", help="mean over views of vectors of unit length")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "float16"])
+    parser.add_argument("--keep_going", action="store_true", help="files that cannot be read become rows of NaN")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="e.g. NUM_GPUS 0 TEST.BATCH_SIZE 64")
+    return parser.parse_args(argv)
+
+
+def resolve(args: argparse.Namespace):  # noqa: ANN201 - imported late, so that --help is fast
+    """Returns the frozen configuration of the command line."""
+    from stica_pv.config import apply_overrides
+    from stica_pv.config.limits import check_limits
+    from stica_pv.defaults import LIMITS, get_cfg
+
+    cfg = get_cfg()
+    cfg.TRAIN.DATASET = args.dataset or ("folder" if Path(args.data).is_dir() else "csv")
+    cfg.TRAIN.SPLIT, cfg.DATA.PATH_TO_DATA_DIR, cfg.OUTPUT_DIR = args.split, args.data, args.output
+    cfg.TEST.CHECKPOINT_FILE_PATH, cfg.TEST.FEATURE_DTYPE = args.checkpoint, args.dtype
+    cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS = args.clips, args.crops
+    cfg.TEST.COUNT_UNREADABLE_AS_WRONG = args.keep_going
+    apply_overrides(cfg, args.overrides)
+    cfg.OVERRIDES = list(args.overrides[::2])
+    check_limits(cfg, LIMITS)
+    cfg.freeze()
+    return cfg
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; 2: something asked for cannot be done."""
+    args = parse(argv)
+    import torch.multiprocessing as mp
+
+    from stica_pv.errors import UsageError
+    from stica_pv.extract import ExtractJob
+    from stica_pv.launch import launch, set_up_logging
+    from stica_pv.run import import_custom
+
+    set_up_logging("", 0)
+    try:
+        cfg = resolve(args)
+        import_custom(cfg)
+        launch(ExtractJob(args.modality, args.layer, args.average), cfg, log_to_file=False)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except mp.ProcessRaisedException as error:  # the last line of a child's traceback is its message
+        print(f"error: {str(error).strip().splitlines()[-1].partition(': ')[2]}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""Packs the training list into tar shards: `python tools/make_shards.py --cfg FILE --target FOLDER [KEY VALUE ...]`.
+
+Writes FOLDER/<split>-000000.tar and so on, as WebDataset reads them, and FOLDER/<split>.csv, with which a run samples
+the same files in the same order: TRAIN.DATASET csv DATA.PATH_TO_DATA_DIR FOLDER. Files are copied as they are.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
+
+from stica_pv.command_line import add_cfg_arguments, parse_cfg_arguments  # noqa: E402 - found by the line above
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_cfg_arguments(parser, "one configuration")
+    parser.add_argument("--target", required=True, metavar="FOLDER", help="where shards and list are written")
+    parser.add_argument("--shard-mb", type=float, default=1000.0, metavar="MB", help="size of a shard (1000)")
+    args = parse_cfg_arguments(parser, argv)
+    if len(args.cfg) != 1:
+        parser.error(f"--cfg: expected one FILE, got {len(args.cfg)}")
+    if not args.shard_mb > 0:
+        parser.error(f"--shard-mb: expected a number > 0, got {args.shard_mb:g}")
+    return args
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; 2: it cannot be done."""
+    args = parse(argv)
+    from stica_pv.data.shards import write_shards
+    from stica_pv.data.videos import list_from_config
+    from stica_pv.errors import UsageError
+    from stica_pv.launch.configuration import configure
+    from stica_pv.run import import_custom
+
+    logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
+    try:
+        cfg = configure(args.cfg[0], args.overrides, root=ROOT)
+        import_custom(cfg)
+        videos = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT)
+        target, size = Path(args.target), round(args.shard_mb * 1e6)
+        for done in write_shards(videos, target, name=cfg.TRAIN.SPLIT, shard_bytes=size):
+            print(f"{done} of {len(videos)} files are in shards", flush=True)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command begins anew", file=sys.stderr)
+        return 130
+    print(f"train with TRAIN.DATASET csv DATA.PATH_TO_DATA_DIR {target}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

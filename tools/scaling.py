@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""Measures what a step exchanges and compares at the shapes of many processes, on the CPU of this machine.
+
+The figures of projects/stica/SCALING.md: `python tools/scaling.py --cfg projects/stica/k400.yaml`.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler's own words
+
+from stica_pv.command_line import add_cfg_arguments, parse_cfg_arguments  # noqa: E402 - found by the lines above
+
+REPEATS = 7
+WARM_UP = 2
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_cfg_arguments(parser, "the recipe")
+    parser.add_argument("--local_batch", type=int, default=8, metavar="B", help="videos of a process (8)")
+    parser.add_argument("--ranks", type=int, nargs="+", default=[8, 64, 256, 1024], metavar="W", help="virtual ones")
+    parser.add_argument("--processes", type=int, nargs="*", default=[2, 4], metavar="W", help="real ones, by gloo")
+    args = parse_cfg_arguments(parser, argv)
+    if not args.cfg:
+        parser.error("--cfg FILE is needed")
+    if min([args.local_batch, *args.ranks, *args.processes]) < 1:
+        parser.error("--local_batch, --ranks and --processes must be at least 1")
+    return args
+
+
+def least_ms(work: Callable[[], object]) -> float:
+    """Least time of a call, in ms, after warming up: what the machine does besides only adds to it."""
+    times = []
+    for _ in range(WARM_UP + REPEATS):
+        begin = time.perf_counter()
+        work()
+        times.append(1000 * (time.perf_counter() - begin))
+    return min(times[WARM_UP:])
+
+
+def measure_loss(cfg, local_batch: int, ranks: list[int]) -> None:  # noqa: ANN001 - imported late
+    """Prints rows that a process holds, and time and memory of its loss, forward and backward."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    from stica_pv.create import create_task
+
+    task = create_task(cfg)
+    groups = {"windows": task.facts()["windows"], "audio": task.audio_head_passes, "audio_valid": 1}
+    sizes = {"windows": cfg.HEAD.DIM, "audio": cfg.HEAD.DIM, "audio_valid": 1}
+    rng = torch.Generator().manual_seed(0)
+    sent = sum(4 * groups[name] * sizes[name] for name in groups) * local_batch
+    print(f"\n{groups['windows']} windows of {cfg.HEAD.DIM} numbers a video, {len(task.table.terms)} terms within; ")
+    print(f"each process sends {sent / 2**10:.0f} KB a step; {torch.get_num_threads()} threads, least of {REPEATS}\n")
+    print("| ranks | global batch | gathered, MB | loss, ms | its peak memory, MB |\n|---|---|---|---|---|")
+    for world in ranks:
+        rows = {name: torch.randn(groups[name], world * local_batch, sizes[name], generator=rng) for name in groups}
+        rows = {name: torch.nn.functional.normalize(value, dim=-1) for name, value in rows.items()}
+        rows["audio_valid"] = torch.ones(1, world * local_batch, 1)
+        first = (world - 1) * local_batch
+        local = {name: value[:, first:].clone().requires_grad_(name != "audio_valid") for name, value in rows.items()}
+
+        def step(local=local, rows=rows, first=first) -> None:
+            task.loss(local, rows, first_row=first).total.backward()
+
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+            step()
+        peak, held = 0, 0
+        for event in seen.profiler.kineto_results.events():
+            if event.name() == "[memory]":
+                held += event.nbytes()
+                peak = max(peak, held)
+        print(
+            f"| {world} | {world * local_batch} | {world * sent / 2**20:.1f} | {least_ms(step):.1f} "
+            f"| {peak / 2**20:.1f} |"
+        )
+
+
+def measure_watch(ranks: list[int]) -> None:
+    """Prints the time in which process 0 looks at the signs of all others, once a second."""
+    from datetime import timedelta
+
+    import torch.distributed as dist
+
+    from stica_pv.launch.peers import Limits, Peers
+    from stica_pv.launch.place import Place
+
+    print("\n| ranks | a look at all of them (once a second, a thread of process 0), ms |\n|---|---|")
+    for world in ranks:
+        base = dist.TCPStore("127.0.0.1", 0, None, True, timedelta(seconds=60), wait_for_workers=False)
+        watch = Peers(base, Place(0, 0, world, "env://", False, ""), Limits(60, 1800, 600), lambda reason: None)
+        for rank in range(world):
+            base.set(f"sign/{rank}", json.dumps([0.0, 1.0, 100, "a-host-name", "stica_pv.engine.loop:170 train_step"]))
+        print(f"| {world} | {least_ms(watch.look_at_all):.1f} |")
+
+
+def exchange(rank: int, world: int, port: int, local_batch: int, shapes: dict, words: list) -> None:  # type: ignore[type-arg]
+    """A real process: times the gather of a step, the agreement on flags and the barrier."""
+    from datetime import timedelta
+
+    import torch
+    import torch.distributed as dist
+
+    from stica_pv.distributed import barrier, connect, disconnect, gather, largest
+
+    torch.set_num_threads(1)
+    timeout = timedelta(minutes=2)
+    store = dist.TCPStore("127.0.0.1", port, world, rank == 0, timeout)
+    connect("gloo", store, rank, world, timeout)
+    rows = {name: torch.randn(groups, local_batch, dim) for name, (groups, dim) in shapes.items()}
+    found = [
+        least_ms(lambda: gather(rows, with_gradient=False)),
+        least_ms(lambda: largest((0, 1))),
+        least_ms(barrier),
+    ]
+    if rank == 0:
+        words.append(f"| {world} | {found[0]:.2f} | {found[1]:.2f} | {found[2]:.2f} |")
+    disconnect()
+
+
+def measure_exchange(cfg, local_batch: int, processes: list[int]) -> None:  # noqa: ANN001 - imported late
+    """Prints times of the operations between real processes of this machine."""
+    import socket
+
+    import torch.multiprocessing as mp
+
+    from stica_pv.create import create_task
+
+    shapes = {"windows": (create_task(cfg).facts()["windows"], cfg.HEAD.DIM), "audio": (1, cfg.HEAD.DIM)}
+    print(f"\n{os.cpu_count()} CPUs, a thread a process, gloo\n")
+    print("| processes | gather, ms | flags, ms | barrier, ms |\n|---|---|---|---|")
+    for world in processes:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        with mp.Manager() as manager:
+            words = manager.list()
+            mp.spawn(exchange, args=(world, port, local_batch, shapes, words), nprocs=world)
+            print("\n".join(words))
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; 2: something asked for cannot be done."""
+    args = parse(argv)
+    from stica_pv.errors import UsageError
+    from stica_pv.launch.configuration import configure
+
+    try:
+        cfg = configure(args.cfg[0], args.overrides, root=ROOT)
+        measure_loss(cfg, args.local_batch, args.ranks)
+        measure_watch(args.ranks)
+        measure_exchange(cfg, args.local_batch, args.processes)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
