@@ -21,7 +21,7 @@ from stica_pv.entrants import checkpoint_paths, create_contestants
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.bench import Bench, Loading
 from stica_pv.evaluation.contestants import Contestant, Look
-from stica_pv.evaluation.feature_store import FeatureStore
+from stica_pv.evaluation.features.store import FeatureStore
 from stica_pv.evaluation.protocol import Evaluation
 from stica_pv.evaluation.results import Numbers
 from stica_pv.evaluation.suite import run_evaluations

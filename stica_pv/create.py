@@ -13,7 +13,7 @@ from stica_pv.registry import TASKS
 from stica_pv.tasks import Task
 from stica_pv.transforms.config import add_transform_config
 
-NETWORK_KEYS = ("TASK", "MODEL.", "POOL.", "HEAD.", "AUDIO.", "CROP.", "CONTRASTIVE.", "BN.")
+NETWORK_KEYS = ("TASK", "MODEL.", "POOL.", "HEAD.", "AUDIO.", "CROP.", "CONTRASTIVE.", "BN.", "GDT.", "CVRL.", "BRAVE.")
 CLIP_KEYS = ("DATA.TEST_CROP_SIZE", "DATA.FRAME_CHOICE", "DATA.DECODING_SHORT_SIZE")  # and all keys of the transforms
 
 

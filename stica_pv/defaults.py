@@ -7,11 +7,12 @@ from stica_pv.data.synthetic.source import SYNTHETIC_LIMITS, add_synthetic_confi
 from stica_pv.distributed.config import DISTRIBUTED_LIMITS, add_distributed_config
 from stica_pv.engine.config import ENGINE_LIMITS, add_engine_config
 from stica_pv.evaluation.config import EVALUATION_LIMITS, add_evaluation_config
-from stica_pv.evaluation.finetune_config import FINETUNE_LIMITS, add_finetune_config
+from stica_pv.evaluation.finetune.config import FINETUNE_LIMITS, add_finetune_config
 from stica_pv.evaluation.online_knn import ONLINE_KNN_LIMITS, add_online_knn_config
-from stica_pv.evaluation.protocol_config import PROTOCOL_LIMITS, add_protocol_config
+from stica_pv.evaluation.protocols.config import PROTOCOL_LIMITS, add_protocol_config
 from stica_pv.models.config import MODEL_LIMITS, add_model_config
 from stica_pv.tasks.av_contrastive_config import AV_CONTRASTIVE_LIMITS, add_av_contrastive_config
+from stica_pv.tasks.brave_config import BRAVE_LIMITS, add_brave_config
 from stica_pv.tasks.classification_config import CLASSIFICATION_LIMITS, add_classification_config
 from stica_pv.tasks.cvrl_config import CVRL_LIMITS, add_cvrl_config
 from stica_pv.tasks.gdt_config import GDT_LIMITS, add_gdt_config
@@ -25,6 +26,7 @@ LIMITS: dict[str, Limits] = {
     **CLASSIFICATION_LIMITS,
     **GDT_LIMITS,
     **CVRL_LIMITS,
+    **BRAVE_LIMITS,
     **DATA_LIMITS,
     **SYNTHETIC_LIMITS,
     **ENGINE_LIMITS,
@@ -50,6 +52,7 @@ def get_cfg() -> CfgNode:
         add_classification_config,
         add_gdt_config,
         add_cvrl_config,
+        add_brave_config,
         add_data_config,
         add_synthetic_config,
         add_engine_config,

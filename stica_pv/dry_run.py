@@ -90,7 +90,7 @@ def _count_work(task: Task, batch: Batch, device: torch.device) -> str:
         analysis = FlopCountAnalysis(encoder.to(device).eval(), clip)
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
         counts = analysis.by_module()
-        parts = ", ".join(f"{part} {counts[part] / 1e9:.4g}" for part, _ in encoder.named_children())
+        parts = ", ".join(f"{part} {counts[part] / 1e9:.4g}" for part, _ in encoder.named_children() if counts[part])
         lines.append(f"  {name} {describe(clip)}: {counts[''] / 1e9:.4g} ({parts})")
         missing = ", ".join(sorted(op.removeprefix("aten::") for op in analysis.unsupported_ops()))
         lines.append(f"    not counted: {missing or 'nothing'}")

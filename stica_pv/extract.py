@@ -19,8 +19,8 @@ from stica_pv.engine import load_checkpoint
 from stica_pv.entrants import trained_contestant
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.bench import Bench, Want
-from stica_pv.evaluation.feature_passes import extract_features
-from stica_pv.evaluation.feature_store import Stored, write_features
+from stica_pv.evaluation.features.passes import extract_features
+from stica_pv.evaluation.features.store import Stored, write_features
 from stica_pv.evaluation.protocol import FeatureRequest, Layer, Modality
 
 logger = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from benchmarks.heads import CROPS  # noqa: E402
 from benchmarks.measuring import time_trunk  # noqa: E402
 
 LIMITS = dict.fromkeys(("r2plus1d_18", "r2plus1d_10"), 0.02)
-LIMITS |= dict.fromkeys((n for n in BACKBONES.names() if n.endswith(("r50", "r101"))), 0.04)
+LIMITS |= dict.fromkeys((n for n in BACKBONES.names() if n.endswith(("50", "101"))), 0.04)
 LIMITS |= dict.fromkeys((n for n in BACKBONES.names() if "x3d" in n), 0.10)
 
 

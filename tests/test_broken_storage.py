@@ -72,7 +72,9 @@ def test_a_disk_without_room_for_a_line_of_numbers_ends_with_one_line(
 ):
     run = shutil.copytree(begun[EARLY], tmp_path / "run")
     (run / "stdout.log").unlink()
-    before, full = tree(run / "checkpoints"), run / "json_stats.log"  # the larger of the two
+    before, full = tree(run / "checkpoints"), run / "json_stats.log"
+    while full.stat().st_size < 2 * (run / "config.yaml").stat().st_size:  # else that file would not fit either
+        full.write_text(2 * full.read_text())
     code, lines = live(clips_folder, run, tmp_path, max_file_bytes=full.stat().st_size + room)
     assert code == 2
     assert len(lines) == 1

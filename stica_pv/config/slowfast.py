@@ -17,7 +17,6 @@ FOREIGN_KEYS: dict[str, str] = {
     "DATA.INPUT_CHANNEL_NUM": "the networks take RGB; drop it",
     "DATA.REVERSE_INPUT_CHANNEL": "the networks take RGB; drop it",
     "DATA.SSL_COLOR_JITTER": "use DATA.COLOR_JITTER_PROB",
-    "DATA.SSL_COLOR_HUE": "STiCA does not change the hue; drop it",
     "DATA.SSL_BLUR_SIGMA_MIN": "use DATA.BLUR_SIGMA",
     "DATA.SSL_BLUR_SIGMA_MAX": "use DATA.BLUR_SIGMA",
     "DATA.SSL_MOCOV2_AUG": "use DATA.BLUR_PROB and DATA.COLOR_RND_GRAYSCALE",

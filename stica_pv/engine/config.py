@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, one_of
 from stica_pv.distributed import world_size
+from stica_pv.engine.lars import MASKS
 from stica_pv.engine.loop import LoopSettings
 from stica_pv.engine.optimizer import OPTIMIZERS, Group, create_optimizer
 from stica_pv.engine.schedule import POLICIES, Schedule, create_schedule
@@ -38,7 +39,7 @@ def add_engine_config(cfg: CfgNode) -> None:
     train.AMP_DTYPE = "bf16"  # bf16 | fp16
 
     solver = section(cfg, "SOLVER")
-    solver.OPTIMIZING_METHOD = "sgd"  # sgd | adamw
+    solver.OPTIMIZING_METHOD = "sgd"  # sgd | adamw | lars
     solver.BASE_LR = 0.01  # for LR_REFERENCE_BATCH samples
     solver.LR_REFERENCE_BATCH = 8  # lr = BASE_LR × BATCH_SIZE / this; 0: BASE_LR as it is
     solver.LR_POLICY = "constant"  # constant | cosine | steps_with_relative_lrs
@@ -52,7 +53,9 @@ def add_engine_config(cfg: CfgNode) -> None:
     solver.NESTEROV = False
     solver.BETAS = [0.9, 0.999]
     solver.WEIGHT_DECAY = 1e-5
-    solver.ZERO_WD_1D_PARAM = False
+    solver.ZERO_WD_1D_PARAM = False  # of sgd and adamw; LARS_MASK says it of lars
+    solver.LARS_MASK = "intended"  # intended | released: what lars decays and scales by length
+    solver.LARS_TRUST = 0.001  # its trust coefficient
     solver.CLIP_GRAD_L2NORM = 0.0  # 0: no clipping
     solver.FUSED = False  # the optimiser's fused kernels
 
@@ -110,6 +113,8 @@ def optimizer_from_config(cfg: CfgNode, groups: Sequence[Group]) -> Optimizer:
         weight_decay=solver.WEIGHT_DECAY,
         decay_1d=not solver.ZERO_WD_1D_PARAM,
         fused=solver.FUSED,
+        lars_mask=solver.LARS_MASK,
+        lars_trust=solver.LARS_TRUST,
     )
 
 
@@ -171,5 +176,7 @@ ENGINE_LIMITS = {
     "SOLVER.MOMENTUM": SHARE,
     "SOLVER.BETAS": Limits(low=0, high=1, count=2),
     "SOLVER.WEIGHT_DECAY": NOT_NEGATIVE,
+    "SOLVER.LARS_MASK": one_of(*MASKS),
+    "SOLVER.LARS_TRUST": POSITIVE,
     "SOLVER.CLIP_GRAD_L2NORM": NOT_NEGATIVE,
 }

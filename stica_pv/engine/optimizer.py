@@ -7,9 +7,10 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from stica_pv.engine.lars import LARS, MASKS
 from stica_pv.errors import UsageError, check_choice
 
-OPTIMIZERS = ("sgd", "adamw")
+OPTIMIZERS = ("sgd", "adamw", "lars")
 
 
 class Group(Protocol):
@@ -33,18 +34,24 @@ def create_optimizer(
     weight_decay: float = 0.0,
     decay_1d: bool = True,
     fused: bool = False,
+    lars_mask: str = "intended",
+    lars_trust: float = 0.001,
 ) -> Optimizer:
     """Builds the optimiser; the engine sets the learning rate of each step with `set_lr`.
 
     Args:
         groups: Parameters by learning-rate factor.
-        method: ``sgd`` or ``adamw``.
-        momentum: Of SGD.
-        nesterov: Of SGD.
+        method: ``sgd``, ``adamw`` or ``lars``.
+        momentum: Of SGD and LARS.
+        nesterov: Of SGD and LARS.
         betas: Of AdamW.
-        weight_decay: L2 (SGD) or decoupled (AdamW).
-        decay_1d: Whether biases and normalisation weights decay too, as in the paper's runs.
+        weight_decay: L2 (SGD, LARS) or decoupled (AdamW).
+        decay_1d: Whether biases and normalisation weights decay too, as in the paper's runs; of SGD and AdamW.
         fused: Use the fused kernels; the same numbers up to rounding.
+        lars_mask: What LARS decays and scales by length. ``intended``: all but biases and normalisation weights, and a
+            group's factor is on the learning rate. ``released``: BraVe's release has it the wrong way round, biases and
+            normalisation weights alone, and a group's factor is on the gradient.
+        lars_trust: Trust coefficient of LARS.
 
     Raises:
         UsageError: The optimiser does not take one of the numbers.
@@ -52,6 +59,16 @@ def create_optimizer(
     check_choice("SOLVER.OPTIMIZING_METHOD", method, OPTIMIZERS)
     if weight_decay < 0:
         raise UsageError(f"SOLVER.WEIGHT_DECAY must be >= 0, got {weight_decay}")
+    if method == "lars":
+        return _create_lars(
+            groups,
+            mask=check_choice("SOLVER.LARS_MASK", lars_mask, MASKS),
+            weight_decay=weight_decay,
+            fused=fused,
+            momentum=momentum,
+            nesterov=nesterov,
+            trust=lars_trust,
+        )
     param_groups: list[dict[str, Any]] = []
     for group in groups:
         for decays in (True, False):
@@ -70,6 +87,40 @@ def create_optimizer(
             return torch.optim.SGD(param_groups, lr=0.0, momentum=momentum, nesterov=nesterov, fused=fused)
         return torch.optim.AdamW(param_groups, lr=0.0, betas=betas, fused=fused)
     except ValueError as error:  # torch checks momentum, Nesterov and betas
+        raise UsageError(f"SOLVER: {error}") from error
+
+
+def _create_lars(
+    groups: Sequence[Group],
+    *,
+    mask: str,
+    weight_decay: float,
+    fused: bool,
+    momentum: float,
+    nesterov: bool,
+    trust: float,
+) -> LARS:
+    if fused:
+        raise UsageError("SOLVER.FUSED: lars has no fused kernels; set it to False")
+    released = mask == "released"
+    param_groups: list[dict[str, Any]] = []
+    for group in groups:
+        for scaled in (True, False):
+            parameters = [p for p in group.parameters if ((p.ndim > 1) is not released) is scaled]
+            if parameters:
+                param_groups.append(
+                    {
+                        "params": parameters,
+                        "name": group.name,
+                        "lr_scale": 1.0 if released else group.lr_scale,
+                        "grad_scale": group.lr_scale if released else 1.0,
+                        "scaled": scaled,
+                        "weight_decay": weight_decay if scaled else 0.0,
+                    }
+                )
+    try:
+        return LARS(param_groups, momentum=momentum, nesterov=nesterov, trust=trust)
+    except ValueError as error:
         raise UsageError(f"SOLVER: {error}") from error
 
 

@@ -21,9 +21,9 @@ from stica_pv.distributed import from_main, is_main
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.contestants import Contestant, Look
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.feature_store import FeatureStore, Stored
+from stica_pv.evaluation.features.reestimate import reestimate_batch_norm, spread_over
+from stica_pv.evaluation.features.store import FeatureStore, Stored
 from stica_pv.evaluation.protocol import FeatureRequest, Modality
-from stica_pv.evaluation.reestimate import reestimate_batch_norm, spread_over
 from stica_pv.evaluation.views import views_of
 from stica_pv.structures import Views
 

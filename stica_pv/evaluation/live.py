@@ -10,7 +10,7 @@ from torch import nn
 
 from stica_pv.data.dataset import ClipDataset
 from stica_pv.distributed import world_size
-from stica_pv.evaluation.extraction import Extracted, Job, Prepare, extract
+from stica_pv.evaluation.features.extraction import Extracted, Job, Prepare, extract
 
 RESULT = "result"
 

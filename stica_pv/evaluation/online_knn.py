@@ -19,9 +19,9 @@ from stica_pv.data.videos import Videos
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.live import RESULT, Pace, look
-from stica_pv.evaluation.neighbours import class_votes, nearest
 from stica_pv.evaluation.processing import process
-from stica_pv.evaluation.ranking import top_k_hits
+from stica_pv.evaluation.protocols.neighbours import class_votes, nearest
+from stica_pv.evaluation.protocols.ranking import top_k_hits
 from stica_pv.evaluation.splits import grouped_holdout
 from stica_pv.evaluation.views import grid_windows
 from stica_pv.keyed_random import generator

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from stica_pv.distributed import is_main
 from stica_pv.evaluation.bench import Bench
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation
-from stica_pv.evaluation.feature_passes import extract_features
+from stica_pv.evaluation.features.passes import extract_features
 from stica_pv.evaluation.protocol import Evaluation, Row
+from stica_pv.evaluation.protocols.single_frame import SingleFrame
 from stica_pv.evaluation.results import Results
-from stica_pv.evaluation.single_frame import SingleFrame
 
 logger = logging.getLogger(__name__)
 

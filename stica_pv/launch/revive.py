@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RUNS, CODE, FAILURES = "runs.json", "code", "failures.jsonl"
+# srun's exit code for a process that USR2 ended: the cluster asked for a requeue before Python could hear it.
+ASKED_TOO_EARLY = 128 + signal.SIGUSR2
 FINAL = ("UsageError", "UnreadableClip")  # wrong requests and data stay wrong
 
 
@@ -124,6 +127,10 @@ def main(argv: list[str]) -> int:
     if args.code == 0 or not is_still_running():
         return int(args.code)
     submission = Submission(args.submission, int(os.environ.get("SLURM_ARRAY_TASK_ID", "0")))
+    if args.code == ASKED_TOO_EARLY and not submission.failure_of_this_life.is_file():
+        _say(submission, f"life {life()} of job {job_id()} was asked to requeue before it had begun; requeued")
+        _requeue()
+        return int(args.code)
     failures = [*read_failures(submission), _read_failure(submission, args.code)]
     with submission.failures.open("a", encoding="utf-8") as file:
         file.write(json.dumps(failures[-1]) + "\n")
@@ -132,8 +139,14 @@ def main(argv: list[str]) -> int:
     outcome = f"not requeued, since {against}" if against else f"requeued, failure {len(failures)} of {args.most}"
     _say(submission, f"{what}; {outcome}")
     if not against:
-        subprocess.run(["scontrol", "requeue", job_id()], check=True, timeout=60)
+        _requeue()
     return int(args.code)
+
+
+def _requeue() -> None:
+    done = subprocess.run(["scontrol", "requeue", job_id()], capture_output=True, text=True, check=False, timeout=60)
+    if done.returncode and is_still_running():  # otherwise somebody else has requeued or ended it meanwhile
+        sys.stderr.write(f"scontrol requeue failed: {done.stderr.strip()}\n")
 
 
 def _read_failure(submission: Submission, code: int) -> dict[str, object]:

@@ -9,6 +9,7 @@ from stica_pv.losses.contrastive import (
     normalise,
 )
 from stica_pv.losses.nt_xent import nt_xent_rows
+from stica_pv.losses.regression import regression_rows
 from stica_pv.losses.version_contrast import VersionContrast, VersionTerm
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "masked_mean",
     "normalise",
     "nt_xent_rows",
+    "regression_rows",
 ]

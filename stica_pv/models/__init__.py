@@ -14,15 +14,19 @@ from stica_pv.models.feature_map import (
     measure_pathways,
 )
 from stica_pv.models.pooling import AveragePool, Pooling, TransformerPool, create_average_pool, create_transformer_pool
+from stica_pv.models.prediction import Predictor, Projector
 from stica_pv.models.projection import GroupBatchNorm, MLPHead, ProjectionHead, create_projection_head
+from stica_pv.models.resnet_v2 import AudioResNetV2, create_audio_resnet14_v2, create_audio_resnet50_v2
 from stica_pv.models.staged_trunks import NetTrunk
 from stica_pv.models.stica_head import STiCAHead, create_stica_head
 from stica_pv.models.trunks import trunk_of
+from stica_pv.models.tsm_resnet import TSMResNet, create_tsm_resnet14, create_tsm_resnet50
 from stica_pv.models.video_resnet import VideoResNet, create_r2plus1d_10, create_r2plus1d_18
 
 __all__ = [
     "STANDARD_INPUTS",
     "AudioResNet",
+    "AudioResNetV2",
     "AveragePool",
     "FeatureCrop",
     "GroupBatchNorm",
@@ -31,14 +35,19 @@ __all__ = [
     "Maps",
     "NetTrunk",
     "Pooling",
+    "Predictor",
     "ProjectionHead",
+    "Projector",
     "STiCAHead",
+    "TSMResNet",
     "TransformerPool",
     "Trunk",
     "VideoResNet",
     "as_list",
     "create_audio_resnet9",
+    "create_audio_resnet14_v2",
     "create_audio_resnet18",
+    "create_audio_resnet50_v2",
     "create_average_pool",
     "create_backbone",
     "create_projection_head",
@@ -46,6 +55,8 @@ __all__ = [
     "create_r2plus1d_18",
     "create_stica_head",
     "create_transformer_pool",
+    "create_tsm_resnet14",
+    "create_tsm_resnet50",
     "draw_boxes",
     "join_pathways",
     "measure_map",

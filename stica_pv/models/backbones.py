@@ -13,7 +13,7 @@ from torchvision.models import get_model, list_models
 from torchvision.models import video as torchvision_video
 
 from stica_pv.errors import UsageError, nearest
-from stica_pv.models import library_backbones, video_resnet  # noqa: F401 - they register their names
+from stica_pv.models import library_backbones, tsm_resnet, video_resnet  # noqa: F401 - they register their names
 from stica_pv.models.trunks import trunk_of
 from stica_pv.models.weights import Pretrained, with_weights
 from stica_pv.registry import BACKBONES
@@ -21,7 +21,9 @@ from stica_pv.registry import BACKBONES
 STANDARD_INPUTS: dict[str, tuple[int, int]] = {
     **dict.fromkeys(("r2plus1d_10", "r2plus1d_18", "r3d_10", "r3d_18", "mc3_18"), (16, 112)),
     **dict.fromkeys(("slow_r50", "slow_r101", "c2d_r50", "i3d_r50"), (8, 224)),
-    **dict.fromkeys(("r2plus1d_r50", "x3d_m", "mvit_base_16x4", "mvit_v1_b", "mvit_v2_s"), (16, 224)),
+    **dict.fromkeys(("tsm_resnet50", "tsm_resnet14"), (16, 224)),
+    **dict.fromkeys(("r2plus1d_r50", "r3d_50", "r3d_101", "x3d_m"), (16, 224)),
+    **dict.fromkeys(("mvit_base_16x4", "mvit_v1_b", "mvit_v2_s"), (16, 224)),
     **dict.fromkeys(("csn_r101", "mvit_base_32x3", "swin3d_t", "swin3d_s", "swin3d_b"), (32, 224)),
     **dict.fromkeys(("slowfast_r50", "slowfast_r101", "av_slowfast_r50"), (32, 224)),
     **dict.fromkeys(("x3d_xs", "efficient_x3d_xs"), (4, 182)),

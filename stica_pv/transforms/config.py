@@ -4,7 +4,7 @@ from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import AT_LEAST_ONE, POSITIVE, SHARE, Limits, one_of
 from stica_pv.errors import UsageError
 from stica_pv.structures import FrameTransform
-from stica_pv.transforms.log_mel import LogMel, create_log_mel
+from stica_pv.transforms.log_mel import STYLES, LogMel, create_log_mel
 from stica_pv.transforms.photometry import PhotometrySettings
 from stica_pv.transforms.spatial import RandomResizedCrop, RandomShortSideCrop
 
@@ -23,7 +23,7 @@ def add_transform_config(cfg: CfgNode) -> None:
     data.ANTIALIAS = True  # when resizing; the release had none
     data.COLOR_JITTER_PROB = 0.8
     data.SSL_COLOR_BRI_CON_SAT = [0.4, 0.4, 0.4]
-    data.SSL_COLOR_HUE = 0.2  # share of the colour circle; of CVRL alone
+    data.SSL_COLOR_HUE = 0.2  # share of the colour circle; of CVRL and BraVe
     data.COLOR_RND_GRAYSCALE = 0.2
     data.BLUR_PROB = 0.5
     data.BLUR_SIGMA = [0.1, 2.0]
@@ -34,7 +34,7 @@ def add_transform_config(cfg: CfgNode) -> None:
 
     audio = section(cfg, "AUDIO")
     audio.SAMPLE_RATE = 24000
-    audio.LOG_MEL = "clean"  # clean | released
+    audio.LOG_MEL = "clean"  # clean | released | brave
     audio.BANDS = 257
     audio.WINDOW_SECONDS = 0.02
     audio.HOP_SECONDS = 0.01
@@ -129,7 +129,7 @@ TRANSFORM_LIMITS = {
     "DATA.STD": Limits(above=0, count=3),
     "DATA.PHOTOMETRY": one_of("intended", "released"),
     "AUDIO.SAMPLE_RATE": Limits(low=1000, high=192000),
-    "AUDIO.LOG_MEL": one_of("clean", "released"),
+    "AUDIO.LOG_MEL": one_of(*STYLES),
     "AUDIO.BANDS": AT_LEAST_ONE,
     "AUDIO.WINDOW_SECONDS": Limits(above=0, high=1),
     "AUDIO.HOP_SECONDS": Limits(above=0, high=1),

@@ -129,7 +129,7 @@ def apply_distortion(video: Tensor, plan: DistortionPlan, settings: DistortionSe
             x = x.transpose(1, 2).flatten(0, 1).unsqueeze(2)  # every frame a clip of its own
         for step in plan.order.unbind(1):
             x = _jitter(x, step, plan.values).clamp(0, 1)
-        x = torch.where(_wide(plan.gray), _gray(x), x)
+        x = torch.where(_wide(plan.gray), to_gray(x), x)
         x = gaussian_blur(x, plan.sigma.unsqueeze(1).expand(-1, 2), settings.blur_kernel, "zero")
         x = torch.where(_wide(plan.solarise) & (x >= 0.5), 1 - x, x).clamp(0, 1)
         if settings.per_frame:
@@ -144,19 +144,35 @@ def _jitter(x: Tensor, step: Tensor, values: Tensor) -> Tensor:
     step = _wide(step)
     base = x.mean((2, 3, 4), keepdim=True) * (step == CONTRAST)
     linear = base + (x - base) * value
-    coloured = torch.where(step == SATURATION, _saturate(x, value), _shift_hue(x, value))
+    coloured = torch.where(step == SATURATION, saturate(x, value), shift_hue(x, value))
     return torch.where(step <= CONTRAST, linear, coloured)
 
 
-def _saturate(x: Tensor, factor: Tensor) -> Tensor:
-    """Multiplies the saturation of HSV, at most to 1; hue and value stay."""
+def saturate(x: Tensor, factor: Tensor) -> Tensor:
+    """Multiplies the saturation of HSV, at most to 1; hue and value stay.
+
+    Args:
+        x: Colours (R, 3, T, H, W).
+        factor: (R, 1, 1, 1, 1), >= 0.
+
+    Returns:
+        The shape of `x`; colours outside [0, 1] count as the nearest that HSV can hold.
+    """
     top, bottom = x.amax(1, keepdim=True), x.amin(1, keepdim=True)
     chroma = (top - bottom).clamp_min(torch.finfo(x.dtype).tiny)
-    return top - (top - x) * torch.minimum(factor, top / chroma)
+    return top - (top - x) * torch.minimum(factor, (top / chroma).clamp_min(0))
 
 
-def _shift_hue(x: Tensor, shift: Tensor) -> Tensor:
-    """Turns the hue of HSV by a share of the circle; saturation and value stay."""
+def shift_hue(x: Tensor, shift: Tensor) -> Tensor:
+    """Turns the hue of HSV by a share of the circle; saturation and value stay.
+
+    Args:
+        x: Colours (R, 3, T, H, W).
+        shift: (R, 1, 1, 1, 1), a share of the circle.
+
+    Returns:
+        The shape of `x`.
+    """
     red, green, blue = x.unbind(1)
     top, bottom = x.amax(1), x.amin(1)
     chroma = (top - bottom).clamp_min(torch.finfo(x.dtype).tiny)
@@ -171,7 +187,8 @@ def _shift_hue(x: Tensor, shift: Tensor) -> Tensor:
     return top.unsqueeze(1) - spread * torch.stack([torch.minimum(k, 4 - k).clamp(0, 1) for k in turned], dim=1)
 
 
-def _gray(x: Tensor) -> Tensor:
+def to_gray(x: Tensor) -> Tensor:
+    """Maps colours (R, 3, T, H, W) to their luma, three times."""
     weights = x.new_tensor(GRAY_WEIGHTS).view(3, 1, 1, 1)
     return (x * weights).sum(1, keepdim=True).expand_as(x)
 

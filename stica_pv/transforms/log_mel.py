@@ -1,7 +1,8 @@
 """Log-mel spectrograms on the device, as the paper's release computes them or cleanly, and the volume jitter.
 
 The release uses python_speech_features, whose bands are rounded to FFT bins: with 257 bands at 24 kHz and an FFT of
-1024, 38 of them (0, 2, 3, 5, 6, 8, 9, 11, 13, 14, … 94) hold no bin and are constant at ln(eps) = -36.04.
+1024, 38 of them (0, 2, 3, 5, 6, 8, 9, 11, 13, 14, … 94) hold no bin and are constant at ln(eps) = -36.04. BraVe's own
+(arXiv 2103.16559) has 16 of 80 bands without a bin at its 48 kHz, constant at 0, and none at 16 kHz.
 """
 
 import math
@@ -22,7 +23,11 @@ RELEASED_FFT_SIZE = 1024
 EPSILON = torch.finfo(torch.float64).eps
 CLEAN_FLOOR = 1e-8  # 20 dB above the rounding noise of 16-bit sound
 
-Style = Literal["clean", "released"]
+BRAVE_SCALE = 10000.0  # log(1 + 10⁴ x)
+BRAVE_RANGE_HZ = (80.0, 7600.0)
+
+Style = Literal["clean", "released", "brave"]
+STYLES = ("clean", "released", "brave")
 
 
 def log_mel_frames(samples: int, *, window_samples: int = 480, hop_samples: int = 240) -> int:
@@ -40,7 +45,8 @@ class LogMel(nn.Module):
 
     Attributes:
         window: (window_samples,), multiplies each frame.
-        filters: (fft_size // 2 + 1, F), mixes the power spectrum |rfft|² into bands, constant factors included.
+        filters: (fft_size // 2 + 1, F), mixes the power spectrum |rfft|², or magnitudes |rfft| of ``brave``, into
+            bands, constant factors included.
     """
 
     window: Tensor
@@ -60,6 +66,8 @@ class LogMel(nn.Module):
 
     def frames(self, samples: int) -> int:
         """Returns the number of columns that `samples` samples give."""
+        if self.style == "brave":
+            return -(-samples // self.hop_samples)
         return log_mel_frames(samples, window_samples=self.window.shape[0], hop_samples=self.hop_samples)
 
     def forward(self, waveform: Tensor) -> Tensor:
@@ -67,7 +75,11 @@ class LogMel(nn.Module):
         if waveform.ndim != 2 or waveform.shape[1] == 0 or not waveform.is_floating_point():
             raise UsageError(f"waveform: expected float (B, S) with S > 0, got {describe(waveform)}")
         with torch.autocast(waveform.device.type, enabled=False):
-            energy = (self._power(waveform.float()) @ self.filters).transpose(1, 2).unsqueeze(1)
+            spectrum = self._power(waveform.float())
+            spectrum = spectrum.sqrt() if self.style == "brave" else spectrum
+            energy = (spectrum @ self.filters).transpose(1, 2).unsqueeze(1)
+            if self.style == "brave":
+                return energy.mul(BRAVE_SCALE).log1p().sub(self.mean).div(self.std)
             released = self.style == "released"
             energy = energy.masked_fill(energy == 0, EPSILON) if released else energy + CLEAN_FLOOR
             return energy.log().sub(self.mean).div(self.std)
@@ -98,19 +110,21 @@ def create_log_mel(
     Args:
         style: ``released`` follows python_speech_features.logfbank on 16-bit samples: pre-emphasis, rectangular window,
             triangles between rounded bins, ln(eps) for exact zeros. ``clean`` has a Hann window, triangles between the
-            exact frequencies, and a small floor; no band is constant.
+            exact frequencies, and a small floor; no band is constant. ``brave`` has magnitudes, a Hann window,
+            triangles from 80 to 7600 Hz that are straight on the mel scale, log(1 + 10⁴ x), and ⌈S / hop⌉ columns.
         sample_rate_hz: Sample rate of the waveforms.
-        bands: Number F of mel bands between 0 and half the sample rate.
+        bands: Number F of mel bands between 0 and half the sample rate; ``brave`` has its own range.
         window_seconds: Length of a frame.
         hop_seconds: Distance of frames.
-        fft_size: Points of the Fourier transform; must be given for ``clean``, 1024 by default for ``released``.
+        fft_size: Points of the Fourier transform; must be given for ``clean``, 1024 by default for ``released``, the
+            window for ``brave``.
         mean: Subtracted from the logarithms.
         std: Divides them.
 
     Raises:
         UsageError: ``clean`` with an FFT so short that a band holds none of its bins, or impossible numbers.
     """
-    check_choice("style", style, ("clean", "released"))
+    check_choice("style", style, STYLES)
     window_samples, hop_samples = round(window_seconds * sample_rate_hz), round(hop_seconds * sample_rate_hz)
     if min(window_samples, hop_samples, bands) < 1 or std <= 0:
         raise UsageError(
@@ -120,12 +134,14 @@ def create_log_mel(
     if fft_size is None and style == "clean":
         smallest = _smallest_fft(sample_rate_hz, bands, window_samples)
         raise UsageError(f"fft_size must be given for clean log-mel; the smallest that fits is {smallest}")
-    fft_size = fft_size or RELEASED_FFT_SIZE
+    fft_size = fft_size or (window_samples if style == "brave" else RELEASED_FFT_SIZE)
     if fft_size < window_samples or fft_size % 2:
         raise UsageError(f"fft_size: expected an even number >= the window of {window_samples} samples, got {fft_size}")
     if style == "released":
         window = torch.ones(window_samples)
         filters = _rounded_triangles(sample_rate_hz, bands, fft_size) * (INT16_SCALE**2 / fft_size)
+    elif style == "brave":
+        window, filters = torch.hann_window(window_samples), _mel_triangles(sample_rate_hz, bands, fft_size)
     else:
         window = torch.hann_window(window_samples)
         window = window / window.square().sum().sqrt()  # white noise of variance v has power v in every bin
@@ -163,6 +179,23 @@ def _rounded_triangles(sample_rate_hz: int, bands: int, fft_size: int) -> Tensor
     nothing = torch.zeros(())
     rise = torch.where((bins >= left) & (bins < centre), rise, nothing)
     return torch.where((bins >= centre) & (bins < right), fall, rise)
+
+
+def _mel_triangles(sample_rate_hz: int, bands: int, fft_size: int) -> Tensor:
+    """Returns float64 (fft_size // 2 + 1, bands) triangles of height 1, straight on the HTK mel scale, as HTK's.
+
+    A band narrower than the distance of the bins may hold none of them: it stays, as released.
+    """
+    if sample_rate_hz < 2 * BRAVE_RANGE_HZ[1]:
+        raise UsageError(
+            f"brave log-mel reaches to {BRAVE_RANGE_HZ[1]:g} Hz: expected a sample rate of at least "
+            f"{2 * BRAVE_RANGE_HZ[1]:g} Hz, got {sample_rate_hz}"
+        )
+    bins_hz = torch.arange(fft_size // 2 + 1, dtype=torch.float64) * (sample_rate_hz / fft_size)
+    low, high = (2595 * math.log10(1 + hz / 700) for hz in BRAVE_RANGE_HZ)
+    left, centre, right = torch.linspace(low, high, bands + 2, dtype=torch.float64).unfold(0, 3, 1).unbind(1)
+    bins = 2595 * torch.log10(1 + bins_hz / 700)[:, None]
+    return torch.minimum((bins - left) / (centre - left), (right - bins) / (right - centre)).clamp_min(0)
 
 
 def _smallest_fft(sample_rate_hz: int, bands: int, window_samples: int) -> int:

@@ -112,3 +112,10 @@ def test_a_full_disk_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(UsageError, match=rf"cannot write .*{name}: No space left on device; .* make room"):
         write_facts(tmp_path, {"negatives": 7})
+
+
+def test_evaluations_of_other_checkpoints_lie_in_other_folders():
+    folders = [
+        default_output_dir("projects/x/a.yaml", ["TEST.CHECKPOINT_FILE_PATH", path]) for path in ("r/1.pyth", "2")
+    ]
+    assert folders == ["output/x/a/checkpoint=r_1.pyth", "output/x/a/checkpoint=2"]

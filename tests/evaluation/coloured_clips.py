@@ -19,7 +19,7 @@ from stica_pv.data.manifest import probe_all
 from stica_pv.evaluation.bench import Bench, Loading
 from stica_pv.evaluation.config import look_from_config
 from stica_pv.evaluation.contestants import Contestant, content_hash
-from stica_pv.evaluation.feature_store import FeatureStore
+from stica_pv.evaluation.features.store import FeatureStore
 from stica_pv.models import AveragePool
 from stica_pv.tasks import VideoEncoder
 
@@ -36,8 +36,8 @@ RECIPE: dict[str, Any] = {
     "TEST__FINETUNE__WARMUP_EPOCHS": 1,
     "TEST__FINETUNE__LR_STEPS": "[2]",
     "TEST__FINETUNE__CROP_SIZE": 32,
-    "TEST__FINETUNE__TEST_CLIPS": 2,
-    "TEST__FINETUNE__TEST_CROPS": 1,
+    "TEST__FINETUNE__TEST_CLIPS": 1,
+    "TEST__FINETUNE__TEST_CROPS": 3,
     "TEST__FINETUNE__TEST_FROM_EPOCH": 2,
     "CLASSIFICATION__BACKBONE_LR_SCALE": 1.0,
     "CLASSIFICATION__POOL_LR_SCALE": 1.0,

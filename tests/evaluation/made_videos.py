@@ -13,7 +13,7 @@ from stica_pv.data.labelled import Fold, LabelledSet
 from stica_pv.errors import UnreadableClip
 from stica_pv.evaluation.bench import Bench, Loading
 from stica_pv.evaluation.contestants import Contestant, Kind, Look, content_hash
-from stica_pv.evaluation.feature_store import FeatureStore
+from stica_pv.evaluation.features.store import FeatureStore
 from stica_pv.evaluation.protocol import FeatureRequest
 from stica_pv.evaluation.views import views_of
 from stica_pv.structures import Clip, ClipRequest

@@ -19,11 +19,11 @@ from made_videos import (
 
 from stica_pv.data.facts import FactTable
 from stica_pv.data.labelled import LabelledSet
-from stica_pv.errors import UsageError
-from stica_pv.evaluation import feature_passes
+from stica_pv.errors import RunFailed, UsageError
 from stica_pv.evaluation.bench import Bench, Want
 from stica_pv.evaluation.contestants import Contestant
-from stica_pv.evaluation.feature_passes import extract_features
+from stica_pv.evaluation.features import passes as feature_passes
+from stica_pv.evaluation.features.passes import extract_features
 from stica_pv.evaluation.protocol import FeatureRequest
 
 ALL = torch.arange(24)
@@ -209,3 +209,13 @@ def test_sets_of_several_labels_are_taken(tmp_path: Path):
     labelled: LabelledSet = labelled_set(labels=labels)
     bench = made_bench(tmp_path, [player := contestant("a", Planted(3))], labelled)
     assert torch.equal(extracted(bench, player).labels, labels)
+
+
+def test_a_network_that_diverged_is_told_and_not_taken_for_unreadable_items(tmp_path: Path):
+    class Diverged(Colours):
+        def forward(self, video: torch.Tensor) -> torch.Tensor:
+            return super().forward(video) * torch.nan
+
+    player = contestant("a", Diverged())
+    with pytest.raises(RunFailed, match=r"features of a are not finite"):
+        extracted(made_bench(tmp_path, [player], reader=FakeReader(bad=["5.mp4"]), count_unreadable=True), player)

@@ -13,7 +13,7 @@ from torch.multiprocessing import start_processes
 
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation
 from stica_pv.evaluation.protocol import FeatureRequest
-from stica_pv.evaluation.retrieval import Retrieval
+from stica_pv.evaluation.protocols.retrieval import Retrieval
 from stica_pv.evaluation.suite import run_evaluations
 
 LENGTHS = (12, 13)  # batches of equal size, and one item left over

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from stica_pv.evaluation.bench import Bench
 from stica_pv.evaluation.contestants import Contestant
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation, counting_as_wrong
-from stica_pv.evaluation.feature_passes import extract_features
 from stica_pv.evaluation.feature_set import FeatureSet
+from stica_pv.evaluation.features.passes import extract_features
 from stica_pv.evaluation.measures import Measure, mean_measure
 from stica_pv.evaluation.protocol import FeatureRequest, Row
-from stica_pv.evaluation.retrieval import Knn, Retrieval
+from stica_pv.evaluation.protocols.retrieval import Knn, Retrieval
 
 REQUEST = FeatureRequest(clips=2)
 RETRIEVAL = Retrieval("retrieval", REQUEST, REQUEST, "cosine")

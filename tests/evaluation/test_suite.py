@@ -11,7 +11,7 @@ from stica_pv.defaults import get_cfg
 from stica_pv.evaluation.bench import Bench
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation
 from stica_pv.evaluation.protocol import Evaluation, FeatureRequest, Row
-from stica_pv.evaluation.retrieval import Knn, Retrieval
+from stica_pv.evaluation.protocols.retrieval import Knn, Retrieval
 from stica_pv.evaluation.suite import run_evaluations
 from stica_pv.registry import EVALUATIONS
 

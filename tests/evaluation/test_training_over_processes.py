@@ -11,7 +11,7 @@ from coloured_clips import coloured_bench, coloured_cfg, labelled_set, make_colo
 from tiny_runs import run_tiny
 from torch.multiprocessing import start_processes
 
-from stica_pv.evaluation.finetune import finetune_from_config
+from stica_pv.evaluation.finetune.finetune import finetune_from_config
 
 pytestmark = pytest.mark.slow
 

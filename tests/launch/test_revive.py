@@ -101,6 +101,15 @@ def test_an_end_that_is_none_of_its_business_is_left_alone(tmp_path: Path, code:
     assert not (tmp_path / f"0.{FAILURES}").exists()
 
 
+def test_a_request_that_came_before_python_could_hear_it_is_no_failure(tmp_path: Path):
+    for life in "0123":
+        done, calls = revive(tmp_path, 140, "RUNNING", SLURM_RESTART_COUNT=life)
+        assert done.returncode == 140
+        assert "asked to requeue before it had begun; requeued" in done.stderr
+    assert calls.count("requeue 7") == 4
+    assert not (tmp_path / f"0.{FAILURES}").exists()
+
+
 def test_an_element_of_an_array_is_asked_for_by_both_its_numbers(tmp_path: Path):
     array: dict[str, Any] = {"SLURM_ARRAY_JOB_ID": "5", "SLURM_ARRAY_TASK_ID": "0"}
     _, calls = revive(tmp_path, 1, "RUNNING", **array)

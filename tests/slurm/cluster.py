@@ -193,7 +193,14 @@ class Cluster:
 
     def await_state(self, job: str, *states: str) -> None:
         """Waits for a job to be in one of some states."""
-        wait_until(lambda: self.state(job) in states, f"job {job} to be {states}, it is {self.state(job)}")
+        ended = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED")
+
+        def reached() -> bool:
+            state = self.state(job)
+            assert state in states or state not in ended, f"job {job} is {state}, expected {states}"
+            return state in states
+
+        wait_until(reached, f"job {job} to be {states}")
 
     def stop(self) -> None:
         """Ends all jobs, then the daemons: a step outlives its slurmd."""

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from cluster import wait_until
 from cluster_runs import SETTINGS, Runs
 from tiny_runs import REPOSITORY, metrics_text, words, write_tiny
 
+from stica_pv.launch.status import status
 from stica_pv.launch.submit import read_job
 
 pytestmark = pytest.mark.slurm
@@ -50,11 +50,12 @@ def test_the_status_of_a_run_follows_it(runs: Runs):
     name = "followed"
     job = runs.begin(name, pace_s=0.5)
     folder = runs.folder / name
-    wait_until(lambda: "in Slurm's queue" in say("--status", folder) or (folder / "run.lock").exists(), "the queue")
+    assert status(folder)["state"] in ("pending in Slurm's queue", "running in Slurm's queue")
     runs.await_steps(name, 4)
-    found = say("--status", folder)
-    assert "running on " in found
-    assert "samples/s" in found
-    assert "checkpoint step 3, 0:0" in found
+    found = status(folder)
+    assert found["state"].startswith("running on ")
+    assert found["speed"].endswith("s a step")
+    assert found["checkpoint"].startswith("step 3, 0:0")
+    assert found["job"].startswith(f"{job} (slurm)")
     runs.cluster.say("scancel", job)
     runs.cluster.await_state(job, "CANCELLED")

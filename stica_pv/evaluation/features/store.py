@@ -1,0 +1,134 @@
+"""Features on disk: reused as long as weights, data, views and layer are the same."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stica_pv.errors import UsageError
+
+FORMAT = "stica_pv features 1"
+DTYPES = {"float32": np.float32, "float16": np.float16}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Features of some items.
+
+    Attributes:
+        index: int64 (V,), the items.
+        features: float32 (V, N, D); rows of items that could not be read are NaN.
+        causes: Why not, by item.
+    """
+
+    index: Tensor
+    features: Tensor
+    causes: dict[int, str]
+
+
+class FeatureStore:
+    """A folder of .npz files, named by the hash of the settings that made them.
+
+    Each holds ``features`` float32 or float16 (V, N, D), ``index`` int64 (V,), and ``settings``, a JSON text. Parts of
+    one kind of features, ``<name>.<first item>.npz``, are joined into ``<name>.npz`` when all are there.
+    """
+
+    def __init__(self, folder: Path, dtype: str) -> None:
+        self._folder, self._dtype = folder, dtype
+
+    def name(self, settings: Mapping[str, Any]) -> str:
+        """Name of the file of some settings."""
+        text = json.dumps([FORMAT, self._dtype, settings], sort_keys=True)
+        return f"{settings['modality']}_{settings['layer']}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    def load(self, name: str) -> Stored | None:
+        """Returns all parts of some features, None if there are none; later ones replace earlier ones."""
+        parts = [_read(path) for path in self._parts(name)]
+        if not parts:
+            return None
+        rows = {int(i): (part, at) for part, stored in enumerate(parts) for at, i in enumerate(stored.index.tolist())}
+        index = sorted(rows)
+        features = torch.empty(len(index), *_shape(parts), dtype=torch.float32).fill_(torch.nan)
+        for number, stored in enumerate(parts):
+            there = [(to, rows[i][1]) for to, i in enumerate(index) if rows[i][0] == number]
+            if there and stored.features.shape[1:] == features.shape[1:]:
+                to, at = torch.tensor(there).unbind(dim=1)
+                features[to] = stored.features[at]
+        causes = {i: parts[part].causes[i] for i, (part, _) in rows.items() if i in parts[part].causes}
+        return Stored(torch.tensor(index), features, causes)
+
+    def add(self, name: str, settings: Mapping[str, Any], stored: Stored) -> None:
+        """Writes a part."""
+        self._write(self._folder / f"{name}.{int(stored.index[0]):08d}.npz", settings, stored)
+
+    def join(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Makes one file of the parts."""
+        parts = self._parts(name)
+        stored = self.load(name)
+        if stored is not None and (len(parts) > 1 or parts[0].name != f"{name}.npz"):
+            self._write(self._folder / f"{name}.npz", settings, stored)
+            for path in parts:
+                if path.name != f"{name}.npz":
+                    path.unlink()
+
+    def _parts(self, name: str) -> list[Path]:
+        whole = self._folder / f"{name}.npz"
+        return ([whole] if whole.is_file() else []) + sorted(self._folder.glob(f"{name}.*.npz"))
+
+    def _write(self, path: Path, settings: Mapping[str, Any], stored: Stored) -> None:
+        write_features(path, stored, {"format": FORMAT, **settings}, dtype=self._dtype)
+
+
+def write_features(
+    path: Path, stored: Stored, settings: Mapping[str, Any], *, dtype: str, more: Mapping[str, Any] | None = None
+) -> None:
+    """Writes an .npz file of ``features``, ``index`` and ``settings`` (JSON, with the causes of unreadable items).
+
+    Args:
+        path: The file; it appears when it is whole.
+        stored: The content.
+        settings: What made it.
+        dtype: ``float32`` or ``float16``.
+        more: Further arrays.
+
+    Raises:
+        UsageError: It cannot be written.
+    """
+    with np.errstate(over="ignore"):
+        features = stored.features.numpy().astype(DTYPES[dtype])
+    if np.isinf(features).any():
+        raise UsageError(f"features for {path} are too large for {dtype}: set TEST.FEATURE_DTYPE float32")
+    text = json.dumps({**settings, "causes": {str(i): cause for i, cause in stored.causes.items()}})
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            np.savez(file, features=features, index=stored.index.numpy(), settings=np.array(text), **(more or {}))
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise UsageError(f"features cannot be written to {path}: {error.strerror or error}") from error
+
+
+def _read(path: Path) -> Stored:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            features, index, text = file["features"], file["index"], str(file["settings"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path} is no whole file of features ({error}): remove it, and it is made anew") from error
+    causes = {int(i): cause for i, cause in json.loads(text)["causes"].items()}
+    return Stored(torch.from_numpy(index), torch.from_numpy(features.astype(np.float32)), causes)
+
+
+def _shape(parts: list[Stored]) -> tuple[int, int]:
+    """(N, D) of the parts; one in which nothing could be read does not know it."""
+    return max((part.features.shape[1], part.features.shape[2]) for part in parts)

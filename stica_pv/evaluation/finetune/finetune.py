@@ -1,0 +1,142 @@
+"""Fine-tuning as an evaluation: trunk and pooling head learn the labels of a fold, and are tested on its test list.
+
+Every trained encoder is fine-tuned, and so is random initialisation by the same recipe: that is training from scratch.
+The last epoch is reported, and the best one besides, which was chosen on the test list and says so.
+"""
+
+import hashlib
+import logging
+import re
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from stica_pv.config import CfgNode
+from stica_pv.data.labelled import Fold
+from stica_pv.distributed import is_main
+from stica_pv.engine.run_folder import FREE_KEYS
+from stica_pv.errors import UsageError
+from stica_pv.evaluation.bench import Bench
+from stica_pv.evaluation.config import look_from_config
+from stica_pv.evaluation.contestants import Contestant
+from stica_pv.evaluation.feature_evaluation import OWN, Scored, rows_of
+from stica_pv.evaluation.finetune.config import FinetuneSettings, exact_name, settings_from_config
+from stica_pv.evaluation.finetune.fold import Scores, finetune_fold
+from stica_pv.evaluation.finetune.recipe import identity, in_folder, training_config
+from stica_pv.evaluation.measures import Measure, mean_measure
+from stica_pv.evaluation.protocol import FeatureRequest, Requests, Row
+from stica_pv.evaluation.protocols.ranking import TOP, top_k_hits
+from stica_pv.registry import EVALUATIONS
+from stica_pv.tasks.encoders import VideoEncoder
+
+logger = logging.getLogger(__name__)
+
+NAME = "finetune"
+FOLDER = "finetune"
+LAST, BEST = "last epoch", "best epoch, chosen on the test list"
+
+
+@dataclass(frozen=True)
+class FinetuneProtocol:
+    """What the rows tell of the protocol.
+
+    Attributes:
+        name: Exact and unique.
+        request: Views of the test.
+    """
+
+    name: str
+    request: FeatureRequest
+
+    def test_requests(self) -> Requests:
+        """Views of the test."""
+        return {"video": self.request}
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """The evaluation; see `stica_pv.evaluation.protocol.Evaluation`.
+
+    Attributes:
+        cfg: The configuration of the run.
+        settings: Of the recipe.
+        protocol: What rows are told by.
+    """
+
+    cfg: CfgNode
+    settings: FinetuneSettings
+    protocol: FinetuneProtocol
+    name: str = NAME
+
+    def run(self, bench: Bench) -> list[Row]:
+        """Trains and tests every contestant on every fold, on all processes; the main one returns the rows."""
+        if bench.labelled.multi_label:
+            raise UsageError(f"{NAME} needs one label for each item, and {bench.labelled.name} gives several")
+        players = [contestant for contestant in bench.contestants if is_finetuned(contestant)]
+        if not players:
+            raise UsageError(f"{NAME}: none of the contestants has a video trunk with a pooling head")
+        found = [scored for contestant in players for scored in self._score(bench, contestant)]
+        return rows_of(NAME, self.protocol, found, bench, seed=self.settings.seed) if is_main() else []
+
+    def _score(self, bench: Bench, contestant: Contestant) -> list[Scored]:
+        folds = bench.labelled.folds
+        scores = [self._finetune(bench, contestant, fold) for fold in folds]
+        if not is_main():
+            return []
+        labels = [bench.labelled.labels[fold.test] for fold in folds]
+        by_fold = [measures_of(*pair) for pair in zip(scores, labels, strict=True)]
+        groups = tuple(bench.labelled.groups[fold.test] for fold in folds)
+        return [Scored(contestant.name, OWN, measures, groups) for measures in zip(*by_fold, strict=True)]
+
+    def _finetune(self, bench: Bench, contestant: Contestant, fold: Fold) -> Scores:
+        frames = self.settings.frames or contestant.look.frames
+        clips = replace(contestant.look, frames=frames, size=self.settings.size)
+        run = training_config(
+            self.cfg, classes=len(bench.labelled.class_names), look=clips, networks=contestant.networks
+        )
+        decides = (*identity(run, FREE_KEYS), contestant.hash, bench.labelled.hash)
+        digest = hashlib.sha256(repr(decides).encode()).hexdigest()[:8]
+        slug = re.sub(r"[^A-Za-z0-9.=,_-]+", "_", contestant.name)
+        folder = bench.folder / FOLDER / f"{slug}-{digest}" / f"fold{fold.name}"
+        logger.info("fine-tuning %s on fold %s of %s in %s", contestant.name, fold.name, bench.labelled.name, folder)
+        return finetune_fold(in_folder(run, folder), bench, contestant, clips, fold, self.settings)
+
+
+def is_finetuned(contestant: Contestant) -> bool:
+    """Whether it has something to train; random initialisation counts once, as its statistics are learned anew."""
+    return isinstance(contestant.encoders.get("video"), VideoEncoder) and not contestant.reestimate
+
+
+def measures_of(scores: Scores, labels: Tensor) -> list[Measure]:
+    """Returns top1 and top5 (with more than five classes) in % of the last epoch, and of the best one by top1.
+
+    Args:
+        scores: By epoch (V, classes); a row of NaN is of an item that cannot be read, and is wrong.
+        labels: int64 (V,).
+    """
+    ranks = [k for k in TOP if k == 1 or k < next(iter(scores.values())).shape[1]]
+    hits = {epoch: {k: _hits(found, labels, k) for k in ranks} for epoch, found in scores.items()}
+    last = max(hits)
+    best = max(hits, key=lambda epoch: (float(hits[epoch][1].mean()), -epoch))  # of equal ones the first
+    return [
+        mean_measure(f"top{k} ({which})", hits[epoch][k])
+        for which, epoch in ((LAST, last), (BEST, best))
+        for k in ranks
+    ]
+
+
+def _hits(scores: Tensor, labels: Tensor, k: int) -> Tensor:
+    """100 where the true class is among the k best, else 0: float64 (V,)."""
+    readable = ~scores.isnan().any(dim=1)
+    hits = torch.zeros(len(scores), dtype=torch.float64)
+    hits[readable] = 100.0 * top_k_hits(scores[readable], labels[readable], k).double()
+    return hits
+
+
+@EVALUATIONS.named(NAME)
+def finetune_from_config(cfg: CfgNode) -> Finetune:
+    """Fine-tuning by the keys of TEST.FINETUNE; wrong ones are told at once."""
+    settings = settings_from_config(cfg)
+    training_config(cfg, classes=2, look=look_from_config(cfg))
+    return Finetune(cfg, settings, FinetuneProtocol(exact_name(cfg), settings.request))

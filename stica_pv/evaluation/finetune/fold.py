@@ -1,0 +1,203 @@
+"""One fine-tuning: one contestant trained on one fold, tested after its last epochs, in a folder of its own."""
+
+import copy
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from stica_pv.config import CfgNode
+from stica_pv.data.compact_strings import CompactStrings
+from stica_pv.data.labelled import Fold
+from stica_pv.data.videos import Videos
+from stica_pv.distributed import barrier, from_main, is_main
+from stica_pv.engine.config import check_solver
+from stica_pv.engine.run_folder import claim
+from stica_pv.engine.training import run_training
+from stica_pv.errors import RunStopped, UsageError
+from stica_pv.evaluation.bench import Bench
+from stica_pv.evaluation.contestants import Contestant, Look
+from stica_pv.evaluation.finetune.config import FinetuneSettings
+from stica_pv.evaluation.live import RESULT, Pace, look
+from stica_pv.evaluation.views import photometry_of, views_of
+from stica_pv.keyed_random import seed_of
+from stica_pv.structures import ReadFailure
+from stica_pv.tasks.classification import Classification, Classifier
+from stica_pv.tasks.classification_config import seen_clip_from_config
+from stica_pv.tasks.encoders import VideoEncoder
+
+logger = logging.getLogger(__name__)
+
+Scores = dict[int, Tensor]
+"""By epoch, counted from 1: what the mean over views says of each test item, float32 (V, classes); NaN: unreadable."""
+
+
+@dataclass(frozen=True)
+class FoldTest:
+    """Tests a classification at the end of an epoch, and keeps what it said.
+
+    Attributes:
+        task: Is being trained.
+        bench: Has the videos.
+        fold: Whose test items.
+        look: How clips are seen.
+        settings: Views, and what is averaged over them.
+        folder: Takes a file for each epoch.
+    """
+
+    task: Classification
+    bench: Bench
+    fold: Fold
+    look: Look
+    settings: FinetuneSettings
+    folder: Path
+
+    def __call__(self, epoch: int) -> dict[str, float]:
+        """Tests after an epoch, if that is due; returns top1 in %."""
+        if epoch < self.settings.test_from:
+            return {}
+        request, loading = self.settings.request, self.bench.loading
+        found = look(
+            Classifier(self.task),
+            self.bench.dataset(views_of(request, self.look), "video", self.look),
+            self.fold.test.tolist(),
+            Pace(self.bench.device, loading.clips_at_once, loading.num_workers, loading.start_method),
+            average=False,
+            prepare=photometry_of(request, self.look, loading.seed),
+        )
+        self.bench.check_readable({} if found is None else found.causes)
+        if found is None:
+            return {}  # the main process tells
+        views = found.features[RESULT]
+        averaged = (views.softmax(dim=2) if self.settings.average == "probabilities" else views).mean(dim=1)
+        row_of = {item: row for row, item in enumerate(found.index.tolist())}
+        scores = averaged[[row_of[item] for item in self.fold.test.tolist()]]
+        write_scores(self.folder, epoch, scores)
+        labels = self.bench.labelled.labels[self.fold.test]
+        return {"finetune/top1": 100 * float((scores.nan_to_num(-torch.inf).argmax(dim=1) == labels).double().mean())}
+
+
+def finetune_fold(
+    cfg: CfgNode, bench: Bench, contestant: Contestant, clips: Look, fold: Fold, settings: FinetuneSettings
+) -> Scores:
+    """Trains and tests; goes on where it was interrupted, and repeats nothing that is done.
+
+    Args:
+        cfg: Of this training, with its own OUTPUT_DIR.
+        bench: Has the videos.
+        contestant: Whose trunk and pooling head are trained; they are copied.
+        clips: How clips are seen.
+        fold: What to train and to test on.
+        settings: Of the recipe.
+
+    Returns:
+        The scores on the main process, nothing on the others.
+
+    Raises:
+        RunStopped: A signal asked for it; a checkpoint is written.
+    """
+    folder, epochs = Path(cfg.OUTPUT_DIR), range(settings.test_from, cfg.SOLVER.MAX_EPOCH + 1)
+    if not from_main("done" if is_main() and all(_path(folder, epoch).is_file() for epoch in epochs) else ""):
+        if is_main():
+            claim(cfg)
+        barrier()
+        task = create_classification(cfg, contestant, settings).to(bench.device)
+        check_solver(cfg, task.parameter_groups(), bench.device)
+        test = FoldTest(task, bench, fold, clips, settings, folder)
+        if not _train(cfg, task, training_videos(bench, fold), folder, test):
+            raise RunStopped(f"fine-tuning in {folder} was interrupted; the same command continues it")
+        barrier()
+    return {epoch: read_scores(folder, epoch) for epoch in epochs} if is_main() else {}
+
+
+def _train(cfg: CfgNode, task: Classification, videos: Videos, folder: Path, test: FoldTest) -> bool:
+    task.check_labels(videos.labels)
+    return run_training(
+        cfg,
+        task,
+        videos,
+        folder,
+        test.bench.device,
+        shown_per_epoch=test.settings.clips_per_video,
+        at_epoch_end=test,
+    )
+
+
+def create_classification(cfg: CfgNode, contestant: Contestant, settings: FinetuneSettings) -> Classification:
+    """Builds the task around copies of a contestant's trunk and pooling head; the classifier follows from the seed."""
+    encoder = contestant.encoders["video"]
+    if not isinstance(encoder, VideoEncoder):
+        raise UsageError(f"finetune: {contestant.name} has no trunk and pooling head to train")
+    backbone, pool = copy.deepcopy(encoder.backbone).cpu(), copy.deepcopy(encoder.pool).cpu()
+    clip = seen_clip_from_config(cfg)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of("classifier", settings.seed))
+        return Classification(
+            clip=clip,
+            backbone=backbone.requires_grad_(True),
+            pool=pool.requires_grad_(True),
+            dim=_dim(nn.Sequential(backbone, pool), clip.frames, clip.size),
+            classes=cfg.MODEL.NUM_CLASSES,
+            backbone_lr_scale=cfg.CLASSIFICATION.BACKBONE_LR_SCALE,
+            pool_lr_scale=cfg.CLASSIFICATION.POOL_LR_SCALE,
+        )
+
+
+@torch.no_grad()
+def _dim(network: nn.Module, frames: int, size: int) -> int:
+    """Length of the vectors of a network, found on the meta device: shapes only, no arithmetic."""
+    shadow: Callable[[Tensor], Tensor] = copy.deepcopy(network).to("meta").eval()
+    try:
+        return int(shadow(torch.empty(1, 3, frames, size, size, device="meta")).shape[1])
+    except RuntimeError as error:
+        raise UsageError(f"finetune: the networks cannot take {frames} frames of {size} px: {error}") from error
+
+
+def training_videos(bench: Bench, fold: Fold) -> Videos:
+    """The training items of a fold as a training takes them; nothing of the test items is in it.
+
+    Raises:
+        UsageError: Some cannot be read, and TEST.COUNT_UNREADABLE_AS_WRONG is not set.
+    """
+    labelled, items = bench.labelled, fold.train.tolist()
+    causes = bench.unusable((*items, *fold.test.tolist()), "video")
+    bench.check_readable(causes)
+    keep = [item for item in items if item not in causes]
+    seconds = bench.durations_s("video")
+    return Videos(
+        paths=CompactStrings(labelled.paths[item] for item in keep),
+        durations_s=[seconds[item] for item in keep],
+        labels=labelled.labels[keep].tolist(),
+        list_hash=f"{labelled.hash} fold {fold.name}",
+        excluded=tuple(ReadFailure(labelled.paths[i], cause) for i, cause in causes.items()),
+        silent=0,
+        root=labelled.root,
+    )
+
+
+def _path(folder: Path, epoch: int) -> Path:
+    return folder / f"scores_epoch_{epoch:04d}.pt"
+
+
+def write_scores(folder: Path, epoch: int, scores: Tensor) -> None:
+    """Keeps the scores of an epoch, so that a kill at any moment leaves a whole file or none.
+
+    Raises:
+        UsageError: The disk is full, or the folder cannot be written.
+    """
+    path = _path(folder, epoch)
+    partial = path.with_suffix(".partial")
+    try:
+        torch.save(scores, partial)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+        raise UsageError(f"cannot write {path}: {error}; make room, and the same command continues") from error
+
+
+def read_scores(folder: Path, epoch: int) -> Tensor:
+    """Reads what `write_scores` wrote."""
+    scores: Tensor = torch.load(_path(folder, epoch), weights_only=True)
+    return scores

@@ -1,0 +1,139 @@
+"""The training that fine-tuning is: a configuration of TASK classification, made from that of an evaluation."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stica_pv.config import CfgNode, flatten
+from stica_pv.config.node import set_key
+from stica_pv.engine.config import check_batch, peak_lr, schedule_from_config
+from stica_pv.errors import UsageError, check_choice
+from stica_pv.evaluation.contestants import Look
+from stica_pv.evaluation.finetune.config import SCHEDULES
+
+
+def schedule_keys(
+    *, warmup_epochs: int, warmup_start: float, steps: list[int], gamma: float, schedule: str
+) -> dict[str, Any]:
+    """Returns the keys of SOLVER that give the learning rate of fine-tuning.
+
+    Args:
+        warmup_epochs: Length of warm-up.
+        warmup_start: Share of the learning rate that it begins with.
+        steps: Epochs after which the learning rate is multiplied.
+        gamma: By what.
+        schedule: ``intended``: warm-up grows with every step, and the milestones lie where they are said to lie.
+            ``released``: the rate changes between epochs only, and every milestone comes one epoch late.
+    """
+    check_choice("TEST.FINETUNE.SCHEDULE", schedule, SCHEDULES)
+    falling = [gamma**i for i in range(len(steps) + 1)]
+    if schedule == "intended":
+        warmup, milestones, factors = float(warmup_epochs), [0, *steps], falling
+    else:
+        grown = [warmup_start + (1 - warmup_start) * epoch / warmup_epochs for epoch in range(warmup_epochs)]
+        warmup, factors = 0.0, [*grown, *falling]
+        milestones = [*range(warmup_epochs), warmup_epochs, *(step + 1 for step in steps)]
+    return {
+        "SOLVER.LR_POLICY": "steps_with_relative_lrs",
+        "SOLVER.WARMUP_EPOCHS": warmup,
+        "SOLVER.STEPS": milestones,
+        "SOLVER.LRS": factors,
+    }
+
+
+def training_config(cfg: CfgNode, *, classes: int, look: Look, networks: Sequence[tuple[str, Any]] = ()) -> CfgNode:
+    """Returns the configuration of one fine-tuning: `cfg` with its training replaced.
+
+    Args:
+        cfg: The configuration of the evaluation.
+        classes: Number of classes.
+        look: The clips that the networks want.
+        networks: Keys that build them; they make the checkpoints describe themselves.
+
+    Raises:
+        UsageError: The keys of TEST.FINETUNE contradict each other, or do not fit the number of processes.
+    """
+    finetune = cfg.TEST.FINETUNE
+    run = cfg.clone()
+    run.defrost()
+    keys: Mapping[str, Any] = {
+        **dict(networks),
+        "TASK": "classification",
+        "MODEL.NUM_CLASSES": classes,
+        "BN.SYNC": finetune.SYNC_BN,
+        **{f"TRAIN.{key}": value for key, value in _train_keys(finetune).items()},
+        **{f"SOLVER.{key}": value for key, value in _solver_keys(finetune).items()},
+        **schedule_keys(
+            warmup_epochs=finetune.WARMUP_EPOCHS,
+            warmup_start=finetune.WARMUP_START,
+            steps=finetune.LR_STEPS,
+            gamma=finetune.LR_GAMMA,
+            schedule=finetune.SCHEDULE,
+        ),
+        "DATA.NUM_FRAMES": look.frames,
+        "DATA.TARGET_FPS": look.fps,
+        "DATA.TRAIN_CROP_SIZE": look.size,
+        "DATA.TEST_CROP_SIZE": look.size,
+        "DATA.MEAN": list(look.photometry.mean),
+        "DATA.STD": list(look.photometry.std),
+        "DATA.FRAME_CHOICE": look.frame_choice,
+        "DATA.DECODING_SHORT_SIZE": look.short_size,
+        "DATA.COLOR_RND_GRAYSCALE": 0.0,
+        "DATA.BLUR_PROB": 0.0,
+        "DATA.GROUP_PATTERN": "",  # clips of one source may meet in a batch
+        "TEST.ENABLE": False,
+        "TENSORBOARD.LOG_DIR": "",
+    }
+    for key, value in keys.items():
+        set_key(run, key, value)
+    run.SOLVER.WARMUP_START_LR = finetune.WARMUP_START * peak_lr(run)
+    run.freeze()
+    try:
+        check_batch(run)
+        schedule_from_config(run, steps_per_epoch=1)
+    except UsageError as error:
+        raise UsageError(f"TEST.FINETUNE makes a training that cannot be: {error}") from error
+    return run
+
+
+def in_folder(run: CfgNode, folder: Path) -> CfgNode:
+    """Returns the configuration of a training with its folder."""
+    placed = run.clone()
+    placed.defrost()
+    placed.OUTPUT_DIR = str(folder)
+    placed.freeze()
+    return placed
+
+
+def _train_keys(finetune: CfgNode) -> dict[str, Any]:
+    return {
+        "ENABLE": True,
+        "BATCH_SIZE": finetune.BATCH_SIZE,
+        "CHUNK_SIZE": 0,
+        "MAX_STEPS": 0,
+        "AUTO_RESUME": True,
+        "CHECKPOINT_PERIOD": 1,
+        "CHECKPOINT_KEEP": 1,
+        "CHECKPOINT_KEEP_EVERY": 0,
+        "CHECKPOINT_FILE_PATH": "",
+    }
+
+
+def _solver_keys(finetune: CfgNode) -> dict[str, Any]:
+    return {
+        "OPTIMIZING_METHOD": "sgd",
+        "BASE_LR": finetune.BASE_LR,
+        "LR_REFERENCE_BATCH": finetune.LR_REFERENCE_BATCH,
+        "MAX_EPOCH": finetune.EPOCHS,
+        "MOMENTUM": finetune.MOMENTUM,
+        "NESTEROV": False,
+        "WEIGHT_DECAY": finetune.WEIGHT_DECAY,
+        "ZERO_WD_1D_PARAM": False,
+        "CLIP_GRAD_L2NORM": 0.0,
+    }
+
+
+def identity(run: CfgNode, free: tuple[str, ...]) -> list[tuple[str, Any]]:
+    """Returns what decides the numbers of a fine-tuning: its keys but those that are `free` to change, in order."""
+    kept = [(key, value) for key, value in flatten(run) if not key.startswith(free)]
+    return sorted([*kept, *((f"FINETUNE.{key}", value) for key, value in flatten(run.TEST.FINETUNE))])

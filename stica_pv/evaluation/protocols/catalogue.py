@@ -1,0 +1,150 @@
+"""The protocols on frozen features by their registered names, each built from its keys."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+
+from stica_pv.config import CfgNode
+from stica_pv.errors import UsageError
+from stica_pv.evaluation.feature_evaluation import FeatureEvaluation, create_feature_evaluation
+from stica_pv.evaluation.protocols.audio_mlp import AudioMlp, MlpRecipe
+from stica_pv.evaluation.protocols.cross_modal import CrossModal
+from stica_pv.evaluation.protocols.few_shot import FewShot
+from stica_pv.evaluation.protocols.linear import Linear
+from stica_pv.evaluation.protocols.requests import request_for_test, request_for_training
+from stica_pv.evaluation.protocols.retrieval import Knn, Retrieval
+from stica_pv.evaluation.protocols.softmax import SoftmaxRecipe
+from stica_pv.evaluation.protocols.svm import Svm
+from stica_pv.registry import EVALUATIONS
+
+T = TypeVar("T")
+
+BRAVE_COST = 1e-4
+
+
+@EVALUATIONS.named("retrieval")
+def retrieval(cfg: CfgNode) -> FeatureEvaluation:
+    """R@k and mAP by cosine."""
+    train, test = request_for_training(cfg, average=True), request_for_test(cfg, average=True)
+    return create_feature_evaluation(cfg, "retrieval", Retrieval("retrieval", train, test, "cosine"))
+
+
+@EVALUATIONS.named("retrieval_selavi")
+def retrieval_selavi(cfg: CfgNode) -> FeatureEvaluation:
+    """R@k on max-pooled maps by Euclidean distance, whatever TEST.LAYER is."""
+    requests = request_for_training(cfg, average=True), request_for_test(cfg, average=True)
+    train, test = (replace(request, layer="map_max") for request in requests)
+    protocol = Retrieval("retrieval_selavi", train, test, "euclidean")
+    return create_feature_evaluation(cfg, "retrieval_selavi", protocol)
+
+
+@EVALUATIONS.named("knn")
+def knn(cfg: CfgNode) -> FeatureEvaluation:
+    """Vote of the nearest by cosine."""
+    train, test = request_for_training(cfg, average=True), request_for_test(cfg, average=True)
+    protocol = Knn(train, test, k=cfg.TEST.KNN_K, votes=cfg.TEST.KNN_VOTES)
+    return create_feature_evaluation(cfg, "knn", protocol)
+
+
+@EVALUATIONS.named("linear")
+def linear(cfg: CfgNode) -> FeatureEvaluation:
+    """Softmax regression on unit vectors with one learning rate: CVRL's recipe by default."""
+    return _linear(cfg, "linear", lrs=(), unit_length=True)
+
+
+@EVALUATIONS.named("linear_plain")
+def linear_plain(cfg: CfgNode) -> FeatureEvaluation:
+    """Softmax regression on features of any length, with a learning rate chosen by hold-out."""
+    return _linear(cfg, "linear_plain", lrs=_values("TEST.LINEAR.LRS", cfg.TEST.LINEAR.LRS), unit_length=False)
+
+
+@EVALUATIONS.named("few_shot")
+def few_shot(cfg: CfgNode) -> FeatureEvaluation:
+    """Linear classifiers on a few items of each class."""
+    keys = cfg.TEST.FEW_SHOT
+    protocol = FewShot(
+        request_for_training(cfg, average=True),
+        request_for_test(cfg, average=True),
+        shots=_values("TEST.FEW_SHOT.SHOTS", keys.SHOTS),
+        draws=keys.DRAWS,
+        classifier=keys.CLASSIFIER,
+        cost=keys.COST,
+    )
+    return create_feature_evaluation(cfg, "few_shot", protocol)
+
+
+@EVALUATIONS.named("svm")
+def svm(cfg: CfgNode) -> FeatureEvaluation:
+    """Linear SVM with a C chosen by hold-out."""
+    costs = _values("TEST.SVM.COSTS", cfg.TEST.SVM.COSTS)
+    return _svm(cfg, "svm", costs=costs, standardise=cfg.TEST.SVM.STANDARDISE)
+
+
+@EVALUATIONS.named("svm_brave")
+def svm_brave(cfg: CfgNode) -> FeatureEvaluation:
+    """Linear SVM with the one C of BraVe's results, whatever TEST.SVM says."""
+    return _svm(cfg, "svm_brave", costs=(BRAVE_COST,), standardise=True)
+
+
+@EVALUATIONS.named("audio_mlp")
+def audio_mlp(cfg: CfgNode) -> FeatureEvaluation:
+    """A network with one hidden layer on sound, for several labels an item, whatever TEST.MODALITY is."""
+    keys = cfg.TEST.AUDIO_MLP
+    requests = request_for_training(cfg, average=False), request_for_test(cfg, average=False)
+    train, test = (replace(request, modality="audio") for request in requests)
+    recipe = MlpRecipe(
+        hidden=keys.HIDDEN_DIM,
+        lr=keys.LR,
+        batch_size=keys.BATCH_SIZE,
+        epochs=keys.EPOCHS,
+        weight_decay=keys.WEIGHT_DECAY,
+    )
+    return create_feature_evaluation(cfg, "audio_mlp", AudioMlp(train, test, recipe, _device(cfg)))
+
+
+@EVALUATIONS.named("cross_modal")
+def cross_modal(cfg: CfgNode) -> FeatureEvaluation:
+    """Sound among pictures and pictures among sound, projected, whatever TEST.LAYER and TEST.MODALITY are."""
+    protocol = CrossModal(cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS, cfg.TEST.TRANSFORM)
+    return create_feature_evaluation(cfg, "cross_modal", protocol)
+
+
+def _linear(cfg: CfgNode, name: str, *, lrs: tuple[float, ...], unit_length: bool) -> FeatureEvaluation:
+    keys = cfg.TEST.LINEAR
+    recipe = SoftmaxRecipe(lr=keys.LR, batch_size=keys.BATCH_SIZE, epochs=keys.EPOCHS, weight_decay=keys.WEIGHT_DECAY)
+    protocol = Linear(
+        name,
+        request_for_training(cfg, average=False),
+        request_for_test(cfg, average=False),
+        recipe,
+        unit_length=unit_length,
+        lrs=lrs,
+        holdout_share=cfg.TEST.HOLDOUT_SHARE,
+        device=_device(cfg),
+    )
+    return create_feature_evaluation(cfg, name, protocol)
+
+
+def _svm(cfg: CfgNode, name: str, *, costs: tuple[float, ...], standardise: bool) -> FeatureEvaluation:
+    protocol = Svm(
+        name,
+        request_for_training(cfg, average=False),
+        request_for_test(cfg, average=False),
+        costs=costs,
+        standardise=standardise,
+        holdout_share=cfg.TEST.HOLDOUT_SHARE,
+    )
+    return create_feature_evaluation(cfg, name, protocol)
+
+
+def _values(key: str, values: Sequence[T]) -> tuple[T, ...]:
+    if not values:
+        raise UsageError(f"{key}: got [], expected one value at least")
+    return tuple(values)
+
+
+def _device(cfg: CfgNode) -> torch.device:
+    """Where classifiers are trained: they are small, one device is enough."""
+    return torch.device("cuda" if cfg.NUM_GPUS != 0 and torch.cuda.is_available() else "cpu")

@@ -1,0 +1,68 @@
+"""Keys of the protocols on frozen features; each stands in the exact name of its protocol."""
+
+from stica_pv.config import CfgNode, section
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Limits, one_of
+from stica_pv.evaluation.protocol import LAYERS, MODALITIES, TEST_TRANSFORMS
+from stica_pv.evaluation.protocols.linear_svm import CLASSIFIERS
+from stica_pv.evaluation.protocols.neighbours import VOTES
+from stica_pv.evaluation.protocols.requests import AS_TEST
+
+
+def add_protocol_config(cfg: CfgNode) -> None:
+    """Declares the keys of TEST that the protocols share, and TEST.LINEAR, .FEW_SHOT, .SVM and .AUDIO_MLP."""
+    test = section(cfg, "TEST")
+    test.MODALITY = "video"  # video | audio; cross_modal takes both, audio_mlp sound
+    test.LAYER = "pooled"  # map | map_max | pooled | projected; cross_modal: projected, retrieval_selavi: map_max
+    test.TRAIN_CLIPS = 0  # of a training item; 0: as many as in the test
+    test.TRAIN_TRANSFORM = AS_TEST  # of training items: as_test, or a value of TEST.TRANSFORM
+    test.HOLDOUT_SHARE = 0.2  # of the training items, for choosing a learning rate or a C; whole groups
+    test.KNN_VOTES = "weighted"  # weighted by exp(cosine / 0.07) | plain
+
+    linear = section(test, "LINEAR")
+    linear.LR = 32.0  # of linear, at a batch of 1024
+    linear.LRS = [0.01, 0.1, 1.0, 10.0, 100.0]  # of linear_plain, at a batch of 1024
+    linear.BATCH_SIZE = 1024
+    linear.EPOCHS = 100
+    linear.WEIGHT_DECAY = 0.0
+
+    few_shot = section(test, "FEW_SHOT")
+    few_shot.SHOTS = [1, 5, 20]  # labels of a class
+    few_shot.DRAWS = 10
+    few_shot.CLASSIFIER = "svm"  # svm | logistic
+    few_shot.COST = 1.0  # C
+
+    svm = section(test, "SVM")
+    svm.COSTS = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]  # C; one value is used as it is
+    svm.STANDARDISE = True
+
+    mlp = section(test, "AUDIO_MLP")
+    mlp.HIDDEN_DIM = 512
+    mlp.LR = 1e-3
+    mlp.BATCH_SIZE = 512
+    mlp.EPOCHS = 30
+    mlp.WEIGHT_DECAY = 0.0
+
+
+PROTOCOL_LIMITS = {
+    "TEST.MODALITY": one_of(*MODALITIES),
+    "TEST.LAYER": one_of(*LAYERS),
+    "TEST.TRAIN_CLIPS": NOT_NEGATIVE,
+    "TEST.TRAIN_TRANSFORM": one_of(AS_TEST, *TEST_TRANSFORMS),
+    "TEST.HOLDOUT_SHARE": Limits(low=0.01, high=0.9),
+    "TEST.KNN_VOTES": one_of(*VOTES),
+    "TEST.LINEAR.LR": POSITIVE,
+    "TEST.LINEAR.LRS": POSITIVE,
+    "TEST.LINEAR.BATCH_SIZE": AT_LEAST_ONE,
+    "TEST.LINEAR.EPOCHS": AT_LEAST_ONE,
+    "TEST.LINEAR.WEIGHT_DECAY": NOT_NEGATIVE,
+    "TEST.FEW_SHOT.SHOTS": AT_LEAST_ONE,
+    "TEST.FEW_SHOT.DRAWS": AT_LEAST_ONE,
+    "TEST.FEW_SHOT.CLASSIFIER": one_of(*CLASSIFIERS),
+    "TEST.FEW_SHOT.COST": POSITIVE,
+    "TEST.SVM.COSTS": POSITIVE,
+    "TEST.AUDIO_MLP.HIDDEN_DIM": AT_LEAST_ONE,
+    "TEST.AUDIO_MLP.LR": POSITIVE,
+    "TEST.AUDIO_MLP.BATCH_SIZE": AT_LEAST_ONE,
+    "TEST.AUDIO_MLP.EPOCHS": AT_LEAST_ONE,
+    "TEST.AUDIO_MLP.WEIGHT_DECAY": NOT_NEGATIVE,
+}

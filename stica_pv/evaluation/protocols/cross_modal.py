@@ -1,0 +1,131 @@
+"""Sound finds pictures and pictures find sound among held-out items: the direct test of what pre-training optimises."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stica_pv.evaluation.feature_set import FeatureSet
+from stica_pv.evaluation.measures import Measure, mean_measure
+from stica_pv.evaluation.protocol import MODALITIES, FeatureRequest, Layer, Modality, Requests, TestTransform
+from stica_pv.evaluation.protocols.neighbours import recall_hits, similarity_chunks
+from stica_pv.evaluation.protocols.retrieval import averaged_rows
+
+CROSS_RECALLS = (1, 5, 10, 50)
+DIRECTIONS = (("video", "audio"), ("audio", "video"))
+
+
+@dataclass(frozen=True)
+class CrossModal:
+    """R@k of test items by one modality among the same items by the other.
+
+    Attributes:
+        clips: Of an item: windows seen and heard, averaged on each side.
+        spatial_crops: Of a clip.
+        transform: Of the pictures.
+        layer: ``projected``, or another on which both modalities have the same size.
+    """
+
+    clips: int
+    spatial_crops: int
+    transform: TestTransform
+    layer: Layer = "projected"
+    processed: bool = True
+
+    @property
+    def name(self) -> str:
+        """Exact name."""
+        crops = f" x {self.spatial_crops}" if self.spatial_crops > 1 else ""
+        return f"cross_modal ({self.layer}, {self.clips}{crops} {self.transform} views, L2 -> mean -> L2, cosine)"
+
+    def train_requests(self) -> Requests:
+        """For the statistics of the processing alone."""
+        return self.test_requests()
+
+    def test_requests(self) -> Requests:
+        """Both modalities of an item."""
+        return {modality: self._request(modality) for modality in MODALITIES}
+
+    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Measure]:
+        """Measures ``video_to_audio/R@1`` … in both directions, with ``video_to_audio/chance R@1`` … beside.
+
+        ``R@k``: the item itself is among the k found. ``R@k by group``: an item of its source is. ``R@k same class``:
+        an item that shares a class with it is, where all items of its own source are left out of what can be found.
+        """
+        measures = []
+        for query, gallery in DIRECTIONS:
+            for name, per_item in cross_hits(test[query], test[gallery], CROSS_RECALLS).items():
+                measures.append(mean_measure(f"{query}_to_{gallery}/{name}", 100 * per_item))
+        return measures
+
+    def _request(self, modality: Modality) -> FeatureRequest:
+        return FeatureRequest(
+            modality=modality,
+            layer=self.layer,
+            clips=self.clips,
+            spatial_crops=self.spatial_crops,
+            transform=self.transform,
+            average=True,
+        )
+
+
+def cross_hits(queries: FeatureSet, gallery: FeatureSet, ks: tuple[int, ...]) -> dict[str, Tensor]:
+    """Returns for each kind of hit and each k the hits (V,) and, as ``chance …``, what a random order would hit.
+
+    Args:
+        queries: One modality of V items.
+        gallery: The other modality of the same items in the same order.
+        ks: Numbers of items looked at; those of V and more are left out, as they always hit.
+
+    Raises:
+        ValueError: The sizes of the features differ.
+    """
+    rows, wanted = averaged_rows(gallery), averaged_rows(queries)
+    if rows.shape != wanted.shape:
+        raise ValueError(f"expected features of equal shape, got {tuple(wanted.shape)} and {tuple(rows.shape)}")
+    ks = tuple(k for k in ks if k < len(rows))
+    found: dict[str, list[Tensor]] = {}
+    start = 0
+    for similarity in similarity_chunks(rows, wanted, metric="cosine"):
+        part = queries.rows(torch.arange(start, start + len(similarity)))
+        own = torch.arange(start, start + len(similarity)).unsqueeze(1) == torch.arange(len(rows))
+        same_source = part.groups.unsqueeze(1) == gallery.groups
+        same_class = _share_a_class(part.labels, gallery.labels) & ~same_source
+        all_items = torch.full((len(part),), len(rows))
+        elsewhere = similarity.masked_fill(same_source, -torch.inf)
+        for order, kinds, items in (
+            (similarity, {"": own, " by group": same_source}, all_items),
+            (elsewhere, {" same class": same_class}, all_items - same_source.sum(dim=1)),
+        ):
+            nearest = order.topk(max(ks, default=0), dim=1).indices
+            for kind, relevant in kinds.items():
+                for k, hits in recall_hits(relevant.gather(1, nearest), ks).items():
+                    found.setdefault(f"R@{k}{kind}", []).append(hits.double())
+                    by_chance = chance_of_a_hit(items, relevant.sum(dim=1), k)
+                    found.setdefault(f"chance R@{k}{kind}", []).append(by_chance)
+        start += len(similarity)
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def chance_of_a_hit(items: Tensor, relevant: Tensor, k: int) -> Tensor:
+    """Chance that one of k items drawn without repetition is relevant: 1 - C(n - m, k) / C(n, k).
+
+    Args:
+        items: How many there are to draw from, n: int64 (Q,).
+        relevant: How many of them are relevant, m: int64 (Q,).
+        k: How many are drawn.
+
+    Returns:
+        float64 (Q,).
+    """
+    drawn = torch.arange(k)
+    others = ((items - relevant).unsqueeze(1) - drawn).clamp(min=0)
+    left = (items.unsqueeze(1) - drawn).clamp(min=1).double()
+    return torch.where(relevant > 0, 1 - (others / left).prod(dim=1), 0.0)  # also where all items are left out
+
+
+def _share_a_class(first: Tensor, second: Tensor) -> Tensor:
+    if first.ndim == 1:
+        return first.unsqueeze(1) == second
+    return first.float() @ second.float().mT > 0

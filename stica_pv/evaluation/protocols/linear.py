@@ -1,0 +1,103 @@
+"""A linear classifier on frozen features, trained by SGD: by CVRL's recipe, or plain with a chosen learning rate."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stica_pv.evaluation.feature_set import FeatureSet
+from stica_pv.evaluation.measures import Measure
+from stica_pv.evaluation.protocol import FeatureRequest, Requests
+from stica_pv.evaluation.protocols.ranking import top_k_hits, top_k_measures
+from stica_pv.evaluation.protocols.requests import one_label_each, views_in_words
+from stica_pv.evaluation.protocols.softmax import LinearClassifier, SoftmaxRecipe, fit_softmax
+from stica_pv.evaluation.splits import choice_in_words, grouped_holdout
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Softmax regression on every view; test scores are the mean over views of the probabilities.
+
+    Attributes:
+        evaluation: Registered name.
+        train: Views of a training item, of which each epoch takes one at random.
+        test: Views of a test item.
+        recipe: Of the training.
+        unit_length: Whether every view is scaled to unit length.
+        lrs: Learning rates to choose from on a grouped hold-out of the training items; empty: that of the recipe.
+        holdout_share: Of the training items, where there is a choice.
+        device: Where to train.
+    """
+
+    evaluation: str
+    train: FeatureRequest
+    test: FeatureRequest
+    recipe: SoftmaxRecipe
+    unit_length: bool
+    lrs: tuple[float, ...]
+    holdout_share: float
+    device: torch.device
+    processed: bool = True
+
+    @property
+    def name(self) -> str:
+        """Exact name."""
+        lr = choice_in_words(self.lrs or (self.recipe.lr,), self.holdout_share)
+        decay = f", weight decay {self.recipe.weight_decay:g}" if self.recipe.weight_decay else ""
+        return (
+            f"{self.evaluation} ({views_in_words(self.train, self.test)}, {'L2' if self.unit_length else 'no L2'}, "
+            f"lr {lr} x batch/1024, batch {self.recipe.batch_size}, {self.recipe.epochs} epochs{decay})"
+        )
+
+    def train_requests(self) -> Requests:
+        """Every view by itself."""
+        return {self.train.modality: self.train}
+
+    def test_requests(self) -> Requests:
+        """Every view by itself."""
+        return {self.test.modality: self.test}
+
+    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Measure]:
+        """top1 and top5."""
+        items = one_label_each(test[self.test.modality], self.evaluation)
+        classifier = self.fit(one_label_each(train[self.train.modality], self.evaluation), seed=seed)
+        return top_k_measures(classifier.probabilities(self._rows(items.features)), items.labels)
+
+    def fit(self, train: FeatureSet, *, seed: int) -> LinearClassifier:
+        """Trains on the training items, with the best learning rate where there is a choice."""
+        lr = self.choose_lr(train, seed=seed) if self.lrs else self.recipe.lr
+        return self._fit(train, lr, seed)
+
+    def choose_lr(self, train: FeatureSet, *, seed: int) -> float:
+        """Returns the learning rate that is best on held-out groups of the training items, the smallest of equals."""
+        if len(self.lrs) == 1:
+            return self.lrs[0]
+        inner, held = grouped_holdout(train.labels, train.groups, share=self.holdout_share, seed=seed)
+        fitted, chosen_by = train.rows(inner), train.rows(held)
+        features = self._rows(chosen_by.features)
+        found = {}
+        for lr in sorted(self.lrs):
+            probabilities = self._fit(fitted, lr, seed).probabilities(features)
+            found[lr] = float(top_k_hits(probabilities, chosen_by.labels, 1).double().mean())
+        best = max(found, key=found.__getitem__)
+        told = ", ".join(f"{lr:g}: {100 * accuracy:.1f}" for lr, accuracy in found.items())
+        logger.info("%s: lr %g of %s (%% right of %d held-out training items)", self.evaluation, best, told, len(held))
+        return best
+
+    def _fit(self, train: FeatureSet, lr: float, seed: int) -> LinearClassifier:
+        return fit_softmax(
+            self._rows(train.features),
+            train.labels,
+            classes=int(train.labels.max()) + 1,
+            recipe=replace(self.recipe, lr=lr),
+            seed=seed,
+            device=self.device,
+        )
+
+    def _rows(self, features: Tensor) -> Tensor:
+        return F.normalize(features, dim=-1) if self.unit_length else features

@@ -1,0 +1,125 @@
+"""Retrieval of training items by test items, and the vote of the nearest: no training at all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from stica_pv.evaluation.feature_set import FeatureSet
+from stica_pv.evaluation.measures import Measure, mean_measure
+from stica_pv.evaluation.protocol import FeatureRequest, Requests
+from stica_pv.evaluation.protocols.neighbours import RECALLS, average_precisions, class_votes, nearest, recall_hits
+from stica_pv.evaluation.protocols.ranking import top_k_measures
+from stica_pv.evaluation.protocols.requests import one_label_each, views_in_words
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """R@k and mAP of test items among training items.
+
+    Attributes:
+        evaluation: Registered name.
+        train: Views of the gallery, averaged.
+        test: Views of the queries, averaged.
+        metric: ``cosine``: the mean over views of unit vectors has its length made 1; ``euclidean``: not (SeLaVi).
+    """
+
+    evaluation: str
+    train: FeatureRequest
+    test: FeatureRequest
+    metric: str
+    processed: bool = True
+
+    @property
+    def name(self) -> str:
+        """Exact name."""
+        how = "L2 -> mean -> L2, cosine" if self.metric == "cosine" else "L2 -> mean, euclidean"
+        return f"{self.evaluation} ({views_in_words(self.train, self.test)}, {how})"
+
+    def train_requests(self) -> Requests:
+        """The gallery."""
+        return {self.train.modality: self.train}
+
+    def test_requests(self) -> Requests:
+        """The queries."""
+        return {self.test.modality: self.test}
+
+    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Measure]:
+        """R@1 to R@50, mAP over queries, and mAP by class: its mean over the queries of a class, then over classes."""
+        gallery = one_label_each(train[self.train.modality], self.evaluation)
+        queries = one_label_each(test[self.test.modality], self.evaluation)
+        rows, wanted = averaged_rows(gallery), averaged_rows(queries)
+        _, indices = nearest(rows, wanted, k=max(RECALLS), metric=self.metric)
+        hits = recall_hits(gallery.labels[indices] == queries.labels.unsqueeze(1), RECALLS)
+        precisions = 100 * average_precisions(rows, gallery.labels, wanted, queries.labels, metric=self.metric)
+        return [
+            *(mean_measure(f"R@{k}", 100.0 * found) for k, found in hits.items()),
+            mean_measure("mAP", precisions),
+            class_mean_measure("mAP by class", precisions, queries.labels),
+        ]
+
+
+@dataclass(frozen=True)
+class Knn:
+    """Accuracy of the vote of the nearest training items by cosine.
+
+    Attributes:
+        train: Views of the gallery, averaged.
+        test: Views of the queries, averaged.
+        k: Neighbours that vote.
+        votes: ``weighted`` or ``plain``, see `class_votes`.
+    """
+
+    train: FeatureRequest
+    test: FeatureRequest
+    k: int
+    votes: str
+    processed: bool = True
+
+    @property
+    def name(self) -> str:
+        """Exact name."""
+        return (
+            f"knn ({views_in_words(self.train, self.test)}, L2 -> mean -> L2, cosine, k {self.k}, {self.votes} votes)"
+        )
+
+    def train_requests(self) -> Requests:
+        """The gallery."""
+        return {self.train.modality: self.train}
+
+    def test_requests(self) -> Requests:
+        """The queries."""
+        return {self.test.modality: self.test}
+
+    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Measure]:
+        """top1 and top5."""
+        gallery = one_label_each(train[self.train.modality], "knn")
+        queries = one_label_each(test[self.test.modality], "knn")
+        similarity, indices = nearest(averaged_rows(gallery), averaged_rows(queries), k=self.k, metric="cosine")
+        classes = int(gallery.labels.max()) + 1
+        votes = class_votes(similarity, gallery.labels[indices], classes=classes, votes=self.votes)
+        return top_k_measures(votes, queries.labels)
+
+
+def averaged_rows(items: FeatureSet) -> Tensor:
+    """Returns the rows (V, D) of features whose views were averaged in extraction.
+
+    Raises:
+        ValueError: They were not: the mean of rows that are not of unit length would be another protocol.
+    """
+    if items.features.shape[1] != 1:
+        raise ValueError(f"expected the mean over views (V, 1, D), got {tuple(items.features.shape)}")
+    return items.features[:, 0]
+
+
+def class_mean_measure(name: str, per_item: Tensor, labels: Tensor) -> Measure:
+    """Returns the mean over classes of the mean over their items of `per_item` (V,); empty classes do not count."""
+    values, (_, members) = per_item.double(), labels.unique(return_inverse=True)
+
+    def statistic(weights: Tensor) -> Tensor:
+        shape = len(weights), int(members.max()) + 1
+        index = members.expand_as(weights)
+        sums = weights.new_zeros(shape).scatter_add_(1, index, weights * values)
+        return (sums / weights.new_zeros(shape).scatter_add_(1, index, weights)).nanmean(dim=1)
+
+    return Measure(name, statistic, len(values))

@@ -1,0 +1,88 @@
+"""Ridge regression onto one-hot classes in closed form: a quick linear probe of what features give away."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stica_pv.evaluation.feature_set import FeatureSet
+from stica_pv.evaluation.measures import Measure
+from stica_pv.evaluation.protocol import FeatureRequest, Requests
+from stica_pv.evaluation.protocols.ranking import top_k_hits, top_k_measures
+from stica_pv.evaluation.protocols.requests import one_label_each, views_in_words
+from stica_pv.evaluation.protocols.retrieval import averaged_rows
+from stica_pv.evaluation.splits import choice_in_words, grouped_holdout
+
+RIDGE_STRENGTHS = (1e-3, 1e-1, 10.0)
+
+
+@dataclass(frozen=True)
+class RidgeProbe:
+    """Linear probe whose strength is chosen on a grouped hold-out of the training items.
+
+    Attributes:
+        evaluation: Registered name.
+        train: Views of a training item, averaged.
+        test: Views of a test item, averaged.
+        holdout_share: Of the training items.
+    """
+
+    evaluation: str
+    train: FeatureRequest
+    test: FeatureRequest
+    holdout_share: float
+    processed: bool = True
+
+    @property
+    def name(self) -> str:
+        """Exact name."""
+        strength = choice_in_words(RIDGE_STRENGTHS, self.holdout_share)
+        return f"{self.evaluation} ({views_in_words(self.train, self.test)}, L2, ridge {strength})"
+
+    def train_requests(self) -> Requests:
+        """The mean over views."""
+        return {self.train.modality: self.train}
+
+    def test_requests(self) -> Requests:
+        """The mean over views."""
+        return {self.test.modality: self.test}
+
+    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Measure]:
+        """top1 and top5."""
+        fitted = one_label_each(train[self.train.modality], self.evaluation)
+        unseen = one_label_each(test[self.test.modality], self.evaluation)
+        rows, queries = (F.normalize(averaged_rows(part), dim=1) for part in (fitted, unseen))
+        strength = choose_strength(rows, fitted, share=self.holdout_share, seed=seed)
+        return top_k_measures(ridge_scores(rows, fitted.labels, queries, strength=strength), unseen.labels)
+
+
+def choose_strength(rows: Tensor, train: FeatureSet, *, share: float, seed: int) -> float:
+    """Returns the strength that is best on held-out groups of the training rows (V, D), the smallest of equals."""
+    inner, held = grouped_holdout(train.labels, train.groups, share=share, seed=seed)
+    found = {}
+    for strength in sorted(RIDGE_STRENGTHS):
+        scores = ridge_scores(rows[inner], train.labels[inner], rows[held], strength=strength)
+        found[strength] = float(top_k_hits(scores, train.labels[held], 1).double().mean())
+    return max(found, key=found.__getitem__)
+
+
+def ridge_scores(rows: Tensor, labels: Tensor, queries: Tensor, *, strength: float) -> Tensor:
+    """Returns float64 scores (Q, classes) of a ridge regression onto one-hot classes, with an intercept.
+
+    Args:
+        rows: (V, D).
+        labels: int64 (V,).
+        queries: (Q, D).
+        strength: Of the penalty, relative to the mean variance of the features times V.
+    """
+    classes = int(labels.max()) + 1
+    x, y = rows.double(), F.one_hot(labels, classes).double()
+    mean = x.mean(dim=0)
+    centred = x - mean
+    gram = centred.mT @ centred
+    scale = gram.diagonal().mean().clamp(min=1e-12)  # equal rows tell nothing; the classifier then is a constant
+    gram += strength * scale * torch.eye(len(gram), dtype=gram.dtype)
+    weights = torch.linalg.solve(gram, centred.mT @ (y - y.mean(dim=0)))
+    return (queries.double() - mean) @ weights + y.mean(dim=0)

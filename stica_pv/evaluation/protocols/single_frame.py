@@ -1,0 +1,86 @@
+"""What one frame gives away: a linear probe on its pixels, and retrieval by trained encoders that see no motion."""
+
+from dataclasses import dataclass, replace
+
+from stica_pv.config import CfgNode
+from stica_pv.distributed import is_main
+from stica_pv.evaluation.baselines import MiddleFrame, StillFrame
+from stica_pv.evaluation.bench import Bench, Want
+from stica_pv.evaluation.contestants import Contestant, content_hash
+from stica_pv.evaluation.feature_evaluation import BASELINE_PROCESSING, FeatureEvaluation, rows_of, wants_of
+from stica_pv.evaluation.protocol import NOBODY, Row
+from stica_pv.evaluation.protocols.requests import request_for_test
+from stica_pv.evaluation.protocols.retrieval import Retrieval
+from stica_pv.evaluation.protocols.ridge import RidgeProbe
+from stica_pv.registry import EVALUATIONS
+
+NAME, PIXELS = "single_frame", "16 x 16 pixels of the middle frame"
+
+
+@dataclass(frozen=True)
+class SingleFrame:
+    """Scores pixels of the middle frame by a ridge probe, and trained encoders on the middle frame repeated by R@1.
+
+    Attributes:
+        probe: On pixels.
+        retrieval: By encoders.
+        processing: Declared for trained encoders.
+        seed: Of the run.
+        name: Registered name.
+    """
+
+    probe: RidgeProbe
+    retrieval: Retrieval
+    processing: str
+    seed: int
+    name: str = NAME
+
+    def wants(self, bench: Bench) -> list[Want]:
+        """Pixels, and the still frames of every trained encoder."""
+        return wants_of(self.probe, [pixels(bench)], bench) + wants_of(self.retrieval, stills(bench), bench)
+
+    def run(self, bench: Bench) -> list[Row]:
+        """Scores them, on the main process."""
+        if not is_main():
+            return []
+        by_probe = FeatureEvaluation(NAME, self.probe, self.processing, self.seed)
+        found = by_probe.score(bench, pixels(bench), BASELINE_PROCESSING)
+        rows = [
+            replace(row, measure=f"linear/{row.measure}", contestant=NOBODY, protocol=f"{row.protocol} on {PIXELS}")
+            for row in rows_of(NAME, self.probe, found, bench, seed=self.seed)
+        ]
+        by_retrieval = FeatureEvaluation(NAME, self.retrieval, self.processing, self.seed)
+        for still in stills(bench):
+            found = by_retrieval.score(bench, still, self.processing)
+            found = [scored for scored in found if scored.folds[0].name == "R@1"]
+            more = rows_of(NAME, self.retrieval, found, bench, seed=self.seed)
+            rows += [replace(row, measure=f"encoder/{row.measure}") for row in more]
+        return rows
+
+
+def pixels(bench: Bench) -> Contestant:
+    """The middle frame itself, as the first contestant sees it."""
+    encoders = {"video": MiddleFrame()}
+    return Contestant(PIXELS, "baseline", encoders, bench.contestants[0].look, content_hash(encoders))
+
+
+def stills(bench: Bench) -> list[Contestant]:
+    """Trained encoders that see the middle frame repeated; each keeps its name."""
+    found = []
+    for contestant in bench.contestants:
+        if contestant.kind == "trained" and "video" in contestant.encoders:
+            encoders = {"video": StillFrame(contestant.encoders["video"])}
+            found.append(replace(contestant, encoders=encoders, hash=content_hash(encoders)))
+    return found
+
+
+@EVALUATIONS.named(NAME)
+def single_frame_from_config(cfg: CfgNode) -> SingleFrame:
+    """Builds it with the views of the test."""
+    request = replace(request_for_test(cfg, average=True), modality="video", layer="pooled")
+    return SingleFrame(
+        probe=RidgeProbe(NAME, request, request, holdout_share=cfg.TEST.HOLDOUT_SHARE),
+        retrieval=Retrieval(f"{NAME} still", request, request, metric="cosine"),
+        processing=cfg.TEST.PROCESSING,
+        seed=cfg.RNG_SEED,
+    )

@@ -1,0 +1,82 @@
+"""A linear SVM on frozen features of videos or of sound, its C chosen inside the training items or fixed."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stica_pv.evaluation.feature_set import FeatureSet
+from stica_pv.evaluation.measures import Measure
+from stica_pv.evaluation.protocol import FeatureRequest, Requests
+from stica_pv.evaluation.protocols.linear_svm import ViewClassifier, fit_views
+from stica_pv.evaluation.protocols.ranking import top_k_hits, top_k_measures
+from stica_pv.evaluation.protocols.requests import one_label_each, views_in_words
+from stica_pv.evaluation.splits import choice_in_words, grouped_holdout
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Svm:
+    """One-against-rest SVM on every view (clip, crop or window of sound); an item's score is the mean over its views.
+
+    Attributes:
+        evaluation: Registered name.
+        train: Views of a training item, all of them used.
+        test: Views of a test item.
+        costs: Values of C; one is used as it is, several are compared on a grouped hold-out of the training items.
+        standardise: Whether features are standardised by the rows that the SVM is fitted to.
+        holdout_share: Of the training items, where there is a choice.
+    """
+
+    evaluation: str
+    train: FeatureRequest
+    test: FeatureRequest
+    costs: tuple[float, ...]
+    standardise: bool
+    holdout_share: float
+    processed: bool = False
+
+    @property
+    def name(self) -> str:
+        """Exact name."""
+        return (
+            f"{self.evaluation} ({views_in_words(self.train, self.test)}, "
+            f"{'standardised' if self.standardise else 'not standardised'}, LinearSVC, "
+            f"C {choice_in_words(self.costs, self.holdout_share)}, mean decision value)"
+        )
+
+    def train_requests(self) -> Requests:
+        """Every view by itself."""
+        return {self.train.modality: self.train}
+
+    def test_requests(self) -> Requests:
+        """Every view by itself."""
+        return {self.test.modality: self.test}
+
+    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Measure]:
+        """top1 and top5."""
+        items = one_label_each(test[self.test.modality], self.evaluation)
+        classifier = self.fit(one_label_each(train[self.train.modality], self.evaluation), seed=seed)
+        return top_k_measures(classifier.scores(items.features), items.labels)
+
+    def fit(self, train: FeatureSet, *, seed: int) -> ViewClassifier:
+        """Fits to all training items, with the best C where there is a choice."""
+        return self._fit(train, self.choose_cost(train, seed=seed))
+
+    def choose_cost(self, train: FeatureSet, *, seed: int) -> float:
+        """Returns the C that is best on held-out groups of the training items, the smallest of equals."""
+        if len(self.costs) == 1:
+            return self.costs[0]
+        inner, held = grouped_holdout(train.labels, train.groups, share=self.holdout_share, seed=seed)
+        fitted, chosen_by = train.rows(inner), train.rows(held)
+        found = {}
+        for cost in sorted(self.costs):
+            scores = self._fit(fitted, cost).scores(chosen_by.features)
+            found[cost] = float(top_k_hits(scores, chosen_by.labels, 1).double().mean())
+        best = max(found, key=found.__getitem__)
+        told = ", ".join(f"{cost:g}: {100 * accuracy:.1f}" for cost, accuracy in found.items())
+        logger.info("%s: C %g of %s (%% right of %d held-out training items)", self.evaluation, best, told, len(held))
+        return best
+
+    def _fit(self, train: FeatureSet, cost: float) -> ViewClassifier:
+        return fit_views(train.features, train.labels, classifier="svm", cost=cost, standardise=self.standardise)

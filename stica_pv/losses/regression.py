@@ -1,0 +1,23 @@
+"""Regression of one view's projection onto another's, without negatives (BraVe, arXiv 2103.16559, section 3)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SHORTEST = 1e-5  # norms below count as this, as released
+
+
+def regression_rows(predictions: Tensor, targets: Tensor) -> Tensor:
+    """r(x, y) = ½ |x/|x| - y/|y||² = 1 - cos(x, y) of each row; chance is 1, equal directions give 0.
+
+    Args:
+        predictions: h(z) of one view, (…, B, D).
+        targets: z of the other, (…, B, D); no gradient reaches them.
+
+    Returns:
+        (…, B) in fp32 or the type of the rows if that is wider; ½ where one row alone is 0.
+    """
+    with torch.autocast(predictions.device.type, enabled=False):
+        wide = torch.promote_types(predictions.dtype, torch.float32)
+        x, y = (F.normalize(rows.to(wide), dim=-1, eps=SHORTEST) for rows in (predictions, targets.detach()))
+        return (x - y).square().sum(dim=-1) / 2

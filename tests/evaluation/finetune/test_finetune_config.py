@@ -1,0 +1,28 @@
+"""What the keys of fine-tuning say of its test, and the name that tells protocols apart."""
+
+from pathlib import Path
+
+import pytest
+from tiny_runs import tiny_cfg
+
+from stica_pv.errors import UsageError
+from stica_pv.evaluation.finetune.config import exact_name, settings_from_config
+
+
+@pytest.mark.parametrize("key", ["EPOCHS", "CLIPS_PER_VIDEO", "TEST_CLIPS", "BATCH_SIZE", "CROP_SIZE", "NUM_FRAMES"])
+def test_another_recipe_has_another_name(tmp_path: Path, key: str):
+    values = {f"TEST__FINETUNE__{key}": 14}
+    one, two = tiny_cfg(tmp_path, tmp_path / "out"), tiny_cfg(tmp_path, tmp_path / "out", **values)
+    assert exact_name(one) != exact_name(two)
+
+
+def test_the_default_test_is_ten_clips_by_three_crops(tmp_path: Path):
+    settings = settings_from_config(tiny_cfg(tmp_path, tmp_path / "out"))
+    assert (settings.request.clips, settings.request.spatial_crops, settings.request.average) == (10, 3, False)
+    assert (settings.size, settings.average, settings.test_from, settings.clips_per_video) == (128, "logits", 8, 10)
+
+
+def test_the_last_epoch_must_be_tested(tmp_path: Path):
+    cfg = tiny_cfg(tmp_path, tmp_path / "out", TEST__FINETUNE__EPOCHS=4)
+    with pytest.raises(UsageError, match=r"TEST_FROM_EPOCH 8 lies behind the end of training .*EPOCHS 4"):
+        settings_from_config(cfg)
