@@ -365,6 +365,8 @@ def test_every_recipe_loads_and_its_task_builds(recipe: Path, tool: ModuleType):
     (cfg,) = tool.resolve_all(tool.parse(["--cfg", str(recipe)]))
     task = create_task(cfg)
     assert sum(p.numel() for p in task.parameters()) > 1e5
-    assert task.views().min_seconds == pytest.approx(cfg.DATA.NUM_FRAMES / cfg.DATA.TARGET_FPS)
-    assert {"video", "audio"} == task.encoders().keys()
+    assert "video" in task.encoders()
+    if cfg.TASK == "av_contrastive":  # one window, as long as its pictures
+        assert task.views().min_seconds == pytest.approx(cfg.DATA.NUM_FRAMES / cfg.DATA.TARGET_FPS)
+        assert {"video", "audio"} == task.encoders().keys()
     assert all(isinstance(p, torch.nn.Parameter) for group in task.parameter_groups() for p in group.parameters)

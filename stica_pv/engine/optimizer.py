@@ -1,6 +1,6 @@
 """Optimisers from a task's parameter groups."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -59,69 +59,44 @@ def create_optimizer(
     check_choice("SOLVER.OPTIMIZING_METHOD", method, OPTIMIZERS)
     if weight_decay < 0:
         raise UsageError(f"SOLVER.WEIGHT_DECAY must be >= 0, got {weight_decay}")
-    if method == "lars":
-        return _create_lars(
-            groups,
-            mask=check_choice("SOLVER.LARS_MASK", lars_mask, MASKS),
-            weight_decay=weight_decay,
-            fused=fused,
-            momentum=momentum,
-            nesterov=nesterov,
-            trust=lars_trust,
-        )
-    param_groups: list[dict[str, Any]] = []
-    for group in groups:
-        for decays in (True, False):
-            parameters = [p for p in group.parameters if (decay_1d or p.ndim > 1) is decays]
-            if parameters:
-                param_groups.append(
-                    {
-                        "params": parameters,
-                        "name": group.name,
-                        "lr_scale": group.lr_scale,
-                        "weight_decay": weight_decay if decays else 0.0,
-                    }
-                )
     try:
+        if method == "lars":
+            mask = check_choice("SOLVER.LARS_MASK", lars_mask, MASKS)
+            if fused:
+                raise UsageError("SOLVER.FUSED: lars has no fused kernels; set it to False")
+            lars_groups = _lars_groups(groups, weight_decay, released=mask == "released")
+            return LARS(lars_groups, momentum=momentum, nesterov=nesterov, trust=lars_trust)
+        param_groups = [group for _, group in _split(groups, weight_decay, lambda p: decay_1d or p.ndim > 1)]
         if method == "sgd":
             return torch.optim.SGD(param_groups, lr=0.0, momentum=momentum, nesterov=nesterov, fused=fused)
         return torch.optim.AdamW(param_groups, lr=0.0, betas=betas, fused=fused)
-    except ValueError as error:  # torch checks momentum, Nesterov and betas
+    except UsageError:
+        raise
+    except ValueError as error:  # momentum, Nesterov and betas are checked there
         raise UsageError(f"SOLVER: {error}") from error
 
 
-def _create_lars(
-    groups: Sequence[Group],
-    *,
-    mask: str,
-    weight_decay: float,
-    fused: bool,
-    momentum: float,
-    nesterov: bool,
-    trust: float,
-) -> LARS:
-    if fused:
-        raise UsageError("SOLVER.FUSED: lars has no fused kernels; set it to False")
-    released = mask == "released"
-    param_groups: list[dict[str, Any]] = []
+def _split(
+    groups: Sequence[Group], weight_decay: float, decays: Callable[[nn.Parameter], bool]
+) -> Iterator[tuple[bool, dict[str, Any]]]:
+    """Yields whether its parameters decay, and the optimiser's group, for both halves of each group."""
     for group in groups:
-        for scaled in (True, False):
-            parameters = [p for p in group.parameters if ((p.ndim > 1) is not released) is scaled]
+        for chosen in (True, False):
+            parameters = [p for p in group.parameters if decays(p) is chosen]
             if parameters:
-                param_groups.append(
-                    {
-                        "params": parameters,
-                        "name": group.name,
-                        "lr_scale": 1.0 if released else group.lr_scale,
-                        "grad_scale": group.lr_scale if released else 1.0,
-                        "scaled": scaled,
-                        "weight_decay": weight_decay if scaled else 0.0,
-                    }
+                decay = weight_decay if chosen else 0.0
+                yield (
+                    chosen,
+                    {"params": parameters, "name": group.name, "lr_scale": group.lr_scale, "weight_decay": decay},
                 )
-    try:
-        return LARS(param_groups, momentum=momentum, nesterov=nesterov, trust=trust)
-    except ValueError as error:
-        raise UsageError(f"SOLVER: {error}") from error
+
+
+def _lars_groups(groups: Sequence[Group], weight_decay: float, *, released: bool) -> list[dict[str, Any]]:
+    found = []
+    for scaled, group in _split(groups, weight_decay, lambda p: (p.ndim > 1) is not released):
+        factor = group["lr_scale"]
+        found.append(group | {"scaled": scaled} | ({"lr_scale": 1.0, "grad_scale": factor} if released else {}))
+    return found
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:

@@ -42,7 +42,12 @@ def create_state(cfg: CfgNode, task: Task, device: torch.device) -> TrainState:
 def _parallel(module: nn.Module) -> nn.Module:
     if world_size() == 1:
         return module
-    parallel = DistributedDataParallel(module, gradient_as_bucket_view=True)  # no device ids: the loop moves the inputs
+    # After the first step of a life torch lays gradients out anew, unless it looks for unused ones; with more than two
+    # CPU processes another layout is another order of sums, and a run that was resumed would differ in the last bits.
+    on_cpu = next(module.parameters()).device.type == "cpu"
+    parallel = DistributedDataParallel(  # no device ids: the loop moves the inputs
+        module, gradient_as_bucket_view=True, find_unused_parameters=on_cpu
+    )
     parallel.broadcast_buffers = False  # they are equal on all ranks, or BN.SYNC was given up
     return parallel
 

@@ -128,7 +128,7 @@ def main(argv: list[str]) -> int:
         return int(args.code)
     submission = Submission(args.submission, int(os.environ.get("SLURM_ARRAY_TASK_ID", "0")))
     if args.code == ASKED_TOO_EARLY and not submission.failure_of_this_life.is_file():
-        _say(submission, f"life {life()} of job {job_id()} was asked to requeue before it had begun; requeued")
+        _say(submission, f"life {life()} of job {job_id()} was asked to requeue while it began or ended; requeued")
         _requeue()
         return int(args.code)
     failures = [*read_failures(submission), _read_failure(submission, args.code)]

@@ -105,7 +105,7 @@ def test_a_request_that_came_before_python_could_hear_it_is_no_failure(tmp_path:
     for life in "0123":
         done, calls = revive(tmp_path, 140, "RUNNING", SLURM_RESTART_COUNT=life)
         assert done.returncode == 140
-        assert "asked to requeue before it had begun; requeued" in done.stderr
+        assert "asked to requeue while it began or ended; requeued" in done.stderr
     assert calls.count("requeue 7") == 4
     assert not (tmp_path / f"0.{FAILURES}").exists()
 
