@@ -17,7 +17,7 @@ from stica_pv.data.reader import read
 from stica_pv.data.videos import PROBE_PROCESSES
 from stica_pv.distributed import barrier, is_main
 from stica_pv.engine import load_checkpoint
-from stica_pv.entrants import checkpoint_paths, create_contestants
+from stica_pv.entrants import checkpoint_paths, create_contestants, find_checkpoints
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.bench import Bench, Loading
 from stica_pv.evaluation.contestants import Contestant, Look
@@ -56,6 +56,9 @@ def check_test(cfg: CfgNode) -> None:
     """Looks at what the evaluation will need, so that a mistake is told before the training and not after it."""
     create_evaluations(cfg)
     labelled_set_from_config(cfg)
+    if not cfg.TRAIN.ENABLE:
+        find_checkpoints(cfg, Path(cfg.OUTPUT_DIR))
+        return
     for path in checkpoint_paths(cfg):
         load_checkpoint(path)
 

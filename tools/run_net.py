@@ -86,7 +86,11 @@ def act(args: argparse.Namespace) -> None:
     elif args.status:
         show_status(args.status)
     elif args.print_cfg:
-        print("".join(cfg.dump() for cfg in resolve_all(args)), end="")
+        for cfg in resolve_all(args):
+            shown = cfg.clone()
+            shown.defrost()
+            shown.OVERRIDES = []  # what the command line said is in the keys themselves
+            print(shown.dump(), end="")
     elif args.launcher:
         submit_all(args)
     else:

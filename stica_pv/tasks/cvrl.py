@@ -16,6 +16,7 @@ from stica_pv.models import Pooling
 from stica_pv.structures import Batch, Embeddings, FrameTransform, LossTerms, StepKeys, Views, ViewSpec
 from stica_pv.tasks.base import Inputs, Plan, Task
 from stica_pv.tasks.encoders import VideoEncoder
+from stica_pv.tasks.monitors import ROWS
 from stica_pv.tasks.windows import IntervalSettings, interval_windows
 from stica_pv.transforms import DistortionPlan, DistortionSettings, apply_distortion, draw_distortion
 
@@ -133,7 +134,7 @@ class CVRL(Task):
         rows = nt_xent_rows(views, keys, temperature=self.temperature, first_label=first_row)
         total = rows.mean(dim=1).sum() if self.sums else rows.mean()
         scalars = {"loss": total, "accuracy": self._accuracy(views, keys, first_row)}
-        first = keys[0]
+        first = keys[0, :ROWS].detach()
         scalars |= {
             "spread_video": spread(first),
             "rank_video": effective_rank(first),

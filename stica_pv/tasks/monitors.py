@@ -5,6 +5,9 @@ from torch import Tensor
 from stica_pv.losses import masked_mean
 from stica_pv.metrics import effective_rank, misalignment, spread, uniformity
 
+ROWS = 1024
+"""How many rows of the global batch are looked at: uniformity costs their square, and no more are needed to see it."""
+
 
 def collapse_monitors(
     local: tuple[Tensor, Tensor], gathered: tuple[Tensor, Tensor], valid: Tensor, valid_everywhere: Tensor
@@ -13,11 +16,11 @@ def collapse_monitors(
 
     Args:
         local: Video and audio rows of this process, unit length, (B, D) each.
-        gathered: Those of all processes, (N, D) each.
+        gathered: Those of all processes, (N, D) each; the first `ROWS` count.
         valid: bool (B,), samples with sound.
         valid_everywhere: bool (N,).
     """
-    video, audio = (rows.detach() for rows in gathered)
+    video, audio = (rows[:ROWS].detach() for rows in gathered)
     return {
         "spread_video": spread(video),
         "spread_audio": spread(audio),

@@ -53,3 +53,9 @@ def test_values_are_those_of_fp32_under_autocast() -> None:
         rows = regression_rows(x, y)
     assert rows.dtype == torch.float32
     assert torch.equal(rows, regression_rows(x, y))
+
+
+def test_only_norms_below_a_hundred_thousandth_are_raised_to_it() -> None:
+    unit = torch.tensor([[1.0, 0.0]])
+    assert regression_rows(1e-4 * unit, unit).item() == pytest.approx(0.0, abs=1e-6)
+    assert regression_rows(1e-6 * unit, unit).item() == pytest.approx(0.5 * (1 - 0.1) ** 2)

@@ -219,3 +219,17 @@ def test_impossible_requests_are_refused() -> None:
     assert not brave(broad=silent).views().needs_audio
     with pytest.raises(UsageError, match="HEAD.DROPOUT to 0"):
         brave_from_config(get_cfg())
+
+
+def test_sound_is_made_louder_or_softer_and_pictures_are_normalised_at_the_end() -> None:
+    task = brave(volume_jitter=0.5)
+    plan, batch = task.draw(keys_of(indices=INDICES)), batch_for(task)
+    inputs = task.prepare(batch, plan)
+    assert plan.volume.std() > 0.05
+    assert torch.equal(inputs["audio"], task.log_mel(batch.audio["broad"] * plan.volume.unsqueeze(1)))
+    moved = {
+        view: BravePictures(COLOUR, 1.0 if view == "video" else 0.0, (0.5,) * 3, (2.0,) * 3) for view in task.pictures
+    }
+    normalised = brave(pictures=moved).prepare(batch, plan)
+    for view in ("narrow", "video"):
+        assert torch.allclose(normalised[view], (inputs[view] - 0.5) / 2, atol=1e-6)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from slow_stica import keys_of
+from torch import nn
 
 from stica_pv.config import merge_file
 from stica_pv.create import create_task
@@ -12,6 +13,7 @@ from stica_pv.defaults import get_cfg
 from stica_pv.engine.config import optimizer_from_config
 from stica_pv.engine.optimizer import set_lr
 from stica_pv.structures import Batch
+from stica_pv.tasks.brave_config import brave_from_config
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,3 +58,33 @@ def test_the_largest_recipe_takes_a_step_at_a_small_input() -> None:
             moved = (p.detach() - before[name]).norm() / before[name].norm()
             lr = 1.0 if "predictor" in name else 0.1
             assert moved.item() == pytest.approx(lr * 0.001 * 1.9, rel=1e-3), name  # Nesterov's first step
+
+
+def sized(*, frames: int, size: int) -> nn.Module:
+    trunk = nn.Conv3d(3, 4, 2, stride=2)
+    trunk.made_for = (frames, size)
+    return trunk
+
+
+def test_every_key_reaches_its_place() -> None:
+    cfg = get_cfg()
+    merge_file(cfg, ROOT / "projects" / "brave" / "v_va_tsm50.yaml")
+    cfg.MODEL.ARCH, cfg.AUDIO.ARCH, cfg.AUDIO.WIDTH = f"{__name__}:sized", "resnet9", 2
+    cfg.DATA.update({"NUM_FRAMES": 4, "TRAIN_CROP_SIZE": 40, "TARGET_FPS": 8.0, "BLUR_KERNEL": 9, "BLUR_PROB": 0.7})
+    cfg.BRAVE.update({"BROAD_FRAMES": 6, "BROAD_CROP_SIZE": 24, "BROAD_FPS": 3.0, "BROAD_BLUR_KERNEL": 3})
+    cfg.BRAVE.update({"RANDOM_CONV_PROB": 0.3, "ALIGNMENT": "random", "HEADS": "per_view", "WEIGHTS": [1.0, 0.5]})
+    cfg.BRAVE.update({"PREDICTOR_DIM": 5, "PREDICTOR_LR_SCALE": 7.0})
+    cfg.HEAD.update({"HIDDEN_DIM": 6, "DIM": 3})
+    task = brave_from_config(cfg)
+    assert (task.backbone.made_for, task.get_submodule("broad_video")[0].made_for) == ((4, 40), (6, 24))
+    assert (task.narrow.seconds, task.broad.seconds, task.alignment) == (0.5, 2.0, "random")
+    assert (task.weights, task.predictor_lr_scale) == ((1.0, 0.5), 7.0)
+    colours = [task.pictures[view].colour for view in ("narrow", "video")]
+    assert [colour.blur_kernel for colour in colours] == [9, 3]
+    assert (colours[0].brightness, colours[0].saturation, colours[0].contrast) == (0.1255, 0.4, 0.4)
+    assert (colours[0].hue, colours[0].blur_prob) == (0.2, 0.7)
+    assert [task.pictures[view].convolution_prob for view in ("narrow", "video")] == [0.0, 0.3]
+    assert list(task.heads.predictors) == ["video", "narrow", "audio"]
+    assert task.heads.predictors["audio"][0].weight.shape == (5, 3)
+    assert task.heads.projectors["audio"].rest[2].weight.shape == (3, 6)
+    assert (task.log_mel.style, task.log_mel.fft_size, task.log_mel.hop_samples) == ("brave", 320, 160)

@@ -6,6 +6,7 @@ import torch
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
 from stica_pv.transforms import BraveColourPlan, BraveColourSettings, apply_brave_colour, draw_brave_colour
+from stica_pv.transforms.distortion import saturate
 
 PLAIN = BraveColourSettings(blur_kernel=5)
 
@@ -102,3 +103,8 @@ def test_wrong_settings_and_inputs_are_refused() -> None:
         BraveColourSettings(blur_kernel=22)
     with pytest.raises(UsageError, match="expected uint8"):
         apply_brave_colour(noise().float(), plan([0.0, 1.0, 1.0, 0.0]), PLAIN)
+
+
+def test_saturating_a_colour_below_black_gives_its_gray() -> None:
+    dark = torch.tensor([-0.02, -0.06, -0.1]).view(1, 3, 1, 1, 1)
+    assert torch.equal(saturate(dark, torch.full((1, 1, 1, 1, 1), 1.3)), torch.full_like(dark, -0.02))
