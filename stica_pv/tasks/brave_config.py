@@ -61,8 +61,8 @@ def brave_from_config(cfg: CfgNode) -> BraVe:
         narrow=narrow,
         broad=broad,
         pictures={
-            NARROW: _pictures(cfg, cfg.DATA.BLUR_KERNEL, 0.0),
-            VIDEO: _pictures(cfg, brave.BROAD_BLUR_KERNEL, brave.RANDOM_CONV_PROB),
+            NARROW: _pictures(cfg, _kernel(cfg, "DATA.BLUR_KERNEL", narrow.size), 0.0),
+            VIDEO: _pictures(cfg, _kernel(cfg, "BRAVE.BROAD_BLUR_KERNEL", broad.size), brave.RANDOM_CONV_PROB),
         },
         alignment=brave.ALIGNMENT,
         backbone=backbone,
@@ -97,6 +97,14 @@ def _video_network(cfg: CfgNode) -> tuple[nn.Module, nn.Module, int]:
     backbone = backbone_from_config(cfg)
     pool = pool_from_config(cfg, measure_map(backbone, frames=cfg.DATA.NUM_FRAMES, size=cfg.DATA.TRAIN_CROP_SIZE)[0])
     return backbone, pool, pool.out_dim
+
+
+def _kernel(cfg: CfgNode, key: str, size: int) -> int:
+    part, name = key.split(".")
+    taps: int = cfg[part][name]
+    if taps % 2 == 0 or taps // 2 >= size:
+        raise UsageError(f"{key}: got {taps}, expected an odd number less than {2 * size} for pictures of {size} px")
+    return taps
 
 
 def _pictures(cfg: CfgNode, blur_kernel: int, convolution_prob: float) -> BravePictures:

@@ -1,5 +1,6 @@
 """The full-size configurations of BraVe."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from stica_pv.create import create_task
 from stica_pv.defaults import get_cfg
 from stica_pv.engine.config import optimizer_from_config
 from stica_pv.engine.optimizer import set_lr
+from stica_pv.errors import UsageError
 from stica_pv.structures import Batch
 from stica_pv.tasks.brave_config import brave_from_config
 
@@ -88,3 +90,19 @@ def test_every_key_reaches_its_place() -> None:
     assert task.heads.predictors["audio"][0].weight.shape == (5, 3)
     assert task.heads.projectors["audio"].rest[2].weight.shape == (3, 6)
     assert (task.log_mel.style, task.log_mel.fft_size, task.log_mel.hop_samples) == ("brave", 320, 160)
+
+
+@pytest.mark.parametrize(("taps", "fits"), [(4, False), (223, True), (225, False)])
+def test_a_blur_that_does_not_fit_the_pictures_is_refused_by_its_key(taps: int, fits: bool) -> None:
+    cfg = get_cfg()
+    merge_file(cfg, ROOT / "projects" / "brave" / "v_va_tsm50.yaml")
+    cfg.MODEL.ARCH, cfg.AUDIO.ARCH = f"{__name__}:sized", "resnet9"
+    cfg.BRAVE.BROAD_BLUR_KERNEL = taps
+    with (
+        contextlib.nullcontext()
+        if fits
+        else pytest.raises(
+            UsageError, match=f"BRAVE.BROAD_BLUR_KERNEL: got {taps}, expected an odd number less than 224"
+        )
+    ):
+        assert brave_from_config(cfg).pictures["video"].colour.blur_kernel == taps
