@@ -15,7 +15,7 @@ def add_cfg_arguments(parser: argparse.ArgumentParser, files_help: str) -> None:
 
 
 def parse_cfg_arguments(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
-    """Parses words; `cfg` of the result holds files, `overrides` all the overrides wherever they stood, `sweep` pairs."""
+    """Parses words: `cfg` of the result holds files, `overrides` the overrides wherever they stood, `sweep` pairs."""
     # A leading space keeps argparse from taking a value such as -1e-3 for an option.
     args = parser.parse_intermixed_args([f" {word}" if _NEGATIVE.match(word) else word for word in argv])
     words = args.cfg or []
