@@ -33,7 +33,7 @@ test: install  ## the ordinary tests: CPU, offline, minutes
 
 # Exit 5 of pytest: no test carries the mark.
 test-slow: install  ## the long tests
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -m slow || test $$? -eq 5
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(WORKERS) -m slow || test $$? -eq 5
 
 # Skips, with the reason, where Slurm is neither installed nor can be.
 test-slurm: install  ## a real Slurm of two nodes on this machine (Linux, root; installs Debian's packages), minutes

@@ -22,7 +22,7 @@ from stica_pv.launch.status import status
 from stica_pv.launch.submit import parameters, read_job, submit
 
 TOOL = REPOSITORY / "tools" / "run_net.py"
-PATIENCE_S = 120
+PATIENCE_S = 400
 
 
 def cfg_of(output: Path, **overrides: Any) -> CfgNode:
