@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from made_media import lag_seconds, make_media, numbers_of
+from open_files import open_files
 from reading import nearest_numbers, one
 
 from stica_pv.errors import UnreadableClip
@@ -37,13 +38,12 @@ def test_odd_names_are_plain_files(tmp_path, monkeypatch, name):
 def test_containers_are_closed(clip_mp4, tmp_path):
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(clip_mp4.read_bytes()[:3000])
-    open_before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 0
+    before = open_files()
     for _ in range(5):
         one(clip_mp4, 1.0, 1.0, 2, 2.0, 16000)
         with pytest.raises(UnreadableClip):
             one(bad, 1.0, 1.0, 2, 2.0, 16000)
-    if open_before:
-        assert len(list(Path("/proc/self/fd").iterdir())) <= open_before
+    assert not open_files() - before
 
 
 @pytest.mark.parametrize("name", ["offset.mp4", "offset.mkv"])
