@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stica_pv.config import apply_overrides
 from stica_pv.data.reader import read
 from stica_pv.data.synthetic import CLASSES, SyntheticSettings, draw_plan, render_clip, render_plan, write_dataset
+from stica_pv.data.synthetic.source import settings_from_config
+from stica_pv.defaults import get_cfg
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
 from stica_pv.structures import ClipRequest, Window
@@ -248,3 +251,27 @@ def test_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds files"):
         write_dataset(tmp_path, clips={"train": 1}, seed=0, settings=SMALL)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_every_factor_is_a_key_of_its_own() -> None:
+    cfg = get_cfg()
+    assert settings_from_config(cfg) == SyntheticSettings()
+    words = ["SYNTHETIC.CLASSES", "['up down', 'down up']", "SYNTHETIC.RADIUS", "[0.1, 0.2]", "SYNTHETIC.LEAK", "1"]
+    apply_overrides(cfg, words)
+    expected = SyntheticSettings(classes=(("up", "down"), ("down", "up")), radius=(0.1, 0.2), leak=1.0)
+    assert settings_from_config(cfg) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["SYNTHETIC.SIZE", "33"], "SYNTHETIC.SIZE: expected an even number, got 33"),
+        (["SYNTHETIC.CLASSES", "['up left', 'down up']"], r"SYNTHETIC.CLASSES: .*left"),
+        (["SYNTHETIC.EVENT_SECONDS", "[0.5, 3]"], r"SYNTHETIC.EVENT_SECONDS: 3.0 s does not fit"),
+    ],
+)
+def test_factors_that_do_not_fit_are_named_by_their_key(words: list[str], message: str) -> None:
+    cfg = get_cfg()
+    apply_overrides(cfg, words)
+    with pytest.raises(UsageError, match=message):
+        settings_from_config(cfg)

@@ -80,8 +80,11 @@ class SyntheticSettings:
             raise UsageError(f"classes: expected two or more sequences of equally many events, got {self.classes}")
         for event in {event for events in self.classes for event in events}:
             check_choice("classes", event, EVENTS)
-        if min(self.seconds, self.fps, self.size, self.audio_rate_hz, self.objects) <= 0 or self.size % 2:
-            raise UsageError(f"seconds, fps, size (even), audio_rate_hz and objects must be positive, got {self}")
+        for name in ("seconds", "fps", "size", "audio_rate_hz", "objects"):
+            if getattr(self, name) <= 0:
+                raise UsageError(f"{name}: expected above 0, got {getattr(self, name)}")
+        if self.size % 2:
+            raise UsageError(f"size: expected an even number, got {self.size}")
         for name in ("position_range", "scale_range", "timing_jitter", "agreement", "leak", "clutter"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name}: expected 0 to 1, got {getattr(self, name)}")

@@ -1,0 +1,156 @@
+"""The ablation command: what it runs, what it chooses, how it goes on, and the intervals it tells."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "tools"))
+
+import ablation  # noqa: E402 - found by the line above
+from ablations.grid import read_grid  # noqa: E402
+from ablations.statistics import estimate, paired  # noqa: E402
+
+from stica_pv.errors import UsageError  # noqa: E402
+from stica_pv.launch.configuration import configure  # noqa: E402
+
+GRIDS = sorted((ROOT / "projects/stica/ablations").glob("*/grid.yaml"))
+GRID = {
+    "CELLS": ["plain.yaml", "crops.yaml"],
+    "CHOOSE": {"KEY": "SOLVER.BASE_LR", "VALUES": [0.1, 0.2], "MEASURE": "online_knn/top1", "WITH": "RNG_SEED 9"},
+    "REPLICATES": ["RNG_SEED 0", "RNG_SEED 1", "RNG_SEED 2"],
+    "MEASURES": ["knn/top1"],
+    "CONTRASTS": {"crops above none": ["crops", "plain"]},
+}
+KNN = {("plain", "0.1"): 30.0, ("plain", "0.2"): 40.0, ("crops", "0.1"): 70.0, ("crops", "0.2"): 60.0}
+TOP1 = {"plain": [50.0, 52.0, 51.0], "crops": [60.0, 63.0, 59.0]}
+
+
+@pytest.fixture
+def grid_file(tmp_path: Path) -> Path:
+    """A grid of two cells."""
+    for name in GRID["CELLS"]:
+        (tmp_path / name).write_text("TASK: av_contrastive\n")
+    path = tmp_path / "grid.yaml"
+    path.write_text(yaml.safe_dump(GRID))
+    return path
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Stands for run_net.py: writes what a finished run leaves, and keeps the command lines."""
+    commands: list[list[str]] = []
+
+    def run(command: list[str], check: bool) -> subprocess.CompletedProcess[bytes]:
+        words = dict(zip(command[4::2], command[5::2], strict=True))
+        cell, folder, seed = Path(command[3]).stem, Path(words["OUTPUT_DIR"]), int(words["RNG_SEED"])
+        commands.append(command[3:])
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "run.json").write_text('{"steps": 4}')
+        if seed == 9:
+            knn = KNN[cell, words["SOLVER.BASE_LR"]]
+            lines = [
+                {"step": 2, "epoch_end": 1, "online_knn/top1": 99.0},
+                {"step": 4, "epoch_end": 2, "online_knn/top1": knn},
+            ]
+            (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        else:
+            top1 = TOP1[cell][seed]
+            beside = {"knn/top1/low": 1.0, "knn/top1/high": 99.0, "knn/top1/n": 8.0, "knn/top1/fold1": 3.0}
+            untrained = {"knn/top1/random_init": 20.0 + seed, "knn/top1/random_init/low": 2.0}
+            (folder / "results.json").write_text(json.dumps({"knn/top1": top1, **beside, **untrained}))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(ablation.subprocess, "run", run)
+    return commands
+
+
+def test_a_grid_chooses_by_the_training_videos_then_measures_and_tells_paired_differences(
+    grid_file: Path, done: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert ablation.main([str(grid_file), "SOLVER.MAX_EPOCH", "2", "--out", str(tmp_path / "out")]) == 0
+    assert len(done) == 4 + 6
+    assert all(words[1:3] == ["SOLVER.MAX_EPOCH", "2"] for words in done)
+    rates = {Path(words[0]).stem: words[words.index("SOLVER.BASE_LR") + 1] for words in done[4:]}
+    assert rates == {"plain": "0.2", "crops": "0.1"}
+    page = (tmp_path / "out" / "ablation.md").read_text()
+    assert page in capsys.readouterr().out
+    low, high = scipy.stats.ttest_rel(TOP1["crops"], TOP1["plain"]).confidence_interval()
+    assert f"crops − plain | 9.7 [{low:.1f}, {high:.1f}] | 3 | yes |" in page
+    assert "10 runs were started: 4 to choose, 6 to measure (of 6)." in page
+    assert "| random_init | 21.0 [" in page
+    assert "fold" not in page
+    assert (tmp_path / "out" / "ablation.png").stat().st_size > 5000
+
+
+def test_repeating_the_command_runs_only_what_is_unfinished(grid_file: Path, done: list[list[str]], tmp_path: Path):
+    words = [str(grid_file), "--out", str(tmp_path / "out")]
+    assert ablation.main(words) == 0
+    (tmp_path / "out" / "crops" / "replicate1" / "results.json").unlink()
+    done.clear()
+    assert ablation.main([*words, "--table"]) == 0
+    assert not done
+    page = (tmp_path / "out" / "ablation.md").read_text()
+    assert "Not finished: crops/replicate1." in page
+    assert "crops − plain | 9.0 [" in page  # of the two pairs that are whole
+    assert ablation.main(words) == 0
+    assert [(Path(words[0]).stem, words[-1][-10:]) for words in done] == [("crops", "replicate1")]
+
+
+def test_nothing_is_measured_before_every_choice_is_made(grid_file: Path, tmp_path: Path, capsys):
+    assert ablation.main([str(grid_file), "--out", str(tmp_path / "out"), "--table"]) == 0
+    assert "SOLVER.BASE_LR is not chosen yet" in capsys.readouterr().out
+
+
+def test_a_failed_run_is_named_and_the_others_are_done(grid_file: Path, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr(ablation.subprocess, "run", lambda command, check: subprocess.CompletedProcess(command, 1))
+    assert ablation.main([str(grid_file), "--out", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err.count("failed: ") == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"CELLS": ["absent.yaml"]}, "CELLS names"),
+        ({"CONTRASTS": {"x": ["plain", "other"]}}, "CONTRASTS: x: expected two of plain, crops, got"),
+        ({"CELL": []}, "expected a mapping with CELLS"),
+    ],
+)
+def test_a_wrong_grid_is_refused_in_one_line(grid_file: Path, changes: dict[str, object], message: str, capsys):
+    grid_file.write_text(yaml.safe_dump(GRID | changes))
+    assert ablation.main([str(grid_file)]) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1
+
+
+def test_intervals_are_those_of_scipy():
+    values = [3.0, 5.0, 9.0, 4.0]
+    found = estimate(values)
+    expected = scipy.stats.t.interval(0.95, 3, np.mean(values), scipy.stats.sem(values))
+    np.testing.assert_allclose((found.mean, found.low, found.high), (5.25, *expected))
+    assert np.isnan(estimate([1.0]).low)
+    assert not estimate([1.0]).excludes_zero
+    assert paired({"a": 1.0}, {"b": 2.0}) is None
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "projects/stica/ablations").glob("*/grid.yaml")), ids=lambda p: p.parent.name
+)
+def test_every_run_of_a_grid_of_the_project_has_a_valid_configuration(path: Path, tmp_path: Path):
+    grid = read_grid(path)
+    assert len(grid.replicates) >= 3
+    for run in (*grid.choosing(tmp_path, []), *grid.measuring(tmp_path, [], dict.fromkeys(grid.cells, "1e-3"))):
+        cfg = configure(str(run.file), run.words[2:], root=ROOT)
+        assert str(cfg.OUTPUT_DIR) == str(run.folder)
+
+
+def test_a_missing_grid_is_refused(tmp_path: Path):
+    with pytest.raises(UsageError, match="there is no such file"):
+        read_grid(tmp_path / "none.yaml")

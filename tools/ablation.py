@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Runs a grid of configurations and tells, with intervals, what each part adds.
+
+Repeating the command goes on where it was: finished runs are not run again, unfinished ones continue.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from stica_pv.command_line import exit_code  # noqa: E402 - found by the line above
+
+EXAMPLES = """
+examples:
+  python tools/ablation.py projects/stica/ablations/controlled/grid.yaml
+  python tools/ablation.py projects/stica/ablations/controlled/grid.yaml --launcher slurm
+  python tools/ablation.py projects/stica/ablations/controlled/grid.yaml --table
+"""
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("grid", type=Path, metavar="GRID.yaml", help="cells, the value to choose, and replicates")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="for every run")
+    parser.add_argument("--out", type=Path, help="folder of the runs and the page (output/ablations/<folder of GRID>)")
+    parser.add_argument("--launcher", choices=("slurm",), help="submit what is not finished as one array job and stop")
+    parser.add_argument("--table", action="store_true", help="only write the page of what there is")
+    args = parser.parse_intermixed_args(argv)
+    args.out = args.out or Path("output/ablations") / args.grid.resolve().parent.name
+    return args
+
+
+def act(args: argparse.Namespace) -> int:
+    """Runs what is not finished, then writes the page; 1 if a run failed."""
+    from ablations.grid import read_grid
+    from ablations.table import page, plot
+
+    grid = read_grid(args.grid)
+    choosing = grid.choosing(args.out, args.overrides)
+    failed = (
+        []
+        if args.table
+        else work(
+            [run for run in choosing if grid.choice is not None and grid.choice.score(run) is None], args.launcher
+        )
+    )
+    chosen = grid.chosen(args.out, args.overrides)
+    measuring = [] if chosen is None else grid.measuring(args.out, args.overrides, chosen)
+    if not args.table:
+        failed += work([run for run in measuring if run.scores() is None], args.launcher)
+    args.out.mkdir(parents=True, exist_ok=True)
+    text = page(grid, choosing, measuring, chosen)
+    (args.out / "ablation.md").write_text(text, encoding="utf-8")
+    plot(grid, measuring, args.out / "ablation.png")
+    print(text)
+    print(f"written: {args.out / 'ablation.md'}, {args.out / 'ablation.png'}")
+    if chosen is None:
+        print(f"the value of {grid.choice.key} is not chosen yet: the same command goes on")
+    for run in failed:
+        print(f"failed: {run.cell}/{run.name}, log in {run.folder}", file=sys.stderr)
+    return int(bool(failed))
+
+
+def work(runs: Sequence, launcher: str | None) -> list:
+    """Does the runs, one after the other or as one array job; returns those that failed."""
+    if launcher and runs:
+        submit_all(runs, launcher)
+        return []
+    failed = []
+    for number, run in enumerate(runs, start=1):
+        print(f"run {number} of {len(runs)}: {run.cell}/{run.name}", flush=True)
+        done = subprocess.run([sys.executable, str(ROOT / "tools" / "run_net.py"), *run.words], check=False)
+        if done.returncode == 130:
+            raise KeyboardInterrupt
+        failed += [run] if done.returncode else []
+    return failed
+
+
+def submit_all(runs: Sequence, launcher: str) -> None:
+    """Submits the runs as one array job."""
+    from stica_pv.launch.configuration import configure
+    from stica_pv.launch.submit import submit
+
+    cfgs = [configure(str(run.file), [*run.overrides, "OUTPUT_DIR", str(run.folder)], root=ROOT) for run in runs]
+    for cfg in cfgs:
+        cfg.freeze()
+    for cfg, job in zip(cfgs, submit(cfgs, launcher), strict=True):
+        print(f"job {job}: {cfg.OUTPUT_DIR}")
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line."""
+    args = parse(argv)
+    return exit_code(lambda: act(args), interrupted="stopped; the same command goes on")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

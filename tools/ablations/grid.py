@@ -1,0 +1,184 @@
+"""What an ablation consists of: cells, one value chosen for each, and replicates that all cells share."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stica_pv.engine.records import EPOCH_END, read_metrics
+from stica_pv.errors import UsageError
+from stica_pv.evaluation.results import JSON
+
+KEYS = ("CELLS", "CHOOSE", "REPLICATES", "MEASURES", "CONTRASTS")
+CHOICE_KEYS = ("KEY", "VALUES", "MEASURE", "WITH")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the grid.
+
+    Attributes:
+        cell: Name of its cell.
+        file: The cell's configuration.
+        name: Of the run within its cell.
+        overrides: Keys and values in turn, without OUTPUT_DIR.
+        folder: Its OUTPUT_DIR.
+    """
+
+    cell: str
+    file: Path
+    name: str
+    overrides: tuple[str, ...]
+    folder: Path
+
+    @property
+    def words(self) -> list[str]:
+        """What follows ``tools/run_net.py`` on its command line."""
+        return ["--cfg", str(self.file), *self.overrides, "OUTPUT_DIR", str(self.folder)]
+
+    @property
+    def started(self) -> bool:
+        """Whether anything of it was written."""
+        return self.folder.is_dir()
+
+    def scores(self) -> dict[str, float] | None:
+        """Returns its results.json, None before its end."""
+        path = self.folder / JSON
+        found: dict[str, float] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        return found
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The key whose value is chosen for each cell.
+
+    Attributes:
+        key: A configuration key.
+        values: To choose from, as typed on a command line.
+        measure: A number of the epochs' lines in metrics.jsonl, of training videos only; the largest last one wins.
+        overrides: Of the runs that choose, besides the key.
+    """
+
+    key: str
+    values: tuple[str, ...]
+    measure: str
+    overrides: tuple[str, ...]
+
+    def score(self, run: Run) -> float | None:
+        """Returns the measure at the end of a run, None before it."""
+        facts = run.folder / "run.json"
+        if not facts.is_file():
+            return None
+        last = json.loads(facts.read_text(encoding="utf-8"))["steps"]
+        ends = [line for line in read_metrics(run.folder) if EPOCH_END in line and line["step"] == last]
+        return float(ends[-1][self.measure]) if ends and self.measure in ends[-1] else None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """An ablation, as its file describes it.
+
+    Attributes:
+        file: That file.
+        cells: Configuration of each cell by its name.
+        choice: None where nothing is chosen.
+        replicates: Overrides of each replicate; run i of every cell shares them, so runs are compared in pairs.
+        measures: Names in results.json.
+        contrasts: By what they show: the cell expected above, and the cell expected below.
+    """
+
+    file: Path
+    cells: dict[str, Path]
+    choice: Choice | None
+    replicates: tuple[tuple[str, ...], ...]
+    measures: tuple[str, ...]
+    contrasts: dict[str, tuple[str, str]]
+
+    def choosing(self, out: Path, overrides: Sequence[str]) -> list[Run]:
+        """Returns the runs that choose a value for each cell."""
+        if self.choice is None:
+            return []
+        return [
+            self._run(
+                out, cell, f"{self.choice.key}={value}", (*overrides, *self.choice.overrides, self.choice.key, value)
+            )
+            for cell in self.cells
+            for value in self.choice.values
+        ]
+
+    def chosen(self, out: Path, overrides: Sequence[str]) -> dict[str, str] | None:
+        """Returns the value of each cell, None while a choosing run is unfinished."""
+        if self.choice is None:
+            return dict.fromkeys(self.cells, "")
+        best: dict[str, tuple[float, str]] = {}
+        for run in self.choosing(out, overrides):
+            score = self.choice.score(run)
+            if score is None:
+                return None
+            best[run.cell] = max(best.get(run.cell, (-1.0, "")), (score, run.overrides[-1]), key=lambda pair: pair[0])
+        return {cell: value for cell, (_, value) in best.items()}
+
+    def measuring(self, out: Path, overrides: Sequence[str], chosen: dict[str, str]) -> list[Run]:
+        """Returns the replicates of each cell."""
+        return [
+            self._run(out, cell, f"replicate{number}", (*overrides, *replicate, *self._key(chosen[cell])))
+            for number, replicate in enumerate(self.replicates)
+            for cell in self.cells
+        ]
+
+    def _key(self, value: str) -> tuple[str, ...]:
+        return (self.choice.key, value) if self.choice is not None else ()
+
+    def _run(self, out: Path, cell: str, name: str, overrides: tuple[str, ...]) -> Run:
+        return Run(cell, self.cells[cell], name, overrides, out / cell / name)
+
+
+def read_grid(path: Path) -> Grid:
+    """Reads a grid file.
+
+    Raises:
+        UsageError: It is missing, no such mapping, or names what is not there; the message names the key.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such file")
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    _check_keys(path, given, KEYS, optional=("CHOOSE",))
+    cells = {Path(name).stem: path.parent / name for name in given["CELLS"]}
+    for file in cells.values():
+        if not file.is_file():
+            raise UsageError(f"{path}: CELLS names {file}, which is not there")
+    contrasts = {}
+    for name, pair in given["CONTRASTS"].items():
+        if len(pair) != 2 or not set(pair) <= set(cells):
+            raise UsageError(f"{path}: CONTRASTS: {name}: expected two of {', '.join(cells)}, got {pair}")
+        contrasts[str(name)] = (str(pair[0]), str(pair[1]))
+    return Grid(
+        path,
+        cells,
+        _choice(path, given.get("CHOOSE")),
+        tuple(tuple(str(line).split()) for line in given["REPLICATES"]),
+        tuple(given["MEASURES"]),
+        contrasts,
+    )
+
+
+def _choice(path: Path, given: Any) -> Choice | None:
+    if given is None:
+        return None
+    _check_keys(path, given, CHOICE_KEYS)
+    values = tuple(str(value) for value in given["VALUES"])
+    return Choice(str(given["KEY"]), values, str(given["MEASURE"]), tuple(str(given["WITH"]).split()))
+
+
+def _check_keys(path: Path, given: Any, keys: Sequence[str], optional: Sequence[str] = ()) -> None:
+    found = set(given) if isinstance(given, dict) else set()
+    if not set(keys) - set(optional) <= found or not found <= set(keys):
+        raise UsageError(
+            f"{path}: expected a mapping with {', '.join(keys)}, got {', '.join(map(str, found)) or given!r}"
+        )

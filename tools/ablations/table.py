@@ -1,0 +1,129 @@
+"""The page of an ablation: every run that was started, means, paired differences, and a plot."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ablations.grid import Grid, Run
+from ablations.statistics import Estimate, estimate, paired
+
+INTERVAL = ("low", "high", "n")  # what stands beside the trained score in results.json
+Scores = dict[str, dict[str, dict[str, float]]]  # measure, cell, replicate
+
+
+def collect(runs: Sequence[Run], measures: Sequence[str]) -> Scores:
+    """Returns the scores of the finished runs by measure, cell and replicate."""
+    found: Scores = {measure: {} for measure in measures}
+    for run in runs:
+        for name, value in (run.scores() or {}).items():
+            if name in found:
+                found[name].setdefault(run.cell, {})[run.name] = value
+    return found
+
+
+def reference_scores(runs: Sequence[Run], measure: str) -> dict[str, list[float]]:
+    """Returns what the untrained contestants of the finished runs reached, by their names."""
+    found: dict[str, list[float]] = {}
+    for run in runs:
+        for name, value in (run.scores() or {}).items():
+            contestant = name.removeprefix(f"{measure}/")
+            if contestant not in (name, *INTERVAL) and "/" not in contestant and not contestant.startswith("fold"):
+                found.setdefault(contestant, []).append(value)
+    return found
+
+
+def page(grid: Grid, choosing: Sequence[Run], measuring: Sequence[Run], chosen: dict[str, str] | None) -> str:
+    """Returns the page in Markdown."""
+    lines = [f"# {grid.file.parent.name}", "", *_counts(choosing, measuring), ""]
+    if grid.choice is not None:
+        lines += _choices(grid, choosing, chosen or {})
+    scores = collect(measuring, grid.measures)
+    for measure in grid.measures:
+        lines += _cells(grid, measure, scores[measure], reference_scores(measuring, measure))
+        lines += _contrasts(grid, scores[measure])
+    return "\n".join(lines) + "\n"
+
+
+def _counts(choosing: Sequence[Run], measuring: Sequence[Run]) -> list[str]:
+    started = [run for run in (*choosing, *measuring) if run.started]
+    unfinished = [f"{run.cell}/{run.name}" for run in measuring if run.started and run.scores() is None]
+    return [
+        f"{len(started)} runs were started: {sum(run in choosing for run in started)} to choose, "
+        f"{sum(run in measuring for run in started)} to measure (of {len(measuring)}).",
+        *([f"Not finished: {', '.join(unfinished)}."] if unfinished else []),
+    ]
+
+
+def _choices(grid: Grid, choosing: Sequence[Run], chosen: dict[str, str]) -> list[str]:
+    choice = grid.choice
+    assert choice is not None
+    lines = [f"## {choice.key}, chosen by {choice.measure} (training videos only)", ""]
+    lines += _head(["cell", *choice.values, "chosen"])
+    for cell in grid.cells:
+        found = [choice.score(run) for run in choosing if run.cell == cell]
+        shown = ["–" if score is None else f"{score:.1f}" for score in found]
+        lines.append(_line([cell, *shown, chosen.get(cell, "–")]))
+    return [*lines, ""]
+
+
+def _cells(
+    grid: Grid, measure: str, scores: dict[str, dict[str, float]], references: dict[str, list[float]]
+) -> list[str]:
+    lines = [f"## {measure}", "", *_head(["", "mean and 95 % t-interval", "runs", "each"])]
+    for cell in grid.cells:
+        values = list(scores.get(cell, {}).values())
+        lines.append(_row(cell, estimate(values) if values else None, values))
+    lines += [_row(name, estimate(values), values) for name, values in references.items()]
+    return [*lines, ""]
+
+
+def _contrasts(grid: Grid, scores: dict[str, dict[str, float]]) -> list[str]:
+    lines = _head(["paired difference", "cells", "mean and 95 % t-interval", "pairs", "excludes zero"])
+    for name, (above, below) in grid.contrasts.items():
+        found = paired(scores.get(above, {}), scores.get(below, {}))
+        cells = [found.text(), str(found.count), "yes" if found.excludes_zero else "no"] if found else ["–", "0", "–"]
+        lines.append(_line([name, f"{above} − {below}", *cells]))
+    return [*lines, ""]
+
+
+def _row(name: str, found: Estimate | None, values: Sequence[float]) -> str:
+    if found is None:
+        return _line([name, "–", "0", ""])
+    return _line([name, found.text(), str(found.count), ", ".join(f"{value:.1f}" for value in values)])
+
+
+def _head(names: Sequence[str]) -> list[str]:
+    return [_line(names), _line(["---"] * len(names))]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def plot(grid: Grid, measuring: Sequence[Run], path: Path) -> None:
+    """Draws each run as a point and each cell's mean with its interval, a panel for each measure."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    scores = collect(measuring, grid.measures)
+    figure, axes = plt.subplots(1, len(grid.measures), figsize=(4 * len(grid.measures), 3.2), squeeze=False)
+    for axis, measure in zip(axes[0], grid.measures, strict=True):
+        for place, cell in enumerate(grid.cells):
+            values = list(scores[measure].get(cell, {}).values())
+            if not values:
+                continue
+            found = estimate(values)
+            axis.plot([place] * len(values), values, "o", color="0.6", markersize=4)
+            if found.count > 1:
+                bars = [[found.mean - found.low], [found.high - found.mean]]
+                axis.errorbar([place + 0.15], [found.mean], yerr=bars, fmt="s", color="black", capsize=3)
+        for name, values in reference_scores(measuring, measure).items():
+            line = axis.axhline(max(values), linestyle=":", linewidth=1, color="0.4")
+            axis.annotate(f"{name} (best)", (0, max(values)), fontsize=7, color=line.get_color())
+        axis.set_xticks(range(len(grid.cells)), [name.replace("_", "\n") for name in grid.cells], fontsize=8)
+        axis.set_xlim(-0.5, len(grid.cells) - 0.5)
+        axis.set_ylabel(f"{measure}, %")
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
