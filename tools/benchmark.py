@@ -1,38 +1,138 @@
 #!/usr/bin/env python3
-"""Measures what parts of the project cost: `python tools/benchmark.py --backbones [NAME ...]`.
+"""Measures parts of the project beside what a user would run instead: `python tools/benchmark.py NAME [--json FILE]`.
 
-Each benchmark has options of its own: `python tools/benchmark.py --backbones --help`.
+BENCHMARKS.md holds current figures. Each benchmark has options of its own: `python tools/benchmark.py step --help`.
 """
 
+import argparse
 import importlib
+import json
 import os
+import subprocess
 import sys
+import tempfile
+from functools import partial
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]  # the clone's package and tools, from any working directory
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded: threads wait without spinning
+os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # below it, the profiler notes each of its stages on stderr
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # processes that train together warn of each other's caution
 
-from stica_pv.errors import UsageError  # noqa: E402 - found by the lines above
+from stica_pv.command_line import exit_code  # noqa: E402 - found by the lines above
+from stica_pv.errors import UsageError  # noqa: E402
 
-BENCHMARKS = {"backbones": "cost of every video backbone, and of STiCA's crops and heads on it"}
+# A name is a module in tools/benchmarks/ with `add_arguments(parser)`, `rows(args)`, which yields a records.Row as soon
+# as it is measured, and REPEATS, how many measurements a figure has unless --repeats says otherwise.
+BENCHMARKS = {
+    "loader": "files to network-ready tensors on one core, beside pytorchvideo's way and beside decoding alone",
+    "startup": "help, import, headers, and a list of 240,000 files with its manifest: time and memory",
+    "step": "crops, pooling, heads and losses beside the trunk, beside a loop over crops, beside input crops",
+    "gpu": "a training step with every means for speed, beside the plain one and beside the bare trunk",
+    "scaling": "time as batch, frames, crops, processes and the list of files grow, with exponents",
+    "backbones": "cost of every video backbone, and of STiCA's crops and heads on it; not part of all",
+}
+APART = ("backbones",)
+FORMAT = 1
+
+
+def parse(name: str, module: ModuleType, argv: list[str]) -> argparse.Namespace:
+    """Parses the options of a benchmark."""
+    parser = argparse.ArgumentParser(
+        prog=f"benchmark.py {name}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, rows and warnings to this file")
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=module.REPEATS,
+        metavar="N",
+        help=f"measurements of which median and quartiles are told ({module.REPEATS})",
+    )
+    module.add_arguments(parser)
+    args = parser.parse_args(argv)
+    if args.repeats < 1:
+        parser.error(f"--repeats: expected a number >= 1, got {args.repeats}")
+    check_target(args.json)
+    return args
+
+
+def check_target(path: Path | None) -> None:
+    """Refuses a file that could not be written in the end."""
+    if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
+        raise UsageError(f"--json {path}: expected a file in a folder that is there")
+
+
+def run(name: str, argv: list[str]) -> None:
+    """Measures one benchmark: prints its table line by line and writes its report."""
+    from benchmarks.machine import Watch, describe_machine, in_words, warnings_of
+    from benchmarks.records import header, noisy
+
+    module = importlib.import_module(f"benchmarks.{name}")
+    args = parse(name, module, argv)
+    watch, measured = Watch(), []
+    print(f"{name}: {in_words(describe_machine())}\n\n{header()}", flush=True)
+    for row in module.rows(args):
+        measured.append(row)
+        print(row.as_line(), flush=True)
+    machine, taken = describe_machine(), watch.taken()
+    warnings = [*warnings_of(taken), *noisy(measured)]
+    notes = list(dict.fromkeys(row.note for row in measured if row.note))
+    print("", *notes, *(f"warning: {text}" for text in warnings), sep="\n")
+    report = {"benchmark": name, "command": ["benchmark.py", name, *argv], "machine": machine, "noise": taken}
+    report |= {"warnings": warnings, "rows": [row.as_json() for row in measured]}
+    write(args.json, [report])
+
+
+def run_all(argv: list[str]) -> int:
+    """Runs the benchmarks one after the other, each in a process of its own, and joins their reports."""
+    parser = argparse.ArgumentParser(prog="benchmark.py all", description=run_all.__doc__)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all reports to this file")
+    args = parser.parse_args(argv)
+    check_target(args.json)
+    reports: list[dict[str, Any]] = []
+    worst = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for name in (key for key in BENCHMARKS if key not in APART):
+            path = Path(folder) / f"{name}.json"
+            done = subprocess.run([sys.executable, __file__, name, "--json", str(path)], check=False)
+            worst = max(worst, abs(done.returncode))
+            if done.returncode == 0:
+                reports += json.loads(path.read_text(encoding="utf-8"))["reports"]
+            print(flush=True)
+    write(args.json, reports)
+    return worst
+
+
+def write(path: Path | None, reports: list[dict[str, Any]]) -> None:
+    """Writes reports in the layout that every benchmark shares."""
+    if path is not None:
+        text = json.dumps({"format": FORMAT, "reports": reports}, indent=1, ensure_ascii=False)
+        path.write_text(text + "\n", encoding="utf-8")
 
 
 def main(argv: list[str]) -> int:
     """Runs the command line: the name of a benchmark, then its own options; 2: what is asked for cannot be done."""
-    name = argv[0].removeprefix("--") if argv else ""
-    if name in ("help", "-h"):
-        print(__doc__, *(f"  --{key}  {what}" for key, what in BENCHMARKS.items()), sep="\n")
+    name = argv[0] if argv else ""
+    if name in ("--help", "-h"):
+        width = max(map(len, BENCHMARKS))
+        print(__doc__, *(f"  {key:<{width}}  {what}" for key, what in BENCHMARKS.items()), sep="\n")
+        print(f"  {'all':<{width}}  all but {', '.join(APART)}, one after the other")
         return 0
+    return exit_code(partial(start, name, argv[1:]))
+
+
+def start(name: str, argv: list[str]) -> int:
+    """Runs what a name stands for."""
+    if name == "all":
+        return run_all(argv)
     if name not in BENCHMARKS:
-        known = ", ".join(f"--{key}" for key in BENCHMARKS)
-        print(f"error: expected a benchmark, one of {known}; got {argv[0] if argv else 'nothing'}", file=sys.stderr)
-        return 2
-    try:
-        return int(importlib.import_module(f"benchmarks.{name}").main(argv[1:]))
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        raise UsageError(f"expected a benchmark, one of {', '.join((*BENCHMARKS, 'all'))}; got {name or 'nothing'}")
+    run(name, argv)
+    return 0
 
 
 if __name__ == "__main__":

@@ -57,11 +57,18 @@ def contrast_rows(
         (…, B).
     """
     with torch.autocast(queries.device.type, enabled=False):
-        logits = torch.matmul(queries, keys.mT) / temperature
+        logits = torch.matmul(queries / temperature, keys.mT)  # queries are much smaller than logits
         if key_valid is not None:
             logits = logits.masked_fill(~key_valid, MASKED)
-        own = logits.diagonal(offset=first_label, dim1=-2, dim2=-1)
-        return logits.logsumexp(dim=-1) - own
+        return _against_own(logits, first_label)
+
+
+def _against_own(logits: Tensor, first_label: int) -> Tensor:
+    """-log softmax of (…, B, N) at N = first_label + i in row i: (…, B)."""
+    *leading, batch, keys = logits.shape
+    labels = torch.arange(first_label, first_label + batch, device=logits.device).expand(*leading, batch)
+    # It passes over the logits less often than logsumexp - diagonal, and keeps as much for the backward pass.
+    return F.cross_entropy(logits.reshape(-1, keys), labels.reshape(-1), reduction="none").view(*leading, batch)
 
 
 def masked_mean(rows: Tensor, valid: Tensor, valid_everywhere: Tensor) -> Tensor:
@@ -81,18 +88,34 @@ def masked_mean(rows: Tensor, valid: Tensor, valid_everywhere: Tensor) -> Tensor
 
 
 class GroupContrast(nn.Module):
-    """L_t of every term of a table, in one batched product."""
+    """L_t of every term of a table, in one product for each run of neighbouring keys that serve equally many queries.
 
-    query_index: Tensor
-    key_index: Tensor
+    A group of keys is as long as the global batch, one of queries only as the local one: so the queries of a key are
+    joined, and keys are neither copied nor gone through once for each term.
+    """
+
     weights: Tensor
+    place: Tensor
 
     def __init__(self, terms: ContrastTerms, *, temperature: float) -> None:
         super().__init__()
         self.temperature = temperature
-        # Buffers, so that no index travels to the device in a step.
-        self.register_buffer("query_index", torch.tensor(terms.queries, dtype=torch.long), persistent=False)
-        self.register_buffer("key_index", torch.tensor(terms.keys, dtype=torch.long), persistent=False)
+        of_key: dict[int, list[int]] = {}
+        for term in sorted(range(len(terms)), key=lambda term: terms.keys[term]):
+            of_key.setdefault(terms.keys[term], []).append(term)
+        self.runs: list[slice] = []
+        for key, found in of_key.items():
+            last = self.runs[-1] if self.runs else slice(0, 0)
+            if last.stop == key and len(of_key.get(key - 1, ())) == len(found):
+                self.runs[-1] = slice(last.start, key + 1)
+            else:
+                self.runs.append(slice(key, key + 1))
+        for number, run in enumerate(self.runs):
+            queries = [[terms.queries[term] for term in of_key[key]] for key in range(run.start, run.stop)]
+            # Buffers, so that no index travels to the device in a step.
+            self.register_buffer(f"queries_{number}", torch.tensor(queries), persistent=False)
+        order = torch.tensor([term for found in of_key.values() for term in found], dtype=torch.long)
+        self.register_buffer("place", order.argsort(), persistent=False)
         self.register_buffer("weights", torch.tensor(terms.weights), persistent=False)
 
     def forward(self, queries: Tensor, keys: Tensor, *, first_label: int) -> Tensor:
@@ -106,10 +129,13 @@ class GroupContrast(nn.Module):
         Returns:
             (P,), one value a term, not yet weighted.
         """
-        rows = contrast_rows(
-            queries[self.query_index], keys[self.key_index], temperature=self.temperature, first_label=first_label
-        )
-        return rows.mean(dim=-1)
+        with torch.autocast(queries.device.type, enabled=False):
+            scaled, losses = queries / self.temperature, []
+            for number, run in enumerate(self.runs):
+                asking = scaled[self.get_buffer(f"queries_{number}")]  # (keys of the run, queries of each, B, D)
+                logits = torch.matmul(asking.flatten(1, 2), keys[run].mT).unflatten(1, asking.shape[1:3])
+                losses.append(_against_own(logits, first_label).mean(dim=-1).flatten())
+            return torch.cat(losses)[self.place] if losses else queries.new_zeros(0)
 
     def mean(self, losses: Tensor, chosen: Tensor | None = None) -> Tensor:
         """Weighted mean of the losses of all terms, or of those where bool (P,) `chosen` holds; 0 for none."""

@@ -50,6 +50,25 @@ def test_every_term_of_a_table_equals_the_written_out_loss() -> None:
     assert losses.tolist() == pytest.approx(slow, rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("keys", "runs"),
+    [
+        ((0, 1, 2, 3), 1),
+        ((3, 0, 3, 0, 1), 3),  # a gap, and neighbours that serve other numbers of queries
+        ((2, 1, 1, 2, 4, 4, 0), 3),
+        ((4, 4, 4), 1),
+    ],
+)
+def test_terms_joined_by_their_keys_keep_their_places(keys: tuple[int, ...], runs: int) -> None:
+    asking = tuple((3 * term + 1) % 5 for term in range(len(keys)))
+    contrast = GroupContrast(ContrastTerms(asking, keys, (1.0,) * len(keys)), temperature=T)
+    assert len(contrast.runs) == runs
+    rows, others = unit_rows(5, 3, 6), unit_rows(5, 6, 6, seed=1)
+    losses = contrast(rows, others, first_label=3)
+    slow = [slow_loss(rows[q], others[k], T, first_label=3) for q, k in zip(asking, keys, strict=True)]
+    assert losses.tolist() == pytest.approx(slow, rel=1e-12)
+
+
 def test_mean_of_terms_is_weighted_and_can_be_restricted() -> None:
     contrast, losses = GroupContrast(TERMS, temperature=T), torch.tensor([1.0, 2.0, 4.0, 8.0])
     assert contrast.mean(losses).item() == pytest.approx((0.5 + 2 + 4 + 4) / 3)

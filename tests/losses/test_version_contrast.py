@@ -109,3 +109,16 @@ def test_loss_is_computed_in_full_precision_under_autocast() -> None:
 def test_a_term_whose_positive_is_not_among_the_near_keys_is_refused() -> None:
     with pytest.raises(ValueError, match="positive counts once"):
         VersionTerm(query=0, positive=1, near=(1, 0), far=(1, 1), weight=1.0)
+
+
+def test_gradient_of_a_query_is_expected_key_minus_own_key_over_t() -> None:
+    x, everyone = rows(3), torch.ones(3, dtype=torch.bool)
+    local = tuple(part.clone().requires_grad_() for part in x)
+    term = VersionTerm(query=1, positive=0, near=(1, 0), far=(2, 1), weight=1.0)
+    VersionContrast((term,), temperature=T)(local, x, everyone, everyone, first_row=0).backward()
+    sounds, i = x[1], 2
+    counts = torch.tensor([[2.0, 2.0, 1.0], [1.0, 1.0, 0.0]], dtype=torch.float64)  # of sound v of sample n
+    shares = counts * (sounds @ x[0][1, i] / T).exp()
+    expected = (shares / shares.sum()).unsqueeze(-1).mul(sounds).sum((0, 1)) - sounds[0, i]
+    assert torch.allclose(local[0].grad[1, i], expected / T / 6, rtol=1e-6)  # mean over 3 samples and 2 directions
+    assert not local[0].grad[0].any()  # not a query, and keys get no gradient

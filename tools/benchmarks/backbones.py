@@ -6,7 +6,6 @@ one CPU thread, at a small input unless --timing standard.
 
 import argparse
 import platform
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,12 +14,14 @@ import torch
 from benchmarks.counting import Counts, count
 from benchmarks.heads import Heads, plan_for
 from benchmarks.measuring import BATCH, Timings, time_trunk
+from benchmarks.records import Row
 
 from stica_pv.models import STANDARD_INPUTS, MapSize, Trunk, create_backbone, measure_pathways
 from stica_pv.models.backbones import accepted_settings
 from stica_pv.models.feature_map import meta_copy
 from stica_pv.registry import BACKBONES
 
+REPEATS = 3
 SMALL = (4, 64)
 SMALL_EXCEPTIONS = {"s3d": (16, 64)}  # the smallest whose map can still be cut
 
@@ -30,7 +31,7 @@ TIMED = ("timed at", "clips/s forward", "clips/s step")
 ADDED_TIME = ("adds time forward", "adds time step")  # a small input makes the trunk cheap and hardly the heads
 
 
-class Row(NamedTuple):
+class Costs(NamedTuple):
     """Costs of one backbone."""
 
     name: str
@@ -42,24 +43,14 @@ class Row(NamedTuple):
     timings: Timings | None
 
 
-def parse(argv: list[str]) -> argparse.Namespace:
-    """Parses the options."""
-    parser = argparse.ArgumentParser(
-        prog="benchmark.py --backbones", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of this benchmark."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="backbones; all of --list backbones without a name")
     parser.add_argument("--timing", choices=("none", "small", "standard"), default="small", help="input that is timed")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="timed runs, of which the median counts")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to this file as well")
-    args = parser.parse_args(argv)
-    if args.repeats < 1:
-        parser.error(f"--repeats: expected a number >= 1, got {args.repeats}")
-    for name in args.names:
-        BACKBONES.get(name)  # a wrong one ends here, before anything is measured
-    return args
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the cost table to this file as well")
 
 
-def cost(name: str, timing: str, repeats: int) -> Row:
+def cost(name: str, timing: str, repeats: int) -> Costs:
     """Counts and times one backbone."""
     clip = STANDARD_INPUTS[name]
     trunk = _build(name, clip)
@@ -70,11 +61,11 @@ def cost(name: str, timing: str, repeats: int) -> Row:
     of_heads = count(Heads(trunk.out_channels), maps, plan_for(sizes), clips=BATCH)
     timed_at = {"none": None, "small": SMALL_EXCEPTIONS.get(name, SMALL), "standard": clip}[timing]
     if timed_at is None:
-        return Row(name, clip, sizes, of_trunk, of_heads, None, None)
+        return Costs(name, clip, sizes, of_trunk, of_heads, None, None)
     if timed_at != clip:
         trunk = _build(name, timed_at)
     timings = time_trunk(trunk, frames=timed_at[0], size=timed_at[1], repeats=repeats)
-    return Row(name, clip, sizes, of_trunk, of_heads, timed_at, timings)
+    return Costs(name, clip, sizes, of_trunk, of_heads, timed_at, timings)
 
 
 def _build(name: str, clip: tuple[int, int]) -> Trunk:
@@ -82,7 +73,7 @@ def _build(name: str, clip: tuple[int, int]) -> Trunk:
     return create_backbone(name, **({"frames": frames, "size": size} if "frames" in accepted_settings(name) else {}))
 
 
-def cells(row: Row) -> Iterator[str]:
+def cells(row: Costs) -> Iterator[str]:
     """Yields the text of each cell of a line."""
     yield row.name
     yield f"{row.clip[0]} × {row.clip[1]}"
@@ -111,23 +102,33 @@ def line(texts: Iterator[str] | tuple[str, ...]) -> str:
     return f"| {' | '.join(texts)} |"
 
 
-def main(argv: list[str]) -> int:
-    """Prints the table line by line."""
-    args = parse(argv)
+def rows(args: argparse.Namespace) -> Iterator[Row]:
+    """Yields what the heads cost beside each trunk, and prints the table of all costs in the end."""
+    for name in args.names:
+        BACKBONES.get(name)  # a wrong one ends here, before anything is measured
     timed = {"none": (), "small": TIMED, "standard": (*TIMED, *ADDED_TIME)}[args.timing]
     head = (*COUNTED, *ADDED, *timed)
     lines = [line(head), "|" + "---|" * len(head)]
-    print("\n".join(lines), flush=True)
     for name in args.names or BACKBONES.names():
-        lines.append(line(cells(cost(name, args.timing, args.repeats))))
-        print(lines[-1], flush=True)
+        costs = cost(name, args.timing, args.repeats)
+        lines.append(line(cells(costs)))
+        yield from beside_trunk(costs)
     note = (
         f"GMACs and kept memory: one clip; peak memory: batch {BATCH}, without weights and clips; counted, in fp32; "
         "heads: the whole map, 2 + 4 crops in space and 2 + 1 in time of one view; "
         f"time: batch {BATCH}, one thread, processor seconds, the median of {args.repeats}; "
         f"torch {torch.__version__}, {platform.processor() or platform.machine()}"
     )
-    print(note, file=sys.stderr)
+    print("", *lines, "", note, sep="\n")
     if args.markdown:
         args.markdown.write_text("\n".join([*lines, "", note]) + "\n", encoding="utf-8")
-    return 0
+
+
+def beside_trunk(costs: Costs) -> Iterator[Row]:
+    """Yields the heads' costs with the trunk's beside them."""
+    heads, trunk, name = costs.heads, costs.trunk, costs.name
+    yield Row.paired(f"{name}: multiply-adds of the heads", "GMACs", [heads.gmacs], "the trunk", [trunk.gmacs])
+    yield Row.paired(f"{name}: memory kept by the heads", "MB", [heads.kept_mb], "the trunk", [trunk.kept_mb])
+    timings = costs.timings
+    if timings is not None and costs.timed_at == costs.clip:
+        yield Row.paired(f"{name}: step of the heads", "s", [timings.heads_step], "the trunk", [timings.step])

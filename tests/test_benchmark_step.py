@@ -1,0 +1,159 @@
+"""The benchmarks of the step: what is compared computes the same numbers, and each runs at tiny sizes."""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+TOOLS = Path(__file__).resolve().parents[1] / "tools"
+sys.path.append(str(TOOLS))
+
+import benchmark  # noqa: E402 - found by the line above
+from benchmarks import scaling  # noqa: E402
+from benchmarks.gpu import MEANS, PLAIN  # noqa: E402
+from benchmarks.peaks import flops_of, measure_peaks  # noqa: E402
+from benchmarks.subject import MANY, STANDARD, BeyondTrunk, Counts, create_subject  # noqa: E402
+from benchmarks.training import TrainingStep, fp32_precision  # noqa: E402
+from benchmarks.virtual_keys import fresh, virtual_rows  # noqa: E402
+
+TINY = ["--arch", "r2plus1d_10", "--width", "4", "--frames", "16", "--size", "28", "--repeats", "1"]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """The benchmarks set their number for the process."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def tiny_args(**change: object) -> argparse.Namespace:
+    sizes = {"arch": "r2plus1d_10", "width": 4, "frames": 32, "size": 56, "batch": 3, "device": "cpu", "repeats": 1}
+    return argparse.Namespace(**(sizes | change))
+
+
+@pytest.mark.parametrize(
+    ("crops", "pool"), [(STANDARD, "transformer"), (MANY, "transformer"), ((0, 0, 0, 0), "average")]
+)
+def test_the_loop_over_crops_and_terms_gives_the_tasks_numbers(crops: Counts, pool: str) -> None:
+    weight = "1.0" if not any(crops) else "0.5"
+    task = create_subject(tiny_args(), crops, "POOL.NAME", pool, "CONTRASTIVE.CROSS_MODAL_WEIGHT", weight)
+    part = BeyondTrunk(task, 3, CPU)
+    found = []
+    for way in (part.ours, part.loop):
+        loss, inputs = way()
+        gradients = {name: p.grad.clone() for name, p in task.named_parameters() if p.grad is not None}
+        found.append(gradients | {name: x.grad for name, x in inputs.items() if x.grad is not None} | {"loss": loss})
+    assert found[0].keys() == found[1].keys() >= {"view1", "view2", "log_mel", "video_head.linear1.weight"}
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
+    assert float(found[0]["loss"] - found[1]["loss"]) == pytest.approx(0, abs=1e-5)
+
+
+def test_the_loss_against_the_keys_of_many_processes_is_that_of_the_loop() -> None:
+    task = create_subject(tiny_args())
+    mine, everybodys = virtual_rows(task, 4, 24, CPU)
+    assert everybodys["windows"].shape == (20, 24, 256)
+    ours = task.loss(fresh(mine), everybodys, first_row=0).total
+    looped = BeyondTrunk(task, 3, CPU).looped.loss(fresh(mine), everybodys, first_row=0)
+    torch.testing.assert_close(ours, looped, rtol=1e-5, atol=1e-5)
+
+
+def test_a_step_with_faster_means_from_the_host_has_the_loss_of_the_plain_one() -> None:
+    args = tiny_args(frames=16, size=28)
+    fast = TrainingStep(args, CPU, *PLAIN, *(word for words in MEANS.values() for word in words))
+    torch.testing.assert_close(TrainingStep(args, CPU, *PLAIN)(), fast.from_host(), rtol=1e-5, atol=1e-5)
+
+
+def test_precision_is_put_back() -> None:
+    before = torch.backends.cudnn.allow_tf32
+    with fp32_precision(strict=True):
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32 is before
+
+
+def test_operations_of_a_product_are_counted_and_peaks_are_positive() -> None:
+    a, b = torch.ones(3, 5), torch.ones(5, 7)
+    assert flops_of(lambda: a @ b) == 2 * 3 * 5 * 7
+    peaks = measure_peaks(CPU, side=32)
+    assert peaks.flops > 0
+    assert peaks.bytes > 0
+
+
+@pytest.mark.parametrize(("power", "target"), [(0, True), (1, True), (2, False)])
+def test_an_exponent_is_the_slope_of_logarithms(power: int, target: bool) -> None:
+    sizes = {0: [5.0], 2: [3.0 * 2**power], 4: [3.0 * 4**power], 16: [3.0 * 16**power]}
+    *points, exponent = scaling.grown("step", "batch", sizes, scaling.LINEAR)
+    assert exponent.figure.median == pytest.approx(power)
+    assert exponent.reached is target
+    assert points[-1].ratio is not None
+    assert points[-1].ratio.median == pytest.approx(3 * 16**power / 5)
+
+
+def test_crops_are_counted_together() -> None:
+    assert [sum(scaling.split(count)) for count in (0, 1, 2, 8, 64)] == [0, 1, 2, 8, 64]
+
+
+@pytest.mark.parametrize(
+    ("words", "rows", "without"),
+    [
+        (
+            ["step", "--batch", "2", "--head_batch", "2", "--rank_batch", "8", "--ranks", "2", "--loss_rows", "4"],
+            11,
+            (),
+        ),
+        (["gpu", "--batch", "2"], 6, ("MISSED",)),
+        (
+            ["scaling", "--batch", "2", "--batches", "2", "3", "--lengths", "16", "20", "--crops", "0", "8"]
+            + ["--processes", "1", "2", "--powers", "1", "2"],
+            24,
+            (),
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+@pytest.mark.slow
+def test_each_runs_at_tiny_sizes_and_leaves_the_layout(
+    words: list[str], rows: int, without: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert benchmark.main([*words, *TINY, "--json", str(tmp_path / "a.json")]) == 0
+    text = capsys.readouterr().out
+    assert not any(word in text for word in without)
+    (report,) = json.loads((tmp_path / "a.json").read_text())["reports"]
+    assert len(report["rows"]) == rows
+    for row in report["rows"]:
+        assert math.isfinite(row["figure"]["median"])
+        assert (row["comparison"] is None) == (row["ratio"] is None) == (row["against"] == "")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["step", "--batch", "1"], "--batch: batch-norm and contrast need at least 2 clips, got 1"),
+        (["gpu", "--device", "tpu"], "--device tpu: expected cpu, or cuda where there is a GPU"),
+        (["scaling", "--batches", "0"], "--batches: expected numbers that are not negative, got [0]"),
+        (["step", "--arch", "r2plus1d_19"], "r2plus1d_18"),
+    ],
+)
+def test_a_wrong_size_is_told_and_ends_with_2(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert benchmark.main(words) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.gpu
+def test_a_step_that_is_not_logged_never_waits_for_the_gpu() -> None:
+    step = TrainingStep(tiny_args(device="cuda"), torch.device("cuda"))
+    step.from_host()
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step.from_host()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -1,0 +1,77 @@
+"""Work between real processes of this machine, by gloo: the one gather of a step, beside a plain copy of its bytes."""
+
+import argparse
+import multiprocessing
+import socket
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from benchmarks.records import Row
+from benchmarks.subject import create_subject
+from benchmarks.timing import alternate, in_ms
+
+from stica_pv.distributed import connect, disconnect, gather
+from stica_pv.structures import Embeddings
+
+PROCESSES = 2
+PATIENCE = timedelta(minutes=2)
+
+Shapes = dict[str, tuple[int, int]]
+Taken = dict[str, list[float]]
+
+
+def gather_rows(args: argparse.Namespace) -> Iterator[Row]:
+    """The rows of all clips of the paper's batch, from two processes that hold half of them each."""
+    task = create_subject(args)
+    dim = task.video_head.linear2.out_features
+    shapes = {"windows": (task.facts()["windows"], dim), "audio": (1, dim), "audio_valid": (1, 1)}
+    taken = in_processes(PROCESSES, time_gather, shapes, max(1, args.rank_batch // PROCESSES), max(2, args.repeats))
+    sent = sum(4 * groups * size for groups, size in shapes.values()) * args.rank_batch / 2**20
+    yield Row.paired(
+        f"gather of {args.rank_batch} clips' rows, {sent:.1f} MB, {PROCESSES} processes by gloo",
+        "ms",
+        in_ms(taken["gather"]),
+        "a copy of as many bytes",
+        in_ms(taken["copy"]),
+        note="Gather: wall time on this machine; between machines the wire counts instead.",
+    )
+
+
+def time_gather(shapes: Shapes, local: int, repeats: int) -> Taken:
+    """Runs in each process: times the gather of a step, and the copy."""
+    rows: Embeddings = {name: torch.randn(groups, local, size) for name, (groups, size) in shapes.items()}
+    source = torch.randn(PROCESSES * sum(value.numel() for value in rows.values()))
+    works = {"gather": lambda: gather(rows, with_gradient=False), "copy": lambda: source.clone()}
+    return alternate(works, repeats, time.perf_counter)
+
+
+def in_processes(count: int, act: Callable[..., Taken], *words: Any) -> Taken:
+    """Runs `act(*words)` in so many connected processes of one thread each; returns what the first one measured."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    members = [context.Process(target=_member, args=(rank, count, port, answers, act, words)) for rank in range(count)]
+    for member in members:
+        member.start()
+    for member in members:
+        member.join()
+    if any(member.exitcode for member in members):
+        raise RuntimeError(f"processes that should measure ended with {[member.exitcode for member in members]}")
+    found: Taken = answers.get()
+    return found
+
+
+def _member(rank: int, count: int, port: int, answers: Any, act: Callable[..., Taken], words: tuple[Any, ...]) -> None:
+    torch.set_num_threads(1)
+    store = dist.TCPStore("127.0.0.1", port, count, rank == 0, PATIENCE)
+    connect("gloo", store, rank, count, PATIENCE)
+    taken = act(*words)
+    if rank == 0:
+        answers.put(taken)
+    disconnect()

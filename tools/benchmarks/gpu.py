@@ -1,0 +1,147 @@
+"""A training step with every means for speed, beside the plain one in fp32, and beside its bare trunk.
+
+Runs anywhere and says on what. On the CPU, at a small size, it compares what applies there; reduced precision, copies
+from the host, CUDA graphs and synchronisations need a GPU. There: wall time after all kernels.
+"""
+
+import argparse
+import warnings
+from collections.abc import Callable, Iterator
+
+import torch
+from benchmarks.peaks import Peaks, flops_of, measure_peaks
+from benchmarks.records import Limit, Row, Target
+from benchmarks.subject import add_subject_arguments, check_subject
+from benchmarks.timing import Work, alternate, clock_of, in_ms
+from benchmarks.training import TrainingStep, fp32_precision
+from torch.profiler import ProfilerActivity, profile
+
+REPEATS = 3
+ON_CPU = {"batch": 2, "width": 32, "frames": 16, "size": 56}
+ON_GPU = {"batch": 32, "width": 64, "frames": 30, "size": 112}
+
+PLAIN = ("MODEL.CHANNELS_LAST", "False", "SOLVER.FUSED", "False")
+BF16 = ("TRAIN.MIXED_PRECISION", "True", "TRAIN.AMP_DTYPE", "bf16")
+MEANS = {"channels last": ("MODEL.CHANNELS_LAST", "True"), "fused optimiser": ("SOLVER.FUSED", "True")}
+ON_GPU_ALONE = {"bf16": BF16, "fp16": ("TRAIN.MIXED_PRECISION", "True", "TRAIN.AMP_DTYPE", "fp16")}
+COMPILE = ("TRAIN.COMPILE", "True")
+TOP = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of this benchmark."""
+    sizes = ON_GPU if torch.cuda.is_available() else ON_CPU
+    add_subject_arguments(parser, batch=sizes["batch"])
+    parser.set_defaults(**sizes)
+    parser.add_argument("--compile", action="store_true", help="torch.compile as well; it takes minutes at first")
+
+
+def rows(args: argparse.Namespace) -> Iterator[Row]:
+    """Yields the rows as they are measured."""
+    device = check_subject(args)
+    on_gpu = device.type == "cuda"
+    means = MEANS | (ON_GPU_ALONE if on_gpu else {}) | ({"torch.compile": COMPILE} if args.compile else {})
+    together = [word for name, words in means.items() if name != "fp16" for word in words]
+    plain = strictly(TrainingStep(args, device, *PLAIN), strict=True)
+    for name, words in means.items():
+        yield beside(args, device, f"step with {name}", TrainingStep(args, device, *PLAIN, *words), "fp32", plain, None)
+    step = TrainingStep(args, device, *PLAIN, *together)
+    name = f"step with {', '.join(key for key in means if key != 'fp16')}"
+    goals = (Target("ratio", "<=", 1 / 3), Target("ratio", "<=", 1 / 1.7)) if on_gpu else (None, None)
+    yield beside(args, device, name, step, "fp32, without TF32", plain, goals[0])
+    if on_gpu:
+        default = strictly(TrainingStep(args, device, *PLAIN), strict=False)
+        yield beside(args, device, name, step, "fp32 by PyTorch's defaults (TF32 in convolutions)", default, goals[1])
+    yield from beside_limits(args, device, step)
+    if on_gpu:
+        yield from only_on_gpu(args, device, step)
+
+
+def strictly(work: Work, *, strict: bool) -> Work:
+    """Returns the work with fp32 as told."""
+
+    def run() -> object:
+        with fp32_precision(strict=strict):
+            return work()
+
+    return run
+
+
+def beside(
+    args: argparse.Namespace,
+    device: torch.device,
+    name: str,
+    work: Work,
+    against: str,
+    other: Work,
+    target: Target | None,
+) -> Row:
+    """Times one step by turns with another."""
+    taken = alternate({"figure": work, "comparison": other}, args.repeats, clock_of(device), warm_up=2)
+    sizes = f"batch {args.batch}, width {args.width}, {args.frames} × {args.size}²"
+    note = f"Sizes: {args.arch}, {sizes}."
+    if device.type == "cpu":
+        note += " A GPU is needed for bf16, fp16, TF32, copies from the host, CUDA graphs and synchronisations."
+    return Row.paired(name, "ms", in_ms(taken["figure"]), against, in_ms(taken["comparison"]), target=target, note=note)
+
+
+def beside_limits(args: argparse.Namespace, device: torch.device, step: TrainingStep) -> Iterator[Row]:
+    """The bare trunk's share of the step, and how near the step comes to the device's peak."""
+    on_gpu = device.type == "cuda"
+    goal = Target("ratio", ">=", 0.9) if on_gpu else None
+    share = beside(args, device, "bare trunk of both views, forward and backward", step.trunk, "whole step", step, goal)
+    yield share
+    peaks = measure_peaks(device, torch.bfloat16 if on_gpu else torch.float32)
+    yield utilisation(share, step, peaks)
+    yield Row.single("copy within the device", "GB/s", [peaks.bytes / 1e9])
+
+
+def utilisation(share: Row, step: TrainingStep, peaks: Peaks) -> Row:
+    """Operations a second of the whole step, beside those of a large matrix product."""
+    assert share.comparison is not None
+    flops = flops_of(step)
+    done = [flops / ms / 1e6 for ms in (share.comparison.high, share.comparison.median, share.comparison.low)]
+    name, peak = "operations of convolutions and matrix products in a step", peaks.flops / 1e9
+    note = f"Largest costs: {largest_costs(step)}."
+    limit = Limit("a large matrix product", peak)
+    return Row.paired(name, "GFLOP/s", done, "a large matrix product", [peak] * len(done), limit=limit, note=note)
+
+
+def largest_costs(work: Callable[[], object]) -> str:
+    """Names the operations that took most time of their own, with their shares."""
+    on_gpu = torch.cuda.is_available()
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+    with profile(activities=activities) as seen:
+        work()
+    key = "self_device_time_total" if on_gpu else "self_cpu_time_total"
+    found = sorted(((getattr(row, key), row.key) for row in seen.key_averages()), reverse=True)
+    whole = max(1e-9, sum(own for own, _ in found))
+    return ", ".join(f"{name} {own / whole:.0%}" for own, name in found[:TOP])
+
+
+def only_on_gpu(args: argparse.Namespace, device: torch.device, step: TrainingStep) -> Iterator[Row]:
+    """Copies from the host, synchronisations of a step that is not logged, and the trunk as a CUDA graph."""
+    hidden = Target("ratio", "<=", 1.01)
+    yield beside(args, device, "step on clips of the host", step.from_host, "step on clips of the device", step, hidden)
+    name = "synchronisations in a step that is not logged"
+    yield Row.single(name, "", [synchronisations(step.from_host)], target=Target("figure", "<=", 0))
+    graphed = TrainingStep(args, device, *PLAIN, *MEANS["channels last"], *BF16)
+    with torch.autocast("cuda", dtype=torch.bfloat16, cache_enabled=False):  # a graph must not hold cached casts
+        sample = torch.rand(args.batch, 3, args.frames, args.size, args.size, device=device)
+        graphed.task.backbone = torch.cuda.make_graphed_callables(graphed.task.backbone, (sample,))
+    eager = TrainingStep(args, device, *PLAIN, *MEANS["channels last"], *BF16)
+    yield beside(args, device, "bare trunk as a CUDA graph", graphed.trunk, "bare trunk, bf16", eager.trunk, None)
+
+
+def synchronisations(work: Work) -> float:
+    """How often some work waits for the GPU, as CUDA's debug mode counts it."""
+    work()
+    torch.cuda.synchronize()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            work()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    return float(sum("synchroniz" in str(one.message).lower() for one in told))

@@ -1,0 +1,103 @@
+"""Files to network-ready tensors on one core: ours beside a pytorchvideo user's way, and beside decoding alone.
+
+Of each file one second at a random place: 30 pictures as two augmented views of 112 pixels, a log-mel of 257 bands.
+Without --data clips are generated. One thread, processor seconds; the rows of several workers are of the wall.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from benchmarks.loader_clips import as_originals, chosen_files, generate, light_copies
+from benchmarks.loader_paths import BATCH, Ours, Work, bare_worker, decoding, pytorchvideo_way, work_on
+from benchmarks.records import Limit, Row, Spread, Target
+from benchmarks.timing import alternate
+
+from stica_pv.data.loader import ClipLoader
+from stica_pv.data.sampler import StepSampler
+from stica_pv.errors import UsageError
+
+REPEATS = 3
+ORIGINALS, LIGHT = "originals", "light copy"
+LEAST = {ORIGINALS: 20.0, LIGHT: 70.0}
+BESIDE_PYTORCHVIDEO, OF_DECODING, MOST_OVERHEAD_MS, TWO_WORKERS = 5.0, 0.8, 2.0, 1.8
+UNIT = "videos/s"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of this benchmark."""
+    parser.add_argument("--data", default="", metavar="FOLDER", help="videos with sound; generated without it")
+    parser.add_argument("--recode", action="store_true", help="encode those of --data as UCF-101's originals first")
+    parser.add_argument(
+        "--clips", type=int, default=16, metavar="N", help="how many files, spread over the folder (16)"
+    )
+    parser.add_argument(
+        "--passes", type=int, default=6, metavar="N", help="over the files, for the rows of workers (6)"
+    )
+
+
+def rows(args: argparse.Namespace) -> Iterator[Row]:
+    """Yields the rows as they are measured."""
+    if min(args.clips, args.passes) < 1 or (args.recode and not args.data):
+        raise UsageError(f"expected --clips and --passes >= 1, and --recode only with --data; got {vars(args)}")
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        there = {name: Path(folder) / name for name in ("generated", ORIGINALS, LIGHT)}
+        for path in there.values():
+            path.mkdir()
+        given = chosen_files(args.data, args.clips) if args.data else generate(there["generated"], args.clips)
+        originals = given if args.data and not args.recode else as_originals(given, there[ORIGINALS])
+        for name, paths in ((ORIGINALS, originals), (LIGHT, light_copies(originals, there[LIGHT]))):
+            work = work_on(paths)
+            yield from of_one_core(name, work, args.repeats)
+            yield of_workers(name, work, args.repeats, args.passes)
+
+
+def of_one_core(name: str, work: Work, repeats: int) -> Iterator[Row]:
+    """Rates and shares of one kind of files."""
+    ours = Ours(work)
+    ways = {
+        "ours": ours.tensors,
+        "worker": ours.samples,
+        "pytorchvideo": pytorchvideo_way(work),
+        "decoding": decoding(work, rgb=False),
+        "rgb": decoding(work, rgb=True),
+        "bare": bare_worker(work),
+    }
+    taken = alternate(ways, repeats, time.process_time)
+    rate = {way: [len(work.paths) / seconds for seconds in found] for way, found in taken.items()}
+    bound = Limit("decoding alone, all pictures", Spread.of(rate["decoding"]).median)
+    whole = Target("figure", ">=", LEAST[name])
+    yield Row.single(f"{name}: files to tensors, one core", UNIT, rate["ours"], target=whole, limit=bound)
+    beside = Target("ratio", ">=", BESIDE_PYTORCHVIDEO) if name == ORIGINALS else None
+    against = "EncodedVideo, transforms, STFT of pytorchvideo"
+    yield Row.paired(f"{name}: the same", UNIT, rate["ours"], against, rate["pytorchvideo"], target=beside, limit=bound)
+    share, against = Target("ratio", ">=", OF_DECODING), "decoding with RGB, all pictures"
+    yield Row.paired(f"{name}: a worker's part", UNIT, rate["worker"], against, rate["rgb"], target=share, limit=bound)
+    around = [1000 * (part - bare) / len(work.paths) for part, bare in zip(taken["worker"], taken["bare"], strict=True)]
+    most = Target("figure", "<=", MOST_OVERHEAD_MS)
+    yield Row.single(f"{name}: Python around the work, in a worker", "ms a sample", around, target=most)
+    device = [
+        1000 * (whole - part) / len(work.paths) for whole, part in zip(taken["ours"], taken["worker"], strict=True)
+    ]
+    yield Row.single(f"{name}: the device's part, on the same core", "ms a sample", device)
+
+
+def of_workers(name: str, work: Work, repeats: int, passes: int) -> Row:
+    """Samples of one and of two workers with their helpers, by the wall."""
+    dataset = Ours(work).dataset
+    batch = min(BATCH, len(work.paths))
+    found: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(repeats):
+        for workers, rates in found.items():
+            steps = max(2, passes * len(work.paths) // batch)
+            sampler = StepSampler(len(work.paths), batch_size=batch, seed=0, end=steps)
+            begin = time.perf_counter()  # what workers read ahead would otherwise come for nothing
+            count = sum(len(one.index) for one in ClipLoader(dataset, sampler, num_workers=workers))
+            rates.append(count / (time.perf_counter() - begin))
+    target = Target("ratio", ">=", TWO_WORKERS)
+    note = "rows of workers are of the wall: they need as many idle cores as workers, and one more"
+    return Row.paired(f"{name}: two workers", UNIT, found[2], "one worker", found[1], target=target, note=note)

@@ -1,0 +1,88 @@
+"""Files that the loader is measured on: a user's, generated ones, and either in the form of UCF-101's originals."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from stica_pv.data.media_folder import media_files
+from stica_pv.data.synthetic.plan import SyntheticSettings
+from stica_pv.data.synthetic.render import render_clip
+from stica_pv.data.synthetic.write import write_clip
+from stica_pv.data.transcode import TranscodeSettings, transcode
+from stica_pv.errors import UsageError
+from stica_pv.keyed_random import generator
+
+GENERATED = SyntheticSettings(seconds=7.0, fps=25, size=128, image_noise=(4.0, 8.0))
+"""As long as a clip of UCF-101, with the grain of a camera."""
+
+ORIGINAL_SIZE, ORIGINAL_FPS, ORIGINAL_BIT_RATE, ORIGINAL_GOP, B_FRAMES = (320, 240), 25, 270_000, 300, 2
+SOUND_RATE_HZ, SOUND_BIT_RATE = 44_100, 128_000
+
+
+def chosen_files(folder: str, count: int) -> list[str]:
+    """Files spread evenly over a folder.
+
+    Raises:
+        UsageError: It holds none.
+    """
+    files = list(media_files(folder))
+    if not files:
+        raise UsageError(f"--data {folder}: expected a folder of videos, found none in it")
+    return [files[place * len(files) // min(count, len(files))] for place in range(min(count, len(files)))]
+
+
+def generate(folder: Path, count: int) -> list[str]:
+    """Draws clips into a folder."""
+    paths = [folder / f"{number:03}.mp4" for number in range(count)]
+    for number, path in enumerate(paths):
+        pictures, sound = render_clip(number % len(GENERATED.classes), generator("benchmark", number), GENERATED)
+        write_clip(path, pictures, sound, fps=GENERATED.fps, audio_rate_hz=GENERATED.audio_rate_hz)
+    return [str(path) for path in paths]
+
+
+def as_originals(paths: list[str], folder: Path) -> list[str]:
+    """Encodes files as UCF-101's are: AVI, 320 x 240 MPEG-4 with B-frames and hardly a key frame, MP3 in stereo."""
+    written = [folder / f"{number:03}.avi" for number in range(len(paths))]
+    for source, target in zip(paths, written, strict=True):
+        with av.open(source) as given, av.open(str(target), "w") as made:
+            _encode(given, made)
+    return [str(path) for path in written]
+
+
+def light_copies(paths: list[str], folder: Path) -> list[str]:
+    """Copies files as tools/transcode.py does by default."""
+    written = [folder / f"{number:03}.mp4" for number in range(len(paths))]
+    for source, target in zip(paths, written, strict=True):
+        transcode(source, target, TranscodeSettings())
+    return [str(path) for path in written]
+
+
+def _encode(given: Any, made: Any) -> None:
+    video = made.add_stream("mpeg4", rate=ORIGINAL_FPS, options={"bf": str(B_FRAMES), "g": str(ORIGINAL_GOP)})
+    (video.width, video.height), video.pix_fmt, video.bit_rate = ORIGINAL_SIZE, "yuv420p", ORIGINAL_BIT_RATE
+    audio = made.add_stream("libmp3lame", rate=SOUND_RATE_HZ, layout="stereo")
+    audio.bit_rate = SOUND_BIT_RATE
+    resampler = av.AudioResampler("s16p", "stereo", SOUND_RATE_HZ)
+    shown = 0
+    for frame in given.decode(*given.streams.video[:1], *given.streams.audio[:1]):
+        if isinstance(frame, av.VideoFrame):
+            picture = frame.reformat(*ORIGINAL_SIZE, "yuv420p")
+            picture.pts, picture.time_base, picture.pict_type = shown, Fraction(1, ORIGINAL_FPS), 0
+            shown += 1
+            made.mux(video.encode(picture))
+        else:
+            for part in _unstamped(resampler.resample(frame)):
+                made.mux(audio.encode(part))
+    for part in _unstamped(resampler.resample(None)):
+        made.mux(audio.encode(part))
+    made.mux(video.encode(None))
+    made.mux(audio.encode(None))
+
+
+def _unstamped(frames: list[Any]) -> Iterator[Any]:
+    for frame in frames:
+        frame.pts = None  # the encoder counts
+        yield frame

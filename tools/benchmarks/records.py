@@ -1,0 +1,174 @@
+"""What every benchmark leaves behind: rows of one layout, as a table for a reader and as JSON for a program.
+
+A row holds a figure and, measured in the same run by turns with it, the figure of what it is compared with.
+"""
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+WIDE = 0.2
+"""Spread of a ratio, as a share of its median, above which a row is called noisy."""
+
+COLUMNS = ("what", "figure", "compared with", "its figure", "ratio", "target", "physical limit")
+RULE = "|" + "---|" * len(COLUMNS)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Several measurements of one thing.
+
+    Attributes:
+        median: Their median.
+        low: Their first quartile.
+        high: Their third quartile.
+        count: How many.
+    """
+
+    median: float
+    low: float
+    high: float
+    count: int
+
+    @staticmethod
+    def of(values: Sequence[float]) -> "Spread":
+        """Median and quartiles of at least one value; those of a single one are itself."""
+        if not values:
+            raise ValueError("a figure needs at least one measurement")
+        if len(values) == 1:
+            return Spread(values[0], values[0], values[0], 1)
+        low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+        return Spread(median, low, high, len(values))
+
+    @property
+    def width(self) -> float:
+        """Distance of the quartiles as a share of the median."""
+        return (self.high - self.low) / abs(self.median) if self.median else 0.0
+
+    def __str__(self) -> str:
+        if self.count == 1 or self.low == self.high:
+            return number(self.median)
+        return f"{number(self.median)} ({number(self.low)}–{number(self.high)})"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a row should reach.
+
+    Attributes:
+        of: The ratio (figure ÷ comparison) or the figure itself.
+        sign: Whether it should be at most or at least the value.
+        value: The bound.
+    """
+
+    of: Literal["ratio", "figure"]
+    sign: Literal["<=", ">="]
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.of} {'≤' if self.sign == '<=' else '≥'} {number(self.value)}"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What the machine could do at best, measured or counted.
+
+    Attributes:
+        what: What bounds the figure.
+        value: The bound, in the unit of the figure.
+    """
+
+    what: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure with its comparison.
+
+    Attributes:
+        name: What was measured.
+        unit: Of figure, comparison and limit.
+        figure: What this project gives.
+        against: What it is compared with; empty if with nothing.
+        comparison: Figure of that.
+        ratio: Figure ÷ comparison, from the pairs that were measured next to each other.
+        target: What the row should reach.
+        limit: What the machine could do at best.
+        note: What a reader must know of the figures.
+    """
+
+    name: str
+    unit: str
+    figure: Spread
+    against: str = ""
+    comparison: Spread | None = None
+    ratio: Spread | None = None
+    target: Target | None = None
+    limit: Limit | None = None
+    note: str = ""
+
+    @staticmethod
+    def single(name: str, unit: str, values: Sequence[float], **more: Any) -> "Row":
+        """A row without comparison."""
+        return Row(name, unit, Spread.of(values), **more)
+
+    @staticmethod
+    def paired(
+        name: str, unit: str, values: Sequence[float], against: str, others: Sequence[float], **more: Any
+    ) -> "Row":
+        """A row of measurements by turns: `values[i]` stands next to `others[i]`."""
+        ratios = [value / other if other else math.inf for value, other in zip(values, others, strict=True)]
+        return Row(name, unit, Spread.of(values), against, Spread.of(others), Spread.of(ratios), **more)
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the median reaches the target; None without one."""
+        if self.target is None:
+            return None
+        seen = self.ratio if self.target.of == "ratio" else self.figure
+        if seen is None:
+            raise ValueError(f"{self.name}: a target of the ratio needs a comparison")
+        return seen.median <= self.target.value if self.target.sign == "<=" else seen.median >= self.target.value
+
+    def cells(self) -> tuple[str, ...]:
+        """The texts of a line of the table, in the order of `COLUMNS`."""
+        target = f"{self.target}: {'reached' if self.reached else 'MISSED'}" if self.target else ""
+        limit = f"{self.limit.what}: {number(self.limit.value)} {self.unit}" if self.limit else ""
+        figures = (f"{one} {self.unit}" if one is not None else "" for one in (self.figure, self.comparison))
+        figure, comparison = figures
+        return self.name, figure, self.against, comparison, str(self.ratio or ""), target, limit
+
+    def as_line(self) -> str:
+        """A line of a Markdown table."""
+        return f"| {' | '.join(self.cells())} |"
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**dataclasses.asdict(self), "reached": self.reached}
+
+
+def header() -> str:
+    """The first two lines of the table."""
+    return f"| {' | '.join(COLUMNS)} |\n{RULE}"
+
+
+def noisy(rows: Sequence[Row]) -> list[str]:
+    """Names the rows whose spread says that little can be read from them."""
+    found = []
+    for row in rows:
+        width = (row.ratio or row.figure).width
+        if width > WIDE and row.unit:  # a count or an exponent may be 0: no share of it means anything
+            found.append(f"{row.name}: the middle half of its measurements spreads over {width:.0%} of the median")
+    return found
+
+
+def number(value: float) -> str:
+    """Three significant digits, without an exponent for what a person reads."""
+    if not math.isfinite(value) or value == 0:
+        return str(value)
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{digits}f}" if digits < 8 else f"{value:.2e}"

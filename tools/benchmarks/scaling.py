@@ -1,0 +1,156 @@
+"""How the time of a training step grows with batch, frames, crops, processes and the list of files.
+
+A small network, so that it takes minutes on two cores; a whole step by the engine. On the CPU: one thread, processor
+seconds; between processes wall seconds. An exponent is the slope of log time over log size: 1 is in proportion, 0 does
+not grow.
+"""
+
+import argparse
+import math
+import time
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+import torch
+from benchmarks.exchange import Taken, in_processes
+from benchmarks.records import Row, Target
+from benchmarks.subject import Counts, add_subject_arguments, check_subject
+from benchmarks.timing import Clock, Work, alternate, clock_of, in_ms
+from benchmarks.training import TrainingStep
+
+from stica_pv.data.compact_strings import CompactStrings
+from stica_pv.data.sampler import StepSampler
+from stica_pv.errors import UsageError
+
+REPEATS = 3
+BATCHES, FRAMES, CROPS, PROCESSES, ENTRIES = (2, 4, 8, 16), (30, 60, 120), (0, 8, 16, 32, 64), (1, 2), (2, 3, 4, 5, 6)
+LARGE = 2  # crops of a view; the others are small, so that the terms of the loss grow in proportion
+STEP_LIST_BATCH = 64
+STEPS_AT_ONCE = 100
+LINEAR, FLAT = Target("figure", "<=", 1.1), Target("figure", "<=", 0.1)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of this benchmark."""
+    add_subject_arguments(parser, batch=4)
+    parser.set_defaults(arch="r2plus1d_10", width=8, frames=30, size=56)
+    for name, default in (("batches", BATCHES), ("lengths", FRAMES), ("crops", CROPS), ("processes", PROCESSES)):
+        parser.add_argument(f"--{name}", type=int, nargs="+", default=list(default), metavar="N", help=f"{default}")
+    parser.add_argument("--powers", type=int, nargs="+", default=list(ENTRIES), metavar="P", help="of 10: list entries")
+
+
+def rows(args: argparse.Namespace) -> Iterator[Row]:
+    """Yields the rows as they are measured."""
+    device = check_subject(args)
+    clock = clock_of(device)
+    for name in ("batches", "lengths", "crops", "processes", "powers"):
+        if min(getattr(args, name)) < (0 if name == "crops" else 1):
+            raise UsageError(f"--{name}: expected numbers that are not negative, got {getattr(args, name)}")
+    steps: dict[int, Work] = {size: sized(args, device, batch=size) for size in args.batches}
+    yield from series("step", "batch", steps, args.repeats, clock, LINEAR, samples=args.batches)
+    steps = {frames: sized(args, device, frames=frames) for frames in args.lengths}
+    yield from series("step", "frames", steps, args.repeats, clock, LINEAR)
+    steps = {count: TrainingStep(args, device, crops=split(count)) for count in args.crops}
+    yield from series("step", "crops a view", steps, args.repeats, clock, LINEAR)
+    yield from over_processes(args)
+    yield from over_lists(args)
+
+
+def sized(args: argparse.Namespace, device: torch.device, **change: int) -> TrainingStep:
+    """A step at another size."""
+    return TrainingStep(argparse.Namespace(**(vars(args) | change)), device)
+
+
+def split(count: int) -> Counts:
+    """So many crops of a view: two large ones, the others small."""
+    return (min(LARGE, count), max(0, count - LARGE), 0, 0)
+
+
+def series(
+    what: str,
+    over: str,
+    works: Mapping[int, Work],
+    repeats: int,
+    clock: Clock,
+    target: Target,
+    *,
+    samples: list[int] | None = None,
+) -> Iterator[Row]:
+    """Times works of growing size by turns, and tells each beside the smallest, and the exponent."""
+    taken = alternate({str(size): work for size, work in works.items()}, repeats, clock)
+    yield from grown(what, over, {size: in_ms(taken[str(size)]) for size in works}, target, samples)
+
+
+def grown(
+    what: str, over: str, ms: Mapping[int, list[float]], target: Target, samples: list[int] | None = None
+) -> Iterator[Row]:
+    """Rows of times by size; `samples`: how many a step of each size has, to tell the time of one as well."""
+    smallest = min(ms)
+    for size, values in ms.items():
+        yield Row.paired(f"{what}, {over} {size:,}", "ms", values, f"{over} {smallest:,}", ms[smallest])
+    for size, count in zip(ms, samples or (), strict=False):
+        each = [value / count for value in ms[size]]
+        first = [value / (samples or [1])[0] for value in ms[smallest]]
+        yield Row.paired(f"a sample of it, {over} {size:,}", "ms", each, f"{over} {smallest:,}", first)
+    sizes = [size for size in ms if size > 0]
+    if len(sizes) > 1:
+        rounds = range(len(ms[smallest]))
+        slopes = [slope(sizes, [ms[size][turn] for size in sizes]) for turn in rounds]
+        yield Row.single(f"exponent of {what} over {over}", "", slopes, target=target)
+
+
+def slope(sizes: list[int], values: list[float]) -> float:
+    """Least-squares slope of log value over log size."""
+    x, y = [math.log(size) for size in sizes], [math.log(value) for value in values]
+    middle_x, middle_y = sum(x) / len(x), sum(y) / len(y)
+    top = sum((a - middle_x) * (b - middle_y) for a, b in zip(x, y, strict=True))
+    return top / sum((a - middle_x) ** 2 for a in x)
+
+
+def over_processes(args: argparse.Namespace) -> Iterator[Row]:
+    """The same batch on each process: what a step takes when there are more of them."""
+    taken = {}
+    for count in args.processes:
+        whole = argparse.Namespace(**(vars(args) | {"device": "cpu", "batch": args.batch * count}))
+        taken[count] = in_processes(count, time_step, whole, args.batch, max(2, args.repeats))
+    for key, words in (("wall", "wall time"), ("own", "processor time of one")):
+        ms = {count: in_ms(found[key]) for count, found in taken.items()}
+        samples = [args.batch * count for count in args.processes] if key == "wall" else None
+        yield from grown(f"step, {args.batch} clips on each, {words}", "processes", ms, FLAT, samples)
+
+
+def time_step(args: argparse.Namespace, local: int, repeats: int) -> Taken:
+    """Runs in each process: times the steps of all of them together, on the wall and on its own processor."""
+    step, taken = TrainingStep(args, torch.device("cpu"), local=local), {"wall": [], "own": []}
+    step()
+    for _ in range(repeats):
+        wall, own = time.perf_counter(), time.process_time()
+        step()
+        taken["wall"].append(time.perf_counter() - wall)
+        taken["own"].append(time.process_time() - own)
+    return taken
+
+
+def over_lists(args: argparse.Namespace) -> Iterator[Row]:
+    """The order of an epoch, drawn once, and what each step asks of the list."""
+    sizes = [10**power for power in args.powers]
+    batch = min(STEP_LIST_BATCH, *sizes)
+    samplers = {size: StepSampler(size, batch_size=batch, seed=0) for size in sizes}
+    lists = {size: CompactStrings(f"class/video_{number:07}.mp4" for number in range(size)) for size in sizes}
+    steps: dict[int, Work] = {size: partial(name_samples, samplers[size], lists[size]) for size in sizes}
+    what = f"files of {STEPS_AT_ONCE} steps of {batch}"
+    yield from series(what, "list entries", steps, args.repeats, time.process_time, FLAT)
+    orders: dict[int, Work] = {size: partial(first_step, size, batch) for size in sizes}
+    yield from series("order of an epoch", "list entries", orders, args.repeats, time.process_time, LINEAR)
+
+
+def name_samples(sampler: StepSampler, paths: CompactStrings) -> None:
+    """Names the files of some steps of one epoch."""
+    for step in range(STEPS_AT_ONCE):
+        for index in sampler.local_indices(step % sampler.steps_per_epoch):
+            paths[index]
+
+
+def first_step(size: int, batch: int) -> None:
+    """Draws the order of an epoch, which its first step asks for."""
+    StepSampler(size, batch_size=batch, seed=0).local_indices(0)

@@ -1,0 +1,129 @@
+"""The task whose step is measured: STiCA on R(2+1)D-18, with what a step does beyond its trunk as work of its own."""
+
+import argparse
+from pathlib import Path
+
+import torch
+from benchmarks.looped import Looped
+from torch import Tensor, nn
+
+from stica_pv.config import CfgNode
+from stica_pv.create import create_task
+from stica_pv.errors import UsageError
+from stica_pv.launch.configuration import configure
+from stica_pv.models import plan_crops
+from stica_pv.structures import Embeddings
+from stica_pv.tasks import AVContrastive
+from stica_pv.tasks.av_plan import VIEWS, AVPlan
+from stica_pv.tasks.base import Inputs
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = "projects/stica/k400_30f.yaml"
+SIZES = (
+    ("arch", "MODEL.ARCH"),
+    ("width", "MODEL.WIDTH"),
+    ("frames", "DATA.NUM_FRAMES"),
+    ("size", "DATA.TRAIN_CROP_SIZE"),
+    ("batch", "TRAIN.BATCH_SIZE"),
+)
+
+Counts = tuple[int, int, int, int]
+"""Large and small crops in space, large and small ones in time, of a view."""
+STANDARD: Counts = (2, 4, 2, 1)
+MANY: Counts = (8, 16, 4, 4)
+
+
+def add_subject_arguments(parser: argparse.ArgumentParser, *, batch: int) -> None:
+    """Declares what the network and its input are."""
+    parser.add_argument("--arch", default="r2plus1d_18", metavar="NAME", help="video backbone (r2plus1d_18)")
+    parser.add_argument("--width", type=int, default=64, metavar="C", help="its width (64)")
+    parser.add_argument("--frames", type=int, default=30, metavar="T", help="pictures a clip (30)")
+    parser.add_argument("--size", type=int, default=112, metavar="PX", help="their side (112)")
+    parser.add_argument("--batch", type=int, default=batch, metavar="B", help=f"clips of a step ({batch})")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cuda or cpu")
+
+
+def check_subject(args: argparse.Namespace) -> torch.device:
+    """Returns the device, and sets one thread on the CPU, whose processor seconds then are those of the work."""
+    if args.batch < 2:
+        raise UsageError(f"--batch: batch-norm and contrast need at least 2 clips, got {args.batch}")
+    if args.device not in ("cpu", "cuda") or (args.device == "cuda" and not torch.cuda.is_available()):
+        raise UsageError(f"--device {args.device}: expected cpu, or cuda where there is a GPU")
+    device = torch.device(args.device)
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    return device
+
+
+def subject_cfg(args: argparse.Namespace, crops: Counts = STANDARD, *overrides: str) -> CfgNode:
+    """Returns the recipe at the sizes asked for, without dropout, so that numbers can be compared."""
+    words = [word for name, key in SIZES for word in (key, str(getattr(args, name)))]
+    words += ["HEAD.DROPOUT", "0.0"]
+    for key, count in zip(("SPACE_LARGE", "SPACE_SMALL", "TIME_LARGE", "TIME_SMALL"), crops, strict=True):
+        words += [f"CROP.{key}", str(count)]
+    return configure(str(ROOT / RECIPE), [*words, *overrides], root=ROOT)
+
+
+def create_subject(args: argparse.Namespace, crops: Counts = STANDARD, *overrides: str) -> AVContrastive:
+    """Builds the task of it on the CPU, in training mode."""
+    task = create_task(subject_cfg(args, crops, *overrides))
+    if not isinstance(task, AVContrastive):
+        raise TypeError(f"{RECIPE} is STiCA's, got {type(task).__name__}")
+    return task.train()
+
+
+def named(crops: Counts) -> str:
+    """Says the crops of a view in words."""
+    parts = zip(crops, ("L", "S", "TL", "TS"), strict=True)
+    return " + ".join(f"{count}{letter}" for count, letter in parts if count) or "no crops"
+
+
+class BeyondTrunk:
+    """What a step does besides its trunk and audio tower: crops, pooling, projections and loss, forward and backward.
+
+    Attributes:
+        task: The task, with both networks cut out of it: its `embed` takes maps.
+        looped: The same as a loop.
+    """
+
+    def __init__(self, task: AVContrastive, batch: int, device: torch.device) -> None:
+        rng = torch.Generator().manual_seed(0)
+        channels = sum(pathway.channels for pathway in task.backbone.pathways)
+        self.sound = torch.randn(batch, task.audio_tower.out_channels, generator=rng).to(device)
+        self.maps = [torch.randn(batch, channels, *task.map_shape, generator=rng).relu().to(device) for _ in VIEWS]
+        task.backbone, task.audio_tower = nn.Identity(), nn.Identity()
+        self.task = task.to(device)
+        self.boxes = [task.table.draw(view, task.map_shape, rng) for view in range(len(VIEWS))]
+        tokens = task.pool.num_tokens(task.map_shape[0])
+        crops = tuple(plan_crops(boxes, task.map_shape, tokens) for boxes in self.boxes)
+        self.plan = AVPlan(crops, (), torch.ones(batch)).to(device)
+        self.heard = torch.ones(batch, device=device)
+        self.looped = Looped(task).to(device)
+
+    def inputs(self) -> Inputs:
+        """New leaves, whose gradients the trunk would go on with."""
+        found = {name: one.detach().requires_grad_() for name, one in zip(VIEWS, self.maps, strict=True)}
+        return found | {"log_mel": self.sound.detach().requires_grad_(), "audio_valid": self.heard}
+
+    def ours(self) -> tuple[Tensor, Inputs]:
+        """Runs the task's own path; returns its loss and the inputs with their gradients."""
+        self.task.zero_grad(set_to_none=True)
+        inputs = self.inputs()
+        local = self.task.embed(inputs, self.plan)
+        total = self.task.loss(local, detached(local), first_row=0).total
+        total.backward()
+        return total.detach(), inputs
+
+    def loop(self) -> tuple[Tensor, Inputs]:
+        """Runs the loop over crops and terms; returns the same."""
+        self.task.zero_grad(set_to_none=True)
+        inputs = self.inputs()
+        local = self.looped.embed([inputs[name] for name in VIEWS], self.boxes, inputs["log_mel"])
+        total = self.looped.loss(local, detached(local), first_row=0)
+        total.backward()
+        return total.detach(), inputs
+
+
+def detached(rows: Embeddings) -> Embeddings:
+    """The same rows as keys."""
+    return {name: value.detach() for name, value in rows.items()}
