@@ -3,7 +3,7 @@
 from stica_pv.models import audio_pathways  # noqa: F401 - it registers its names
 from stica_pv.models.audio_resnet import AudioResNet, create_audio_resnet9, create_audio_resnet18
 from stica_pv.models.backbones import STANDARD_INPUTS, create_backbone, trunk_from_source
-from stica_pv.models.feature_crop import FeatureCrop, draw_boxes, plan_crops, same_window, whole_map
+from stica_pv.models.feature_crop import FeatureCrop, boxes_of, draw_boxes, plan_crops, same_window, whole_map
 from stica_pv.models.feature_map import (
     Maps,
     MapSize,
@@ -44,6 +44,7 @@ __all__ = [
     "Trunk",
     "VideoResNet",
     "as_list",
+    "boxes_of",
     "create_audio_resnet9",
     "create_audio_resnet14_v2",
     "create_audio_resnet18",

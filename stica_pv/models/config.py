@@ -43,13 +43,16 @@ def add_model_config(cfg: CfgNode) -> None:
     section(cfg, "BN").SYNC = True  # batch-norm statistics over all processes
 
 
-def backbone_from_config(cfg: CfgNode) -> nn.Module:
-    """Builds the video trunk, for the clips of training where it takes one size alone."""
+def backbone_from_config(cfg: CfgNode, channels: int = 3) -> nn.Module:
+    """Builds the video trunk, for the clips of training where it takes one size alone; 2 channels for optical flow."""
     arch, width = cfg.MODEL.ARCH, cfg.MODEL.WIDTH
     accepted = accepted_settings(arch)
+    if channels != 3 and "channels" not in accepted:
+        raise UsageError(f"MODEL.ARCH {arch} takes pictures, not optical flow; tsm_resnet50 and tsm_resnet14 do")
     if width and "width" not in accepted:
         raise UsageError(f"MODEL.WIDTH {width}: the width of {arch} is fixed; set it to 0")
     asked = {"frames": cfg.DATA.NUM_FRAMES, "size": cfg.DATA.TRAIN_CROP_SIZE} | ({"width": width} if width else {})
+    asked |= {"channels": channels} if channels != 3 else {}
     backbone = create_backbone(arch, **{key: value for key, value in asked.items() if key in accepted})
     return checkpoint_stages(backbone) if cfg.MODEL.ACT_CHECKPOINT else backbone
 

@@ -95,6 +95,18 @@ def plan_crops(boxes: Tensor, map_shape: MapShape, tokens: int, *, pathways: Seq
     return CropPlan(space / space.sum(-1, keepdim=True), time / time.sum(-1, keepdim=True), further)
 
 
+def boxes_of(plan: CropPlan, map_shape: MapShape) -> Tensor:
+    """Returns the windows that a plan was made of, int64 (…, N, 3, 2): what `plan_crops` did, undone."""
+    _, height, width = map_shape
+    space = plan.space.unflatten(-1, (height, width)) > 0
+    used = (plan.time > 0).any(-2), space.any(-1), space.any(-2)
+    return torch.stack([torch.stack([_first(axis), axis.shape[-1] - _first(axis.flip(-1))], -1) for axis in used], -2)
+
+
+def _first(used: Tensor) -> Tensor:
+    return used.int().argmax(-1)  # of equal values argmax takes the first
+
+
 def _inside(start: Tensor, end: Tensor, cells: int) -> Tensor:
     position = torch.arange(cells)
     return (position >= start.unsqueeze(-1)) & (position < end.unsqueeze(-1))

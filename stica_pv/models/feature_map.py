@@ -45,9 +45,11 @@ class Trunk(nn.Module):
 
     Attributes:
         probe: (frames, side in pixels) of an input that it takes and that all its strides divide.
+        in_channels: Of its input: 3 for pictures, 2 for optical flow.
     """
 
     probe: tuple[int, int] = (64, 224)
+    in_channels: int = 3
 
     @cached_property
     def pathways(self) -> tuple[Pathway, ...]:
@@ -103,7 +105,7 @@ def measure_map(backbone: nn.Module, *, frames: int, size: int) -> tuple[int, in
 
 @torch.no_grad()
 def measure_pathways(backbone: nn.Module, *, frames: int, size: int) -> tuple[MapSize, ...]:
-    """Returns the size of every map for clips of (3, frames, size, size).
+    """Returns the size of every map for clips of (3, frames, size, size), or of as many channels as a trunk takes.
 
     A copy of the trunk runs on the meta device: shapes only, no arithmetic. One that reads values of its tensors
     cannot, and runs once on the CPU.
@@ -111,7 +113,8 @@ def measure_pathways(backbone: nn.Module, *, frames: int, size: int) -> tuple[Ma
     Raises:
         UsageError: The trunk cannot take such an input, or gives no maps.
     """
-    clip = torch.empty(1, 3, frames, size, size, device="meta")
+    channels = backbone.in_channels if isinstance(backbone, Trunk) else 3
+    clip = torch.empty(1, channels, frames, size, size, device="meta")
     try:
         maps = meta_copy(backbone).eval()(clip)
     except UsageError:

@@ -4,6 +4,7 @@ Both take a map, or one for each pathway (so they can be the last block of a pyt
 `FeatureCrop` gives.
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -36,6 +37,10 @@ class Pooling(nn.Module):
     def pool_tokens(self, tokens: Tensor) -> Tensor:
         """Maps (…, K, C) to (…, out_dim)."""
         raise TypeError(f"{type(self).__name__} must define pool_tokens")
+
+    def time_attention(self, maps: Maps) -> Tensor | None:
+        """How much of each stretch of time a vector is read from; None: this head does not weigh them."""
+        return None
 
 
 class AveragePool(Pooling):
@@ -75,14 +80,21 @@ class TransformerLayer(nn.Module):
         self.feed_forward = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
         self.norm2 = nn.LayerNorm(dim, eps=1e-12)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps (M, K, D) to (M, K, D)."""
-        query, key, value = (
-            project(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for project in (self.query, self.key, self.value)
-        )
+    def forward(self, x: Tensor, wanted: int | None = None) -> Tensor:
+        """Maps (M, K, D) to (M, K, D), or to the first `wanted` tokens of that alone."""
+        own = x[:, :wanted]
+        query, key, value = (self._by_head(part) for part in (self.query(own), self.key(x), self.value(x)))
         attended = F.scaled_dot_product_attention(query, key, value)
-        x = self.norm1(x + self.output(attended.transpose(1, 2).flatten(-2)))
-        return self.norm2(x + self.feed_forward(x))
+        own = self.norm1(own + self.output(attended.transpose(1, 2).flatten(-2)))
+        return self.norm2(own + self.feed_forward(own))
+
+    def attention(self, x: Tensor) -> Tensor:
+        """Weights of `forward`, which does not give them: (M, K, D) to (M, heads, K, K), rows sum to one."""
+        query, key = self._by_head(self.query(x)), self._by_head(self.key(x))
+        return (query @ key.mT / math.sqrt(query.shape[-1])).softmax(dim=-1)
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class TransformerPool(Pooling):
@@ -137,14 +149,43 @@ class TransformerPool(Pooling):
     def pool_tokens(self, tokens: Tensor) -> Tensor:
         """Maps (…, K, C) to (…, out_dim)."""
         *leading, k, channels = tokens.shape
-        x = self.reduce(tokens.reshape(-1, k, channels))
+        x = self._first_tokens(tokens.reshape(-1, k, channels))
+        *before, last = self.layers
+        for layer in before:
+            x = layer(x)
+        # Of the last layer only the read-out is used, so the other tokens need no query and no feed-forward there.
+        x = last(x).mean(dim=1) if self.read_out == "mean" else last(x, wanted=1)[:, 0]
+        return x.reshape(*leading, self.out_dim)
+
+    def _first_tokens(self, tokens: Tensor) -> Tensor:
+        """Maps (M, K, C) to what the first layer takes, (M, K or K + 1, D)."""
+        x = self.reduce(tokens)
         if self.position is not None:
-            x = x + self.position[:k]
+            x = x + self.position[: tokens.shape[1]]
         if self.cls is not None:
             x = torch.cat([self.cls.expand(x.shape[0], 1, -1).to(x.dtype), x], dim=1)
-        x = self.layers(x)
-        x = x.mean(dim=1) if self.read_out == "mean" else x[:, 0]
-        return x.reshape(*leading, self.out_dim)
+        return x
+
+    def time_attention(self, maps: Maps) -> Tensor:
+        """How much the read-out attends to each token of time, in each layer, averaged over heads.
+
+        The read-out is the first token, the added one, or the mean over all tokens, as the head was built.
+
+        Args:
+            maps: (B, C, T, H, W), or one map for each pathway.
+
+        Returns:
+            (B, layers, K). A row sums to one; with an added token, to what that one leaves of it.
+        """
+        x = self._first_tokens(time_tokens(maps, self.num_tokens(as_list(maps)[0].shape[2])))
+        rows = []
+        for layer in self.layers:
+            assert isinstance(layer, TransformerLayer)  # as it was built; a Sequential does not know
+            weights = layer.attention(x).mean(dim=1)
+            row = weights.mean(dim=1) if self.read_out == "mean" else weights[:, 0]
+            rows.append(row if self.cls is None else row[:, 1:])
+            x = layer(x)
+        return torch.stack(rows, dim=1)
 
     def forward(self, maps: Maps) -> Tensor:
         """Maps (B, C, T, H, W), or one map for each pathway, to (B, out_dim)."""

@@ -14,25 +14,26 @@ WIDTH = 64  # as published; 128 is the paper's "2x"
 class TSMResNet(Trunk):
     """Stem, four stages of pre-activation bottlenecks with a temporal shift, last batch-norm and ReLU."""
 
-    def __init__(self, blocks: Sequence[int], width: int) -> None:
+    def __init__(self, blocks: Sequence[int], width: int, channels: int = 3) -> None:
         super().__init__()
-        for name, layer in create_layers(3, blocks, width, shift=True).items():
+        self.in_channels = channels
+        for name, layer in create_layers(channels, blocks, width, shift=True).items():
             self.add_module(name, layer)
 
     def forward(self, video: Tensor) -> Tensor:
-        """Maps float (B, 3, T, H, W) to the map (B, 32 × width, T, ⌈H/32⌉, ⌈W/32⌉)."""
+        """Maps float (B, channels, T, H, W) to the map (B, 32 × width, T, ⌈H/32⌉, ⌈W/32⌉)."""
         for layer in self.children():
             video = layer(video)
         return video
 
 
 @BACKBONES.named("tsm_resnet50")
-def create_tsm_resnet50(*, width: int = WIDTH) -> TSMResNet:
-    """Builds BraVe's trunk: a map of 2048 channels at width 64, 23,500,352 parameters."""
-    return TSMResNet((3, 4, 6, 3), width)
+def create_tsm_resnet50(*, width: int = WIDTH, channels: int = 3) -> TSMResNet:
+    """Builds BraVe's trunk: a map of 2048 channels at width 64, 23,500,352 parameters; flow has 2 `channels`."""
+    return TSMResNet((3, 4, 6, 3), width, channels)
 
 
 @BACKBONES.named("tsm_resnet14")
-def create_tsm_resnet14(*, width: int = WIDTH) -> TSMResNet:
+def create_tsm_resnet14(*, width: int = WIDTH, channels: int = 3) -> TSMResNet:
     """Builds the same with one block a stage, for small machines; width 8 or 16 suits two CPU cores."""
-    return TSMResNet((1, 1, 1, 1), width)
+    return TSMResNet((1, 1, 1, 1), width, channels)

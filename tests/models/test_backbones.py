@@ -99,3 +99,20 @@ def test_stated_settings_are_known_in_every_form() -> None:
     assert "width" not in accepted_settings("s3d")
     assert {"frames", "size"} <= accepted_settings("mvit_v2_s")
     assert accepted_settings(f"{__name__}:own_map") == {"width"}
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "millions"),
+    [("r3d_50", 64, 31.672128), ("r3d_50", 128, 126.5), ("r3d_101", 64, 59.6), ("tsm_resnet50", 64, 23.500352)],
+)
+def test_trunks_of_cvrl_and_brave_have_as_many_parameters_as_published(name: str, width: int, millions: float) -> None:
+    with torch.device("meta"):
+        trunk = create_backbone(name, width=width)
+    digits = len(str(millions).split(".")[1])
+    assert round(sum(p.numel() for p in trunk.parameters()) / 1e6, digits) == millions
+
+
+def test_a_trunk_for_optical_flow_takes_two_channels_and_is_measured_with_them() -> None:
+    trunk = create_backbone("tsm_resnet14", width=8, channels=2)
+    assert measure_map(trunk, frames=3, size=32) == (256, 3, 1, 1)
+    assert trunk(torch.zeros(1, 2, 3, 32, 32)).shape == (1, 256, 3, 1, 1)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
-from stica_pv.models import FeatureCrop, draw_boxes, plan_crops, whole_map
+from stica_pv.models import FeatureCrop, boxes_of, draw_boxes, plan_crops, whole_map
 from stica_pv.structures import CropPlan
 
 MAP = (4, 3, 5)
@@ -200,3 +200,13 @@ def test_half_precision_maps_are_averaged_in_fp32(own: bool) -> None:
 
 def test_whole_map_is_one_window() -> None:
     assert whole_map((4, 7, 6)).tolist() == [[[0, 4], [0, 7], [0, 6]]]
+
+
+def test_boxes_of_a_plan_are_those_it_was_made_of():
+    rng = torch.Generator().manual_seed(0)
+    for map_shape in ((1, 4, 4), (7, 5, 3), (4, 7, 7)):
+        sizes = [(map_shape[0], 2, 3), (1, 1, 1), map_shape, (max(1, map_shape[0] - 1), map_shape[1], map_shape[2])]
+        boxes = torch.cat([draw_boxes(6, size, map_shape, rng) for size in sizes])
+        assert torch.equal(boxes_of(plan_crops(boxes, map_shape, 2), map_shape), boxes)
+        own = boxes.view(3, -1, 3, 2)  # each sample's own
+        assert torch.equal(boxes_of(plan_crops(own, map_shape, 2), map_shape), own)

@@ -1,0 +1,128 @@
+"""Charts by matplotlib as SVG inside a page, in the colours of the page, with their numbers in a table beside them."""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from stica_pv.errors import UsageError
+from stica_pv.report.page import fragment
+
+if TYPE_CHECKING:  # an extra
+    from matplotlib.axes import Axes
+
+MISSING = "REPORT.ENABLE and the tools that write pages need the extra 'report': pip install 'stica_pv[report]'"
+
+# Charts are drawn in these colours, which mean nothing: the page puts its own, light or dark, in their place.
+INK, FAINT = "#010203", "#010204"
+SERIES = tuple(f"#0102{number:02x}" for number in range(16, 24))
+DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
+SIZE_INCHES = (4.6, 2.7)  # at 72 points to an inch about the width of a phone, so that letters keep their size there
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",  # letters remain letters
+    "text.parse_math": False,  # and dollar signs dollar signs
+    "font.size": 10,
+    **{key: INK for key in ("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor")},
+    **{key: FAINT for key in ("axes.edgecolor", "grid.color", "xtick.color", "ytick.color")},
+    **{"axes.grid": True, "axes.axisbelow": True, "grid.linewidth": 0.5},
+    **{"axes.spines.top": False, "axes.spines.right": False},
+}
+
+
+def check_extra() -> None:
+    """Says which extra is missing, if it is.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib.figure  # noqa: F401 - only whether it is there
+    except ImportError as error:
+        raise UsageError(MISSING) from error
+
+
+def series_colour(number: int) -> str:
+    """Returns the colour of a series for matplotlib; `series_style` is the same for a page."""
+    return SERIES[number % len(SERIES)]
+
+
+def series_style(number: int) -> str:
+    """Returns the colour of a series as a page knows it, for a style attribute."""
+    return f"var(--series-{number % len(SERIES)})"
+
+
+def series_dash(number: int) -> Any:
+    """Returns the dashes of a line, so that lines differ on paper too; 32 pairs of colour and dashes are distinct."""
+    return DASHES[(number + number // len(SERIES)) % len(DASHES)]
+
+
+def chart(
+    draw: Callable[["Axes"], None],
+    *,
+    title: str,
+    x: str,
+    y: str,
+    numbers: Markup = Markup(""),  # noqa: B008 - immutable
+    size: tuple[float, float] = SIZE_INCHES,
+) -> Markup:
+    """Draws one chart.
+
+    Args:
+        draw: Draws on the axes, in `INK`, `FAINT` and `series_colour`. Legends belong into the page, see `legend`:
+            there any name is safe, and breaks where it is long.
+        title: Above it.
+        x: Name and unit of the horizontal axis.
+        y: Of the vertical one.
+        numbers: What it shows as a table, folded.
+        size: Width and height in inches.
+
+    Raises:
+        UsageError: The extra is not installed.
+    """
+    check_extra()
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # whatever the user has in a matplotlibrc
+        matplotlib.rcParams.update({**STYLE, "svg.hashsalt": title})
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.add_subplot()
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        draw(axes)
+        return fragment("chart.html", svg=_svg(figure, title), title=title, numbers=numbers)
+
+
+def grid(parts: Sequence[Markup]) -> Markup:
+    """Puts charts or pictures side by side, as many as fit."""
+    return fragment("grid.html", parts=parts)
+
+
+def legend(names: Sequence[str], *, points: bool = False) -> Markup:
+    """Names the series of all charts of a section, in their colours and dashes, or as points without dashes."""
+    dashes = ["" if points else _svg_dashes(number) for number in range(len(names))]
+    entries = [(name, number % len(SERIES), dashes[number]) for number, name in enumerate(names)]
+    return fragment("legend.html", entries=entries)
+
+
+def _svg_dashes(number: int) -> str:
+    dash = series_dash(number)
+    return "" if dash == "solid" else " ".join(str(2 * length) for length in dash[1])
+
+
+def _svg(figure: Any, title: str) -> Markup:
+    file = io.StringIO()
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*">', "<g>", text)  # nothing points at these, and charts repeat them
+    width, height = 72 * figure.get_size_inches()
+    opening = f'<svg role="img" aria-label="{Markup.escape(title)}" viewBox="0 0 {width:.4g} {height:.4g}">'
+    text = re.sub(r"<svg[^>]*>", lambda _: opening, text, count=1)
+    for colour, name in ((INK, "ink"), (FAINT, "faint"), *((one, f"series-{i}") for i, one in enumerate(SERIES))):
+        text = text.replace(colour, f"var(--{name})")
+    return Markup(text)

@@ -1,0 +1,87 @@
+"""The clips of a step as one picture: for a glance, for a terminal without a browser, for a note in a lab book."""
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stica_pv.errors import UsageError
+from stica_pv.report.batch_page import frame_times, in_order, spec_of
+from stica_pv.report.charts import check_extra
+from stica_pv.report.seen_step import SeenStep
+from stica_pv.report.strips import FRAMES_SHOWN, frames_shown, rectangles_of, spectrogram_of, strip_of
+
+if TYPE_CHECKING:  # an extra
+    from matplotlib.axes import Axes
+
+COLOURS = ("#0072b2", "#c8500a", "#00785a", "#a8457c", "#8a6d00", "#2a86c0", "#6b4fa0", "#5f6670")
+DASHES = ("-", "--", ":", "-.")
+WIDTH_INCHES, LANE_INCHES = 11.0, 1.75
+DPI = 110
+
+
+def write_contact_sheet(seen: SeenStep, path: Path, title: str) -> Path:
+    """Writes a PNG with a row for each input of each clip, all along the seconds of their windows.
+
+    Args:
+        seen: The step.
+        path: The file; its folder is made.
+        title: Above all.
+
+    Raises:
+        UsageError: The extra is not installed, or the file cannot be written.
+    """
+    check_extra()
+    from matplotlib import rc_context, rcdefaults
+    from matplotlib.figure import Figure
+
+    names = in_order(seen)
+    rows = [(sample, name) for sample in range(len(seen)) for name in names]
+    with rc_context():
+        rcdefaults()
+        figure = Figure(figsize=(WIDTH_INCHES, LANE_INCHES * len(rows) + 0.6), layout="constrained")
+        figure.suptitle(_plain(title), fontsize=11)
+        for axes, (sample, name) in zip(figure.subplots(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
+            _draw(axes, seen, sample, name)
+            clip = f"{sample + 1}. {seen.names[sample]}\n" if name == names[0] else ""
+            changes = seen.notes[name].changes
+            axes.set_title(_plain(f"{clip}{name}: {changes[sample] if changes else ''}"), fontsize=8, loc="left")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a box stands for it, the page has the name
+                figure.savefig(path, dpi=DPI)
+        except OSError as error:
+            raise UsageError(f"the contact sheet {path} cannot be written: {error.strerror or error}") from error
+    return path
+
+
+def _draw(axes: "Axes", seen: SeenStep, sample: int, name: str) -> None:
+    note, value = seen.notes[name], seen.inputs[name][sample]
+    seconds = seen.drawn[sample].windows[spec_of(seen, name).window].seconds
+    if value.ndim == 4:
+        strip = strip_of(value, note)
+        height, width = strip.pixels.shape[:2]
+        axes.imshow(strip.pixels, extent=(0, seconds, height, 0), aspect="auto", interpolation="nearest")
+        axes.set_ylabel("px", fontsize=7)
+        from matplotlib.patches import Rectangle
+
+        for one in rectangles_of(strip, note, sample):
+            corner, size = (one.left * seconds / width, one.top), one.width * seconds / width
+            colour, dashes = COLOURS[one.window % len(COLOURS)], DASHES[one.window % len(DASHES)]
+            axes.add_patch(
+                Rectangle(corner, size, one.height, fill=False, linewidth=1.2, edgecolor=colour, linestyle=dashes)
+            )
+        count = len(strip.frames)
+    else:
+        greys = spectrogram_of(value)
+        axes.imshow(greys, extent=(0, seconds, 0, len(greys)), aspect="auto", cmap="gray", interpolation="nearest")
+        axes.set_ylabel("band", fontsize=7)
+        count = len(frames_shown(spec_of(seen, name).frames)) or FRAMES_SHOWN
+    times = frame_times(seen, sample, name, count)
+    axes.set_xticks([i * seconds / count for i in range(count)], [f"{time:.2f} s" for time in times])
+    axes.tick_params(labelsize=7)
+
+
+def _plain(text: str) -> str:
+    """Returns text that matplotlib draws as it is: no formulas, no control characters."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text).replace("$", r"\$")

@@ -1,0 +1,138 @@
+"""Sections of curves: what was logged during training, the runs laid over each other."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from stica_pv.report.charts import chart, grid, legend, series_colour, series_dash
+from stica_pv.report.page import Section, join, missing, table
+from stica_pv.report.quantities import KNN, LOSSES, MONITORS, NO_QUANTITY, SPEED, is_of, quantity
+from stica_pv.report.runs import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_POINTS = 400  # of a curve: more than a chart has pixels for
+MOST_ROWS = 40  # of a table of numbers
+DOTS_UP_TO = 30  # points: beyond them the line is enough
+
+Curve = list[tuple[float, float]]
+
+
+def training_section(runs: Sequence[Run]) -> Section | None:
+    """Losses, learning rate and whatever else a method logs."""
+    intro = (
+        "A loss falls while the model learns to tell what belongs together from what does not. Where a term stays at "
+        "its first value, that part of the method has not begun to learn."
+    )
+    other = (*MONITORS, *SPEED, *KNN, *NO_QUANTITY)
+    return _section(
+        "How training went",
+        intro,
+        runs,
+        lambda name: not is_of(name, other),
+        first=LOSSES,
+        absent="No loss was logged.",
+    )
+
+
+def monitors_section(runs: Sequence[Run]) -> Section | None:
+    """Whether the vectors have collapsed."""
+    intro = (
+        "A model has collapsed if it gives the same vector for every clip: then spread and uniformity go to 0 and "
+        "the directions in use to 1 or less. A clip's distance to its own sound should fall meanwhile."
+    )
+    return _section(
+        "Has it collapsed?", intro, runs, lambda name: is_of(name, MONITORS), absent="No monitor was logged."
+    )
+
+
+def knn_section(runs: Sequence[Run]) -> Section | None:
+    """The curve of TEST.ONLINE_KNN_EPOCHS."""
+    intro = (
+        "Clips of the training list that were set aside are given the class of their nearest neighbours, by the "
+        "vectors of that moment. Labels are not used in training."
+    )
+    absent = "Not asked for: TEST.ONLINE_KNN_EPOCHS 5 would look every five epochs."
+    return _section("What the vectors know along the way", intro, runs, lambda name: is_of(name, KNN), absent=absent)
+
+
+def speed_section(runs: Sequence[Run]) -> Section | None:
+    """Throughput, data wait and memory."""
+    intro = (
+        "Waiting for data is time in which the device has nothing to do. Memory is the peak of the GPU if there is "
+        "one, otherwise of the main process."
+    )
+    return _section(
+        "Speed and memory", intro, runs, lambda name: name in SPEED, first=SPEED, absent="No timing was logged."
+    )
+
+
+def _section(
+    title: str,
+    intro: str,
+    runs: Sequence[Run],
+    wanted: Callable[[str], bool],
+    *,
+    absent: str,
+    first: tuple[str, ...] = (),
+) -> Section | None:
+    """A chart for each number of any run; None if there is no training among the runs."""
+    if not any(run.trains for run in runs):
+        return None
+    names = dict.fromkeys(name for run in runs for line in (*run.steps, *run.epochs) for name in line if wanted(name))
+    rank = {start: place for place, start in enumerate(first)}
+    ordered = sorted(
+        names, key=lambda name: next((rank[start] for start in first if name.startswith(start)), len(rank))
+    )
+    drawn = [(name, [curve(run, name) for run in runs]) for name in ordered]
+    charts = [_chart(name, curves, runs) for name, curves in drawn if any(curves)]
+    if not charts:
+        return Section(title, missing([absent]))
+    parts = [legend([run.name for run in runs])] if len(runs) > 1 else []
+    return Section(title, join([*parts, grid(charts)]), intro)
+
+
+def curve(run: Run, name: str) -> Curve:
+    """Returns (epoch, value) of each line that has a number; the step, where a line does not tell its epoch."""
+    found = []
+    for line in (*run.steps, *run.epochs):
+        value = line.get(name)
+        if isinstance(value, int | float) and math.isfinite(value):
+            found.append((float(line.get("epoch", line.get("epoch_end", line["step"]))), value * quantity(name).scale))
+    return found
+
+
+def thinned(curve: Curve, most: int) -> Curve:
+    """Returns means over neighbouring points, equally many in each, so that `most` are left at most."""
+    size = math.ceil(len(curve) / most) if curve else 1
+    blocks = [curve[begin : begin + size] for begin in range(0, len(curve), size)]
+    return [(block[-1][0], sum(value for _, value in block) / len(block)) for block in blocks]
+
+
+def _chart(name: str, curves: Sequence[Curve], runs: Sequence[Run]) -> Markup:
+    shown = quantity(name)
+    by_epoch = all("epoch" in line or "epoch_end" in line for run in runs for line in (*run.steps, *run.epochs))
+    axis = "epochs of training" if by_epoch else "steps of training"
+    heads = [run.name for run in runs] if len(runs) > 1 else [shown.unit]
+    draw = partial(_draw, [thinned(one, MOST_POINTS) for one in curves])
+    return chart(draw, title=shown.title, x=axis, y=shown.unit, numbers=_numbers(axis, heads, curves))
+
+
+def _draw(curves: Sequence[Curve], axes: "Axes") -> None:
+    for number, points in enumerate(curves):
+        dots: dict[str, Any] = {"marker": "o", "markersize": 2.5} if len(points) <= DOTS_UP_TO else {}
+        xs, ys = [x for x, _ in points], [y for _, y in points]
+        axes.plot(xs, ys, color=series_colour(number), linestyle=series_dash(number), linewidth=1.4, **dots)
+
+
+def _numbers(axis: str, heads: Sequence[str], curves: Sequence[Curve]) -> Markup:
+    few = [thinned(one, MOST_ROWS) for one in curves]
+    of_run: list[Mapping[float, float]] = [dict(one) for one in few]
+    rows = [[x, *(one.get(x) for one in of_run)] for x in sorted({x for one in few for x, _ in one})]
+    averaged = any(len(one) > MOST_ROWS for one in curves)
+    words = "Numbers (means over neighbouring points)" if averaged else "Numbers"
+    return table([axis, *heads], rows, folded=words)

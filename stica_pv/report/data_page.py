@@ -1,0 +1,183 @@
+"""The page of tools/check_dataset.py: what a training list holds, and what a recipe would make of it."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from stica_pv.data.overview import Counts
+from stica_pv.data.trial import Trial
+from stica_pv.data.videos import short_cause
+from stica_pv.report.charts import chart, grid, series_colour
+from stica_pv.report.page import Section, join, missing, table, write_page
+from stica_pv.structures import ReadFailure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_NAMES = 500  # on a page; the csv has all
+MOST_BARS = 30
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """What was found.
+
+    Attributes:
+        title: Which list.
+        refusal: Why training would refuse it; "" if it would not.
+        totals: Name, value and unit of what the list adds up to.
+        left_out: Files that the recipe does not use, with the cause; those that are not there among them.
+        spreads: Of what the headers say.
+        classes: Each class with the number of its videos, the most frequent first.
+        copies: Names of copies, each with the name of the first file of the same content.
+        trial: What reading some samples came to; None where nothing could be read.
+        workers: Processes that read in a training.
+        samples: Of an epoch.
+    """
+
+    title: str
+    refusal: str
+    totals: Sequence[tuple[str, float, str]]
+    left_out: Sequence[ReadFailure]
+    spreads: Sequence[Counts]
+    classes: Sequence[tuple[str, int]]
+    copies: Sequence[tuple[str, str]]
+    trial: Trial | None
+    workers: int
+    samples: int
+
+    def causes(self) -> list[tuple[str, int]]:
+        """Causes with how many files each has, the most frequent first."""
+        return Counter(short_cause(failure.cause) for failure in self.left_out).most_common()
+
+    def cost(self) -> list[tuple[str, float, str]]:
+        """What reading costs: name, value and unit."""
+        if self.trial is None or not self.trial.seconds:
+            return []
+        speed, processes = self.trial.clips_per_second(), max(1, self.workers)
+        return [
+            ("samples read for this", self.trial.samples, ""),
+            ("of them failed", len(self.trial.failures), ""),
+            ("time for a sample, one process", 1000 * self.trial.seconds, "ms"),
+            ("speed of one process", speed, "samples/s"),
+            (f"speed of DATA_LOADER.NUM_WORKERS {self.workers}, with a core for each", speed * processes, "samples/s"),
+            (f"an epoch of {self.samples} samples", self.samples * self.trial.seconds / 3600, "core hours"),
+            (
+                "silent sounds, 60 dB below full scale",
+                _percent(self.trial.silent, self.trial.heard),
+                "% of these",
+            ),
+        ]
+
+
+def write_data_page(path: Path, found: DataCheck) -> Path:
+    """Writes the page; see `stica_pv.report.page.write_page`."""
+    sections = [_verdict(found), _left_out(found), _spreads(found), _classes(found), _copies(found), _cost(found)]
+    return write_page(path, f"Data check: {found.title}", sections)
+
+
+def data_csv(found: DataCheck) -> str:
+    """Returns the numbers of the page as csv: table, name, value, unit."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("table", "name", "value", "unit"))
+    writer.writerows(_rows(found))
+    return text.getvalue()
+
+
+def _rows(found: DataCheck) -> Iterator[tuple[str, str, float, str]]:
+    yield from (("totals", *row) for row in found.totals)
+    yield from (("left out", cause, count, "files") for cause, count in found.causes())
+    for spread in found.spreads:
+        title = f"{spread.title}, {spread.unit}"
+        yield from ((title, name, count, "files") for name, count in zip(spread.names, spread.counts, strict=True))
+    yield from (("classes", name, count, "files") for name, count in found.classes)
+    yield "copies", "copies of another file of the list", len(found.copies), "files"
+    yield from (("reading", *row) for row in found.cost())
+
+
+def _verdict(found: DataCheck) -> Section:
+    said = f"No: {found.refusal}" if found.refusal else "Yes."
+    shown = [Markup("<p><strong>{}</strong></p>").format(said), table(("of the list", "", "unit"), found.totals)]
+    return Section("Would training accept it?", join(shown))
+
+
+def _left_out(found: DataCheck) -> Section:
+    title, total = "Files left out", sum(value for name, value, _ in found.totals if name == "files")
+    if not found.left_out:
+        return Section(title, Markup("<p>None: the recipe can use every file of the list.</p>"))
+    rows = [(cause, count, _percent(count, total)) for cause, count in found.causes()]
+    names = sorted(found.left_out, key=lambda failure: short_cause(failure.cause))
+    parts = [
+        table(("cause", "files", "% of the list"), rows),
+        table(("file", "cause"), [(one.path, one.cause) for one in names[:MOST_NAMES]], folded="Names of the files"),
+        *_more(len(names)),
+    ]
+    return Section(title, join(parts), "These files are of no use to this recipe; training goes on without them.")
+
+
+def _spreads(found: DataCheck) -> Section:
+    charts = [_bars(spread) for spread in found.spreads if spread.counts]
+    html = grid(charts) if charts else missing(["No file could be opened."])
+    return Section("What the headers say", html, "Of all files that can be opened, used by the recipe or not.")
+
+
+def _bars(counts: Counts) -> Markup:
+    names, heights = counts.names[:MOST_BARS], counts.counts[:MOST_BARS]
+
+    def draw(axes: "Axes") -> None:
+        axes.barh(range(len(names)), heights, color=series_colour(0))
+        axes.set_yticks(range(len(names)), [name if len(name) < 28 else f"{name[:26]}…" for name in names])
+        axes.invert_yaxis()
+        axes.set_xlim(left=0)
+        axes.locator_params(axis="x", integer=True)
+
+    numbers = table((counts.unit, "files"), zip(counts.names, counts.counts, strict=True), folded="Numbers")
+    inches = 4.6, 1.0 + 0.2 * max(3, len(names))
+    return chart(draw, title=counts.title, x="files", y=counts.unit, numbers=numbers, size=inches)
+
+
+def _classes(found: DataCheck) -> Section:
+    title = "Balance of the classes"
+    if not found.classes:
+        return Section(title, missing(["The list has no labels."]))
+    names, counts = zip(*found.classes, strict=True)
+    said = f"{len(names)} classes; the largest has {max(counts)} videos, the smallest {min(counts)}."
+    shown = _bars(Counts("Videos of a class, the largest first", "class", names, counts))
+    return Section(
+        title, join([Markup("<p>{}</p>").format(said), grid([shown])]), "Labels are not used in pre-training."
+    )
+
+
+def _copies(found: DataCheck) -> Section:
+    title = "Copies"
+    if not found.copies:
+        return Section(title, Markup("<p>No two files of the list hold the same bytes.</p>"))
+    intro = "A video under two names is its own false negative where both come into one batch."
+    rows = table(("file", "holds the same bytes as"), found.copies[:MOST_NAMES], folded="Names of the files")
+    said = Markup("<p>{}</p>").format(f"Files with the bytes of another one before them: {len(found.copies)}.")
+    return Section(title, join([said, rows, *_more(len(found.copies))]), intro)
+
+
+def _cost(found: DataCheck) -> Section:
+    title, rows = "What reading costs", found.cost()
+    if not rows:
+        return Section(title, missing(["No sample was read: see above."]))
+    failed = [(one.path, one.cause) for one in found.trial.failures] if found.trial else []
+    parts = [table(("", "", "unit"), rows), *([table(("file", "why it failed"), failed)] if failed else [])]
+    intro = "Measured on this machine, on samples that are evenly spread over the list, each cut as the recipe asks."
+    return Section(title, join(parts), intro)
+
+
+def _more(count: int) -> list[Markup]:
+    return [missing([f"{count - MOST_NAMES} more stand in the csv beside this page."])] if count > MOST_NAMES else []
+
+
+def _percent(part: float, total: float) -> float:
+    return 100 * part / total if total else 0.0

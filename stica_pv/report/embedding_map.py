@@ -1,0 +1,131 @@
+"""Test clips on a plane: PCA and t-SNE of their features, coloured by class; a point shows its frame when touched."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from markupsafe import Markup
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stica_pv.errors import UsageError
+from stica_pv.report.charts import SERIES, chart, grid, series_colour
+from stica_pv.report.page import fragment
+from stica_pv.report.thumbnails import STILL_SIDE, Thumbnails
+
+if TYPE_CHECKING:  # an extra
+    from matplotlib.axes import Axes
+
+MARKERS = "osD^vPX*"
+POINTS, CLASSES = 300, 24
+PERPLEXITY = 30
+SIZE = (4.6, 3.4)  # of a map in inches
+MISSING = "The map of embeddings needs scikit-learn: pip install -c constraints.txt -e '.[eval]'"
+_SPOT = re.compile(r'<a xlink:href="spot:(\d+)"[^>]*>(.*?)</a>', re.DOTALL)
+
+Plane = NDArray[np.float64]
+
+
+def chosen_for_map(labels: Tensor) -> Tensor:
+    """Returns which of V items are drawn, int64 ascending: at most `CLASSES` largest classes, `POINTS` points.
+
+    Args:
+        labels: int64 (V,).
+    """
+    classes, counts = labels.unique(return_counts=True)
+    kept = classes[counts.argsort(descending=True, stable=True)[:CLASSES]]
+    rows = torch.isin(labels, kept).nonzero().flatten()
+    if len(rows) <= POINTS:
+        return rows
+    # Every class gives its share, evenly over the list.
+    by_class = rows[labels[rows].argsort(stable=True)]
+    return by_class[torch.linspace(0, len(by_class) - 1, POINTS).round().long()].sort().values
+
+
+def planes_of(features: Tensor) -> dict[str, Plane]:
+    """Projects rows (V, D), V >= 4, to the plane: ``PCA`` and ``t-SNE``, each (V, 2); equal rows give equal maps.
+
+    Raises:
+        UsageError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.decomposition import PCA
+        from sklearn.manifold import TSNE
+    except ImportError as error:
+        raise UsageError(MISSING) from error
+    rows = features.double().numpy()
+    perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
+    return {
+        "PCA": PCA(2, svd_solver="full").fit_transform(rows),
+        "t-SNE": TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(rows),
+    }
+
+
+def map_of(features: Sequence[tuple[str, Tensor]], items: Tensor, labels: Tensor, thumbnails: Thumbnails) -> Markup:
+    """Draws the maps of several contestants.
+
+    Args:
+        features: By contestant the rows of the items, (V, D).
+        items: Items of the data set, int64 (V,).
+        labels: Their classes, int64 (V,).
+        thumbnails: Gives frames and names; its store has to come into the page too.
+
+    Raises:
+        UsageError: An extra is missing.
+    """
+    classes = {label: number for number, label in enumerate(labels.unique().tolist())}
+    series = [classes[label] for label in labels.tolist()]
+    spots = [(thumbnails.get(item, "still"), thumbnails.name(item), thumbnails.label(item)) for item in items.tolist()]
+    planes = [(who, how, plane) for who, rows in features for how, plane in planes_of(rows).items()]
+    charts = [
+        _touchable(chart(_drawing(plane, series), title=f"{how}, {who}", x=f"{how} 1", y=f"{how} 2", size=SIZE), spots)
+        for who, how, plane in sorted(planes, key=lambda one: one[1])  # the same projection side by side
+    ]
+    first = {label: int((labels == label).nonzero()[0]) for label in classes}
+    names = [
+        (thumbnails.label(int(items[row])), _look(number)[0], _outline(MARKERS[_look(number)[1]]))
+        for number, row in enumerate(first.values())
+    ]
+    shown = next((spot for spot in spots if spot[0]), (None, "", ""))
+    return fragment(
+        "map.html", charts=grid(charts), classes=names, frame=shown[0], name=f"{shown[2]}: {shown[1]}", width=STILL_SIDE
+    )
+
+
+def _drawing(plane: Plane, series: Sequence[int]) -> Callable[["Axes"], None]:
+    def draw(axes: "Axes") -> None:
+        for number in sorted(set(series)):
+            own = [row for row, one in enumerate(series) if one == number]
+            colour, marker = series_colour(number), MARKERS[_look(number)[1]]
+            spots = [f"spot:{row}" for row in own]
+            axes.scatter(plane[own, 0], plane[own, 1], s=22, c=colour, marker=marker, urls=spots)
+        axes.set_xticks([])
+        axes.set_yticks([])
+
+    return draw
+
+
+def _look(number: int) -> tuple[int, int]:
+    """Colour and marker of a class: pairs differ for `CLASSES` classes, neighbours in both."""
+    return number % len(SERIES), (number + number // len(SERIES)) % len(MARKERS)
+
+
+def _outline(marker: str) -> str:
+    """The outline of a marker as an SVG path within -8 to 8, for the legend."""
+    from matplotlib.markers import MarkerStyle
+
+    style = MarkerStyle(marker)
+    corners = np.asarray(style.get_path().transformed(style.get_transform()).to_polygons()[0]).tolist()
+    return "M" + "L".join(f"{10 * x:.1f} {-10 * y:.1f}" for x, y in corners) + "Z"
+
+
+def _touchable(svg: Markup, spots: Sequence[tuple[str | None, str, str]]) -> Markup:
+    """Turns the links that matplotlib wrote around the points into what the script of the page listens to."""
+
+    def spot(match: re.Match[str]) -> str:
+        frame, name, label = spots[int(match.group(1))]
+        return fragment("spot.html", frame=frame or "", name=f"{label}: {name}", point=Markup(match.group(2)))
+
+    return Markup(_SPOT.sub(spot, svg))

@@ -1,0 +1,121 @@
+"""The retrieval gallery: test clips with what is nearest to them, failures first, trained beside random."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+from torch import Tensor
+
+from stica_pv.evaluation.protocol import Modality
+from stica_pv.report.page import fragment, table
+from stica_pv.report.search import ITSELF, OTHER, SAME_CLASS, Direction, Found, worth_a_look
+from stica_pv.report.thumbnails import SIDE, Kind, Thumbnails
+
+NEIGHBOURS, QUERIES = 5, 12
+MARKS = {OTHER: "✗ other class", SAME_CLASS: "✓ same class", ITSELF: "★ the clip itself"}
+PICTURE: dict[Modality, Kind] = {"video": "moving", "audio": "spectrogram"}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one contestant finds in one direction."""
+
+    name: str
+    found: Found
+
+
+def gallery_of(
+    direction: Direction,
+    answers: Sequence[Answers],
+    thumbnails: Thumbnails,
+    count: int = QUERIES,
+) -> Markup:
+    """Shows queries and what each contestant finds for them; the first contestant decides which queries.
+
+    Args:
+        direction: What was looked for.
+        answers: By contestant, all of the same queries.
+        thumbnails: Makes the clips; its store has to come into the page too.
+        count: How many queries to show, at most.
+    """
+    first = answers[0].found
+    rows = worth_a_look(first, count).tolist()
+    shown = [_query(row, direction, answers, thumbnails) for row in rows]
+    hits = first.hits[rows].tolist()
+    wrong, right = ([one for one, hit in zip(shown, hits, strict=True) if hit is kind] for kind in (False, True))
+    missed, total = int((~first.hits).sum()), len(first.queries)
+    groups = [
+        (f"{len(wrong)} of the {missed} queries whose nearest is of another class, the surest first", wrong),
+        (f"{len(right)} of the {total - missed} whose nearest is right", right),
+    ]
+    intro = _intro(direction, first)
+    return fragment(
+        "gallery.html", title=direction.name, intro=intro, summary=_summary(answers), groups=groups, side=SIDE
+    )
+
+
+def _intro(direction: Direction, found: Found) -> str:
+    among = "among the training clips" if direction.in_training else "among the same test clips"
+    text = (
+        f"Each of {len(found.queries)} test clips looks by its {_words(direction.query)} for the nearest "
+        f"{_words(direction.gallery)} {among} ({direction.processing} features, {direction.metric})."
+    )
+    if found.unreadable:
+        text += f" {found.unreadable} clips without features are left out."
+    return text
+
+
+def _words(modality: Modality) -> str:
+    return {"video": "pictures", "audio": "sound"}[modality]
+
+
+def _summary(answers: Sequence[Answers]) -> Markup:
+    def share(marks: Tensor, least: int) -> float:
+        return round(100 * float((marks[:, 0] >= least).double().mean()), 1)
+
+    rows = [(one.name, share(one.found.marks, SAME_CLASS), share(one.found.marks, ITSELF)) for one in answers]
+    with_itself = any(own for _, _, own in rows)
+    columns = [
+        "features of",
+        "nearest of the same class, %",
+        *(["nearest is the clip itself, %"] if with_itself else []),
+        "n",
+    ]
+    return table(columns, [[*row[: 3 if with_itself else 2], len(answers[0].found.queries)] for row in rows])
+
+
+def _query(row: int, direction: Direction, answers: Sequence[Answers], thumbnails: Thumbnails) -> dict[str, Any]:
+    asked = _cell(int(answers[0].found.queries[row]), direction.query, thumbnails)
+    by_contestant = []
+    for one in answers:
+        items, marks, similarity = (
+            value[row].tolist() for value in (one.found.neighbours, one.found.marks, one.found.similarity)
+        )
+        cells = [
+            {
+                **_cell(item, direction.gallery, thumbnails),
+                "mark": MARKS[mark],
+                "kind": "wrong" if mark == OTHER else "right",
+                "similarity": f"{direction.metric} {value:.2f}",
+            }
+            for item, mark, value in zip(items, marks, similarity, strict=True)
+        ]
+        by_contestant.append((one.name, cells))
+    return {"asked": asked, "answers": by_contestant}
+
+
+def _cell(item: int, modality: Modality, thumbnails: Thumbnails) -> dict[str, Any]:
+    name = thumbnails.name(item)
+    what = {"video": "moving picture", "audio": "spectrogram of the sound"}[modality]
+    return {
+        "picture": thumbnails.get(item, PICTURE[modality]),
+        "sound": thumbnails.get(item, "sound") if modality == "audio" else None,
+        "alt": f"{what} of {name}",
+        "absent": thumbnails.failed.get(item, "no picture of it"),
+        "name": name,
+        "label": thumbnails.label(item),
+        "mark": "",
+        "kind": "",
+        "similarity": "",
+    }

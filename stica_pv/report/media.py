@@ -1,0 +1,72 @@
+"""Pictures, moving pictures and sounds inside a page, as data URIs."""
+
+import base64
+import io
+import wave
+from collections.abc import Sequence
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
+
+from stica_pv.report.page import fragment
+
+Pixels = NDArray[np.uint8]
+WEBP_QUALITY = 60
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """Returns content as a URI, for a MIME type such as ``image/png``."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def picture(pixels: Pixels, alt: str, *, width: int | None = None) -> Markup:
+    """Shows a picture without loss.
+
+    Args:
+        pixels: uint8 (H, W, 3), or (H, W) of greys.
+        alt: What it shows, in words.
+        width: On the page in CSS pixels; None: its own, at most that of the page.
+    """
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", optimize=True)
+    return _image(file.getvalue(), "image/png", alt, width or pixels.shape[1], pixels.shape[:2])
+
+
+def animation(frames: Sequence[Pixels] | Pixels, alt: str, *, fps: float, width: int | None = None) -> Markup:
+    """Shows a clip that repeats, as an animated WebP.
+
+    Args:
+        frames: uint8 (T, H, W, 3).
+        alt: What it shows, in words.
+        fps: Frames a second.
+        width: On the page in CSS pixels; None: its own, at most that of the page.
+    """
+    first, *others = [Image.fromarray(frame) for frame in frames]
+    file, milliseconds = io.BytesIO(), max(20, round(1000 / fps))
+    settings = {"save_all": True, "append_images": others, "duration": milliseconds, "loop": 0}
+    first.save(file, "WEBP", quality=WEBP_QUALITY, **settings)
+    return _image(file.getvalue(), "image/webp", alt, width or first.width, (first.height, first.width))
+
+
+def sound(waveform: NDArray[np.floating], rate_hz: int, label: str) -> Markup:
+    """Puts a player there.
+
+    Args:
+        waveform: (S,), mono, full scale is -1 to 1; louder is clipped.
+        rate_hz: Samples a second.
+        label: What is heard, in words.
+    """
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(rate_hz)
+        writer.writeframes((np.clip(waveform, -1, 1) * 32767).astype("<i2").tobytes())
+    return fragment("sound.html", source=data_uri(file.getvalue(), "audio/wav"), label=label)
+
+
+def _image(content: bytes, kind: str, alt: str, width: int, shape: tuple[int, ...]) -> Markup:
+    height = round(width * shape[0] / shape[1])
+    return fragment("picture.html", source=data_uri(content, kind), alt=alt, width=width, height=height)

@@ -1,0 +1,139 @@
+"""From network inputs to what can be looked at: strips of frames, spectrograms, and windows in their coordinates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stica_pv.structures import InputNote
+
+FRAMES_SHOWN, MOST_FRAMES = 8, 12
+OUTSIDE = 1e-3  # of colours in [0, 1]; less is rounding
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Frames of a clip side by side, each standing for an equal part of its time.
+
+    Attributes:
+        pixels: uint8 (H, n·W, 3).
+        frames: Which frames of the input these are.
+        shape: (T, H, W) of the input.
+        outside: Share of the values that lie outside [0, 1] after mean and deviation are undone; cut in the picture.
+    """
+
+    pixels: NDArray[np.uint8]
+    frames: tuple[int, ...]
+    shape: tuple[int, int, int]
+    outside: float
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """A feature-crop window on a strip, in input pixels from its top left corner.
+
+    Attributes:
+        window: Place of the window in `InputNote.windows`.
+        left: Of the rectangle.
+        top: Of the rectangle.
+        width: Of the rectangle.
+        height: Of the rectangle.
+    """
+
+    window: int
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Span:
+    """A window that is a part of the time: from `start` to `end`, as shares of the clip."""
+
+    window: int
+    start: float
+    end: float
+
+
+def frames_shown(frames: int) -> tuple[int, ...]:
+    """Returns at most `MOST_FRAMES` of T frames: those at the beginning of equal parts of the time.
+
+    The parts are whole frames long where T can be divided so, that a picture stands exactly above its sound.
+    """
+    whole = [count for count in range(4, MOST_FRAMES + 1) if frames % count == 0]
+    count = frames if frames <= MOST_FRAMES else max(whole, default=FRAMES_SHOWN)
+    return tuple(i * frames // count for i in range(count))
+
+
+def strip_of(x: Tensor, note: InputNote, frames: Sequence[int] | None = None) -> Strip:
+    """Makes a strip of one sample's input float (C, T, H, W); flow of two channels takes red and green.
+
+    Args:
+        x: The input.
+        note: How it was made.
+        frames: Which to show; None: those of `frames_shown`.
+    """
+    channels, length, height, width = x.shape
+    shown = tuple(frames_shown(length) if frames is None else frames)
+    mean, std = (x.new_tensor(value[:channels]).view(-1, 1, 1, 1) for value in (note.mean, note.std))
+    colours = x[:, list(shown)] * std + mean
+    outside = float(((colours < -OUTSIDE) | (colours > 1 + OUTSIDE)).float().mean())
+    if channels < 3:
+        colours = torch.cat([colours, colours.new_full((3 - channels, *colours.shape[1:]), 0.5)])
+    pixels = (colours.clamp(0, 1) * 255).round().to(torch.uint8)
+    side_by_side = pixels.permute(2, 1, 3, 0).reshape(height, len(shown) * width, 3)
+    return Strip(side_by_side.numpy(), shown, (length, height, width), outside)
+
+
+def rectangles_of(strip: Strip, note: InputNote, sample: int) -> list[Rectangle]:
+    """Windows that are a part of the picture, on every frame of a strip that they hold."""
+    _, height, width = strip.shape
+    found = []
+    for number, window in enumerate(note.windows):
+        (start, end), (top, bottom), (left, right) = window.in_input(sample, strip.shape)
+        if (top, bottom, left, right) != (0, height, 0, width):
+            found += [
+                Rectangle(number, place * width + left, top, right - left, bottom - top)
+                for place, frame in enumerate(strip.frames)
+                if start <= frame < end
+            ]
+    return found
+
+
+def windows_of(x: Tensor, note: InputNote, sample: int) -> tuple[Strip, list[Rectangle]] | None:
+    """Makes a strip of the windows that are a part of the picture, each alone on the middle frame of its time.
+
+    Returns:
+        The strip and a rectangle for each of its frames; None if there are no such windows.
+    """
+    shape = (x.shape[1], x.shape[2], x.shape[3])
+    frames: list[int] = []
+    found: list[Rectangle] = []
+    for number, window in enumerate(note.windows):
+        (start, end), (top, bottom), (left, right) = window.in_input(sample, shape)
+        if (top, bottom, left, right) != (0, shape[1], 0, shape[2]):
+            found.append(Rectangle(number, len(frames) * shape[2] + left, top, right - left, bottom - top))
+            frames.append(int(start + end) // 2)
+    return (strip_of(x, note, frames), found) if found else None
+
+
+def spans_of(note: InputNote, sample: int, frames: int) -> list[Span]:
+    """Windows that are a part of the time, as shares of it."""
+    found = []
+    for number, window in enumerate(note.windows):
+        (start, end), _, _ = window.in_input(sample, (frames, 1, 1))
+        if (start, end) != (0, frames):
+            found.append(Span(number, start / frames, end / frames))
+    return found
+
+
+def spectrogram_of(x: Tensor) -> NDArray[np.uint8]:
+    """Makes greys (F, T) of one sample's spectrogram (1, F, T): low bands at the bottom, its largest value black."""
+    values = x[0].flip(0)
+    low, high = values.amin(), values.amax()
+    greys = 255 * (1 - (values - low) / (high - low).clamp(min=1e-12))
+    return greys.round().to(torch.uint8).numpy()

@@ -1,0 +1,158 @@
+"""Clips of a data set as small moving pictures, spectrograms and sounds, each of them once in a page."""
+
+import copy
+import io
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import av
+import numpy as np
+import torch
+from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
+
+from stica_pv.data.reader import read
+from stica_pv.errors import UnreadableClip
+from stica_pv.evaluation.bench import Bench
+from stica_pv.evaluation.contestants import Contestant
+from stica_pv.report.media import Pixels, data_uri
+from stica_pv.report.page import fragment
+from stica_pv.report.seen_step import class_name
+from stica_pv.report.strips import spectrogram_of
+from stica_pv.structures import ClipRequest, Window
+from stica_pv.tasks import AudioEncoder
+
+Kind = Literal["moving", "still", "spectrogram", "sound"]
+SIDE, STILL_SIDE = 96, 64  # longest side in pixels
+FRAMES, SECONDS = 8, 2.0  # from the middle of a file
+QUALITY = 50  # of WebP
+SOUND_BITS_A_SECOND = 48000
+BLOCK = 1024  # samples of a frame of AAC
+
+
+@dataclass(frozen=True)
+class _Clip:
+    """What is shown of a file: pictures (T, H, W, 3), none for sound alone; sound (S,), none without."""
+
+    frames: Pixels
+    audio: NDArray[np.float32]
+    seconds: float
+
+
+class Thumbnails:
+    """Makes what a page asks for, when it asks, and keeps it; `store` puts all of it into the page.
+
+    Attributes:
+        failed: Why, of files that cannot be shown, by item.
+    """
+
+    def __init__(self, bench: Bench, contestant: Contestant) -> None:
+        """Takes the clips.
+
+        Args:
+            bench: Its data set.
+            contestant: Whose spectrograms are shown.
+        """
+        self.failed: dict[int, str] = {}
+        self._labelled, self._names = bench.labelled, bench.labelled.names
+        self._paths, self._rate_hz = bench.labelled.paths, contestant.look.audio_rate_hz
+        self._choice = contestant.look.frame_choice
+        self._video_seconds, self._audio_seconds = bench.durations_s("video"), bench.durations_s("audio")
+        encoder = contestant.encoders.get("audio")
+        self._log_mel = copy.deepcopy(encoder.log_mel).cpu() if isinstance(encoder, AudioEncoder) else None
+        self._clips: dict[int, _Clip | None] = {}
+        self._made: dict[str, str] = {}
+
+    def name(self, item: int) -> str:
+        """Returns the name of a file as the list has it."""
+        return self._names[item]
+
+    def label(self, item: int) -> str:
+        """Returns the name of its class, several with commas between them."""
+        label, names = self._labelled.labels[item], self._labelled.class_names
+        numbers = [int(label)] if label.ndim == 0 else label.nonzero().flatten().tolist()
+        return ", ".join(class_name(names, number) for number in numbers)
+
+    def get(self, item: int, kind: Kind) -> str | None:
+        """Returns the name under which a page finds a clip; None if it has no such thing or cannot be read."""
+        name = f"{item}-{kind}"
+        if name not in self._made:
+            clip = self._clip(item)
+            made = None if clip is None else self._make(clip, kind)
+            if made is None:
+                return None
+            self._made[name] = made
+        return name
+
+    def store(self) -> Markup:
+        """Returns everything that was asked for, and the script that puts it in its places."""
+        return fragment("media.html", media=self._made)
+
+    def _clip(self, item: int) -> _Clip | None:
+        if item not in self._clips:
+            try:
+                self._clips[item] = self._read(item)
+            except UnreadableClip as error:
+                self.failed[item], self._clips[item] = error.cause, None
+        return self._clips[item]
+
+    def _read(self, item: int) -> _Clip:
+        whole = self._video_seconds[item] or self._audio_seconds[item]
+        seconds = min(SECONDS, whole) if whole > 0 else SECONDS
+        request = ClipRequest(
+            Window(max(0.0, (whole - seconds) / 2), seconds),
+            frames=FRAMES if self._video_seconds[item] else 0,
+            fps=FRAMES / seconds,
+            audio_rate_hz=self._rate_hz if self._audio_seconds[item] else None,
+        )
+        read_clip = read(self._paths[item], {"clip": request}, frame_choice=self._choice, short_size=SIDE)["clip"]
+        frames = read_clip.frames.permute(1, 2, 3, 0).numpy()
+        return _Clip(frames, read_clip.audio.numpy() if read_clip.audio_valid else np.zeros(0, np.float32), seconds)
+
+    def _make(self, clip: _Clip, kind: Kind) -> str | None:
+        if kind in ("moving", "still"):
+            if not len(clip.frames):
+                return None
+            frames = clip.frames if kind == "moving" else clip.frames[len(clip.frames) // 2 :][:1]
+            return moving_picture(frames, SIDE if kind == "moving" else STILL_SIDE, clip.seconds)
+        if not len(clip.audio):
+            return None
+        if kind == "sound":
+            return data_uri(compressed(clip.audio, self._rate_hz), "audio/mp4")
+        return None if self._log_mel is None else self._spectrogram(clip)
+
+    @torch.no_grad()
+    def _spectrogram(self, clip: _Clip) -> str:
+        assert self._log_mel is not None  # noqa: S101 - asked by the only caller
+        greys = spectrogram_of(self._log_mel(torch.from_numpy(clip.audio).unsqueeze(0))[0])
+        return _webp([Image.fromarray(greys).resize((SIDE, SIDE * 2 // 3), Image.Resampling.BOX)])
+
+
+def moving_picture(frames: Pixels, side: int, seconds: float) -> str:
+    """Returns frames uint8 (T, H, W, 3) as an animated WebP of a longest side in pixels; a single one stands still."""
+    pictures = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
+    for one in pictures:
+        one.thumbnail((side, side))
+    return _webp(pictures, duration=round(1000 * seconds / len(pictures)), loop=0)
+
+
+def _webp(pictures: list[Image.Image], **settings: Any) -> str:
+    file = io.BytesIO()
+    more = {"save_all": True, "append_images": pictures[1:], **settings} if len(pictures) > 1 else {}
+    pictures[0].save(file, "WEBP", quality=QUALITY, **more)
+    return data_uri(file.getvalue(), "image/webp")
+
+
+def compressed(waveform: NDArray[np.float32], rate_hz: int) -> bytes:
+    """Returns sound (S,), mono in [-1, 1], as AAC in MP4: a tenth of its size, for ears alone."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=rate_hz, layout="mono")
+        stream.bit_rate = SOUND_BITS_A_SECOND
+        for begin in range(0, len(waveform), BLOCK):
+            block = av.AudioFrame.from_ndarray(waveform[None, begin : begin + BLOCK], format="fltp", layout="mono")
+            block.sample_rate, block.pts = rate_hz, begin
+            container.mux(stream.encode(block))
+        container.mux(stream.encode(None))
+    return file.getvalue()

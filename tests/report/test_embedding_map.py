@@ -1,0 +1,90 @@
+"""The map: which clips are on it, where they lie, and that a point shows its own frame."""
+
+import re
+
+import pytest
+import torch
+
+from stica_pv.report import embedding_map
+from stica_pv.report.embedding_map import CLASSES, MARKERS, POINTS, _look, chosen_for_map, map_of, planes_of
+
+
+class NamedThumbnails:
+    """Frames without files; the name of an item holds what a page must not believe."""
+
+    def get(self, item: int, kind: str) -> str | None:
+        return None if item == 3 else f"{item}-{kind}"
+
+    def name(self, item: int) -> str:
+        return f"<b>{item}</b>.mp4"
+
+    def label(self, item: int) -> str:
+        return f"class {item % 3}"
+
+
+def clusters() -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows (30, 6) around three directions, the classes in turn."""
+    labels = torch.arange(30) % 3
+    return torch.eye(3, 6)[labels] + 0.05 * torch.randn(30, 6, generator=torch.Generator().manual_seed(0)), labels
+
+
+@pytest.mark.slow
+def test_both_projections_keep_clusters_apart_and_repeat_themselves():
+    rows, labels = clusters()
+    planes = planes_of(rows)
+    assert list(planes) == ["PCA", "t-SNE"]
+    again = planes_of(rows)
+    for how, plane in planes.items():
+        assert (plane == again[how]).all()
+        centres = [plane[labels == label].mean(axis=0) for label in range(3)]
+        nearest = [min(range(3), key=lambda c, point=point: ((point - centres[c]) ** 2).sum()) for point in plane]
+        assert nearest == labels.tolist(), how
+
+
+@pytest.fixture
+def _planes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Projections of a moment: the first two columns."""
+    monkeypatch.setattr(embedding_map, "planes_of", lambda rows: {"PCA": rows[:, :2].double().numpy()})
+
+
+@pytest.mark.usefixtures("_planes")
+def test_every_point_carries_the_frame_and_name_of_its_own_clip():
+    rows, labels = clusters()
+    items = torch.arange(30)
+    html = map_of([("trained", rows)], items, labels, NamedThumbnails())
+    assert "<b>" not in html
+    assert 'xlink:href="spot' not in html
+    for chart in html.split("<figure")[1:]:
+        found = re.findall(r'data-frame="(.*?)" data-name="(.*?)">.*?fill: var\(--series-(\d)\)', chart, re.DOTALL)
+        assert len(found) == 30
+        assert [label for _, name, label in found] == [name[6] for _, name, label in found]  # colour and class agree
+        names = {name: frame for frame, name, _ in found}
+        assert names["class 1: &lt;b&gt;4&lt;/b&gt;.mp4"] == "4-still"
+        assert names["class 0: &lt;b&gt;3&lt;/b&gt;.mp4"] == ""
+
+
+@pytest.mark.usefixtures("_planes")
+def test_points_of_the_map_lie_where_their_rows_were_projected():
+    rows, labels = clusters()
+    html = map_of([("trained", rows)], torch.arange(30), labels, NamedThumbnails())
+    places = {}
+    for name, x, y in re.findall(r'data-name="class \d: &lt;b&gt;(\d+).*?x="([\d.]+)" y="([\d.]+)"', html, re.DOTALL):
+        places[int(name)] = float(x), -float(y)  # down the page is up in the plane
+    plane = rows[:, :2].double()
+    shown = torch.tensor([places[i] for i in range(30)], dtype=torch.float64)
+    for axis in range(2):
+        pair = torch.stack([plane[:, axis], shown[:, axis]])
+        assert float(torch.corrcoef(pair)[0, 1]) > 0.9999
+
+
+def test_a_large_set_gives_the_largest_classes_and_every_one_of_them():
+    labels = torch.cat([torch.full((40 - label,), label) for label in range(40)])
+    rows = chosen_for_map(labels)
+    assert len(rows) == POINTS == len(rows.unique())
+    assert set(labels[rows].tolist()) == set(range(CLASSES))
+    assert torch.equal(chosen_for_map(torch.tensor([2, 0, 2])), torch.arange(3))
+
+
+def test_no_two_classes_of_a_map_look_alike():
+    assert len({_look(number) for number in range(CLASSES)}) == CLASSES
+    assert all(_look(number)[1] < len(MARKERS) for number in range(CLASSES))

@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""Shows what the networks of a run have learned: `python tools/gallery.py OUTPUT_DIR [KEY VALUE ...]`.
+
+Writes gallery.html: test clips with what is nearest to them, by pictures and by sound, failures first, the trained
+network beside the same before training; a map of the test clips; and what the method does with two clips of the
+training list. The features of an evaluation in OUTPUT_DIR are used, others are made and kept there.
+"""
+
+import argparse
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait by spinning take the cores from the loader
+
+from stica_pv.command_line import exit_code  # noqa: E402 - found by the lines above
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", metavar="OUTPUT_DIR", help="of a pre-training, or of an evaluation")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="e.g. TEST.NUM_ENSEMBLE_VIEWS 1 NUM_GPUS 0")
+    parser.add_argument("--queries", type=int, default=12, metavar="N", help="to show in each direction (12)")
+    parser.add_argument("--out", metavar="FILE", help="the page (OUTPUT_DIR/gallery.html)")
+    args = parser.parse_intermixed_args(argv)
+    if args.queries < 1:
+        parser.error(f"--queries: expected a number >= 1, got {args.queries}")
+    return args
+
+
+def act(args: argparse.Namespace) -> None:
+    """Writes the page."""
+    from stica_pv.launch import launch, set_up_logging
+    from stica_pv.report.of_folder import configuration_of
+    from stica_pv.report.showcase import GalleryJob
+    from stica_pv.run import import_custom
+
+    set_up_logging("", 0)
+    cfg = configuration_of(Path(args.folder), args.overrides)
+    import_custom(cfg)
+    path = Path(args.out or Path(args.folder) / "gallery.html")
+    launch(GalleryJob(path, args.queries), cfg, log_to_file=False)
+    print(path)
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line."""
+    return exit_code(partial(act, parse(argv)), interrupted="stopped; the same command goes on from here")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""Shows what a training batch is, before weeks of training: `python tools/inspect_batch.py --cfg FILE [KEY VALUE ...]`.
+
+Writes batch.html, with the frames, spectrograms and sounds that the networks get, their windows of feature crops, and
+what was drawn for each clip; and batch.png, the same as one picture. It is the batch that training takes at --step, bit
+for bit. With --checkpoint also what the pooling attends to and how similar the compared rows are.
+"""
+
+import argparse
+import logging
+import sys
+from functools import partial
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
+
+from stica_pv.command_line import add_cfg_arguments, exit_code, parse_cfg_arguments  # noqa: E402 - found above
+
+MOST_CLIPS = 32  # that a person can look at, and a picture can hold
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_cfg_arguments(parser, "one configuration")
+    parser.add_argument("--step", type=int, default=0, metavar="N", help="number of the step, from 0 (0)")
+    parser.add_argument("--clips", type=int, default=4, metavar="N", help="how many of its clips to show (4)")
+    parser.add_argument("--checkpoint", metavar="FILE", help="networks to ask too")
+    parser.add_argument("--out", metavar="FOLDER", help="where to write (OUTPUT_DIR/batch_step_N)")
+    args = parse_cfg_arguments(parser, argv)
+    if len(args.cfg) != 1:
+        parser.error(f"--cfg: expected one FILE, got {len(args.cfg)}")
+    if not 1 <= args.clips <= MOST_CLIPS:
+        parser.error(f"--clips: expected a number from 1 to {MOST_CLIPS}, got {args.clips}")
+    return args
+
+
+def act(args: argparse.Namespace) -> None:
+    """Writes the page and the picture."""
+    from stica_pv.launch.configuration import configure
+    from stica_pv.report.inspection import inspect_batch
+    from stica_pv.run import import_custom
+
+    logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
+    logging.getLogger("stica_pv").setLevel(logging.INFO)
+    cfg = configure(args.cfg[0], args.overrides, root=ROOT)
+    import_custom(cfg)
+    cfg.freeze()
+    folder = Path(args.out or Path(cfg.OUTPUT_DIR) / f"batch_step_{args.step}")
+    for path in inspect_batch(cfg, folder, step=args.step, clips=args.clips, checkpoint=args.checkpoint):
+        print(path)
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line."""
+    return exit_code(partial(act, parse(argv)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

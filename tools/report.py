@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Shows runs to a person: `python tools/report.py OUTPUT_DIR [OUTPUT_DIR ...]` writes one self-contained HTML file.
+
+What was run, what came out, curves, speed, files left out, hardware; several runs are laid over each other. Whatever a
+run has not left, as one that was killed or not evaluated, is named on the page.
+"""
+
+import argparse
+import logging
+import sys
+from functools import partial
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
+
+from stica_pv.command_line import exit_code  # noqa: E402 - found by the line above
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="OUTPUT_DIR", help="folder of a run")
+    parser.add_argument(
+        "--gallery", action="store_true", help="with its test clips, as tools/gallery.py shows them; one OUTPUT_DIR"
+    )
+    parser.add_argument(
+        "--opts", nargs="*", default=[], metavar="KEY VALUE", help="overrides for --gallery: NUM_GPUS 0"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="the page (report.html in the only OUTPUT_DIR, or here for several)"
+    )
+    args = parser.parse_args(argv)
+    if args.gallery and len(args.folders) > 1:
+        parser.error(f"--gallery: expected one OUTPUT_DIR, got {len(args.folders)}")
+    if args.opts and not args.gallery:
+        parser.error("--opts: they mean nothing without --gallery")
+    return args
+
+
+def run(args: argparse.Namespace) -> None:
+    """Writes the page and prints where it is."""
+    from stica_pv.report.contents import NAME, write_report
+
+    path = args.out or (args.folders[0] if len(args.folders) == 1 else Path()) / NAME
+    if args.gallery:
+        with_gallery(args.folders[0], args.opts, path)
+    else:
+        write_report(args.folders, path)
+    print(path)
+
+
+def with_gallery(folder: Path, overrides: list[str], path: Path) -> None:
+    """Writes the page of a run whose data and checkpoint are there."""
+    from stica_pv.launch import launch, set_up_logging
+    from stica_pv.report.end_of_run import ReportJob
+    from stica_pv.report.of_folder import configuration_of
+    from stica_pv.run import import_custom
+
+    set_up_logging("", 0)
+    cfg = configuration_of(folder, [*overrides, "TEST.ENABLE", "True"])
+    import_custom(cfg)
+    launch(ReportJob(path), cfg, log_to_file=False)
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; 2: a folder holds no run, or the page cannot be written."""
+    args = parse(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    return exit_code(partial(run, args), interrupted="stopped; no page was written")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
