@@ -14,14 +14,17 @@ from stica_pv.models import FeatureCrop, Pooling, measure_pathways, plan_crops
 from stica_pv.structures import (
     AudioSpec,
     Batch,
+    Comparison,
     CropPlan,
     Embeddings,
+    InputNote,
     LossTerms,
     StepKeys,
     Views,
     ViewSpec,
 )
 from stica_pv.tasks.av_plan import SOUND, VIEWS, AVPlan, ClipSettings
+from stica_pv.tasks.av_seen import compared_windows, notes_of_step
 from stica_pv.tasks.base import Inputs, Task
 from stica_pv.tasks.crop_terms import CropSettings, CropTable
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
@@ -219,6 +222,14 @@ class AVContrastive(Task):
         """Windows embedded for a video, and directed comparisons in each part of the loss."""
         windows = len(VIEWS) + sum(len(crops) for crops in self.table.crops)
         return {"windows": windows, "terms_within": len(self.table.terms), "terms_cross": 2 * len(VIEWS)}
+
+    def input_notes(self, plan: AVPlan) -> dict[str, InputNote]:
+        """Colours and windows of the views, volume of the sound."""
+        return notes_of_step(plan, self.photometry, self.table, self.map_shape)
+
+    def comparisons(self, local: Embeddings) -> list[Comparison]:
+        """Windows with windows, views with sound."""
+        return compared_windows(local, self.table)
 
     def encoders(self) -> dict[str, nn.Module]:
         """Trunk with pooling head, and audio tower; their projection heads are a layer that can be asked for."""

@@ -11,6 +11,9 @@ from stica_pv.tasks.av_plan import ClipSettings
 from stica_pv.tasks.crop_terms import PAIRINGS, CropSettings
 from stica_pv.transforms.config import log_mel_from_config, photometry_from_config, spatial_from_config
 
+# What a method reads of the keys that not all methods read; see `stica_pv.config.ownership`.
+SOUND_KEYS = ("AUDIO.MIN_VALID", "AUDIO.VOLUME_JITTER", "DATA.MISSING_AUDIO")
+AV_CONTRASTIVE_KEYS = ("CROP.", "CONTRASTIVE.", "AUDIO.HEAD_PASSES", *SOUND_KEYS)
 MISSING_AUDIO = ("drop", "silence")
 MOST_CROPS = 1000  # of one kind; the pairs grow with the square
 

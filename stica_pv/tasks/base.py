@@ -1,7 +1,7 @@
 """The contract between a method and everything else: the engine, the data and the evaluations know only this."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stica_pv.distributed import gather, rank
-from stica_pv.structures import Batch, Embeddings, LossTerms, StepKeys, Views
+from stica_pv.structures import Batch, Comparison, Embeddings, InputNote, LossTerms, StepKeys, Views
 
 Inputs = dict[str, Tensor]
 
@@ -96,6 +96,14 @@ class Task(nn.Module, ABC):
     def facts(self) -> dict[str, int]:
         """What a person may want to know of the method's sizes, by name; written into run.json."""
         return {}
+
+    def input_notes(self, plan: Any) -> Mapping[str, InputNote]:
+        """How a person is to look at the inputs of a step, by their names in `Inputs`; those left out are not shown."""
+        return {}
+
+    def comparisons(self, local: Embeddings) -> Sequence[Comparison]:
+        """What the loss pulls together, for a person who wants to see how near it is; no gradient is needed."""
+        return ()
 
     def forward(self, batch: Batch, plan: Any) -> LossTerms:
         """Loss of one step on this process."""

@@ -1,6 +1,7 @@
 """Keys of BraVe, and their translation into the task; what it shares with STiCA is declared there."""
 
 import dataclasses
+from collections.abc import Collection
 
 from torch import nn
 
@@ -10,25 +11,28 @@ from stica_pv.errors import UsageError
 from stica_pv.models import measure_map
 from stica_pv.models.config import audio_encoder_from_config, backbone_from_config, pool_from_config
 from stica_pv.registry import TASKS
-from stica_pv.tasks.av_contrastive_config import clip_from_config
+from stica_pv.tasks.av_contrastive_config import SOUND_KEYS, clip_from_config
 from stica_pv.tasks.brave import BraVe
 from stica_pv.tasks.brave_heads import SHARINGS, SharedHeads
-from stica_pv.tasks.brave_plan import AUDIO, VIDEO, BravePictures, check_broad
+from stica_pv.tasks.brave_plan import AUDIO, FLOW, VIDEO, BravePictures, kind_of, name_broad
 from stica_pv.tasks.brave_windows import ALIGNMENTS, NARROW
-from stica_pv.transforms import BraveColourSettings
-from stica_pv.transforms.config import log_mel_from_config
+from stica_pv.transforms import BraveColourSettings, FlowCrop
+from stica_pv.transforms.config import log_mel_from_config, spatial_from_config
+
+BRAVE_KEYS = ("BRAVE.", "DATA.SSL_COLOR_HUE", "DATA.PATH_TO_FLOW_DIR", "DATA.FLOW_FPS", *SOUND_KEYS)
 
 
 def add_brave_config(cfg: CfgNode) -> None:
     """Declares BRAVE; the narrow view is that of DATA and MODEL."""
     brave = section(cfg, "BRAVE")
-    brave.BROAD = ["audio"]  # of audio, video
+    brave.BROAD = ["audio"]  # of video (once or several times), flow, audio
     brave.BROAD_FRAMES = 64  # with BROAD_FPS the length of the sound as well
     brave.BROAD_FPS = 6.25
     brave.BROAD_CROP_SIZE = 112
     brave.BROAD_BLUR_KERNEL = 11
     brave.RANDOM_CONV_PROB = 1.0  # of broad pictures
     brave.ALIGNMENT = "start"  # start | random | independent: the narrow window within the broad one
+    brave.SHARE_BACKBONE = False  # broad pictures pass the narrow view's network, as in SimSiam
     brave.HEADS = "all"  # all | per_view | per_direction: who shares a projector and a predictor
     brave.PREDICTOR_DIM = 4096
     brave.PREDICTOR_LR_SCALE = 10.0
@@ -39,7 +43,7 @@ def add_brave_config(cfg: CfgNode) -> None:
 def brave_from_config(cfg: CfgNode) -> BraVe:
     """Builds BraVe."""
     brave, head = cfg.BRAVE, cfg.HEAD
-    modalities = check_broad(brave.BROAD)
+    views = name_broad(brave.BROAD)
     if head.DROPOUT or head.HIDDEN_DIM < 1:
         raise UsageError(
             f"BraVe's projector has two layers and no dropout: set HEAD.DROPOUT to 0 (got {head.DROPOUT}) and "
@@ -48,15 +52,7 @@ def brave_from_config(cfg: CfgNode) -> BraVe:
     narrow = clip_from_config(cfg)
     broad = dataclasses.replace(narrow, frames=brave.BROAD_FRAMES, fps=brave.BROAD_FPS, size=brave.BROAD_CROP_SIZE)
     backbone, pool, dim = _video_network(cfg)
-    networks: dict[str, nn.Module] = {}
-    dims = {NARROW: dim}
-    for name in modalities:
-        if name == VIDEO:
-            trunk, broad_pool, dims[VIDEO] = _video_network(_of_broad_view(cfg))
-            networks[VIDEO] = nn.Sequential(trunk, broad_pool)
-        else:
-            tower = audio_encoder_from_config(cfg)
-            networks[AUDIO], dims[AUDIO] = tower, tower.out_channels
+    networks, lengths = _broad_networks(cfg, set(brave.BROAD))
     return BraVe(
         narrow=narrow,
         broad=broad,
@@ -67,10 +63,11 @@ def brave_from_config(cfg: CfgNode) -> BraVe:
         alignment=brave.ALIGNMENT,
         backbone=backbone,
         pool=pool,
+        broad_kinds=brave.BROAD,
         broad_networks=networks,
         log_mel=log_mel_from_config(cfg),
         heads=SharedHeads(
-            dims,
+            {NARROW: dim} | {view: lengths.get(kind_of(view), dim) for view in views},
             sharing=brave.HEADS,
             hidden_dim=head.HIDDEN_DIM,
             out_dim=head.DIM,
@@ -79,9 +76,26 @@ def brave_from_config(cfg: CfgNode) -> BraVe:
         ),
         volume_jitter=cfg.AUDIO.VOLUME_JITTER,
         audio_min_valid=cfg.AUDIO.MIN_VALID,
+        flow_crop=FlowCrop(spatial_from_config(cfg)),
         weights=tuple(brave.WEIGHTS),
         predictor_lr_scale=brave.PREDICTOR_LR_SCALE,
     )
+
+
+def _broad_networks(cfg: CfgNode, kinds: Collection[str]) -> tuple[dict[str, nn.Module], dict[str, int]]:
+    """Networks of the broad views by kind, and the length of what each gives; none where it is the narrow view's."""
+    if cfg.BRAVE.SHARE_BACKBONE and VIDEO not in kinds:
+        raise UsageError(f"BRAVE.SHARE_BACKBONE: there are no broad pictures to share it with in {sorted(kinds)}")
+    networks: dict[str, nn.Module] = {}
+    lengths: dict[str, int] = {}
+    for kind, channels in ((VIDEO, 3), (FLOW, 2)):
+        if kind in kinds and not (kind == VIDEO and cfg.BRAVE.SHARE_BACKBONE):
+            trunk, pool, lengths[kind] = _video_network(_of_broad_view(cfg), channels)
+            networks[kind] = nn.Sequential(trunk, pool)
+    if AUDIO in kinds:
+        tower = audio_encoder_from_config(cfg)
+        networks[AUDIO], lengths[AUDIO] = tower, tower.out_channels
+    return networks, lengths
 
 
 def _of_broad_view(cfg: CfgNode) -> CfgNode:
@@ -92,9 +106,9 @@ def _of_broad_view(cfg: CfgNode) -> CfgNode:
     return changed
 
 
-def _video_network(cfg: CfgNode) -> tuple[nn.Module, nn.Module, int]:
+def _video_network(cfg: CfgNode, channels: int = 3) -> tuple[nn.Module, nn.Module, int]:
     """Trunk, pooling head, and the length of what they give."""
-    backbone = backbone_from_config(cfg)
+    backbone = backbone_from_config(cfg, channels)
     pool = pool_from_config(cfg, measure_map(backbone, frames=cfg.DATA.NUM_FRAMES, size=cfg.DATA.TRAIN_CROP_SIZE)[0])
     return backbone, pool, pool.out_dim
 

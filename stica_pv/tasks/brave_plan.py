@@ -10,7 +10,7 @@ from stica_pv.errors import UsageError
 from stica_pv.tasks.base import Plan
 from stica_pv.transforms import BraveColourPlan, BraveColourSettings, RandomConvolutionPlan
 
-VIDEO, AUDIO = "video", "audio"  # broad views
+VIDEO, FLOW, AUDIO = "video", "flow", "audio"  # kinds of broad views
 Mean = tuple[float, float, float]
 
 
@@ -43,6 +43,12 @@ class BravePlan(Plan):
         """Returns what `BraVe.embed` needs: nothing, all choices are spent in `BraVe.prepare`."""
         return BravePlan({}, {}, self.volume[part])
 
+    def in_words(self, view: str) -> tuple[str, ...]:
+        """What happens to the pictures of a view, sample by sample, for a person."""
+        plans: list[BraveColourPlan | RandomConvolutionPlan] = [self.colour[view]]
+        plans += [self.convolution[view]] if view in self.convolution else []
+        return tuple(", ".join(plan.in_words(row) for plan in plans) for row in range(len(self.volume)))
+
     def to(self, device: torch.device) -> "BravePlan":
         """Returns the plan on `device`."""
         return BravePlan(
@@ -52,9 +58,26 @@ class BravePlan(Plan):
         )
 
 
-def check_broad(names: Iterable[str]) -> tuple[str, ...]:
-    """Returns the broad views as a tuple; raises `UsageError` if there is none, a double or an unknown one."""
-    found = tuple(names)
-    if not found or len(set(found)) != len(found) or not set(found) <= {VIDEO, AUDIO}:
-        raise UsageError(f"BRAVE.BROAD: expected [audio], [video] or [video, audio], got {list(found)}")
-    return found
+def name_broad(kinds: Iterable[str]) -> tuple[str, ...]:
+    """Names the broad views by their kinds: ``video``, ``video_2``, ``flow``, ``audio``, in the order given.
+
+    Several of pictures see the same window, each cut, coloured and convolved by itself.
+
+    Raises:
+        UsageError: There is none, one is unknown, or flow or sound, which would be the same again, is there twice.
+    """
+    found, names = list(kinds), list[str]()
+    for kind in found:
+        again = found[: len(names)].count(kind)
+        if kind not in (VIDEO, FLOW, AUDIO) or (again and kind != VIDEO):
+            names.clear()
+            break
+        names.append(f"{kind}_{again + 1}" if again else kind)
+    if not names:
+        raise UsageError(f"BRAVE.BROAD: expected video (once or several times), flow, audio, got {found}")
+    return tuple(names)
+
+
+def kind_of(view: str) -> str:
+    """Returns what a view shows: ``video_2`` shows ``video``; ``narrow`` is its own kind."""
+    return view.partition("_")[0]

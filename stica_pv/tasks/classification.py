@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
-from stica_pv.structures import Batch, Embeddings, FrameTransform, LossTerms, StepKeys, Views, ViewSpec
+from stica_pv.structures import Batch, Embeddings, FrameTransform, InputNote, LossTerms, StepKeys, Views, ViewSpec
+from stica_pv.tasks.av_seen import photometry_note
 from stica_pv.tasks.base import Inputs, ParameterGroup, Plan, Task
 from stica_pv.tasks.encoders import VideoEncoder
 from stica_pv.tasks.windows import one_window
@@ -139,6 +140,10 @@ class Classification(Task):
         total = F.cross_entropy(logits, label)
         accuracy = (logits.argmax(dim=1) == label).float().mean()
         return LossTerms(total, {"loss": total.detach(), "accuracy": accuracy.detach()})
+
+    def input_notes(self, plan: ClipPlan) -> dict[str, InputNote]:
+        """Colours of the clips."""
+        return {"video": photometry_note(VIEW, plan.photometry, self.clip.photometry)}
 
     def encoders(self) -> dict[str, nn.Module]:
         """Trunk with pooling head."""

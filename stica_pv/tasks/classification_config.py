@@ -9,6 +9,8 @@ from stica_pv.registry import TASKS
 from stica_pv.tasks.classification import Classification, SeenClip
 from stica_pv.transforms.config import photometry_from_config, spatial_from_config
 
+CLASSIFICATION_KEYS = ("CLASSIFICATION.", "MODEL.NUM_CLASSES")
+
 
 def add_classification_config(cfg: CfgNode) -> None:
     """Declares CLASSIFICATION and MODEL.NUM_CLASSES."""

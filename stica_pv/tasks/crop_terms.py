@@ -181,6 +181,11 @@ class CropTable:
         )
         self.is_space = tuple(query.kind == "space" for query, _, _ in terms)
 
+    def names(self, view: int) -> list[str]:
+        """What the windows of a view are called, in the order in which they are drawn and embedded."""
+        crops = [f"{'large' if crop.large else 'small'} {crop.kind} {crop.number + 1}" for crop in self.crops[view]]
+        return ["whole map", *crops]
+
     def draw(self, view: int, map_shape: MapShape, rng: torch.Generator) -> Tensor:
         """Draws the windows of a view, the whole map first: int64 (N, 3, 2)."""
         boxes = [whole_map(map_shape)]

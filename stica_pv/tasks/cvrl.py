@@ -6,14 +6,24 @@ Video alone, without sound. With both clips at one place it is SimCLR on videos.
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from stica_pv.errors import UsageError, check_choice
 from stica_pv.keyed_random import generator
-from stica_pv.losses import normalise, nt_xent_rows
+from stica_pv.losses import contrast_accuracy, normalise, nt_xent_rows
 from stica_pv.metrics import effective_rank, spread, uniformity
 from stica_pv.models import Pooling
-from stica_pv.structures import Batch, Embeddings, FrameTransform, LossTerms, StepKeys, Views, ViewSpec
+from stica_pv.structures import (
+    Batch,
+    Comparison,
+    Embeddings,
+    FrameTransform,
+    InputNote,
+    LossTerms,
+    StepKeys,
+    Views,
+    ViewSpec,
+)
 from stica_pv.tasks.base import Inputs, Plan, Task
 from stica_pv.tasks.encoders import VideoEncoder
 from stica_pv.tasks.monitors import ROWS
@@ -133,7 +143,10 @@ class CVRL(Task):
         views, keys = local["video"], gathered["video"]
         rows = nt_xent_rows(views, keys, temperature=self.temperature, first_label=first_row)
         total = rows.mean(dim=1).sum() if self.sums else rows.mean()
-        scalars = {"loss": total, "accuracy": self._accuracy(views, keys, first_row)}
+        # Of first clips whose own second clip is the nearest of all second clips; every clip counts.
+        counted = views.new_ones(keys.shape[1], dtype=torch.bool)
+        accuracy = contrast_accuracy(views[0], keys[1], counted[: views.shape[1]], counted, first_label=first_row)
+        scalars = {"loss": total, "accuracy": accuracy}
         first = keys[0, :ROWS].detach()
         scalars |= {
             "spread_video": spread(first),
@@ -142,16 +155,27 @@ class CVRL(Task):
         }
         return LossTerms(total, {name: value.detach() for name, value in scalars.items()})
 
-    @torch.no_grad()
-    def _accuracy(self, views: Tensor, keys: Tensor, first_row: int) -> Tensor:
-        """Share of first clips whose own second clip is the nearest of all second clips."""
-        labels = torch.arange(views.shape[1], device=views.device) + first_row
-        with torch.autocast(views.device.type, enabled=False):
-            return ((views[0] @ keys[1].mT).argmax(dim=1) == labels).to(views.dtype).mean()
-
     def negatives(self, batch_size: int) -> int:
         """Both clips of every other video."""
         return 2 * (batch_size - 1)
+
+    def input_notes(self, plan: CVRLPlan) -> dict[str, InputNote]:
+        """Colours of both clips."""
+        return {
+            name: InputNote(
+                name,
+                settings.mean,
+                settings.std,
+                changes=distortion.in_words_by_clip(settings, self.pair.frames),
+                encoder="video",
+            )
+            for name, distortion, settings in zip(VIEWS, plan.distortion, self.pair.distortion, strict=True)
+        }
+
+    def comparisons(self, local: Embeddings) -> list[Comparison]:
+        """The first clip with the second."""
+        first, second = local["video"]
+        return [Comparison(*VIEWS, first @ second.mT)]
 
     def encoders(self) -> dict[str, nn.Module]:
         """Trunk with average pooling; the projection head is a layer that can be asked for."""

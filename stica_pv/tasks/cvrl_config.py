@@ -11,6 +11,8 @@ from stica_pv.tasks.windows import INTERVALS, IntervalSettings
 from stica_pv.transforms import DistortionSettings
 from stica_pv.transforms.config import spatial_from_config
 
+CVRL_KEYS = ("CVRL.", "CONTRASTIVE.T", "DATA.SSL_COLOR_HUE")
+
 
 def add_cvrl_config(cfg: CfgNode) -> None:
     """Declares CVRL."""

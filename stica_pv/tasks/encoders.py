@@ -1,16 +1,17 @@
 """The trained networks as evaluation and export see them: from what a loader gives to one vector a clip."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from stica_pv.models import join_pathways
+from stica_pv.models import Pooling, join_pathways
 
 MAP, POOLED, PROJECTED = "map", "pooled", "projected"
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """A network whose layers can be asked for by name.
 
     Attributes:
@@ -19,9 +20,9 @@ class Encoder(nn.Module):
 
     offers: tuple[str, ...] = (POOLED,)
 
+    @abstractmethod
     def layers(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         """Returns the named layers of one pass: maps (B, C, …), vectors (B, D)."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor, layer: str = POOLED) -> Tensor:
         """Returns one layer."""
@@ -77,13 +78,24 @@ class VideoEncoder(Encoder):
         Returns:
             The map (B, C, T', H', W') of all pathways, the pooled vector (B, D), the embedding (B, E), as named.
         """
-        if x.dtype == torch.uint8:
-            x = (x.float() / 255 - self.mean) / self.std
-        feature_map = self.backbone(x)
+        feature_map = self.backbone(self._normalised(x))
         found = {MAP: join_pathways(feature_map)} if MAP in names else {}
         if set(names) - {MAP}:
             found |= _vectors(self.pool(feature_map), self.head, names)
         return found
+
+    def time_attention(self, x: Tensor) -> Tensor | None:
+        """How much of each stretch of time the vector is read from, (B, layers, K); None: the pooling does not weigh.
+
+        Args:
+            x: As `layers` takes it.
+        """
+        if not isinstance(self.pool, Pooling):
+            return None
+        return self.pool.time_attention(self.backbone(self._normalised(x)))
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        return (x.float() / 255 - self.mean) / self.std if x.dtype == torch.uint8 else x
 
 
 class AudioEncoder(Encoder):

@@ -13,11 +13,22 @@ from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
 from stica_pv.losses import VersionContrast, contrast_accuracy, normalise
 from stica_pv.models import Pooling
-from stica_pv.structures import AudioSpec, Batch, Embeddings, LossTerms, StepKeys, Views, ViewSpec
+from stica_pv.structures import (
+    AudioSpec,
+    Batch,
+    Comparison,
+    Embeddings,
+    InputNote,
+    LossTerms,
+    StepKeys,
+    Views,
+    ViewSpec,
+)
 from stica_pv.tasks.av_plan import ClipSettings
 from stica_pv.tasks.base import Inputs, Plan, Task
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
-from stica_pv.tasks.gdt_terms import terms_of, versions_of
+from stica_pv.tasks.gdt_seen import compared_versions, notes_of_versions
+from stica_pv.tasks.gdt_terms import REVERSED, terms_of, time_of, versions_of
 from stica_pv.tasks.monitors import collapse_monitors
 from stica_pv.tasks.windows import independent_windows
 from stica_pv.transforms import (
@@ -31,8 +42,6 @@ from stica_pv.transforms import (
     draw_spec_augment,
     draw_volume,
 )
-
-REVERSED = "R"
 
 
 @dataclass(frozen=True)
@@ -122,11 +131,11 @@ class GDT(Task):
     def views(self) -> Views:
         """One view a version; a time and its reversal share a window, whose sound comes with the time."""
         clip = self.clip
-        times = tuple(dict.fromkeys(_time(version) for version in self.versions))
+        times = tuple(dict.fromkeys(time_of(version) for version in self.versions))
         specs = tuple(
             ViewSpec(
                 name=version,
-                window=_time(version),
+                window=time_of(version),
                 frames=clip.frames,
                 fps=clip.fps,
                 size=clip.size,
@@ -164,7 +173,7 @@ class GDT(Task):
             self.versions, plan.photometry, plan.volume, plan.masks, strict=True
         ):
             inputs[f"video {version}"] = apply_photometry(batch.video[version], photometry, self.photometry)
-            log_mel = self.log_mel(batch.audio[_time(version)] * volume.unsqueeze(1))
+            log_mel = self.log_mel(batch.audio[time_of(version)] * volume.unsqueeze(1))
             log_mel = log_mel.flip(-1) if version.endswith(REVERSED) else log_mel
             inputs[f"log_mel {version}"] = apply_spec_augment(log_mel, masks)
         shares = torch.stack([share for share in batch.audio_valid.values()])
@@ -215,11 +224,15 @@ class GDT(Task):
         """Versions of a video, and directed comparisons of the loss."""
         return {"versions": len(self.versions), "terms": 2 * len(self.terms)}
 
+    def input_notes(self, plan: GDTPlan) -> dict[str, InputNote]:
+        """Colours of the pictures, volume and masks of the sound, version by version."""
+        return notes_of_versions(self.versions, plan.photometry, plan.volume, plan.masks, self.photometry)
+
+    def comparisons(self, local: Embeddings) -> list[Comparison]:
+        """Pictures with sound, in the pairs of versions that a term calls positive."""
+        return compared_versions(local, self.versions, self.terms)
+
     def encoders(self) -> dict[str, nn.Module]:
         """Trunk with pooling head, and audio tower; their projection heads are a layer that can be asked for."""
         video = VideoEncoder(self.backbone, self.pool, self.photometry.mean, self.photometry.std, self.video_head)
         return {"video": video, "audio": AudioEncoder(self.log_mel, self.audio_tower, self.audio_head)}
-
-
-def _time(version: str) -> str:
-    return version.removesuffix(REVERSED)

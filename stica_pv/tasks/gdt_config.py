@@ -5,11 +5,13 @@ from stica_pv.config.limits import Limits, one_of
 from stica_pv.models import measure_map
 from stica_pv.models.config import audio_encoder_from_config, backbone_from_config, head_from_config, pool_from_config
 from stica_pv.registry import TASKS
-from stica_pv.tasks.av_contrastive_config import clip_from_config
+from stica_pv.tasks.av_contrastive_config import SOUND_KEYS, clip_from_config
 from stica_pv.tasks.gdt import GDT
 from stica_pv.tasks.gdt_terms import HYPOTHESES, NEGATIVES
 from stica_pv.transforms.config import log_mel_from_config, photometry_from_config
 from stica_pv.transforms.spec_augment import STRENGTHS
+
+GDT_KEYS = ("GDT.", "CONTRASTIVE.T", *SOUND_KEYS)
 
 
 def add_gdt_config(cfg: CfgNode) -> None:

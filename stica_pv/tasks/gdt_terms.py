@@ -12,6 +12,7 @@ from stica_pv.losses import VersionTerm
 
 Kind = Literal["base", "var", "inv"]
 VERSIONS = ("1", "1R", "2", "2R")
+REVERSED = "R"
 NEGATIVES = ("intended", "released")
 
 
@@ -53,6 +54,11 @@ HYPOTHESES: dict[str, tuple[Pair, ...]] = {
         Pair("inv", "1R", "2R"),
     ),
 }
+
+
+def time_of(version: str) -> str:
+    """Returns the version that plays forwards at the same time."""
+    return version.removesuffix(REVERSED)
 
 
 def versions_of(hypothesis: str) -> tuple[str, ...]:

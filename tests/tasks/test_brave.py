@@ -13,8 +13,8 @@ from stica_pv.tasks.av_plan import ClipSettings
 from stica_pv.tasks.brave import BraVe
 from stica_pv.tasks.brave_config import brave_from_config
 from stica_pv.tasks.brave_heads import SharedHeads
-from stica_pv.tasks.brave_plan import BravePictures
-from stica_pv.transforms import BraveColourSettings, RandomResizedCrop, create_log_mel
+from stica_pv.tasks.brave_plan import BravePictures, name_broad
+from stica_pv.transforms import BraveColourSettings, FlowCrop, RandomResizedCrop, create_log_mel, scale_flow
 
 INDICES = (11, 5, 8, 2)
 RATE_HZ, WIDTH = 16000, 8
@@ -28,9 +28,11 @@ def brave(modalities: tuple[str, ...] = BOTH, sharing: str = "all", **changes: A
     torch.manual_seed(0)
     networks: dict[str, nn.Module] = {
         "video": nn.Sequential(create_tsm_resnet14(width=WIDTH), AveragePool(32 * WIDTH)),
+        "flow": nn.Sequential(create_tsm_resnet14(width=WIDTH, channels=2), AveragePool(32 * WIDTH)),
         "audio": create_audio_resnet9(width=2),
     }
-    dims = {"narrow": 32 * WIDTH} | {name: {"video": 32 * WIDTH, "audio": 16}[name] for name in modalities}
+    views = name_broad(modalities)
+    dims = {"narrow": 32 * WIDTH} | {view: 16 if view == "audio" else 32 * WIDTH for view in views}
     parts: dict[str, Any] = {
         "narrow": NARROW,
         "broad": BROAD,
@@ -38,7 +40,9 @@ def brave(modalities: tuple[str, ...] = BOTH, sharing: str = "all", **changes: A
         "alignment": "start",
         "backbone": create_tsm_resnet14(width=WIDTH),
         "pool": AveragePool(32 * WIDTH),
-        "broad_networks": {name: networks[name] for name in modalities},
+        "broad_kinds": modalities,
+        "broad_networks": {kind: networks[kind] for kind in dict.fromkeys(modalities)},
+        "flow_crop": FlowCrop(RandomResizedCrop()),
         "log_mel": create_log_mel(style="brave", sample_rate_hz=RATE_HZ, bands=16),
         "heads": SharedHeads(dims, sharing=sharing, hidden_dim=12, out_dim=6, predictor_dim=10),
     }
@@ -48,12 +52,12 @@ def brave(modalities: tuple[str, ...] = BOTH, sharing: str = "all", **changes: A
 def batch_for(task: BraVe, indices: tuple[int, ...] = INDICES, valid: float = 1.0) -> Batch:
     rngs = [torch.Generator().manual_seed(index) for index in indices]
 
-    def pictures(frames: int, size: int) -> torch.Tensor:
-        shape = (3, frames, size, size)
+    def pictures(frames: int, size: int, channels: int) -> torch.Tensor:
+        shape = (channels, frames, size, size)
         return torch.stack([torch.randint(0, 256, shape, generator=rng, dtype=torch.uint8) for rng in rngs])
 
     specs = task.views().specs
-    video = {spec.name: pictures(spec.frames, spec.size) for spec in specs if spec.frames}
+    video = {spec.name: pictures(spec.frames, spec.size, 2 if spec.flow else 3) for spec in specs if spec.frames}
     audio = {
         spec.name: torch.stack([torch.rand(round(task.broad.seconds * RATE_HZ), generator=rng) * 2 - 1 for rng in rngs])
         for spec in specs
@@ -68,7 +72,7 @@ def step(task: BraVe, **changes: Any) -> LossTerms:
     return terms
 
 
-@pytest.mark.parametrize("broad", [("audio",), ("video",), BOTH])
+@pytest.mark.parametrize("broad", [("audio",), ("video",), BOTH, ("video", "video", "video"), ("flow", "audio")])
 @pytest.mark.parametrize("sharing", ["all", "per_view", "per_direction"])
 def test_a_step_begins_near_chance_and_reaches_every_parameter(broad: tuple[str, ...], sharing: str) -> None:
     task = brave(broad, sharing)
@@ -77,7 +81,7 @@ def test_a_step_begins_near_chance_and_reaches_every_parameter(broad: tuple[str,
     assert task.facts() == {"terms": 2 * len(broad)}
     terms.total.backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in task.parameters())
-    for network in (task.backbone, *(task.get_submodule(f"broad_{name}") for name in broad)):
+    for network in (task.backbone, *(task.get_submodule(f"broad_{kind}") for kind in broad)):
         assert sum(p.grad.abs().sum() for p in network.parameters()) > 0
 
 
@@ -170,9 +174,12 @@ def test_a_clip_that_is_mostly_silent_counts_for_pictures_alone() -> None:
 def test_the_narrow_window_has_no_sound_and_the_broad_one_what_is_asked() -> None:
     views = {broad: brave(broad).views() for broad in (("audio",), ("video",), BOTH)}
     for broad, found in views.items():
-        narrow, wide = found.specs
+        narrow, *wide = found.specs
         assert (narrow.frames, narrow.fps, narrow.audio) == (4, 8.0, None)
-        assert (wide.frames > 0, wide.audio is not None) == ("video" in broad, "audio" in broad)
+        assert [(spec.name, spec.window) for spec in wide] == [(kind, "broad") for kind in broad]
+        assert [(spec.frames > 0, spec.audio is not None) for spec in wide] == [
+            (kind == "video", kind == "audio") for kind in broad
+        ]
         assert found.needs_audio == ("audio" in broad)
         windows = found.draw_windows(9.0, torch.Generator().manual_seed(0))
         assert (windows["narrow"].seconds, windows["broad"].seconds) == (0.5, 1.0)
@@ -190,6 +197,45 @@ def test_views_are_coloured_apart_and_only_broad_pictures_are_convolved() -> Non
     assert torch.equal(plan.convolution["video"].kernels, again.convolution["video"].kernels)
 
 
+def test_flow_has_a_network_of_two_channels_and_only_its_scale_is_changed() -> None:
+    task = brave(("flow",))
+    spec = task.views().specs[1]
+    assert (spec.name, spec.window, spec.flow, spec.frames) == ("flow", "broad", True, BROAD.frames)
+    assert spec.transform is task.flow_crop
+    assert task.get_submodule("broad_flow")[0].stem.conv.in_channels == 2
+    batch = batch_for(task)
+    plan = task.draw(keys_of(indices=INDICES))
+    assert (list(plan.colour), plan.convolution) == (["narrow"], {})
+    assert torch.equal(task.prepare(batch, plan)["flow"], scale_flow(batch.video["flow"]))
+
+
+def test_several_broad_views_of_pictures_share_window_and_network_and_nothing_that_is_drawn() -> None:
+    task = brave(("video", "video", "audio"))
+    _, first, second, sound = task.views().specs
+    assert [spec.name for spec in (first, second, sound)] == ["video", "video_2", "audio"]
+    assert first.window == second.window == sound.window
+    plan = task.draw(keys_of(indices=INDICES))
+    assert not torch.equal(plan.colour["video"].values, plan.colour["video_2"].values)
+    assert not torch.equal(plan.convolution["video"].kernels, plan.convolution["video_2"].kernels)
+    assert [name for name, _ in task.named_children() if name.startswith("broad")] == ["broad_video", "broad_audio"]
+    terms = task(batch_for(task), plan)
+    assert {"loss_video_to_narrow", "loss_video_2_to_narrow", "loss_narrow_to_video_2"} <= terms.scalars.keys()
+    passes = [
+        trunk.last.bn.num_batches_tracked.item() for trunk in (task.backbone, task.get_submodule("broad_video")[0])
+    ]
+    assert passes == [1, 2]
+
+
+def test_without_a_network_of_their_own_broad_pictures_pass_that_of_the_narrow_view() -> None:
+    task = brave(("video",), broad_networks={})
+    plan = task.draw(keys_of(indices=INDICES))
+    step(task).total.backward()
+    assert task.backbone.last.bn.num_batches_tracked == 2  # each view by its own statistics
+    inputs = task.eval().prepare(batch_for(task), plan)
+    same = task.embed(inputs | {"video": inputs["narrow"]}, plan)["projections"]
+    assert torch.allclose(same[0], same[1], atol=1e-6)
+
+
 def test_predictors_are_a_group_of_their_own_and_nothing_is_left_out() -> None:
     task = brave(sharing="per_view")
     others, predictors = task.parameter_groups()
@@ -204,15 +250,18 @@ def test_encoders_give_vectors_and_projections() -> None:
     batch = batch_for(task)
     assert encoders["video"](batch.video["narrow"]).shape == (4, 32 * WIDTH)
     assert encoders["video"](batch.video["narrow"], "projected").shape == (4, 6)
-    assert encoders["audio"](batch.audio["broad"], "projected").shape == (4, 6)
+    assert encoders["audio"](batch.audio["audio"], "projected").shape == (4, 6)
     assert list(brave(("video",)).encoders()) == ["video"]
 
 
 def test_impossible_requests_are_refused() -> None:
     with pytest.raises(UsageError, match="BRAVE.WEIGHTS"):
         brave(weights=(0.0, 0.0))
-    with pytest.raises(UsageError, match=r"BRAVE.BROAD: expected \[audio\], \[video\] or \[video, audio\], got \[\]"):
-        brave(broad_networks={})
+    for wrong in ((), ("audio", "audio"), ("flow", "flow"), ("video", "sound")):
+        with pytest.raises(
+            UsageError, match=r"BRAVE.BROAD: expected video \(once or several times\), flow, audio, got"
+        ):
+            brave(broad_kinds=wrong)
     silent = ClipSettings(3, 3.0, 32, RATE_HZ, RandomResizedCrop(), silence_allowed=True)
     with pytest.raises(UsageError, match="MISSING_AUDIO silence"):
         brave(("audio",), broad=silent)
@@ -226,7 +275,7 @@ def test_sound_is_made_louder_or_softer_and_pictures_are_normalised_at_the_end()
     plan, batch = task.draw(keys_of(indices=INDICES)), batch_for(task)
     inputs = task.prepare(batch, plan)
     assert plan.volume.std() > 0.05
-    assert torch.equal(inputs["audio"], task.log_mel(batch.audio["broad"] * plan.volume.unsqueeze(1)))
+    assert torch.equal(inputs["audio"], task.log_mel(batch.audio["audio"] * plan.volume.unsqueeze(1)))
     moved = {
         view: BravePictures(COLOUR, 1.0 if view == "video" else 0.0, (0.5,) * 3, (2.0,) * 3) for view in task.pictures
     }

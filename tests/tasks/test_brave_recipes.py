@@ -20,19 +20,17 @@ from stica_pv.tasks.brave_config import brave_from_config
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("name", ["v_a_tsm50", "v_va_tsm50", "v_v_tsm50"])
-def test_full_size_recipes_build(name: str) -> None:
+def test_views_of_the_full_size_meet_in_one_space() -> None:
     cfg = get_cfg()
-    merge_file(cfg, ROOT / "projects" / "brave" / f"{name}.yaml")
+    merge_file(cfg, ROOT / "projects" / "brave" / "v_va_tsm50.yaml")
     with torch.device("meta"):
         task = create_task(cfg)
         features = {"narrow": task.pool(task.backbone(torch.empty(2, 3, 2, 32, 32)))}
         for view, shape in {"video": (2, 3, 2, 32, 32), "audio": (2, 1, 80, 64)}.items():
-            if view in task.modalities:
-                features[view] = task.get_submodule(f"broad_{view}")(torch.empty(shape))
+            features[view] = task.get_submodule(f"broad_{view}")(torch.empty(shape))
         assert {tuple(rows.shape) for rows in features.values()} == {(2, 2048)}
         z, h = task.heads.eval()(features)
-    assert z.shape == h.shape == (2 * len(task.modalities), 2, 128)
+    assert z.shape == h.shape == (4, 2, 128)
     assert task.views().draw_windows(10.0, torch.Generator())["broad"].seconds == pytest.approx(10.24)
 
 
@@ -48,10 +46,10 @@ def test_the_largest_recipe_takes_a_step_at_a_small_input() -> None:
     before = {name: p.detach().clone() for name, p in task.named_parameters() if p.ndim > 1}
     rng = torch.Generator().manual_seed(0)
     pictures = {
-        name: torch.randint(0, 256, (2, 3, 2, 32, 32), generator=rng, dtype=torch.uint8) for name in ("narrow", "broad")
+        name: torch.randint(0, 256, (2, 3, 2, 32, 32), generator=rng, dtype=torch.uint8) for name in ("narrow", "video")
     }
     sound = torch.rand(2, round(task.broad.seconds * 48000), generator=rng) - 0.5
-    batch = Batch(pictures, {"broad": sound}, {"broad": torch.ones(2)}, torch.tensor([4, 7]))
+    batch = Batch(pictures, {"audio": sound}, {"audio": torch.ones(2)}, torch.tensor([4, 7]))
     task(batch, task.draw(keys_of(indices=(4, 7)))).total.backward()
     set_lr(optimizer, 0.1)
     optimizer.step()
@@ -106,3 +104,20 @@ def test_a_blur_that_does_not_fit_the_pictures_is_refused_by_its_key(taps: int, 
         )
     ):
         assert brave_from_config(cfg).pictures["video"].colour.blur_kernel == taps
+
+
+def test_flow_wants_a_trunk_of_two_channels_and_sharing_wants_broad_pictures() -> None:
+    cfg = get_cfg()
+    merge_file(cfg, ROOT / "projects" / "brave" / "v_af_tsm50.yaml")
+    cfg.MODEL.ARCH = "r2plus1d_10"
+    with pytest.raises(UsageError, match="MODEL.ARCH r2plus1d_10 takes pictures, not optical flow; tsm_resnet50 and"):
+        brave_from_config(cfg)
+    cfg.MODEL.ARCH, cfg.MODEL.WIDTH, cfg.AUDIO.ARCH, cfg.AUDIO.WIDTH = "tsm_resnet14", 8, "resnet9", 2
+    task = brave_from_config(cfg)
+    assert [spec.name for spec in task.views().specs] == ["narrow", "audio", "flow"]
+    assert (task.flow_crop.crop.area, task.get_submodule("broad_flow")[0].in_channels) == ((0.3, 1.0), 2)
+    cfg.BRAVE.SHARE_BACKBONE = True
+    with pytest.raises(UsageError, match="BRAVE.SHARE_BACKBONE: there are no broad pictures"):
+        brave_from_config(cfg)
+    cfg.BRAVE.BROAD = ["video", "audio"]
+    assert [name for name, _ in brave_from_config(cfg).named_children() if "broad" in name] == ["broad_audio"]
