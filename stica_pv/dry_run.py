@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from fvcore.nn import FlopCountAnalysis
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from stica_pv.config import CfgNode
 from stica_pv.data.config import manifest_path
@@ -20,6 +21,7 @@ from stica_pv.distributed import from_main, is_main
 from stica_pv.engine import train_step
 from stica_pv.engine.config import loop_settings_from_config, schedule_from_config
 from stica_pv.engine.feed import create_loader, create_sampler
+from stica_pv.engine.memory import KeptTensors, bytes_of, optimizer_bytes
 from stica_pv.engine.state import create_state
 from stica_pv.engine.training import derived_facts
 from stica_pv.models import Pooling
@@ -48,7 +50,8 @@ def dry_run(cfg: CfgNode, task: Task, listed: VideoList, folder: Path, device: t
     load_s = time.perf_counter() - begin
     work = _count_work(task, batch, device)  # first: what wraps the networks for training cannot be counted
     state = create_state(cfg, task, device)
-    with _watched_shapes(task) as shapes:
+    kept = KeptTensors([*task.parameters(), *task.buffers()])
+    with _watched_shapes(task) as shapes, kept.counted():
         begin = time.perf_counter()
         terms = train_step(state, batch.to(device), sampler, settings)
         numbers = {name: float(value) for name, value in terms.scalars.items()}
@@ -58,6 +61,7 @@ def dry_run(cfg: CfgNode, task: Task, listed: VideoList, folder: Path, device: t
     logger.info("GMACs for one clip, forward, as fvcore counts them\n%s", work)
     logger.info("%s", ", ".join(f"{name} {value}" for name, value in facts.items()))
     logger.info("one step: %s", ", ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
+    logger.info("%s", _expected_memory(task, state.optimizer, kept, batch))
     logger.info("%.1f s to load the batch, %.1f s for this first step; %s", load_s, step_s, _peak_memory(device))
     logger.info("dry run: nothing was written into %s", folder)
 
@@ -140,6 +144,19 @@ def _modules(task: Task, shapes: Shapes) -> str:
 
 def _size(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _expected_memory(task: Task, optimizer: Optimizer, kept: KeptTensors, batch: Batch) -> str:
+    parts = {
+        "weights": bytes_of([*task.parameters(), *task.buffers()]),
+        "gradients": bytes_of(parameter.grad for parameter in task.parameters()),
+        "optimiser": optimizer_bytes(optimizer),
+        "kept for the backward pass": kept.peak,
+        "batch": bytes_of([*batch.video.values(), *batch.audio.values()]),
+    }
+    told = ", ".join(f"{name} {size / 2**20:.1f}" for name, size in parts.items())
+    total = sum(parts.values()) / 2**20
+    return f"expected memory of this process in MB: {told}; together {total:.1f}, and what the libraries take"
 
 
 def _peak_memory(device: torch.device) -> str:

@@ -18,7 +18,7 @@ AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def add_engine_config(cfg: CfgNode) -> None:
-    """Declares TRAIN, SOLVER and TENSORBOARD."""
+    """Declares TRAIN, SOLVER and REPORT."""
     cfg.RNG_SEED = 0
     cfg.LOG_PERIOD = 10  # steps
 
@@ -34,7 +34,7 @@ def add_engine_config(cfg: CfgNode) -> None:
     train.CHECKPOINT_KEEP_EVERY = 0  # epochs; checkpoints after multiples of it stay for good. 0: none
     train.CHECKPOINT_FILE_PATH = ""  # weights to begin with
     train.CHECKPOINT_MIN_MATCH = 0.5  # share of the tensors that must be found in them
-    train.COMPILE = False  # torch.compile of the video and audio networks
+    train.COMPILE = False  # torch.compile of all networks of the task
     train.MIXED_PRECISION = False
     train.AMP_DTYPE = "bf16"  # bf16 | fp16
 
@@ -59,9 +59,8 @@ def add_engine_config(cfg: CfgNode) -> None:
     solver.CLIP_GRAD_L2NORM = 0.0  # 0: no clipping
     solver.FUSED = False  # the optimiser's fused kernels
 
-    tensorboard = section(cfg, "TENSORBOARD")
-    tensorboard.ENABLE = False
-    tensorboard.LOG_DIR = ""  # default: OUTPUT_DIR/tensorboard
+    report = section(cfg, "REPORT")
+    report.ENABLE = False  # OUTPUT_DIR/report.html at the end of the run
 
 
 def check_batch(cfg: CfgNode) -> None:
@@ -76,6 +75,8 @@ def check_batch(cfg: CfgNode) -> None:
             f"TRAIN.BATCH_SIZE {batch} (global) does not divide over {processes} processes: "
             f"try {max(1, batch // processes) * processes}"
         )
+    if cfg.DATA.SHUFFLE_SOUND and batch == processes:
+        raise UsageError(f"DATA.SHUFFLE_SOUND needs 2 clips a process or more: raise TRAIN.BATCH_SIZE {batch}")
 
 
 def peak_lr(cfg: CfgNode) -> float:

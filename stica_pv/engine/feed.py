@@ -36,12 +36,19 @@ def create_loader(cfg: CfgNode, views: Views, videos: Videos, sampler: StepSampl
         videos.paths,
         videos.durations_s,
         views,
-        reader=reader_from_config(cfg),
+        reader=reader_from_config(cfg, flow=any(spec.flow for spec in views.specs)),
         seed=cfg.RNG_SEED,
         labels=videos.labels,
     )
     workers, pin, start_method = (cfg.DATA_LOADER[key] for key in ("NUM_WORKERS", "PIN_MEMORY", "START_METHOD"))
-    return ClipLoader(dataset, sampler, num_workers=workers, pin_memory=pin, start_method=start_method)
+    return ClipLoader(
+        dataset,
+        sampler,
+        num_workers=workers,
+        pin_memory=pin,
+        start_method=start_method,
+        shuffle_sound=cfg.DATA.SHUFFLE_SOUND,
+    )
 
 
 def repeat(videos: Videos, times: int) -> Videos:

@@ -1,12 +1,13 @@
-"""The files a run leaves: metrics.jsonl (numbers that repeat), json_stats.log and TensorBoard (with timings)."""
+"""The files a run leaves: metrics.jsonl (numbers that repeat) and json_stats.log (with timings); trackers beside."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from stica_pv.engine.summary import RunSummary
+from stica_pv.engine.trackers.tracker import Tracker
 from stica_pv.errors import UsageError
 
 METRICS = "metrics.jsonl"
@@ -20,39 +21,45 @@ class Records:
     metrics.jsonl holds only what a repeated run gives again, bit for bit; timings stand in json_stats.log, whose
     lines have SlowFast's form.
 
+    Trackers (`stica_pv.engine.trackers`) are told the same numbers, those of steps under ``Train/``.
+
     Attributes:
         summary: What the steps written here add up to.
         told: Steps after which the end of an epoch was written.
     """
 
-    def __init__(self, output_dir: Path, *, resume_step: int, tensorboard_dir: Path | None = None) -> None:
+    def __init__(self, output_dir: Path, *, resume_step: int, trackers: Sequence[Tracker] = ()) -> None:
         self.summary = RunSummary(resume_step)
         output_dir.mkdir(parents=True, exist_ok=True)
+        lines = _whole_lines(output_dir / METRICS) if trackers else ()
+        self._logged_before = {(line["step"], EPOCH_END in line) for _, line in lines}
         for name in (METRICS, STATS):
             with _as_usage_error(output_dir / name):
                 _cut_back(output_dir / name, resume_step)
         self.told = {line["step"] for line in read_metrics(output_dir) if EPOCH_END in line}
         self._metrics = (output_dir / METRICS).open("a", encoding="utf-8")
         self._stats = (output_dir / STATS).open("a", encoding="utf-8")
-        self._tensorboard = _open_tensorboard(tensorboard_dir, resume_step) if tensorboard_dir else None
+        self._trackers = trackers
 
     def write(self, step: int, numbers: dict[str, float], timings: dict[str, float]) -> None:
         """Appends one logged step; both files are flushed, so that a kill leaves whole lines."""
         self.summary.add(step, numbers, timings)
         self._append(self._metrics, {"step": step, **numbers})
         self._append(self._stats, {"_type": "train_iter", "step": step, **numbers, **timings})
-        if self._tensorboard is not None:
-            for name, value in {**numbers, **timings}.items():
-                self._tensorboard.add_scalar(f"Train/{name}", value, step)
+        for tracker in self._to_be_told((step, False)):
+            tracker.log(step, {f"Train/{name}": value for name, value in {**numbers, **timings}.items()})
 
     def write_epoch(self, step: int, epoch: int, numbers: dict[str, float]) -> None:
         """Appends what was found at the end of an epoch, the first of which is 1."""
         self.told.add(step)
         self._append(self._metrics, {"step": step, EPOCH_END: epoch, **numbers})
         self._append(self._stats, {"_type": "val_epoch", "step": step, EPOCH_END: epoch, **numbers})
-        if self._tensorboard is not None:
-            for name, value in numbers.items():
-                self._tensorboard.add_scalar(name, value, step)
+        for tracker in self._to_be_told((step, True)):
+            tracker.log(step, numbers)
+
+    def _to_be_told(self, line: tuple[int, bool]) -> list[Tracker]:
+        """Trackers that do not hold a line yet: of an earlier life, which went further than its last checkpoint."""
+        return [tracker for tracker in self._trackers if tracker.takes_back or line not in self._logged_before]
 
     @staticmethod
     def _append(file: Any, line: dict[str, Any]) -> None:
@@ -61,12 +68,12 @@ class Records:
             file.flush()
 
     def close(self) -> None:
-        """Closes the files."""
+        """Closes files and trackers."""
         for file in (self._metrics, self._stats):
             with suppress(OSError):  # on a full disk the line that did not fit is tried once more
                 file.close()
-        if self._tensorboard is not None:
-            self._tensorboard.close()
+        for tracker in self._trackers:
+            tracker.close()
 
 
 def read_metrics(output_dir: Path) -> list[dict[str, float]]:
@@ -86,25 +93,19 @@ def _as_usage_error(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _whole_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields each line as text and as what it says; the torn last line of a killed run is left out."""
+    for text in path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []:
+        with suppress(json.JSONDecodeError):
+            line = json.loads(text)
+            if "step" in line:
+                yield text, line
+
+
 def _cut_back(path: Path, step: int) -> None:
     if not path.is_file():
         return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        try:
-            number = json.loads(line)["step"]
-        except (json.JSONDecodeError, KeyError):
-            continue  # the last line of a killed run
-        if number <= step:
-            kept.append(line)
+    kept = [text for text, line in _whole_lines(path) if line["step"] <= step]
     partial = path.with_name(path.name + ".partial")
     partial.write_text("".join(kept), encoding="utf-8")
     partial.replace(path)
-
-
-def _open_tensorboard(folder: Path, resume_step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise UsageError("TENSORBOARD.ENABLE needs the extra: pip install 'stica_pv[tensorboard]'") from error
-    return SummaryWriter(str(folder), purge_step=resume_step + 1)

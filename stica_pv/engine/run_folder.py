@@ -26,17 +26,23 @@ LONGEST_SLUG = 80
 FREE_KEYS = (
     *("OUTPUT_DIR", "OVERRIDES", "LOG_PERIOD"),
     *("NUM_GPUS", "CPU_PROCESSES", "NUM_SHARDS", "SHARD_ID", "DIST.", "SUBMITIT."),
-    *("DATA_LOADER.", "TENSORBOARD.", "TEST.", "DATA.PATH_TO_DATA_DIR", "DATA.PATH_PREFIX", "DATA.MANIFEST"),
-    *("DATA.MAX_BAD_SHARE", "DATA.READ_TIMEOUT_SECONDS"),
+    *("DATA_LOADER.", "TENSORBOARD.", "WANDB.", "MLFLOW.", "REPORT."),
+    *("TEST.", "DATA.PATH_TO_DATA_DIR", "DATA.PATH_PREFIX", "DATA.MANIFEST"),
+    *("DATA.PATH_TO_FLOW_DIR", "DATA.MAX_BAD_SHARE", "DATA.READ_TIMEOUT_SECONDS"),
     *("TRAIN.ENABLE", "TRAIN.MAX_STEPS", "TRAIN.AUTO_RESUME", "TRAIN.CHECKPOINT_PERIOD"),
     *("TRAIN.CHECKPOINT_MINUTES", "TRAIN.CHECKPOINT_KEEP"),  # and CHECKPOINT_KEEP_EVERY
 )
 
 
 def default_output_dir(cfg_file: str, overrides: Sequence[str]) -> str:
-    """Returns output/<project>/<config>[/<overrides>] for a config file and the words of its overrides."""
+    """Returns output/<project>/<config>[/<overrides>] for a config file and the words of its overrides.
+
+    The project is the file's folder, or its folders below the nearest one called projects: gdt, stica/eval.
+    """
     path = Path(cfg_file)
-    parts = ["output", path.resolve().parent.name, path.stem]
+    folders = path.resolve().parent.parts
+    below = folders[len(folders) - folders[::-1].index("projects") :] if "projects" in folders else ()
+    parts = ["output", *(below or folders[-1:]), path.stem]
     last = dict(zip(overrides[::2], overrides[1::2], strict=False))  # of a key given twice the last one holds
     telling = [f"{key}={value}" for key, value in last.items() if not key.startswith(FREE_KEYS)]
     data = last.get("DATA.PATH_TO_DATA_DIR")
@@ -53,9 +59,9 @@ def default_output_dir(cfg_file: str, overrides: Sequence[str]) -> str:
 
 
 def claim(cfg: CfgNode) -> Path:
-    """Makes the folder of a run, or finds it again; writes config.yaml.
+    """Makes the folder of a run, or finds it again; writes config.yaml, and env.txt where no training will.
 
-    An evaluation leaves the config.yaml of the training that it finds there.
+    An evaluation leaves the config.yaml and env.txt of the training that it finds there.
 
     Raises:
         UsageError: The folder holds another run, or cannot be written.
@@ -68,6 +74,8 @@ def claim(cfg: CfgNode) -> Path:
             _refuse_another_run(cfg, path)
         if cfg.TRAIN.ENABLE or not path.is_file():
             _write(path, cfg.dump())
+        if not cfg.TRAIN.ENABLE and not (folder / ENVIRONMENT).is_file():
+            _write(folder / ENVIRONMENT, describe_environment())
     except OSError as error:
         raise UsageError(f"OUTPUT_DIR {folder} cannot be written: {error.strerror or error}") from error
     return folder
@@ -106,10 +114,9 @@ def write_facts(folder: Path, facts: dict[str, Any]) -> None:
     Raises:
         UsageError: The disk is full, or the folder cannot be written.
     """
-    environment = "\n".join(f"{name}: {value}" for name, value in _environment())
-    for name, text in ((FACTS, json.dumps(facts, indent=2)), (ENVIRONMENT, environment)):
+    for name, text in ((FACTS, json.dumps(facts, indent=2) + "\n"), (ENVIRONMENT, describe_environment())):
         try:
-            _write(folder / name, f"{text}\n")
+            _write(folder / name, text)
         except OSError as error:
             raise UsageError(
                 f"cannot write {folder / name}: {error.strerror or error}; the checkpoints are untouched: "
@@ -117,18 +124,38 @@ def write_facts(folder: Path, facts: dict[str, Any]) -> None:
             ) from error
 
 
+def describe_environment() -> str:
+    """Returns command, machine and versions, one a line: ``name: value``."""
+    return "".join(f"{name}: {value}\n" for name, value in _environment())
+
+
 def _environment() -> Iterable[tuple[str, object]]:
     yield "command", " ".join(sys.argv)
     yield "host", platform.node()
     yield "system", platform.platform()
     yield "python", platform.python_version()
+    yield "cpu", _cpu_name()
     yield "cpus", os.cpu_count()
-    yield "gpus", ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())) or "none"
+    yield "memory", f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
+    yield "gpus", ", ".join(_gpu_name(number) for number in range(torch.cuda.device_count())) or "none"
+    yield "cuda", torch.version.cuda or "none"
     for package in ("stica_pv", "torch", "torchvision", "pytorchvideo", "av", "fvcore", "iopath", "numpy"):
         try:
             yield package, metadata.version(package)
         except metadata.PackageNotFoundError:
             yield package, "not installed (run from its folder)"
+
+
+def _cpu_name() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())
+
+
+def _gpu_name(number: int) -> str:
+    found = torch.cuda.get_device_properties(number)
+    return f"{found.name} ({found.total_memory / 2**30:.0f} GiB)"
 
 
 def _write(path: Path, text: str) -> None:

@@ -21,10 +21,8 @@ def create_state(cfg: CfgNode, task: Task, device: torch.device) -> TrainState:
         synchronise_batch_norm(task, device)
     task.train()
     if cfg.TRAIN.COMPILE:
-        for encoder in task.encoders().values():
-            for part in encoder.children():  # the networks themselves: the task calls them one by one
-                if any(parameter.requires_grad for parameter in part.parameters()):
-                    part.compile()
+        for network in networks_of(task):
+            network.compile()
     optimizer = optimizer_from_config(cfg, task.parameter_groups())
     scaler = torch.amp.GradScaler(device.type, enabled=amp_dtype_from_config(cfg) is torch.float16)
     parameters = [p for p in task.parameters() if p.requires_grad]
@@ -37,6 +35,17 @@ def create_state(cfg: CfgNode, task: Task, device: torch.device) -> TrainState:
         )
     model = CachedModel(task, _parallel(Embedder(task)), chunk=chunk)
     return TrainState(model, task.draw, optimizer, scaler, Meter(device), parameters, model.finish)
+
+
+def networks_of(module: nn.Module) -> list[nn.Module]:
+    """Returns the networks that a task calls one by one: its parts that learn, those of lists and dictionaries too."""
+    found = []
+    for part in module.children():
+        if isinstance(part, nn.ModuleList | nn.ModuleDict):  # holds networks, and is never called itself
+            found += networks_of(part)
+        elif any(parameter.requires_grad for parameter in part.parameters()):
+            found.append(part)
+    return found
 
 
 def _parallel(module: nn.Module) -> nn.Module:

@@ -23,6 +23,7 @@ from stica_pv.engine.profiling import StepProfile
 from stica_pv.engine.records import Records
 from stica_pv.engine.run_folder import write_facts
 from stica_pv.engine.state import content_of, create_state, restore
+from stica_pv.engine.trackers import trackers_from_config
 from stica_pv.errors import UsageError
 from stica_pv.tasks import Task
 
@@ -181,8 +182,7 @@ def _begin_bad_files(training: Training, loader: ClipLoader, sampler: StepSample
 
 
 def _open_records(cfg: CfgNode, folder: Path, step: int) -> Records:
-    tensorboard = Path(cfg.TENSORBOARD.LOG_DIR or folder / "tensorboard") if cfg.TENSORBOARD.ENABLE else None
-    return Records(folder, resume_step=step, tensorboard_dir=tensorboard)
+    return Records(folder, resume_step=step, trackers=trackers_from_config(cfg, folder, step))
 
 
 def _save(training: Training, steps_per_epoch: int, state: TrainState) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from stica_pv.engine import Records, read_metrics
 from stica_pv.engine.records import METRICS, STATS
+from stica_pv.engine.trackers.tensorboard import TensorBoard
 
 
 def write(folder: Path, steps: range, resume: int = 0) -> None:
@@ -75,7 +76,7 @@ def test_no_file_is_no_metrics(tmp_path: Path):
 
 def test_tensorboard_gets_the_same_numbers(tmp_path: Path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    records = Records(tmp_path, resume_step=0, tensorboard_dir=tmp_path / "tb")
+    records = Records(tmp_path, resume_step=0, trackers=[TensorBoard(tmp_path / "tb", resume_step=0)])
     records.write(1, {"loss": 0.25}, {"step_time": 0.5})
     records.write_epoch(1, 1, {"online_knn/top1": 75.0})
     records.close()

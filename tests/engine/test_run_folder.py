@@ -20,6 +20,7 @@ def named(*overrides: str) -> str:
 def test_output_is_named_after_project_and_config():
     assert named() == "output/stica/demo"
     assert default_output_dir("demo.yaml", []) == f"output/{Path.cwd().name}/demo"
+    assert default_output_dir("projects/brave/eval/svm.yaml", []) == "output/brave/eval/svm"
 
 
 def test_overrides_that_change_the_result_are_part_of_the_name():
@@ -98,6 +99,16 @@ def test_facts_say_what_the_run_derived_and_where_it_ran(tmp_path: Path):
     assert json.loads((tmp_path / "run.json").read_text()) == {"negatives": 7}
     environment = (tmp_path / "env.txt").read_text()
     assert all(f"{name}: " in environment for name in ("command", "host", "python", "gpus", "torch", "av"))
+
+
+def test_an_evaluation_says_where_it_ran_and_leaves_what_a_training_said(tmp_path: Path):
+    claim(cfg(tmp_path, TRAIN__ENABLE=False))
+    lines = dict(line.split(": ", 1) for line in (tmp_path / "env.txt").read_text().splitlines())
+    assert lines["memory"].endswith(" GiB")
+    assert all(lines[name] for name in ("cpu", "cuda", "torch"))
+    (tmp_path / "env.txt").write_text("of the training")
+    claim(cfg(tmp_path, TRAIN__ENABLE=False))
+    assert (tmp_path / "env.txt").read_text() == "of the training"
 
 
 @pytest.mark.parametrize("name", ["run.json", "env.txt"])

@@ -1,0 +1,133 @@
+"""Services that draw curves: what they are told, once, over all lives of a run; by stand-ins and the libraries."""
+
+import importlib.util
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_trackers import make_mlflow, make_wandb
+
+from stica_pv.config import CfgNode
+from stica_pv.defaults import get_cfg
+from stica_pv.engine import Records
+from stica_pv.engine.trackers import check_trackers, trackers_from_config
+from stica_pv.engine.trackers.tracker import NAME
+from stica_pv.errors import UsageError
+
+MAKE = {"WANDB": make_wandb, "MLFLOW": make_mlflow}
+
+
+def cfg_of(service: str, **changes: Any) -> CfgNode:
+    cfg = get_cfg()
+    cfg[service].ENABLE = True
+    cfg.WANDB.MODE = "offline"
+    for key, value in changes.items():
+        cfg[service][key] = value
+    return cfg
+
+
+def live(cfg: CfgNode, folder: Path, steps: range, resume: int) -> None:
+    """One life of a run that logs each step, and at step 2 the end of an epoch."""
+    records = Records(folder, resume_step=resume, trackers=trackers_from_config(cfg, folder, resume))
+    for step in steps:
+        records.write(step, {"loss": 1 / step}, {"step_time": 0.5})
+        if step == 2 and step not in records.told:
+            records.write_epoch(2, 1, {"online_knn/R@1": 50.0})
+    records.close()
+
+
+@pytest.mark.parametrize("service", MAKE)
+def test_a_resumed_run_goes_on_in_the_same_curve_and_tells_no_point_twice(
+    service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    told = MAKE[service](monkeypatch)
+    live(cfg_of(service), tmp_path / "run", range(1, 5), 0)
+    live(cfg_of(service), tmp_path / "run", range(2, 7), 1)  # the last checkpoint was that of step 1
+    assert told.points["Train/loss"] == [(step, 1 / step) for step in range(1, 7)]
+    assert [step for step, _ in told.points["Train/step_time"]] == list(range(1, 7))
+    assert told.points["online_knn/R_1" if service == "MLFLOW" else "online_knn/R@1"] == [(2, 50.0)]
+    assert [begun["id"] for begun in told.begun] == [None, "run7"]
+    assert told.ended == 2
+    assert told.begun[0]["name"] == "run"
+    settings = told.begun[0]["config"] if service == "WANDB" else told.begun[0]
+    assert str(settings["SOLVER.BASE_LR"]) == "0.01"
+
+
+@pytest.mark.parametrize("service", MAKE)
+def test_an_epoch_whose_end_an_earlier_life_did_not_reach_is_told(
+    service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    told = MAKE[service](monkeypatch)
+    records = Records(tmp_path, resume_step=0, trackers=trackers_from_config(cfg_of(service), tmp_path, 0))
+    records.write(2, {"loss": 0.5}, {})
+    records.close()  # ended between the step and what is found at the end of its epoch
+    live(cfg_of(service), tmp_path, range(1, 3), 0)
+    assert told.points["Train/loss"] == [(2, 0.5), (1, 1.0)]
+    assert len([name for name in told.points if name.startswith("online_knn")]) == 1
+
+
+@pytest.mark.parametrize("service", ["TENSORBOARD", "WANDB", "MLFLOW"])
+def test_a_library_that_is_not_there_is_named_in_one_line(service: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(
+        UsageError, match=rf"{service}\.ENABLE needs the extra: pip install 'stica_pv\[{service.lower()}"
+    ):
+        check_trackers(cfg_of(service))
+    check_trackers(get_cfg())
+
+
+@pytest.mark.parametrize(
+    ("service", "changes", "message"),
+    [
+        ("WANDB", {"MODE": "online"}, r"W&B cannot begin \(no API key\): run `wandb login`, or set WANDB.MODE offline"),
+        ("MLFLOW", {"TRACKING_URI": "http://nowhere"}, r"http://nowhere cannot be used \(no answer\): see MLFLOW"),
+    ],
+)
+def test_a_service_that_does_not_begin_ends_the_run_at_its_start(
+    service: str, changes: dict[str, str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    MAKE[service](monkeypatch)
+    with pytest.raises(UsageError, match=message):
+        trackers_from_config(cfg_of(service, **changes), tmp_path, 0)
+    assert not (tmp_path / NAME).exists()
+
+
+def test_a_server_that_goes_away_is_told_of_once_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    told = make_mlflow(monkeypatch)
+    monkeypatch.setattr(logging.getLogger("stica_pv"), "propagate", True)
+    (tracker,) = trackers_from_config(cfg_of("MLFLOW"), tmp_path, 0)
+    for step, value in ((1, 1.0), (2, 13.0), (3, 3.0)):
+        tracker.log(step, {"loss": value})
+    tracker.close()
+    assert told.points == {"loss": [(1, 1.0)]}
+    assert told.ended == 0
+    assert [record.message for record in caplog.records] == [
+        "MLflow is told nothing from step 2 on, as it does not answer: gone away"
+    ]
+
+
+@pytest.mark.slow
+def test_mlflow_itself_holds_one_curve_after_a_resume(tmp_path: Path):
+    tracking = pytest.importorskip("mlflow.tracking")
+    live(cfg_of("MLFLOW"), tmp_path / "run", range(1, 5), 0)
+    live(cfg_of("MLFLOW"), tmp_path / "run", range(2, 7), 1)
+    client = tracking.MlflowClient(f"sqlite:///{tmp_path / 'run' / 'mlflow.db'}")
+    run = json.loads((tmp_path / "run" / NAME).read_text())["mlflow"]
+    history = client.get_metric_history(run, "Train/loss")
+    assert [(point.step, point.value) for point in history] == [(step, 1 / step) for step in range(1, 7)]
+    assert client.get_run(run).data.params["SOLVER.BASE_LR"] == "0.01"
+    assert client.get_run(run).info.status == "FINISHED"
+
+
+@pytest.mark.slow
+def test_wandb_itself_takes_both_lives_offline_as_one_run(tmp_path: Path):
+    pytest.importorskip("wandb")
+    live(cfg_of("WANDB"), tmp_path / "run", range(1, 5), 0)
+    live(cfg_of("WANDB"), tmp_path / "run", range(2, 7), 1)
+    run = json.loads((tmp_path / "run" / NAME).read_text())["wandb"]
+    files = sorted((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
+    assert [path.name for path in files] == [f"run-{run}.wandb"] * 2
