@@ -2,18 +2,20 @@
 """Looks a data set over before training: `python tools/check_dataset.py --cfg FILE [KEY VALUE ...]`.
 
 Reads the header of every file of the training list, writes the manifest, and prints what the list holds and which files
-the recipe leaves out. Ends with 0 if training would accept the list, with 2 and the reason if not.
+the recipe leaves out; finds copies, and reads some samples. OUTPUT_DIR/data_check.html shows it all, data_check.csv has
+its numbers and data_files.csv the files. Ends with 0 if training would accept the list, with 2 and the reason if not.
 """
 
 import argparse
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
 
-from stica_pv.command_line import add_cfg_arguments, parse_cfg_arguments  # noqa: E402 - found by the line above
+from stica_pv.command_line import add_cfg_arguments, exit_code, parse_cfg_arguments  # noqa: E402 - by the line above
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -21,6 +23,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_cfg_arguments(parser, "one configuration")
     parser.add_argument("--names", type=int, default=5, metavar="N", help="files to name of each cause, 0: all (5)")
+    parser.add_argument("--no-page", action="store_true", help="write csv alone: the page needs the extra 'report'")
     args = parse_cfg_arguments(parser, argv)
     if len(args.cfg) != 1:
         parser.error(f"--cfg: expected one FILE, got {len(args.cfg)}")
@@ -29,27 +32,23 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return args
 
 
-def main(argv: list[str]) -> int:
-    """Runs the command line; 2: training would refuse the list."""
-    args = parse(argv)
+def run(args: argparse.Namespace) -> None:
+    """Looks and tells."""
     from stica_pv.check_data import check_data
-    from stica_pv.errors import UsageError
     from stica_pv.launch.configuration import configure
     from stica_pv.run import import_custom
 
     logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
     logging.getLogger("stica_pv").setLevel(logging.INFO)
-    try:
-        cfg = configure(args.cfg[0], args.overrides, root=ROOT)
-        import_custom(cfg)
-        check_data(cfg, named=args.names)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    cfg = configure(args.cfg[0], args.overrides, root=ROOT)
+    import_custom(cfg)
+    check_data(cfg, named=args.names, page=not args.no_page)
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; 2: training would refuse the list."""
+    args = parse(argv)
+    return exit_code(partial(run, args), interrupted="stopped; the same command goes on from here")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import NOT_NEGATIVE, SHARE, one_of
+from stica_pv.data.flow_files import FlowFiles
 from stica_pv.data.groups import source_groups
 from stica_pv.data.guard import GuardedReader, Reader
 from stica_pv.data.reader import read
@@ -39,6 +40,9 @@ def add_data_config(cfg: CfgNode) -> None:
     data.FRAME_CHOICE = "nearest"  # nearest | previous (as released)
     data.DECODING_SHORT_SIZE = 256  # larger pictures are scaled down to this short side in decoding; 0: never
     data.GROUP_PATTERN = ""  # names clips of one source, which never meet in a batch, e.g. _g(\d+)_; see data/groups.py
+    data.SHUFFLE_SOUND = False  # a control: each clip of a batch hears another one, so there is nothing to learn by it
+    data.PATH_TO_FLOW_DIR = ""  # stored optical flow, named as the videos below PATH_PREFIX or PATH_TO_DATA_DIR
+    data.FLOW_FPS = 0.0  # fields a second of flow that is stored as pairs of pictures, which have no times
     data.READ_TIMEOUT_SECONDS = 60.0  # for one file, in a loader's worker (NUM_WORKERS > 0); 0: none
 
     loader = section(cfg, "DATA_LOADER")
@@ -49,13 +53,25 @@ def add_data_config(cfg: CfgNode) -> None:
     )
 
 
-def reader_from_config(cfg: CfgNode) -> Reader:
-    """Builds the reader, a picklable function."""
+def reader_from_config(cfg: CfgNode, *, flow: bool = False) -> Reader:
+    """Builds the reader, a picklable function; `flow`: it will be asked for optical flow."""
     check_choice("DATA.FRAME_CHOICE", cfg.DATA.FRAME_CHOICE, FRAME_CHOICES)
     if cfg.DATA.DECODING_SHORT_SIZE < 0:
         raise UsageError(f"DATA.DECODING_SHORT_SIZE must be >= 0, got {cfg.DATA.DECODING_SHORT_SIZE}")
-    reader = functools.partial(read, frame_choice=cfg.DATA.FRAME_CHOICE, short_size=cfg.DATA.DECODING_SHORT_SIZE)
+    reader = functools.partial(
+        read,
+        frame_choice=cfg.DATA.FRAME_CHOICE,
+        short_size=cfg.DATA.DECODING_SHORT_SIZE,
+        flow=_flow_from_config(cfg) if flow else None,
+    )
     return GuardedReader(reader, timeout_s=cfg.DATA.READ_TIMEOUT_SECONDS)
+
+
+def _flow_from_config(cfg: CfgNode) -> FlowFiles:
+    data = cfg.DATA
+    if not data.PATH_TO_FLOW_DIR:
+        raise UsageError("the method sees optical flow: set DATA.PATH_TO_FLOW_DIR to what tools/compute_flow.py made")
+    return FlowFiles(Path(data.PATH_TO_FLOW_DIR), Path(data.PATH_PREFIX or data.PATH_TO_DATA_DIR), data.FLOW_FPS)
 
 
 def groups_from_config(cfg: CfgNode, names: Iterable[str]) -> NDArray[np.int64] | None:
@@ -73,6 +89,7 @@ DATA_LIMITS = {
     "DATA.MAX_BAD_SHARE": SHARE,
     "DATA.FRAME_CHOICE": one_of(*FRAME_CHOICES),
     "DATA.DECODING_SHORT_SIZE": NOT_NEGATIVE,
+    "DATA.FLOW_FPS": NOT_NEGATIVE,
     "DATA.READ_TIMEOUT_SECONDS": NOT_NEGATIVE,
     "DATA_LOADER.NUM_WORKERS": NOT_NEGATIVE,
     "DATA_LOADER.START_METHOD": one_of("fork", "spawn"),

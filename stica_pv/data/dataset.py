@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from stica_pv.data.guard import Reader, is_lasting
+from stica_pv.data.guard import Reader, is_lasting, read_then
 from stica_pv.data.helper import KILLED
 from stica_pv.errors import UnreadableClip
 from stica_pv.keyed_random import generator, integer
@@ -102,37 +104,51 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
         path = self.paths[index]
         windows = self.views.draw_windows(self.durations_s[index], rng)
         requests = {name: _request(window, self.views.specs, name) for name, window in windows.items()}
-        clips = self.reader(path, requests)
-        self._check(path, clips)
-        video: dict[str, Tensor] = {}
-        audio: dict[str, Tensor] = {}
-        audio_valid: dict[str, float] = {}
-        for spec in self.views.specs:
-            clip = clips[spec.window]
-            if spec.transform is not None and spec.frames:
-                frames = clip.frames.flip(1) if spec.reversed else clip.frames
-                video[spec.name] = spec.transform(frames, spec.size, rng)
-            if spec.audio is not None:
-                audio[spec.name] = clip.audio.flip(0) if spec.reversed else clip.audio
-                audio_valid[spec.name] = clip.audio_valid
+        # Cut where they are decoded: small views come out of the guard's process, not whole pictures.
+        state = rng.get_state().numpy().tobytes()
+        seen: _Seen = read_then(self.reader, self._cut, path, requests, state)
         label = None if self.labels is None else self.labels[index]
-        return Sample(video, audio, audio_valid, index, label, failures)
+        video = {name: torch.from_numpy(pixels).permute(3, 0, 1, 2) for name, pixels in seen.video.items()}
+        audio = {name: torch.from_numpy(samples) for name, samples in seen.audio.items()}
+        return Sample(video, audio, seen.audio_valid, index, label, failures)
 
-    def _check(self, path: str, clips: Mapping[str, Clip]) -> None:
+    def _cut(self, path: str, clips: Mapping[str, Clip], state: bytes) -> "_Seen":
+        """Makes the views of what was read; `state` is that of the sample's generator."""
         for clip in clips.values():
             if self.views.needs_audio and clip.audio_rate_hz is not None and clip.audio_valid == 0:
                 raise UnreadableClip(path, "its sound cannot be decoded in a window that should have it")
+        rng = torch.Generator().set_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+        seen = _Seen({}, {}, {})
+        for spec in self.views.specs:
+            clip = clips[spec.window]
+            if spec.transform is not None and spec.frames:
+                shown = clip.flow if spec.flow else clip.frames
+                view = spec.transform(shown.flip(1) if spec.reversed else shown, spec.size, rng)
+                seen.video[spec.name] = view.permute(1, 2, 3, 0).contiguous().numpy()
+            if spec.audio is not None:
+                seen.audio[spec.name] = (clip.audio.flip(0) if spec.reversed else clip.audio).numpy()
+                seen.audio_valid[spec.name] = clip.audio_valid
+        return seen
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Views of a video by name, as arrays, which travel between processes: pictures (T, H, W, C), sound (S,)."""
+
+    video: dict[str, NDArray[np.uint8]]
+    audio: dict[str, NDArray[np.float32]]
+    audio_valid: dict[str, float]
 
 
 def _request(window: Window, specs: Sequence[ViewSpec], name: str) -> ClipRequest:
     sharing = [spec for spec in specs if spec.window == name]
-    pictures = next((spec for spec in sharing if spec.frames), None)
     sound = next((spec.audio for spec in sharing if spec.audio), None)
     return ClipRequest(
         window,
-        frames=pictures.frames if pictures else 0,
-        fps=pictures.fps if pictures else 0.0,
+        frames=max((spec.frames for spec in sharing if not spec.flow), default=0),
+        fps=max(spec.fps for spec in sharing),
         audio_rate_hz=sound.sample_rate_hz if sound else None,
+        flow_frames=max((spec.frames for spec in sharing if spec.flow), default=0),
     )
 
 

@@ -1,5 +1,6 @@
 """Takes out of a file the packets of one stretch of time, and no more than decoding it needs."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -24,6 +25,9 @@ class Span:
 
     start_s: float
     end_s: float
+
+
+WHOLE_FILE = Span(-math.inf, math.inf)
 
 
 @dataclass

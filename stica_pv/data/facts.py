@@ -5,8 +5,9 @@ import sys
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
-from operator import itemgetter
 from typing import Any, overload
+
+import numpy as np
 
 Key = tuple[str, int, int]
 
@@ -100,16 +101,15 @@ class FactTable(Sequence[FileFacts]):
 
     def take(self, rows: Iterable[int]) -> "FactTable":
         """Returns the facts of some rows, in the order given."""
-        order, taken = list(rows), FactTable()
-        if order == list(range(len(self))):
-            taken._columns = [column[:] for column in self._columns]
-        elif len(order) > 1:
-            chosen = itemgetter(*order)
-            for column, to in zip(self._columns, taken._columns, strict=True):
-                to.extend(chosen(column))
-        else:
-            for row in order:
-                taken.append(self[row])
+        order, taken = np.fromiter(rows, np.int64), FactTable()
+        whole = np.array_equal(order, np.arange(len(self)))
+        for column, to in zip(self._columns, taken._columns, strict=True):
+            if whole:
+                to.extend(column)
+            elif isinstance(column, list):
+                to.extend(map(column.__getitem__, order.tolist()))
+            else:
+                to.frombytes(np.asarray(column)[order].tobytes())
         return taken
 
 

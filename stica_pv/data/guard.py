@@ -13,6 +13,7 @@ from stica_pv.errors import UnreadableClip, UsageError
 from stica_pv.structures import Clip, ClipRequest
 
 Reader = Callable[[str, Mapping[str, ClipRequest]], Mapping[str, Clip]]
+Finish = Callable[..., Any]
 
 
 def is_lasting(cause: str) -> bool:
@@ -38,9 +39,10 @@ class GuardedReader:
             raise UsageError(f"DATA.READ_TIMEOUT_SECONDS must be >= 0, got {timeout_s}")
         self.reader, self.timeout_s = reader, timeout_s
         self._helper: Helper | None = None
+        self._finish: Finish | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_helper": None}
+        return {**self.__dict__, "_helper": None, "_finish": None}
 
     def __call__(self, path: str, requests: Mapping[str, ClipRequest]) -> Mapping[str, Clip]:
         """Reads windows of a file.
@@ -48,29 +50,69 @@ class GuardedReader:
         Raises:
             UnreadableClip: The file cannot give what was asked, needs too long, or kills its decoder.
         """
-        if get_worker_info() is None or sys.platform != "linux":
+        if not _guards():
             return self.reader(path, requests)
+        packed = self._ask(_packed_clips, path, requests)
+        return {name: _unpacked(*arrays) for name, arrays in packed.items()}
+
+    def then(self, finish: Finish, path: str, requests: Mapping[str, ClipRequest], *args: Any) -> Any:
+        """Reads windows and returns ``finish(path, clips, *args)``, made where the clips are: only the result travels.
+
+        Args:
+            finish: Gives something that pickles well, arrays and not tensors; it need not be picklable itself.
+            path: The file.
+            requests: What to read of it.
+            args: Picklable.
+        """
+        return (
+            self._ask(finish, path, requests, *args) if _guards() else finish(path, self.reader(path, requests), *args)
+        )
+
+    def _ask(self, finish: Finish, path: str, requests: Mapping[str, ClipRequest], *args: Any) -> Any:
+        if self._helper is not None and self._finish != finish:
+            self._helper.stop()
+            self._helper = None
         if self._helper is None:
-            self._helper = Helper(functools.partial(_read, self.reader), self.timeout_s)
-        self._helper.ask((path, dict(requests)))
-        result = self._helper.receive()
+            self._helper, self._finish = Helper(functools.partial(_answer, self.reader, finish), self.timeout_s), finish
+        self._helper.ask((path, dict(requests), args))
+        (result,) = self._helper.receive()
         if isinstance(result, Lost):
             self._helper = None
             raise UnreadableClip(path, result.cause)
-        return {name: _unpacked(*packed) for name, packed in result.items()}
+        return result
 
 
-def _read(reader: Reader, question: tuple[str, Mapping[str, ClipRequest]]) -> dict[str, tuple[Any, ...]]:
-    return {name: _packed(clip) for name, clip in reader(*question).items()}
+def read_then(reader: Reader, finish: Finish, path: str, requests: Mapping[str, ClipRequest], *args: Any) -> Any:
+    """Returns ``finish(path, clips, *args)`` of what any reader gives; see `GuardedReader.then`."""
+    if isinstance(reader, GuardedReader):
+        return reader.then(finish, path, requests, *args)
+    return finish(path, reader(path, requests), *args)
+
+
+def _guards() -> bool:
+    return get_worker_info() is not None and sys.platform == "linux"
+
+
+def _answer(reader: Reader, finish: Finish, question: tuple[str, Mapping[str, ClipRequest], tuple[Any, ...]]) -> Any:
+    path, requests, args = question
+    return finish(path, reader(path, requests), *args)
+
+
+def _packed_clips(path: str, clips: Mapping[str, Clip]) -> dict[str, tuple[Any, ...]]:
+    return {name: _packed(clip) for name, clip in clips.items()}
 
 
 def _packed(clip: Clip) -> tuple[Any, ...]:
     # As arrays: tensors would be pickled by way of torch.save. Pictures keep their layout in memory, (T, H, W, C).
     frames = clip.frames.permute(1, 2, 3, 0).contiguous().numpy()
-    rest = (clip.audio_rate_hz, clip.video_valid, clip.audio_valid)
-    return frames, clip.frame_times_s.numpy(), clip.audio.numpy(), *rest
+    arrays = (frames, clip.frame_times_s.numpy(), clip.audio.numpy(), clip.flow.contiguous().numpy())
+    return *arrays, clip.audio_rate_hz, clip.video_valid, clip.audio_valid
 
 
-def _unpacked(frames: Any, times: Any, audio: Any, rate_hz: int | None, video_valid: float, audio_valid: float) -> Clip:
-    pictures = torch.from_numpy(frames).permute(3, 0, 1, 2)
-    return Clip(pictures, torch.from_numpy(times), torch.from_numpy(audio), rate_hz, video_valid, audio_valid)
+def _unpacked(
+    frames: Any, times: Any, audio: Any, flow: Any, rate_hz: int | None, video_valid: float, audio_valid: float
+) -> Clip:
+    pictures, sound = torch.from_numpy(frames).permute(3, 0, 1, 2), torch.from_numpy(audio)
+    return Clip(
+        pictures, torch.from_numpy(times), sound, rate_hz, video_valid, audio_valid, flow=torch.from_numpy(flow)
+    )

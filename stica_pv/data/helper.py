@@ -1,7 +1,9 @@
 """Helper processes that answer questions under an alarm: what hangs or kills one costs one answer, and is named."""
 
+import contextlib
 import gc
 import itertools
+import mmap
 import os
 import pickle
 import signal
@@ -24,8 +26,12 @@ KILLED = "the decoder killed its process"
 _GRACE_S = 10.0
 """How much longer than its own alarm a helper is waited for; the alarm cannot end one that a dead disk holds."""
 
-_AHEAD = 4
-"""Questions that a helper knows beforehand, so that it need not wait for the next one."""
+_AHEAD = 2
+"""Batches of questions that a helper knows beforehand, so that it need not wait for the next one."""
+
+_MOST = 32  # questions in a batch; the cost of sending is then small beside that of opening a file
+_BATCH_S = 0.25
+"""Batches grow while they are answered in less than this, and shrink otherwise: what is slow comes one by one."""
 
 _END_S = 2.0
 """How long to wait for the end of a helper that closed its pipe, or was killed."""
@@ -43,15 +49,19 @@ class Lost:
     cause: str
 
 
+AGAIN = Lost("another question of its batch hung or killed the helper")
+
+
 class Helper:
-    """A forked process (Linux only) that answers questions until the pipe is closed.
+    """A forked process (Linux only) that answers batches of questions until the pipe is closed.
 
     It sets itself an alarm for each question, which ends it even within a decoder. Answers come in the order of the
     questions.
 
     Attributes:
-        pipe: Becomes readable when there is an answer, or will be none.
-        asked: Questions that are not answered yet.
+        pipe: Becomes readable when there are answers, or will be none.
+        asked: Batches that are not answered yet.
+        size: How many questions the next batch should have.
     """
 
     def __init__(self, answer: Answer, timeout_s: float) -> None:
@@ -61,48 +71,64 @@ class Helper:
             answer: Gives the answer to a question; what it raises is raised where the answer is received.
             timeout_s: Longest time for an answer in seconds; 0 for none, a crash is then still noticed.
         """
-        self._timeout_s, self._begun_s = timeout_s, 0.0
-        self.asked: deque[Any] = deque()
+        self._timeout_s, self._begun_s, self._seen = timeout_s, 0.0, 0
+        self.asked: deque[tuple[Any, ...]] = deque()
+        self.size = 1
+        self._place = mmap.mmap(-1, 1)  # shared: which question of its batch the helper is at
         self.pipe, there = Pipe()
         self._memory = os.memfd_create("answers")  # pictures take long through a pipe, in pieces of 64 KiB
         self._pid = os.fork()
         if self._pid == 0:  # not a multiprocessing.Process: a loader's worker may have none
             self.pipe.close()
-            _serve(there, self._memory, answer, timeout_s)
+            _serve(there, self._memory, self._place, answer, timeout_s)
         there.close()
 
-    @property
     def left_s(self) -> float | None:
-        """Seconds until the helper is given up, None for never."""
-        return self._begun_s + self._timeout_s + _GRACE_S - time.monotonic() if self._timeout_s else None
+        """Returns the seconds until the helper is given up, None for never; each question has its own."""
+        if not self._timeout_s:
+            return None
+        if self._place[0] != self._seen:
+            self._seen, self._begun_s = self._place[0], time.monotonic()
+        return self._begun_s + self._timeout_s + _GRACE_S - time.monotonic()
 
-    def ask(self, question: Any) -> None:
-        """Sends a question; that the helper is dead shows when the answer is received."""
+    def ask(self, *questions: Any) -> None:
+        """Sends a batch of at most 256; that the helper is dead shows when the answers are received."""
         if not self.asked:
             self._begun_s = time.monotonic()
-        self.asked.append(question)
-        try:
-            self.pipe.send_bytes(pickle.dumps(question))
-        except OSError:
-            return
+        self.asked.append(questions)
+        with contextlib.suppress(OSError):
+            self.pipe.send_bytes(pickle.dumps(questions))
 
-    def receive(self) -> Any:
-        """Returns the next answer; if the helper hung or died, its `Lost` one, and the helper is no more."""
-        self.asked.popleft()
+    def receive(self) -> list[Any]:
+        """Returns the answers to the oldest batch.
+
+        If the helper hung or died over one, that is its `Lost`, the others are `AGAIN`, and the helper is no more.
+        """
+        questions, begun_s = self.asked.popleft(), self._begun_s
         try:
-            if not self.pipe.poll(None if self.left_s is None else max(0.0, self.left_s)):
+            if not self._has_answered():
                 raise EOFError
-            answer, sizes = pickle.loads(self.pipe.recv_bytes())
+            body, sizes = pickle.loads(self.pipe.recv_bytes())
             buffers: list[Any] = [np.empty(size, np.uint8) for size in sizes]
             if buffers:
                 os.preadv(self._memory, buffers, 0)
-            result = pickle.loads(answer, buffers=buffers)
+            answers: list[Any] = pickle.loads(body, buffers=buffers)
         except (EOFError, OSError):
-            return Lost(self._end())
+            place, cause = self._place[0], self._end()
+            return [Lost(cause) if number == place else AGAIN for number in range(len(questions))]
         self._begun_s = time.monotonic()
-        if isinstance(result, Exception):
-            raise result
-        return result
+        self.size = min(2 * self.size, _MOST) if self._begun_s - begun_s < _BATCH_S else max(1, self.size // 2)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    def _has_answered(self) -> bool:
+        """Waits for an answer, or the end of the helper; False if it is given up."""
+        while (left := self.left_s()) is None or left > 0:
+            if self.pipe.poll(left):
+                return True
+        return self.pipe.poll()
 
     def _end(self) -> str:
         """Waits for the end of a helper that does not answer, or forces it; returns the cause in words."""
@@ -123,6 +149,7 @@ class Helper:
 
     def _close(self) -> None:
         self.pipe.close()
+        self._place.close()
         os.close(self._memory)
 
     def _kill(self) -> None:
@@ -140,7 +167,7 @@ class Helper:
         return None
 
 
-def _serve(pipe: Connection, memory: int, answer: Answer, timeout_s: float) -> NoReturn:
+def _serve(pipe: Connection, memory: int, place: mmap.mmap, answer: Answer, timeout_s: float) -> NoReturn:
     """What the helper does; it never returns into the code of the process that it is a copy of."""
     try:
         gc.freeze()  # looking for garbage among what it was born with would copy all of that memory
@@ -149,12 +176,15 @@ def _serve(pipe: Connection, memory: int, answer: Answer, timeout_s: float) -> N
         for number in _OTHERS:
             signal.signal(number, signal.SIG_IGN)
         while True:
-            question = pickle.loads(pipe.recv_bytes())
-            signal.setitimer(signal.ITIMER_REAL, timeout_s)
-            result = _result(answer, question)
+            results: list[Any] = []
+            for at, question in enumerate(pickle.loads(pipe.recv_bytes())):
+                place[0] = at
+                signal.setitimer(signal.ITIMER_REAL, timeout_s)
+                results.append(_result(answer, question))
             signal.setitimer(signal.ITIMER_REAL, 0)
+            place[0] = 0
             buffers: list[pickle.PickleBuffer] = []
-            body = pickle.dumps(result, protocol=5, buffer_callback=buffers.append)
+            body = pickle.dumps(results, protocol=5, buffer_callback=buffers.append)
             sizes = [buffer.raw().nbytes for buffer in buffers]
             if buffers and os.pwritev(memory, buffers, 0) != sum(sizes):
                 raise MemoryError("no memory for the answer")
@@ -192,17 +222,18 @@ def answer_all(
                 helpers.append(Helper(answer, timeout_s))
                 helpers[-1].ask(question)
             for helper in helpers:
-                for question in itertools.islice(waiting, _AHEAD - len(helper.asked)):
-                    helper.ask(question)
+                while len(helper.asked) < _AHEAD and (batch := tuple(itertools.islice(waiting, helper.size))):
+                    helper.ask(*batch)
             ready = _ready([helper for helper in helpers if helper.asked])
             if not ready:
                 return
             for helper in ready:
-                question, result = helper.asked[0], helper.receive()
-                if isinstance(result, Lost):
+                answered = list(zip(helper.asked[0], helper.receive(), strict=True))
+                if any(isinstance(result, Lost) for _, result in answered):
                     helpers.remove(helper)
-                    waiting = itertools.chain(helper.asked, waiting)
-                yield question, result
+                    again = [question for question, result in answered if result is AGAIN]
+                    waiting = itertools.chain(again, *helper.asked, waiting)
+                yield from ((question, result) for question, result in answered if result is not AGAIN)
     finally:
         for helper in helpers:
             helper.stop()
@@ -210,6 +241,10 @@ def answer_all(
 
 def _ready(helpers: list[Helper]) -> list[Helper]:
     """Waits until a helper has answered, died, or is given up; returns those; none of none."""
-    left = [helper.left_s for helper in helpers if helper.left_s is not None]
-    pipes = wait([helper.pipe for helper in helpers], max(0.0, min(left)) if left else None) if helpers else []
-    return [helper for helper in helpers if helper.pipe in pipes or (helper.left_s or 1.0) <= 0]
+    while helpers:
+        left = [seconds for seconds in (helper.left_s() for helper in helpers) if seconds is not None]
+        pipes = wait([helper.pipe for helper in helpers], max(0.0, min(left)) if left else None)
+        found = [helper for helper in helpers if helper.pipe in pipes or (helper.left_s() or 1.0) <= 0]
+        if found:
+            return found
+    return []

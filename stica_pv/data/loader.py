@@ -1,12 +1,12 @@
 """The loader: PyTorch's, with our samples, our order and workers that behave."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from stica_pv.data.dataset import ClipDataset, collate, collate_readable
+from stica_pv.data.dataset import ClipDataset, Sample, collate, collate_readable
 from stica_pv.errors import UnreadableClip, UsageError, check_choice
 from stica_pv.structures import Batch, ReadFailure, SampleKey
 
@@ -26,6 +26,7 @@ class ClipLoader:
         pin_memory: bool = False,
         start_method: str = "fork",
         keep_failures: bool = False,
+        shuffle_sound: bool = False,
     ) -> None:
         """Prepares the loader; workers start with the iteration.
 
@@ -36,15 +37,18 @@ class ClipLoader:
             pin_memory: Page-locked batches, for copies to a GPU that overlap with its work.
             start_method: ``fork`` starts workers at once; ``spawn`` takes seconds for each, but copies no threads.
             keep_failures: A batch goes on without the samples that have no replacement, and names them.
+            shuffle_sound: A control: each clip of a batch hears the one before it.
         """
         check_choice("DATA_LOADER.START_METHOD", start_method, START_METHODS)
+        if keep_failures and shuffle_sound:
+            raise ValueError("sound is shuffled in training, failures are kept in evaluation")
         if num_workers < 0:
             raise UsageError(f"DATA_LOADER.NUM_WORKERS must be >= 0, got {num_workers}")
         self.dataset = dataset
         self._loader: DataLoader[Batch | ReadFailure] = DataLoader(
             dataset,  # type: ignore[arg-type]  # DataLoader's type has no room for collate's
             batch_sampler=sampler,
-            collate_fn=collate_readable if keep_failures else collate,
+            collate_fn=_collate_shuffled if shuffle_sound else collate_readable if keep_failures else collate,
             num_workers=num_workers,
             pin_memory=pin_memory and torch.cuda.is_available(),
             worker_init_fn=_start_worker,
@@ -61,6 +65,11 @@ class ClipLoader:
             if isinstance(item, ReadFailure):
                 raise UnreadableClip(item.path, item.cause)
             yield item
+
+
+def _collate_shuffled(items: Sequence[Sample | ReadFailure]) -> Batch | ReadFailure:
+    batch = collate(items)
+    return batch if isinstance(batch, ReadFailure) else batch.with_shuffled_sound()
 
 
 def _start_worker(_: int) -> None:

@@ -4,13 +4,13 @@ import logging
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
 from av.container import InputContainer
 from av.stream import Stream
 
+from stica_pv.data.changes import changed_files, stamp
 from stica_pv.data.container import (
     failure_cause,
     header_seconds,
@@ -34,9 +34,6 @@ _PROGRESS_S = 5.0
 _ROUNDING_S = 1e-3
 _TIMEOUT_S = 60.0  # for one header; of a file that gives no length all packets are read
 _TIMEOUTS_IN_A_ROW = 16
-_STATS_AT_ONCE = 1000
-_STAT_THREADS = 32  # looking at sizes waits for a networked disk and for nothing else
-_SLOW_STAT_S = 1e-4  # a disk of this machine answers in a fiftieth of it, and threads would only be in each other's way
 
 
 def probe(path: str) -> FileFacts:
@@ -109,11 +106,14 @@ def probe_all(paths: Sequence[str], cache: Path | None, processes: int, *, trust
     wanted = list(paths)  # texts are made anew at each look into `CompactStrings`
     table = FactTable() if cache is None else load_facts(cache)
     row_of = dict(zip(table.column("path"), range(len(table)), strict=True))  # of a file twice there the last counts
-    if not trust:
-        _drop_changed(row_of, table, wanted)
-    missing = [path for path in dict.fromkeys(wanted) if path not in row_of]
-    if missing:
-        _LOG.info("reading the headers of %d of %d files", len(missing), len(paths))
+    rows = list(map(row_of.get, wanted))
+    for place in [] if trust else changed_files(table, wanted, rows):
+        rows[place] = None
+    known = [row for row in rows if row is not None]
+    if len(known) == len(wanted):
+        return table.take(known)
+    missing = list(dict.fromkeys(path for path, row in zip(wanted, rows, strict=True) if row is None))
+    _LOG.info("reading the headers of %d of %d files", len(missing), len(paths))
     for facts in _probe_missing(missing, cache, processes):
         row_of[facts.path] = len(table)
         table.append(facts)
@@ -148,9 +148,9 @@ def _probe_each(paths: Sequence[str], processes: int) -> Iterator[FileFacts]:
         if not isinstance(facts, Lost):
             yield facts
         elif not facts.cause.startswith(TIMED_OUT):
-            yield FileFacts(path, *_stamp(path), error=facts.cause)
+            yield FileFacts(path, *stamp(path), error=facts.cause)
         else:  # held back: a disk that stands still must not be written down as the fault of its files
-            late.append(FileFacts(path, *_stamp(path), error=facts.cause))
+            late.append(FileFacts(path, *stamp(path), error=facts.cause))
             if len(late) >= _TIMEOUTS_IN_A_ROW:
                 raise UsageError(
                     f"{len(late)} headers, one after the other: {facts.cause}; the last is {path}. Is the disk there?"
@@ -168,36 +168,6 @@ def _keep(cache: Path | None, facts: Sequence[FileFacts]) -> None:
         append_facts(cache, facts)
     except OSError as error:
         raise UsageError(f"cannot write the manifest {cache}: {error.strerror}; set DATA.MANIFEST elsewhere") from error
-
-
-def _drop_changed(row_of: dict[str, int], table: FactTable, paths: Sequence[str]) -> None:
-    """Takes files out of `row_of` whose size or time of change is not that of the table, or that are gone."""
-    sizes, mtimes = table.column("size_bytes"), table.column("mtime_ns")
-
-    def changed(some: Sequence[str]) -> list[str]:
-        rows = map(row_of.__getitem__, some)
-        return [path for path, row in zip(some, rows, strict=True) if _stamp(path) != (sizes[row], mtimes[row])]
-
-    known = list(filter(row_of.__contains__, paths))
-    parts = [known[begin : begin + _STATS_AT_ONCE] for begin in range(0, len(known), _STATS_AT_ONCE)]
-    gone: list[str] = []
-    while parts:
-        begin = time.perf_counter()
-        part = parts.pop()
-        gone += changed(part)
-        if time.perf_counter() - begin > _SLOW_STAT_S * len(part):  # a networked disk: wait for many at once
-            with ThreadPoolExecutor(max_workers=_STAT_THREADS) as pool:
-                gone += [path for some in pool.map(changed, parts) for path in some]
-            break
-    for path in gone:
-        row_of.pop(path, None)
-
-
-def _stamp(path: str) -> tuple[int, int]:
-    try:
-        return size_and_mtime(path)
-    except (OSError, UnreadableClip):
-        return 0, 0  # what the facts of a file say that cannot be found
 
 
 def exclusion_causes(table: FactTable, *, min_seconds: float, needs_audio: bool) -> dict[int, str]:

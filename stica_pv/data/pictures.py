@@ -11,12 +11,17 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from stica_pv.data.media_file import MediaFile, MediaPacket
+from stica_pv.data.skipping import skippable_packets
+from stica_pv.errors import UnreadableClip
 
 FrameChoice = Literal["nearest", "previous"]
 Picture = npt.NDArray[np.uint8]
 
 _SAME_TIME_S = 1e-6
 """Time stamps are fractions; as floats, two that are equal may differ by rounding."""
+
+_CLEARLY_S = 0.25
+"""A picture track that ends this long before its header says is cut short, not rounded."""
 
 
 class PictureConverter:
@@ -110,7 +115,8 @@ def decode_pictures(
     time = next(times, None)
     before: tuple[float, VideoFrame] | None = None
     before_at: int | None = None
-    for shown_s, frame in timed_frames(media, packets, result):
+    skippable = skippable_packets(media, packets, wanted_s[0])
+    for shown_s, frame in timed_frames(media, packets, result, skippable):
         at: int | None = None
         while time is not None and shown_s >= time - _SAME_TIME_S:
             if before is not None and _earlier_is_chosen(before[0], time, shown_s, frame_choice):
@@ -139,16 +145,19 @@ def _earlier_is_chosen(earlier_s: float, wanted_s: float, later_s: float, frame_
 
 
 def timed_frames(
-    media: MediaFile, packets: Sequence[MediaPacket], result: Pictures
+    media: MediaFile, packets: Sequence[MediaPacket], result: Pictures, skippable: int = 0
 ) -> Iterator[tuple[float, VideoFrame]]:
-    """Yields frames in the order they are shown, with strictly growing times in seconds; notes errors in `result`."""
+    """Yields frames in the order they are shown, with strictly growing times in seconds; notes errors in `result`.
+
+    Of the first `skippable` packets come only pictures that others refer to.
+    """
     stream = media.video
     assert stream is not None
     base = float(stream.time_base or 0)
     interval = 1 / float(stream.average_rate or stream.guessed_rate or 25)
     slots = _Slots(media, packets) if media.counts_pictures else None
     last: float | None = None
-    for fed, frame in _decoded(media, packets, result):
+    for fed, frame in _decoded(media, packets, result, skippable):
         stamps = (frame.pts, frame.dts) if slots is None else (slots.take(fed, stream.codec_context.reorder_depth),)
         seconds = [stamp * base - media.origin_s for stamp in stamps if stamp is not None]
         growing = (time for time in seconds if last is None or time > last)
@@ -156,6 +165,15 @@ def timed_frames(
         last = shown
         result.end_s = shown + max(float(frame.duration or 0) * base, interval)
         yield shown, frame
+
+
+def check_whole(media: MediaFile, found: Pictures) -> None:
+    """Raises `UnreadableClip` if a file, decoded to its end, gave no picture or ended before its header says."""
+    reason = found.error or media.read_error
+    if found.end_s is None:
+        raise UnreadableClip(media.path, "no picture can be decoded" + (f": {reason}" if reason else ""))
+    if found.end_s + _CLEARLY_S < media.seconds:
+        raise UnreadableClip(media.path, f"picture ends at {found.end_s:.1f} s, the header says {media.seconds:.1f} s")
 
 
 class _Slots:
@@ -176,11 +194,14 @@ class _Slots:
         return self._stamps[slot] if slot < len(self._stamps) else None
 
 
-def _decoded(media: MediaFile, packets: Sequence[MediaPacket], result: Pictures) -> Iterator[tuple[int, VideoFrame]]:
+def _decoded(
+    media: MediaFile, packets: Sequence[MediaPacket], result: Pictures, skippable: int
+) -> Iterator[tuple[int, VideoFrame]]:
     """Yields frames as they leave the decoder, each with the number of packets that it had been given by then."""
     assert media.video is not None
     context = media.video.codec_context
     for fed, packet in enumerate((*packets, None), start=1):
+        context.skip_frame = "NONREF" if fed <= skippable else "DEFAULT"
         try:
             for frame in context.decode(packet):
                 yield min(fed, len(packets)), frame

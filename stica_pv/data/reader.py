@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from stica_pv.data.audio_track import MARGIN_S, AudioTrack, preroll_seconds
 from stica_pv.data.demux import Span, collect_packets
+from stica_pv.data.flow_files import FlowFiles
 from stica_pv.data.media_file import MediaFile
 from stica_pv.data.pictures import FrameChoice, PictureConverter, Pictures, decode_pictures
 from stica_pv.errors import UnreadableClip
@@ -53,6 +54,7 @@ class _Plan:
         request: What was asked.
         start_s: Where its window starts after shifting.
         times_s: Time of each wanted picture in the file.
+        flow_times_s: Time of each wanted field of optical flow.
         loop_s: Length of the loop, None where the file does not repeat.
         stretches: What has to be decoded.
     """
@@ -60,6 +62,7 @@ class _Plan:
     request: ClipRequest
     start_s: float
     times_s: tuple[float, ...]
+    flow_times_s: tuple[float, ...]
     loop_s: float | None
     stretches: tuple[_Stretch, ...]
 
@@ -70,6 +73,7 @@ def read(
     *,
     frame_choice: FrameChoice = "nearest",
     short_size: int = 0,
+    flow: FlowFiles | None = None,
 ) -> dict[str, Clip]:
     """Reads windows of a file.
 
@@ -81,6 +85,7 @@ def read(
         requests: What to read, by name.
         frame_choice: Per wanted time the ``nearest`` frame (of two equally near the earlier), or the ``previous``.
         short_size: Longest allowed shorter side of a picture, 0 for as they are; smaller ones are not enlarged.
+        flow: Where stored optical flow lies, for requests that ask for it.
 
     Returns:
         A clip for each request, its frames a (3, T, H, W) view of (T, H, W, 3) memory.
@@ -93,7 +98,15 @@ def read(
         if media.video is None and any(plan.times_s for plan in plans.values()):
             raise UnreadableClip(path, "no video stream")
         pictures, track = _decode(media, _passes(plans.values()), frame_choice, short_size)
-        return {name: _clip(plan, media, pictures, track) for name, plan in plans.items()}
+        clips = {name: _clip(plan, media, pictures, track) for name, plan in plans.items()}
+    fields = {name: plan.flow_times_s for name, plan in plans.items() if plan.flow_times_s}
+    if not fields:
+        return clips
+    if flow is None:
+        raise UnreadableClip(path, "optical flow was asked for, and the reader was not told where it lies")
+    return clips | {
+        name: replace(clips[name], flow=found) for name, found in flow.read(path, fields, frame_choice).items()
+    }
 
 
 def _plan(request: ClipRequest, media: MediaFile) -> _Plan:
@@ -103,6 +116,9 @@ def _plan(request: ClipRequest, media: MediaFile) -> _Plan:
         start = max(0.0, min(start, length - window.seconds))
     loop = length if window.at_end == "loop" and length >= _SHORTEST_LOOP_S else None
     times = [start + i / request.fps for i in range(request.frames)]
+    flow_times = [start + i / request.fps for i in range(request.flow_frames)]
+    if loop is None:
+        flow_times = [min(time, length) for time in flow_times]  # as the last picture stays on
     sound = None
     if request.audio_samples and media.audio is not None:
         sound = Span(start - MARGIN_S, start + window.seconds + MARGIN_S)
@@ -112,9 +128,9 @@ def _plan(request: ClipRequest, media: MediaFile) -> _Plan:
         padded = None if sound is None else Span(sound.start_s - lead, sound.end_s)
         stretches = (_Stretch(tuple(times), padded),)
     else:
-        times = [time % loop for time in times]
+        times, flow_times = [time % loop for time in times], [time % loop for time in flow_times]
         stretches = _looped(times, sound, loop, preroll_seconds(media))
-    return _Plan(request, start, tuple(times), loop, stretches)
+    return _Plan(request, start, tuple(times), tuple(flow_times), loop, stretches)
 
 
 def _looped(times: Sequence[float], sound: Span | None, loop_s: float, lead_s: float) -> tuple[_Stretch, ...]:

@@ -1,5 +1,6 @@
 """Where lists of videos come from: a csv, a folder of class folders, or any folder; official sets have their own."""
 
+import itertools
 import os
 from collections.abc import Sequence
 
@@ -83,13 +84,14 @@ def read_folder(*, path: str) -> VideoList:
 def _read_lines(path: str, separator: str) -> tuple[list[str], list[int]]:
     """Returns the names of a list and their labels, no labels if it has none."""
     with g_pathmgr.open(path, "r") as file:
-        lines = list(map(str.strip, file))
-    filled = [line for line in lines if line]
+        lines = list(map(str.strip, file.read().split("\n")))
+    filled = list(filter(None, lines))
     if not filled:
         raise UsageError(f"the list {path} is empty; expected lines 'path{separator}label'")
     # A quarter of a million lines at once, and without a tuple for each, which Python's collector would look through.
-    words = [line[line.rfind(separator) + len(separator) :] for line in filled]
-    names = [line[: -len(word) - len(separator)].strip() for line, word in zip(filled, words, strict=True)]
+    ends, width = list(map(str.rfind, filled, itertools.repeat(separator))), len(separator)
+    words = [line[end + width :] for line, end in zip(filled, ends, strict=True)]
+    names = [line[:end].strip() if end > 0 else "" for line, end in zip(filled, ends, strict=True)]
     if all(names) and all(map(str.isdecimal, words)):
         number_of = {word: int(word) for word in set(words)}
         return names, list(map(number_of.__getitem__, words))
@@ -147,12 +149,15 @@ def _missing(paths: Sequence[str]) -> list[int]:
     """Returns which local files are not there; each folder is read once, URIs are not checked."""
     present: dict[str, set[str]] = {}
     missing: list[int] = []
+    folder, known = "", _names_in("")
     for index, path in enumerate(paths):
-        folder, slash, base = path.rpartition("/")
-        known = present.get(folder)
-        if known is None:
-            known = present[folder] = _names_in(folder + slash)
-        if base not in known and "://" not in path:
+        cut = path.rfind("/") + 1
+        if cut != len(folder) or not path.startswith(folder):  # lists mostly stay in a folder for a while
+            folder = path[:cut]
+            if folder not in present:
+                present[folder] = _names_in(folder)
+            known = present[folder]
+        if path[cut:] not in known and "://" not in path:
             missing.append(index)
     return missing
 

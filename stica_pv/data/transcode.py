@@ -1,7 +1,6 @@
 """A light copy of one media file: smaller pictures, more key frames, mono sound, both at their old times."""
 
 import heapq
-import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,15 +17,13 @@ from av.video.stream import VideoStream
 
 from stica_pv.data.audio_track import AudioTrack, Samples, resample
 from stica_pv.data.container import failure_cause
-from stica_pv.data.demux import Span, StretchPackets, collect_packets
+from stica_pv.data.demux import WHOLE_FILE, StretchPackets, collect_packets
 from stica_pv.data.media_file import MediaFile
-from stica_pv.data.pictures import PictureConverter, Pictures, timed_frames
+from stica_pv.data.pictures import PictureConverter, Pictures, check_whole, timed_frames
 from stica_pv.errors import UnreadableClip, UsageError
 
 _CLOCK_HZ = 90_000
 _BLOCK = 1024  # samples handed to the sound encoder at a time
-_CLEARLY_S = 0.25  # a picture track that ends this long before its header says is cut short, not rounded
-_WHOLE_FILE = Span(-math.inf, math.inf)
 
 _MUXER = {"movflags": "faststart", "movie_timescale": str(_CLOCK_HZ)}  # starts of streams are whole ticks of the latter
 
@@ -96,7 +93,7 @@ def transcode(source: str, target: Path, settings: TranscodeSettings) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with MediaFile(source) as media:
-            packets = collect_packets(media, _WHOLE_FILE if media.video else None, _WHOLE_FILE if media.audio else None)
+            packets = collect_packets(media, WHOLE_FILE if media.video else None, WHOLE_FILE if media.audio else None)
             with av.open(str(part), "w", format="mp4", options=_MUXER) as container:
                 _write(container, media, packets, settings)
         os.replace(part, target)
@@ -160,11 +157,9 @@ def _picture_packets(
             stream = _picture_stream(container, rate, picture.width, picture.height, settings)
         last_s = shown_s + delay_s
         yield from ((last_s, durations.set(packet)) for packet in stream.encode(picture))
-    reason = found.error or media.read_error
-    if stream is None or found.end_s is None:
-        raise UnreadableClip(media.path, "no picture can be decoded" + (f": {reason}" if reason else ""))
-    if found.end_s + _CLEARLY_S < media.seconds:
-        raise UnreadableClip(media.path, f"picture ends at {found.end_s:.1f} s, the header says {media.seconds:.1f} s")
+    check_whole(media, found)
+    assert stream is not None
+    assert found.end_s is not None
     durations.add(round((found.end_s + delay_s) * _CLOCK_HZ))
     yield from ((last_s, durations.set(packet)) for packet in stream.encode(None))
 

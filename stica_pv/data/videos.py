@@ -7,6 +7,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 from stica_pv.config import CfgNode
@@ -120,18 +121,17 @@ def open_videos(
             "(tools/check_dataset.py names every file)",
             excluded,
         )
-    keep = [row for row in range(len(videos)) if row not in causes]
-    lengths = [facts.column(name) for name in ("video_seconds", "audio_seconds")]
-    sound = facts.column("audio_codec")
-    labels = None if videos.labels is None else array("q", [videos.labels[i] for i in keep])
-    paths = CompactStrings(videos.paths[i] for i in keep) if causes else CompactStrings(videos.paths)
+    fits = [row not in causes for row in range(len(videos))]
+    lengths = zip(facts.column("video_seconds"), facts.column("audio_seconds"), strict=True)
+    labels = None if videos.labels is None else array("q", compress(videos.labels, fits))
+    paths = CompactStrings(compress(videos.paths, fits)) if causes else CompactStrings(videos.paths)
     return Videos(
         paths=paths,
-        durations_s=array("d", [lengths[0][i] or lengths[1][i] for i in keep]),
+        durations_s=array("d", (video_s or audio_s for video_s, audio_s in compress(lengths, fits))),
         labels=labels,
         list_hash=_hash(relative_names(videos.root, paths), labels),
         excluded=tuple(ReadFailure(videos.paths[row], cause) for row, cause in causes.items()),
-        silent=sum(not sound[i] for i in keep),
+        silent=sum(not codec for codec in compress(facts.column("audio_codec"), fits)),
         root=videos.root,
     )
 

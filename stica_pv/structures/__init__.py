@@ -5,6 +5,7 @@ Axis letters: B batch, C channel, T time, H height, W width, S audio sample, N w
 
 from stica_pv.structures.batch import Batch, ReadFailure, SampleKey, StepKeys
 from stica_pv.structures.media import AT_END, AtEnd, Clip, ClipRequest, Window, describe
+from stica_pv.structures.seen import Comparison, FeatureWindow, InputNote
 from stica_pv.structures.step import CropPlan, Embeddings, LossTerms
 from stica_pv.structures.views import AudioSpec, FrameTransform, Views, ViewSpec, WindowPolicy
 
@@ -15,9 +16,12 @@ __all__ = [
     "Batch",
     "Clip",
     "ClipRequest",
+    "Comparison",
     "CropPlan",
     "Embeddings",
+    "FeatureWindow",
     "FrameTransform",
+    "InputNote",
     "LossTerms",
     "ReadFailure",
     "SampleKey",

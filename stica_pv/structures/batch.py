@@ -1,5 +1,6 @@
 """Samples on their way from the loader to a step, and the keys that name them."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -88,6 +89,13 @@ class Batch:
 
         label = None if self.label is None else move(self.label)
         return Batch(each(self.video), each(self.audio), each(self.audio_valid), move(self.index), label, self.failures)
+
+    def with_shuffled_sound(self) -> "Batch":
+        """Returns the batch with the sound of each clip given to the next one, that of the last to the first."""
+        audio, valid = (
+            {name: value.roll(1, dims=0) for name, value in views.items()} for views in (self.audio, self.audio_valid)
+        )
+        return dataclasses.replace(self, audio=audio, audio_valid=valid)
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "Batch":
         """Returns the batch on `device`."""

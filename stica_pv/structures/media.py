@@ -1,6 +1,6 @@
 """What is asked of a file and what it gives: windows on a time line, clips of picture and sound."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -34,12 +34,21 @@ class Window:
 
 @dataclass(frozen=True)
 class ClipRequest:
-    """What to read in one window: `frames` pictures at `fps` (0: no picture), sound at `audio_rate_hz` (None: none)."""
+    """What to read in one window.
+
+    Attributes:
+        window: The window.
+        frames: Pictures, 0 for none.
+        fps: Pictures a second, of optical flow too.
+        audio_rate_hz: Rate of the sound, None for none.
+        flow_frames: Fields of stored optical flow, at the times that as many pictures would have; 0 for none.
+    """
 
     window: Window
     frames: int
     fps: float
     audio_rate_hz: int | None = None
+    flow_frames: int = 0
 
     @property
     def audio_samples(self) -> int:
@@ -58,6 +67,7 @@ class Clip:
         audio_rate_hz: Sample rate of `audio`, None if none was asked for.
         video_valid: Share of the asked pictures that the file really holds, 0 to 1 (the rest repeats the last).
         audio_valid: Share of the asked samples that the file really holds, 0 to 1 (the rest is silence).
+        flow: uint8 (2, T, H, W), motion to the right and downwards, 127.5 is none; empty if none was asked for.
     """
 
     frames: Tensor
@@ -66,12 +76,15 @@ class Clip:
     audio_rate_hz: int | None
     video_valid: float
     audio_valid: float
+    flow: Tensor = field(default_factory=lambda: torch.zeros(2, 0, 0, 0, dtype=torch.uint8))
 
     def __post_init__(self) -> None:
         if self.frames.dtype != torch.uint8 or self.frames.ndim != 4:
             raise ValueError(f"frames: expected uint8 (C, T, H, W), got {describe(self.frames)}")
         if self.audio.dtype != torch.float32 or self.audio.ndim != 1:
             raise ValueError(f"audio: expected float32 (S,), got {describe(self.audio)}")
+        if self.flow.dtype != torch.uint8 or self.flow.ndim != 4 or self.flow.shape[0] != 2:
+            raise ValueError(f"flow: expected uint8 (2, T, H, W), got {describe(self.flow)}")
 
     def __repr__(self) -> str:
         return (

@@ -14,7 +14,7 @@ class FrameTransform(Protocol):
     """What a view does to its frames in the loader: everything that makes data smaller, on uint8."""
 
     def __call__(self, frames: Tensor, size: int, rng: torch.Generator) -> Tensor:
-        """Maps uint8 (C, T, H, W) to uint8 (C, T, size, size), all draws taken from `rng`."""
+        """Maps uint8 (C, T, H, W) to uint8 (C, T, size, size), all draws taken from `rng`; C is 2 for optical flow."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,13 @@ class ViewSpec:
     Attributes:
         name: Key of the view in a `Batch`.
         window: Name of the window it looks at; views that share one are decoded once.
-        frames: Number of pictures; 0 for a view of sound alone.
+        frames: Number of pictures, or of fields of optical flow; 0 for a view of sound alone.
         fps: Pictures per second.
         size: Side of the square output in pixels.
         transform: The spatial transform; may be None only without pictures.
         reversed: Time runs backwards, in picture and sound.
         audio: The sound to go with it, or None.
+        flow: It shows the stored optical flow of its window in place of the pictures.
     """
 
     name: str
@@ -51,12 +52,15 @@ class ViewSpec:
     transform: FrameTransform | None
     reversed: bool = False
     audio: AudioSpec | None = None
+    flow: bool = False
 
     def __post_init__(self) -> None:
         if self.frames < 0 or (self.frames > 0 and (self.fps <= 0 or self.size <= 0 or self.transform is None)):
             raise ValueError(f"view {self.name!r}: pictures need frames, fps and size > 0 and a transform: {self}")
         if self.frames == 0 and self.audio is None:
             raise ValueError(f"view {self.name!r} asks for neither pictures nor sound")
+        if self.flow and (self.reversed or not self.frames):
+            raise ValueError(f"view {self.name!r}: flow needs frames > 0, and none is stored of a reversed video")
 
 
 WindowPolicy = Callable[[float, torch.Generator], Mapping[str, Window]]

@@ -11,10 +11,11 @@ import pytest
 from open_files import open_files
 
 from stica_pv.data import helper
-from stica_pv.data.helper import Helper, Lost, answer_all
+from stica_pv.data.helper import AGAIN, Helper, Lost, answer_all
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="helpers are forked, with memory files: Linux only")
 
+KILLED_FROM_OUTSIDE = Lost("the process that read it was killed from outside, as when memory runs out")
 HUNG, CRASHED = Lost("time-out after 0.3 s"), Lost("the decoder killed its process (SIGSEGV)")
 
 
@@ -82,6 +83,37 @@ def test_helpers_end_when_nobody_wants_more_answers():
     assert not any(is_running(pid) for pid in pids)
 
 
+def test_a_batch_loses_one_answer_and_names_which():
+    one = Helper(answer, 5)
+    one.ask(1, 2, 3)
+    one.ask(4, "crash", "bug")
+    assert one.receive() == [2, 4, 6]
+    assert one.receive() == [AGAIN, CRASHED, AGAIN]
+
+
+def test_quick_questions_go_in_batches_and_the_lost_one_of_a_long_batch_is_the_guilty_one():
+    questions = [*range(100), "crash", *range(100, 200), "exit", *range(200, 300)]
+    found = list(answer_all(answer, questions, processes=2, timeout_s=5))
+    assert sorted(result for _, result in found if not isinstance(result, Lost)) == list(range(0, 600, 2))
+    assert {question for question, result in found if isinstance(result, Lost)} == {"crash", "exit"}
+    assert len(found) == 302
+
+
+@pytest.mark.parametrize(("most_s", "sizes"), [(0.0, [1, 1, 1]), (1e9, [2, 4, 4])])
+def test_batches_grow_where_answers_are_quick_and_what_is_slow_comes_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, most_s: float, sizes: list[int]
+):
+    monkeypatch.setattr(helper, "_BATCH_S", most_s)
+    monkeypatch.setattr(helper, "_MOST", 4)
+    one, found = Helper(answer, 5), []
+    for _ in sizes:
+        one.ask(1, 2)
+        one.receive()
+        found.append(one.size)
+    assert found == sizes
+    one.stop()
+
+
 def test_a_bug_is_raised_with_the_question():
     with pytest.raises(KeyError, match="a bug") as raised:
         list(answer_all(answer, [1, "bug"], processes=1, timeout_s=5))
@@ -91,12 +123,28 @@ def test_a_bug_is_raised_with_the_question():
 def test_an_exit_code_and_a_kill_from_outside_are_told_apart():
     one = Helper(answer, 5)
     one.ask("exit")
-    assert one.receive() == Lost("the decoder killed its process (exit code 3)")
+    assert one.receive() == [Lost("the decoder killed its process (exit code 3)")]
     other = Helper(answer, 5)
     other.ask("who")
-    os.kill(other.receive(), signal.SIGKILL)
+    os.kill(other.receive()[0], signal.SIGKILL)
     other.ask(1)
-    assert other.receive() == Lost("the process that read it was killed from outside, as when memory runs out")
+    assert other.receive() == [KILLED_FROM_OUTSIDE]
+
+
+def test_a_helper_that_ends_between_batches_loses_the_first_question_of_the_next():
+    one = Helper(answer, 5)
+    one.ask(1, 2, "who")
+    os.kill(one.receive()[2], signal.SIGKILL)
+    one.ask(3)
+    assert one.receive() == [KILLED_FROM_OUTSIDE]
+
+
+def test_a_batch_may_take_longer_than_each_of_its_questions(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(helper, "_GRACE_S", 0.1)
+    one = Helper(answer, 0.5)
+    one.ask(*["slow"] * 10)
+    assert one.receive() == ["slowslow"] * 10
+    one.stop()
 
 
 def test_large_arrays_come_through_and_time_outs_count_from_each_question():
@@ -105,7 +153,7 @@ def test_large_arrays_come_through_and_time_outs_count_from_each_question():
     for _ in range(4):
         time.sleep(0.3)
         one.ask(big)
-        np.testing.assert_array_equal(one.receive(), 2 * big)
+        np.testing.assert_array_equal(one.receive()[0], 2 * big)
     one.stop()
 
 

@@ -7,11 +7,12 @@ import pytest
 from made_media import make_media
 
 from stica_pv.data.decode_speed import measure_decode_speed
-from stica_pv.data.light_copy import FAILURES, RECEIPTS, CopyReport, make_copy, plan_copy
+from stica_pv.data.light_copy import TRANSCODING, CopyReport, make_copy, plan_copy
 from stica_pv.data.sources import read_csv
 from stica_pv.data.transcode import TranscodeSettings
 from stica_pv.errors import UsageError
 
+RECEIPTS, FAILURES = TRANSCODING.receipts, TRANSCODING.failures
 REPOSITORY = Path(__file__).resolve().parents[2]
 SETTINGS = TranscodeSettings(short_side=32)
 LIST = "a b/one.avi 1\na b/two.mp4 0\nbad.mkv 1\nsound.ogg 0\n"

@@ -50,6 +50,20 @@ def test_any_number_of_workers_gives_the_same_batches(clips_folder: Path):
     assert {Path(failure.path).name for batch in runs[0] for failure in batch.failures} == {"train.csv"}
 
 
+def test_shuffled_sound_is_that_of_the_clip_before_and_nothing_else_changes(clips_folder: Path):
+    def load(**control: bool) -> Batch:
+        sampler = StepSampler(19, batch_size=4, seed=2, end=1)
+        return next(iter(ClipLoader(real(clips_folder), sampler, num_workers=0, **control)))
+
+    plain, shuffled = load(), load(shuffle_sound=True)
+    assert torch.equal(shuffled.video["v"], plain.video["v"])
+    assert torch.equal(shuffled.index, plain.index)
+    for row in range(4):
+        assert torch.equal(shuffled.audio["v"][row], plain.audio["v"][row - 1])
+        assert shuffled.audio_valid["v"][row] == plain.audio_valid["v"][row - 1]
+        assert not torch.equal(shuffled.audio["v"][row], plain.audio["v"][row])
+
+
 def test_the_loader_knows_its_length():
     assert len(ClipLoader(fake(FakeReader()), StepSampler(8, batch_size=2, seed=0, end=7), num_workers=0)) == 7
 

@@ -172,3 +172,24 @@ def test_the_official_split_is_read():
     found = read_csv(path=str(UCF / "train.csv"), prefix="", separator=" ")
     assert len(found) == 580
     assert set(found.labels or ()) == set(range(6))
+
+
+def test_names_in_folders_by_turns_are_found_and_those_that_are_missing_named(tmp_path: Path):
+    names = ["b/1.mp4", "1.mp4", "a/1.mp4", "b/2.mp4", "a/2.mp4", "3.mp4", "a/b/1.mp4", "b/1.mp4"]
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "b").mkdir()
+    for name in names:
+        (tmp_path / name).touch()
+    for gone in ("b/2.mp4", "3.mp4"):
+        (tmp_path / gone).unlink()
+    (tmp_path / "l.csv").write_text("".join(f"  {name}  {i} \n\n" for i, name in enumerate(names)))
+    listed = read_csv(path=str(tmp_path / "l.csv"), max_absent_share=0.5)
+    assert list(listed.absent) == ["b/2.mp4", "3.mp4"]
+    assert list(listed.names) == [name for name in names if name not in ("b/2.mp4", "3.mp4")]
+    assert listed.labels == (0, 1, 2, 4, 6, 7)
+
+
+def test_files_of_the_working_folder_need_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "1.mp4").touch()
+    monkeypatch.chdir(tmp_path)
+    assert sources._missing(["1.mp4", "2.mp4", "memory://3.mp4"]) == [1]

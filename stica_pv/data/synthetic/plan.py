@@ -80,6 +80,14 @@ class SyntheticSettings:
             raise UsageError(f"classes: expected two or more sequences of equally many events, got {self.classes}")
         for event in {event for events in self.classes for event in events}:
             check_choice("classes", event, EVENTS)
+        self._check_numbers()
+        if self.event_seconds[1] > self.slot_seconds:
+            raise UsageError(
+                f"event_seconds: {self.event_seconds[1]} s does not fit into {self.slot_seconds} s, the share of one "
+                f"event; shorten it or raise seconds"
+            )
+
+    def _check_numbers(self) -> None:
         for name in ("seconds", "fps", "size", "audio_rate_hz", "objects"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name}: expected above 0, got {getattr(self, name)}")
@@ -94,11 +102,6 @@ class SyntheticSettings:
                 raise UsageError(f"{name}: expected 0 <= low <= high, got {low}, {high}")
         if not 0 < self.radius[0] <= self.radius[1] < 0.5:
             raise UsageError(f"radius: expected above 0 and below 0.5, got {self.radius}")
-        if self.event_seconds[1] > self.slot_seconds:
-            raise UsageError(
-                f"event_seconds: {self.event_seconds[1]} s does not fit into {self.slot_seconds} s, the share of one "
-                f"event; shorten it or raise seconds"
-            )
 
     @property
     def slot_seconds(self) -> float:
