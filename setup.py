@@ -32,7 +32,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["stica_pv", "stica_pv.*"]),
-    package_data={"stica_pv": ["py.typed"]},
+    package_data={"stica_pv": ["py.typed", "report/templates/*"]},
     install_requires=[
         "torch>=2.4",
         "torchvision>=0.19",
@@ -44,6 +44,8 @@ setup(
         "av>=17",  # its decoders tell how far pictures are reordered
         "submitit>=1.5",
         "numpy",
+        "jinja2",  # torch and torchvision bring it and pillow; named, since the pages import them
+        "pillow",
     ],
     extras_require={
         "test": [
@@ -53,12 +55,17 @@ setup(
             "mypy",
             "scipy",
             "python_speech_features",
+            "selenium",
             "types-PyYAML",
         ],
         "eval": ["scikit-learn"],
+        "flow": ["opencv-python-headless"],  # to compute optical flow; stored flow needs nothing
         # 0.14 and later need CUDA libraries on every machine.
         "torchcodec": ["torchcodec==0.13.0"],
         "tensorboard": ["tensorboard"],
+        "wandb": ["wandb"],
+        "mlflow": ["mlflow-skinny", "sqlalchemy", "alembic"],
+        "report": ["matplotlib", "scikit-learn"],
         "export": ["safetensors", "onnx", "onnxscript", "onnxruntime"],
     },
 )

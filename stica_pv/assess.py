@@ -17,7 +17,7 @@ from stica_pv.data.reader import read
 from stica_pv.data.videos import PROBE_PROCESSES
 from stica_pv.distributed import barrier, is_main
 from stica_pv.engine import load_checkpoint
-from stica_pv.entrants import checkpoint_paths, create_contestants, find_checkpoints
+from stica_pv.entrants import Checkpoints, checkpoint_paths, create_contestants, find_checkpoints
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.bench import Bench, Loading
 from stica_pv.evaluation.contestants import Contestant, Look
@@ -30,16 +30,22 @@ from stica_pv.registry import EVALUATIONS
 logger = logging.getLogger(__name__)
 
 
-def assess(cfg: CfgNode, folder: Path, device: torch.device) -> Numbers:
+def assess(cfg: CfgNode, folder: Path, device: torch.device, checkpoints: Checkpoints | None = None) -> Numbers:
     """Runs TEST.EVALUATIONS on the newest checkpoint of the run, or on those that TEST.CHECKPOINT_FILE_PATH names.
 
     Writes results.json and results.md into `folder`, and features below it.
+
+    Args:
+        cfg: The configuration.
+        folder: Of the run.
+        device: Where to compute.
+        checkpoints: What `check_test` has loaded; None: they are loaded now.
 
     Returns:
         The numbers of results.json; empty on processes that are not the main one.
     """
     labelled = labelled_set_from_config(cfg)
-    bench = create_bench(cfg, labelled, create_contestants(cfg, folder), folder, device)
+    bench = create_bench(cfg, labelled, create_contestants(cfg, folder, checkpoints), folder, device)
     if is_main():
         logger.info("%s, hash %s", labelled, labelled.hash)
         for name, look in {contestant.name: contestant.look for contestant in bench.contestants}.items():
@@ -52,15 +58,19 @@ def assess(cfg: CfgNode, folder: Path, device: torch.device) -> Numbers:
     return results.flat()
 
 
-def check_test(cfg: CfgNode) -> None:
-    """Looks at what the evaluation will need, so that a mistake is told before the training and not after it."""
+def check_test(cfg: CfgNode) -> Checkpoints | None:
+    """Looks at what the evaluation will need, so that a mistake is told before the training and not after it.
+
+    Returns:
+        The checkpoints of an evaluation alone; None before a training, which had better use the memory itself.
+    """
     create_evaluations(cfg)
     labelled_set_from_config(cfg)
     if not cfg.TRAIN.ENABLE:
-        find_checkpoints(cfg, Path(cfg.OUTPUT_DIR))
-        return
+        return find_checkpoints(cfg, Path(cfg.OUTPUT_DIR))
     for path in checkpoint_paths(cfg):
         load_checkpoint(path)
+    return None
 
 
 def create_evaluations(cfg: CfgNode) -> list[Evaluation]:

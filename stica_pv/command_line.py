@@ -1,10 +1,43 @@
-"""Words of a command line that the tools share: configurations and overrides. Imports nothing, so `--help` is fast."""
+"""What the tools share: words of a command line, and how a command ends. Imports nothing heavy: `--help` is fast."""
 
 import argparse
 import re
+import sys
+from collections.abc import Callable
+
+from stica_pv.errors import RunFailed, RunStopped, UnreadableClip, UsageError
 
 YAML = (".yaml", ".yml")
+INTERRUPTED = 130  # as shells count a command that Ctrl-C ended
 _NEGATIVE = re.compile(r"-\.?\d")
+# Of the errors that a person is meant to read: the word before the message, and the exit code.
+_ENDS: dict[type[Exception], tuple[str, int]] = {
+    UsageError: ("error", 2),
+    RunFailed: ("failed", 1),
+    UnreadableClip: ("failed", 1),
+    RunStopped: ("stopped", INTERRUPTED),
+}
+
+
+def exit_code(act: Callable[[], int | None], *, interrupted: str = "stopped") -> int:
+    """Does what a command line asks for; an error that a person is meant to read becomes one line on stderr.
+
+    Args:
+        act: The work; a number that it returns is the exit code, None is 0.
+        interrupted: What Ctrl-C leaves behind, in words.
+
+    Returns:
+        The exit code; 2: it cannot be done as asked, 1: it failed on the way, 130: it was stopped.
+    """
+    try:
+        return act() or 0
+    except tuple(_ENDS) as error:
+        word, code = next(end for kind, end in _ENDS.items() if isinstance(error, kind))
+        sys.stderr.write(f"{word}: {error}\n")
+        return code
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{interrupted}\n")
+        return INTERRUPTED
 
 
 def add_cfg_arguments(parser: argparse.ArgumentParser, files_help: str) -> None:

@@ -1,7 +1,7 @@
 """Builds who is evaluated: checkpoints, a model of another library, random initialisation, baselines."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,16 +27,24 @@ logger = logging.getLogger(__name__)
 TRAINED = "trained"  # the name of the only checkpoint
 RANDOM = "random_init"
 PUBLISHED = "published"  # MODEL.SOURCE_WEIGHTS, if it is no file
+Checkpoints = Mapping[str, Checkpoint]
 BUILDS_TRUNK = ("MODEL.", "POOL.")  # keys of the networks that a fine-tuning goes on with
 
 
-def create_contestants(cfg: CfgNode, folder: Path) -> list[Contestant]:
+def create_contestants(cfg: CfgNode, folder: Path, checkpoints: Checkpoints | None = None) -> list[Contestant]:
     """Builds each checkpoint, the model of MODEL.SOURCE, random initialisation of each kind of them, and baselines.
+
+    Args:
+        cfg: The configuration.
+        folder: Of the run.
+        checkpoints: By their names in the results; None: those of `find_checkpoints`.
 
     Raises:
         UsageError: There is nothing to evaluate, and that is not allowed; or a checkpoint does not fit itself.
     """
-    settings = {name: (as_trained(cfg, found), found) for name, found in find_checkpoints(cfg, folder).items()}
+    if checkpoints is None:
+        checkpoints = find_checkpoints(cfg, folder)
+    settings = {name: (as_trained(cfg, found), found) for name, found in checkpoints.items()}
     trained = [trained_contestant(name, found, own) for name, (own, found) in settings.items()]
     untrained = [(name, random_contestant(own)) for name, (own, _) in settings.items()]
     if cfg.MODEL.SOURCE:
@@ -109,7 +117,7 @@ def baselines(cfg: CfgNode) -> list[Contestant]:
     ]
 
 
-def find_checkpoints(cfg: CfgNode, folder: Path) -> dict[str, Checkpoint]:
+def find_checkpoints(cfg: CfgNode, folder: Path) -> Checkpoints:
     """Returns the checkpoints to evaluate by their names in the results; none where that is allowed.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The two errors that a person is meant to read: a wrong request, and a file that cannot be used."""
+"""The four errors that a person is meant to read: a wrong request, an unusable file, a run that stopped or failed."""
 
 import difflib
 from collections.abc import Iterable

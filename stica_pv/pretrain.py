@@ -1,5 +1,6 @@
 """The training half of a run: the usable part of a list, and the training of a task on it."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from stica_pv.data.bad_files import BadFiles
 from stica_pv.data.config import manifest_path
 from stica_pv.data.video_list import VideoList
 from stica_pv.data.videos import NoneUsable, Videos, open_videos
-from stica_pv.distributed import barrier, is_main
+from stica_pv.distributed import from_main, is_main
 from stica_pv.engine.training import run_training
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.online_knn import online_knn_from_config
@@ -34,12 +35,22 @@ def pretrain(
 
 
 def open_in_turn(listed: VideoList, manifest: Path, views: Views) -> Videos:
-    """Opens a list; the main process reads the headers, the others then find the manifest complete."""
-    if not is_main():
-        barrier()
-    videos = open_videos(
-        listed, manifest=manifest, min_seconds=views.min_seconds, needs_audio=views.needs_audio, trust=not is_main()
+    """Opens a list; the main process reads the headers, the others then find the manifest complete.
+
+    Raises:
+        UsageError: The main process cannot use the list; all processes then say so, none waits for the others.
+    """
+    opened = partial(
+        open_videos, listed, manifest=manifest, min_seconds=views.min_seconds, needs_audio=views.needs_audio
     )
-    if is_main():
-        barrier()
+    if not is_main():
+        if failure := from_main(""):
+            raise UsageError(failure)
+        return opened(trust=True)
+    try:
+        videos = opened()
+    except UsageError as error:
+        from_main(str(error))
+        raise
+    from_main("")
     return videos

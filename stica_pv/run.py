@@ -18,9 +18,13 @@ from stica_pv.dry_run import dry_run
 from stica_pv.engine.config import check_batch, check_solver
 from stica_pv.engine.lock import RunLock
 from stica_pv.engine.run_folder import claim
+from stica_pv.engine.trackers import check_trackers
+from stica_pv.entrants import Checkpoints
 from stica_pv.errors import RunStopped, UsageError
 from stica_pv.evaluation.results import Numbers
 from stica_pv.pretrain import pretrain
+from stica_pv.report.charts import check_extra
+from stica_pv.report.end_of_run import report_run
 from stica_pv.tasks import Task
 
 logger = logging.getLogger(__name__)
@@ -44,7 +48,7 @@ def run(cfg: CfgNode, device: torch.device, *, profile_steps: int = 0) -> Number
     """
     folder = Path(cfg.OUTPUT_DIR)
     import_custom(cfg)
-    task, videos = _prepare(cfg, device)  # before the folder: a wrong request leaves nothing behind
+    task, videos, checkpoints = _prepare(cfg, device)  # before the folder: a wrong request leaves nothing behind
     with RunLock(folder) if is_main() else nullcontext():
         if is_main():
             claim(cfg)
@@ -53,8 +57,11 @@ def run(cfg: CfgNode, device: torch.device, *, profile_steps: int = 0) -> Number
             raise RunStopped(f"training in {folder} was interrupted; the same command continues it")
         barrier()  # the last checkpoint is the main process' work
         del task  # its memory is for those that are evaluated
-        results = assess(cfg, folder, device) if cfg.TEST.ENABLE else {}
+        results = assess(cfg, folder, device, checkpoints) if cfg.TEST.ENABLE else {}
+    report = report_run(cfg, device) if cfg.REPORT.ENABLE else None
     if is_main():
+        if report is not None:
+            logger.info("what came out, to look at: %s", report)
         logger.info("everything lies in %s", folder)
     return results
 
@@ -68,26 +75,33 @@ def rehearse(cfg: CfgNode, device: torch.device) -> None:
     if not cfg.TRAIN.ENABLE:
         raise UsageError("--dry_run rehearses a training, and TRAIN.ENABLE is False: set it to True")
     import_custom(cfg)
-    task, videos = _prepare(cfg, device)
+    task, videos, _ = _prepare(cfg, device)
     if task is not None and videos is not None:
         dry_run(cfg, task, videos, Path(cfg.OUTPUT_DIR), device)
 
 
-def _prepare(cfg: CfgNode, device: torch.device) -> tuple[Task | None, VideoList | None]:
-    """Builds and checks what can be known beforehand; returns the task and the list of a training, if there is one."""
+def _prepare(cfg: CfgNode, device: torch.device) -> tuple[Task | None, VideoList | None, Checkpoints | None]:
+    """Builds and checks what can be known beforehand.
+
+    Returns:
+        Task and list of a training, if there is one, and the checkpoints of an evaluation alone.
+    """
     if not (cfg.TRAIN.ENABLE or cfg.TEST.ENABLE):
         raise UsageError("TRAIN.ENABLE and TEST.ENABLE are both False: there is nothing to do")
+    if cfg.REPORT.ENABLE:
+        check_extra()
     task = _create_task(cfg, device) if cfg.TRAIN.ENABLE else None
     if is_main() and cfg.SYNTHETIC.GENERATE:
         generate_from_config(cfg)
     barrier()
-    if cfg.TEST.ENABLE:
-        check_test(cfg)
-    return task, list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT) if cfg.TRAIN.ENABLE else None
+    checkpoints = check_test(cfg) if cfg.TEST.ENABLE else None
+    listed = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT) if cfg.TRAIN.ENABLE else None
+    return task, listed, checkpoints
 
 
 def _create_task(cfg: CfgNode, device: torch.device) -> Task:
     check_batch(cfg)
+    check_trackers(cfg)
     task = create_task(cfg).to(device)
     check_solver(cfg, task.parameter_groups(), device)
     return task

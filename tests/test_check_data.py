@@ -48,10 +48,11 @@ def say(tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     handlers = logging.getLogger().handlers[:]
     logging.getLogger().handlers.clear()
 
-    def say(data: Path, *more: str, **overrides: Any) -> tuple[int, str, str]:
+    def say(data: Path, *more: str, page: bool = False, **overrides: Any) -> tuple[int, str, str]:
         logging.getLogger().handlers.clear()
         capsys.readouterr()
         cfg = str(write_tiny(tmp_path / "tiny.yaml"))
+        more = more if page else ("--no-page", *more)
         code = tool.main(["--cfg", cfg, *words(data, tmp_path / "run", **overrides), *more])
         return (code, *capsys.readouterr())
 
@@ -73,6 +74,22 @@ def test_a_list_that_training_accepts_ends_with_0_and_every_exclusion_by_name(sa
     assert "an epoch is 2 steps of 4 videos" in out
     assert len((tmp_path / "run" / "manifest.csv").read_text().splitlines()) == 13
     assert "reading the headers" not in say(mixed)[1]
+
+
+def test_page_and_numbers_are_written_for_a_list_that_is_refused_too(say: Say, mixed: Path, tmp_path: Path):
+    pytest.importorskip("matplotlib")
+    shutil.copy(mixed / "clip00.mp4", mixed / "clip02.mp4")
+    code, out, err = say(mixed, page=True, TRAIN__BATCH_SIZE=9)
+    page, numbers = tmp_path / "run" / "data_check.html", tmp_path / "run" / "data_check.csv"
+    assert code == 2
+    assert f"to look at: {page}, {numbers}, " in out
+    assert "No: TRAIN.BATCH_SIZE 9 is larger than the 8 usable videos" in page.read_text()
+    assert "left out,no audio stream,3,files" in numbers.read_text()
+    assert "classes,0,4,files" in numbers.read_text()
+    files = (tmp_path / "run" / "data_files.csv").read_text().splitlines()
+    assert files[1] == "clip01.mp4,no audio stream,"
+    assert files[-1] == "clip02.mp4,,clip00.mp4"
+    assert "8 samples read: " in say(mixed)[1]
 
 
 def test_names_are_as_many_as_asked_for(say: Say, mixed: Path):

@@ -85,6 +85,11 @@ def test_it_tells_what_follows_from_the_settings_and_what_a_step_gave(fresh: Reh
     assert "batch_size 4, processes 1, negatives 3" in fresh.text
     assert "steps_per_epoch 3, videos_left_over 0, steps 6" in fresh.text
     assert re.search(r"one step: loss \d.*grad_norm", fresh.text)
+    parts = re.search(
+        r"weights ([\d.]+), gradients ([\d.]+), .* backward pass ([\d.]+), batch ([\d.]+); together", fresh.text
+    )
+    assert parts
+    assert all(float(part) > 0 for part in parts.groups())
     assert re.search(r"measured peak of this process on the CPU, libraries included: \d+ MB", fresh.text)
 
 

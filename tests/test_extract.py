@@ -98,6 +98,22 @@ def test_wrong_requests_end_with_one_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_features_that_are_not_finite_end_with_one_line_and_code_1(
+    clips_folder: Path, checkpoint: Path, tmp_path: Path, main: Main, capsys: pytest.CaptureFixture[str]
+):
+    diverged = torch.load(checkpoint, weights_only=True)
+    for weights in diverged["model"].values():
+        if weights.is_floating_point():
+            weights.fill_(torch.nan)
+    torch.save(diverged, tmp_path / "diverged.pyth")
+    words = ["--checkpoint", tmp_path / "diverged.pyth", "--data", clips_folder / "test.csv", "--clips", 1]
+    assert main([*words, "--output", tmp_path / "out", "NUM_GPUS", 0, "DATA_LOADER.NUM_WORKERS", 0]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("failed: features of ")
+    assert "not finite: did the training diverge?" in said
+    assert said.count("\n") == 1
+
+
 def test_files_that_cannot_be_read_end_the_run_or_are_rows_of_nan(
     clips_folder: Path, checkpoint: Path, tmp_path: Path, main: Main, capsys: pytest.CaptureFixture[str]
 ):

@@ -14,8 +14,8 @@ MAX_FUNCTION_LINES = 60
 # Imports point down this list only; on one line of it, only inside one's own folder. `errors` and `structures` are the
 # words that floor 0 itself is written in; `defaults` gathers the keys of all below and `run` starts from it.
 FLOORS = (
-    ("errors", "command_line"),
-    ("structures",),
+    ("errors",),
+    ("structures", "command_line"),
     ("compat", "registry", "keyed_random", "config", "metrics", "weights"),
     ("distributed",),
     ("models", "losses", "transforms"),
@@ -25,15 +25,27 @@ FLOORS = (
     ("defaults", "create"),
     ("entrants",),
     ("pretrain", "assess", "exchange"),
-    ("dry_run", "check_data", "extract"),
-    ("run",),
+    ("dry_run", "extract"),
+    ("report",),
+    ("run", "check_data"),
     ("launch",),
     ("tools",),
 )
 HEIGHT = {unit: height for height, units in enumerate(FLOORS) for unit in units}
 
 # What may be imported late, inside a function: optional extras. Whole units that may: job bodies, tools, compat.
-EXTRAS = ("sklearn", "tensorboard", "torch.utils.tensorboard", "torchcodec", "safetensors", "onnxruntime")
+EXTRAS = (
+    "sklearn",
+    "tensorboard",
+    "torch.utils.tensorboard",
+    "torchcodec",
+    "safetensors",
+    "onnxruntime",
+    "cv2",
+    "matplotlib",
+    "mlflow",
+    "wandb",
+)
 LATE_IMPORTERS = ("launch", "tools", "compat")
 
 HEADER_TOPICS = ("paper", "command", "hardware")

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from tiny_runs import assert_same_weights, metric, metrics_text, run_tiny, weights
 
+from stica_pv import pretrain
+from stica_pv.data.sources import read_folder
 from stica_pv.errors import UsageError
+from stica_pv.structures import Views
 
 
 def test_when_no_file_fits_the_cause_of_each_is_on_disk(clips_folder: Path, tmp_path: Path):
@@ -18,6 +21,24 @@ def test_when_no_file_fits_the_cause_of_each_is_on_disk(clips_folder: Path, tmp_
     assert [Path(row["path"]).name for row in rows] == [f"clip{number:02}.mp4" for number in range(12)]
     assert {row["stage"] for row in rows} == {"excluded"}
     assert all("the recipe needs" in row["cause"] for row in rows)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_what_the_main_process_finds_wrong_with_a_list_ends_every_process(
+    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int
+):
+    said: list[str] = []
+
+    def from_main(text: str) -> str:
+        said.append(text)
+        return text if rank == 0 else "none of the files can be used"
+
+    monkeypatch.setattr(pretrain, "is_main", lambda: rank == 0)
+    monkeypatch.setattr(pretrain, "from_main", from_main)
+    views = Views((), lambda seconds, rng: {}, min_seconds=1e6, needs_audio=False)
+    with pytest.raises(UsageError, match="none of the") as raised:
+        pretrain.open_in_turn(read_folder(path=str(clips_folder)), tmp_path / "manifest.csv", views)
+    assert said == [str(raised.value) if rank == 0 else ""]
 
 
 def test_a_classification_is_trained_like_any_task(clips_folder: Path, tmp_path: Path):

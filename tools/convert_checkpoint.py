@@ -8,12 +8,13 @@ which MODEL.ARCH names. OUT holds its configuration, so that TEST.CHECKPOINT_FIL
 import argparse
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
 
-from stica_pv.command_line import add_cfg_arguments, parse_cfg_arguments  # noqa: E402 - found by the line above
+from stica_pv.command_line import add_cfg_arguments, exit_code, parse_cfg_arguments  # noqa: E402 - by the line above
 
 EXAMPLES = """
 examples:
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
     weights = read_weights(args.source)
     implied = implied_by(weights, args.layout)
     settings = [str(word) for pair in implied.settings.items() for word in pair]
-    cfg = configure((args.cfg or [implied.recipe])[0], [*settings, *args.overrides], root=ROOT)
+    cfg = configure((args.cfg or [implied.recipe])[0], [*settings, *args.overrides], root=ROOT, trains=False)
     cfg.OUTPUT_DIR = ""
     import_custom(cfg)
     conversion = convert(weights, cfg, layout=args.layout)
@@ -77,18 +78,8 @@ def run(args: argparse.Namespace) -> None:
 def main(argv: list[str]) -> int:
     """Runs the command line; 2: something asked for cannot be done."""
     args = parse(argv)
-    from stica_pv.errors import UsageError
-
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        run(args)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(partial(run, args), interrupted="stopped; nothing was written")
 
 
 if __name__ == "__main__":

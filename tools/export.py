@@ -10,10 +10,13 @@ import argparse
 import importlib
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
+
+from stica_pv.command_line import exit_code  # noqa: E402 - found by the line above
 
 EXAMPLES = """
 examples:
@@ -64,21 +67,8 @@ def run(args: argparse.Namespace) -> None:
 def main(argv: list[str]) -> int:
     """Runs the command line; 2: something asked for cannot be done, 1: a program gives wrong numbers."""
     args = parse(argv)
-    from stica_pv.errors import RunFailed, UsageError
-
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
-    try:
-        run(args)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except RunFailed as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(partial(run, args), interrupted="stopped; nothing was written")
 
 
 if __name__ == "__main__":

@@ -20,11 +20,14 @@ override them: DATA.TEST_CROP_SIZE 128. Repeat the command to go on after an int
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait by spinning take the cores from the loader
+
+from stica_pv.command_line import exit_code  # noqa: E402 - found by the lines above
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -71,31 +74,22 @@ def resolve(args: argparse.Namespace):  # noqa: ANN201 - imported late, so that 
     return cfg
 
 
-def main(argv: list[str]) -> int:
-    """Runs the command line; 2: something asked for cannot be done."""
-    args = parse(argv)
-    import torch.multiprocessing as mp
-
-    from stica_pv.errors import UsageError
+def run(args: argparse.Namespace) -> None:
+    """Extracts and writes."""
     from stica_pv.extract import ExtractJob
     from stica_pv.launch import launch, set_up_logging
     from stica_pv.run import import_custom
 
     set_up_logging("", 0)
-    try:
-        cfg = resolve(args)
-        import_custom(cfg)
-        launch(ExtractJob(args.modality, args.layer, args.average), cfg, log_to_file=False)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except mp.ProcessRaisedException as error:  # the last line of a child's traceback is its message
-        print(f"error: {str(error).strip().splitlines()[-1].partition(': ')[2]}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    cfg = resolve(args)
+    import_custom(cfg)
+    launch(ExtractJob(args.modality, args.layer, args.average), cfg, log_to_file=False)
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; 2: something asked for cannot be done, 1: the features are not finite."""
+    args = parse(argv)
+    return exit_code(partial(run, args), interrupted="stopped; the same command goes on from here")
 
 
 if __name__ == "__main__":

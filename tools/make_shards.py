@@ -8,12 +8,13 @@ the same files in the same order: TRAIN.DATASET csv DATA.PATH_TO_DATA_DIR FOLDER
 import argparse
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
 
-from stica_pv.command_line import add_cfg_arguments, parse_cfg_arguments  # noqa: E402 - found by the line above
+from stica_pv.command_line import add_cfg_arguments, exit_code, parse_cfg_arguments  # noqa: E402 - by the line above
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -30,31 +31,27 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return args
 
 
-def main(argv: list[str]) -> int:
-    """Runs the command line; 2: it cannot be done."""
-    args = parse(argv)
+def run(args: argparse.Namespace) -> None:
+    """Packs, and prints how far it is."""
     from stica_pv.data.shards import write_shards
     from stica_pv.data.videos import list_from_config
-    from stica_pv.errors import UsageError
     from stica_pv.launch.configuration import configure
     from stica_pv.run import import_custom
 
     logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
-    try:
-        cfg = configure(args.cfg[0], args.overrides, root=ROOT)
-        import_custom(cfg)
-        videos = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT)
-        target, size = Path(args.target), round(args.shard_mb * 1e6)
-        for done in write_shards(videos, target, name=cfg.TRAIN.SPLIT, shard_bytes=size):
-            print(f"{done} of {len(videos)} files are in shards", flush=True)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command begins anew", file=sys.stderr)
-        return 130
+    cfg = configure(args.cfg[0], args.overrides, root=ROOT)
+    import_custom(cfg)
+    videos = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT)
+    target, size = Path(args.target), round(args.shard_mb * 1e6)
+    for done in write_shards(videos, target, name=cfg.TRAIN.SPLIT, shard_bytes=size):
+        print(f"{done} of {len(videos)} files are in shards", flush=True)
     print(f"train with TRAIN.DATASET csv DATA.PATH_TO_DATA_DIR {target}")
-    return 0
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; 2: it cannot be done."""
+    args = parse(argv)
+    return exit_code(partial(run, args), interrupted="stopped; the same command begins anew")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory
 # Threads of a CPU run that wait by spinning take the cores from the loader's workers. Read when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from stica_pv.command_line import add_cfg_arguments, parse_cfg_arguments  # noqa: E402 - found by the lines above
+from stica_pv.command_line import add_cfg_arguments, exit_code, parse_cfg_arguments  # noqa: E402 - by the lines above
 
 EXAMPLES = """
 examples:
@@ -25,7 +25,6 @@ examples:
   python tools/run_net.py --status output/stica/k400
 """
 LISTS = ("backbones", "audio_encoders", "poolings", "tasks", "datasets", "evaluations")
-EXIT_CODES = {"UsageError": ("error", 2), "RunStopped": ("stopped", 130)}  # others: ("failed", 1)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -124,31 +123,7 @@ def show_status(folders: list[str]) -> None:
 
 def main(argv: list[str]) -> int:
     """Runs the command line; 2: something asked for cannot be done, 1: a run failed, 130: it was interrupted."""
-    args = parse(argv)
-    import torch.multiprocessing as mp
-
-    from stica_pv.errors import RunFailed, RunStopped, UnreadableClip, UsageError
-
-    try:
-        act(args)
-    except (UsageError, RunFailed, RunStopped, UnreadableClip) as error:
-        return say(type(error).__name__, str(error))
-    except mp.ProcessRaisedException as error:  # the last line of a child's traceback is its message
-        name, _, message = str(error).strip().splitlines()[-1].partition(": ")
-        return say(name.rpartition(".")[2], message or name)
-    except mp.ProcessExitedException as error:  # killed, without a word of its own
-        return say("", str(error))
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    return 0
-
-
-def say(name: str, message: str) -> int:
-    """Prints the one line of an error by its class, and returns the exit code."""
-    kind, code = EXIT_CODES.get(name, ("failed", 1))
-    print(f"{kind}: {message}", file=sys.stderr)
-    return code
+    return exit_code(partial(act, parse(argv)))
 
 
 if __name__ == "__main__":

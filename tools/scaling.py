@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler's own words
 
-from stica_pv.command_line import add_cfg_arguments, parse_cfg_arguments  # noqa: E402 - found by the lines above
+from stica_pv.command_line import add_cfg_arguments, exit_code, parse_cfg_arguments  # noqa: E402 - by the lines above
 
 REPEATS = 7
 WARM_UP = 2
@@ -156,21 +157,19 @@ def measure_exchange(cfg, local_batch: int, processes: list[int]) -> None:  # no
             print("\n".join(words))
 
 
-def main(argv: list[str]) -> int:
-    """Runs the command line; 2: something asked for cannot be done."""
-    args = parse(argv)
-    from stica_pv.errors import UsageError
+def run(args: argparse.Namespace) -> None:
+    """Measures one thing after the other."""
     from stica_pv.launch.configuration import configure
 
-    try:
-        cfg = configure(args.cfg[0], args.overrides, root=ROOT)
-        measure_loss(cfg, args.local_batch, args.ranks)
-        measure_watch(args.ranks)
-        measure_exchange(cfg, args.local_batch, args.processes)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    cfg = configure(args.cfg[0], args.overrides, root=ROOT)
+    measure_loss(cfg, args.local_batch, args.ranks)
+    measure_watch(args.ranks)
+    measure_exchange(cfg, args.local_batch, args.processes)
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; 2: something asked for cannot be done."""
+    return exit_code(partial(run, parse(argv)))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,13 @@ import argparse
 import logging
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
+
+from stica_pv.command_line import exit_code  # noqa: E402 - found by the line above
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -35,7 +38,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def run(args: argparse.Namespace) -> int:
     """Copies, measures and prints the report; returns 1 if no file could be copied."""
     from stica_pv.data.decode_speed import measure_decode_speed
-    from stica_pv.data.light_copy import FAILURES, make_copy, plan_copy
+    from stica_pv.data.light_copy import make_copy, plan_copy
     from stica_pv.data.transcode import TranscodeSettings
 
     settings = TranscodeSettings(
@@ -54,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"files     {len(report.copied)} copied, {len(report.kept)} there already, {len(report.failures)} failed")
     print(f"lists     {report.lists}")
     if report.failures:
-        print(f"failures  {plan.target / FAILURES}")
+        print(f"failures  {plan.target / plan.conversion.failures}")
     print(f"size      {before:.1f} MB before, {after:.1f} MB after" + (f" ({before / after:.1f} x)" if after else ""))
     speed = measure_decode_speed(pairs, short_side=args.short_side, audio_rate_hz=args.audio_rate)
     if speed is not None:
@@ -68,17 +71,8 @@ def run(args: argparse.Namespace) -> int:
 def main(argv: list[str]) -> int:
     """Runs the command line; 2: something asked for cannot be done."""
     args = parse(argv)
-    from stica_pv.errors import UsageError
-
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        return run(args)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
-        return 130
+    return exit_code(partial(run, args), interrupted="stopped; the same command goes on")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from fvcore.common.config import CfgNode
 from stica_pv.config.slowfast import FOREIGN_KEYS
 from stica_pv.errors import UsageError, nearest
 
-__all__ = ["CfgNode", "apply_overrides", "flatten", "merge_file", "section"]
+__all__ = ["CfgNode", "apply_overrides", "flatten", "keys_in_file", "merge_file", "section"]
 
 
 def section(cfg: CfgNode, name: str) -> CfgNode:
@@ -61,6 +61,12 @@ def merge_file(cfg: CfgNode, path: str | os.PathLike[str]) -> None:
         raise UsageError(f"{path}: expected a mapping of keys to values, got {type(loaded).__name__}")
     for key, value in flatten(loaded):
         set_key(cfg, key, value, source=f"{path}: ")
+
+
+def keys_in_file(path: str | os.PathLike[str]) -> list[str]:
+    """Returns the dotted keys that a YAML file sets itself, not by its ``_BASE_``; `merge_file` has accepted it."""
+    loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    return [key for key, _ in flatten(loaded) if key != "_BASE_"]
 
 
 def apply_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 """What there is without any training: colours, mean spectra, single pictures. A score means little without them."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch.nn.functional as F  # noqa: N812 - the usual name
@@ -15,9 +16,9 @@ class Trivial(Encoder):
 
     offers = (MAP, POOLED)
 
+    @abstractmethod
     def vector(self, x: Tensor) -> Tensor:
         """Maps clips to (B, D)."""
-        raise NotImplementedError
 
     def layers(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         """Returns the vector (B, D) under each name."""

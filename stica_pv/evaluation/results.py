@@ -1,9 +1,12 @@
 """What a program and a person read: results.json, results.md, and the table on the terminal."""
 
 import json
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.protocol import MEAN, NOBODY, Row
@@ -16,6 +19,57 @@ COLUMNS = (
 NO_ENCODER = "no encoder"
 
 Numbers = dict[str, float]
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """A row of results.md, as it was written.
+
+    Attributes:
+        protocol: Its exact name.
+        measure: Name of the number.
+        contestant: Who was evaluated.
+        features: How they were processed.
+        fold: Of the test.
+        score: In % unless the measure's name says else.
+        interval: ``91.2 to 98.1``, the bounds of the 95 % interval.
+        items: Number of test items.
+        sources: Number of groups that the interval draws.
+        views: Of each item.
+        dataset: Name and hash.
+    """
+
+    protocol: str
+    measure: str
+    contestant: str
+    features: str
+    fold: str
+    score: float
+    interval: str
+    items: str
+    sources: str
+    views: str
+    dataset: str
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lower and upper bound of the interval."""
+        low, _, high = self.interval.partition(" to ")
+        return float(low), float(high)
+
+
+def read_rows(folder: Path) -> list[ResultRow]:
+    """Returns the rows of the results.md in a folder; none if there is no such file."""
+    path = folder / MARKDOWN
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    rows = []
+    for line in lines:
+        cells = [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if len(cells) == len(COLUMNS):
+            with suppress(ValueError):  # the head of the table
+                values: dict[str, Any] = dict(zip(ResultRow.__dataclass_fields__, cells, strict=True))
+                rows.append(ResultRow(**{**values, "score": float(values["score"])}))
+    return rows
 
 
 @dataclass(frozen=True)

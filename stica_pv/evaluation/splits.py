@@ -1,19 +1,57 @@
 """Inner splits of training items, for choosing a learning rate or a C: a source is never on both sides."""
 
+import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from stica_pv.errors import UsageError
+from stica_pv.evaluation.feature_set import FeatureSet
+from stica_pv.evaluation.protocols.ranking import top_k_hits
 from stica_pv.keyed_random import generator
+
+logger = logging.getLogger(__name__)
 
 
 def choice_in_words(values: Sequence[float], share: float) -> str:
     """Names what is chosen from: ``0.1``, or ``one of 0.1, 1 by 20 % hold-out``."""
     words = ", ".join(f"{value:g}" for value in values)
     return words if len(values) == 1 else f"one of {words} by {100 * share:g} % hold-out"
+
+
+def choose_on_holdout(
+    values: Sequence[float],
+    train: FeatureSet,
+    scores: Callable[[float, FeatureSet, FeatureSet], Tensor],
+    *,
+    share: float,
+    seed: int,
+    what: str,
+) -> float:
+    """Returns the value that is best on held-out groups of the training items, the smallest of equals.
+
+    Args:
+        values: To choose from; a single one is returned as it is.
+        train: The training items, one label each.
+        scores: Fits with a value to the first items and returns scores (V, classes) of the second ones.
+        share: Of each class to hold out.
+        seed: Of the hold-out.
+        what: Name of the value, for the log.
+    """
+    if len(values) == 1:
+        return values[0]
+    inner, held = grouped_holdout(train.labels, train.groups, share=share, seed=seed)
+    fitted, chosen_by = train.rows(inner), train.rows(held)
+    found = {}
+    for value in sorted(values):
+        hits = top_k_hits(scores(value, fitted, chosen_by), chosen_by.labels, 1)
+        found[value] = float(hits.double().mean())
+    best = max(found, key=found.__getitem__)
+    told = ", ".join(f"{value:g}: {100 * accuracy:.1f}" for value, accuracy in found.items())
+    logger.info("%s %g of %s (%% right of %d held-out training items)", what, best, told, len(held))
+    return best
 
 
 def grouped_holdout(labels: Tensor, groups: Tensor, *, share: float = 0.2, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -3,22 +3,24 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from stica_pv.config import CfgNode, apply_overrides, merge_file
+from stica_pv.config import CfgNode, apply_overrides, keys_in_file, merge_file
 from stica_pv.config.limits import check_limits
-from stica_pv.defaults import LIMITS, get_cfg
+from stica_pv.config.ownership import check_ownership
+from stica_pv.defaults import LIMITS, OWNED_KEYS, get_cfg
 from stica_pv.engine.run_folder import default_output_dir
 
 
-def configure(file: str, overrides: Sequence[str], *, root: Path) -> CfgNode:
+def configure(file: str, overrides: Sequence[str], *, root: Path, trains: bool = True) -> CfgNode:
     """Returns the configuration of a file with overrides, with its OUTPUT_DIR, not frozen.
 
     Args:
         file: A YAML file; one that is not here is looked for below `root`.
         overrides: Keys and values in turn, the last one of a key counts.
         root: Folder of the repository.
+        trains: False: it describes networks alone, and keys that the TASK never reads may stand in it.
 
     Raises:
-        UsageError: There is no such file, or it or an override is wrong.
+        UsageError: There is no such file, or it or an override is wrong, or sets what the TASK never reads.
     """
     path = file if Path(file).exists() or not (root / file).is_file() else str(root / file)
     cfg = get_cfg()
@@ -26,5 +28,8 @@ def configure(file: str, overrides: Sequence[str], *, root: Path) -> CfgNode:
     apply_overrides(cfg, list(overrides))
     cfg.OVERRIDES = list(dict.fromkeys(overrides[::2]))
     check_limits(cfg, LIMITS)
+    if trains and cfg.TRAIN.ENABLE:  # an evaluation takes its task from the checkpoint
+        # A file's own keys alone: what it takes from the demo of another method it shares with it.
+        check_ownership(cfg, [*keys_in_file(path), *cfg.OVERRIDES], defaults=get_cfg(), owned=OWNED_KEYS)
     cfg.OUTPUT_DIR = cfg.OUTPUT_DIR or default_output_dir(path, overrides)
     return cfg

@@ -4,13 +4,15 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 from types import FrameType
 from typing import Any
 
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
 from stica_pv.config import CfgNode
+from stica_pv.errors import RunFailed, RunStopped, UnreadableClip, UsageError
 from stica_pv.launch.place import Place, count_gpus, place_in_environment, places_here
 from stica_pv.launch.process import Job, enter
 
@@ -26,6 +28,9 @@ def launch(job: Job, cfg: CfgNode, *, init_method: str | None = None, log_to_fil
 
     Returns:
         The job's result; None where other processes ran it.
+
+    Raises:
+        UsageError, RunStopped, RunFailed: What the job raised, in this process or another.
     """
     log_dir = cfg.OUTPUT_DIR if log_to_file else ""
     place = place_in_environment(os.environ, gpu=count_gpus(cfg) > 0, log_dir=log_dir)
@@ -53,9 +58,26 @@ def _spawn(job: Job, cfg: CfgNode, places: list[Place]) -> None:
     try:
         while not context.join():
             pass
+    except ProcessRaisedException as error:
+        raise _as_raised_there(error) from error
+    except ProcessExitedException as error:  # killed, without a word of its own
+        raise RunFailed(str(error)) from error
     finally:
         if in_main:
             signal.signal(signal.SIGTERM, previous)
+
+
+def _as_raised_there(error: ProcessRaisedException) -> Exception:
+    """The error that a person is meant to read, which a process raised, known from the end of its traceback."""
+    name, _, message = str(error).strip().splitlines()[-1].partition(": ")
+    module, _, kind = name.rpartition(".")
+    raised = getattr(sys.modules.get(module), kind, None)
+    if not isinstance(raised, type):
+        return error
+    if issubclass(raised, UnreadableClip):
+        return RunFailed(message)  # path and cause can no longer be told apart
+    known: tuple[type[Exception], ...] = (UsageError, RunStopped, RunFailed)
+    return next((shown(message) for shown in known if issubclass(raised, shown)), error)
 
 
 def _enter_place(local_rank: int, job: Job, cfg: CfgNode, places: list[Place]) -> None:

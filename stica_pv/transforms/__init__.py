@@ -13,6 +13,7 @@ from stica_pv.transforms.config import (
     spatial_from_config,
 )
 from stica_pv.transforms.distortion import DistortionPlan, DistortionSettings, apply_distortion, draw_distortion
+from stica_pv.transforms.flow import FlowCrop, scale_flow
 from stica_pv.transforms.log_mel import LogMel, create_log_mel, draw_volume, log_mel_frames
 from stica_pv.transforms.photometry import PhotometryPlan, PhotometrySettings, apply_photometry, draw_photometry
 from stica_pv.transforms.random_convolution import (
@@ -30,6 +31,7 @@ __all__ = [
     "DistortionPlan",
     "DistortionSettings",
     "FixedCrop",
+    "FlowCrop",
     "LogMel",
     "PhotometryPlan",
     "PhotometrySettings",
@@ -54,5 +56,6 @@ __all__ = [
     "log_mel_frames",
     "log_mel_from_config",
     "photometry_from_config",
+    "scale_flow",
     "spatial_from_config",
 ]

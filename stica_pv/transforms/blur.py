@@ -22,13 +22,13 @@ def gaussian_blur(x: Tensor, sigma: Tensor, kernel: int, border: Border = "refle
     Returns:
         (B, 3, T, H, W).
     """
-    rows = _matrix(x.shape[3], sigma[:, 0], kernel, border)
-    columns = _matrix(x.shape[4], sigma[:, 1], kernel, border)
+    rows = blur_matrix(x.shape[3], sigma[:, 0], kernel, border)
+    columns = blur_matrix(x.shape[4], sigma[:, 1], kernel, border)
     x = torch.bmm(x.flatten(1, 3), columns.transpose(1, 2)).view_as(x)
     return torch.einsum("bij,bctjw->bctiw", rows, x)
 
 
-def _matrix(side: int, sigma: Tensor, kernel: int, border: Border) -> Tensor:
+def blur_matrix(side: int, sigma: Tensor, kernel: int, border: Border) -> Tensor:
     """Returns (B, side, side): row i holds the normalised Gaussian around i.
 
     Reflected, a pixel j counts at its own place, at -j and at 2 (side - 1) - j, as far as these lie within the kernel.
@@ -38,14 +38,16 @@ def _matrix(side: int, sigma: Tensor, kernel: int, border: Border) -> Tensor:
         raise UsageError(f"a blur with {kernel} taps needs sides of more than {radius} pixels, got {side}")
     sigma = sigma.clamp_min(1e-3).view(-1, 1, 1)  # 0 becomes the identity
 
-    def gauss(distance: Tensor) -> Tensor:
-        return torch.exp(-0.5 * (distance / sigma).square()).masked_fill(distance.abs() > radius, 0)
+    taps = torch.arange(radius + 2, device=sigma.device, dtype=torch.float32)
+    falling = torch.exp(-0.5 * (taps / sigma).square()).masked_fill(taps > radius, 0).flatten(1)  # (B, radius + 2)
 
-    places = torch.arange(side, device=sigma.device, dtype=torch.float32)
-    i, j, last = places[:, None], places, side - 1
+    def gauss(distance: Tensor) -> Tensor:
+        return falling[:, distance.abs().clamp_max(radius + 1)]
+
+    i = torch.arange(side, device=sigma.device)[:, None]
+    j, last = i.T, side - 1
     weights = gauss(i - j)
     if border == "zero":
-        taps = gauss(torch.arange(-radius, radius + 1, device=sigma.device, dtype=torch.float32).view(1, 1, -1))
-        return weights / taps.sum(2, keepdim=True)
+        return weights / (2 * falling.sum(1) - falling[:, 0]).view(-1, 1, 1)
     weights = weights + gauss(i + j).masked_fill(j == 0, 0) + gauss(2 * last - i - j).masked_fill(j == last, 0)
     return weights / weights.sum(2, keepdim=True)

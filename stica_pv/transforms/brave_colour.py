@@ -14,7 +14,8 @@ from stica_pv.errors import UsageError
 from stica_pv.keyed_random import chance, uniform
 from stica_pv.structures import describe
 from stica_pv.transforms.blur import gaussian_blur
-from stica_pv.transforms.distortion import saturate, shift_hue, to_gray
+from stica_pv.transforms.checks import check_blur, check_shares, check_strengths
+from stica_pv.transforms.colours import saturate, shift_hue, to_gray
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,9 @@ class BraveColourSettings:
     blur_kernel: int = 23
 
     def __post_init__(self) -> None:
-        for name in ("jitter_prob", "gray_prob", "blur_prob"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
-        if min(self.brightness, self.contrast, self.saturation) < 0 or not 0 <= self.hue <= 0.5:
-            raise UsageError(f"brightness, contrast, saturation must be >= 0 and hue from 0 to 0.5, got {self}")
-        if not 0 < self.blur_sigma[0] <= self.blur_sigma[1] or self.blur_kernel < 1 or self.blur_kernel % 2 == 0:
-            raise UsageError(
-                f"blur: expected 0 < low <= high and an odd kernel, got {self.blur_sigma}, {self.blur_kernel}"
-            )
+        check_shares(jitter_prob=self.jitter_prob, gray_prob=self.gray_prob, blur_prob=self.blur_prob)
+        check_strengths(self.brightness, self.contrast, self.saturation, self.hue)
+        check_blur(self.blur_sigma, self.blur_kernel)
 
 
 @dataclass(frozen=True)
@@ -70,6 +65,16 @@ class BraveColourPlan:
     values: Tensor
     gray: Tensor
     sigma: Tensor
+
+    def in_words(self, row: int) -> str:
+        """What happens to a clip, for a person."""
+        brightness, saturation, contrast, hue = self.values[row].tolist()
+        words = [f"blur {float(self.sigma[row]):.2f} px"] if float(self.sigma[row]) > 0 else []
+        if bool(self.jitter[row]):
+            words += [f"brightness {brightness:+.2f}", f"saturation × {saturation:.2f}"]
+            words += [f"contrast × {contrast:.2f}", f"hue {hue:+.2f}"]
+        words += ["gray"] if bool(self.gray[row]) else []
+        return ", ".join(words) or "colours as they are"
 
     def to(self, device: torch.device) -> "BraveColourPlan":
         """Returns the plan on `device`."""

@@ -3,7 +3,6 @@
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import AT_LEAST_ONE, POSITIVE, SHARE, Limits, one_of
 from stica_pv.errors import UsageError
-from stica_pv.structures import FrameTransform
 from stica_pv.transforms.log_mel import STYLES, LogMel, create_log_mel
 from stica_pv.transforms.photometry import PhotometrySettings
 from stica_pv.transforms.spatial import RandomResizedCrop, RandomShortSideCrop
@@ -51,7 +50,7 @@ def _pair(cfg: CfgNode, section_name: str, key: str) -> tuple[float, float]:
     return values[0], values[1]
 
 
-def spatial_from_config(cfg: CfgNode) -> FrameTransform:
+def spatial_from_config(cfg: CfgNode) -> RandomResizedCrop | RandomShortSideCrop:
     """Builds the random crop of training."""
     flip_prob = 0.5 if cfg.DATA.RANDOM_FLIP else 0.0
     if cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE:

@@ -4,8 +4,9 @@ Parameters are drawn on the CPU into a `DistortionPlan`, one row a clip so that 
 2008.03800, section 3.3), or one row a frame for the paper's ablation; applying a plan is pure.
 """
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,9 +15,10 @@ from stica_pv.errors import UsageError
 from stica_pv.keyed_random import chance, uniform
 from stica_pv.structures import describe
 from stica_pv.transforms.blur import gaussian_blur
+from stica_pv.transforms.checks import check_blur, check_shares, check_strengths
+from stica_pv.transforms.colours import saturate, shift_hue, to_gray
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
-GRAY_WEIGHTS = (0.299, 0.587, 0.114)  # Rec. 601 luma
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,35 @@ class DistortionSettings:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
-        for name in ("jitter_prob", "gray_prob", "blur_prob", "solarise_prob"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
-        if min(self.brightness, self.contrast, self.saturation) < 0 or not 0 <= self.hue <= 0.5:
-            raise UsageError(f"brightness, contrast, saturation must be >= 0 and hue from 0 to 0.5, got {self}")
-        if not 0 < self.blur_sigma[0] <= self.blur_sigma[1] or self.blur_kernel < 1 or self.blur_kernel % 2 == 0:
-            raise UsageError(
-                f"blur: expected 0 < low <= high and an odd kernel, got {self.blur_sigma}, {self.blur_kernel}"
-            )
+        check_shares(
+            jitter_prob=self.jitter_prob,
+            gray_prob=self.gray_prob,
+            blur_prob=self.blur_prob,
+            solarise_prob=self.solarise_prob,
+        )
+        check_strengths(self.brightness, self.contrast, self.saturation, self.hue)
+        check_blur(self.blur_sigma, self.blur_kernel)
+
+
+@dataclass(frozen=True)
+class DistortedRows:
+    """Which rows take which change; known on the CPU, so that the device never has to be asked for a length.
+
+    Attributes:
+        steps: Of each of the four jitter steps, the rows that take BRIGHTNESS, CONTRAST, SATURATION and HUE in it.
+        gray: Rows that become gray.
+        blur: Rows that are blurred.
+    """
+
+    steps: tuple[tuple[Tensor, ...], ...]
+    gray: Tensor
+    blur: Tensor
+
+    def to(self, device: torch.device) -> "DistortedRows":
+        """Returns the rows on `device`, brought there as one tensor."""
+        rows = [*itertools.chain.from_iterable(self.steps), self.gray, self.blur]
+        moved = torch.cat(rows).to(device, non_blocking=True).split([len(row) for row in rows])
+        return DistortedRows(tuple(moved[first : first + 4] for first in range(0, 16, 4)), *moved[16:])
 
 
 @dataclass(frozen=True)
@@ -75,6 +97,7 @@ class DistortionPlan:
         gray: bool (R,).
         sigma: float32 (R,), blur in pixels; 0 means none.
         solarise: bool (R,).
+        rows: Kept by `to`; leave it out.
     """
 
     order: Tensor
@@ -82,10 +105,43 @@ class DistortionPlan:
     gray: Tensor
     sigma: Tensor
     solarise: Tensor
+    rows: DistortedRows | None = None
+
+    def distorted(self) -> DistortedRows:
+        """Returns the rows of each change; costs a wait for the device unless the plan was moved there by `to`."""
+        if self.rows is not None:
+            return self.rows
+        steps = tuple(tuple(_rows(step == change) for change in range(4)) for step in self.order.unbind(1))
+        return DistortedRows(steps, _rows(self.gray), _rows(self.sigma > 0))
+
+    def in_words(self, row: int) -> str:
+        """What happens to a row, for a person."""
+        names, values = ("brightness", "contrast", "saturation"), self.values[row].tolist()
+        same = (1.0, 1.0, 1.0, 0.0)
+        words = [
+            f"{names[step]} × {values[step]:.2f}" if step != HUE else f"hue {values[step]:+.2f}"
+            for step in self.order[row].tolist()
+            if values[step] != same[step]
+        ]
+        words += ["gray"] if bool(self.gray[row]) else []
+        words += [f"blur {float(self.sigma[row]):.2f} px"] if float(self.sigma[row]) > 0 else []
+        words += ["solarised"] if bool(self.solarise[row]) else []
+        return ", ".join(words) or "colours as they are"
+
+    def in_words_by_clip(self, settings: DistortionSettings, frames: int) -> tuple[str, ...]:
+        """What happens to each clip; where frames differ, to its first frame."""
+        rows = range(0, len(self.gray), frames if settings.per_frame else 1)
+        return tuple("each frame by itself, the first: " * settings.per_frame + self.in_words(row) for row in rows)
 
     def to(self, device: torch.device) -> "DistortionPlan":
         """Returns the plan on `device`."""
-        return DistortionPlan(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
+
+        def move(value: Tensor) -> Tensor:
+            return value.to(device, non_blocking=True)
+
+        rows = self.distorted().to(device)
+        order, values, gray, sigma = move(self.order), move(self.values), move(self.gray), move(self.sigma)
+        return DistortionPlan(order, values, gray, sigma, move(self.solarise), rows)
 
 
 def draw_distortion(rngs: Sequence[torch.Generator], settings: DistortionSettings, frames: int) -> DistortionPlan:
@@ -123,14 +179,23 @@ def apply_distortion(video: Tensor, plan: DistortionPlan, settings: DistortionSe
     expected = batch * frames if settings.per_frame else batch
     if video.dtype != torch.uint8 or video.ndim != 5 or len(plan.gray) != expected:
         raise UsageError(f"expected uint8 (B, 3, T, H, W) and {expected} rows, got {describe(video)}, {len(plan.gray)}")
+    plan = plan.to(video.device)
+    rows = plan.distorted()
     with torch.autocast(video.device.type, enabled=False):
         x = video.float() / 255
         if settings.per_frame:
             x = x.transpose(1, 2).flatten(0, 1).unsqueeze(2)  # every frame a clip of its own
-        for step in plan.order.unbind(1):
-            x = _jitter(x, step, plan.values).clamp(0, 1)
-        x = torch.where(_wide(plan.gray), to_gray(x), x)
-        x = gaussian_blur(x, plan.sigma.unsqueeze(1).expand(-1, 2), settings.blur_kernel, "zero")
+        for step in rows.steps:
+            for change, chosen in enumerate(step):
+                if len(chosen):
+                    part = _jitter(x.index_select(0, chosen), change, plan.values[chosen, change])
+                    x.index_copy_(0, chosen, part.clamp_(0, 1))
+        if len(rows.gray):
+            x.index_copy_(0, rows.gray, to_gray(x.index_select(0, rows.gray)))
+        if len(rows.blur):
+            sigma = plan.sigma[rows.blur].unsqueeze(1).expand(-1, 2)
+            part = gaussian_blur(x.index_select(0, rows.blur), sigma, settings.blur_kernel, "zero")
+            x.index_copy_(0, rows.blur, part)
         x = torch.where(_wide(plan.solarise) & (x >= 0.5), 1 - x, x).clamp(0, 1)
         if settings.per_frame:
             x = x.flatten(1, 2).unflatten(0, (batch, frames)).transpose(1, 2).contiguous()
@@ -138,59 +203,19 @@ def apply_distortion(video: Tensor, plan: DistortionPlan, settings: DistortionSe
         return (x - mean) / std
 
 
-def _jitter(x: Tensor, step: Tensor, values: Tensor) -> Tensor:
-    """Takes one step: each row its own, (R,) of BRIGHTNESS, CONTRAST, SATURATION or HUE."""
-    value = _wide(values.gather(1, step.unsqueeze(1)).flatten())
-    step = _wide(step)
-    base = x.mean((2, 3, 4), keepdim=True) * (step == CONTRAST)
-    linear = base + (x - base) * value
-    coloured = torch.where(step == SATURATION, saturate(x, value), shift_hue(x, value))
-    return torch.where(step <= CONTRAST, linear, coloured)
+def _rows(chosen: Tensor) -> Tensor:
+    return chosen.nonzero()[:, 0]
 
 
-def saturate(x: Tensor, factor: Tensor) -> Tensor:
-    """Multiplies the saturation of HSV, at most to 1; hue and value stay.
-
-    Args:
-        x: Colours (R, 3, T, H, W).
-        factor: (R, 1, 1, 1, 1), >= 0.
-
-    Returns:
-        The shape of `x`; colours outside [0, 1] count as the nearest that HSV can hold.
-    """
-    top, bottom = x.amax(1, keepdim=True), x.amin(1, keepdim=True)
-    chroma = (top - bottom).clamp_min(torch.finfo(x.dtype).tiny)
-    return top - (top - x) * torch.minimum(factor, (top / chroma).clamp_min(0))
-
-
-def shift_hue(x: Tensor, shift: Tensor) -> Tensor:
-    """Turns the hue of HSV by a share of the circle; saturation and value stay.
-
-    Args:
-        x: Colours (R, 3, T, H, W).
-        shift: (R, 1, 1, 1, 1), a share of the circle.
-
-    Returns:
-        The shape of `x`.
-    """
-    red, green, blue = x.unbind(1)
-    top, bottom = x.amax(1), x.amin(1)
-    chroma = (top - bottom).clamp_min(torch.finfo(x.dtype).tiny)
-    sixth = torch.where(
-        top == red,
-        (green - blue) / chroma,
-        torch.where(top == green, 2 + (blue - red) / chroma, 4 + (red - green) / chroma),
-    )
-    sixth = sixth + 6 * shift[:, 0]
-    turned = [(offset + sixth).remainder(6) for offset in (5, 3, 1)]
-    spread = (top - bottom).unsqueeze(1)
-    return top.unsqueeze(1) - spread * torch.stack([torch.minimum(k, 4 - k).clamp(0, 1) for k in turned], dim=1)
-
-
-def to_gray(x: Tensor) -> Tensor:
-    """Maps colours (R, 3, T, H, W) to their luma, three times."""
-    weights = x.new_tensor(GRAY_WEIGHTS).view(3, 1, 1, 1)
-    return (x * weights).sum(1, keepdim=True).expand_as(x)
+def _jitter(x: Tensor, change: int, value: Tensor) -> Tensor:
+    """Takes one step: BRIGHTNESS, CONTRAST, SATURATION or HUE, by a value (R,) for each row."""
+    value = _wide(value)
+    if change == BRIGHTNESS:
+        return x * value
+    if change == CONTRAST:
+        mean = x.mean((2, 3, 4), keepdim=True)
+        return mean + (x - mean) * value
+    return saturate(x, value) if change == SATURATION else shift_hue(x, value)
 
 
 def _wide(row: Tensor) -> Tensor:

@@ -75,14 +75,21 @@ class LogMel(nn.Module):
         if waveform.ndim != 2 or waveform.shape[1] == 0 or not waveform.is_floating_point():
             raise UsageError(f"waveform: expected float (B, S) with S > 0, got {describe(waveform)}")
         with torch.autocast(waveform.device.type, enabled=False):
-            spectrum = self._power(waveform.float())
-            spectrum = spectrum.sqrt() if self.style == "brave" else spectrum
-            energy = (spectrum @ self.filters).transpose(1, 2).unsqueeze(1)
+            # A processor takes one spectrum after the other, as only one fits into its cache. A program that is
+            # recorded takes them at once: it would keep the number of parts.
+            whole = waveform.device.type != "cpu" or torch.jit.is_tracing() or torch.compiler.is_compiling()
+            parts = (waveform.float(),) if whole else waveform.float().split(1)
+            energy = torch.cat([self._energy(part) for part in parts]).transpose(1, 2).unsqueeze(1)
             if self.style == "brave":
                 return energy.mul(BRAVE_SCALE).log1p().sub(self.mean).div(self.std)
             released = self.style == "released"
             energy = energy.masked_fill(energy == 0, EPSILON) if released else energy + CLEAN_FLOOR
             return energy.log().sub(self.mean).div(self.std)
+
+    def _energy(self, x: Tensor) -> Tensor:
+        """Maps (B, S) to the bands (B, T, F)."""
+        spectrum = self._power(x)
+        return (spectrum.sqrt() if self.style == "brave" else spectrum) @ self.filters
 
     def _power(self, x: Tensor) -> Tensor:
         """Maps (B, S) to the power spectrum (B, T, fft_size // 2 + 1) of overlapping frames, zeros added at the end."""
@@ -91,7 +98,7 @@ class LogMel(nn.Module):
         span = (self.frames(x.shape[1]) - 1) * self.hop_samples + self.window.shape[0]
         frames = F.pad(x, (0, span - x.shape[1])).unfold(1, self.window.shape[0], self.hop_samples)
         spectrum = torch.fft.rfft(frames * self.window, n=self.fft_size)
-        return torch.view_as_real(spectrum).square().sum(-1)
+        return spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
 
 
 def create_log_mel(
@@ -137,6 +144,14 @@ def create_log_mel(
     fft_size = fft_size or (window_samples if style == "brave" else RELEASED_FFT_SIZE)
     if fft_size < window_samples or fft_size % 2:
         raise UsageError(f"fft_size: expected an even number >= the window of {window_samples} samples, got {fft_size}")
+    with torch.device("cpu"):  # their values are looked at, also where networks are laid out on the meta device
+        window, filters = _window_and_filters(style, sample_rate_hz, bands, window_samples, fft_size)
+    return LogMel(window=window, filters=filters.float(), hop_samples=hop_samples, style=style, mean=mean, std=std)
+
+
+def _window_and_filters(
+    style: str, sample_rate_hz: int, bands: int, window_samples: int, fft_size: int
+) -> tuple[Tensor, Tensor]:
     if style == "released":
         window = torch.ones(window_samples)
         filters = _rounded_triangles(sample_rate_hz, bands, fft_size) * (INT16_SCALE**2 / fft_size)
@@ -153,7 +168,7 @@ def create_log_mel(
                 f"fft_size {fft_size} leaves {empty} of {bands} bands at {sample_rate_hz} Hz without a bin; "
                 f"take at least {smallest}, or fewer bands"
             )
-    return LogMel(window=window, filters=filters.float(), hop_samples=hop_samples, style=style, mean=mean, std=std)
+    return window, filters
 
 
 def _band_edges_hz(sample_rate_hz: int, bands: int) -> Tensor:

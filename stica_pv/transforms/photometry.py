@@ -14,8 +14,9 @@ from stica_pv.errors import UsageError, check_choice
 from stica_pv.keyed_random import chance, uniform
 from stica_pv.structures import describe
 from stica_pv.transforms.blur import gaussian_blur
+from stica_pv.transforms.checks import check_blur, check_shares
+from stica_pv.transforms.photometry_cpu import CONTRAST, SATURATION, blur_clip_, gray_clip_, jitter_clip_
 
-BRIGHTNESS, CONTRAST, SATURATION = range(3)
 RGB_WEIGHTS = (0.299, 0.587, 0.114)  # Rec. 601 luma
 
 
@@ -53,17 +54,17 @@ class PhotometrySettings:
 
     def __post_init__(self) -> None:
         check_choice("style", self.style, ("intended", "released"))
-        for name in ("jitter_prob", "gray_prob", "blur_prob"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
+        check_shares(jitter_prob=self.jitter_prob, gray_prob=self.gray_prob, blur_prob=self.blur_prob)
+        check_blur(self.blur_sigma, self.blur_kernel)
         if min(self.strengths) < 0:
             raise UsageError(f"brightness, contrast, saturation: expected strengths >= 0, got {self.strengths}")
-        if not 0 < self.blur_sigma[0] <= self.blur_sigma[1]:
-            raise UsageError(f"blur_sigma: expected 0 < low <= high, got {self.blur_sigma}")
-        if self.blur_kernel < 1 or self.blur_kernel % 2 == 0:
-            raise UsageError(f"blur_kernel: expected an odd number of taps, got {self.blur_kernel}")
         if min(self.std) <= 0:
             raise UsageError(f"std: expected values > 0, got {self.std}")
+
+    @property
+    def gray_weights(self) -> tuple[float, ...]:
+        """Weights of red, green and blue in gray."""
+        return RGB_WEIGHTS[::-1] if self.style == "released" else RGB_WEIGHTS
 
     @property
     def strengths(self) -> tuple[float, float, float]:
@@ -117,6 +118,16 @@ class PhotometryPlan:
         changes = (self.factors != 1).any(1), self.gray, (self.sigma > 0).any(1)
         return TouchedRows(*(torch.nonzero(change).flatten() for change in changes))
 
+    def in_words(self, row: int) -> str:
+        """What happens to a sample, for a person."""
+        names, factors = ("brightness", "contrast", "saturation"), self.factors[row].tolist()
+        words = [f"{names[step]} × {factors[step]:.2f}" for step in self.order[row].tolist() if factors[step] != 1]
+        words += ["gray"] if bool(self.gray[row]) else []
+        height, width = self.sigma[row].tolist()
+        if max(height, width) > 0:
+            words.append(f"blur {height:.2f} px" + (f" × {width:.2f} px" if width != height else ""))
+        return ", ".join(words) or "colours as they are"
+
     def to(self, device: torch.device) -> "PhotometryPlan":
         """Returns the plan on `device`."""
 
@@ -161,25 +172,51 @@ def apply_photometry(video: Tensor, plan: PhotometryPlan, settings: PhotometrySe
         raise UsageError(f"video: expected uint8 or float (B, 3, T, H, W), got {describe(video)}")
     if video.shape[0] != plan.gray.shape[0]:
         raise UsageError(f"video {describe(video)} and a plan for {plan.gray.shape[0]} samples do not fit")
-    released = settings.style == "released"
-    weights = RGB_WEIGHTS[::-1] if released else RGB_WEIGHTS
+    with torch.autocast(video.device.type, enabled=False):
+        return (_on_processor if video.device.type == "cpu" else _on_device)(video, plan, settings)
+
+
+def _on_device(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings) -> Tensor:
+    """Works on the whole batch at once, and never waits for the device."""
+    released, weights = settings.style == "released", settings.gray_weights
     plan = plan.to(video.device)
     rows = plan.touched()
-    with torch.autocast(video.device.type, enabled=False):
-        x = video.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+    x = video.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+    if video.dtype == torch.uint8:
+        x.div_(255)
+    if released:
+        _normalise_(x, settings)
+    if len(rows.jitter):
+        _jitter_(x, plan, weights, clip=not released)
+    if len(rows.gray):
+        gray = _gray(x.index_select(0, rows.gray), weights)
+        x.index_copy_(0, rows.gray, gray.expand(-1, 3, -1, -1, -1))
+    if len(rows.blur):
+        sigma = plan.sigma.index_select(0, rows.blur)
+        x.index_copy_(0, rows.blur, gaussian_blur(x.index_select(0, rows.blur), sigma, settings.blur_kernel))
+    return x if released else _normalise_(x, settings)
+
+
+def _on_processor(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings) -> Tensor:
+    """Works on one clip after the other, each of which stays in the cache: three times as fast there."""
+    released, weights = settings.style == "released", settings.gray_weights
+    out = torch.empty(video.shape, dtype=torch.float32)
+    scratch = torch.empty(video.shape[1:], dtype=torch.float32)
+    decided = zip(plan.order.tolist(), plan.factors.tolist(), plan.gray.tolist(), plan.sigma.cpu(), strict=True)
+    for x, clip, (order, factors, gray, sigma) in zip(out, video, decided, strict=True):
+        x.copy_(clip)
         if video.dtype == torch.uint8:
             x.div_(255)
         if released:
-            _normalise_(x, settings)
-        if len(rows.jitter):
-            _jitter_(x, plan, weights, clip=not released)
-        if len(rows.gray):
-            gray = _gray(x.index_select(0, rows.gray), weights)
-            x.index_copy_(0, rows.gray, gray.expand(-1, 3, -1, -1, -1))
-        if len(rows.blur):
-            sigma = plan.sigma.index_select(0, rows.blur)
-            x.index_copy_(0, rows.blur, gaussian_blur(x.index_select(0, rows.blur), sigma, settings.blur_kernel))
-        return x if released else _normalise_(x, settings)
+            _normalise_(x[None], settings)
+        jitter_clip_(x, order, factors, weights, clip=not released, scratch=scratch)
+        if gray:
+            gray_clip_(x, weights, scratch=scratch)
+        if bool((sigma > 0).any()):
+            blur_clip_(x, sigma, settings.blur_kernel, is_gray=gray, scratch=scratch)
+        if not released:
+            _normalise_(x[None], settings)
+    return out
 
 
 def _normalise_(x: Tensor, settings: PhotometrySettings) -> Tensor:

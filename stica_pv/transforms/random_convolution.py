@@ -25,6 +25,14 @@ class RandomConvolutionPlan:
 
     kernels: Tensor
 
+    def in_words(self, row: int) -> str:
+        """What happens to a clip, for a person."""
+        kernel, middle = self.kernels[row], LARGEST // 2
+        if torch.equal(kernel[:, :, middle, middle], torch.eye(3)) and int((kernel != 0).sum()) == len(kernel):
+            return "no convolution"
+        side = 1 + 2 * int((kernel != 0).flatten(0, 2).any(0).nonzero().sub(middle).abs().max())
+        return f"random convolution {side} × {side}"
+
     def to(self, device: torch.device) -> "RandomConvolutionPlan":
         """Returns the plan on `device`."""
         return RandomConvolutionPlan(self.kernels.to(device, non_blocking=True))

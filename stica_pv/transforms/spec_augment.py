@@ -29,6 +29,16 @@ class SpecAugmentPlan:
     bands: Tensor
     columns: Tensor
 
+    def in_words(self, row: int) -> str:
+        """What happens to a spectrogram, for a person."""
+        words = [
+            f"{what} {first} to {first + width - 1}"
+            for what, masks in (("bands", self.bands), ("columns", self.columns))
+            for first, width in masks[row].tolist()
+            if width
+        ]
+        return f"masked: {', '.join(words)}" if words else "no mask"
+
     def to(self, device: torch.device) -> "SpecAugmentPlan":
         """Returns the plan on `device`."""
         return SpecAugmentPlan(self.bands.to(device, non_blocking=True), self.columns.to(device, non_blocking=True))

@@ -5,7 +5,7 @@ import pytest
 
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.protocol import MEAN, NOBODY, Row
-from stica_pv.evaluation.results import Results
+from stica_pv.evaluation.results import Results, read_rows
 
 
 def row(
@@ -104,3 +104,16 @@ def test_both_files_are_written(tmp_path: Path):
     assert (tmp_path / "results.md").read_text() == ONE.markdown()
     with pytest.raises(UsageError, match="results cannot be written"):
         ONE.write(tmp_path / "nowhere")
+
+
+def test_rows_are_read_as_they_were_written_and_a_torn_one_is_left_out(tmp_path: Path):
+    ONE.write(tmp_path)
+    found = read_rows(tmp_path)
+    assert [(one.contestant, one.score, one.bounds) for one in found] == [
+        ("trained", 50.0, (49.0, 51.0)), ("random_init", 30.0, (29.0, 31.0)), ("colours", 20.0, (19.0, 21.0)),
+    ]  # fmt: skip
+    assert (found[0].protocol, found[0].dataset, found[0].items) == ("retrieval (exactly|so)", "csv (abc)", "20")
+    text = (tmp_path / "results.md").read_text()
+    (tmp_path / "results.md").write_text(text[: text.rindex("19.0 to")])
+    assert [one.contestant for one in read_rows(tmp_path)] == ["trained", "random_init"]
+    assert read_rows(tmp_path / "none") == []

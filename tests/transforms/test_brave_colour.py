@@ -6,7 +6,7 @@ import torch
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
 from stica_pv.transforms import BraveColourPlan, BraveColourSettings, apply_brave_colour, draw_brave_colour
-from stica_pv.transforms.distortion import saturate
+from stica_pv.transforms.colours import saturate
 
 PLAIN = BraveColourSettings(blur_kernel=5)
 

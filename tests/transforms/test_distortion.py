@@ -42,6 +42,20 @@ def slow_pixels(x: Tensor, change) -> Tensor:
     return out
 
 
+@pytest.mark.parametrize("per_frame", [False, True])
+def test_rows_are_changed_together_as_each_is_alone(per_frame: bool) -> None:
+    """Whatever a row's neighbours take in a step, it takes its own: bit for bit."""
+    settings = DistortionSettings(blur_kernel=3, solarise_prob=0.5, jitter_prob=0.7, per_frame=per_frame)
+    video, plan = clips(12), draw_distortion(rngs(12), settings, FRAMES)
+    together, width = apply_distortion(video, plan, settings), FRAMES if per_frame else 1
+    for row in range(12):
+        part = slice(row * width, (row + 1) * width)
+        own = DistortionPlan(
+            plan.order[part], plan.values[part], plan.gray[part], plan.sigma[part], plan.solarise[part]
+        )
+        assert torch.equal(together[row], apply_distortion(video[row : row + 1], own, settings)[0])
+
+
 def test_nothing_drawn_leaves_the_pictures() -> None:
     plan = draw_distortion(rngs(2), NOTHING, FRAMES)
     assert torch.allclose(apply_distortion(clips(), plan, NOTHING), clips() / 255, atol=1e-6)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
-from stica_pv.transforms import PhotometryPlan, PhotometrySettings, apply_photometry, draw_photometry
+from stica_pv.transforms import PhotometryPlan, PhotometrySettings, apply_photometry, draw_photometry, photometry
 
 STYLES = ("intended", "released")
 EVERYTHING = {"jitter_prob": 0.8, "gray_prob": 0.3, "blur_prob": 0.6}
@@ -59,14 +59,18 @@ def slow(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings) -> T
     return out
 
 
+@pytest.mark.parametrize(
+    ("way", "width"), [(photometry._on_device, 24), (photometry._on_processor, 20), (photometry._on_processor, 60)]
+)
 @pytest.mark.parametrize("style", STYLES)
-def test_equals_the_slow_loop(style: str) -> None:
+def test_a_batch_at_once_and_clip_by_clip_equal_the_slow_loop(style: str, width: int, way, monkeypatch) -> None:
+    monkeypatch.setattr(photometry, "_on_processor", way)
     settings = PhotometrySettings(style=style, mean=(0.4, 0.45, 0.5), std=(0.2, 0.225, 0.25), **EVERYTHING)
-    plan = plan_of(12, settings)
+    plan = plan_of(16, settings)
     assert plan.gray.any()
-    assert (plan.sigma > 0).any()
+    assert (plan.gray & (plan.sigma > 0).any(1)).any()
     assert len(set(map(tuple, plan.order.tolist()))) > 3
-    video = clips(12)
+    video = clips(16, frames=2, width=width)
     before = video.clone()
     out = apply_photometry(video, plan, settings)
     assert out.dtype == torch.float32

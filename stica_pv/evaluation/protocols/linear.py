@@ -1,6 +1,5 @@
 """A linear classifier on frozen features, trained by SGD: by CVRL's recipe, or plain with a chosen learning rate."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -11,12 +10,10 @@ from torch import Tensor
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.measures import Measure
 from stica_pv.evaluation.protocol import FeatureRequest, Requests
-from stica_pv.evaluation.protocols.ranking import top_k_hits, top_k_measures
+from stica_pv.evaluation.protocols.ranking import top_k_measures
 from stica_pv.evaluation.protocols.requests import one_label_each, views_in_words
 from stica_pv.evaluation.protocols.softmax import LinearClassifier, SoftmaxRecipe, fit_softmax
-from stica_pv.evaluation.splits import choice_in_words, grouped_holdout
-
-logger = logging.getLogger(__name__)
+from stica_pv.evaluation.splits import choice_in_words, choose_on_holdout
 
 
 @dataclass(frozen=True)
@@ -75,19 +72,13 @@ class Linear:
 
     def choose_lr(self, train: FeatureSet, *, seed: int) -> float:
         """Returns the learning rate that is best on held-out groups of the training items, the smallest of equals."""
-        if len(self.lrs) == 1:
-            return self.lrs[0]
-        inner, held = grouped_holdout(train.labels, train.groups, share=self.holdout_share, seed=seed)
-        fitted, chosen_by = train.rows(inner), train.rows(held)
-        features = self._rows(chosen_by.features)
-        found = {}
-        for lr in sorted(self.lrs):
-            probabilities = self._fit(fitted, lr, seed).probabilities(features)
-            found[lr] = float(top_k_hits(probabilities, chosen_by.labels, 1).double().mean())
-        best = max(found, key=found.__getitem__)
-        told = ", ".join(f"{lr:g}: {100 * accuracy:.1f}" for lr, accuracy in found.items())
-        logger.info("%s: lr %g of %s (%% right of %d held-out training items)", self.evaluation, best, told, len(held))
-        return best
+
+        def scores(lr: float, fitted: FeatureSet, chosen_by: FeatureSet) -> Tensor:
+            return self._fit(fitted, lr, seed).probabilities(self._rows(chosen_by.features))
+
+        return choose_on_holdout(
+            self.lrs, train, scores, share=self.holdout_share, seed=seed, what=f"{self.evaluation}: lr"
+        )
 
     def _fit(self, train: FeatureSet, lr: float, seed: int) -> LinearClassifier:
         return fit_softmax(

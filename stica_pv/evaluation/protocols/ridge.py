@@ -10,10 +10,10 @@ from torch import Tensor
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.measures import Measure
 from stica_pv.evaluation.protocol import FeatureRequest, Requests
-from stica_pv.evaluation.protocols.ranking import top_k_hits, top_k_measures
+from stica_pv.evaluation.protocols.ranking import top_k_measures
 from stica_pv.evaluation.protocols.requests import one_label_each, views_in_words
 from stica_pv.evaluation.protocols.retrieval import averaged_rows
-from stica_pv.evaluation.splits import choice_in_words, grouped_holdout
+from stica_pv.evaluation.splits import choice_in_words, choose_on_holdout
 
 RIDGE_STRENGTHS = (1e-3, 1e-1, 10.0)
 
@@ -60,12 +60,12 @@ class RidgeProbe:
 
 def choose_strength(rows: Tensor, train: FeatureSet, *, share: float, seed: int) -> float:
     """Returns the strength that is best on held-out groups of the training rows (V, D), the smallest of equals."""
-    inner, held = grouped_holdout(train.labels, train.groups, share=share, seed=seed)
-    found = {}
-    for strength in sorted(RIDGE_STRENGTHS):
-        scores = ridge_scores(rows[inner], train.labels[inner], rows[held], strength=strength)
-        found[strength] = float(top_k_hits(scores, train.labels[held], 1).double().mean())
-    return max(found, key=found.__getitem__)
+
+    def scores(strength: float, fitted: FeatureSet, chosen_by: FeatureSet) -> Tensor:
+        return ridge_scores(fitted.features[:, 0], fitted.labels, chosen_by.features[:, 0], strength=strength)
+
+    items = FeatureSet(rows.unsqueeze(1), train.labels, train.groups)
+    return choose_on_holdout(RIDGE_STRENGTHS, items, scores, share=share, seed=seed, what="ridge strength")
 
 
 def ridge_scores(rows: Tensor, labels: Tensor, queries: Tensor, *, strength: float) -> Tensor:

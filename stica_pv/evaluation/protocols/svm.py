@@ -1,18 +1,17 @@
 """A linear SVM on frozen features of videos or of sound, its C chosen inside the training items or fixed."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from torch import Tensor
 
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.measures import Measure
 from stica_pv.evaluation.protocol import FeatureRequest, Requests
 from stica_pv.evaluation.protocols.linear_svm import ViewClassifier, fit_views
-from stica_pv.evaluation.protocols.ranking import top_k_hits, top_k_measures
+from stica_pv.evaluation.protocols.ranking import top_k_measures
 from stica_pv.evaluation.protocols.requests import one_label_each, views_in_words
-from stica_pv.evaluation.splits import choice_in_words, grouped_holdout
-
-logger = logging.getLogger(__name__)
+from stica_pv.evaluation.splits import choice_in_words, choose_on_holdout
 
 
 @dataclass(frozen=True)
@@ -65,18 +64,13 @@ class Svm:
 
     def choose_cost(self, train: FeatureSet, *, seed: int) -> float:
         """Returns the C that is best on held-out groups of the training items, the smallest of equals."""
-        if len(self.costs) == 1:
-            return self.costs[0]
-        inner, held = grouped_holdout(train.labels, train.groups, share=self.holdout_share, seed=seed)
-        fitted, chosen_by = train.rows(inner), train.rows(held)
-        found = {}
-        for cost in sorted(self.costs):
-            scores = self._fit(fitted, cost).scores(chosen_by.features)
-            found[cost] = float(top_k_hits(scores, chosen_by.labels, 1).double().mean())
-        best = max(found, key=found.__getitem__)
-        told = ", ".join(f"{cost:g}: {100 * accuracy:.1f}" for cost, accuracy in found.items())
-        logger.info("%s: C %g of %s (%% right of %d held-out training items)", self.evaluation, best, told, len(held))
-        return best
+
+        def scores(cost: float, fitted: FeatureSet, chosen_by: FeatureSet) -> Tensor:
+            return self._fit(fitted, cost).scores(chosen_by.features)
+
+        return choose_on_holdout(
+            self.costs, train, scores, share=self.holdout_share, seed=seed, what=f"{self.evaluation}: C"
+        )
 
     def _fit(self, train: FeatureSet, cost: float) -> ViewClassifier:
         return fit_views(train.features, train.labels, classifier="svm", cost=cost, standardise=self.standardise)

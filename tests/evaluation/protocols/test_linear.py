@@ -53,7 +53,7 @@ def test_the_choice_sees_no_sibling_of_what_it_is_fitted_to(monkeypatch: pytest.
     train = FeatureSet(torch.eye(16)[groups].unsqueeze(1), groups % 2, groups)
     seen = []
     monkeypatch.setattr(
-        "stica_pv.evaluation.protocols.linear.top_k_hits",
+        "stica_pv.evaluation.splits.top_k_hits",
         lambda scores, labels, k: seen.append((scores.argmax(dim=1) == labels).double().mean()) or scores[:, 0],
     )
     linear(lrs=(1.0, 32.0)).choose_lr(train, seed=0)

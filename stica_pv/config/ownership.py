@@ -1,0 +1,39 @@
+"""Keys that only some methods read: setting one for another method is a mistake, and is told."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from stica_pv.config.node import CfgNode, flatten
+from stica_pv.errors import UsageError
+
+
+def check_ownership(
+    cfg: CfgNode, given: Iterable[str], *, defaults: CfgNode, owned: Mapping[str, Sequence[str]]
+) -> None:
+    """Refuses keys that the chosen TASK never reads.
+
+    Args:
+        cfg: The configuration.
+        given: Keys that a person has set; a key that has its default's value does not count.
+        defaults: The configuration of defaults.
+        owned: What each task reads of the keys that not all tasks read: keys, or sections that end with a dot. A task
+            that is not named here, such as one of CUSTOM_IMPORTS, may read anything.
+
+    Raises:
+        UsageError: There are such keys; the message names them, and which task reads them.
+    """
+    if cfg.TASK not in owned:
+        return
+    now, before = dict(flatten(cfg)), dict(flatten(defaults))
+    readers = {
+        key: [task for task, names in owned.items() if _is_among(key, names)]
+        for key in dict.fromkeys(given)
+        if key in now and now[key] != before[key]
+    }
+    idle = {key: tasks for key, tasks in readers.items() if tasks and cfg.TASK not in tasks}
+    if idle:
+        told = ", ".join(f"{key} (TASK {' or '.join(tasks)} does)" for key, tasks in idle.items())
+        raise UsageError(f"TASK {cfg.TASK} never reads {told}: leave it out, or choose another TASK")
+
+
+def _is_among(key: str, names: Sequence[str]) -> bool:
+    return any(key.startswith(name) if name.endswith(".") else key == name for name in names)

@@ -1,0 +1,46 @@
+"""The command line in this process, and a recipe that takes a second."""
+
+import importlib.util
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from saying import TOOL, Say
+from tiny_runs import write_tiny
+
+
+@pytest.fixture(scope="session")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("run_net_of_the_tests", TOOL)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    log = logging.getLogger("stica_pv")
+    before = log.handlers[:], log.level, log.propagate
+    yield
+    log.handlers[:], log.level, log.propagate = before
+
+
+@pytest.fixture
+def cfg_file(tmp_path: Path) -> Path:
+    return write_tiny(tmp_path / "tiny.yaml")
+
+
+@pytest.fixture
+def say(tool: ModuleType, capsys: pytest.CaptureFixture[str]) -> Say:
+    """Runs the command line in this process; returns exit code, stdout and stderr."""
+
+    def say(*argv: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = tool.main([str(word) for word in argv])
+        return (code, *capsys.readouterr())
+
+    return say

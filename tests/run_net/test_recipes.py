@@ -1,0 +1,25 @@
+"""Every YAML file below projects/ loads and builds."""
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from tiny_runs import REPOSITORY
+
+from stica_pv.create import create_task
+
+# A grid names recipes and is none itself.
+RECIPES = sorted(path for path in (REPOSITORY / "projects").rglob("*.yaml") if path.name != "grid.yaml")
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_loads_and_its_task_builds(recipe: Path, tool: ModuleType):
+    (cfg,) = tool.resolve_all(tool.parse(["--cfg", str(recipe)]))
+    task = create_task(cfg)
+    assert sum(p.numel() for p in task.parameters()) > 1e5
+    assert "video" in task.encoders()
+    if cfg.TASK == "av_contrastive":  # one window, as long as its pictures
+        assert task.views().min_seconds == pytest.approx(cfg.DATA.NUM_FRAMES / cfg.DATA.TARGET_FPS)
+        assert {"video", "audio"} == task.encoders().keys()
+    assert all(isinstance(p, torch.nn.Parameter) for group in task.parameter_groups() for p in group.parameters)

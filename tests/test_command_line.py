@@ -1,0 +1,81 @@
+"""How a command ends: the word and the exit code of each error, in one process and from several."""
+
+from pathlib import Path
+
+import pytest
+from tiny_runs import tiny_cfg
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
+
+from stica_pv.command_line import exit_code
+from stica_pv.errors import RunFailed, RunStopped, UnreadableClip, UsageError
+from stica_pv.launch import launch, local
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (UsageError("no such key"), 2, "error: no such key\n"),
+        (RunFailed("step 3: not finite"), 1, "failed: step 3: not finite\n"),
+        (UnreadableClip("a.mp4", "no picture"), 1, "failed: a.mp4: no picture\n"),
+        (RunStopped("by a signal"), 130, "stopped: by a signal\n"),
+        (KeyboardInterrupt(), 130, "nothing was written\n"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_a_person_is_meant_to_read_is_one_line_and_a_code(
+    error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
+):
+    def act() -> None:
+        raise error
+
+    assert exit_code(act, interrupted="nothing was written") == code
+    assert capsys.readouterr() == ("", line)
+
+
+def test_work_that_is_done_gives_0_or_its_own_code_and_a_mistake_of_ours_keeps_its_traceback():
+    assert (exit_code(lambda: None), exit_code(lambda: 7)) == (0, 7)
+    with pytest.raises(KeyError):
+        exit_code(lambda: {}["absent"])
+
+
+class Ended:
+    """Stands for the processes of a run, the second of which raised what its traceback ends with, or was killed."""
+
+    def __init__(self, end: Exception) -> None:
+        self._end = end
+
+    def join(self) -> bool:
+        raise self._end
+
+
+def told_by_another(line: str) -> Exception:
+    return ProcessRaisedException(
+        f"\n\n-- Process 1 terminated with the following error:\nTraceback:\n  x\n{line}\n", 1, 9
+    )
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "line"),
+    [
+        (told_by_another("stica_pv.errors.UsageError: TASK: no: such"), 2, "error: TASK: no: such\n"),
+        (told_by_another("stica_pv.data.videos.NoneUsable: none of 4"), 2, "error: none of 4\n"),
+        (told_by_another("stica_pv.errors.RunFailed: not finite"), 1, "failed: not finite\n"),
+        (told_by_another("stica_pv.errors.RunStopped: by a signal"), 130, "stopped: by a signal\n"),
+        (told_by_another("stica_pv.errors.UnreadableClip: a.mp4: empty"), 1, "failed: a.mp4: empty\n"),
+        (ProcessExitedException("process 1 was killed", 1, 9, -9), 1, "failed: process 1 was killed\n"),
+    ],
+    ids=lambda value: str(value).strip().splitlines()[-1] if isinstance(value, Exception) else "",
+)
+def test_an_error_of_another_process_ends_the_command_as_one_of_its_own(
+    end: Exception, code: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(local, "spawn", lambda *given, **named: Ended(end))
+    cfg = tiny_cfg(Path(), Path(), CPU_PROCESSES=2)
+    assert exit_code(lambda: launch(lambda cfg, device: None, cfg, log_to_file=False)) == code
+    assert capsys.readouterr().err == line
+
+
+def test_a_mistake_of_ours_in_another_process_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(local, "spawn", lambda *given, **named: Ended(told_by_another("KeyError: 'absent'")))
+    with pytest.raises(ProcessRaisedException, match="Traceback"):
+        launch(lambda cfg, device: None, tiny_cfg(Path(), Path(), CPU_PROCESSES=2), log_to_file=False)
