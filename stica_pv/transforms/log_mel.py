@@ -77,7 +77,8 @@ class LogMel(nn.Module):
         with torch.autocast(waveform.device.type, enabled=False):
             # A processor takes one spectrum after the other, as only one fits into its cache. A program that is
             # recorded takes them at once: it would keep the number of parts.
-            whole = waveform.device.type != "cpu" or torch.jit.is_tracing() or torch.compiler.is_compiling()
+            recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+            whole = waveform.device.type != "cpu" or recorded
             parts = (waveform.float(),) if whole else waveform.float().split(1)
             energy = torch.cat([self._energy(part) for part in parts]).transpose(1, 2).unsqueeze(1)
             if self.style == "brave":
