@@ -98,6 +98,7 @@ def test_times_are_those_of_the_work() -> None:
     assert 0 < timings.heads_forward < timings.heads_step
 
 
+@pytest.mark.slow
 def test_the_table_has_a_line_for_each_backbone(tmp_path: Path) -> None:
     done = tool("backbones", "x3d_xs", "slowfast_r50", "--timing", "none", "--markdown", str(tmp_path / "table.md"))
     assert done.returncode == 0, done.stderr

@@ -124,6 +124,7 @@ def test_a_list_that_training_refuses_ends_with_2_and_the_reason(
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_missing_sound_is_dropped_or_taken_as_silence_and_told_at_the_start(
     mixed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):

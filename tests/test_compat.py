@@ -34,6 +34,7 @@ def fake_torchvision(tmp_path: Path):
     return write
 
 
+@pytest.mark.slow
 def test_pytorchvideo_and_torchvision_models_work_after_the_repair():
     done = run_python(
         "import stica_pv.compat, sys\n"

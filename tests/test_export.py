@@ -53,6 +53,7 @@ def test_an_exported_encoder_gives_the_same_features_in_another_process(trained:
         (["absent.pyth", "x.pth", "--import", "no_such_module"], "error: --import no_such_module: No module named"),
     ],
 )
+@pytest.mark.slow
 def test_wrong_input_ends_with_one_line(tmp_path: Path, words: list[str], message: str) -> None:
     done = start(tmp_path, str(REPOSITORY / "tools" / "export.py"), *words)
     assert (done.returncode, done.stdout) == (2, "")

@@ -121,6 +121,7 @@ def test_two_processes_give_the_losses_gradients_and_weights_of_one(cfg_file: Pa
         assert float((one[name] - two[name]).float().norm()) <= 1e-2 * moved + 1e-6, name
 
 
+@pytest.mark.slow
 def test_processes_started_here_are_stopped_by_a_signal_to_the_first(
     cfg_file: Path, clips_folder: Path, tmp_path: Path
 ):

@@ -63,6 +63,7 @@ def test_a_stopped_run_leaves_no_process_behind(clips_folder: Path, tmp_path: Pa
     assert until(lambda: not processes_of_session(process.pid))
 
 
+@pytest.mark.slow
 def test_a_file_that_hangs_is_remembered_when_a_run_goes_on(
     clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

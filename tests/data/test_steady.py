@@ -59,10 +59,10 @@ def test_reading_leaves_no_file_open_and_no_thread(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_fifty_thousand_reads_grow_memory_by_two_percent_at_most(tmp_path: Path):
+def test_reading_grows_memory_by_less_than_two_percent_in_fifty_thousand_reads(tmp_path: Path):
     paths = small_files(tmp_path)
-    read_all(paths, 5000)
+    read_all(paths, 3000)
     before, files = resident_bytes(), open_files()
-    read_all(paths, 45_000)
-    assert resident_bytes() <= 1.02 * before  # 267.3 and 267.5 MB when this was written
+    read_all(paths, 12_500)  # a quarter: a leak of 2 % in 50,000 has grown by 0.5 %
+    assert resident_bytes() <= 1.005 * before  # all 50,000: 267.3 and 267.5 MB when this was written
     assert not open_files() - files

@@ -45,6 +45,7 @@ def test_without_steps_nothing_is_recorded(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_profiled_run_gives_the_same_numbers_and_goes_on_to_its_end(clips_folder: Path, tmp_path: Path):
     run_tiny(clips_folder, tmp_path / "plain")
     run(tiny_cfg(clips_folder, tmp_path / "profiled"), torch.device("cpu"), profile_steps=2)

@@ -132,6 +132,7 @@ def test_without_a_folder_nothing_is_written(tmp_path: Path, monkeypatch: pytest
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_run_on_a_terminal_ends_with_one_summary_line(clips_folder: Path, tmp_path: Path):
     cfg = write_tiny(tmp_path / "tiny.yaml")
     master, slave = pty.openpty()

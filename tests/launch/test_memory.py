@@ -5,6 +5,8 @@ import sys
 
 SCRIPT = """
 import sys, torch
+import pytest
+
 from stica_pv.launch.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
@@ -14,6 +16,7 @@ print(float(torch.nn.functional.conv3d(x, torch.randn(4, 3, 3, 3, 3)).sum()))
 """
 
 
+@pytest.mark.slow
 def test_numbers_are_the_same_with_and_without() -> None:
     results = [
         subprocess.run([sys.executable, "-c", SCRIPT, how], capture_output=True, text=True, check=True).stdout

@@ -105,6 +105,7 @@ def test_launcher_goes_not_with_what_starts_processes_by_hand():
     assert "--launcher goes neither with --dry_run nor with --init_method" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_status_of_nothing_is_refused():
     done = subprocess.run(
         [sys.executable, str(TOOL), "--status", "absent"], capture_output=True, text=True, check=False

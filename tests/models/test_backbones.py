@@ -38,6 +38,7 @@ def own_reader() -> nn.Module:
     return Reader()
 
 
+@pytest.mark.slow
 def test_the_command_line_lists_every_backbone() -> None:
     command = [sys.executable, str(ROOT / "tools" / "run_net.py"), "--list", "backbones"]
     listed = subprocess.run(command, capture_output=True, text=True, timeout=300).stdout.split()

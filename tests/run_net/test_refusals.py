@@ -44,6 +44,7 @@ def test_odd_overrides_are_refused(say: Say, cfg_file: Path):
     assert_refused(say("--cfg", cfg_file, "TRAIN.MAX_STEPS"), "pairs KEY VALUE", "'TRAIN.MAX_STEPS'")
 
 
+@pytest.mark.slow
 def test_a_missing_config_is_refused_as_a_process_too():
     assert_refused(in_a_process("--cfg", "projects/stica/absent.yaml"), "projects/stica/absent.yaml", "no such file")
 
@@ -78,6 +79,7 @@ def mute_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_no_audio_anywhere_is_refused_with_several_processes_too(cfg_file: Path, mute_folder: Path, tmp_path: Path):
     given = words(mute_folder, tmp_path / "run", TRAIN__DATASET="folder", CPU_PROCESSES=2)
     assert_refused(in_a_process("--cfg", cfg_file, *given), "none of the 4 files", "no audio stream (4)")
@@ -93,6 +95,7 @@ def test_long_clips_of_short_videos_are_refused_and_a_fitting_recipe_may_then_us
     assert say(*command)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_batch_that_does_not_divide_is_refused(say: Say, cfg_file: Path, clips_folder: Path, tmp_path: Path):
     given = words(clips_folder, tmp_path / "run", CPU_PROCESSES=2, TRAIN__BATCH_SIZE=3)
     assert_refused(say("--cfg", cfg_file, *given), "TRAIN.BATCH_SIZE 3", "2 processes: try 2")
