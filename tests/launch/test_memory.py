@@ -3,10 +3,10 @@
 import subprocess
 import sys
 
-SCRIPT = """
-import sys, torch
 import pytest
 
+SCRIPT = """
+import sys, torch
 from stica_pv.launch.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
