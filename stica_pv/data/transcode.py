@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from stica_pv.data.audio_track import AudioTrack, Samples, resample
 from stica_pv.data.container import failure_cause
 from stica_pv.data.demux import WHOLE_FILE, StretchPackets, collect_packets
+from stica_pv.data.encoding import priority_kept
 from stica_pv.data.media_file import MediaFile
 from stica_pv.data.pictures import PictureConverter, Pictures, check_whole, timed_frames
 from stica_pv.errors import UnreadableClip, UsageError
@@ -67,7 +68,7 @@ class TranscodeSettings:
 
 def _check_encoder(settings: TranscodeSettings) -> None:
     """Raises `UsageError` if the encoder cannot be had with these settings, before any file is touched."""
-    with av.open(os.devnull, "w", format="mp4") as container:
+    with priority_kept(), av.open(os.devnull, "w", format="mp4") as container:
         stream = _picture_stream(container, Fraction(25), 64, 64, settings)
         try:
             stream.codec_context.open()
@@ -94,7 +95,7 @@ def transcode(source: str, target: Path, settings: TranscodeSettings) -> None:
     try:
         with MediaFile(source) as media:
             packets = collect_packets(media, WHOLE_FILE if media.video else None, WHOLE_FILE if media.audio else None)
-            with av.open(str(part), "w", format="mp4", options=_MUXER) as container:
+            with priority_kept(), av.open(str(part), "w", format="mp4", options=_MUXER) as container:
                 _write(container, media, packets, settings)
         os.replace(part, target)
     except (av.FFmpegError, OSError, ValueError) as error:

@@ -1,3 +1,4 @@
+import os
 import sys
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from reader_check import matrix, measure, signals, specimens  # noqa: E402
 def check(specimen, folder):
     if not specimens.can_write(specimen):
         pytest.skip(f"no encoder {specimen.video} or {specimen.audio} here")
+    scheduling = os.sched_getscheduler(0) if hasattr(os, "sched_getscheduler") else None
     errors = measure.check_ours(specimen, specimens.write(specimen, folder))
+    if scheduling is not None:
+        assert os.sched_getscheduler(0) == scheduling
     assert errors.good != bool(specimen.cause), errors.details
 
 

@@ -11,6 +11,8 @@ import av
 import numpy as np
 from reader_check.signals import numbered_picture, sound_at
 
+from stica_pv.data.encoding import priority_kept
+
 SECONDS = 3.0
 _TICKS = 1000
 _BLOCK = 1024
@@ -89,7 +91,7 @@ def can_write(specimen: Specimen) -> bool:
 def write(specimen: Specimen, folder: Path) -> Path:
     """Writes the file and returns its path."""
     path = folder / f"{specimen.name}.{specimen.container}"
-    with av.open(str(path), "w", options=specimen.muxing) as container:
+    with priority_kept(), av.open(str(path), "w", options=specimen.muxing) as container:
         base = Fraction(1, _TICKS) if specimen.uneven else Fraction(1, specimen.fps)
         video = container.add_stream(specimen.video, rate=specimen.fps, options={"g": "12", **specimen.options})
         video.width, video.height = specimen.size

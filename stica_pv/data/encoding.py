@@ -1,0 +1,23 @@
+"""What encoders do to the process that they run in, undone."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def priority_kept() -> Iterator[None]:
+    """Restores the scheduling of this thread at the end.
+
+    SVT-AV1 makes the process that opens it a real-time one where it may, as root on Linux; its later children inherit
+    that, and one that is busy then takes a core from all else on the machine.
+    """
+    if not hasattr(os, "sched_setscheduler"):  # not Linux
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != policy:
+            os.sched_setscheduler(0, policy, parameters)
