@@ -84,7 +84,8 @@ def test_a_grid_chooses_by_the_training_videos_then_measures_and_tells_paired_di
     low, high = scipy.stats.ttest_rel(TOP1["crops"], TOP1["plain"]).confidence_interval()
     assert f"crops − plain | 9.7 [{low:.1f}, {high:.1f}] | 3 | yes |" in page
     assert "10 runs were started: 4 to choose, 6 to measure (of 6)." in page
-    assert "| random_init | 21.0 [" in page
+    low, high = scipy.stats.t.interval(0.95, 2, 21.0, scipy.stats.sem([20.0, 21.0, 22.0]))
+    assert f"| random_init | 21.0 [{low:.1f}, {high:.1f}] | 3 |" in page  # cells of a replicate share it
     assert "fold" not in page
     assert (tmp_path / "out" / "ablation.png").stat().st_size > 5000
 
@@ -106,6 +107,14 @@ def test_repeating_the_command_runs_only_what_is_unfinished(grid_file: Path, don
 def test_nothing_is_measured_before_every_choice_is_made(grid_file: Path, tmp_path: Path, capsys):
     assert ablation.main([str(grid_file), "--out", str(tmp_path / "out"), "--table"]) == 0
     assert "SOLVER.BASE_LR is not chosen yet" in capsys.readouterr().out
+
+
+def test_a_choosing_run_that_ends_without_its_number_is_told(grid_file: Path, done, tmp_path: Path, capsys):
+    choose = GRID["CHOOSE"] | {"MEASURE": "online_knn/top5"}
+    grid_file.write_text(yaml.safe_dump(GRID | {"CHOOSE": choose}))
+    assert ablation.main([str(grid_file), "--out", str(tmp_path / "out")]) == 2
+    assert "ended without online_knn/top5: TEST.ONLINE_KNN_EPOCHS in WITH" in capsys.readouterr().err
+    assert len(done) == 4
 
 
 def test_a_failed_run_is_named_and_the_others_are_done(grid_file: Path, tmp_path: Path, monkeypatch, capsys):

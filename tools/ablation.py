@@ -52,6 +52,8 @@ def act(args: argparse.Namespace) -> int:
             [run for run in choosing if grid.choice is not None and grid.choice.score(run) is None], args.launcher
         )
     )
+    if not (args.table or args.launcher):
+        check_choice_is_made(grid, [run for run in choosing if run not in failed])
     chosen = grid.chosen(args.out, args.overrides)
     measuring = [] if chosen is None else grid.measuring(args.out, args.overrides, chosen)
     if not args.table:
@@ -67,6 +69,18 @@ def act(args: argparse.Namespace) -> int:
     for run in failed:
         print(f"failed: {run.cell}/{run.name}, log in {run.folder}", file=sys.stderr)
     return int(bool(failed))
+
+
+def check_choice_is_made(grid, ended: Sequence) -> None:  # noqa: ANN001 - a Grid, imported late
+    """Raises `UsageError` if a choosing run came to its end without the number that chooses."""
+    from stica_pv.errors import UsageError
+
+    for run in ended:
+        if grid.choice.score(run) is None:
+            raise UsageError(
+                f"{run.folder} ended without {grid.choice.measure}: TEST.ONLINE_KNN_EPOCHS in WITH has to divide "
+                "SOLVER.MAX_EPOCH"
+            )
 
 
 def work(runs: Sequence, launcher: str | None) -> list:

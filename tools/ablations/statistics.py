@@ -32,7 +32,9 @@ class Estimate:
         return self.low > 0 or self.high < 0
 
     def text(self) -> str:
-        """Returns ``mean [low, high]``."""
+        """Returns ``mean [low, high]``; of a single value that alone."""
+        if self.count == 1:
+            return f"{self.mean:.1f}"
         return f"{self.mean:.1f} [{self.low:.1f}, {self.high:.1f}]"
 
 

@@ -21,14 +21,17 @@ def collect(runs: Sequence[Run], measures: Sequence[str]) -> Scores:
 
 
 def reference_scores(runs: Sequence[Run], measure: str) -> dict[str, list[float]]:
-    """Returns what the untrained contestants of the finished runs reached, by their names."""
-    found: dict[str, list[float]] = {}
+    """Returns what the untrained contestants reached, by their names: a value for each replicate, its cells' mean.
+
+    Cells of a replicate share data and seeds, so their untrained scores are no independent values.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
     for run in runs:
         for name, value in (run.scores() or {}).items():
             contestant = name.removeprefix(f"{measure}/")
             if contestant not in (name, *INTERVAL) and "/" not in contestant and not contestant.startswith("fold"):
-                found.setdefault(contestant, []).append(value)
-    return found
+                found.setdefault(contestant, {}).setdefault(run.name, []).append(value)
+    return {name: [sum(each) / len(each) for each in scores.values()] for name, scores in found.items()}
 
 
 def page(grid: Grid, choosing: Sequence[Run], measuring: Sequence[Run], chosen: dict[str, str] | None) -> str:
@@ -68,7 +71,7 @@ def _choices(grid: Grid, choosing: Sequence[Run], chosen: dict[str, str]) -> lis
 def _cells(
     grid: Grid, measure: str, scores: dict[str, dict[str, float]], references: dict[str, list[float]]
 ) -> list[str]:
-    lines = [f"## {measure}", "", *_head(["", "mean and 95 % t-interval", "runs", "each"])]
+    lines = [f"## {measure}", "", *_head(["", "mean and 95 % t-interval", "replicates", "each"])]
     for cell in grid.cells:
         values = list(scores.get(cell, {}).values())
         lines.append(_row(cell, estimate(values) if values else None, values))
