@@ -1,6 +1,10 @@
-"""What the tools share: words of a command line, and how a command ends. Imports nothing heavy: `--help` is fast."""
+"""What the tools share: words of a command line, how a command ends, what libraries read from the environment.
+
+Imports nothing heavy: `--help` is fast.
+"""
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -17,6 +21,18 @@ _ENDS: dict[type[Exception], tuple[str, int]] = {
     UnreadableClip: ("failed", 1),
     RunStopped: ("stopped", INTERRUPTED),
 }
+
+ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait by spinning take the cores from the loader's workers
+    "THP_MEM_ALLOC_ENABLE": "1",  # torch's large buffers in pages of 2 MB: the system clears new ones sooner
+}
+"""How a program on the CPU goes faster; each library reads its variable when it is loaded."""
+
+
+def set_environment() -> None:
+    """Sets what of `ENVIRONMENT` the caller has not set; comes before torch is imported."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
 
 
 def exit_code(act: Callable[[], int | None], *, interrupted: str = "stopped") -> int:

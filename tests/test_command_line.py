@@ -1,12 +1,13 @@
 """How a command ends: the word and the exit code of each error, in one process and from several."""
 
+import os
 from pathlib import Path
 
 import pytest
 from tiny_runs import tiny_cfg
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
-from stica_pv.command_line import exit_code
+from stica_pv.command_line import ENVIRONMENT, exit_code, set_environment
 from stica_pv.errors import RunFailed, RunStopped, UnreadableClip, UsageError
 from stica_pv.launch import launch, local
 
@@ -79,3 +80,11 @@ def test_a_mistake_of_ours_in_another_process_keeps_its_traceback(monkeypatch: p
     monkeypatch.setattr(local, "spawn", lambda *given, **named: Ended(told_by_another("KeyError: 'absent'")))
     with pytest.raises(ProcessRaisedException, match="Traceback"):
         launch(lambda cfg, device: None, tiny_cfg(Path(), Path(), CPU_PROCESSES=2), log_to_file=False)
+
+
+def test_what_libraries_read_is_set_unless_the_caller_has_set_it(monkeypatch: pytest.MonkeyPatch):
+    first, second = ENVIRONMENT
+    monkeypatch.setenv(first, "by the caller")
+    monkeypatch.delenv(second, raising=False)
+    set_environment()
+    assert (os.environ[first], os.environ[second]) == ("by the caller", ENVIRONMENT[second])

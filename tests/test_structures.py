@@ -33,7 +33,7 @@ def view(**changes: Any) -> ViewSpec:
 
 def clip(**changes: Any) -> Clip:
     values = {
-        "frames": torch.zeros(3, 2, 4, 4, dtype=torch.uint8),
+        "pictures": torch.zeros(3, 2, 4, 4, dtype=torch.uint8),
         "frame_times_s": torch.zeros(2, dtype=torch.float64),
         "audio": torch.zeros(10),
         "audio_rate_hz": 16000,
@@ -74,8 +74,8 @@ def test_sound_of_a_request_is_as_long_as_its_window(seconds: float, rate_hz: in
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"frames": torch.zeros(3, 2, 4, 4)}, r"expected uint8 \(C, T, H, W\), got float32\(3, 2, 4, 4\)"),
-        ({"frames": torch.zeros(3, 4, 4, dtype=torch.uint8)}, r"got uint8\(3, 4, 4\)"),
+        ({"pictures": torch.zeros(3, 2, 4, 4)}, r"expected uint8 \(C, N, H, W\), got float32\(3, 2, 4, 4\)"),
+        ({"pictures": torch.zeros(3, 4, 4, dtype=torch.uint8)}, r"got uint8\(3, 4, 4\)"),
         ({"audio": torch.zeros(1, 10)}, r"expected float32 \(S,\), got float32\(1, 10\)"),
         ({"audio": torch.zeros(10, dtype=torch.int16)}, r"got int16\(10,\)"),
     ],

@@ -18,12 +18,13 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]  # the clone's package and tools, from any working directory
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded: threads wait without spinning
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # below it, the profiler notes each of its stages on stderr
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # processes that train together warn of each other's caution
 
-from stica_pv.command_line import exit_code  # noqa: E402 - found by the lines above
+from stica_pv.command_line import exit_code, set_environment  # noqa: E402 - found by the lines above
 from stica_pv.errors import UsageError  # noqa: E402
+
+set_environment()
 
 # A name is a module in tools/benchmarks/ with `add_arguments(parser)`, `rows(args)`, which yields a records.Row as soon
 # as it is measured, and REPEATS, how many measurements a figure has unless --repeats says otherwise.

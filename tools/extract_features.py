@@ -18,16 +18,16 @@ override them: DATA.TEST_CROP_SIZE 128. Repeat the command to go on after an int
 """
 
 import argparse
-import os
 import sys
 from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait by spinning take the cores from the loader
 
-from stica_pv.command_line import exit_code  # noqa: E402 - found by the lines above
+from stica_pv.command_line import exit_code, set_environment  # noqa: E402 - found by the lines above
+
+set_environment()
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

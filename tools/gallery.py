@@ -7,16 +7,16 @@ training list. The features of an evaluation in OUTPUT_DIR are used, others are 
 """
 
 import argparse
-import os
 import sys
 from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait by spinning take the cores from the loader
 
-from stica_pv.command_line import exit_code  # noqa: E402 - found by the lines above
+from stica_pv.command_line import exit_code, set_environment  # noqa: E402 - found by the lines above
+
+set_environment()
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

@@ -2,17 +2,21 @@
 """Pre-trains and evaluates: `python tools/run_net.py --cfg projects/stica/k400.yaml [KEY VALUE ...]`."""
 
 import argparse
-import os
 import sys
 from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
-# Threads of a CPU run that wait by spinning take the cores from the loader's workers. Read when torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from stica_pv.command_line import add_cfg_arguments, exit_code, parse_cfg_arguments  # noqa: E402 - by the lines above
+from stica_pv.command_line import (  # noqa: E402 - found by the lines above
+    add_cfg_arguments,
+    exit_code,
+    parse_cfg_arguments,
+    set_environment,
+)
+
+set_environment()
 
 EXAMPLES = """
 examples:

@@ -15,10 +15,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler's own words
 
-from stica_pv.command_line import add_cfg_arguments, exit_code, parse_cfg_arguments  # noqa: E402 - by the lines above
+from stica_pv.command_line import (  # noqa: E402 - found by the lines above
+    add_cfg_arguments,
+    exit_code,
+    parse_cfg_arguments,
+    set_environment,
+)
+
+set_environment()
 
 REPEATS = 7
 WARM_UP = 2

@@ -122,8 +122,9 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
         for spec in self.views.specs:
             clip = clips[spec.window]
             if spec.transform is not None and spec.frames:
-                shown = clip.flow if spec.flow else clip.frames
-                view = spec.transform(shown.flip(1) if spec.reversed else shown, spec.size, rng)
+                view = spec.transform(clip.flow if spec.flow else clip.pictures, spec.size, rng)
+                view = view if spec.flow else clip.over_time(view)
+                view = view.flip(1) if spec.reversed else view
                 seen.video[spec.name] = view.permute(1, 2, 3, 0).contiguous().numpy()
             if spec.audio is not None:
                 seen.audio[spec.name] = (clip.audio.flip(0) if spec.reversed else clip.audio).numpy()

@@ -104,15 +104,29 @@ def _packed_clips(path: str, clips: Mapping[str, Clip]) -> dict[str, tuple[Any, 
 
 def _packed(clip: Clip) -> tuple[Any, ...]:
     # As arrays: tensors would be pickled by way of torch.save. Pictures keep their layout in memory, (T, H, W, C).
-    frames = clip.frames.permute(1, 2, 3, 0).contiguous().numpy()
-    arrays = (frames, clip.frame_times_s.numpy(), clip.audio.numpy(), clip.flow.contiguous().numpy())
+    pictures = clip.pictures.permute(1, 2, 3, 0).contiguous().numpy()
+    shown = None if clip.shown is None else clip.shown.numpy()
+    arrays = (pictures, shown, clip.frame_times_s.numpy(), clip.audio.numpy(), clip.flow.contiguous().numpy())
     return *arrays, clip.audio_rate_hz, clip.video_valid, clip.audio_valid
 
 
 def _unpacked(
-    frames: Any, times: Any, audio: Any, flow: Any, rate_hz: int | None, video_valid: float, audio_valid: float
+    pictures: Any,
+    shown: Any,
+    times: Any,
+    audio: Any,
+    flow: Any,
+    rate_hz: int | None,
+    video_valid: float,
+    audio_valid: float,
 ) -> Clip:
-    pictures, sound = torch.from_numpy(frames).permute(3, 0, 1, 2), torch.from_numpy(audio)
     return Clip(
-        pictures, torch.from_numpy(times), sound, rate_hz, video_valid, audio_valid, flow=torch.from_numpy(flow)
+        torch.from_numpy(pictures).permute(3, 0, 1, 2),
+        torch.from_numpy(times),
+        torch.from_numpy(audio),
+        rate_hz,
+        video_valid,
+        audio_valid,
+        shown=None if shown is None else torch.from_numpy(shown),
+        flow=torch.from_numpy(flow),
     )

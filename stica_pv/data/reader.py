@@ -88,7 +88,7 @@ def read(
         flow: Where stored optical flow lies, for requests that ask for it.
 
     Returns:
-        A clip for each request, its frames a (3, T, H, W) view of (T, H, W, 3) memory.
+        A clip for each request, its pictures a (3, N, H, W) view of (N, H, W, 3) memory.
 
     Raises:
         UnreadableClip: The file cannot give what was asked, with the cause.
@@ -186,10 +186,13 @@ def _check_pictures(media: MediaFile, found: Pictures, last_s: float) -> None:
 def _clip(plan: _Plan, media: MediaFile, pictures: Pictures, track: AudioTrack) -> Clip:
     request = plan.request
     frames, times = torch.zeros(3, 0, 0, 0, dtype=torch.uint8), torch.zeros(0, dtype=torch.float64)
+    shown: torch.Tensor | None = None
     video_valid, audio_valid, audio = 0.0, 0.0, torch.zeros(0)
     if plan.times_s:
         positions = [pictures.chosen[time] for time in plan.times_s]
-        frames = torch.from_numpy(np.stack([pictures.images[at] for at in positions])).permute(3, 0, 1, 2)
+        once, which = np.unique(positions, return_inverse=True)
+        frames = torch.from_numpy(np.stack([pictures.images[at] for at in once])).permute(3, 0, 1, 2)
+        shown = torch.from_numpy(which)
         times = torch.tensor([pictures.times_s[at] for at in positions], dtype=torch.float64)
         end_s = max(media.seconds, pictures.end_s or 0.0)
         video_valid = sum(time < end_s for time in plan.times_s) / len(plan.times_s)
@@ -198,7 +201,7 @@ def _clip(plan: _Plan, media: MediaFile, pictures: Pictures, track: AudioTrack) 
         audio = torch.from_numpy(samples)
         if not plan.times_s:
             _check_sound(plan, media, track)
-    return Clip(frames, times, audio, request.audio_rate_hz, video_valid, audio_valid)
+    return Clip(frames, times, audio, request.audio_rate_hz, video_valid, audio_valid, shown)
 
 
 def _check_sound(plan: _Plan, media: MediaFile, track: AudioTrack) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import submitit
 from submitit.core.utils import FailedJobError
 
+from stica_pv.command_line import ENVIRONMENT
 from stica_pv.config import CfgNode
 from stica_pv.engine.lock import check_free
 from stica_pv.errors import UsageError
@@ -104,7 +105,7 @@ def environment_of_job(cfg: CfgNode, submission: Path) -> dict[str, str]:
     return {
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONSAFEPATH": "1",
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+        **{name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()},
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(cfg.SUBMITIT.CPUS_PER_TASK)),
     }
 

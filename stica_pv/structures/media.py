@@ -61,30 +61,44 @@ class Clip:
     """What a file gave for one window.
 
     Attributes:
-        frames: uint8 (C, T, H, W), RGB.
-        frame_times_s: float64 (T,), the presentation time of each picture on the file's time line.
+        pictures: uint8 (C, N, H, W), RGB, each picture of the file once.
+        frame_times_s: float64 (T,), the presentation time of each frame on the file's time line.
         audio: float32 (S,), mono in [-1, 1], starting at the start of the window; empty if none was asked for.
         audio_rate_hz: Sample rate of `audio`, None if none was asked for.
         video_valid: Share of the asked pictures that the file really holds, 0 to 1 (the rest repeats the last).
         audio_valid: Share of the asked samples that the file really holds, 0 to 1 (the rest is silence).
+        shown: int64 (T,), which picture each frame is; None where each is shown once, in order.
+            At 30 frames a second of a file of 25, every fifth picture is shown twice; it is cropped once.
         flow: uint8 (2, T, H, W), motion to the right and downwards, 127.5 is none; empty if none was asked for.
     """
 
-    frames: Tensor
+    pictures: Tensor
     frame_times_s: Tensor
     audio: Tensor
     audio_rate_hz: int | None
     video_valid: float
     audio_valid: float
+    shown: Tensor | None = None
     flow: Tensor = field(default_factory=lambda: torch.zeros(2, 0, 0, 0, dtype=torch.uint8))
 
     def __post_init__(self) -> None:
-        if self.frames.dtype != torch.uint8 or self.frames.ndim != 4:
-            raise ValueError(f"frames: expected uint8 (C, T, H, W), got {describe(self.frames)}")
+        if self.pictures.dtype != torch.uint8 or self.pictures.ndim != 4:
+            raise ValueError(f"pictures: expected uint8 (C, N, H, W), got {describe(self.pictures)}")
         if self.audio.dtype != torch.float32 or self.audio.ndim != 1:
             raise ValueError(f"audio: expected float32 (S,), got {describe(self.audio)}")
         if self.flow.dtype != torch.uint8 or self.flow.ndim != 4 or self.flow.shape[0] != 2:
             raise ValueError(f"flow: expected uint8 (2, T, H, W), got {describe(self.flow)}")
+
+    @property
+    def frames(self) -> Tensor:
+        """uint8 (C, T, H, W), RGB; a copy where a picture is shown more than once."""
+        return self.over_time(self.pictures)
+
+    def over_time(self, pictures: Tensor) -> Tensor:
+        """Maps (C, N, H, W), made of each picture, to the frames (C, T, H, W); stored as (T, H, W, C)."""
+        if self.shown is None:
+            return pictures
+        return pictures.permute(1, 2, 3, 0)[self.shown].permute(3, 0, 1, 2)
 
     def __repr__(self) -> str:
         return (

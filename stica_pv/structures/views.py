@@ -14,7 +14,10 @@ class FrameTransform(Protocol):
     """What a view does to its frames in the loader: everything that makes data smaller, on uint8."""
 
     def __call__(self, frames: Tensor, size: int, rng: torch.Generator) -> Tensor:
-        """Maps uint8 (C, T, H, W) to uint8 (C, T, size, size), all draws taken from `rng`; C is 2 for optical flow."""
+        """Maps uint8 (C, T, H, W) to uint8 (C, T, size, size), all frames alike; C is 2 for optical flow.
+
+        All draws are taken from `rng`. A frame that is shown more than once may come only once (`Clip.shown`).
+        """
 
 
 @dataclass(frozen=True)

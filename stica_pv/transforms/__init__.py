@@ -15,7 +15,8 @@ from stica_pv.transforms.config import (
 from stica_pv.transforms.distortion import DistortionPlan, DistortionSettings, apply_distortion, draw_distortion
 from stica_pv.transforms.flow import FlowCrop, scale_flow
 from stica_pv.transforms.log_mel import LogMel, create_log_mel, draw_volume, log_mel_frames
-from stica_pv.transforms.photometry import PhotometryPlan, PhotometrySettings, apply_photometry, draw_photometry
+from stica_pv.transforms.photometry import apply_photometry
+from stica_pv.transforms.photometry_plan import PhotometryPlan, PhotometrySettings, draw_photometry
 from stica_pv.transforms.random_convolution import (
     RandomConvolutionPlan,
     apply_random_convolution,

@@ -1,12 +1,14 @@
-import dataclasses
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from made_clips import FRAMES, RATE_HZ, FakeReader, draw, two_views
+from made_clips import FRAMES, RATE_HZ, FakeReader, cut, draw, two_views
+from torch import Tensor
 
 from stica_pv.data.dataset import MAX_ATTEMPTS, ClipDataset, Sample, collate
-from stica_pv.structures import Batch, ReadFailure, SampleKey, Views, ViewSpec, Window
+from stica_pv.structures import Batch, Clip, ClipRequest, ReadFailure, SampleKey, Views, ViewSpec, Window
 
 COUNT = 20
 BAD = {"3.mp4": "torn", "7.mp4": "no key frame"}
@@ -26,7 +28,7 @@ def sample(dataset: ClipDataset, index: int, epoch: int = 0) -> Sample:
 
 def same(first: Sample, second: Sample) -> bool:
     tensors = [({**s.video, **s.audio}) for s in (first, second)]
-    plain = [dataclasses.replace(s, video={}, audio={}) for s in (first, second)]
+    plain = [replace(s, video={}, audio={}) for s in (first, second)]
     equal = all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
     return plain[0] == plain[1] and tensors[0].keys() == tensors[1].keys() and equal
 
@@ -50,7 +52,7 @@ def test_views_of_one_window_are_read_once_and_cut_by_draws_of_their_own():
 def test_the_request_joins_the_picture_of_one_view_and_the_sound_of_another():
     reader = FakeReader()
     first, second = two_views().specs
-    specs = dataclasses.replace(first, audio=None), dataclasses.replace(second, audio=first.audio)
+    specs = replace(first, audio=None), replace(second, audio=first.audio)
     mixed = Views(specs, draw, 1, True)
     sample(make(reader, mixed), 2)
     request = reader.calls[0][1]["clip"]
@@ -123,6 +125,24 @@ def test_a_reversed_view_runs_backwards_in_picture_and_sound():
     assert found.video["a"][0, :, 1, 1].tolist() == [10, 11, 12, 13]
     assert found.video["b"][0, :, 1, 1].tolist() == [13, 12, 11, 10]
     assert torch.equal(found.audio["b"], found.audio["a"].flip(0))
+
+
+def test_a_picture_that_is_shown_twice_is_cut_once_and_stands_where_it_is_shown():
+    cut_lengths = []
+
+    def counting_cut(frames: Tensor, size: int, rng: torch.Generator) -> Tensor:
+        cut_lengths.append(frames.shape[1])
+        return cut(frames, size, rng)
+
+    def show_twice(path: str, requests: Mapping[str, ClipRequest]) -> dict[str, Clip]:
+        return {n: replace(c, shown=torch.tensor([0, 1, 1, 3])) for n, c in FakeReader()(path, requests).items()}
+
+    views = two_views(reverse_second=True)
+    views = replace(views, specs=tuple(replace(spec, transform=counting_cut) for spec in views.specs))
+    found = sample(make(show_twice, views), 1)
+    assert found.video["a"][0, :, 1, 1].tolist() == [10, 11, 11, 13]
+    assert found.video["b"][0, :, 1, 1].tolist() == [13, 11, 11, 10]
+    assert cut_lengths == [4, 4]
 
 
 def test_a_view_of_sound_alone_has_no_picture():

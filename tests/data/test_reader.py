@@ -45,6 +45,14 @@ def test_pictures_of_avi_with_b_frames_come_in_order(folder):
     assert numbers_of(one(path, 1.0, 0.8, 20, 25.0).frames.numpy()) == list(range(25, 45))
 
 
+def test_a_picture_shown_more_than_once_is_kept_once(clip_mp4):
+    clip = one(clip_mp4, 1.0, 0.5, 20, 40.0)
+    wanted = nearest_numbers(1.0, 20, 40.0)
+    assert clip.pictures.shape[1] == len(set(wanted)) < 20
+    assert numbers_of(clip.frames.numpy()) == wanted
+    assert clip.frame_times_s.tolist() == pytest.approx([n / FPS for n in wanted], abs=1e-3)
+
+
 def test_sound_alone_decodes_no_picture(clip_mp4, monkeypatch):
     monkeypatch.setattr("stica_pv.data.reader.decode_pictures", None)
     clip = one(clip_mp4, 1.0, 1.0, 0, 0.0, 16000)

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torchvision.transforms.v2.functional import gaussian_blur as torchvision_blur
 
 from stica_pv.errors import UsageError
-from stica_pv.transforms.blur import gaussian_blur
+from stica_pv.transforms import blur
+from stica_pv.transforms.blur import blur_matrix, gaussian_blur
 
 
 def clips() -> torch.Tensor:
@@ -33,6 +34,15 @@ def test_black_border_is_a_convolution_with_zeros_around() -> None:
 def test_a_sigma_of_zero_changes_nothing(border) -> None:
     x = clips()
     assert torch.allclose(gaussian_blur(x, torch.zeros(2, 2), 7, border), x, atol=1e-7)
+
+
+@pytest.mark.parametrize("sigma", [0.15, 0.3, 0.35])
+@pytest.mark.parametrize("border", ["reflect", "zero"])
+def test_no_weight_is_so_small_that_products_with_it_are_denormal_numbers(border, sigma: float, monkeypatch) -> None:
+    weights = blur_matrix(20, torch.tensor([sigma]), 11, border)
+    assert weights[weights != 0].min() > 1e-13
+    monkeypatch.setattr(blur, "_NOTHING", 0.0)
+    torch.testing.assert_close(blur_matrix(20, torch.tensor([sigma]), 11, border), weights, rtol=0, atol=1e-11)
 
 
 def test_a_kernel_wider_than_the_frame_is_refused() -> None:

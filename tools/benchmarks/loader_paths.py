@@ -14,7 +14,7 @@ import stica_pv.compat  # noqa: F401 - repairs torchvision
 import av
 import numpy as np
 import torch
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 from pytorchvideo.data.encoded_video import EncodedVideo
 from pytorchvideo.transforms import Permute, RandomResizedCrop, UniformTemporalSubsample
 from torch import Tensor
@@ -185,7 +185,8 @@ def _decode_second(
             if isinstance(frame, av.AudioFrame):
                 sound.append(mono(frame))
             elif rgb and frame.time is not None and start_s - interval / 2 <= frame.time < end_s:
-                pictures.append(rgb.reformat(frame, format="rgb24").to_ndarray())
+                picture = rgb.reformat(frame, format="rgb24", interpolation=Interpolation.BILINEAR, threads=1)
+                pictures.append(picture.to_ndarray())
         if packet.dts is not None and float(packet.dts * packet.time_base) > end_s + _LATE_S:
             break
     return pictures, sound
