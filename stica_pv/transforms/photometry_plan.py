@@ -1,4 +1,4 @@
-"""What colour jitter, grayscale and blur do to each sample of a batch: drawn on the CPU, shared by all frames of a clip."""
+"""What jitter, grayscale and blur do to each sample of a batch; drawn on the CPU, shared by all frames of a clip."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
