@@ -4,6 +4,7 @@ Such names stand in a list like those of files, so that sampling, manifest and r
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _MEMBER = re.compile(r"(?P<shard>.+?)::(?P<offset>\d+)\+(?P<size>\d+)::(?P<name>.+)", re.DOTALL)
@@ -33,6 +34,11 @@ def member_of(path: str) -> Member | None:
     """Returns what a path says of a member of a shard, None if it is a file of its own."""
     found = _MEMBER.fullmatch(path) if "::" in path else None
     return Member(found["shard"], int(found["offset"]), int(found["size"]), found["name"]) if found else None
+
+
+def files_of(paths: Sequence[str]) -> Sequence[str]:
+    """Returns `file_of` of many paths."""
+    return list(map(file_of, paths)) if "::" in "".join(paths) else paths
 
 
 def file_of(path: str) -> str:

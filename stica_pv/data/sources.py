@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from iopath.common.file_io import g_pathmgr
 
 from stica_pv.data.media_folder import MEDIA_EXTENSIONS, check_folder, check_set, join, join_all, listed, media_files
-from stica_pv.data.members import file_of
+from stica_pv.data.members import files_of
 from stica_pv.data.video_list import VideoList, check_absent
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
@@ -40,7 +40,7 @@ def read_csv(
     root = prefix or _folder_of(path)
     names, labels = _read_lines(path, separator or " ")
     paths = join_all(root, names)
-    missing = set(_missing(list(map(file_of, paths))))
+    missing = set(_missing(files_of(paths)))
     absent = [names[index] for index in sorted(missing)]
     check_absent(absent, len(names), source=path, root=root, max_share=max_absent_share)
     classes = tuple(str(label) for label in range(max(labels) + 1)) if labels else ()
