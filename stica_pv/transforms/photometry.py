@@ -65,10 +65,9 @@ def _on_processor(video: Tensor, plan: PhotometryPlan, settings: PhotometrySetti
     for into, clip, (order, factors, gray, sigma) in zip(out, video, decided, strict=True):
         blur = clip_blur(clip.shape[-2:], sigma, settings.blur_kernel)
         for frames, x, scratch in blocks:
+            x.copy_(clip[:, frames])
             if video.dtype == torch.uint8:
-                torch.div(clip[:, frames], 255, out=x)
-            else:
-                x.copy_(clip[:, frames])
+                x.div_(255)
             if released:
                 _normalise(x[None], settings, out=x[None])
             jitter_frames_(x, order, factors, weights, clip=not released, scratch=scratch)

@@ -68,12 +68,10 @@ def jitter_frames_(
             x.mul_(factor)
         elif step == CONTRAST:  # the mean of the gray picture is the gray of the means
             means = x.mean((-2, -1), keepdim=True)
-            level = _gray(means, weights, torch.empty_like(means[:1]))
-            x.mul_(factor).add_(level, alpha=1 - factor)
+            torch.lerp(_gray(means, weights, torch.empty_like(means[:1])), x, factor, out=x)
         else:
-            base = _gray(x, weights, scratch[:1]).mul_(1 - factor)
-            x.mul_(factor).add_(base)
-        if clip:
+            torch.lerp(_gray(x, weights, scratch[:1]), x, factor, out=x)
+        if clip and factor > 1:  # a smaller one leads towards the base, which lies on [0, 1] too
             x.clamp_(0, 1)
 
 
