@@ -115,3 +115,9 @@ def create_r3d_10(*, width: int = WIDTH, pretrained: Pretrained = False) -> Vide
 def create_mc3_18(*, width: int = WIDTH, pretrained: Pretrained = False) -> VideoResNet:
     """Builds MC3-18: 3-D convolutions in the first stage, 2-D ones above; time is not shortened."""
     return with_weights(VideoResNet((2, 2, 2, 2), width, MC3), pretrained, published_by_torchvision("mc3_18"))
+
+
+@BACKBONES.named("mc3_10")
+def create_mc3_10(*, width: int = WIDTH, pretrained: Pretrained = False) -> VideoResNet:
+    """Builds MC3 with one block a stage: a unit sees 7 pictures, so what lies further apart is for the pooling."""
+    return with_weights(VideoResNet((1, 1, 1, 1), width, MC3), pretrained)
