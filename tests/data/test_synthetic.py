@@ -10,7 +10,15 @@ import pytest
 
 from stica_pv.config import apply_overrides
 from stica_pv.data.reader import read
-from stica_pv.data.synthetic import CLASSES, SyntheticSettings, draw_plan, render_clip, render_plan, write_dataset
+from stica_pv.data.synthetic import (
+    CLASSES,
+    SyntheticSettings,
+    draw_plan,
+    render_clip,
+    render_plan,
+    write,
+    write_dataset,
+)
 from stica_pv.data.synthetic.source import settings_from_config
 from stica_pv.defaults import get_cfg
 from stica_pv.errors import UsageError
@@ -237,13 +245,52 @@ def test_repeat_writes_nothing(folder: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-def test_other_seed_and_unfinished_write_are_written_anew(folder: Path, tmp_path: Path) -> None:
+def test_another_seed_is_written_anew(folder: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "data"))
-    (copy / "synthetic.json").rename(copy / "synthetic.json.partial")
     first = (copy / "train/00000.mp4").read_bytes()
     assert write_dataset(copy, clips=CLIPS, seed=6, settings=SMALL, processes=1)
     assert (copy / "train/00000.mp4").read_bytes() != first
     assert sorted(path.name for path in copy.iterdir()) == sorted(path.name for path in folder.iterdir())
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(folder: Path, *_: Any) -> None:
+        folder.mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(write, "_write_all", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(tmp_path / "data", clips={"train": 1}, seed=0, settings=TINY, processes=1)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("found", ["nothing", "an empty folder", "other settings"])
+def test_of_runs_that_write_the_same_data_at_the_same_time_the_first_to_end_wins(
+    found: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    if found == "an empty folder":
+        data.mkdir()
+    elif found == "other settings":
+        shutil.copytree(folder, data)
+    writers = ["the second", "the first"]
+
+    def write_all(fresh: Path, *_: Any) -> None:
+        fresh.mkdir()
+        (fresh / "writer").write_text(writers.pop())
+        if writers:  # another run begins now, and ends before this one
+            assert write_dataset(data, clips={"train": 1}, seed=0, settings=TINY)
+
+    monkeypatch.setattr(write, "_write_all", write_all)
+    assert not write_dataset(data, clips={"train": 1}, seed=0, settings=TINY)
+    assert (data / "writer").read_text() == "the second"
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UsageError, match="cannot write the generated data .*file/data"):
+        write_dataset(tmp_path / "file/data", clips={"train": 1}, seed=0, settings=TINY)
 
 
 def test_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:

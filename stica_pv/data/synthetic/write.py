@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import av
 import numpy as np
@@ -29,7 +30,8 @@ def write_dataset(
 ) -> bool:
     """Writes `clips` files for every split, with ``<split>.csv`` lists of ``path label`` lines, classes in turn.
 
-    Repeating it with the same arguments does nothing; an interrupted write begins anew.
+    Repeating it with the same arguments does nothing. The folder appears whole: several runs that want the same data at
+    the same time each write it beside the folder, and the first to end puts it there.
 
     Args:
         folder: Where to write; made if it is not there.
@@ -42,28 +44,56 @@ def write_dataset(
         Whether files were written.
 
     Raises:
-        UsageError: The folder holds other data.
+        UsageError: The folder holds other data, or cannot be written.
     """
     settings = settings or SyntheticSettings()
     receipt = {"version": VERSION, "clips": clips, "seed": seed, "settings": dataclasses.asdict(settings)}
     text = json.dumps(receipt, indent=2) + "\n"
-    path = folder / RECEIPT
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
+    folder = folder.resolve()  # a link stays one
+    if _holds(folder, text):
         return False
-    if folder.is_dir() and any(folder.iterdir()) and not (path.is_file() or (folder / f"{RECEIPT}.partial").is_file()):
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / RECEIPT).is_file():
         raise UsageError(f"{folder} holds files that are no generated data: choose another DATA.PATH_TO_DATA_DIR")
-    folder.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    (folder / f"{RECEIPT}.partial").write_text(text, encoding="utf-8")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        place = TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent)
+    except OSError as error:
+        raise UsageError(f"cannot write the generated data {folder}: {error.strerror}") from error
     logger.info("generating %d clips in %s", sum(clips.values()), folder)
-    with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    with place as beside:
+        fresh = Path(beside) / "fresh"
+        _write_all(fresh, clips, seed, settings, processes or os.cpu_count())
+        (fresh / RECEIPT).write_text(text, encoding="utf-8")
+        return _put(fresh, folder, Path(beside) / "former", text)
+
+
+def _holds(folder: Path, receipt: str) -> bool:
+    path = folder / RECEIPT
+    return path.is_file() and path.read_text(encoding="utf-8") == receipt
+
+
+def _write_all(
+    folder: Path, clips: dict[str, int], seed: int, settings: SyntheticSettings, processes: int | None
+) -> None:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         for split, count in clips.items():
-            (folder / split).mkdir(exist_ok=True)
+            (folder / split).mkdir(parents=True)
             jobs = [(folder, split, i, seed, settings) for i in range(count)]
             lines = pool.map(_write_one, jobs, chunksize=CHUNK)
             (folder / f"{split}.csv").write_text("".join(lines), encoding="utf-8")
-    (folder / f"{RECEIPT}.partial").replace(path)  # only now is the data set whole
-    return True
+
+
+def _put(fresh: Path, folder: Path, former: Path, receipt: str) -> bool:
+    """Moves `fresh` to `folder`, whose data of other settings go to `former`; False if the same data came before."""
+    while True:
+        try:
+            fresh.rename(folder)  # takes the place of an empty folder, not of a filled one
+        except OSError:
+            if _holds(folder, receipt):
+                return False
+            folder.rename(former)
+        else:
+            return True
 
 
 def _write_one(job: tuple[Path, str, int, int, SyntheticSettings]) -> str:
