@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Stands for run_net.py: writes what a finished run leaves, and keeps the command lines."""
     commands: list[list[str]] = []
 
-    def run(command: list[str], check: bool) -> subprocess.CompletedProcess[bytes]:
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
         words = dict(zip(command[4::2], command[5::2], strict=True))
         cell, folder, seed = Path(command[3]).stem, Path(words["OUTPUT_DIR"]), int(words["RNG_SEED"])
         commands.append(command[3:])
@@ -118,9 +119,37 @@ def test_a_choosing_run_that_ends_without_its_number_is_told(grid_file: Path, do
 
 
 def test_a_failed_run_is_named_and_the_others_are_done(grid_file: Path, tmp_path: Path, monkeypatch, capsys):
-    monkeypatch.setattr(ablation.subprocess, "run", lambda command, check: subprocess.CompletedProcess(command, 1))
+    monkeypatch.setattr(ablation.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1))
     assert ablation.main([str(grid_file), "--out", str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err.count("failed: ") == 4
+
+
+def test_jobs_run_at_the_same_time_and_share_the_cores(grid_file: Path, done, tmp_path: Path, monkeypatch):
+    both, finish, threads = threading.Barrier(2, timeout=20), ablation.subprocess.run, []
+
+    def run(command: list[str], *, env: dict[str, str], **rest: object) -> subprocess.CompletedProcess[bytes]:
+        both.wait()
+        threads.append(env["OMP_NUM_THREADS"])
+        return finish(command, **rest)
+
+    monkeypatch.setattr(ablation.subprocess, "run", run)
+    monkeypatch.setattr(ablation.os, "cpu_count", lambda: 6)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert ablation.main([str(grid_file), "--out", str(tmp_path / "out"), "--jobs", "2"]) == 0
+    assert (len(done), set(threads)) == (10, {"3"})
+
+
+def test_an_interrupted_run_ends_the_command_and_starts_no_other(grid_file: Path, tmp_path: Path, monkeypatch, capsys):
+    started = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
+        started.append(command)
+        return subprocess.CompletedProcess(command, 130)
+
+    monkeypatch.setattr(ablation.subprocess, "run", run)
+    assert ablation.main([str(grid_file), "--out", str(tmp_path / "out")]) == 130
+    assert len(started) == 1
+    assert "the same command goes on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

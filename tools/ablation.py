@@ -5,19 +5,22 @@ Repeating the command goes on where it was: finished runs are not run again, unf
 """
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from stica_pv.command_line import exit_code  # noqa: E402 - found by the line above
+from stica_pv.command_line import INTERRUPTED, exit_code  # noqa: E402 - found by the line above
 
 EXAMPLES = """
 examples:
   python tools/ablation.py projects/stica/ablations/controlled/grid.yaml
+  python tools/ablation.py projects/stica/ablations/controlled/grid.yaml --jobs 2
   python tools/ablation.py projects/stica/ablations/controlled/grid.yaml --launcher slurm
   python tools/ablation.py projects/stica/ablations/controlled/grid.yaml --table
 """
@@ -32,8 +35,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="for every run")
     parser.add_argument("--out", type=Path, help="folder of the runs and the page (output/ablations/<folder of GRID>)")
     parser.add_argument("--launcher", choices=("slurm",), help="submit what is not finished as one array job and stop")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, which share the cores (1)")
     parser.add_argument("--table", action="store_true", help="only write the page of what there is")
     args = parser.parse_intermixed_args(argv)
+    if args.jobs < 1:
+        parser.error(f"--jobs: expected a number of runs >= 1, got {args.jobs}")
     args.out = args.out or Path("output/ablations") / args.grid.resolve().parent.name
     return args
 
@@ -45,19 +51,13 @@ def act(args: argparse.Namespace) -> int:
 
     grid = read_grid(args.grid)
     choosing = grid.choosing(args.out, args.overrides)
-    failed = (
-        []
-        if args.table
-        else work(
-            [run for run in choosing if grid.choice is not None and grid.choice.score(run) is None], args.launcher
-        )
-    )
+    failed = [] if args.table else work([run for run in choosing if grid.choice.score(run) is None], args)
     if not (args.table or args.launcher):
         check_choice_is_made(grid, [run for run in choosing if run not in failed])
     chosen = grid.chosen(args.out, args.overrides)
     measuring = [] if chosen is None else grid.measuring(args.out, args.overrides, chosen)
     if not args.table:
-        failed += work([run for run in measuring if run.scores() is None], args.launcher)
+        failed += work([run for run in measuring if run.scores() is None], args)
     args.out.mkdir(parents=True, exist_ok=True)
     text = page(grid, choosing, measuring, chosen)
     (args.out / "ablation.md").write_text(text, encoding="utf-8")
@@ -83,19 +83,32 @@ def check_choice_is_made(grid, ended: Sequence) -> None:  # noqa: ANN001 - a Gri
             )
 
 
-def work(runs: Sequence, launcher: str | None) -> list:
-    """Does the runs, one after the other or as one array job; returns those that failed."""
-    if launcher and runs:
-        submit_all(runs, launcher)
+def work(runs: Sequence, args: argparse.Namespace) -> list:
+    """Does the runs, some at a time or as one array job; returns those that failed."""
+    if args.launcher and runs:
+        submit_all(runs, args.launcher)
         return []
-    failed = []
-    for number, run in enumerate(runs, start=1):
+    environment, output = dict(os.environ), None
+    if args.jobs > 1:  # what they print would be mixed up; each has its log
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.jobs)))
+        output = subprocess.DEVNULL
+    interrupted = False
+
+    def do(number: int, run) -> int:  # noqa: ANN001 - a Run, imported late
+        nonlocal interrupted
+        if interrupted:
+            return INTERRUPTED
         print(f"run {number} of {len(runs)}: {run.cell}/{run.name}", flush=True)
-        done = subprocess.run([sys.executable, str(ROOT / "tools" / "run_net.py"), *run.words], check=False)
-        if done.returncode == 130:
-            raise KeyboardInterrupt
-        failed += [run] if done.returncode else []
-    return failed
+        command = [sys.executable, str(ROOT / "tools" / "run_net.py"), *run.words]
+        code = subprocess.run(command, check=False, env=environment, stdout=output).returncode
+        interrupted |= code == INTERRUPTED
+        return code
+
+    with ThreadPoolExecutor(args.jobs) as pool:
+        codes = list(pool.map(do, range(1, len(runs) + 1), runs))
+    if interrupted:
+        raise KeyboardInterrupt
+    return [run for run, code in zip(runs, codes, strict=True) if code]
 
 
 def submit_all(runs: Sequence, launcher: str) -> None:
