@@ -23,7 +23,7 @@ from stica_pv.launch.configuration import configure  # noqa: E402
 
 GRIDS = sorted((ROOT / "projects/stica/ablations").glob("*/grid.yaml"))
 GRID = {
-    "CELLS": ["plain.yaml", "crops.yaml"],
+    "CELLS": {"plain": "base.yaml", "crops": "base.yaml CROP.SPACE_LARGE 2"},
     "CHOOSE": {"KEY": "SOLVER.BASE_LR", "VALUES": [0.1, 0.2], "MEASURE": "online_knn/top1", "WITH": "RNG_SEED 9"},
     "REPLICATES": ["RNG_SEED 0", "RNG_SEED 1", "RNG_SEED 2"],
     "MEASURES": ["knn/top1"],
@@ -36,8 +36,7 @@ TOP1 = {"plain": [50.0, 52.0, 51.0], "crops": [60.0, 63.0, 59.0]}
 @pytest.fixture
 def grid_file(tmp_path: Path) -> Path:
     """A grid of two cells."""
-    for name in GRID["CELLS"]:
-        (tmp_path / name).write_text("TASK: av_contrastive\n")
+    (tmp_path / "base.yaml").write_text("TASK: av_contrastive\n")
     path = tmp_path / "grid.yaml"
     path.write_text(yaml.safe_dump(GRID))
     return path
@@ -50,7 +49,8 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
         words = dict(zip(command[4::2], command[5::2], strict=True))
-        cell, folder, seed = Path(command[3]).stem, Path(words["OUTPUT_DIR"]), int(words["RNG_SEED"])
+        cell = "crops" if words.get("CROP.SPACE_LARGE") == "2" else "plain"
+        folder, seed = Path(words["OUTPUT_DIR"]), int(words["RNG_SEED"])
         commands.append(command[3:])
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "run.json").write_text('{"steps": 4}')
@@ -77,8 +77,9 @@ def test_a_grid_chooses_by_the_training_videos_then_measures_and_tells_paired_di
 ):
     assert ablation.main([str(grid_file), "SOLVER.MAX_EPOCH", "2", "--out", str(tmp_path / "out")]) == 0
     assert len(done) == 4 + 6
-    assert all(words[1:3] == ["SOLVER.MAX_EPOCH", "2"] for words in done)
-    rates = {Path(words[0]).stem: words[words.index("SOLVER.BASE_LR") + 1] for words in done[4:]}
+    assert all("SOLVER.MAX_EPOCH 2 " in " ".join(words) for words in done)
+    assert sum("CROP.SPACE_LARGE 2 " in " ".join(words) for words in done) == 5
+    rates = {Path(words[-1]).parent.name: words[words.index("SOLVER.BASE_LR") + 1] for words in done[4:]}
     assert rates == {"plain": "0.2", "crops": "0.1"}
     page = (tmp_path / "out" / "ablation.md").read_text()
     assert page in capsys.readouterr().out
@@ -102,7 +103,7 @@ def test_repeating_the_command_runs_only_what_is_unfinished(grid_file: Path, don
     assert "Not finished: crops/replicate1." in page
     assert "crops − plain | 9.0 [" in page  # of the two pairs that are whole
     assert ablation.main(words) == 0
-    assert [(Path(words[0]).stem, words[-1][-10:]) for words in done] == [("crops", "replicate1")]
+    assert [(Path(words[-1]).parent.name, words[-1][-10:]) for words in done] == [("crops", "replicate1")]
 
 
 def test_nothing_is_measured_before_every_choice_is_made(grid_file: Path, tmp_path: Path, capsys):
@@ -155,8 +156,9 @@ def test_an_interrupted_run_ends_the_command_and_starts_no_other(grid_file: Path
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"CELLS": ["absent.yaml"]}, "CELLS names"),
-        ({"CONTRASTS": {"x": ["plain", "other"]}}, "CONTRASTS: x: expected two of plain, crops, got"),
+        ({"CELLS": {"x": "absent.yaml"}}, "CELLS names"),
+        ({"CELLS": ["base.yaml"]}, "CELLS: expected 'name: FILE KEY VALUE ...'"),
+        ({"CONTRASTS": {"x": ["plain", "other"]}}, "CONTRASTS: x: expected two of crops, plain, got"),
         ({"CELL": []}, "expected a mapping with CELLS"),
     ],
 )

@@ -22,7 +22,7 @@ class Run:
 
     Attributes:
         cell: Name of its cell.
-        file: The cell's configuration.
+        file: Its configuration.
         name: Of the run within its cell.
         overrides: Keys and values in turn, without OUTPUT_DIR.
         folder: Its OUTPUT_DIR.
@@ -49,6 +49,19 @@ class Run:
         path = self.folder / JSON
         found: dict[str, float] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
         return found
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A configuration that runs by itself.
+
+    Attributes:
+        file: The configuration.
+        overrides: Keys and values in turn that make the cell of it.
+    """
+
+    file: Path
+    overrides: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,7 @@ class Grid:
 
     Attributes:
         file: That file.
-        cells: Configuration of each cell by its name.
+        cells: By name.
         choice: None where nothing is chosen.
         replicates: Overrides of each replicate; run i of every cell shares them, so runs are compared in pairs.
         measures: Names in results.json.
@@ -91,7 +104,7 @@ class Grid:
     """
 
     file: Path
-    cells: dict[str, Path]
+    cells: dict[str, Cell]
     choice: Choice | None
     replicates: tuple[tuple[str, ...], ...]
     measures: tuple[str, ...]
@@ -133,7 +146,8 @@ class Grid:
         return (self.choice.key, value) if self.choice is not None else ()
 
     def _run(self, out: Path, cell: str, name: str, overrides: tuple[str, ...]) -> Run:
-        return Run(cell, self.cells[cell], name, overrides, out / cell / name)
+        configuration = self.cells[cell]
+        return Run(cell, configuration.file, name, (*configuration.overrides, *overrides), out / cell / name)
 
 
 def read_grid(path: Path) -> Grid:
@@ -149,10 +163,7 @@ def read_grid(path: Path) -> Grid:
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     _check_keys(path, given, KEYS, optional=("CHOOSE",))
-    cells = {Path(name).stem: path.parent / name for name in given["CELLS"]}
-    for file in cells.values():
-        if not file.is_file():
-            raise UsageError(f"{path}: CELLS names {file}, which is not there")
+    cells = _cells(path, given["CELLS"])
     contrasts = {}
     for name, pair in given["CONTRASTS"].items():
         if len(pair) != 2 or not set(pair) <= set(cells):
@@ -166,6 +177,18 @@ def read_grid(path: Path) -> Grid:
         tuple(given["MEASURES"]),
         contrasts,
     )
+
+
+def _cells(path: Path, given: Any) -> dict[str, Cell]:
+    if not isinstance(given, dict) or not given:
+        raise UsageError(f"{path}: CELLS: expected 'name: FILE KEY VALUE ...' for each cell, got {given!r}")
+    cells = {}
+    for name, words in given.items():
+        file, *overrides = str(words).split()
+        if not (path.parent / file).is_file():
+            raise UsageError(f"{path}: CELLS names {path.parent / file}, which is not there")
+        cells[str(name)] = Cell(path.parent / file, tuple(overrides))
+    return cells
 
 
 def _choice(path: Path, given: Any) -> Choice | None:
