@@ -39,13 +39,20 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Writes the page and prints where it is."""
+    """Writes the page and prints where it is; a page with test clips does not make way for one without."""
+    from stica_pv.errors import UsageError
     from stica_pv.report.contents import NAME, write_report
+    from stica_pv.report.gallery import holds_gallery
 
     path = args.out or (args.folders[0] if len(args.folders) == 1 else Path()) / NAME
     if args.gallery:
         with_gallery(args.folders[0], args.opts, path)
     else:
+        if args.out is None and holds_gallery(path):
+            raise UsageError(
+                f"{path} shows test clips, which a page without them would take the place of: add --gallery, "
+                "or say by --out where this one goes"
+            )
         write_report(args.folders, path)
     print(path)
 

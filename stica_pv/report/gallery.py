@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -14,6 +15,7 @@ from stica_pv.report.thumbnails import SIDE, Kind, Thumbnails
 
 NEIGHBOURS, QUERIES = 5, 12
 MARKS = {OTHER: "✗ other class", SAME_CLASS: "✓ same class", ITSELF: "★ the clip itself"}
+_QUERY = '<div class="query">'  # of gallery.html
 PICTURE: dict[Modality, Kind] = {"video": "moving", "audio": "spectrogram"}
 
 
@@ -23,6 +25,11 @@ class Answers:
 
     name: str
     found: Found
+
+
+def holds_gallery(page: Path) -> bool:
+    """Whether a page is there and shows test clips with what is nearest to them."""
+    return page.is_file() and _QUERY in page.read_text(encoding="utf-8", errors="replace")
 
 
 def gallery_of(

@@ -13,6 +13,7 @@ from tiny_runs import REPOSITORY, run_tiny
 
 from stica_pv.errors import UsageError
 from stica_pv.report.contents import write_report
+from stica_pv.report.page import fragment
 
 
 @pytest.fixture(scope="module")
@@ -64,5 +65,13 @@ def test_the_command_names_its_page_or_says_in_one_line_what_is_wrong(
     (tmp_path / "config.yaml").write_text("TASK: gdt\n")
     assert command.main([str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
+    shown = dict.fromkeys(("kind", "name", "picture", "alt", "absent", "sound", "mark", "label", "similarity"), "")
+    gallery = fragment(
+        "gallery.html", title="", intro="", summary="", groups=[("", [{"asked": shown, "answers": []}])], side=9
+    )
+    (tmp_path / "report.html").write_text(gallery)
+    assert command.main([str(tmp_path)]) == 2
+    assert "add --gallery, or say by --out" in capsys.readouterr().err
+    assert 'class="query"' in (tmp_path / "report.html").read_text()
     assert command.main([str(tmp_path), str(tmp_path / "no")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
