@@ -7,6 +7,7 @@ import mmap
 import os
 import pickle
 import signal
+import sys
 import time
 import traceback
 from collections import deque
@@ -208,12 +209,17 @@ def answer_all(
 ) -> Iterator[tuple[Any, Any]]:
     """Yields (question, answer) as answers come in; an answer is `Lost` if its helper hung or died.
 
+    Elsewhere than on Linux all are answered here, one after the other, and what hangs or kills is not stopped.
+
     Args:
         answer: As for `Helper`.
         questions: What to ask.
         processes: How many helpers answer at a time; one that is lost is replaced.
         timeout_s: As for `Helper`.
     """
+    if sys.platform != "linux":
+        yield from ((question, answer(question)) for question in questions)
+        return
     waiting = iter(questions)
     helpers: list[Helper] = []
     try:

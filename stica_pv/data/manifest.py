@@ -1,7 +1,6 @@
 """Facts of media files, read from their headers once and kept in a csv; what a recipe can use is decided elsewhere."""
 
 import logging
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -139,10 +138,7 @@ def _probe_missing(missing: Sequence[str], cache: Path | None, processes: int) -
 
 
 def _probe_each(paths: Sequence[str], processes: int) -> Iterator[FileFacts]:
-    """Yields facts in the order in which they come in; without the protection of helpers where there is no Linux."""
-    if sys.platform != "linux":
-        yield from map(probe, paths)
-        return
+    """Yields facts in the order in which they come in."""
     late: list[FileFacts] = []
     for path, facts in answer_all(probe, paths, processes=processes, timeout_s=_TIMEOUT_S):
         if not isinstance(facts, Lost):

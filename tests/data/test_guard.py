@@ -3,12 +3,12 @@ import functools
 import os
 import signal
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 import torch
 from made_clips import FakeReader, two_views
+from processes import all_end, is_running
 
 from stica_pv.data.bad_files import lasting_failures
 from stica_pv.data.dataset import SKIPPED, ClipDataset
@@ -63,21 +63,6 @@ def batches(
 
 def content(found: list[Batch]) -> list[tuple[list[int], list[float], list[float]]]:
     return [(b.index.tolist(), b.video["a"].float().flatten().tolist(), b.audio["a"].flatten().tolist()) for b in found]
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
-def all_end(pids: Iterable[int]) -> bool:
-    pids, end = list(pids), time.monotonic() + 5
-    while any(map(is_running, pids)) and time.monotonic() < end:
-        time.sleep(0.02)
-    return not any(map(is_running, pids))
 
 
 @pytest.mark.parametrize("workers", [1, 2])

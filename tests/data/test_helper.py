@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 from open_files import open_files
+from processes import is_running
 
 from stica_pv.data import helper
 from stica_pv.data.helper import AGAIN, Helper, Lost, answer_all
@@ -34,14 +35,6 @@ def answer(question):
         case "slow":
             time.sleep(0.1)
     return question * 2
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize("processes", [1, 3])

@@ -2,11 +2,15 @@
 
 import dataclasses
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from processes import all_end
 
 from stica_pv.config import apply_overrides
 from stica_pv.data.reader import read
@@ -262,6 +266,26 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(KeyboardInterrupt):
         write_dataset(tmp_path / "data", clips={"train": 1}, seed=0, settings=TINY, processes=1)
     assert not list(tmp_path.iterdir())
+
+
+WRITING = """
+import sys
+from pathlib import Path
+from stica_pv.data.synthetic import write_dataset
+write_dataset(Path(sys.argv[1]), clips={"train": 100000}, seed=0, processes=2)
+"""
+
+
+def test_no_writer_outlives_a_run_that_is_killed(tmp_path: Path) -> None:
+    run = subprocess.Popen([sys.executable, "-c", WRITING, str(tmp_path / "data")])
+    while not list(tmp_path.glob(".data.*/fresh/train/00001.mp4")):
+        assert run.poll() is None
+        time.sleep(0.02)
+    writers = [int(pid) for pid in Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()]
+    run.kill()
+    run.wait()
+    assert len(writers) == 2
+    assert all_end(writers)
 
 
 @pytest.mark.parametrize("found", ["nothing", "an empty folder", "other settings"])

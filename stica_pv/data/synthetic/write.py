@@ -4,25 +4,23 @@ import dataclasses
 import json
 import logging
 import os
-from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import av
 import numpy as np
 
+from stica_pv.data.helper import Lost, answer_all
 from stica_pv.data.synthetic.plan import SyntheticSettings
 from stica_pv.data.synthetic.render import render_clip
-from stica_pv.errors import UsageError
+from stica_pv.errors import RunFailed, UsageError
 from stica_pv.keyed_random import generator
 
 logger = logging.getLogger(__name__)
 
 RECEIPT = "synthetic.json"
 VERSION = 1  # of the pictures and sounds; another one makes the files anew
-CHUNK = 8  # clips a worker takes at a time
 
 
 def write_dataset(
@@ -45,6 +43,7 @@ def write_dataset(
 
     Raises:
         UsageError: The folder holds other data, or cannot be written.
+        RunFailed: A process that writes was killed.
     """
     settings = settings or SyntheticSettings()
     receipt = {"version": VERSION, "clips": clips, "seed": seed, "settings": dataclasses.asdict(settings)}
@@ -62,7 +61,7 @@ def write_dataset(
     logger.info("generating %d clips in %s", sum(clips.values()), folder)
     with place as beside:
         fresh = Path(beside) / "fresh"
-        _write_all(fresh, clips, seed, settings, processes or os.cpu_count())
+        _write_all(fresh, clips, seed, settings, processes or os.cpu_count() or 1)
         (fresh / RECEIPT).write_text(text, encoding="utf-8")
         return _put(fresh, folder, Path(beside) / "former", text)
 
@@ -72,15 +71,16 @@ def _holds(folder: Path, receipt: str) -> bool:
     return path.is_file() and path.read_text(encoding="utf-8") == receipt
 
 
-def _write_all(
-    folder: Path, clips: dict[str, int], seed: int, settings: SyntheticSettings, processes: int | None
-) -> None:
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for split, count in clips.items():
-            (folder / split).mkdir(parents=True)
-            jobs = [(folder, split, i, seed, settings) for i in range(count)]
-            lines = pool.map(_write_one, jobs, chunksize=CHUNK)
-            (folder / f"{split}.csv").write_text("".join(lines), encoding="utf-8")
+def _write_all(folder: Path, clips: dict[str, int], seed: int, settings: SyntheticSettings, processes: int) -> None:
+    for split, count in clips.items():
+        (folder / split).mkdir(parents=True)
+        jobs = [(folder, split, number, seed, settings) for number in range(count)]
+        lines = [""] * count
+        for job, line in answer_all(_write_one, jobs, processes=processes, timeout_s=0):
+            if isinstance(line, Lost):
+                raise RunFailed(f"clip {job[2]} of {folder / split} could not be written: {line.cause}")
+            lines[job[2]] = line
+        (folder / f"{split}.csv").write_text("".join(lines), encoding="utf-8")
 
 
 def _put(fresh: Path, folder: Path, former: Path, receipt: str) -> bool:
