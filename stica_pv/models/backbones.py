@@ -19,7 +19,7 @@ from stica_pv.models.weights import Pretrained, with_weights
 from stica_pv.registry import BACKBONES
 
 STANDARD_INPUTS: dict[str, tuple[int, int]] = {
-    **dict.fromkeys(("r2plus1d_10", "r2plus1d_18", "r3d_10", "r3d_18", "mc3_10", "mc3_18"), (16, 112)),
+    **dict.fromkeys(("r2plus1d_10", "r2plus1d_18", "r3d_10", "r3d_18", "mc2_10", "mc3_18"), (16, 112)),
     **dict.fromkeys(("slow_r50", "slow_r101", "c2d_r50", "i3d_r50"), (8, 224)),
     **dict.fromkeys(("tsm_resnet50", "tsm_resnet14"), (16, 224)),
     **dict.fromkeys(("r2plus1d_r50", "r3d_50", "r3d_101", "x3d_m"), (16, 224)),

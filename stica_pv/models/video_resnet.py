@@ -1,4 +1,4 @@
-"""Video ResNets (Tran et al., CVPR 2018) without pooling and classifier, at any width: R(2+1)D, R3D and MC3.
+"""Video ResNets (Tran et al., CVPR 2018) without pooling and classifier, at any width: R(2+1)D, R3D, MC3 and MC2.
 
 The blocks are torchvision's and so are the parameter names: at width 64 a state dict moves to and from torchvision's
 `r2plus1d_18`, `r3d_18` and `mc3_18` without renaming. torchvision itself fixes the width, hence the assembly here.
@@ -32,6 +32,7 @@ class Convolutions(NamedTuple):
 R2PLUS1D = Convolutions((Conv2Plus1D,) * 4, separable_stem=True)
 R3D = Convolutions((Conv3DSimple,) * 4, separable_stem=False)
 MC3 = Convolutions((Conv3DSimple, *(Conv3DNoTemporal,) * 3), separable_stem=False)
+MC2 = Convolutions((Conv3DNoTemporal,) * 4, separable_stem=False)
 
 
 class VideoResNet(Trunk):
@@ -54,7 +55,7 @@ class VideoResNet(Trunk):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, video: Tensor) -> Tensor:
-        """Maps float (B, 3, T, H, W) to the map (B, 8 × width, T', ⌈H/16⌉, ⌈W/16⌉), T' = ⌈T/8⌉, or T for MC3."""
+        """Maps float (B, 3, T, H, W) to the map (B, 8 × width, T', ⌈H/16⌉, ⌈W/16⌉), T' = ⌈T/8⌉, or T for MC."""
         return self.layer4(self.layer3(self.layer2(self.layer1(self.stem(video)))))
 
 
@@ -117,7 +118,7 @@ def create_mc3_18(*, width: int = WIDTH, pretrained: Pretrained = False) -> Vide
     return with_weights(VideoResNet((2, 2, 2, 2), width, MC3), pretrained, published_by_torchvision("mc3_18"))
 
 
-@BACKBONES.named("mc3_10")
-def create_mc3_10(*, width: int = WIDTH, pretrained: Pretrained = False) -> VideoResNet:
-    """Builds MC3 with one block a stage: a unit sees 7 pictures, so what lies further apart is for the pooling."""
-    return with_weights(VideoResNet((1, 1, 1, 1), width, MC3), pretrained)
+@BACKBONES.named("mc2_10")
+def create_mc2_10(*, width: int = WIDTH, pretrained: Pretrained = False) -> VideoResNet:
+    """Builds MC2 with one block a stage: time is seen in the stem alone, 3 pictures; the rest is for the pooling."""
+    return with_weights(VideoResNet((1, 1, 1, 1), width, MC2), pretrained)
