@@ -98,7 +98,7 @@ def work(runs: Sequence, args: argparse.Namespace) -> list:
         nonlocal interrupted
         if interrupted:
             return INTERRUPTED
-        print(f"run {number} of {len(runs)}: {run.cell}/{run.name}", flush=True)
+        print(f"run {number} of {len(runs)}: {run.cell}/{run.name}\n", end="", flush=True)  # in one piece
         command = [sys.executable, str(ROOT / "tools" / "run_net.py"), *run.words]
         code = subprocess.run(command, check=False, env=environment, stdout=output).returncode
         interrupted |= code == INTERRUPTED
