@@ -98,7 +98,7 @@ class Clip:
         """Maps (C, N, H, W), made of each picture, to the frames (C, T, H, W); stored as (T, H, W, C)."""
         if self.shown is None:
             return pictures
-        return pictures.permute(1, 2, 3, 0)[self.shown].permute(3, 0, 1, 2)
+        return pictures.permute(1, 2, 3, 0).index_select(0, self.shown).permute(3, 0, 1, 2)
 
     def __repr__(self) -> str:
         return (
