@@ -9,6 +9,7 @@ import av
 from av.container import InputContainer
 from av.stream import Stream
 
+from stica_pv.data.answers import answer_all
 from stica_pv.data.changes import changed_files, stamp
 from stica_pv.data.container import (
     failure_cause,
@@ -22,7 +23,7 @@ from stica_pv.data.container import (
 )
 from stica_pv.data.facts import FactTable, FileFacts
 from stica_pv.data.facts_csv import append_facts, load_facts
-from stica_pv.data.helper import TIMED_OUT, Lost, answer_all
+from stica_pv.data.helper import TIMED_OUT, Lost
 from stica_pv.errors import UnreadableClip, UsageError
 
 __all__ = ["FactTable", "FileFacts", "exclusion_cause", "exclusion_causes", "probe", "probe_all"]

@@ -12,7 +12,8 @@ from open_files import open_files
 from processes import is_running
 
 from stica_pv.data import helper
-from stica_pv.data.helper import AGAIN, Helper, Lost, answer_all
+from stica_pv.data.answers import answer_all
+from stica_pv.data.helper import AGAIN, Helper, Lost
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="helpers are forked, with memory files: Linux only")
 

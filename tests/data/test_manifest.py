@@ -10,7 +10,7 @@ import pytest
 from iopath.common.file_io import PathHandler, g_pathmgr
 from made_media import SAMPLE_DATA, make_media
 
-from stica_pv.data import changes, helper, manifest
+from stica_pv.data import answers, changes, manifest
 from stica_pv.data.facts import FactTable
 from stica_pv.data.manifest import FileFacts, exclusion_cause, exclusion_causes, probe, probe_all
 
@@ -66,7 +66,7 @@ def test_probe_all_keeps_the_order_and_equals_probe(clips, tmp_path, processes):
 def test_other_systems_probe_without_helpers(clips, monkeypatch):
     expected = list(probe_all(clips, None, 2))
     monkeypatch.setattr("sys.platform", "darwin")
-    monkeypatch.setattr(helper, "Helper", None)
+    monkeypatch.setattr(answers, "Helper", None)
     assert list(probe_all(clips, None, 2)) == expected
 
 

@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 import av
 import numpy as np
 
-from stica_pv.data.helper import Lost, answer_all
+from stica_pv.data.answers import answer_all
+from stica_pv.data.helper import Lost
 from stica_pv.data.synthetic.plan import SyntheticSettings
 from stica_pv.data.synthetic.render import render_clip
 from stica_pv.errors import RunFailed, UsageError
