@@ -192,7 +192,7 @@ def _clip(plan: _Plan, media: MediaFile, pictures: Pictures, track: AudioTrack) 
         positions = [pictures.chosen[time] for time in plan.times_s]
         once, which = np.unique(positions, return_inverse=True)
         frames = torch.from_numpy(np.stack([pictures.images[at] for at in once])).permute(3, 0, 1, 2)
-        shown = torch.from_numpy(which)
+        shown = None if np.array_equal(which, np.arange(len(once))) else torch.from_numpy(which)
         times = torch.tensor([pictures.times_s[at] for at in positions], dtype=torch.float64)
         end_s = max(media.seconds, pictures.end_s or 0.0)
         video_valid = sum(time < end_s for time in plan.times_s) / len(plan.times_s)

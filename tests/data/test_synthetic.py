@@ -317,6 +317,14 @@ def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         write_dataset(tmp_path / "file/data", clips={"train": 1}, seed=0, settings=TINY)
 
 
+def test_files_beside_generated_data_are_not_lost_when_other_settings_come(folder: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(folder, tmp_path / "data"))
+    (data / "notes.txt").write_text("precious")
+    with pytest.raises(UsageError, match="notes.txt"):
+        write_dataset(data, clips={"train": 1}, seed=0, settings=TINY)
+    assert (data / "notes.txt").read_text() == "precious"
+
+
 def test_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(UsageError, match="holds files"):

@@ -52,8 +52,12 @@ def write_dataset(
     folder = folder.resolve()  # a link stays one
     if _holds(folder, text):
         return False
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / RECEIPT).is_file():
-        raise UsageError(f"{folder} holds files that are no generated data: choose another DATA.PATH_TO_DATA_DIR")
+    foreign = _foreign(folder)
+    if foreign:
+        raise UsageError(
+            f"{folder} holds files that are no generated data ({', '.join(foreign[:3])}): choose another "
+            "DATA.PATH_TO_DATA_DIR"
+        )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         place = TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent)
@@ -70,6 +74,16 @@ def write_dataset(
 def _holds(folder: Path, receipt: str) -> bool:
     path = folder / RECEIPT
     return path.is_file() and path.read_text(encoding="utf-8") == receipt
+
+
+def _foreign(folder: Path) -> list[str]:
+    """Names in a folder that no generated data put there; they would be lost with data that make way for others."""
+    path = folder / RECEIPT
+    splits = json.loads(path.read_text(encoding="utf-8"))["clips"] if path.is_file() else {}
+    own = {RECEIPT} if splits else set()
+    for split in splits:
+        own |= {split, f"{split}.csv"}
+    return sorted({entry.name for entry in folder.iterdir()} - own) if folder.is_dir() else []
 
 
 def _write_all(folder: Path, clips: dict[str, int], seed: int, settings: SyntheticSettings, processes: int) -> None:
