@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from stica_pv.distributed.collectives import all_sum
@@ -33,8 +36,44 @@ def global_moments(x: Tensor, dims: tuple[int, ...], *, synchronise: bool) -> tu
     return mean, variance, total
 
 
+class _Normalise(torch.autograd.Function):
+    """Normalises (B, C, …) by moments of the global batch that were made of it, in the fused kernels of one process.
+
+    With x̂ = (x − mean) / std and means over the global batch, x has the gradient
+    weight / std · (g − mean(g) − x̂ · mean(g · x̂)).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, variance: Tensor, eps: float
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight, mean, variance)
+        ctx.eps = eps
+        return functional.batch_norm(x, mean, variance, weight, bias, eps=eps)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, mean, variance = ctx.saved_tensors
+        scale = torch.rsqrt(variance + ctx.eps)
+        _, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            grad, x, weight, mean, variance, mean, scale, True, ctx.eps, [False, True, True]
+        )
+        means = torch.stack((of_bias, of_weight))
+        dist.all_reduce(means)
+        means /= x.numel() / x.shape[1] * world_size()
+        if weight is not None:
+            scale = scale * weight
+        of_x = functional.batch_norm(x, mean, variance, -scale * means[1], -scale * means[0], eps=ctx.eps)
+        of_x.addcmul_(grad, scale.view(-1, *(1 for _ in range(2, x.ndim))))
+        return of_x, *((None, None) if weight is None else (of_weight, of_bias)), None, None, None
+
+
 class CrossProcessBatchNorm(_BatchNorm):
-    """Synchronised batch-norm for CPU processes, for inputs (B, C, …) of any rank."""
+    """Synchronised batch-norm for CPU processes, for inputs (B, C, …) of any rank.
+
+    Processes exchange twice a layer: means and variances in the forward pass, sums of gradients in the backward pass.
+    """
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 - the name in torch
         if input.ndim < 2:
@@ -44,21 +83,29 @@ class CrossProcessBatchNorm(_BatchNorm):
         """Normalises (B, C, …) per channel."""
         if not self.training or world_size() == 1:
             return super().forward(input)
-        dims = (0, *range(2, input.ndim))
+        self._check_input_dim(input)
         x = input.to(torch.promote_types(input.dtype, torch.float32))
-        mean, variance, count = global_moments(x, dims, synchronise=True)
+        mean, variance = _moments_over_processes(x.detach())
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            count = x.numel() // x.shape[1] * world_size()
             with torch.no_grad():
                 self.num_batches_tracked += 1
                 momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-                self.running_mean.lerp_(mean.flatten().to(self.running_mean.dtype), momentum)
-                unbiased = variance.flatten() * (count / (count - 1))
-                self.running_var.lerp_(unbiased.to(self.running_var.dtype), momentum)
-        normalised = (x - mean) * torch.rsqrt(variance + self.eps)
-        if self.weight is not None:
-            shape = (1, -1, *(1 for _ in range(2, input.ndim)))
-            normalised = normalised * self.weight.view(shape) + self.bias.view(shape)
-        return normalised.to(input.dtype)
+                self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+                self.running_var.lerp_((variance * (count / (count - 1))).to(self.running_var.dtype), momentum)
+        y: Tensor = _Normalise.apply(x, self.weight, self.bias, mean, variance, self.eps)  # type: ignore[no-untyped-call]
+        return y.to(input.dtype)
+
+
+def _moments_over_processes(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns mean and biased variance (C,) over the equal batches (B, C, …) of all processes, in one exchange."""
+    # What torch runs for its own batch-norm on a CPU: one pass, biased variance; `var_mean` is up to ten times slower.
+    local = torch.stack(torch.batch_norm_update_stats(x, None, None, 0.0))
+    parts = [torch.empty_like(local) for _ in range(world_size())]
+    dist.all_gather(parts, local)
+    means, variances = torch.stack(parts, dim=1)
+    mean = means.mean(0)
+    return mean, variances.mean(0) + (means - mean).square().mean(0)
 
 
 def synchronise_batch_norm(module: nn.Module, device: torch.device) -> nn.Module:

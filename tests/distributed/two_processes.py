@@ -51,7 +51,13 @@ def run(rank: int, folder: str) -> None:
                 for shape in NORM_SHAPES
                 for kind in NORM_KINDS
             },
-            "half": norm_job(as_cross_process("3d", "usual"), *(x[here(rank)].bfloat16() for x in norm_input("3d"))),
+            "half": norm_job(
+                as_cross_process("3d", "usual").float(), *(x[here(rank)].bfloat16() for x in norm_input("3d"))
+            ),
+            "channels last": norm_job(
+                as_cross_process("5d", "usual"),
+                *(x[here(rank)].contiguous(memory_format=torch.channels_last_3d) for x in norm_input("5d")),
+            ),
             "group": {s: norm_job(group_norm(s), *(x[:, here(rank)] for x in group_input())) for s in (True, False)},
             "task": {name: task_job(name, rank) for name in TASKS},
         }
