@@ -77,9 +77,9 @@ def test_every_way_reads_the_same_second(originals: list[str], monkeypatch: pyte
 def test_the_loader_is_measured_on_files_of_a_user(originals: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loader, "of_workers", lambda name, *_: loader.Row.single(name, "videos/s", [1.0]))
     folder = str(Path(originals[0]).parent)
-    args = argparse.Namespace(data=folder, recode=False, clips=1, passes=1, repeats=1)
+    args = argparse.Namespace(data=folder, recode=False, clips=1, passes=1, long=20, repeats=1)
     rows = list(loader.rows(args))
-    assert [row.name.partition(":")[0] for row in rows] == ["originals"] * 6 + ["light copy"] * 6
+    assert [row.name.partition(":")[0] for row in rows] == ["originals"] * 6 + ["light copy"] * 7
     assert all(row.figure.median > 0 for row in rows if "Python" not in row.name)
     with pytest.raises(UsageError, match="found none in it"):
         loader_clips.chosen_files(str(Path(__file__).parent), 3)

@@ -5,6 +5,9 @@ Without --data clips are generated. One thread, processor seconds; the rows of s
 """
 
 import argparse
+import json
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,7 +26,7 @@ from stica_pv.errors import UsageError
 REPEATS = 3
 ORIGINALS, LIGHT = "originals", "light copy"
 LEAST = {ORIGINALS: 20.0, LIGHT: 70.0}
-BESIDE_PYTORCHVIDEO, OF_DECODING, MOST_OVERHEAD_MS, TWO_WORKERS = 5.0, 0.8, 2.0, 1.8
+BESIDE_PYTORCHVIDEO, OF_DECODING, MOST_OVERHEAD_MS, TWO_WORKERS, GROWTH = 5.0, 0.8, 2.0, 1.8, 1.02
 UNIT = "videos/s"
 
 
@@ -37,12 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--passes", type=int, default=6, metavar="N", help="over the files, for the rows of workers (6)"
     )
+    parser.add_argument(
+        "--long", type=int, default=2000, metavar="N", help="clips loaded while memory is watched (2000)"
+    )
 
 
 def rows(args: argparse.Namespace) -> Iterator[Row]:
     """Yields the rows as they are measured."""
-    if min(args.clips, args.passes) < 1 or (args.recode and not args.data):
-        raise UsageError(f"expected --clips and --passes >= 1, and --recode only with --data; got {vars(args)}")
+    if min(args.clips, args.passes, args.long) < 1 or (args.recode and not args.data):
+        raise UsageError(f"expected --clips, --passes, --long >= 1, and --recode only with --data; got {vars(args)}")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         there = {name: Path(folder) / name for name in ("generated", ORIGINALS, LIGHT)}
@@ -54,6 +60,7 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
             work = work_on(paths)
             yield from of_one_core(name, work, args.repeats)
             yield of_workers(name, work, args.repeats, args.passes)
+        yield of_memory(name, work, args.long)
 
 
 def of_one_core(name: str, work: Work, repeats: int) -> Iterator[Row]:
@@ -101,3 +108,18 @@ def of_workers(name: str, work: Work, repeats: int, passes: int) -> Row:
     target = Target("ratio", ">=", TWO_WORKERS)
     note = "rows of workers are of the wall: they need as many idle cores as workers, and one more"
     return Row.paired(f"{name}: two workers", UNIT, found[2], "one worker", found[1], target=target, note=note)
+
+
+def of_memory(name: str, work: Work, clips: int) -> Row:
+    """Least memory of a process that only loads, its worker and their helper, in the last tenth and in the second."""
+    words = [sys.executable, str(Path(__file__).with_name("loader_memory.py")), str(clips), "1", *work.paths]
+    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
+    taken = json.loads(done.stdout)["memory_mb"]
+    return Row.paired(
+        f"{name}: memory of loader, worker and helper, last tenth of {clips:,} clips",
+        "MB",
+        taken[-1:],
+        "second tenth",
+        taken[1:2],
+        target=Target("ratio", "<=", GROWTH),
+    )

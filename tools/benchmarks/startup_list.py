@@ -7,9 +7,11 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the clone's package
+sys.path[:0] = [str(Path(__file__).resolve().parents[n]) for n in (2, 1)]  # the clone's package, the benchmarks
 
-from stica_pv.data.dataset import ClipDataset  # noqa: E402 - found by the line above
+from benchmarks.process_memory import proportional_mb  # noqa: E402 - found by the line above
+
+from stica_pv.data.dataset import ClipDataset  # noqa: E402
 from stica_pv.data.sources import read_csv  # noqa: E402
 from stica_pv.data.videos import open_videos  # noqa: E402
 from stica_pv.structures import Views  # noqa: E402
@@ -48,18 +50,13 @@ def memory_mb(dataset: ClipDataset) -> float:
         os.read(ends[0][0], 1)
         children.append(child)
         ready.append(ends)
-    total = sum(map(_proportional_mb, (os.getpid(), *children)))
+    total = proportional_mb((os.getpid(), *children))
     for ends, child in zip(ready, children, strict=True):
         os.write(ends[1][1], b"x")
         os.waitpid(child, 0)
         for descriptor in (*ends[0], *ends[1]):
             os.close(descriptor)
     return total
-
-
-def _proportional_mb(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1000
 
 
 def _no_windows(seconds: float, rng: object) -> dict[str, object]:

@@ -1,0 +1,37 @@
+"""Loads CLIPS samples of files with WORKERS workers, and prints the memory in each tenth of the time.
+
+python tools/benchmarks/loader_memory.py CLIPS WORKERS FILE...
+"""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[n]) for n in (2, 1)]  # the clone's package, the benchmarks
+
+from benchmarks.loader_paths import BATCH, Ours, work_on  # noqa: E402 - found by the line above
+from benchmarks.process_memory import family, proportional_mb  # noqa: E402
+
+from stica_pv.data.loader import ClipLoader  # noqa: E402
+from stica_pv.data.sampler import StepSampler  # noqa: E402
+
+TENTHS, LOOKS = 10, 50
+
+
+def main(clips: int, workers: int, files: list[str]) -> None:
+    """Prints JSON: of each tenth, the least MB of this process, its workers and their helpers.
+
+    The least of several looks: a worker holds none to four batches that are ready, and a leak raises the least as well.
+    """
+    batch = min(BATCH, len(files))
+    steps = max(TENTHS * LOOKS, clips // batch)
+    sampler = StepSampler(len(files), batch_size=batch, seed=0, end=steps)
+    looks: list[list[float]] = [[] for _ in range(TENTHS)]
+    for step, _ in enumerate(ClipLoader(Ours(work_on(files)).dataset, sampler, num_workers=workers)):
+        if step % (steps // (TENTHS * LOOKS)) == 0:
+            looks[step * TENTHS // steps].append(proportional_mb(family()))
+    print(json.dumps({"memory_mb": [min(tenth) for tenth in looks]}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
