@@ -119,6 +119,24 @@ def test_a_choosing_run_that_ends_without_its_number_is_told(grid_file: Path, do
     assert len(done) == 4
 
 
+def test_cells_that_do_different_things_are_not_compared(grid_file: Path, done, tmp_path: Path):
+    grid = {name: value for name, value in GRID.items() if name not in ("CHOOSE", "CONTRASTS")}
+    grid_file.write_text(yaml.safe_dump(grid | {"MEASURES": ["knn/top1", "svm/top1"]}))
+    assert ablation.main([str(grid_file), "--out", str(tmp_path / "out")]) == 0
+    (tmp_path / "out" / "crops" / "replicate0" / "results.json").write_text('{"svm/top1": 70.0}')
+    for number in (1, 2):
+        (tmp_path / "out" / "crops" / f"replicate{number}" / "results.json").write_text("{}")
+    assert ablation.main([str(grid_file), "--out", str(tmp_path / "out"), "--table"]) == 0
+    knn, svm = (tmp_path / "out" / "ablation.md").read_text().split("## svm/top1")
+    assert "paired difference" not in knn + svm
+    assert ("| plain |" in knn, "| crops |" in knn, "| plain |" in svm, "| crops | 70.0 |" in svm) == (
+        True,
+        False,
+        False,
+        True,
+    )
+
+
 def test_a_failed_run_is_named_and_the_others_are_done(grid_file: Path, tmp_path: Path, monkeypatch, capsys):
     monkeypatch.setattr(ablation.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1))
     assert ablation.main([str(grid_file), "--out", str(tmp_path / "out")]) == 1
@@ -180,9 +198,7 @@ def test_intervals_are_those_of_scipy():
     assert paired({"a": 1.0}, {"b": 2.0}) is None
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "projects/stica/ablations").glob("*/grid.yaml")), ids=lambda p: p.parent.name
-)
+@pytest.mark.parametrize("path", GRIDS, ids=lambda path: path.parent.name)
 def test_every_run_of_a_grid_of_the_project_has_a_valid_configuration(path: Path, tmp_path: Path):
     grid = read_grid(path)
     assert len(grid.replicates) >= 3

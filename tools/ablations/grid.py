@@ -100,7 +100,8 @@ class Grid:
         choice: None where nothing is chosen.
         replicates: Overrides of each replicate; run i of every cell shares them, so runs are compared in pairs.
         measures: Names in results.json.
-        contrasts: By what they show: the cell expected above, and the cell expected below.
+        contrasts: By what they show: the cell expected above, and the cell expected below; empty where cells do
+            different things.
     """
 
     file: Path
@@ -162,10 +163,10 @@ def read_grid(path: Path) -> Grid:
         given = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    _check_keys(path, given, KEYS, optional=("CHOOSE",))
+    _check_keys(path, given, KEYS, optional=("CHOOSE", "CONTRASTS"))
     cells = _cells(path, given["CELLS"])
     contrasts = {}
-    for name, pair in given["CONTRASTS"].items():
+    for name, pair in given.get("CONTRASTS", {}).items():
         if len(pair) != 2 or not set(pair) <= set(cells):
             raise UsageError(f"{path}: CONTRASTS: {name}: expected two of {', '.join(cells)}, got {pair}")
         contrasts[str(name)] = (str(pair[0]), str(pair[1]))

@@ -72,7 +72,7 @@ def _cells(
     grid: Grid, measure: str, scores: dict[str, dict[str, float]], references: dict[str, list[float]]
 ) -> list[str]:
     lines = [f"## {measure}", "", *_head(["", "mean and 95 % t-interval", "replicates", "each"])]
-    for cell in grid.cells:
+    for cell in grid.cells if grid.contrasts else scores:
         values = list(scores.get(cell, {}).values())
         lines.append(_row(cell, estimate(values) if values else None, values))
     lines += [_row(name, estimate(values), values) for name, values in references.items()]
@@ -80,6 +80,8 @@ def _cells(
 
 
 def _contrasts(grid: Grid, scores: dict[str, dict[str, float]]) -> list[str]:
+    if not grid.contrasts:
+        return []
     lines = _head(["paired difference", "cells", "mean and 95 % t-interval", "pairs", "excludes zero"])
     for name, (above, below) in grid.contrasts.items():
         found = paired(scores.get(above, {}), scores.get(below, {}))
