@@ -1,11 +1,13 @@
 """The page of an ablation: every run that was started, means, paired differences, and a plot."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 from ablations.grid import Grid, Run
 from ablations.statistics import Estimate, estimate, paired
 
+STYLES = (":", "--", "-.")  # of the untrained contestants in the plot
 INTERVAL = ("low", "high", "n")  # what stands beside the trained score in results.json
 Scores = dict[str, dict[str, dict[str, float]]]  # measure, cell, replicate
 
@@ -112,6 +114,7 @@ def plot(grid: Grid, measuring: Sequence[Run], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     scores = collect(measuring, grid.measures)
+    references = {measure: reference_scores(measuring, measure) for measure in grid.measures}
     figure, axes = plt.subplots(1, len(grid.measures), figsize=(4 * len(grid.measures), 3.2), squeeze=False)
     for axis, measure in zip(axes[0], grid.measures, strict=True):
         for place, cell in enumerate(grid.cells):
@@ -123,12 +126,15 @@ def plot(grid: Grid, measuring: Sequence[Run], path: Path) -> None:
             if found.count > 1:
                 bars = [[found.mean - found.low], [found.high - found.mean]]
                 axis.errorbar([place + 0.15], [found.mean], yerr=bars, fmt="s", color="black", capsize=3)
-        for name, values in reference_scores(measuring, measure).items():
-            line = axis.axhline(max(values), linestyle=":", linewidth=1, color="0.4")
-            axis.annotate(f"{name} (best)", (0, max(values)), fontsize=7, color=line.get_color())
+        for style, (name, values) in zip(itertools.cycle(STYLES), references[measure].items(), strict=False):
+            axis.axhline(max(values), linestyle=style, linewidth=1, color="0.4", label=f"{name} (best)")
         axis.set_xticks(range(len(grid.cells)), [name.replace("_", "\n") for name in grid.cells], fontsize=8)
         axis.set_xlim(-0.5, len(grid.cells) - 0.5)
         axis.set_ylabel(f"{measure}, %")
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0.08, 1, 1))
+    named = {
+        line.get_label(): line for axis in axes[0] for line in axis.get_lines() if not line.get_label().startswith("_")
+    }
+    figure.legend(named.values(), named.keys(), loc="lower center", ncols=max(1, len(named)), fontsize=8, frameon=False)
     figure.savefig(path, dpi=110)
     plt.close(figure)
