@@ -115,7 +115,8 @@ def plot(grid: Grid, measuring: Sequence[Run], path: Path) -> None:
 
     scores = collect(measuring, grid.measures)
     references = {measure: reference_scores(measuring, measure) for measure in grid.measures}
-    figure, axes = plt.subplots(1, len(grid.measures), figsize=(4 * len(grid.measures), 3.2), squeeze=False)
+    width = max(4.0, len(grid.cells))  # inches a panel, for the names of its cells
+    figure, axes = plt.subplots(1, len(grid.measures), figsize=(width * len(grid.measures), 3.2), squeeze=False)
     for axis, measure in zip(axes[0], grid.measures, strict=True):
         for place, cell in enumerate(grid.cells):
             values = list(scores[measure].get(cell, {}).values())
