@@ -77,7 +77,7 @@ def test_every_way_reads_the_same_second(originals: list[str], monkeypatch: pyte
 def test_the_loader_is_measured_on_files_of_a_user(originals: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loader, "of_workers", lambda name, *_: loader.Row.single(name, "videos/s", [1.0]))
     folder = str(Path(originals[0]).parent)
-    args = argparse.Namespace(data=folder, recode=False, clips=1, passes=1, long=20, repeats=1)
+    args = argparse.Namespace(data=folder, recode=False, clips=1, passes=1, long=80, repeats=1)
     rows = list(loader.rows(args))
     assert [row.name.partition(":")[0] for row in rows] == ["originals"] * 6 + ["light copy"] * 7
     assert all(row.figure.median > 0 for row in rows if "Python" not in row.name)
@@ -85,6 +85,8 @@ def test_the_loader_is_measured_on_files_of_a_user(originals: list[str], monkeyp
         loader_clips.chosen_files(str(Path(__file__).parent), 3)
     with pytest.raises(UsageError, match="--recode only with --data"):
         next(loader.rows(argparse.Namespace(**{**vars(args), "data": "", "recode": True})))
+    with pytest.raises(UsageError, match="--long: expected at least 80 clips"):
+        next(loader.rows(argparse.Namespace(**{**vars(args), "long": 79})))
 
 
 @pytest.mark.slow  # workers, and processes that import torch

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from benchmarks.loader_clips import as_originals, chosen_files, generate, light_copies
+from benchmarks.loader_memory import TENTHS
 from benchmarks.loader_paths import BATCH, Ours, Work, bare_worker, decoding, pytorchvideo_way, work_on
 from benchmarks.records import Limit, Row, Spread, Target
 from benchmarks.timing import alternate
@@ -47,8 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def rows(args: argparse.Namespace) -> Iterator[Row]:
     """Yields the rows as they are measured."""
-    if min(args.clips, args.passes, args.long) < 1 or (args.recode and not args.data):
-        raise UsageError(f"expected --clips, --passes, --long >= 1, and --recode only with --data; got {vars(args)}")
+    if min(args.clips, args.passes) < 1 or (args.recode and not args.data):
+        raise UsageError(f"expected --clips and --passes >= 1, and --recode only with --data; got {vars(args)}")
+    if args.long < TENTHS * BATCH:
+        raise UsageError(f"--long: expected at least {TENTHS * BATCH} clips, a batch for each tenth, got {args.long}")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         there = {name: Path(folder) / name for name in ("generated", ORIGINALS, LIGHT)}

@@ -24,11 +24,12 @@ def main(clips: int, workers: int, files: list[str]) -> None:
     The least of several looks: a worker holds none to four batches that are ready, and a leak raises the least as well.
     """
     batch = min(BATCH, len(files))
-    steps = max(TENTHS * LOOKS, clips // batch)
+    steps = clips // batch
+    apart = max(1, steps // (TENTHS * LOOKS))
     sampler = StepSampler(len(files), batch_size=batch, seed=0, end=steps)
     looks: list[list[float]] = [[] for _ in range(TENTHS)]
     for step, _ in enumerate(ClipLoader(Ours(work_on(files)).dataset, sampler, num_workers=workers)):
-        if step % (steps // (TENTHS * LOOKS)) == 0:
+        if step % apart == 0:
             looks[step * TENTHS // steps].append(proportional_mb(family()))
     print(json.dumps({"memory_mb": [min(tenth) for tenth in looks]}))
 
