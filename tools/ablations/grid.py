@@ -166,7 +166,7 @@ def read_grid(path: Path) -> Grid:
     _check_keys(path, given, KEYS, optional=("CHOOSE", "CONTRASTS"))
     cells = _cells(path, given["CELLS"])
     contrasts = {}
-    for name, pair in given.get("CONTRASTS", {}).items():
+    for name, pair in (given.get("CONTRASTS") or {}).items():
         if len(pair) != 2 or not set(pair) <= set(cells):
             raise UsageError(f"{path}: CONTRASTS: {name}: expected two of {', '.join(cells)}, got {pair}")
         contrasts[str(name)] = (str(pair[0]), str(pair[1]))

@@ -10,15 +10,15 @@ def proportional_mb(pids: Iterable[int]) -> float:
     return sum(map(_proportional_mb, pids))
 
 
-def family(pid: int | None = None) -> list[int]:
-    """A process (this one by default), its children, theirs and so on."""
-    found, look = [], [os.getpid() if pid is None else pid]
+def family() -> list[int]:
+    """This process, its children, theirs and so on."""
+    found, look = [], [os.getpid()]
     while look:
         found.append(look.pop())
         for children in Path(f"/proc/{found[-1]}/task").glob("*/children"):
             try:
                 look.extend(map(int, children.read_text(encoding="utf-8").split()))
-            except FileNotFoundError:  # a thread that ended
+            except (FileNotFoundError, ProcessLookupError):  # a thread that ended
                 continue
     return found
 
