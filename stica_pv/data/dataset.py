@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from stica_pv.data.guard import Reader, is_lasting, read_then
 from stica_pv.data.helper import KILLED
@@ -154,7 +154,11 @@ def _request(window: Window, specs: Sequence[ViewSpec], name: str) -> ClipReques
 
 
 def collate(items: Sequence[Sample | ReadFailure]) -> Batch | ReadFailure:
-    """Stacks samples (every view has one shape by construction, so nothing is padded), or passes a failure on."""
+    """Stacks samples (every view has one shape by construction, so nothing is padded), or passes a failure on.
+
+    PyTorch's `default_collate` writes to memory that a worker shares with the main process: nothing is copied once
+    more, and the worker's own memory keeps no holes of the size of a batch.
+    """
     for item in items:
         if isinstance(item, ReadFailure):
             return item
@@ -162,8 +166,8 @@ def collate(items: Sequence[Sample | ReadFailure]) -> Batch | ReadFailure:
     first = samples[0]
     labels = [sample.label for sample in samples if sample.label is not None]
     return Batch(
-        video={name: torch.stack([sample.video[name] for sample in samples]) for name in first.video},
-        audio={name: torch.stack([sample.audio[name] for sample in samples]) for name in first.audio},
+        video={name: default_collate([sample.video[name] for sample in samples]) for name in first.video},
+        audio={name: default_collate([sample.audio[name] for sample in samples]) for name in first.audio},
         audio_valid={name: torch.tensor([sample.audio_valid[name] for sample in samples]) for name in first.audio},
         index=torch.tensor([sample.index for sample in samples]),
         label=torch.tensor(labels) if len(labels) == len(samples) else None,

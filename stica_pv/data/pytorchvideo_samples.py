@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from stica_pv.data.audio_track import resample
 from stica_pv.errors import UsageError
@@ -167,7 +168,7 @@ def _joined(key: str, values: list[Any]) -> Any:
         shapes = {tuple(value.shape) for value in values}
         if len(shapes) > 1:
             raise UsageError(f"{key!r} differs within a batch: {sorted(shapes)}; give the data set a SampleTransform")
-        return torch.stack(values)
+        return default_collate(values)
     if all(isinstance(value, int | float) for value in values):
         return torch.tensor(values)
     return values

@@ -42,17 +42,17 @@ def blur_matrix(side: int, sigma: Tensor, kernel: int, border: Border) -> Tensor
         raise UsageError(f"a blur with {kernel} taps needs sides of more than {radius} pixels, got {side}")
     sigma = sigma.clamp_min(1e-3).view(-1, 1, 1)  # 0 becomes the identity
 
-    taps = torch.arange(radius + 2, device=sigma.device, dtype=torch.float32)
-    falling = torch.exp(-0.5 * (taps / sigma).square()).masked_fill(taps > radius, 0).flatten(1)  # (B, radius + 2)
-    falling = falling.masked_fill(falling < _NOTHING, 0)
+    taps = torch.arange(-radius, radius + 1, device=sigma.device, dtype=torch.float32)
+    gauss = torch.exp(-0.5 * (taps / sigma).square())  # (B, 1, kernel)
+    gauss = gauss.masked_fill(gauss < _NOTHING, 0)
 
-    def gauss(distance: Tensor) -> Tensor:
-        return falling[:, distance.abs().clamp_max(radius + 1)]
-
-    i = torch.arange(side, device=sigma.device)[:, None]
-    j, last = i.T, side - 1
-    weights = gauss(i - j)
+    # Row i holds its taps from column i on, that is, columns -radius to side + radius - 1 of the frame.
+    wide = gauss.new_zeros(len(gauss), side, side + 2 * radius)
+    step = wide.stride(1) + 1
+    wide.as_strided((len(gauss), side, kernel), (wide.stride(0), step, 1)).copy_(gauss.expand(-1, side, -1))
+    before, weights, after = wide.split([radius, side, radius], 2)
     if border == "zero":
-        return weights / (2 * falling.sum(1) - falling[:, 0]).view(-1, 1, 1)
-    weights = weights + gauss(i + j).masked_fill(j == 0, 0) + gauss(2 * last - i - j).masked_fill(j == last, 0)
+        return weights / gauss.sum(2, keepdim=True)
+    weights[:, :, 1 : radius + 1] += before.flip(2)
+    weights[:, :, side - 1 - radius : side - 1] += after.flip(2)
     return weights / weights.sum(2, keepdim=True)

@@ -44,7 +44,7 @@ def _on_device(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings
     if video.dtype == torch.uint8:
         x.div_(255)
     if released:
-        _normalise(x, settings, out=x)
+        _normalise_(x, settings)
     if len(rows.jitter):
         _jitter_(x, plan, weights, clip=not released)
     if len(rows.gray):
@@ -53,13 +53,14 @@ def _on_device(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings
     if len(rows.blur):
         sigma = plan.sigma.index_select(0, rows.blur)
         x.index_copy_(0, rows.blur, gaussian_blur(x.index_select(0, rows.blur), sigma, settings.blur_kernel))
-    return x if released else _normalise(x, settings, out=x)
+    return x if released else _normalise_(x, settings)
 
 
 def _on_processor(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings) -> Tensor:
     """Works on a few frames of a clip at a time, which stay in the cache from the first step to the last."""
     released, weights = settings.style == "released", settings.gray_weights
     out = torch.empty(video.shape, dtype=torch.float32)
+    mean, std = (torch.tensor(values).view(3, 1, 1, 1) for values in (settings.mean, settings.std))
     blocks = FrameBlocks(video.shape[1:])
     decided = zip(plan.order.tolist(), plan.factors.tolist(), plan.gray.tolist(), plan.sigma.cpu(), strict=True)
     for into, clip, (order, factors, gray, sigma) in zip(out, video, decided, strict=True):
@@ -67,9 +68,9 @@ def _on_processor(video: Tensor, plan: PhotometryPlan, settings: PhotometrySetti
         for frames, x, scratch in blocks:
             x.copy_(clip[:, frames])
             if video.dtype == torch.uint8:
-                x.div_(255)
+                x.mul_(1 / 255)
             if released:
-                _normalise(x[None], settings, out=x[None])
+                x.sub_(mean).div_(std)
             jitter_frames_(x, order, factors, weights, clip=not released, scratch=scratch)
             if gray:
                 gray_frames_(x, weights, scratch=scratch)
@@ -78,16 +79,16 @@ def _on_processor(video: Tensor, plan: PhotometryPlan, settings: PhotometrySetti
             if released:
                 into[:, frames] = x
             else:
-                _normalise(x[None], settings, out=into[None, :, frames])
+                torch.div(x.sub_(mean), std, out=into[:, frames])
     return out
 
 
-def _normalise(x: Tensor, settings: PhotometrySettings, *, out: Tensor) -> Tensor:
-    """Writes the normalised (B, 3, T, H, W) to `out`, which may be `x`."""
+def _normalise_(x: Tensor, settings: PhotometrySettings) -> Tensor:
+    """Normalises (B, 3, T, H, W) in place."""
     for channel, (mean, std) in enumerate(zip(settings.mean, settings.std, strict=True)):
         # Python numbers: a tensor of them would have to travel to the device.
-        torch.sub(x[:, channel], mean, out=out[:, channel]).div_(std)
-    return out
+        x[:, channel].sub_(mean).div_(std)
+    return x
 
 
 def _gray(x: Tensor, weights: Sequence[float]) -> Tensor:

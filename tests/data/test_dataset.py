@@ -170,6 +170,17 @@ def test_collate_stacks_samples_in_order_and_gathers_failures():
     assert {failure.path for failure in batch.failures} == {"3.mp4", "7.mp4"}
 
 
+def test_collate_in_a_worker_writes_to_shared_memory(monkeypatch: pytest.MonkeyPatch):
+    samples = [sample(make(), i) for i in (3, 5)]
+    elsewhere = collate(samples)
+    monkeypatch.setattr(torch.utils.data, "get_worker_info", lambda: "a worker")
+    batch = collate(samples)
+    for name, video in batch.video.items():
+        assert video.is_shared()
+        assert not elsewhere.video[name].is_shared()
+        torch.testing.assert_close(video, elsewhere.video[name], rtol=0, atol=0)
+
+
 def test_collate_of_an_unlabelled_list_has_no_labels():
     batch = collate([sample(make(), 0)])
     assert isinstance(batch, Batch)
