@@ -1,5 +1,6 @@
 """Long reading in one process: neither memory nor open files grow."""
 
+import ctypes
 import gc
 import os
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from made_media import make_media
 from open_files import open_files
 
+from stica_pv.data.media_file import MediaFile
 from stica_pv.data.reader import read
 from stica_pv.errors import UnreadableClip
 from stica_pv.structures import ClipRequest, Window
@@ -40,6 +42,37 @@ def read_all(paths: list[Path], times: int) -> int:
     return fine
 
 
+class HeapState(ctypes.Structure):
+    """glibc's `struct mallinfo2`; `taken` and `mapped` are its uordblks and hblkhd."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena",
+            "ordblks",
+            "smblks",
+            "hblks",
+            "mapped",
+            "usmblks",
+            "fsmblks",
+            "taken",
+            "fordblks",
+            "keepcost",
+        )
+    )
+
+
+def heap_bytes_in_use() -> int:
+    """What C libraries have asked for and not given back, to the byte."""
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallinfo2"):
+        pytest.skip("needs glibc's mallinfo2")
+    libc.mallinfo2.restype = HeapState
+    gc.collect()
+    state: HeapState = libc.mallinfo2()
+    return int(state.taken + state.mapped)
+
+
 def resident_bytes() -> int:
     gc.collect()
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -56,6 +89,20 @@ def test_reading_leaves_no_file_open_and_no_thread(tmp_path: Path):
     assert 18 <= read_all(paths, 36) < 36
     assert not open_files() - files_before
     assert threads() <= threads_before
+
+
+def test_a_file_that_is_left_before_its_end_gives_all_memory_back(tmp_path: Path):
+    path = str(make_media(tmp_path / "h264.mp4", audio="aac", seconds=1.0, fps=8, size=(32, 24)))
+
+    def in_use_after(times: int) -> int:
+        for _ in range(times):
+            with MediaFile(path) as media:
+                assert media.video is not None
+                next(media.packets(None, media.video))
+        return heap_bytes_in_use()
+
+    begin, middle, end = (in_use_after(times) for times in (60, 60, 60))
+    assert min(middle - begin, end - middle) < 50 * 60  # caches settle; a packet lost with every file is 150 bytes each
 
 
 @pytest.mark.slow
