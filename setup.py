@@ -34,8 +34,8 @@ setup(
     packages=find_packages(include=["stica_pv", "stica_pv.*"]),
     package_data={"stica_pv": ["py.typed", "report/templates/*"]},
     install_requires=[
-        "torch>=2.4",
-        "torchvision>=0.19",
+        "torch>=2.6",
+        "torchvision>=0.21",
         "pytorchvideo>=0.1.5",
         "fvcore",
         "iopath",

@@ -1,5 +1,6 @@
 """Looks a configured training list over: its manifest, what the recipe can use, and whether it could be trained on."""
 
+import contextlib
 import csv
 import logging
 import time
@@ -115,7 +116,9 @@ def _look(cfg: CfgNode, listed: VideoList, manifest: Path, named: int, found: _F
         max_share=cfg.DATA.MAX_ABSENT_SHARE,
     )
     check_batch(cfg)
-    views = create_task(cfg).views()
+    task = create_task(cfg)
+    task.check_labels(listed.labels)
+    views = task.views()
     try:
         videos = open_videos(
             listed, manifest=manifest, min_seconds=views.min_seconds, needs_audio=views.needs_audio, trust=True
@@ -171,26 +174,33 @@ def _named(failures: Sequence[ReadFailure], root: str) -> Iterator[ReadFailure]:
 
 
 def _write(folder: Path, check: DataCheck, *, page: bool) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with _writing(folder):
         (folder / NUMBERS).write_text(data_csv(check), encoding="utf-8", errors="surrogateescape")
         with (folder / FILES).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("name", "cause", "copy_of"))
             writer.writerows((one.path, one.cause, "") for one in check.left_out)
             writer.writerows((copy, "", first) for copy, first in check.copies)
-    except OSError as error:
-        raise UsageError(f"OUTPUT_DIR {folder} cannot be written: {error.strerror or error}") from error
     told = [folder / NUMBERS, folder / FILES]
     if page:
         told.insert(0, write_data_page(folder / PAGE, check))
     logger.info("to look at: %s", ", ".join(map(str, told)))
 
 
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Makes the folder, and says in one line if it or a file in it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise UsageError(f"OUTPUT_DIR {folder} cannot be written: {error.strerror or error}") from error
+
+
 def _tell_of_absent(names: Sequence[str], path: Path) -> None:
-    if not names:
+    with _writing(path.parent):
         path.unlink(missing_ok=True)  # of an earlier look
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", errors="surrogateescape")
-    logger.info("the names of the %d missing files are in %s", len(names), path)
+        if names:
+            path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", errors="surrogateescape")
+    if names:
+        logger.info("the names of the %d missing files are in %s", len(names), path)

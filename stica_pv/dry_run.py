@@ -17,13 +17,14 @@ from torch.optim import Optimizer
 from stica_pv.config import CfgNode
 from stica_pv.data.config import manifest_path
 from stica_pv.data.video_list import VideoList
-from stica_pv.distributed import from_main, is_main
+from stica_pv.distributed import barrier, from_main, is_main
 from stica_pv.engine import train_step
 from stica_pv.engine.config import loop_settings_from_config, schedule_from_config
 from stica_pv.engine.feed import create_loader, create_sampler
 from stica_pv.engine.memory import KeptTensors, bytes_of, optimizer_bytes
 from stica_pv.engine.state import create_state
 from stica_pv.engine.training import derived_facts
+from stica_pv.errors import UsageError
 from stica_pv.models import Pooling
 from stica_pv.pretrain import open_in_turn
 from stica_pv.structures import Batch
@@ -36,9 +37,9 @@ Shapes = dict[str, str]
 
 
 def dry_run(cfg: CfgNode, task: Task, listed: VideoList, folder: Path, device: torch.device) -> None:
-    """Runs one step of the training of `task` and logs what it found; writes nothing into `folder`."""
+    """Runs one step of the training of `task` and logs what it found; leaves nothing in `folder`."""
     task.check_labels(listed.labels)
-    with _borrowed_manifest(cfg, folder) as manifest:
+    with borrowed_manifest(cfg, folder) as manifest:
         videos = open_in_turn(listed, manifest, task.views())
     sampler = create_sampler(cfg, videos, 0)
     facts = derived_facts(cfg, task, videos, sampler)
@@ -67,19 +68,37 @@ def dry_run(cfg: CfgNode, task: Task, listed: VideoList, folder: Path, device: t
 
 
 @contextlib.contextmanager
-def _borrowed_manifest(cfg: CfgNode, folder: Path) -> Iterator[Path]:
-    """The manifest that DATA.MANIFEST names; otherwise a passing copy of the folder's, the same for all processes."""
+def borrowed_manifest(cfg: CfgNode, folder: Path) -> Iterator[Path]:
+    """The manifest that DATA.MANIFEST names; otherwise a passing copy of the folder's, the same for all processes.
+
+    The copy lies where the run would write, so that the processes of other machines find it too: in the folder, or in
+    the nearest one above that is there. It is gone afterwards.
+
+    Raises:
+        UsageError: It cannot be written there; all processes say so.
+    """
     path = manifest_path(cfg, folder)
     if cfg.DATA.MANIFEST:
         yield path
         return
-    passing = Path(from_main(tempfile.mkdtemp(prefix="stica_pv_") if is_main() else "")) / path.name
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.is_dir())
+    place, failure = "", ""
+    if is_main():
+        try:
+            place = tempfile.mkdtemp(prefix=f".{folder.name}_dry_run_", dir=there)
+        except OSError as error:
+            failure = f"OUTPUT_DIR {folder}: {there} cannot be written ({error.strerror or error})"
+    if failure := from_main(failure):
+        raise UsageError(failure)
+    passing = Path(from_main(place)) / path.name
     try:
         if is_main() and path.is_file():
             shutil.copyfile(path, passing)
         yield passing
+        barrier()  # the others read it after the main one
     finally:
-        shutil.rmtree(passing.parent, ignore_errors=True)
+        if is_main():
+            shutil.rmtree(passing.parent, ignore_errors=True)
 
 
 @torch.no_grad()

@@ -20,7 +20,8 @@ from stica_pv.keyed_random import seed_of
 from stica_pv.models import STANDARD_INPUTS, create_average_pool, measure_map, trunk_from_source
 from stica_pv.models.weights import Pretrained
 from stica_pv.tasks import Task, VideoEncoder
-from stica_pv.transforms.config import log_mel_from_config
+from stica_pv.transforms.config import log_mel_from_config, normalisation_is_chosen
+from stica_pv.weights import best_layout
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,8 @@ def random_contestant(cfg: CfgNode) -> Contestant:
 def source_contestant(cfg: CfgNode, kind: Kind, pretrained: Pretrained) -> Contestant:
     """Builds the trunk of MODEL.SOURCE with average pooling; the clips are those of DATA.
 
+    Pictures are normalised as the library does for its family of networks, unless DATA.MEAN or DATA.STD is chosen.
+
     Args:
         cfg: The configuration.
         kind: Of contestant.
@@ -90,6 +93,9 @@ def source_contestant(cfg: CfgNode, kind: Kind, pretrained: Pretrained) -> Conte
     torch.manual_seed(seed_of("initial weights", cfg.RNG_SEED))
     trunk = trunk_from_source(cfg.MODEL.SOURCE, pretrained=pretrained)
     look = look_from_config(cfg)
+    if not normalisation_is_chosen(cfg):
+        mean, std = best_layout(trunk.state_dict(), trunk.state_dict()).layout.mean_std
+        look = replace(look, photometry=replace(look.photometry, mean=mean, std=std))
     standard = STANDARD_INPUTS.get(cfg.MODEL.SOURCE.rpartition(":")[2])
     if standard and standard != (look.frames, look.size):
         logger.warning(

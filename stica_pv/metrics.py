@@ -29,8 +29,10 @@ def effective_rank(rows: Tensor) -> Tensor:
     Returns:
         0-d tensor, 1 to min(N - 1, D); 0 when all rows are equal.
     """
+    rows = _in_full(rows)
     centred = rows - rows.mean(dim=0)
-    gram = centred @ centred.mT if rows.shape[0] < rows.shape[1] else centred.mT @ centred
+    with torch.autocast(rows.device.type, enabled=False):
+        gram = centred @ centred.mT if rows.shape[0] < rows.shape[1] else centred.mT @ centred
     # Equal rows leave rounding errors, whose "rank" would mean nothing.
     return gram.diagonal().sum().square() / gram.square().sum().clamp(min=1e-12)
 
@@ -45,7 +47,9 @@ def uniformity(rows: Tensor) -> Tensor:
     Returns:
         0-d tensor, -8 to 0.
     """
-    kernel = (4 * (rows @ rows.mT) - 4).exp()  # ‖x - y‖² = 2 - 2 x·y
+    rows = _in_full(rows)
+    with torch.autocast(rows.device.type, enabled=False):
+        kernel = (4 * (rows @ rows.mT) - 4).exp()  # ‖x - y‖² = 2 - 2 x·y
     count = rows.shape[0]
     return ((kernel.sum() - kernel.diagonal().sum()) / (count * (count - 1))).clamp(min=1e-30).log()
 
@@ -62,3 +66,8 @@ def misalignment(first: Tensor, second: Tensor) -> Tensor:
         (…, B), 0 to 4.
     """
     return (first - second).square().sum(dim=-1)
+
+
+def _in_full(rows: Tensor) -> Tensor:
+    """The rows in fp32 or better: squares of small numbers are 0 in fp16."""
+    return rows.to(torch.promote_types(rows.dtype, torch.float32))

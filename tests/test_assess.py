@@ -18,8 +18,9 @@ from stica_pv.create import as_trained
 from stica_pv.defaults import get_cfg
 from stica_pv.engine import load_checkpoint
 from stica_pv.engine.checkpoint import list_checkpoints
-from stica_pv.entrants import create_contestants, names_of
+from stica_pv.entrants import create_contestants, names_of, source_contestant
 from stica_pv.errors import UsageError
+from stica_pv.evaluation.config import look_from_config
 from stica_pv.run import run
 
 CPU = torch.device("cpu")
@@ -81,6 +82,7 @@ def test_keys_of_the_command_line_win_over_those_of_a_checkpoint(clips_folder: P
     cfg = cfg_of(clips_folder, tmp_path, trained, DATA__NUM_FRAMES=6, DATA__TARGET_FPS=4)
     adopted = as_trained(cfg, load_checkpoint(trained))
     assert (adopted.DATA.NUM_FRAMES, adopted.DATA.TARGET_FPS, adopted.MODEL.WIDTH) == (4, 8.0, 4)
+    assert (look_from_config(cfg).train_size, look_from_config(adopted).train_size) == (112, 32)
     cfg = cfg_of(clips_folder, tmp_path, trained, DATA__NUM_FRAMES=6, OVERRIDES="['DATA.NUM_FRAMES']")
     adopted = as_trained(cfg, load_checkpoint(trained))
     assert (adopted.DATA.NUM_FRAMES, adopted.DATA.TARGET_FPS) == (6, 8.0)
@@ -216,6 +218,14 @@ def test_a_model_of_another_library_is_evaluated_beside_its_own_random_initialis
     assert {"retrieval/R@1", "retrieval/R@1/random_init"} <= found.keys()
     with pytest.raises(UsageError, match="did you mean slow_r50"):
         create_contestants(cfg_of(clips_folder, tmp_path, MODEL__SOURCE="pytorchvideo:slow_r5"), tmp_path)
+
+
+def test_a_model_of_torchvision_sees_pictures_as_torchvision_normalises_them(clips_folder: Path, tmp_path: Path):
+    changes = {"MODEL__SOURCE": "torchvision:r3d_18", "DATA__NUM_FRAMES": 2, "DATA__TEST_CROP_SIZE": 32}
+    for chosen, mean in (({}, (0.43216, 0.394666, 0.37645)), ({"DATA__MEAN": "[0.5, 0.5, 0.5]"}, (0.5, 0.5, 0.5))):
+        one = source_contestant(cfg_of(clips_folder, tmp_path, **changes, **chosen), "random", False)
+        assert one.look.photometry.mean == mean
+        assert one.encoders["video"].mean.flatten().tolist() == pytest.approx(mean)
 
 
 def test_features_are_kept_and_used_again(clips_folder: Path, tmp_path: Path, trained: Path):

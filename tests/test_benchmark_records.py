@@ -1,6 +1,7 @@
 """What benchmarks leave behind: medians with quartiles, ratios of neighbours, targets, and a machine that is named."""
 
 import json
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
 sys.path.append(str(TOOLS))
@@ -114,6 +116,40 @@ def test_a_report_names_machine_versions_noise_and_rows(tmp_path: Path, capsys: 
     (row,) = report["rows"]
     assert row.keys() == ROW
     assert row["ratio"] == {"median": 0.5, "low": 0.5, "high": 0.5, "count": 2}
+
+
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory.\nTried"),
+            r"UsageError: .*\(CUDA out of memory\.\): use --batch 8",
+        ),
+        (KeyError("size"), "KeyError: 'size'"),
+        (KeyboardInterrupt(), "it was stopped"),
+    ],
+    ids=["memory", "error", "Ctrl-C"],
+)
+def test_what_was_measured_is_kept_when_a_row_fails(
+    cause: BaseException, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def rows(args: Namespace) -> Iterator[Row]:
+        yield Row.single("a", "ms", [1.0])
+        raise cause
+
+    module = ModuleType("benchmarks.failing")
+    module.__dict__.update(REPEATS=1, add_arguments=lambda parser: parser.set_defaults(batch=16), rows=rows)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(benchmark, "BENCHMARKS", {"failing": "x"})
+    try:
+        code = benchmark.main(["failing", "--json", str(tmp_path / "a.json")])
+    except KeyError:  # our own mistake
+        code = 1
+    assert code == {"UsageError": 2, "KeyError": 1}.get(told.split(":")[0], 130)
+    (report,) = json.loads((tmp_path / "a.json").read_text())["reports"]
+    assert [row["name"] for row in report["rows"]] == ["a"]
+    assert re.match(told, report["error"])
+    assert "; batch 16" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("made_up")

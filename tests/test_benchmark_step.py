@@ -1,27 +1,33 @@
 """The benchmarks of the step: what is compared computes the same numbers, and each runs at tiny sizes."""
 
 import argparse
+import itertools
 import json
 import math
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
 sys.path.append(str(TOOLS))
 
 import benchmark  # noqa: E402 - found by the line above
-from benchmarks import scaling  # noqa: E402
-from benchmarks.gpu import MEANS, PLAIN  # noqa: E402
-from benchmarks.peaks import flops_of, measure_peaks  # noqa: E402
+from benchmarks import gpu, scaling, step, subject  # noqa: E402
+from benchmarks.gpu import MEANS, PLAIN, in_shares, synchronisations, utilisation  # noqa: E402
+from benchmarks.peaks import Peaks, flops_of, measure_peaks  # noqa: E402
+from benchmarks.records import Row  # noqa: E402
 from benchmarks.subject import MANY, STANDARD, BeyondTrunk, Counts, create_subject  # noqa: E402
 from benchmarks.training import TrainingStep, fp32_precision  # noqa: E402
 from benchmarks.virtual_keys import fresh, virtual_rows  # noqa: E402
 
 TINY = ["--arch", "r2plus1d_10", "--width", "4", "--frames", "16", "--size", "28", "--repeats", "1"]
+TINY += ["--device", "cpu"]
 CPU = torch.device("cpu")
 
 
@@ -83,6 +89,115 @@ def test_operations_of_a_product_are_counted_and_peaks_are_positive() -> None:
     peaks = measure_peaks(CPU, side=32)
     assert peaks.flops > 0
     assert peaks.bytes > 0
+
+
+def test_faster_means_and_the_plain_step_are_both_timed_without_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[tuple[int, bool, bool]] = []
+
+    class Noting:
+        def __init__(self, args: argparse.Namespace, device: torch.device, *words: str) -> None:
+            self.words = len(words)
+
+        def __call__(self) -> None:
+            ran.append((self.words, torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+
+    monkeypatch.setattr(gpu, "TrainingStep", Noting)
+    assert len(list(itertools.islice(gpu.rows(tiny_args(compile=True)), len(MEANS) + 1))) == 3
+    assert set(ran) == {(len(PLAIN), False, False), (len(PLAIN) + 2, False, False)}
+
+
+def test_the_limit_of_the_trunk_has_its_precision_and_nothing_is_timed_cold_on_a_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[tuple[str, bool, int]] = []
+
+    def noting(works: Mapping[str, object], repeats: int, clock: object, warm_up: int = 1) -> dict[str, list[float]]:
+        seen.append((next(iter(works)), torch.backends.cudnn.allow_tf32, warm_up))
+        return {name: [1.0] for name in works}
+
+    def peaks(device: torch.device) -> Peaks:
+        seen.append(("peaks", torch.backends.cudnn.allow_tf32, 0))
+        return Peaks(1.0, 1.0)
+
+    monkeypatch.setattr(step, "alternate", noting)
+    monkeypatch.setattr(step, "measure_peaks", peaks)
+    monkeypatch.setattr(step, "SHARES", {})
+    monkeypatch.setattr(step, "named", lambda crops: "trunk")
+    monkeypatch.setattr(step, "check_subject", lambda args: torch.device("meta"))  # for a GPU: it is not the processor
+    assert len(list(itertools.islice(step.rows(tiny_args(frames=16, size=28)), 2))) == 2
+    assert seen == [("peaks", False, 0), ("trunk", False, 1), *[("crop", False, 1)] * 4]
+    assert step.warm_up_of(CPU) == 0
+
+
+class Product(nn.Module):
+    """Two rows of three numbers by a matrix."""
+
+    device = CPU
+
+    def forward(self) -> torch.Tensor:
+        return torch.ones(2, 3) @ torch.ones(3, 4)
+
+
+def test_counting_the_operations_of_a_compiled_step_leaves_it_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[str] = []
+
+    def counting(graph: torch.fx.GraphModule, inputs: object) -> Callable[..., object]:
+        def run(*args: object) -> object:
+            runs.append("graph")
+            return graph(*args)
+
+        return run
+
+    compiled, twin = Product(), Product()
+    compiled.compile(backend=counting)
+    monkeypatch.setattr(gpu, "largest_costs", lambda work, device: "")
+    share = Row.paired("trunk", "ms", [1.0], "step", [2.0])
+    compiled()
+    assert runs == ["graph"]
+    row = utilisation(share, compiled, twin, Peaks(1e9, 1e9))  # type: ignore[arg-type]
+    compiled()
+    assert runs == ["graph"] * 2
+    assert row.figure.median == pytest.approx(2 * 2 * 3 * 4 / 2.0 / 1e6)
+
+
+def test_costs_are_those_of_operations_and_not_of_their_kernels_again() -> None:
+    def row(key: str, kind: str, on_device: float, on_cpu: float) -> SimpleNamespace:
+        kind_of = SimpleNamespace(name=kind)
+        return SimpleNamespace(
+            key=key, device_type=kind_of, self_device_time_total=on_device, self_cpu_time_total=on_cpu
+        )
+
+    averages = [
+        row("conv", "CPU", 75.0, 1.0),
+        row("add", "CPU", 25.0, 3.0),
+        row("kernel of conv", "CUDA", 75.0, 0.0),
+        row("kernel of add", "CUDA", 25.0, 0.0),
+        row("step", "CUDA", 100.0, 0.0),
+    ]
+    assert in_shares(averages, "self_device_time_total") == "conv 75%, add 25%"
+    assert in_shares(averages, "self_cpu_time_total") == "add 75%, conv 25%"
+
+
+def test_only_waits_for_the_gpu_are_counted_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work() -> None:
+        for text in (*["called a synchronizing CUDA operation"] * 2, "synchronize your watches"):
+            warnings.warn(text, stacklevel=1)
+
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    prototype = "Synchronization debug mode is a prototype feature and does not yet detect all synchronizing operations"
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", lambda mode: warnings.warn(prototype, stacklevel=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert synchronisations(work) == 2
+
+
+@pytest.mark.parametrize(("gib", "clips"), [(139, 32), (78, 32), (40, 16), (24, 8), (2, 2)])
+def test_the_batch_is_one_that_fits_into_the_memory_of_the_gpu(
+    gib: int, clips: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=gib * 2**30))
+    assert subject.default_batch(2) == clips
 
 
 @pytest.mark.parametrize(("power", "target"), [(0, True), (1, True), (2, False)])

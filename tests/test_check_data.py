@@ -1,5 +1,6 @@
 import importlib.util
 import logging
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -112,6 +113,7 @@ def test_silent_files_are_told(say: Say, mixed: Path):
         ({"DATA__GROUP_PATTERN": "("}, "DATA.GROUP_PATTERN '(' is no regular expression"),
         ({"DATA__GROUP_PATTERN": "(clip)"}, "8 videos of 1 sources cannot fill 2 batches of TRAIN.BATCH_SIZE 4"),
         ({"DATA__TARGETFPS": 1}, "did you mean DATA.TARGET_FPS?"),
+        ({"TASK": "classification", "MODEL__NUM_CLASSES": 2}, "MODEL.NUM_CLASSES is 2, and the list has a label 2"),
     ],
 )
 def test_a_list_that_training_refuses_ends_with_2_and_the_reason(
@@ -122,6 +124,13 @@ def test_a_list_that_training_refuses_ends_with_2_and_the_reason(
     assert err.startswith("error: ")
     assert reason in err
     assert err.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_written_ends_with_2_and_one_line(say: Say, mixed: Path, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    code, _, err = say(mixed, OUTPUT_DIR=tmp_path / "file")
+    assert code == 2
+    assert re.fullmatch(r"error: OUTPUT_DIR .*file cannot be written: .*\n", err)
 
 
 @pytest.mark.slow

@@ -85,6 +85,12 @@ def test_override_of_the_wrong_type_is_refused(cfg: CfgNode, key: str, text: str
         apply_overrides(cfg, [key, text])
 
 
+def test_a_list_without_a_default_takes_numbers_of_both_kinds_however_often_it_is_set(cfg: CfgNode, write: Write):
+    merge_file(cfg, write("CUSTOM_IMPORTS: [1, 0.1]\n"))
+    apply_overrides(cfg, ["CUSTOM_IMPORTS", "[1, 0.5]", "CUSTOM_IMPORTS", "[0.5, 1]", "CUSTOM_IMPORTS", "[2, 0.25]"])
+    assert cfg.CUSTOM_IMPORTS == [2, 0.25]
+
+
 def test_last_override_wins(cfg: CfgNode):
     apply_overrides(cfg, ["TASK", "gdt", "NUM_GPUS", "2", "TASK", "cvrl"])
     assert (cfg.TASK, cfg.NUM_GPUS) == ("cvrl", 2)

@@ -1,6 +1,7 @@
 """`tools/convert_checkpoint.py`, and what its files are good for."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -9,12 +10,14 @@ import stica_pv.compat  # noqa: F401 - repairs torchvision's import where it nee
 
 import pytest
 import torch
+import yaml
 from exchange.reference_stand_in import StandIn
 from tiny_runs import REPOSITORY, run_tiny, tiny_cfg
 from torchvision.models.video import r2plus1d_18
 
 from stica_pv.create import create_task
 from stica_pv.exchange import load_trunk_of
+from stica_pv.exchange.described import HEADER
 
 CLIP = ["DATA.NUM_FRAMES", "4", "DATA.TARGET_FPS", "8", "DATA.TRAIN_CROP_SIZE", "32", "DATA.TEST_CROP_SIZE", "32"]
 TINY_SOUND = ["AUDIO.SAMPLE_RATE", "8000", "AUDIO.BANDS", "16", "AUDIO.FFT_SIZE", "512"]
@@ -82,6 +85,26 @@ def test_a_trunk_of_torchvision_becomes_a_checkpoint_with_its_normalisation(tool
     video = torch.randn(1, 3, 4, 32, 32)
     with torch.no_grad():
         assert torch.equal(load_trunk_of(target)(video).flatten(1), plain(video))
+
+
+def test_a_normalisation_that_the_recipe_chooses_stays(tool: ModuleType, tmp_path: Path) -> None:
+    source, target, recipe = tmp_path / "trunk.pth", tmp_path / "cvrl.pyth", tmp_path / "cvrl.yaml"
+    torch.save(r2plus1d_18().state_dict(), source)
+    recipe.write_text("MODEL:\n  ARCH: r2plus1d_18\nDATA:\n  MEAN: [0.0, 0.0, 0.0]\n  STD: [1.0, 1.0, 1.0]\n")
+    assert tool.main([str(source), str(target), "--cfg", str(recipe), *CLIP]) == 0
+    data = yaml.safe_load(torch.load(target, weights_only=True)["config"])["DATA"]
+    assert (data["MEAN"], data["STD"]) == ([0.0] * 3, [1.0] * 3)
+
+
+def test_an_export_of_this_package_brings_its_normalisation(tool: ModuleType, tmp_path: Path) -> None:
+    safetensors = pytest.importorskip("safetensors.torch")
+    source, target = tmp_path / "trunk.safetensors", tmp_path / "again.pyth"
+    trunk = {name: tensor for name, tensor in r2plus1d_18().state_dict().items() if not name.startswith("fc.")}
+    config = yaml.safe_dump({"DATA": {"MEAN": [0.1, 0.2, 0.3], "STD": [0.5, 0.5, 0.5]}})
+    safetensors.save_file(trunk, source, {HEADER: json.dumps({"config": config})})
+    assert tool.main([str(source), str(target), "MODEL.ARCH", "r2plus1d_18", *CLIP]) == 0
+    data = yaml.safe_load(torch.load(target, weights_only=True)["config"])["DATA"]
+    assert (data["MEAN"], data["STD"]) == ([0.1, 0.2, 0.3], [0.5] * 3)
 
 
 @pytest.mark.parametrize(

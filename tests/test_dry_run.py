@@ -1,23 +1,31 @@
 """The rehearsal of a run: what it tells, and that it leaves nothing."""
 
 import logging
-import os
 import re
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from tiny_runs import REPOSITORY, losses, run_tiny, tiny_cfg, tree, words, write_tiny
 from torch import nn
+from torch.multiprocessing import start_processes
 
+from stica_pv import pretrain
 from stica_pv.create import create_task
+from stica_pv.data.sources import read_folder
+from stica_pv.data.videos import open_videos
+from stica_pv.dry_run import borrowed_manifest
 from stica_pv.errors import UsageError
 from stica_pv.run import rehearse
+from stica_pv.structures import Views
 
 TOOL = REPOSITORY / "tools" / "run_net.py"
 
@@ -35,27 +43,24 @@ class Heard(logging.Handler):
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a dry run said and what it left of its passing files."""
+    """What a dry run said and what it left beside the folder of the run."""
 
     text: str
     left: list[Path]
 
 
 def rehearsal(clips: Path, output: Path, **overrides: Any) -> Rehearsal:
-    temporary = output.with_name(output.name + "_temporary")
-    temporary.mkdir()
+    before = set(output.parent.iterdir())
     log, heard = logging.getLogger("stica_pv"), Heard()
     level = log.level
     log.addHandler(heard)
     log.setLevel(logging.INFO)
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tempfile, "tempdir", str(temporary))
-            rehearse(tiny_cfg(clips, output, **overrides), torch.device("cpu"))
+        rehearse(tiny_cfg(clips, output, **overrides), torch.device("cpu"))
     finally:
         log.removeHandler(heard)
         log.setLevel(level)
-    return Rehearsal(heard.text, list(temporary.iterdir()))
+    return Rehearsal(heard.text, [path for path in output.parent.iterdir() if path not in before])
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +98,46 @@ def test_it_tells_what_follows_from_the_settings_and_what_a_step_gave(fresh: Reh
     assert re.search(r"measured peak of this process on the CPU, libraries included: \d+ MB", fresh.text)
 
 
+def open_as_one_of_two(rank: int, clips: str, folder: str) -> None:
+    """One of two processes; leaves what it logged and whether it found the passing folder gone."""
+    place, log, heard = Path(folder), logging.getLogger("stica_pv"), Heard()
+    log.addHandler(heard)
+    log.setLevel(logging.INFO)
+    meeting = f"file://{place / 'meeting'}"
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timedelta(minutes=1))
+    try:
+        cfg, listed = tiny_cfg(Path(clips), place / "a" / "run"), read_folder(path=clips)
+        views = Views((), lambda seconds, rng: {}, min_seconds=0.0, needs_audio=False)
+        with borrowed_manifest(cfg, place / "a" / "run") as manifest, pytest.MonkeyPatch.context() as patch:
+            if rank == 1:  # it comes late
+                patch.setattr(pretrain, "open_videos", lambda *a, **k: time.sleep(0.5) or open_videos(*a, **k))
+            pretrain.open_in_turn(listed, manifest, views)
+        dist.barrier()
+        (place / f"{rank}.txt").write_text(f"{heard.text}{manifest.parent.exists()}")
+    finally:
+        dist.destroy_process_group()
+
+
+def test_headers_are_read_once_for_all_processes_and_nothing_is_left(clips_folder: Path, tmp_path: Path):
+    start_processes(open_as_one_of_two, args=(str(clips_folder), str(tmp_path)), nprocs=2, start_method="fork")
+    first, second = ((tmp_path / f"{rank}.txt").read_text() for rank in range(2))
+    assert re.fullmatch(r"reading the headers of \d+ of \d+ files\nFalse", first)
+    assert second == "False"
+    assert {path.name for path in tmp_path.iterdir()} <= {"0.txt", "1.txt", "meeting"}
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(**_: Any) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    with (
+        pytest.raises(UsageError, match=r"OUTPUT_DIR .*run: .* cannot be written \(Permission denied\)"),
+        borrowed_manifest(tiny_cfg(tmp_path, tmp_path / "run"), tmp_path / "run"),
+    ):
+        pass
+
+
 def macs_of_convolutions(module: nn.Module, clip: torch.Tensor) -> int:
     """Counts by hand: for every output value of a convolution, as many products as its kernel has weights."""
     found = []
@@ -124,6 +169,7 @@ def test_a_used_folder_stays_as_it_is_its_manifest_is_used_and_the_step_is_that_
     before = tree(tmp_path / "run")
     done = rehearsal(clips_folder, tmp_path / "run")
     assert tree(tmp_path / "run") == before
+    assert done.left == []
     assert "reading the headers" not in done.text
     found = re.search(r"one step: loss ([\d.]+)", done.text)
     assert found
@@ -151,14 +197,13 @@ def test_the_command_line_rehearses_with_two_processes(clips_folder: Path, tmp_p
         capture_output=True,
         text=True,
         timeout=120,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
         check=False,
     )
     assert done.returncode == 0, done
     assert done.stdout.count("one step: loss") == 1
     assert "processes 2" in done.stdout
     assert not (tmp_path / "run").exists()
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith("stica_pv_")]
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
 
 
 def test_a_profile_of_no_steps_is_refused():

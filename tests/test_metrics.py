@@ -38,6 +38,21 @@ def test_effective_rank_counts_the_directions_in_use(count: int):
     assert float(effective_rank(rows)) <= 3 + 1e-9
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_monitors_are_in_full_precision_whatever_the_networks_ran_in(dtype: torch.dtype):
+    rows = random_rows(24, 16).float()
+    collapsed = rows[:1].expand(24, -1)
+    half = rows.to(dtype)
+    expected = effective_rank(half.float()), uniformity(half.float())
+    with torch.autocast("cpu", dtype):
+        found = effective_rank(half), uniformity(half)
+        assert float(effective_rank(collapsed.to(dtype))) == pytest.approx(0, abs=1e-6)
+        cast = effective_rank(rows), uniformity(rows)
+    assert found == expected
+    assert cast == (effective_rank(rows), uniformity(rows))
+    assert float(effective_rank(collapsed.to(dtype))) == pytest.approx(0, abs=1e-6)
+
+
 def test_uniformity_equals_the_loop_over_pairs():
     rows = random_rows(7, 5)
     pairs = [math.exp(-2 * float((rows[i] - rows[j]).square().sum())) for i in range(7) for j in range(7) if i != j]

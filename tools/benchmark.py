@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -68,24 +69,44 @@ def check_target(path: Path | None) -> None:
 
 
 def run(name: str, argv: list[str]) -> None:
-    """Measures one benchmark: prints its table line by line and writes its report."""
+    """Measures one benchmark: prints its table line by line and writes its report, of what it came to if it fails."""
     from benchmarks.machine import Watch, describe_machine, in_words, warnings_of
-    from benchmarks.records import header, noisy
+    from benchmarks.records import Row, header, noisy
 
     module = importlib.import_module(f"benchmarks.{name}")
     args = parse(name, module, argv)
-    watch, measured = Watch(), []
-    print(f"{name}: {in_words(describe_machine())}\n\n{header()}", flush=True)
-    for row in module.rows(args):
-        measured.append(row)
-        print(row.as_line(), flush=True)
-    machine, taken = describe_machine(), watch.taken()
-    warnings = [*warnings_of(taken), *noisy(measured)]
-    notes = list(dict.fromkeys(row.note for row in measured if row.note))
-    print("", *notes, *(f"warning: {text}" for text in warnings), sep="\n")
-    report = {"benchmark": name, "command": ["benchmark.py", name, *argv], "machine": machine, "noise": taken}
-    report |= {"warnings": warnings, "rows": [row.as_json() for row in measured]}
-    write(args.json, [report])
+    watch = Watch()
+    measured: list[Row] = []
+    batch = f"; batch {args.batch}" if "batch" in args else ""
+    print(f"{name}: {in_words(describe_machine())}{batch}\n\n{header()}", flush=True)
+    error = "it was stopped"
+    try:
+        for row in rows_of(module, args):
+            measured.append(row)
+            print(row.as_line(), flush=True)
+        error = ""
+    except Exception as cause:
+        error = f"{type(cause).__name__}: {cause}"
+        raise
+    finally:
+        machine, taken = describe_machine(), watch.taken()
+        warnings = [*warnings_of(taken), *noisy(measured)]
+        notes = list(dict.fromkeys(row.note for row in measured if row.note))
+        print("", *notes, *(f"warning: {text}" for text in warnings), sep="\n", flush=True)
+        report = {"benchmark": name, "command": ["benchmark.py", name, *argv], "machine": machine, "noise": taken}
+        report |= {"warnings": warnings, "rows": [row.as_json() for row in measured]}
+        write(args.json, [report | ({"error": error} if error else {})])
+
+
+def rows_of(module: ModuleType, args: argparse.Namespace) -> Iterator[Any]:
+    """Yields the rows of a benchmark; a GPU whose memory is full is told as what it is."""
+    from torch import OutOfMemoryError
+
+    try:
+        yield from module.rows(args)
+    except OutOfMemoryError as error:
+        less = f"use --batch {args.batch // 2}" if getattr(args, "batch", 0) > 3 else "this needs a larger one"
+        raise UsageError(f"the memory of the GPU is full ({str(error).splitlines()[0]}): {less}") from error
 
 
 def run_all(argv: list[str]) -> int:
@@ -101,7 +122,7 @@ def run_all(argv: list[str]) -> int:
             path = Path(folder) / f"{name}.json"
             done = subprocess.run([sys.executable, __file__, name, "--json", str(path)], check=False)
             worst = max(worst, abs(done.returncode))
-            if done.returncode == 0:
+            if path.is_file():
                 reports += json.loads(path.read_text(encoding="utf-8"))["reports"]
             print(flush=True)
     write(args.json, reports)

@@ -45,7 +45,10 @@ def run(args: argparse.Namespace) -> None:
     target, size = Path(args.target), round(args.shard_mb * 1e6)
     for done in write_shards(videos, target, name=cfg.TRAIN.SPLIT, shard_bytes=size):
         print(f"{done} of {len(videos)} files are in shards", flush=True)
-    print(f"train with TRAIN.DATASET csv DATA.PATH_TO_DATA_DIR {target}")
+    # The list names its members relative to itself, with a space before the label.
+    prefix = " DATA.PATH_PREFIX ''" if cfg.DATA.PATH_PREFIX else ""
+    separator = " DATA.PATH_LABEL_SEPARATOR ' '" if cfg.DATA.PATH_LABEL_SEPARATOR != " " else ""
+    print(f"train with TRAIN.DATASET csv DATA.PATH_TO_DATA_DIR {target}{prefix}{separator}")
 
 
 def main(argv: list[str]) -> int:

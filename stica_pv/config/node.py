@@ -17,6 +17,8 @@ from fvcore.common.config import CfgNode
 from stica_pv.config.slowfast import FOREIGN_KEYS
 from stica_pv.errors import UsageError, nearest
 
+DECLARED_LISTS = "_declared_lists"  # attribute of a configuration: the lists it was declared with, of keys set since
+
 __all__ = ["CfgNode", "apply_overrides", "flatten", "keys_in_file", "merge_file", "section"]
 
 
@@ -96,11 +98,14 @@ def set_key(cfg: CfgNode, key: str, value: Any, *, source: str = "") -> None:
         if inside:
             raise UsageError(f"{source}{key} is a section: set its keys, such as {inside[0]}")
         raise UsageError(f"{source}unknown key {key}{nearest(key.upper(), known)}")
+    default = known[key]
+    if isinstance(default, list):  # its items tell their type as declared only: what was set since may be of another
+        default = cfg.__dict__.setdefault(DECLARED_LISTS, {}).setdefault(key, default)
     node = cfg
     *parents, leaf = key.split(".")
     for parent in parents:
         node = node[parent]
-    node[leaf] = _checked(key, value, known[key], source)
+    node[leaf] = _checked(key, value, default, source)
 
 
 def _parse(text: str) -> Any:

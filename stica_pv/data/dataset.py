@@ -73,10 +73,11 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
         return len(self.paths)
 
     def skip(self, epochs: Mapping[str, int]) -> None:
-        """Replaces files without a try, each from an epoch on: those that hung or killed a process before a resume."""
+        """Replaces files without a try, each from an epoch on: those that hung or killed a process elsewhere."""
         if epochs:
             for index, path in enumerate(self.paths):
-                self._skip_from[index] = epochs.get(path, _NEVER)
+                if path in epochs:
+                    self._skip_from[index] = min(epochs[path], int(self._skip_from[index]))
 
     def __getitem__(self, key: SampleKey) -> Sample | ReadFailure:
         """Returns the sample of a key, or why there is none: no replacement is allowed, or all of them failed.
@@ -115,8 +116,8 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
     def _cut(self, path: str, clips: Mapping[str, Clip], state: bytes) -> "_Seen":
         """Makes the views of what was read; `state` is that of the sample's generator."""
         for clip in clips.values():
-            if self.views.needs_audio and clip.audio_rate_hz is not None and clip.audio_valid == 0:
-                raise UnreadableClip(path, "its sound cannot be decoded in a window that should have it")
+            if self.views.needs_audio and clip.sound_error:
+                raise UnreadableClip(path, clip.sound_error)
         rng = torch.Generator().set_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
         seen = _Seen({}, {}, {})
         for spec in self.views.specs:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stica_pv.data.members import member_of
 from stica_pv.errors import UsageError
 
 KEY = "DATA.GROUP_PATTERN"
@@ -34,10 +35,11 @@ def source_groups(names: Iterable[str], pattern: str) -> NDArray[np.int64]:
 
     The source is the text from the start of the name (relative to the root of the list) to the end of the first group:
     with ``_g(\d+)_`` the clips ``Archery/v_Archery_g01_c02`` and ``Surfing/v_Surfing_g01_c02`` differ. A group called
-    ``source`` names it alone, wherever the clip lies: ``(?P<source>[\w-]{11})_\d+_\d+``.
+    ``source`` names it alone, wherever the clip lies: ``(?P<source>[\w-]{11})_\d+_\d+``. In shards the members' own
+    names count, so that they have the sources of the files they were.
 
     Args:
-        names: Names of files.
+        names: Names of files, or of members of shards.
         pattern: A regular expression with a group.
 
     Returns:
@@ -51,7 +53,9 @@ def source_groups(names: Iterable[str], pattern: str) -> NDArray[np.int64]:
     number_of: dict[str, int] = {}
     numbers: list[int] = []
     matched, last = 0, ""
-    for last in names:
+    for entry in names:
+        member = member_of(entry)
+        last = entry if member is None else member.name
         found = compiled.search(last)
         source = None if found is None else found["source"] if alone else _up_to_first_group(last, found)
         matched += source is not None

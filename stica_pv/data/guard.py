@@ -107,7 +107,7 @@ def _packed(clip: Clip) -> tuple[Any, ...]:
     pictures = clip.pictures.permute(1, 2, 3, 0).contiguous().numpy()
     shown = None if clip.shown is None else clip.shown.numpy()
     arrays = (pictures, shown, clip.frame_times_s.numpy(), clip.audio.numpy(), clip.flow.contiguous().numpy())
-    return *arrays, clip.audio_rate_hz, clip.video_valid, clip.audio_valid
+    return *arrays, clip.audio_rate_hz, clip.video_valid, clip.audio_valid, clip.sound_error
 
 
 def _unpacked(
@@ -119,6 +119,7 @@ def _unpacked(
     rate_hz: int | None,
     video_valid: float,
     audio_valid: float,
+    sound_error: str,
 ) -> Clip:
     return Clip(
         torch.from_numpy(pictures).permute(3, 0, 1, 2),
@@ -129,4 +130,5 @@ def _unpacked(
         audio_valid,
         shown=None if shown is None else torch.from_numpy(shown),
         flow=torch.from_numpy(flow),
+        sound_error=sound_error,
     )

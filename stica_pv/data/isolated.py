@@ -1,6 +1,5 @@
 """Runs jobs in processes of their own, so that one that crashes or hangs is named and harms no other."""
 
-import itertools
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -50,9 +49,9 @@ def _run_pool(
     pool = ProcessPoolExecutor(min(processes, len(waiting)), mp_context=get_context("spawn"), initializer=_quiet)
     try:
         while waiting or busy:
-            for name in itertools.islice(list(waiting), processes - len(busy)):
-                busy[pool.submit(_limited, job, arguments[name], limit_s)] = name
-                waiting.popleft()
+            while waiting and len(busy) < processes:
+                busy[pool.submit(_limited, job, arguments[waiting[0]], limit_s)] = waiting[0]
+                waiting.popleft()  # after it was taken: a broken pool takes none
             done, _ = wait(busy, return_when=FIRST_COMPLETED)
             for future in done:
                 result = future.result()

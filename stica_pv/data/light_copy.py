@@ -152,9 +152,19 @@ def make_copy(plan: CopyPlan, settings: Any, *, processes: int, limit_s: int = 6
         settings: Of the conversion; files that were made with others (another `repr`) are made anew.
         processes: How many files at a time, each in a process of its own.
         limit_s: Longest time for a file, in seconds.
+
+    Raises:
+        UsageError: A number is wrong, or the target cannot be written.
     """
     if processes < 1 or limit_s < 1:
         raise UsageError(f"expected processes and limit_s >= 1, got {processes} and {limit_s}")
+    try:
+        return _make_copy(plan, settings, processes, limit_s)
+    except OSError as error:
+        raise UsageError(f"cannot write to {plan.target}: {error.strerror or error}") from error
+
+
+def _make_copy(plan: CopyPlan, settings: Any, processes: int, limit_s: int) -> CopyReport:
     plan.target.mkdir(parents=True, exist_ok=True)
     for part in plan.target.rglob(".*.part"):
         part.unlink()
@@ -162,8 +172,8 @@ def make_copy(plan: CopyPlan, settings: Any, *, processes: int, limit_s: int = 6
     known = _read_receipts(receipts)
     digest = hashlib.blake2b(repr(settings).encode(), digest_size=6).hexdigest()
     keys = {name: _receipt_key(plan.source / name, name, digest) for name in plan.names}
-    kept = tuple(name for name, key in keys.items() if _is_made(plan.target / plan.names[name], known.get(key)))
-    wanted = [name for name in plan.names if name not in set(kept)]
+    made = {name: _is_made(plan.target / plan.names[name], known.get(key)) for name, key in keys.items()}
+    wanted = [name for name, is_made in made.items() if not is_made]
     targets = {name: plan.target / plan.names[name] for name in wanted}
     jobs = {name: (plan.conversion.convert, str(plan.source / name), targets[name], settings) for name in wanted}
     for target in targets.values():
@@ -186,7 +196,7 @@ def make_copy(plan: CopyPlan, settings: Any, *, processes: int, limit_s: int = 6
                 _LOG.info("%d of %d files done, %d failed", len(copied), len(jobs), len(failures))
     _write_failures(plan.target / plan.conversion.failures, failures)
     lists = sum(copy_list(name, plan.source, plan.target, names=plan.names, left_out=failures) for name in plan.lists)
-    return CopyReport(tuple(copied), kept, failures, lists)
+    return CopyReport(tuple(copied), tuple(name for name in made if made[name]), failures, lists)
 
 
 def _convert(convert: Convert, source: str, target: Path, settings: Any) -> str:

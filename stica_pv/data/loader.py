@@ -1,7 +1,9 @@
 """The loader: PyTorch's, with our samples, our order and workers that behave."""
 
+import atexit
 import signal
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Generator, Sequence
 
 import torch
 from torch.utils.data import DataLoader, Sampler
@@ -12,6 +14,19 @@ from stica_pv.structures import Batch, ReadFailure, SampleKey
 
 START_METHODS = ("fork", "spawn")
 PREFETCH = 4  # batches a worker keeps ready
+
+Batches = Generator[Batch, None, None]
+_BEGUN: weakref.WeakSet[Batches] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_workers() -> None:
+    """Ends the workers of batches that are still held when Python exits, e.g. by a variable of a script.
+
+    Python would send them SIGTERM, which they leave to the main process, and wait for ever.
+    """
+    for batches in list(_BEGUN):
+        batches.close()
 
 
 class ClipLoader:
@@ -60,11 +75,20 @@ class ClipLoader:
     def __len__(self) -> int:
         return len(self._loader)
 
-    def __iter__(self) -> Iterator[Batch]:
-        for item in self._loader:
-            if isinstance(item, ReadFailure):
-                raise UnreadableClip(item.path, item.cause)
-            yield item
+    def __iter__(self) -> Batches:
+        batches = self._batches()
+        _BEGUN.add(batches)
+        return batches
+
+    def _batches(self) -> Batches:
+        items = iter(self._loader)
+        try:
+            for item in items:
+                if isinstance(item, ReadFailure):
+                    raise UnreadableClip(item.path, item.cause)
+                yield item
+        finally:
+            del items  # ends the workers, also if a traceback keeps this frame
 
 
 def _collate_shuffled(items: Sequence[Sample | ReadFailure]) -> Batch | ReadFailure:

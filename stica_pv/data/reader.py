@@ -22,7 +22,7 @@ _SHORTEST_LOOP_S = 1e-3
 """No file lasts so short; a header that says less would have it played millions of times."""
 
 _CLEARLY_S = 0.25
-"""A picture track that ends this long before its header says is cut short, not rounded."""
+"""A track that ends this long before its header says is cut short, not rounded."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def _clip(plan: _Plan, media: MediaFile, pictures: Pictures, track: AudioTrack) 
     request = plan.request
     frames, times = torch.zeros(3, 0, 0, 0, dtype=torch.uint8), torch.zeros(0, dtype=torch.float64)
     shown: torch.Tensor | None = None
-    video_valid, audio_valid, audio = 0.0, 0.0, torch.zeros(0)
+    video_valid, audio_valid, audio, sound_error = 0.0, 0.0, torch.zeros(0), ""
     if plan.times_s:
         positions = [pictures.chosen[time] for time in plan.times_s]
         once, which = np.unique(positions, return_inverse=True)
@@ -199,16 +199,22 @@ def _clip(plan: _Plan, media: MediaFile, pictures: Pictures, track: AudioTrack) 
     if request.audio_rate_hz is not None:
         samples, audio_valid = track.render(plan.start_s, request.window.seconds, request.audio_rate_hz, plan.loop_s)
         audio = torch.from_numpy(samples)
-        if not plan.times_s:
-            _check_sound(plan, media, track)
-    return Clip(frames, times, audio, request.audio_rate_hz, video_valid, audio_valid, shown)
+        sound_error = "" if audio_valid else _sound_error(plan, media, track)
+        if sound_error and not plan.times_s:
+            raise UnreadableClip(media.path, sound_error)
+    return Clip(frames, times, audio, request.audio_rate_hz, video_valid, audio_valid, shown, sound_error=sound_error)
 
 
-def _check_sound(plan: _Plan, media: MediaFile, track: AudioTrack) -> None:
-    """Raises `UnreadableClip` if sound alone was asked for and nothing of what the header promises can be decoded."""
-    if media.audio is None or track.rate_hz:
-        return
-    start_s, end_s = plan.start_s, plan.start_s + plan.request.window.seconds
-    if plan.loop_s is not None or (start_s < media.audio_end_s and end_s > media.audio_start_s):
-        reason = track.error or media.read_error
-        raise UnreadableClip(media.path, "no sound can be decoded" + (f": {reason}" if reason else ""))
+def _sound_error(plan: _Plan, media: MediaFile, track: AudioTrack) -> str:
+    """Says why a window is silent; nothing where the header promises no sound in it."""
+    reason = track.error or media.read_error
+    if media.audio is None or (media.length_is_of_file and not reason):
+        return ""
+    lead_s = preroll_seconds(media) + MARGIN_S
+    shown = [stretch.sound for stretch in plan.stretches if stretch.sound]
+    promised_s = sum(
+        max(0.0, min(sound.end_s - MARGIN_S, media.audio_end_s) - max(sound.start_s + lead_s, media.audio_start_s))
+        for sound in shown
+    )
+    clearly = promised_s > min(_CLEARLY_S, plan.request.window.seconds / 2)
+    return ("no sound can be decoded" + (f": {reason}" if reason else "")) if clearly else ""

@@ -66,7 +66,7 @@ class StepSampler(Sampler[list[SampleKey]]):
         self.local_size = batch_size // world_size
         self.offset = rank * self.local_size
         self.steps_per_epoch = length // batch_size
-        self._cached: tuple[int, torch.Tensor] = (-1, torch.empty(0))
+        self._orders: dict[int, torch.Tensor] = {}
 
     def __len__(self) -> int:
         return max(0, self.end - self.start)
@@ -78,10 +78,11 @@ class StepSampler(Sampler[list[SampleKey]]):
     def local_indices(self, step: int) -> tuple[int, ...]:
         """Positions in the list that this process sees in a step."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        if self._cached[0] != epoch:
-            self._cached = (epoch, self._order(epoch))
+        if epoch not in self._orders:
+            # Two are kept: at the border of epochs the loader, which runs ahead, and the loop ask in turn.
+            self._orders = {**dict(list(self._orders.items())[-1:]), epoch: self._order(epoch)}
         start = place * self.batch_size + self.offset
-        return tuple(self._cached[1][start : start + self.local_size].tolist())
+        return tuple(self._orders[epoch][start : start + self.local_size].tolist())
 
     def _order(self, epoch: int) -> torch.Tensor:
         rng = generator("order", self.seed, epoch)

@@ -27,7 +27,7 @@ def write_shards(videos: VideoList, folder: Path, *, name: str, shard_bytes: int
         The number of files written, after each shard.
 
     Raises:
-        UsageError: The list is there already, names files twice, or a file cannot be read.
+        UsageError: The list is there already, names files twice, a file cannot be read or a shard not be written.
     """
     target = folder / f"{name}.csv"
     if target.exists():
@@ -35,17 +35,20 @@ def write_shards(videos: VideoList, folder: Path, *, name: str, shard_bytes: int
     names = [one.lstrip("/") for one in videos.names]
     if len(set(names)) < len(names):
         raise UsageError(f"the list names {len(names) - len(set(names))} files twice, which shards cannot hold apart")
-    folder.mkdir(parents=True, exist_ok=True)
     lines: list[str] = []
     number = 0
-    while len(lines) < len(names):
-        shard = folder / f"{name}-{number:06d}.tar"
-        lines += _write_shard(videos, names, len(lines), shard, shard_bytes)
-        number += 1
-        yield len(lines)
-    partial = target.with_suffix(".part")
-    partial.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
-    partial.replace(target)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        while len(lines) < len(names):
+            shard = folder / f"{name}-{number:06d}.tar"
+            lines += _write_shard(videos, names, len(lines), shard, shard_bytes)
+            number += 1
+            yield len(lines)
+        partial = target.with_suffix(".part")
+        partial.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
+        partial.replace(target)
+    except OSError as error:
+        raise UsageError(f"cannot write {name}.csv and its shards to {folder}: {error.strerror or error}") from error
 
 
 def _write_shard(videos: VideoList, names: Sequence[str], begin: int, path: Path, shard_bytes: int) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from iopath.common.file_io import g_pathmgr
 
+from stica_pv.data.list_text import open_list
 from stica_pv.data.media_folder import MEDIA_EXTENSIONS, check_folder, check_set, join, join_all, listed, media_files
 from stica_pv.data.members import files_of
 from stica_pv.data.video_list import VideoList, check_absent
@@ -83,7 +84,7 @@ def read_folder(*, path: str) -> VideoList:
 
 def _read_lines(path: str, separator: str) -> tuple[list[str], list[int]]:
     """Returns the names of a list and their labels, no labels if it has none."""
-    with g_pathmgr.open(path, "r") as file:
+    with open_list(path) as file:
         lines = list(map(str.strip, file.read().split("\n")))
     filled = list(filter(None, lines))
     if not filled:

@@ -42,10 +42,12 @@ def step_of(path: Path) -> int:
 def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep: int, keep_every: int = 0) -> None:
     """Writes a checkpoint so that a kill at any moment leaves the old files whole, then drops older ones.
 
+    Files of later steps stay, and count as none of the newest: a run that stands before them has found them broken.
+
     Args:
         path: The file, from `checkpoint_path`.
         checkpoint: Plain types and tensors.
-        keep: Number of newest files that stay.
+        keep: Number of newest files that stay, this one included.
         keep_every: Files whose step is a multiple of this stay for good; 0 for none.
 
     Raises:
@@ -54,6 +56,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep: int, keep_every
     partial = path.with_suffix(".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob("step_*.partial"):  # by a life that was killed while it wrote
+            left.unlink()
         with partial.open("wb") as file:
             torch.save({"format": FORMAT, **checkpoint}, file)
             file.flush()
@@ -63,7 +67,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep: int, keep_every
         partial.unlink(missing_ok=True)
         cause = _first_line(_told_by_system(error))
         raise UsageError(f"cannot write {path}: {cause}; older checkpoints are untouched") from error
-    for old in list_checkpoints(path.parent.parent)[:-keep]:
+    so_far = [found for found in list_checkpoints(path.parent.parent) if step_of(found) <= step_of(path)]
+    for old in so_far[:-keep]:
         if not keep_every or step_of(old) % keep_every:
             old.unlink()
 
@@ -89,11 +94,20 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def load_latest(output_dir: Path, *, purpose: str = "resuming from") -> Checkpoint | None:
+    """Reads the newest checkpoint of a run that is whole, see `find_latest`."""
+    found = find_latest(output_dir, purpose=purpose)
+    return None if found is None else found[1]
+
+
+def find_latest(output_dir: Path, *, purpose: str = "resuming from") -> tuple[Path, Checkpoint] | None:
     """Reads the newest checkpoint of a run that is whole; broken newer ones are named and skipped.
 
     Args:
         output_dir: The folder of the run.
         purpose: What the log says before the name of the file.
+
+    Returns:
+        The file and what it holds; None without checkpoints.
 
     Raises:
         UsageError: There are checkpoints, and none is whole: beginning anew must be the user's decision.
@@ -106,7 +120,7 @@ def load_latest(output_dir: Path, *, purpose: str = "resuming from") -> Checkpoi
             logger.warning("skipped: %s", error)
             continue
         logger.info("%s %s (step %d)", purpose, path, checkpoint["step"])
-        return checkpoint
+        return path, checkpoint
     if paths:
         raise UsageError(f"all {len(paths)} checkpoints in {paths[0].parent} are broken: move them away to begin anew")
     return None

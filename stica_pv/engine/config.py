@@ -47,6 +47,7 @@ def add_engine_config(cfg: CfgNode) -> None:
     solver.WARMUP_EPOCHS = 10.0
     solver.WARMUP_START_LR = 0.01
     solver.COSINE_END_LR = 0.0
+    solver.COSINE_AFTER_WARMUP = True  # False: the cosine spans the warm-up too, which ends below BASE_LR
     solver.STEPS = []  # epochs
     solver.LRS = []  # factors
     solver.MOMENTUM = 0.9
@@ -95,6 +96,7 @@ def schedule_from_config(cfg: CfgNode, steps_per_epoch: int) -> Schedule:
         warmup_steps=round(solver.WARMUP_EPOCHS * steps_per_epoch),
         warmup_start_lr=min(solver.WARMUP_START_LR, peak_lr(cfg)),
         cosine_end_lr=solver.COSINE_END_LR,
+        cosine_after_warmup=solver.COSINE_AFTER_WARMUP,
         milestones=[round(epoch * steps_per_epoch) for epoch in solver.STEPS],
         factors=solver.LRS,
     )

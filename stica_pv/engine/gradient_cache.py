@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from stica_pv.distributed import frozen_statistics, gather, rank
+from stica_pv.distributed import frozen_statistics
 from stica_pv.keyed_random import seed_of
 from stica_pv.structures import Batch, Embeddings, LossTerms
 
@@ -20,11 +20,9 @@ from stica_pv.structures import Batch, Embeddings, LossTerms
 class Embedding(Protocol):
     """What gradient caching asks of a task; see `stica_pv.tasks.Task`."""
 
-    gather_with_gradient: bool
-
     def prepare(self, batch: Batch, plan: Any) -> dict[str, Tensor]: ...  # noqa: D102 - a protocol's methods
     def embed(self, inputs: dict[str, Tensor], plan: Any) -> Embeddings: ...  # noqa: D102
-    def loss(self, local: Embeddings, gathered: Embeddings, *, first_row: int) -> LossTerms: ...  # noqa: D102
+    def compare(self, local: Embeddings) -> LossTerms: ...  # noqa: D102
 
 
 class Embedder(nn.Module):
@@ -53,12 +51,19 @@ class CachedModel:
         self.task, self.embedder, self.chunk = task, embedder, chunk
         self._again: list[tuple[int, dict[str, Tensor], Any]] = []
         self._leaves: Embeddings = {}
+        self._cast: dict[str, Any] = {}
 
     def __call__(self, batch: Batch, plan: Any) -> LossTerms:
         """Loss of the whole batch, with a graph that ends at the embeddings."""
-        task = self.task
-        with torch.no_grad(), torch.autocast(batch.index.device.type, enabled=False):
-            inputs = task.prepare(batch, plan)
+        device = batch.index.device.type
+        with torch.no_grad(), torch.autocast(device, enabled=False):
+            inputs = self.task.prepare(batch, plan)
+        # As the caller casts now; `finish` is called outside, where a backward pass belongs.
+        self._cast = {
+            "device_type": device,
+            "dtype": torch.get_autocast_dtype(device),
+            "enabled": torch.is_autocast_enabled(device),
+        }
         self._again = []
         parts: list[Embeddings] = []
         base = torch.initial_seed()  # the loop's seed of this step
@@ -73,13 +78,13 @@ class CachedModel:
                 parts.append(self._embed(job))
             self._again.append(job)
         self._leaves = {name: torch.cat([part[name] for part in parts], dim=1).requires_grad_() for name in parts[0]}
-        gathered = gather(self._leaves, with_gradient=task.gather_with_gradient)
-        return task.loss(self._leaves, gathered, first_row=rank() * len(batch))
+        return self.task.compare(self._leaves)
 
     def _embed(self, job: tuple[int, dict[str, Tensor], Any]) -> Embeddings:
         seed, inputs, plan = job
         torch.manual_seed(seed)  # the same dropout both times
-        embeddings: Embeddings = self.embedder(inputs, plan)
+        with torch.autocast(**self._cast):
+            embeddings: Embeddings = self.embedder(inputs, plan)
         return embeddings
 
     def finish(self) -> None:

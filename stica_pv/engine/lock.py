@@ -76,14 +76,16 @@ class RunLock:
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_S):
-            holder = read_lock(self._path)
-            if holder is not None and holder.get("id") != self._own["id"]:
-                logger.critical("%s was taken by process %s on %s: this one ends", self._path, *_who(holder))
-                os._exit(ROBBED)  # not a word more may be written into the folder
             try:
+                holder = read_lock(self._path)
+                if holder is not None and holder.get("id") != self._own["id"]:
+                    logger.critical("%s was taken by process %s on %s: this one ends", self._path, *_who(holder))
+                    os._exit(ROBBED)  # not a word more may be written into the folder
                 os.utime(self._path)
             except FileNotFoundError:
                 return
+            except OSError as error:  # a network's file system stumbles; others wait `STALE_S` for the next beat
+                logger.warning("%s: no heartbeat this time (%s)", self._path, error.strerror or error)
 
     def __exit__(self, *exception: object) -> None:
         self._stop.set()
@@ -92,12 +94,15 @@ class RunLock:
 
 
 def check_free(folder: Path, name: str = NAME) -> None:
-    """Raises `UsageError` if a living run holds the lock of a folder."""
-    holder = read_lock(folder / name)
-    if holder is None or _is_gone(holder):
-        return
-    age = heartbeat_age_s(folder, name)
-    if age > STALE_S:
+    """Raises `UsageError` if a living run holds the lock of a folder, or if nobody can tell."""
+    try:
+        holder, age = read_lock(folder / name), heartbeat_age_s(folder, name)
+    except OSError as error:
+        raise UsageError(
+            f"OUTPUT_DIR {folder}: its {name} cannot be read ({error.strerror or error}), so a run may be using it: "
+            "try again, or choose another OUTPUT_DIR"
+        ) from error
+    if holder is None or _is_gone(holder) or age > STALE_S:
         return
     raise UsageError(
         f"OUTPUT_DIR {folder} is in use by process {holder['pid']} on {holder['host']}"
@@ -107,7 +112,11 @@ def check_free(folder: Path, name: str = NAME) -> None:
 
 
 def read_lock(path: Path) -> dict[str, Any] | None:
-    """Returns who holds a lock; None if it is gone, or was cut off while it was written."""
+    """Returns who holds a lock; None if it is gone, or was cut off while it was written.
+
+    Raises:
+        OSError: It is there, and cannot be read.
+    """
     try:
         holder = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):

@@ -124,7 +124,7 @@ def train(
     """
     with signals_in_steps() as signals, PULSE.expected():
         _end_epoch(state.step, order, records, at_epoch_end)
-        clock, saved_at = Clock(), time.monotonic()
+        clock, saved_at = Clock(device), time.monotonic()
         for batch in batches:
             clock.data_ready()
             report_failures(state.step, batch.failures)

@@ -68,7 +68,8 @@ class Meter:
 class Clock:
     """Wall time between logged steps, and how much of it went by waiting for data."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._reset()
         self._last = self._start
 
@@ -97,14 +98,14 @@ class Clock:
             "data_time": self._data_wait / self._steps,
             "data_share": self._data_wait / seconds,
             "samples_per_second": self._steps * batch_size / seconds,
-            "memory_mb": memory_mb(),
+            "memory_mb": memory_mb(self._device),
         }
         self._reset()
         return timings
 
 
-def memory_mb() -> float:
-    """Peak memory of the GPU if there is one, otherwise of this process, in MB."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
+def memory_mb(device: torch.device) -> float:
+    """Peak memory of the GPU if this process computes there, otherwise of the process, in MB."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

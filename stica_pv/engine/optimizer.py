@@ -68,12 +68,28 @@ def create_optimizer(
             return LARS(lars_groups, momentum=momentum, nesterov=nesterov, trust=lars_trust)
         param_groups = [group for _, group in _split(groups, weight_decay, lambda p: decay_1d or p.ndim > 1)]
         if method == "sgd":
-            return torch.optim.SGD(param_groups, lr=0.0, momentum=momentum, nesterov=nesterov, fused=fused)
+            sgd = torch.optim.SGD(param_groups, lr=0.0, momentum=momentum, nesterov=nesterov, fused=fused)
+            if fused and momentum:
+                _fill_momentum(sgd)
+                sgd.register_load_state_dict_post_hook(_fill_momentum)  # a checkpoint may hold none for some
+            return sgd
         return torch.optim.AdamW(param_groups, lr=0.0, betas=betas, fused=fused)
     except UsageError:
         raise
     except ValueError as error:  # momentum, Nesterov and betas are checked there
         raise UsageError(f"SOLVER: {error}") from error
+
+
+def _fill_momentum(sgd: Optimizer) -> None:
+    """Gives every parameter the momentum 0 that has none, from which the first step is the usual one.
+
+    Left to itself the fused kernel takes memory that nobody wrote, and when the loss scaler skips that step, keeps it.
+    """
+    for group in sgd.param_groups:
+        for parameter in group["params"]:
+            state = sgd.state[parameter]
+            if state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
 
 
 def _split(

@@ -23,13 +23,15 @@ class StepProfile:
     The run goes on afterwards. Leaving it early, by an end or an error before the last of these steps, gives no trace.
     """
 
-    def __init__(self, folder: Path, steps: int) -> None:
+    def __init__(self, folder: Path, steps: int, device: torch.device) -> None:
         """Prepares the recording.
 
         Args:
             folder: The run's; the trace lies in ``profile/`` in it.
             steps: How many to record; 0 for none.
+            device: Where the steps are computed.
         """
+        self._on_gpu = device.type == "cuda"
         self._folder, self._steps, self._left = folder / FOLDER, steps, steps + WARM_UP if steps else 0
         self._profiler: profile | None = None
 
@@ -37,7 +39,7 @@ class StepProfile:
         if self._steps:
             os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # below it, it notes each of its stages on stderr
             activities = [ProfilerActivity.CPU]
-            activities += [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
+            activities += [ProfilerActivity.CUDA] if self._on_gpu else []
             plan = schedule(wait=WARM_UP - 1, warmup=1, active=self._steps, repeat=1)
             self._profiler = profile(activities=activities, schedule=plan)
             self._profiler.start()
@@ -48,7 +50,7 @@ class StepProfile:
         if self._profiler is None:
             return
         self._left -= 1
-        if self._left == 0 and torch.cuda.is_available():
+        if self._left == 0 and self._on_gpu:
             torch.cuda.synchronize()  # what the last step started belongs to it
         self._profiler.step()
         if self._left == 0:
@@ -57,7 +59,8 @@ class StepProfile:
             path = self._folder / f"steps_{step - self._steps + 1}-{step}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             recorded.export_chrome_trace(str(path))
-            logger.info("%s", "\n".join([*_table(recorded, self._steps), f"trace: {path} (for ui.perfetto.dev)"]))
+            table = _table(recorded, self._steps, on_gpu=self._on_gpu)
+            logger.info("%s", "\n".join([*table, f"trace: {path} (for ui.perfetto.dev)"]))
 
     def __exit__(self, *exception: object) -> None:
         if self._profiler is not None:
@@ -65,12 +68,11 @@ class StepProfile:
             logger.warning("--profile: the run ended %d steps before its trace was complete", self._left)
 
 
-def _table(recorded: profile, steps: int) -> list[str]:
+def _table(recorded: profile, steps: int, *, on_gpu: bool) -> list[str]:
     """Lines that name the operations with the largest own time, and what of the steps' time was waiting for data."""
     averages = recorded.key_averages()
     whole_us = sum(row.cpu_time_total for row in averages if row.key.startswith(_STEP))
     wait_us = sum(row.cpu_time_total for row in averages if row.key.startswith(_LOADING))
-    on_gpu = torch.cuda.is_available()
 
     def own_us(row: Any) -> float:
         return float(row.self_device_time_total if on_gpu else row.self_cpu_time_total)

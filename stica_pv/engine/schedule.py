@@ -18,19 +18,22 @@ def create_schedule(
     warmup_steps: int = 0,
     warmup_start_lr: float = 0.0,
     cosine_end_lr: float = 0.0,
+    cosine_after_warmup: bool = True,
     milestones: Sequence[int] = (),
     factors: Sequence[float] = (),
 ) -> Schedule:
     """Builds the learning rate of every step: linear warm-up per step, then the policy.
 
     Args:
-        policy: ``constant``; ``cosine`` from base_lr to cosine_end_lr over the steps after warm-up;
-            ``steps_with_relative_lrs``: base_lr × factors[i] from milestones[i] on (SlowFast's name).
+        policy: ``constant``; ``cosine`` from base_lr to cosine_end_lr; ``steps_with_relative_lrs``:
+            base_lr × factors[i] from milestones[i] on (SlowFast's name).
         base_lr: Peak, already scaled to the batch.
         total_steps: Length of the run.
-        warmup_steps: Steps from warmup_start_lr to base_lr.
+        warmup_steps: Steps from warmup_start_lr to where the policy begins.
         warmup_start_lr: Learning rate of step 0 of a warm-up.
         cosine_end_lr: Learning rate at total_steps.
+        cosine_after_warmup: The cosine begins where warm-up ends; otherwise it spans all steps, and warm-up rises to
+            what it is by then (CVRL; SlowFast's SOLVER.COSINE_AFTER_WARMUP False).
         milestones: Steps, ascending from 0.
         factors: One for each milestone.
     """
@@ -50,7 +53,8 @@ def create_schedule(
 
     def after_warmup(step: int) -> float:
         if policy == "cosine":
-            progress = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
+            begin = warmup_steps if cosine_after_warmup else 0
+            progress = min(1.0, (step - begin) / max(1, total_steps - begin))
             return cosine_end_lr + (base_lr - cosine_end_lr) * 0.5 * (1 + math.cos(math.pi * progress))
         if policy == "steps_with_relative_lrs":
             return base_lr * factors[max(i for i, milestone in enumerate(milestones) if step >= milestone)]

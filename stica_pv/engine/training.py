@@ -10,21 +10,21 @@ import torch
 
 from stica_pv.config import CfgNode
 from stica_pv.data.bad_files import NAME as BAD_FILES
-from stica_pv.data.bad_files import BadFiles, lasting_failures
-from stica_pv.data.loader import ClipLoader
+from stica_pv.data.bad_files import BadFiles
 from stica_pv.data.sampler import StepSampler
 from stica_pv.data.videos import Videos
 from stica_pv.distributed import barrier, is_main, world_size
-from stica_pv.engine.checkpoint import Checkpoint, checkpoint_path, list_checkpoints, load_latest, save_checkpoint
+from stica_pv.engine.checkpoint import checkpoint_path, save_checkpoint
 from stica_pv.engine.config import loop_settings_from_config, peak_lr, schedule_from_config
 from stica_pv.engine.feed import create_loader, create_sampler, repeat
 from stica_pv.engine.loop import AtEpochEnd, TrainState, train
 from stica_pv.engine.profiling import StepProfile
 from stica_pv.engine.records import Records
+from stica_pv.engine.resume import check_same_place, find_checkpoint
 from stica_pv.engine.run_folder import write_facts
+from stica_pv.engine.skipper import Skipper
 from stica_pv.engine.state import content_of, create_state, restore
 from stica_pv.engine.trackers import trackers_from_config
-from stica_pv.errors import UsageError
 from stica_pv.tasks import Task
 
 logger = logging.getLogger(__name__)
@@ -81,12 +81,13 @@ def run_training(
         UsageError: The folder holds another training, or the settings do not fit the videos.
         RunFailed: It cannot go on.
     """
-    checkpoint = _find_checkpoint(cfg, folder, videos)
+    checkpoint = find_checkpoint(folder, resume=cfg.TRAIN.AUTO_RESUME, list_hash=videos.list_hash)
     training = Training(cfg, task, repeat(videos, shown_per_epoch), len(videos.paths), folder, device)
     sampler = create_sampler(cfg, training.videos, checkpoint["step"] if checkpoint else 0)
     state = create_state(cfg, task, device)
     if checkpoint:
         restore(state, task, checkpoint)
+    check_same_place(step=state.step, end=sampler.end, list_hash=videos.list_hash)
     if is_main():
         facts = {**derived_facts(cfg, task, training.videos, sampler), "videos": training.distinct}
         write_facts(folder, facts)
@@ -96,23 +97,6 @@ def run_training(
         if at_epoch_end is None:
             return True
     return _train(training, state, sampler, at_epoch_end, profile_steps)
-
-
-def _find_checkpoint(cfg: CfgNode, folder: Path, videos: Videos) -> Checkpoint | None:
-    if not cfg.TRAIN.AUTO_RESUME:
-        if list_checkpoints(folder):
-            raise UsageError(
-                f"OUTPUT_DIR {folder} holds checkpoints and TRAIN.AUTO_RESUME is False: "
-                "choose another OUTPUT_DIR, or set it to True to continue"
-            )
-        return None
-    checkpoint = load_latest(folder)
-    if checkpoint and checkpoint["list_hash"] != videos.list_hash:
-        raise UsageError(
-            f"OUTPUT_DIR {folder} holds a run on another list of videos (hash {checkpoint['list_hash']}, "
-            f"now {videos.list_hash}): restore the data, or choose another OUTPUT_DIR"
-        )
-    return checkpoint
 
 
 def derived_facts(cfg: CfgNode, task: Task, videos: Videos, sampler: StepSampler) -> dict[str, Any]:
@@ -143,10 +127,17 @@ def _train(
 ) -> bool:
     cfg, folder, paths, start = training.cfg, training.folder, training.videos.paths, state.step
     loader = create_loader(cfg, training.task.views(), training.videos, sampler)
-    bad_files = _begin_bad_files(training, loader, sampler)
+    bad_files = _begin_bad_files(training)
+    skipper = Skipper(bad_files.path, loader.dataset, sampler)
+    skipper.look()
     records = _open_records(cfg, folder, state.step) if is_main() else None
     try:
-        with StepProfile(folder, profile_steps if is_main() else 0) as profile:
+        with StepProfile(folder, profile_steps if is_main() else 0, training.device) as profile:
+
+            def after_step(step: int) -> None:
+                profile.after_step(step)
+                skipper.after_step(step)
+
             finished = train(
                 state,
                 loader,
@@ -158,7 +149,7 @@ def _train(
                 save=functools.partial(_save, training, sampler.steps_per_epoch),
                 report_failures=bad_files.report,
                 name_samples=lambda step: [paths[index] for index in sampler.local_indices(step)],
-                after_step=profile.after_step,
+                after_step=after_step,
                 at_epoch_end=at_epoch_end,
             )
         if records is not None and state.step > start:
@@ -171,13 +162,12 @@ def _train(
             records.close()
 
 
-def _begin_bad_files(training: Training, loader: ClipLoader, sampler: StepSampler) -> BadFiles:
-    """Names the files that are not used, and keeps the loader from those that hung it in an earlier life."""
+def _begin_bad_files(training: Training) -> BadFiles:
+    """Names the files that are not used."""
     bad_files = BadFiles(training.folder / BAD_FILES, training.distinct, training.cfg.DATA.MAX_BAD_SHARE)
     if is_main():
         bad_files.begin(training.videos.excluded)
     barrier()
-    loader.dataset.skip({path: sampler.epoch_of(step) for path, step in lasting_failures(bad_files.path).items()})
     return bad_files
 
 

@@ -189,9 +189,20 @@ class Bench:
         """Features of some items, which `extract_features` has made; on the main process.
 
         Rows of items that cannot be read are NaN.
+
+        Raises:
+            UsageError: Some that can be read are not on disk.
         """
         stored = self._stored(Want(contestant, request, items))
         row_of = {item: row for row, item in enumerate(stored.index.tolist())}
+        missing = set(items.tolist()) - row_of.keys()
+        missing -= self.unusable(missing, request.modality).keys()
+        if missing:
+            raise UsageError(
+                f"{self.folder}: {request.modality} features of {contestant.name} lack {len(missing)} of the "
+                f"{len(items)} items of {self.labelled.name} that are needed, such as "
+                f"{self.labelled.paths[min(missing)]}: the same command makes them"
+            )
         rows = torch.tensor([row_of.get(int(item), -1) for item in items], dtype=torch.int64)
         features = stored.features[rows.clamp(min=0)]
         features[rows < 0] = torch.nan

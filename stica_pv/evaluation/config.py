@@ -20,7 +20,8 @@ def add_evaluation_config(cfg: CfgNode) -> None:
     test.NUM_ENSEMBLE_VIEWS = 10  # clips of a video, or windows of its sound, equally spaced
     test.NUM_SPATIAL_CROPS = 1  # 1: centre, 3: both ends of the longer side too
     test.AUDIO_SECONDS = 0.0  # of a window of sound; 0: as long as the clips of the checkpoint
-    test.TRANSFORM = "fixed"  # fixed | released (random short side and colour jitter) | random_crop | augmented
+    # fixed | released (random short side and colour jitter) | random_crop | augmented (both DATA.TRAIN_CROP_SIZE large)
+    test.TRANSFORM = "fixed"
     test.PROCESSING = "centred"  # of trained features: raw | centred | standardised
     test.KNN_K = 20
     test.COUNT_UNREADABLE_AS_WRONG = (
@@ -30,7 +31,7 @@ def add_evaluation_config(cfg: CfgNode) -> None:
     model = section(cfg, "MODEL")
     model.SOURCE = ""  # evaluated besides: pytorchvideo:<name>, torchvision:<name>; see to DATA.NUM_FRAMES and its kin
     model.SOURCE_WEIGHTS = "published"  # published | a file of them
-    section(cfg, "DATA").TEST_CROP_SIZE = 112  # the short side is scaled to it
+    section(cfg, "DATA").TEST_CROP_SIZE = 112  # the short side is scaled to it; but see TEST.TRANSFORM
 
 
 def look_from_config(cfg: CfgNode) -> Look:
@@ -40,6 +41,7 @@ def look_from_config(cfg: CfgNode) -> Look:
         frames=data.NUM_FRAMES,
         fps=data.TARGET_FPS,
         size=data.TEST_CROP_SIZE,
+        train_size=data.TRAIN_CROP_SIZE,
         audio_rate_hz=cfg.AUDIO.SAMPLE_RATE,
         audio_seconds=cfg.TEST.AUDIO_SECONDS or data.NUM_FRAMES / data.TARGET_FPS,
         random_crop=spatial_from_config(cfg),

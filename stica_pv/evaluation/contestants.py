@@ -25,6 +25,7 @@ class Look:
         frames: Pictures a clip.
         fps: Pictures a second.
         size: Side of a picture in pixels.
+        train_size: The same in the views that training takes, for requests that ask for them.
         audio_rate_hz: Sample rate of the sound.
         audio_seconds: Length of a window of sound.
         random_crop: Crop and flip of training, for requests that ask for it.
@@ -36,6 +37,7 @@ class Look:
     frames: int
     fps: float
     size: int
+    train_size: int
     audio_rate_hz: int
     audio_seconds: float
     random_crop: FrameTransform
@@ -50,6 +52,7 @@ class Look:
 
     def __str__(self) -> str:
         pictures = f"{self.frames} frames at {self.fps:g} a second, {self.size} px"
+        pictures += f" ({self.train_size} px in views of training)" if self.train_size != self.size else ""
         return f"{pictures}; hears {self.audio_seconds:.3g} s at {self.audio_rate_hz} Hz"
 
 

@@ -14,12 +14,14 @@ from torch import Tensor
 
 from stica_pv.config import CfgNode
 from stica_pv.distributed import is_main
+from stica_pv.errors import UsageError
 from stica_pv.evaluation.bench import Bench, Want
 from stica_pv.evaluation.contestants import Contestant
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.measures import Measure, bootstrap_interval, pooled
 from stica_pv.evaluation.processing import PROCESSINGS, process
-from stica_pv.evaluation.protocol import MEAN, DescribedProtocol, FeatureProtocol, Requests, Row
+from stica_pv.evaluation.protocol import MAPS, MEAN, DescribedProtocol, FeatureProtocol, Requests, Row
+from stica_pv.evaluation.views import size_of
 
 OWN = "-"  # the protocol declares its own processing
 BASELINE_PROCESSING = "standardised"
@@ -125,7 +127,14 @@ def requests_of(protocol: FeatureProtocol) -> list:  # type: ignore[type-arg]
 
 
 def wants_of(protocol: FeatureProtocol, contestants: Iterable[Contestant], bench: Bench) -> list[Want]:
-    """What a protocol will ask for: training requests of all training items, test requests of all test items."""
+    """What a protocol will ask for: training requests of all training items, test requests of all test items.
+
+    Raises:
+        UsageError: It compares maps of pictures of different sizes.
+    """
+    contestants = list(contestants)
+    for contestant in contestants:
+        _check_sizes(protocol, contestant)
     folds = bench.labelled.folds
     sides = (
         (protocol.train_requests(), torch.cat([fold.train for fold in folds]).unique()),
@@ -137,6 +146,20 @@ def wants_of(protocol: FeatureProtocol, contestants: Iterable[Contestant], bench
         for requests, items in sides
         for request in requests.values()
     ]
+
+
+def _check_sizes(protocol: FeatureProtocol, contestant: Contestant) -> None:
+    pairs = ((request, protocol.test_requests().get(name)) for name, request in protocol.train_requests().items())
+    for train, test in pairs:
+        if test is None or train.modality != "video" or train.layer not in MAPS:
+            continue
+        sizes = size_of(train, contestant.look), size_of(test, contestant.look)
+        if sizes[0] != sizes[1]:
+            raise UsageError(
+                f"maps of {train.transform} views of {sizes[0]} px and of {test.transform} views of {sizes[1]} px "
+                f"differ in size and cannot be compared: set TEST.TRAIN_TRANSFORM {test.transform}, or "
+                f"DATA.TEST_CROP_SIZE {sizes[0]}"
+            )
 
 
 def _features(bench: Bench, contestant: Contestant, requests: Requests, items: Tensor) -> dict[str, FeatureSet]:

@@ -54,7 +54,7 @@ def look(
     Returns:
         On the main process what was found, under `RESULT`; None on the others.
     """
-    job = Job(_still_copy(network), "pooled", average)
+    job = Job(still_copy(network, pace.device), "pooled", average)
     with torch.random.fork_rng(devices=[pace.device] if pace.device.type == "cuda" else []):
         return extract(
             {RESULT: job},
@@ -68,9 +68,12 @@ def look(
         )
 
 
-def _still_copy(module: nn.Module) -> nn.Module:
-    """A copy in evaluation mode, the same on all processes: that of the main one, whose statistics are saved."""
-    still = copy.deepcopy(module).eval().requires_grad_(False)
+def still_copy(module: nn.Module, device: torch.device) -> nn.Module:
+    """A copy in evaluation mode, the same on all processes: that of the main one, whose statistics are saved.
+
+    All of it lies on `device`: what a network is wrapped in for the look, as `VideoEncoder` does, is made on the CPU.
+    """
+    still = copy.deepcopy(module).to(device).eval().requires_grad_(False)
     if world_size() > 1:
         for buffer in still.buffers():
             dist.broadcast(buffer, src=0)

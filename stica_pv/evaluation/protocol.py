@@ -16,7 +16,9 @@ TestTransform = Literal["fixed", "released", "random_crop", "augmented"]
 
 MODALITIES: tuple[Modality, ...] = ("video", "audio")
 LAYERS: tuple[Layer, ...] = ("map", "map_max", "pooled", "projected")
+MAPS: tuple[Layer, ...] = ("map", "map_max")
 TEST_TRANSFORMS: tuple[TestTransform, ...] = ("fixed", "released", "random_crop", "augmented")
+TRAINING_TRANSFORMS: tuple[TestTransform, ...] = ("random_crop", "augmented")
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class FeatureRequest:
         transform: ``fixed``: the short side is scaled to the clip, draws nothing; ``released``: STiCA's test as
             released, random scale and colours; ``random_crop``: the training's crop and flip on the same windows
             (SeLaVi's gallery); ``augmented``: windows drawn at random too, and the training's colours without blur.
-            Draws are keyed by item. Without meaning for sound, but that ``augmented`` draws its windows.
+            The last two have the size of the training's views. Draws are keyed by item. Without meaning for sound, but
+            that ``augmented`` draws its windows.
         average: True: the mean over views of unit rows, (V, 1, D); False: every view as it is, (V, N, D).
     """
 

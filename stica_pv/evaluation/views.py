@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stica_pv.errors import UsageError, check_choice
 from stica_pv.evaluation.contestants import Look
-from stica_pv.evaluation.protocol import TEST_TRANSFORMS, FeatureRequest
+from stica_pv.evaluation.protocol import TEST_TRANSFORMS, TRAINING_TRANSFORMS, FeatureRequest
 from stica_pv.keyed_random import generator, integer, uniform
 from stica_pv.structures import AudioSpec, FrameTransform, Views, ViewSpec, Window, WindowPolicy
 from stica_pv.transforms import FixedCrop, PhotometrySettings, apply_photometry, draw_photometry
@@ -80,12 +80,18 @@ def views_of(request: FeatureRequest, look: Look) -> Views:
         sound = AudioSpec(look.audio_rate_hz)
         specs = tuple(ViewSpec(f"clip{i}", f"clip{i}", 0, 0.0, 0, None, audio=sound) for i in range(request.clips))
         return Views(specs, grid_windows(request.clips, look.audio_seconds, drawn=drawn), 0.0, needs_audio=False)
+    size = size_of(request, look)
     specs = tuple(
-        ViewSpec(f"clip{i} crop{j}", f"clip{i}", look.frames, look.fps, look.size, _crop(request, look, position))
+        ViewSpec(f"clip{i} crop{j}", f"clip{i}", look.frames, look.fps, size, _crop(request, look, position))
         for i in range(request.clips)
         for j, position in enumerate(CROP_POSITIONS[request.spatial_crops])
     )
     return Views(specs, grid_windows(request.clips, look.seconds, drawn=drawn), 0.0, needs_audio=False)
+
+
+def size_of(request: FeatureRequest, look: Look) -> int:
+    """Side in pixels of the pictures that a request asks for: views of training have that of the training."""
+    return look.train_size if request.transform in TRAINING_TRANSFORMS else look.size
 
 
 def _crop(request: FeatureRequest, look: Look, position: float) -> FrameTransform:

@@ -1,18 +1,22 @@
 """Makes a checkpoint of this package from foreign weights: self-describing, so that evaluation needs the file alone."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 
 from stica_pv.config import CfgNode
 from stica_pv.create import create_task
 from stica_pv.engine.checkpoint import FORMAT, Checkpoint
 from stica_pv.errors import UsageError
+from stica_pv.exchange.described import HEADER
 from stica_pv.exchange.reference import is_reference, reference_settings
+from stica_pv.transforms.config import normalisation_is_chosen
 from stica_pv.weights import Match, WeightsFile, best_layout, layout_named, match
 from stica_pv.weights.layouts import GDT
 from stica_pv.weights.trunk import AUTO
@@ -81,7 +85,7 @@ def convert(weights: WeightsFile, cfg: CfgNode, *, layout: str = AUTO) -> Conver
     Args:
         weights: The file.
         cfg: What the task is built of; goes into the checkpoint, with the normalisation of pictures that the layout
-            was trained with unless OVERRIDES says that a person set it.
+            was trained with unless the configuration chooses one.
         layout: A name of `stica_pv.weights.LAYOUTS`, or ``auto``.
 
     Raises:
@@ -103,17 +107,25 @@ def convert(weights: WeightsFile, cfg: CfgNode, *, layout: str = AUTO) -> Conver
     with torch.no_grad():
         # An old count of batches may be missing; everything else is there or belongs to a part that was drawn.
         model = {name: tensors.get(name, tensor).to(tensor.dtype).contiguous() for name, tensor in own.items()}
-    return Conversion(_content(_as_stored(cfg, found), model, weights, found, drawn), found, drawn)
+    return Conversion(_content(_as_stored(cfg, weights, found), model, weights, found, drawn), found, drawn)
 
 
-def _as_stored(cfg: CfgNode, found: Match) -> CfgNode:
+def _as_stored(cfg: CfgNode, weights: WeightsFile, found: Match) -> CfgNode:
     stored = cfg.clone()
     stored.defrost()
-    for key, values in zip(("MEAN", "STD"), found.layout.mean_std, strict=True):
-        if f"DATA.{key}" not in cfg.OVERRIDES:
-            stored.DATA[key] = list(values)
+    if not normalisation_is_chosen(cfg):
+        stored.DATA.MEAN, stored.DATA.STD = _normalisation(weights, found)
     stored.OVERRIDES = []
     return stored
+
+
+def _normalisation(weights: WeightsFile, found: Match) -> tuple[list[float], list[float]]:
+    """What the file says of itself, if it is an export of this package; else what its layout was trained with."""
+    if HEADER in weights.about:
+        data = yaml.safe_load(json.loads(weights.about[HEADER])["config"])["DATA"]
+        return data["MEAN"], data["STD"]
+    mean, std = found.layout.mean_std
+    return list(mean), list(std)
 
 
 def _match_trunk(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], layout: str) -> Match:

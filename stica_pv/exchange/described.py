@@ -65,7 +65,7 @@ def read_described(path: str | os.PathLike[str]) -> Described:
         UsageError: The file cannot be read, or says nothing of its networks.
     """
     path = str(path)
-    weights = read_weights(path)
+    weights = read_weights(path, strip=False)  # names of our own files are those of the networks
     header = json.loads(weights.about[HEADER]) if HEADER in weights.about else weights.about
     if header.get("format") not in (FORMAT, EXPORT_FORMAT):
         raise UsageError(
@@ -146,7 +146,8 @@ def _task_of(found: Described) -> nn.Module:
         )
     cfg.MODEL.ACT_CHECKPOINT = False  # for training; it keeps programs from being traced
     cfg.MODEL.CHANNELS_LAST = False  # rounds otherwise: here the numbers are those of the plain library
-    with torch.random.fork_rng(devices=[]):  # the first weights are drawn, and replaced: no business of the caller's
+    # The first weights are drawn, and replaced: no business of the caller's.
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()):
         return create_task(cfg)
 
 

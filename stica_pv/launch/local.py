@@ -13,7 +13,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from stica_pv.config import CfgNode
 from stica_pv.errors import RunFailed, RunStopped, UnreadableClip, UsageError
-from stica_pv.launch.place import Place, count_gpus, place_in_environment, places_here
+from stica_pv.launch.place import ENVIRONMENT, Place, count_gpus, place_in_environment, places_here
 from stica_pv.launch.process import Job, enter
 
 
@@ -33,14 +33,33 @@ def launch(job: Job, cfg: CfgNode, *, init_method: str | None = None, log_to_fil
         UsageError, RunStopped, RunFailed: What the job raised, in this process or another.
     """
     log_dir = cfg.OUTPUT_DIR if log_to_file else ""
-    place = place_in_environment(os.environ, gpu=count_gpus(cfg) > 0, log_dir=log_dir)
+    gpus = count_gpus(cfg)
+    place = place_in_environment(os.environ, gpu=gpus > 0, log_dir=log_dir)
     if place is not None:
+        _check_place(place, cfg, gpus, init_method)
         return enter(job, cfg, place)
     places = places_here(cfg, init_method, log_dir)
     if len(places) == 1:
         return enter(job, cfg, places[0])
     _spawn(job, cfg, places)
     return None
+
+
+def _check_place(place: Place, cfg: CfgNode, gpus: int, init_method: str | None) -> None:
+    """Refuses what would be passed over, since RANK and its like say where a process stands."""
+    given = [f"NUM_SHARDS {cfg.NUM_SHARDS}"] if cfg.NUM_SHARDS > 1 else []
+    given += [f"SHARD_ID {cfg.SHARD_ID}"] if cfg.SHARD_ID else []
+    given += [f"--init_method {init_method}"] if init_method not in (None, ENVIRONMENT) else []
+    if given:
+        raise UsageError(
+            f"{given[0]} goes not with RANK {place.rank} in the environment: torchrun, which sets it, brings the "
+            "machines together (--nnodes); leave the one away, or unset the other"
+        )
+    if place.gpu and place.local_rank >= gpus:
+        raise UsageError(
+            f"process {place.rank} is number {place.local_rank} of its machine, where {gpus} GPUs are to be used: "
+            f"start {gpus} processes (torchrun --nproc-per-node {gpus}), or set NUM_GPUS 0"
+        )
 
 
 def _spawn(job: Job, cfg: CfgNode, places: list[Place]) -> None:

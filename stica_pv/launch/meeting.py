@@ -73,9 +73,8 @@ def meet(place: Place, greeting: str, timeout_s: float) -> Meeting:
     global _meetings
     _meetings += 1
     deadline = time.monotonic() + timeout_s
-    store, second = (
-        dist.PrefixStore(f"stica_pv/{_meetings}", connection) for connection in _open_stores(place, timeout_s)
-    )
+    prefix = f"stica_pv/{_attempt()}/{_meetings}"
+    store, second = (dist.PrefixStore(prefix, connection) for connection in _open_stores(place, timeout_s))
     if store.add(f"taken/{place.rank}", 1) > 1:
         raise UsageError(
             f"process {place.rank} of {place.world_size} has come twice: is each SHARD_ID given once, and is no run of "
@@ -96,6 +95,11 @@ def meet(place: Place, greeting: str, timeout_s: float) -> Meeting:
         raise UsageError(word)
     store.set("word", "")
     return Meeting(store, second, [text for _, _, text in found])
+
+
+def _attempt() -> str:
+    """Number of torchrun's attempt at the run: its store outlives the processes, and holds what those before said."""
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
 
 
 def _open_stores(place: Place, timeout_s: float) -> tuple[dist.TCPStore, dist.TCPStore]:

@@ -157,11 +157,13 @@ class Peers:
             if time.monotonic() - self._heard_at > silence_s:
                 self._take(f"process 0 has given no sign of life for {silence_s:.0f} s")
         if self._told.is_set() and not self._over.wait(LAST_WORD_S):
-            logger.critical("%s; this process ends", self.verdict)
-            self._on_verdict(self.verdict)
-            sys.stderr.write(f"failed: {self.verdict}\n")
-            sys.stderr.flush()
-            os._exit(EXIT_CODE)
+            try:
+                logger.critical("%s; this process ends", self.verdict)
+                self._on_verdict(self.verdict)
+                sys.stderr.write(f"failed: {self.verdict}\n")
+                sys.stderr.flush()
+            finally:  # whatever cannot be said any more, as on a full disk
+                os._exit(EXIT_CODE)
 
     def _part(self, word: str, patience_s: float) -> None:
         """Says that this process ends; process 0, whose store they need, waits for the others to say so too."""

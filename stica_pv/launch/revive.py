@@ -4,7 +4,9 @@ Imports the standard library alone, and runs as a script: when a job fails, litt
 """
 
 import argparse
+import contextlib
 import json
+import logging
 import os
 import re
 import signal
@@ -13,6 +15,8 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 RUNS, CODE, FAILURES = "runs.json", "code", "failures.jsonl"
 # srun's exit code for a process that USR2 ended: the cluster asked for a requeue before Python could hear it.
@@ -71,6 +75,8 @@ def write_failure(submission: Submission, step: int, reason: str) -> None:
             file.write(json.dumps({"step": step, "reason": reason}))
     except FileExistsError:
         return
+    except OSError as error:  # as on a full disk, which may well be the reason itself
+        logger.error("%s: not written (%s): step %d: %s", submission.failure_of_this_life, error, step, reason)
 
 
 def read_failures(submission: Submission) -> list[dict[str, object]]:
@@ -153,7 +159,8 @@ def _read_failure(submission: Submission, code: int) -> dict[str, object]:
     """What a process said before it ended, or that none could."""
     told = {"step": last_step(submission.output_dir), "reason": f"a process was killed (srun ended with code {code})"}
     if submission.failure_of_this_life.is_file():
-        told |= json.loads(submission.failure_of_this_life.read_text(encoding="utf-8"))
+        with contextlib.suppress(json.JSONDecodeError):  # cut off by a kill or a full disk
+            told |= json.loads(submission.failure_of_this_life.read_text(encoding="utf-8"))
     return {**told, "life": life(), "time": time.strftime("%Y-%m-%d %H:%M:%S")}
 
 

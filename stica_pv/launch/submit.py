@@ -16,7 +16,7 @@ import submitit
 from submitit.core.utils import FailedJobError
 
 from stica_pv.command_line import ENVIRONMENT
-from stica_pv.config import CfgNode
+from stica_pv.config import CfgNode, flatten
 from stica_pv.engine.lock import check_free
 from stica_pv.errors import UsageError
 from stica_pv.launch.job import ClusterJob
@@ -25,6 +25,7 @@ from stica_pv.launch.snapshot import take_snapshot
 
 EXECUTORS = ("slurm", "local")
 JOB = "job.json"
+ARRAY_KEYS = ("SUBMITIT.", "NUM_GPUS", "NUM_SHARDS")  # the same in all runs that are submitted together
 SLURM, LOCAL = EXECUTORS
 
 
@@ -32,7 +33,7 @@ def submit(cfgs: Sequence[CfgNode], executor: str, *, profile_steps: int = 0) ->
     """Submits runs; returns their job ids.
 
     Args:
-        cfgs: A configuration a run, each with its own OUTPUT_DIR. SUBMITIT is taken from the first.
+        cfgs: A configuration a run, each with its own OUTPUT_DIR, all with the same SUBMITIT.
         executor: ``slurm``, or ``local``: processes of this machine that outlive this one.
         profile_steps: See `stica_pv.run.run`.
 
@@ -132,6 +133,8 @@ def read_job(folder: Path) -> dict[str, str]:
 
 def _check(cfgs: Sequence[CfgNode], executor: str) -> None:
     cfg = cfgs[0]
+    for each in cfgs[1:]:
+        _refuse_other_machines(cfg, each)
     if executor == LOCAL and cfg.SUBMITIT.NODES > 1:
         raise UsageError(f"SUBMITIT.NODES {cfg.SUBMITIT.NODES}: --launcher local has this machine alone")
     if cfg.NUM_SHARDS > 1:
@@ -146,6 +149,17 @@ def _check(cfgs: Sequence[CfgNode], executor: str) -> None:
         if each.TRAIN.BATCH_SIZE % processes:
             raise UsageError(f"TRAIN.BATCH_SIZE {each.TRAIN.BATCH_SIZE} does not divide over {processes} processes")
         _refuse_used(Path(each.OUTPUT_DIR))
+
+
+def _refuse_other_machines(first: CfgNode, other: CfgNode) -> None:
+    """The runs of an array share one batch script."""
+    asked, wanted = (dict(flatten(cfg)) for cfg in (first, other))
+    for key, value in wanted.items():
+        if key.startswith(ARRAY_KEYS) and value != asked[key]:
+            raise UsageError(
+                f"{key} is {asked[key]!r} in the first run and {value!r} in that of {other.OUTPUT_DIR}: runs that are "
+                "submitted together get machines alike; submit those that differ by themselves"
+            )
 
 
 def _refuse_used(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -14,6 +15,9 @@ class _Recomputing(nn.Module):
     """Mixed into the class of a stage; its forward then keeps its arguments alone."""
 
     def forward(self, *args: Any) -> Any:
+        if torch.compiler.is_compiling():  # compiled code updates the statistics once; contexts cannot be traced
+            return checkpoint(super().forward, *args, use_reentrant=False)
+
         def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
             return nullcontext(), frozen_statistics(self)
 

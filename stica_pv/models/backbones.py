@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -113,6 +114,8 @@ def _checked(library: str, name: str, names: list[str]) -> str:
 
 
 def _import(module: str, function: str) -> Callable[..., nn.Module]:
+    if module.partition(".")[0] in sys.stdlib_module_names:  # a checkpoint may name it, and it would be called
+        raise UsageError(f"backbone {module}:{function}: {module} is Python's own and builds no network")
     try:
         found = getattr(importlib.import_module(module), function, None)
     except (ImportError, ValueError) as error:

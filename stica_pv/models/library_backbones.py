@@ -13,6 +13,7 @@ from torch import nn
 from torchvision.models import video as torchvision_video
 
 from stica_pv.errors import UsageError
+from stica_pv.models.cvrl_resnet import create_cvrl_resnet
 from stica_pv.models.slowfast_trunks import AudioVisualSlowFastTrunk
 from stica_pv.models.staged_trunks import NetTrunk
 from stica_pv.models.torchvision_weights import published_by_torchvision
@@ -110,9 +111,8 @@ for _name in EFFICIENT_X3DS:
 for _name in RESNETS:
     _register_resnet(_name, getattr(hub, _name), _published(getattr(hub, _name)))
 _register_resnet("slow_r101", partial(create_resnet, model_depth=101, stem_conv_kernel_size=(1, 7, 7)), None)
-for _name, _depth in (("r3d_50", 50), ("r3d_101", 101)):  # CVRL's: time is halved in the stem, which spans 5 frames
-    _stem = {"stem_conv_kernel_size": (5, 7, 7), "stem_conv_stride": (2, 2, 2)}
-    _register_resnet(_name, partial(create_resnet, model_depth=_depth, **_stem), None)
+for _name, _depth in (("r3d_50", 50), ("r3d_101", 101)):
+    _register_resnet(_name, partial(create_cvrl_resnet, model_depth=_depth), None)
 for _name in SLOWFASTS:
     _register_slowfast(_name, getattr(hub, _name))
 for _name in X3DS:

@@ -51,9 +51,13 @@ class SlowFastTrunk(Trunk):
 
 def slow_frames(video: Tensor, alpha: int) -> Tensor:
     """Picks frames spread over the clip from its first to its last, as the libraries do: (B, 3, ⌈T/alpha⌉, H, W)."""
-    frames = video.shape[2]
-    picked = torch.linspace(0, frames - 1, -(-frames // alpha)).long()
-    return video.index_select(2, picked.to(video.device))
+    return torch.stack([video[:, :, frame] for frame in _spread_over(video.shape[2], alpha)], dim=2)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _spread_over(frames: int, alpha: int) -> list[int]:
+    # Python numbers: a tensor of them would have to travel to the device, which it would wait for.
+    return torch.linspace(0, frames - 1, -(-frames // alpha)).long().tolist()
 
 
 class AudioVisualSlowFastTrunk(SlowFastTrunk):

@@ -70,6 +70,8 @@ class Clip:
         shown: int64 (T,), which picture each frame is; None where each is shown once, in order.
             At 30 frames a second of a file of 25, every fifth picture is shown twice; it is cropped once.
         flow: uint8 (2, T, H, W), motion to the right and downwards, 127.5 is none; empty if none was asked for.
+        sound_error: Why there is no sound although the file's header promises some in this window; empty if there is
+            some, or the file simply has none there.
     """
 
     pictures: Tensor
@@ -80,6 +82,7 @@ class Clip:
     audio_valid: float
     shown: Tensor | None = None
     flow: Tensor = field(default_factory=lambda: torch.zeros(2, 0, 0, 0, dtype=torch.uint8))
+    sound_error: str = ""
 
     def __post_init__(self) -> None:
         if self.pictures.dtype != torch.uint8 or self.pictures.ndim != 4:

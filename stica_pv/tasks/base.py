@@ -79,7 +79,10 @@ class Task(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, local: Embeddings, gathered: Embeddings, *, first_row: int) -> LossTerms:
-        """Compares local rows with those of all processes, of which the local ones begin at `first_row`."""
+        """Compares local rows with those of all processes, of which the local ones begin at `first_row`.
+
+        In a step it is called by `compare`: outside autocast, with rows in fp32 or better.
+        """
 
     @abstractmethod
     def encoders(self) -> dict[str, nn.Module]:
@@ -109,6 +112,15 @@ class Task(nn.Module, ABC):
         """Loss of one step on this process."""
         with torch.no_grad(), torch.autocast(batch.index.device.type, enabled=False):
             inputs = self.prepare(batch, plan)
-        local = self.embed(inputs, plan)
+        return self.compare(self.embed(inputs, plan))
+
+    def compare(self, local: Embeddings) -> LossTerms:
+        """Loss of embeddings of this process, (G, B, D), among those of all; in fp32 or better whatever made them."""
         gathered = gather(local, with_gradient=self.gather_with_gradient)
-        return self.loss(local, gathered, first_row=rank() * len(batch))
+        rows = next(iter(local.values()))
+        with torch.autocast(rows.device.type, enabled=False):
+            return self.loss(_in_full(local), _in_full(gathered), first_row=rank() * rows.shape[1])
+
+
+def _in_full(embeddings: Embeddings) -> Embeddings:
+    return {name: rows.to(torch.promote_types(rows.dtype, torch.float32)) for name, rows in embeddings.items()}

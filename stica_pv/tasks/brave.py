@@ -41,6 +41,7 @@ from stica_pv.transforms import (
     draw_volume,
     scale_flow,
 )
+from stica_pv.transforms.colours import normalise_
 
 
 class BraVe(Task):
@@ -141,8 +142,7 @@ class BraVe(Task):
             x = apply_brave_colour(batch.video[view], plan.colour[view], settings.colour)
             if view in plan.convolution:
                 x = apply_random_convolution(x, plan.convolution[view])
-            mean, std = (x.new_tensor(value).view(3, 1, 1, 1) for value in (settings.mean, settings.std))
-            inputs[view] = (x - mean) / std
+            inputs[view] = normalise_(x, settings.mean, settings.std)
         if FLOW in self.broad_views:
             inputs[FLOW] = scale_flow(batch.video[FLOW])
         if AUDIO in self.broad_views:
@@ -176,7 +176,8 @@ class BraVe(Task):
             both = torch.stack([masked_mean(direction, valid, valid_everywhere) for direction in pair])
             scalars[f"loss_{name}_to_narrow"], scalars[f"loss_narrow_to_{name}"] = both
             directions.append(both)
-        total = torch.stack(directions).mean(0) @ rows.new_tensor(self.weights) / sum(self.weights)
+        to_narrow, to_broad = torch.stack(directions).mean(0)
+        total = (self.weights[0] * to_narrow + self.weights[1] * to_broad) / sum(self.weights)
         scalars |= {"loss": total} | self._monitors(local, gathered, here, everywhere, first_row)
         return LossTerms(total, {name: value.detach() for name, value in scalars.items()})
 

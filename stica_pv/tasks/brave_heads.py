@@ -69,8 +69,11 @@ class SharedHeads(nn.Module):
             z = self.projectors[name]([features[self.slots[i]] for i in slots])
             projections.append(z)
             predictions.append(self.predictors[name](z))
-        wide = torch.promote_types(projections[0].dtype, torch.float32)
-        return torch.cat(projections)[self._back].to(wide), torch.cat(predictions)[self._back].to(wide)
+        return self._by_slot(projections), self._by_slot(predictions)
+
+    def _by_slot(self, of_heads: list[Tensor]) -> Tensor:
+        rows = torch.cat(of_heads).to(torch.promote_types(of_heads[0].dtype, torch.float32)).unbind()
+        return torch.stack([rows[i] for i in self._back])  # a list as an index would travel to the device
 
     def projector_of(self, view: str) -> nn.Module:
         """The projector that a view passes first."""

@@ -1,5 +1,7 @@
 """Changes of colour in HSV and to gray, on which SimCLR's distortion and BraVe's colours are built."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -47,5 +49,17 @@ def shift_hue(x: Tensor, shift: Tensor) -> Tensor:
 
 def to_gray(x: Tensor) -> Tensor:
     """Maps colours (R, 3, T, H, W) to their luma, three times."""
-    weights = x.new_tensor(GRAY_WEIGHTS).view(3, 1, 1, 1)
-    return (x * weights).sum(1, keepdim=True).expand_as(x)
+    return luma(x, GRAY_WEIGHTS).expand_as(x)
+
+
+def luma(x: Tensor, weights: Sequence[float]) -> Tensor:
+    """Mixes (R, 3, T, H, W) into (R, 1, T, H, W) by a weight for each channel."""
+    # Here and below Python numbers: a tensor of them would have to travel to the device, which would be waited for.
+    return (x[:, :1] * weights[0]).add_(x[:, 1:2], alpha=weights[1]).add_(x[:, 2:], alpha=weights[2])
+
+
+def normalise_(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Normalises (R, 3, T, H, W) in place, by a mean and a standard deviation for each channel."""
+    for channel, (mean_of_it, std_of_it) in enumerate(zip(mean, std, strict=True)):
+        x[:, channel].sub_(mean_of_it).div_(std_of_it)
+    return x

@@ -43,6 +43,13 @@ def add_transform_config(cfg: CfgNode) -> None:
     audio.VOLUME_JITTER = 0.1  # factor U(1 - v, 1 + v)
 
 
+def normalisation_is_chosen(cfg: CfgNode) -> bool:
+    """Whether DATA.MEAN or DATA.STD stands on the command line, or differs from its default."""
+    declared = CfgNode()
+    add_transform_config(declared)
+    return any(f"DATA.{key}" in cfg.OVERRIDES or cfg.DATA[key] != declared.DATA[key] for key in ("MEAN", "STD"))
+
+
 def _pair(cfg: CfgNode, section_name: str, key: str) -> tuple[float, float]:
     values = cfg[section_name][key]
     if len(values) != 2 or values[0] > values[1] or values[0] < 0:

@@ -16,7 +16,7 @@ from stica_pv.keyed_random import chance, uniform
 from stica_pv.structures import describe
 from stica_pv.transforms.blur import gaussian_blur
 from stica_pv.transforms.checks import check_blur, check_shares, check_strengths
-from stica_pv.transforms.colours import saturate, shift_hue, to_gray
+from stica_pv.transforms.colours import normalise_, saturate, shift_hue, to_gray
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 
@@ -199,8 +199,7 @@ def apply_distortion(video: Tensor, plan: DistortionPlan, settings: DistortionSe
         x = torch.where(_wide(plan.solarise) & (x >= 0.5), 1 - x, x).clamp(0, 1)
         if settings.per_frame:
             x = x.flatten(1, 2).unflatten(0, (batch, frames)).transpose(1, 2).contiguous()
-        mean, std = (x.new_tensor(value).view(3, 1, 1, 1) for value in (settings.mean, settings.std))
-        return (x - mean) / std
+        return normalise_(x, settings.mean, settings.std)
 
 
 def _rows(chosen: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from stica_pv.errors import UsageError
 from stica_pv.structures import describe
 from stica_pv.transforms.blur import gaussian_blur
+from stica_pv.transforms.colours import luma, normalise_
 from stica_pv.transforms.photometry_cpu import FrameBlocks, blur_frames_, clip_blur, gray_frames_, jitter_frames_
 from stica_pv.transforms.photometry_plan import CONTRAST, SATURATION, PhotometryPlan, PhotometrySettings
 
@@ -44,16 +45,16 @@ def _on_device(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings
     if video.dtype == torch.uint8:
         x.div_(255)
     if released:
-        _normalise_(x, settings)
+        normalise_(x, settings.mean, settings.std)
     if len(rows.jitter):
         _jitter_(x, plan, weights, clip=not released)
     if len(rows.gray):
-        gray = _gray(x.index_select(0, rows.gray), weights)
+        gray = luma(x.index_select(0, rows.gray), weights)
         x.index_copy_(0, rows.gray, gray.expand(-1, 3, -1, -1, -1))
     if len(rows.blur):
         sigma = plan.sigma.index_select(0, rows.blur)
         x.index_copy_(0, rows.blur, gaussian_blur(x.index_select(0, rows.blur), sigma, settings.blur_kernel))
-    return x if released else _normalise_(x, settings)
+    return x if released else normalise_(x, settings.mean, settings.std)
 
 
 def _on_processor(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings) -> Tensor:
@@ -83,19 +84,6 @@ def _on_processor(video: Tensor, plan: PhotometryPlan, settings: PhotometrySetti
     return out
 
 
-def _normalise_(x: Tensor, settings: PhotometrySettings) -> Tensor:
-    """Normalises (B, 3, T, H, W) in place."""
-    for channel, (mean, std) in enumerate(zip(settings.mean, settings.std, strict=True)):
-        # Python numbers: a tensor of them would have to travel to the device.
-        x[:, channel].sub_(mean).div_(std)
-    return x
-
-
-def _gray(x: Tensor, weights: Sequence[float]) -> Tensor:
-    """Mixes (B, 3, T, H, W) into (B, 1, T, H, W)."""
-    return (x[:, :1] * weights[0]).add_(x[:, 1:2], alpha=weights[1]).add_(x[:, 2:], alpha=weights[2])
-
-
 def _jitter_(x: Tensor, plan: PhotometryPlan, weights: Sequence[float], *, clip: bool) -> None:
     """Takes three steps in place; in each, every sample blends with the base of its own step, f x + (1 - f) base.
 
@@ -104,7 +92,7 @@ def _jitter_(x: Tensor, plan: PhotometryPlan, weights: Sequence[float], *, clip:
     for step in plan.order.unbind(1):
         factor = plan.factors.gather(1, step[:, None]).view(-1, 1, 1, 1, 1)
         step = step.view(-1, 1, 1, 1, 1)
-        base = _gray(x, weights)
+        base = luma(x, weights)
         level = base.mean((-2, -1), keepdim=True).mul_((1 - factor) * (step == CONTRAST))
         base.mul_((1 - factor) * (step == SATURATION)).add_(level)
         torch.addcmul(base, x, factor, out=x)

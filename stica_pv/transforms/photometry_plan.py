@@ -10,9 +10,9 @@ from torch import Tensor
 from stica_pv.errors import UsageError, check_choice
 from stica_pv.keyed_random import chance, uniform
 from stica_pv.transforms.checks import check_blur, check_shares
+from stica_pv.transforms.colours import GRAY_WEIGHTS
 
 BRIGHTNESS, CONTRAST, SATURATION = range(3)
-RGB_WEIGHTS = (0.299, 0.587, 0.114)  # Rec. 601 luma
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class PhotometrySettings:
     @property
     def gray_weights(self) -> tuple[float, ...]:
         """Weights of red, green and blue in gray."""
-        return RGB_WEIGHTS[::-1] if self.style == "released" else RGB_WEIGHTS
+        return GRAY_WEIGHTS[::-1] if self.style == "released" else GRAY_WEIGHTS
 
     @property
     def strengths(self) -> tuple[float, float, float]:

@@ -29,7 +29,7 @@ class WeightsFile:
 
     Attributes:
         path: The file.
-        tensors: The weights; prefixes that all names share are dropped.
+        tensors: The weights; prefixes that all names share are dropped, unless they were asked to stay.
         about: What lies beside them, such as an epoch.
         sha256: Of the file.
     """
@@ -43,8 +43,12 @@ class WeightsFile:
         return f"{self.path} ({len(self.tensors)} tensors)"
 
 
-def read_weights(path: str | os.PathLike[str]) -> WeightsFile:
+def read_weights(path: str | os.PathLike[str], *, strip: bool = True) -> WeightsFile:
     """Reads a ``.safetensors`` file, or one of `torch.save` that holds tensors and plain types.
+
+    Args:
+        path: The file.
+        strip: Drop what a wrapper of a whole network put before all names.
 
     Raises:
         UsageError: The file is missing, broken, needs pickle, or holds no weights.
@@ -59,7 +63,7 @@ def read_weights(path: str | os.PathLike[str]) -> WeightsFile:
             f"{path} holds no weights: expected tensors by name, at the top or under one of {', '.join(WRAPPERS)}; "
             f"found {', '.join(sorted(map(str, content))[:8]) or 'nothing'}"
         )
-    return WeightsFile(path, _without_prefixes(tensors), about, sha256_of(path))
+    return WeightsFile(path, _without_prefixes(tensors) if strip else tensors, about, sha256_of(path))
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

@@ -12,9 +12,11 @@ from stica_pv.errors import check_choice
 
 Rules = tuple[tuple[str, str], ...]
 
-KINETICS_MEAN_STD = ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))  # torchvision's video weights
+MeanStd = tuple[tuple[float, float, float], tuple[float, float, float]]
+
+KINETICS_MEAN_STD = ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))  # torchvision's convolutional networks
 IMAGENET_MEAN_STD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-PYTORCHVIDEO_MEAN_STD = ((0.45, 0.45, 0.45), (0.225, 0.225, 0.225))  # also SlowFast, GDT and STiCA
+PYTORCHVIDEO_MEAN_STD = ((0.45, 0.45, 0.45), (0.225, 0.225, 0.225))  # also SlowFast, GDT, STiCA, torchvision's MViT
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Layout:
     splits: tuple[tuple[str, tuple[str, ...]], ...] = ()
     marks: str | None = None
     inflates: bool = False
-    mean_std: tuple[tuple[float, float, float], tuple[float, float, float]] = PYTORCHVIDEO_MEAN_STD
+    mean_std: MeanStd = PYTORCHVIDEO_MEAN_STD
 
     def rename(self, name: str) -> tuple[str, ...]:
         """Our names of a tensor; several if it is cut into parts."""
@@ -174,6 +176,10 @@ def _slowfast(name: str, holds: str, rules: Rules) -> Layout:
     return Layout(f"slowfast_{name}", f"SlowFast: {holds}", rules, (r"head\.",), _QKV)
 
 
+def _torchvision(suffix: str, holds: str, marks: str, mean_std: MeanStd) -> Layout:
+    return Layout(f"torchvision{suffix}", f"torchvision: {holds}", unused=_CLASSIFIERS, marks=marks, mean_std=mean_std)
+
+
 def _resnet2d(suffix: str, holds: str, rules: Rules) -> Layout:
     return Layout(f"resnet2d{suffix}", holds, rules, _CLASSIFIERS, inflates=True, mean_std=IMAGENET_MEAN_STD)
 
@@ -182,13 +188,10 @@ GDT = Layout("gdt", "GDT and STiCA checkpoints as released", _GDT, (r"(audio|vid
 
 TRUNK_LAYOUTS: tuple[Layout, ...] = (
     Layout("pytorchvideo", "pytorchvideo models, of its hub or trained in SlowFast", (), _HUB_HEADS, _QKV),
-    Layout(
-        "torchvision",
-        "torchvision's video models",
-        unused=_CLASSIFIERS,
-        marks=r"(stem|layer1|features|conv_proj|patch_embed\.proj)\.",
-        mean_std=KINETICS_MEAN_STD,
-    ),
+    # One for each normalisation; of two that fit and are marked alike the first counts.
+    _torchvision("_mvit", "MViT, versions 1 and 2", r"conv_proj\.", PYTORCHVIDEO_MEAN_STD),
+    _torchvision("_swin", "Swin3D", r"patch_embed\.proj\.", IMAGENET_MEAN_STD),
+    _torchvision("", "R3D, MC3, R(2+1)D and S3D", r"(stem|layer1|features)\.", KINETICS_MEAN_STD),
     _slowfast("slow", "Slow and other ResNets without a pool behind s2", _slowfast_resnet(_PLAIN_STAGES)),
     _slowfast("c2d", "C2D and I3D, which pool behind s2", _slowfast_resnet(_POOLED_STAGES)),
     _slowfast("slowfast", "SlowFast networks", _slowfast_two_pathways()),

@@ -32,7 +32,10 @@ class FakeReader:
         frames = pictures.view(1, -1, 1, 1).expand(3, -1, SIDE, SIDE).contiguous()
         audio = number + torch.arange(request.audio_samples) / 1000
         valid = float(path not in self.silent)
-        return Clip(frames, torch.zeros(request.frames), audio * valid, request.audio_rate_hz, 1.0, valid)
+        error = "" if valid else "no sound can be decoded"
+        return Clip(
+            frames, torch.zeros(request.frames), audio * valid, request.audio_rate_hz, 1.0, valid, sound_error=error
+        )
 
 
 def cut(frames: Tensor, size: int, rng: torch.Generator) -> Tensor:

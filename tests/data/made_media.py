@@ -69,6 +69,7 @@ def make_media(
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     broken_frames: range = range(0),
+    broken_sound: bool = False,
 ) -> Path:
     """Writes a file; picture i at i / fps shows i, the sweep is 0 at the first picture whatever the start times are."""
     needs_encoders(*(name for name in (video, audio) if name))
@@ -89,6 +90,8 @@ def make_media(
                 shown += 1
                 if shown - 1 in broken_frames:
                     packet = _broken(packet)
+            elif broken_sound:
+                packet = _broken(packet, b"\x55")
             container.mux(packet)
     return path
 
@@ -118,8 +121,8 @@ def _sound(stream, start_s, seconds, zero_s, rate_hz, layout):
             return
 
 
-def _broken(packet):
-    broken = av.Packet(b"\xff" * packet.size)
+def _broken(packet, byte=b"\xff"):
+    broken = av.Packet(byte * packet.size)
     broken.stream, broken.time_base = packet.stream, packet.time_base
     broken.pts, broken.dts, broken.duration = packet.pts, packet.dts, packet.duration
     return broken

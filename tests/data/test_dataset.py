@@ -115,7 +115,7 @@ def test_evaluation_replaces_nothing():
 
 def test_sound_that_cannot_be_decoded_counts_as_a_failure_only_where_sound_is_needed():
     silent = FakeReader(silent=("2.mp4",))
-    assert "sound cannot be decoded" in sample(make(silent), 2).failures[0].cause
+    assert "no sound can be decoded" in sample(make(silent), 2).failures[0].cause
     kept = sample(make(silent, two_views(needs_audio=False)), 2)
     assert (kept.index, kept.failures, kept.audio_valid) == (2, (), {"a": 0.0})
 

@@ -53,6 +53,14 @@ def test_a_group_called_source_counts_alone():
     assert source_groups(names, r"([\w-]{11})_\d{6}_\d{6}").tolist() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("pattern", [UCF, r"(?:^|/)([\w-]+)_g", r"(?P<source>\w+_g\d+)_"])
+def test_members_of_shards_have_the_sources_of_their_files(pattern):
+    names = ["A/v_A_g01_c01.mp4", "A/v_A_g01_c02.mp4", "v_A_g01_c03.mp4", "B/v_B_g02_c01.mp4"]
+    members = [f"train-00000{k}.tar::{512 * k}+9000::{name}" for k, name in enumerate(names)]
+    assert source_groups(members, pattern).tolist() == source_groups(names, pattern).tolist()
+    assert len(set(source_groups(members, pattern).tolist())) < 4
+
+
 def test_a_group_that_took_no_part_leaves_a_clip_alone():
     assert source_groups(["g1.mp4", "a.mp4", "a.mp4"], r"g(\d)|a").tolist() == [0, 1, 2]
 

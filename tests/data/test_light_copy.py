@@ -1,13 +1,15 @@
 import csv
 import runpy
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 from made_media import make_media
 
+from stica_pv.data import light_copy
 from stica_pv.data.decode_speed import measure_decode_speed
-from stica_pv.data.light_copy import TRANSCODING, CopyReport, make_copy, plan_copy
+from stica_pv.data.light_copy import TRANSCODING, CopyPlan, CopyReport, make_copy, plan_copy
 from stica_pv.data.sources import read_csv
 from stica_pv.data.transcode import TranscodeSettings
 from stica_pv.errors import UsageError
@@ -147,3 +149,21 @@ def test_the_tool_reports_files_failures_size_and_speed(root: Path, capsys: pyte
         assert part in report
     assert main([str(root), str(root)]) == 2
     assert capsys.readouterr().err.startswith("error: the target")
+
+
+def test_what_is_made_is_sorted_out_in_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    looked_at: list[Path] = []
+    monkeypatch.setattr(light_copy, "_is_made", lambda target, size: looked_at.append(target) or True)
+    monkeypatch.setattr(light_copy, "_receipt_key", lambda path, name, digest: (name, "", "", digest))
+    names = {f"{number}.avi": f"{number}.mp4" for number in range(30_000)}
+    plan = CopyPlan(TRANSCODING, tmp_path, tmp_path / "copy", names, ())
+    begin = time.process_time()
+    report = make_copy(plan, SETTINGS, processes=1)
+    assert (len(report.kept), len(looked_at), report.copied) == (30_000, 30_000, ())
+    assert time.process_time() - begin < 5  # in 0.1 s; a set of the names for each of them takes half a minute
+
+
+def test_a_target_that_cannot_be_written_is_told(root: Path):
+    (root.parent / "file").write_text("")
+    with pytest.raises(UsageError, match=r"cannot write to .*file/copy: Not a directory"):
+        make_copy(plan_copy(str(root), str(root.parent / "file" / "copy")), SETTINGS, processes=1)

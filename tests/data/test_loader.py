@@ -1,5 +1,7 @@
 import functools
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,31 @@ def test_workers_leave_signals_to_the_main_process():
     dataset = fake(Handlers(), replace=False)  # type: ignore[arg-type]
     keys = [[SampleKey(0, 1)]]
     assert len(list(ClipLoader(dataset, keys, num_workers=1))) == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bad", ["", "'2.mp4': 'gone'"])
+def test_a_script_that_still_holds_batches_or_a_traceback_of_them_ends(bad: str):
+    script = f"""
+import sys
+from stica_pv.data.loader import ClipLoader
+from stica_pv.data.sampler import StepSampler
+from test_loader import FakeReader, fake
+dataset = fake(FakeReader({{{bad}}}), replace=False)
+batches = iter(ClipLoader(dataset, StepSampler(8, batch_size=2, seed=0, end=9), num_workers=1))
+try:
+    print(len(next(batches).index), len(list(batches)))
+except Exception as error:
+    kept = error
+    print("kept")
+batches = iter(ClipLoader(dataset, StepSampler(8, batch_size=2, seed=0, end=9), num_workers=1))
+print(len(next(batches).index))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "2"
+    assert ("kept" in done.stdout) == bool(bad)
 
 
 def test_a_negative_number_of_workers_is_refused():

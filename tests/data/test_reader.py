@@ -140,6 +140,24 @@ def test_file_of_which_nothing_decodes_is_unreadable(folder):
         one(path, 0.0, 1.0, 1, 1.0)
 
 
+def test_a_window_after_the_sound_is_silent_without_an_error(folder):
+    path = make_media(folder / "early_end.mp4", audio_seconds=1.5)
+    for start, heard in ((0.2, True), (1.4, True), (1.6, False), (2.5, False)):
+        clip = one(path, start, 1.0, 5, 5.0, 16000)
+        assert (clip.audio_valid > 0, clip.sound_error) == (heard, "")
+
+
+@pytest.mark.parametrize("at_end", ["pad", "loop"])
+def test_sound_that_the_header_promises_and_no_packet_gives_is_an_error(folder, at_end):
+    path = make_media(folder / f"mute_{at_end}.mkv", audio_seconds=2.0, broken_sound=True)
+    clip = one(path, 0.5, 1.0, 5, 5.0, 16000, at_end=at_end)
+    assert clip.audio_valid == 0
+    assert clip.sound_error.startswith("no sound can be decoded: ")
+    assert one(path, 2.5, 1.0, 5, 5.0, 16000, at_end=at_end).sound_error == ""
+    with pytest.raises(UnreadableClip, match="no sound can be decoded"):
+        one(path, 0.5, 1.0, 0, 5.0, 16000, at_end=at_end)
+
+
 @pytest.mark.skipif(not MEDIA.is_dir(), reason=f"no real sample data at {MEDIA}")
 class TestRealFiles:
     def test_upright_after_rotation(self):

@@ -68,6 +68,15 @@ def test_asking_for_other_steps_in_between_changes_nothing():
     assert seen == batches()
 
 
+def test_at_the_border_of_two_epochs_each_order_is_drawn_once(monkeypatch: pytest.MonkeyPatch):
+    drawn, original = [], StepSampler._order
+    monkeypatch.setattr(StepSampler, "_order", lambda self, epoch: drawn.append(epoch) or original(self, epoch))
+    sampler = StepSampler(13, batch_size=4, seed=5, end=9)
+    for step, _ in enumerate(sampler):  # the loader, two steps ahead of the loop
+        sampler.local_indices(max(0, step - 2))
+    assert drawn == [0, 1, 2]
+
+
 def test_length_counts_the_steps_left():
     assert len(StepSampler(13, batch_size=4, seed=0, start=2, end=9)) == 7
     assert len(StepSampler(13, batch_size=4, seed=0, start=9, end=4)) == 0

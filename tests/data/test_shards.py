@@ -1,3 +1,7 @@
+import os
+import runpy
+import shlex
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -10,8 +14,12 @@ from stica_pv.data.reader import read
 from stica_pv.data.shards import write_shards
 from stica_pv.data.sources import read_csv, read_folder
 from stica_pv.data.video_list import VideoList
+from stica_pv.data.videos import list_from_config
 from stica_pv.errors import UsageError
+from stica_pv.launch.configuration import configure
 from stica_pv.structures import ClipRequest, Window
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 NAMES = ("b class/one.mp4", f"{'long ' * 30}/two.avi", "three.mkv")
 
@@ -89,6 +97,35 @@ def test_what_cannot_be_packed_is_refused(videos: VideoList, shards: Path, tmp_p
     with pytest.raises(UsageError, match=r"cannot copy .*gone.mp4 into train-000000.tar: No such file"):
         list(write_shards(gone, tmp_path / "b", name="train", shard_bytes=1))
     assert not list((tmp_path / "b").glob("*.tar"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"cannot write train.csv and its shards to .*file/below: Not a directory"):
+        list(write_shards(videos, tmp_path / "file" / "below", name="train", shard_bytes=1))
+
+
+def test_names_that_are_not_utf8_come_back(videos: VideoList, tmp_path: Path):
+    name = os.fsdecode(b"caf\xe9.mp4")
+    (tmp_path / "in").mkdir()
+    shutil.copy(videos.paths[0], tmp_path / "in" / name)
+    listed = read_folder(path=str(tmp_path / "in"))
+    list(write_shards(listed, tmp_path / "out", name="all", shard_bytes=10**9))
+    (member,) = read_csv(path=str(tmp_path / "out" / "all.csv")).paths
+    assert member.endswith(f"::{name}")
+    assert probe(member).error == ""
+    (tmp_path / "in" / "train.csv").write_bytes(b"caf\xe9.mp4 0\n")
+    assert read_csv(path=str(tmp_path / "in" / "train.csv")).paths == listed.paths
+
+
+def test_the_printed_words_open_the_shards(videos: VideoList, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "train.csv").write_text("".join(f"{name},1\n" for name in NAMES))
+    cfg = "projects/stica/demo.yaml"
+    words = ["TRAIN.DATASET", "csv", "DATA.PATH_PREFIX", videos.root, "DATA.PATH_LABEL_SEPARATOR", ","]
+    words += ["DATA.PATH_TO_DATA_DIR", str(tmp_path)]
+    tool = runpy.run_path(str(REPOSITORY / "tools" / "make_shards.py"))
+    assert tool["main"](["--cfg", cfg, "--target", str(tmp_path / "out"), *words]) == 0
+    printed = shlex.split(capsys.readouterr().out.splitlines()[-1].removeprefix("train with "))
+    again = configure(cfg, [*words, *printed], root=REPOSITORY)
+    found = list_from_config(again, dataset=again.TRAIN.DATASET, split="train")
+    assert [path.rpartition("::")[2] for path in found.paths] == list(NAMES)
 
 
 def test_webdataset_reads_the_shards(videos: VideoList, tmp_path: Path):

@@ -3,6 +3,7 @@
 The tests compute the same with one process on the global batch and compare.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from stica_pv.distributed import CrossProcessBatchNorm, all_sum, gather, mean_over_processes, synchronise_batch_norm
+from stica_pv.engine import save_checkpoint
+from stica_pv.engine.checkpoint import checkpoint_path
+from stica_pv.engine.resume import check_same_place, find_checkpoint
+from stica_pv.errors import UsageError
 from stica_pv.losses import contrast_rows, normalise
 from stica_pv.models import GroupBatchNorm
 from stica_pv.structures import StepKeys
@@ -60,6 +65,7 @@ def run(rank: int, folder: str) -> None:
             ),
             "group": {s: norm_job(group_norm(s), *(x[:, here(rank)] for x in group_input())) for s in (True, False)},
             "task": {name: task_job(name, rank) for name in TASKS},
+            "resume": resume_job(rank, Path(folder)),
         }
         torch.save(results, Path(folder) / f"{rank}.pt")
     finally:
@@ -178,6 +184,46 @@ def norm_job(norm: nn.Module, x: Tensor, upstream: Tensor) -> dict[str, Any]:
         (y * upstream).sum().backward()
     parameters = {name: parameter.grad for name, parameter in norm.named_parameters()}
     return {"y": y.detach(), "grad": x.grad, "parameters": parameters, "state": dict(norm.named_buffers())}
+
+
+# ---- where a run goes on ----
+
+
+def resume_job(rank: int, folder: Path) -> dict[str, Any]:
+    """What each process resumes from in folders that the two may see differently, or what it is told."""
+    at_end = {"step": 5, "end": 9, "list_hash": "abc"}
+    return {
+        "one folder": resumed_step(folder / "shared", (3, 5) if rank == 0 else ()),
+        "main sees more": resumed_step(folder / f"more {rank}", (3, 5) if rank == 0 else (3,)),
+        "main sees less": resumed_step(folder / f"less {rank}", (3, 5) if rank == 0 else (3, 5, 7)),
+        "main sees none": resumed_step(folder / f"none {rank}", () if rank == 0 else (3,)),
+        "main may not": resumed_step(folder / f"old {rank}", (3,) if rank == 0 else (), resume=False),
+        "another list": resumed_step(folder / "shared", (), list_hash="abc" if rank == 0 else "xyz"),
+        "same place": told_by(lambda: check_same_place(**at_end)),
+        **{
+            key: told_by(lambda key=key, value=value: check_same_place(**(at_end | ({key: value} if rank else {}))))
+            for key, value in {"step": 3, "end": 7, "list_hash": "xyz"}.items()
+        },
+    }
+
+
+def resumed_step(folder: Path, written: tuple[int, ...], *, resume: bool = True, list_hash: str = "abc") -> Any:
+    """Step of the checkpoint that this process is given after it has written some; None for none."""
+    for step in written:
+        save_checkpoint(checkpoint_path(folder, step), {"step": step, "list_hash": "abc"}, keep=9)
+    dist.barrier()
+    found: list[Any] = []
+    told = told_by(lambda: found.append(find_checkpoint(folder, resume=resume, list_hash=list_hash)))
+    return told or (found[0] and found[0]["step"])
+
+
+def told_by(act: Callable[[], Any]) -> str:
+    """The message of the usage error that comes of something, or ""."""
+    try:
+        act()
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 # ---- the whole method ----

@@ -47,6 +47,25 @@ def test_only_the_newest_are_kept(tmp_path: Path):
     assert steps(tmp_path) == [9, 12]
 
 
+def test_a_broken_file_of_a_later_step_counts_as_none_of_the_newest(tmp_path: Path):
+    save(tmp_path, 80)
+    for step in (90, 100):
+        save(tmp_path, step).write_bytes(b"rubbish")
+    save(tmp_path, 85, keep=2)  # resumed from 80
+    assert steps(tmp_path) == [80, 85, 90, 100]
+    path = checkpoint_path(tmp_path, 88)
+    save_checkpoint(path, {"step": 88}, keep=1, keep_every=40)
+    assert steps(tmp_path) == [80, 88, 90, 100]
+    assert load_checkpoint(path)["step"] == 88
+
+
+def test_what_a_kill_left_half_written_is_removed(tmp_path: Path):
+    half = save(tmp_path, 1).with_name("step_00000009.partial")
+    half.write_bytes(b"half a file")
+    save(tmp_path, 2)
+    assert not half.exists()
+
+
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("write failed")], ids=repr)
 def test_failure_while_writing_leaves_the_old_ones_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception

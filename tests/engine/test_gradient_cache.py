@@ -1,5 +1,7 @@
 """A batch in chunks has the gradients of the batch as a whole, and leaves batch-norm's statistics in one state."""
 
+from typing import Any
+
 import pytest
 import torch
 from tiny_task import tiny_batch, tiny_task
@@ -68,6 +70,39 @@ def test_dropout_is_the_same_in_both_passes():
     with torch.no_grad():
         again = torch.cat([model._embed(job)["windows"] for job in model._again], dim=1)
     torch.testing.assert_close(again, model._leaves["windows"].detach(), rtol=0, atol=0)
+
+
+class Casting(nn.Module):
+    """Notes how each forward of the embedder is cast."""
+
+    def __init__(self, task: AVContrastive) -> None:
+        super().__init__()
+        self.embedder = Embedder(task)
+        self.seen: list[tuple[bool, torch.dtype]] = []
+
+    def forward(self, inputs: dict[str, Tensor], plan: Any) -> Any:
+        self.seen.append((torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
+        return self.embedder(inputs, plan)
+
+
+@pytest.mark.parametrize("cast", [True, False])
+def test_both_passes_are_cast_alike_and_the_backward_pass_is_not(cast: bool):
+    task = tiny_task()
+    embedder = Casting(task)
+    model = CachedModel(task, embedder, chunk=3)
+    with torch.autocast("cpu", torch.float16, enabled=cast):
+        terms = model(tiny_batch(INDICES, VALID), task.draw(StepKeys(0, 0, 0, INDICES)))
+    in_backward: list[bool] = []
+    next(iter(model._leaves.values())).register_hook(lambda _: in_backward.append(torch.is_autocast_enabled("cpu")))
+    terms.total.backward()
+    for parameter in task.parameters():
+        parameter.register_hook(lambda _: in_backward.append(torch.is_autocast_enabled("cpu")))
+    model.finish()
+    assert {seen[0] for seen in embedder.seen} == {cast}
+    assert len(embedder.seen) == 4
+    assert len(set(embedder.seen)) == 1
+    assert len(in_backward) > 1
+    assert not any(in_backward)
 
 
 def test_frozen_statistics_are_restored_and_momentum_too():

@@ -1,9 +1,11 @@
 """Two runs never share a folder, and a dead one never keeps it."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -110,6 +112,18 @@ def test_of_two_that_take_a_stale_lock_over_the_later_gives_the_new_one_back(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_lock_that_cannot_be_read_may_be_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    leave_lock(tmp_path)
+
+    def fail(self: Path, **settings: object) -> str:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_text", fail)
+    with pytest.raises(UsageError, match=r"run\.lock cannot be read \(Input/output error\).*try again"):
+        RunLock(tmp_path).__enter__()
+    assert (tmp_path / NAME).exists()
+
+
 @pytest.mark.parametrize("content", ["", "{", "[1]"])
 def test_a_lock_cut_off_in_writing_does_not_block(tmp_path: Path, content: str):
     (tmp_path / NAME).write_text(content)
@@ -125,3 +139,28 @@ def test_the_heart_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         while (tmp_path / NAME).stat().st_mtime == 0 and time.time() < deadline:
             time.sleep(0.01)
         assert (tmp_path / NAME).stat().st_mtime > 0
+
+
+@pytest.mark.parametrize("broken", ["utime", "read_lock"])
+def test_the_heart_goes_on_when_the_file_system_does_not_answer_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+):
+    where = lock.os if broken == "utime" else lock
+    original, failed = getattr(where, broken), threading.Event()
+
+    def fail_once(path: Path, *rest: object) -> object:
+        if not failed.is_set():
+            failed.set()
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return original(path, *rest)
+
+    monkeypatch.setattr(lock, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(where, broken, fail_once)
+    with RunLock(tmp_path) as held:
+        assert failed.wait(5)
+        before = (tmp_path / NAME).stat().st_mtime_ns
+        deadline = time.time() + 1
+        while (tmp_path / NAME).stat().st_mtime_ns == before and time.time() < deadline:
+            time.sleep(0.01)
+        assert (tmp_path / NAME).stat().st_mtime_ns > before
+        assert held._heart.is_alive()

@@ -54,7 +54,7 @@ def test_state_does_not_change_with_the_meter():
 def test_the_clock_tells_waiting_from_working(monkeypatch: pytest.MonkeyPatch):
     now = 100.0
     monkeypatch.setattr("stica_pv.engine.meter.time.perf_counter", lambda: now)
-    clock = Clock()
+    clock = Clock(CPU)
     for wait, work in ((3.0, 1.0), (1.0, 1.0)):
         clock.wait_begins()
         now += wait
@@ -66,10 +66,18 @@ def test_the_clock_tells_waiting_from_working(monkeypatch: pytest.MonkeyPatch):
     assert timings == {"step_time": 3.0, "data_time": 2.0, "data_share": 4 / 6, "samples_per_second": 8 / 6}
 
 
+def test_a_run_on_the_cpu_does_not_ask_the_gpu(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda *device: 0)
+    clock = Clock(CPU)
+    clock.step_done()
+    assert clock.take_timings(batch_size=1)["memory_mb"] > 10
+
+
 def test_the_clock_starts_anew_after_each_reading(monkeypatch: pytest.MonkeyPatch):
     now = 0.0
     monkeypatch.setattr("stica_pv.engine.meter.time.perf_counter", lambda: now)
-    clock = Clock()
+    clock = Clock(CPU)
     for _ in range(2):
         clock.wait_begins()
         now += 1.0
@@ -82,7 +90,7 @@ def test_the_clock_starts_anew_after_each_reading(monkeypatch: pytest.MonkeyPatc
 def test_what_happens_between_two_steps_is_no_wait_for_data(monkeypatch: pytest.MonkeyPatch):
     now = 0.0
     monkeypatch.setattr("stica_pv.engine.meter.time.perf_counter", lambda: now)
-    clock = Clock()
+    clock = Clock(CPU)
     for _ in range(2):
         clock.data_ready()
         now += 1.0

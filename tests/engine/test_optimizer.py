@@ -35,6 +35,34 @@ def test_nesterov_looks_one_step_ahead():
     assert step(parameter, optimizer, grad=1.0, lr=0.1) == pytest.approx(1 - 0.1 * (1 + 0.5))
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("restored", [False, True])
+def test_fused_momentum_is_that_of_the_plain_steps_when_the_scaler_skips_the_first(
+    nesterov: bool, restored: bool, monkeypatch: pytest.MonkeyPatch
+):
+    original = torch.empty_like
+    monkeypatch.setattr(torch, "empty_like", lambda x, **settings: original(x, **settings).fill_(torch.nan))
+    found = []
+    for fused in (False, True):
+        parameter = nn.Parameter(torch.tensor([1.0, -2.0]))
+        groups = [ParameterGroup("all", (parameter,))]
+        settings = {"method": "sgd", "momentum": 0.9, "nesterov": nesterov, "weight_decay": 0.1, "fused": fused}
+        optimizer = create_optimizer(groups, **settings)
+        if restored:  # of a checkpoint that knows no momentum yet
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": {}})
+        scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+        for factor in (torch.inf, 3.0, 0.5):
+            set_lr(optimizer, 0.1)
+            optimizer.zero_grad()
+            scaler.scale((parameter.square() * factor).sum()).backward()
+            scaler.unscale_(optimizer)
+            scaler.step(optimizer)
+            scaler.update()
+        found.append((parameter.detach(), optimizer.state[parameter]["momentum_buffer"]))
+    torch.testing.assert_close(found[1], found[0])
+    assert torch.isfinite(found[1][0]).all()
+
+
 def test_adamw_makes_the_written_out_step():
     parameter, optimizer = one(2.0, method="adamw", weight_decay=0.1, betas=(0.8, 0.9))
     # decoupled decay, then the bias-corrected ratio, which is the sign of the gradient in the first step

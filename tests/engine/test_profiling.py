@@ -12,7 +12,7 @@ from stica_pv.run import run
 
 
 def take_steps(folder: Path, record: int, *, count: int, start: int = 0) -> None:
-    with StepProfile(folder, record) as profile:
+    with StepProfile(folder, record, torch.device("cpu")) as profile:
         for step, batch in enumerate(DataLoader(list(range(count))), start=start):
             torch.ones(64, 64) @ torch.full((64, 64), float(batch))
             profile.after_step(step + 1)
@@ -32,6 +32,16 @@ def test_the_trace_holds_the_asked_steps_and_the_log_a_table(tmp_path: Path, cap
     assert "aten::mm" in [row.split()[0] for row in rows]
     assert not [row for row in rows if "DataLoader" in row or "ProfilerStep" in row]
     assert str(path) in trace
+
+
+def test_a_run_on_the_cpu_of_a_machine_with_gpus_is_told_by_its_cpu(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: pytest.fail("the GPU is not used"))
+    take_steps(tmp_path, 1, count=4)
+    assert "operation (CPU, own time)" in caplog.text
 
 
 def test_a_run_that_ends_early_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture):

@@ -27,6 +27,16 @@ def test_cosine_falls_from_the_peak_after_warm_up_to_its_end_and_stays_there():
     assert lr(12) == lr(99) == pytest.approx(0.5)
 
 
+def test_a_cosine_over_all_steps_has_the_learning_rates_of_cvrl():
+    steps, warmup = 71_488, 1_787  # 200 epochs and 5
+    lr = create_schedule(
+        policy="cosine", base_lr=0.32, total_steps=steps, warmup_steps=warmup, cosine_after_warmup=False
+    )
+    quarters = [lr(steps * quarter // 4) for quarter in (1, 2, 3)]
+    assert [round(rate, 5) for rate in (lr(warmup), *quarters)] == [0.31951, 0.27314, 0.16, 0.04686]
+    assert lr(warmup // 2) == pytest.approx(lr(warmup) * (warmup // 2) / warmup)
+
+
 def test_steps_multiply_the_base_rate_from_each_milestone_on():
     settings = {"policy": "steps_with_relative_lrs", "base_lr": 0.5, "total_steps": 30}
     lr = create_schedule(**settings, milestones=[0, 10, 20], factors=[1.0, 0.1, 0.01])

@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ METHODS: dict[str, dict[str, Any]] = {
         **{"BRAVE__BROAD_FRAMES": 4, "BRAVE__BROAD_FPS": 4.0, "BRAVE__BROAD_CROP_SIZE": 32},
     },
 }
+
 NEVER_CALLED_AS_A_WHOLE = {"av_contrastive": ["TransformerPool"]}  # it pools the tokens of crops
 
 
@@ -47,3 +49,16 @@ def test_every_parameter_lies_in_a_compiled_network_that_a_step_calls(
     task(batch, task.draw(StepKeys(seed=0, step=1, epoch=0, indices=INDICES)))
     silent = [type(network).__name__ for network in compiled if network not in called]
     assert silent == NEVER_CALLED_AS_A_WHOLE.get(method, [])
+
+
+@pytest.mark.parametrize(("method", "chunk"), [*((method, 0) for method in METHODS), ("brave", 2)])
+def test_the_loss_of_half_precision_networks_is_computed_in_full(method: str, chunk: int, tmp_path: Path) -> None:
+    cfg = tiny_cfg(tmp_path, tmp_path, TASK=method, TRAIN__CHUNK_SIZE=chunk, **METHODS[method])
+    task = create_task(cfg)
+    state = create_state(cfg, task, torch.device("cpu"))
+    plan = task.draw(StepKeys(seed=0, step=1, epoch=0, indices=INDICES))
+    with torch.no_grad() if not chunk else nullcontext(), torch.autocast("cpu", torch.bfloat16):
+        terms = state.model(noise_batch(task.views(), INDICES), plan)
+    assert {name: value.dtype for name, value in {**terms.scalars, "total": terms.total}.items()} == dict.fromkeys(
+        [*terms.scalars, "total"], torch.float32
+    )

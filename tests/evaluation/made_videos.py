@@ -21,7 +21,7 @@ from stica_pv.transforms import PhotometrySettings, RandomResizedCrop
 
 CPU = torch.device("cpu")
 FPS, SIZE, SECONDS, RATE_HZ = 4.0, 4, 3.0, 100
-LOOK = Look(2, FPS, SIZE, RATE_HZ, 0.5, RandomResizedCrop(), PhotometrySettings())
+LOOK = Look(2, FPS, SIZE, SIZE, RATE_HZ, 0.5, RandomResizedCrop(), PhotometrySettings())
 
 
 class FakeReader:

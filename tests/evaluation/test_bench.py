@@ -137,6 +137,26 @@ def test_an_item_that_cannot_be_read_ends_the_run_by_name_and_is_tried_again(tmp
     assert not found.features.isnan().any()
 
 
+def test_the_first_item_of_a_part_may_be_mended_before_the_other_parts_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(feature_passes, "ITEMS_AT_ONCE", 5)
+    player = contestant("a", Planted(3))
+    with pytest.raises(UsageError, match=r"0\.mp4: torn"):
+        extracted(made_bench(tmp_path, [player], reader=FakeReader(bad=["0.mp4"])), player)
+    reader = FakeReader()
+    found = extracted(made_bench(tmp_path, [player], reader=reader), player)
+    assert reader.paths == ["0.mp4", *(f"{i}.mp4" for i in range(5, 24))]
+    assert torch.equal(found.features[:, 0].argmax(dim=1), found.labels)
+
+
+def test_items_that_were_never_looked_at_are_not_taken_for_unreadable_ones(tmp_path: Path):
+    bench = made_bench(tmp_path, [player := contestant("a", Planted(3))])
+    extract_features([Want(player, REQUEST, ALL[:20])], bench)
+    with pytest.raises(UsageError, match=r"lack 4 of the 24 items of made that are needed, such as 20\.mp4"):
+        bench.features(player, REQUEST, ALL)
+
+
 def test_unreadable_items_are_rows_of_nan_where_that_is_allowed(tmp_path: Path):
     player = contestant("a", Planted(3))
     for _ in range(2):

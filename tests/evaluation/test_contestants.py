@@ -54,6 +54,7 @@ def test_only_what_an_encoder_has_is_offered():
 
 def test_a_look_tells_itself_in_words():
     assert str(LOOK) == "2 frames at 4 a second, 4 px; hears 0.5 s at 100 Hz"
+    assert "4 px (3 px in views of training); hears" in str(replace(LOOK, train_size=3))
 
 
 def test_a_thumbnail_is_the_mean_picture_in_sixteen_colours():

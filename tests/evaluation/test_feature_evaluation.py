@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from made_videos import Colours, FakeReader, Noise, Planted, contestant, labelled_set, made_bench
+from made_videos import LOOK, Colours, FakeReader, Noise, Planted, contestant, labelled_set, made_bench
 from torch import Tensor, nn
 
+from stica_pv.errors import UsageError
 from stica_pv.evaluation.bench import Bench
 from stica_pv.evaluation.contestants import Contestant
-from stica_pv.evaluation.feature_evaluation import FeatureEvaluation, counting_as_wrong
+from stica_pv.evaluation.feature_evaluation import FeatureEvaluation, counting_as_wrong, wants_of
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.features.passes import extract_features
 from stica_pv.evaluation.measures import Measure, mean_measure
@@ -64,6 +65,17 @@ class Recorder:
     def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Measure]:
         self.seen.append((train, test))
         return [mean_measure("x", test["video"].groups.double())]
+
+
+def test_maps_of_pictures_of_different_sizes_are_not_compared(tmp_path: Path):
+    request = FeatureRequest(layer="map_max", clips=2)
+    player = contestant("a", Planted(3), look=replace(LOOK, size=256, train_size=224))
+    protocol = Retrieval("retrieval", replace(request, transform="random_crop"), request, "euclidean")
+    with pytest.raises(
+        UsageError, match=r"random_crop views of 224 px .* fixed views of 256 px .*TRAIN_TRANSFORM fixed"
+    ):
+        wants_of(protocol, [player], made_bench(tmp_path, [player]))
+    assert len(wants_of(replace(protocol, train=request), [player], made_bench(tmp_path, [player]))) == 2
 
 
 def test_each_fold_trains_on_its_own_items_and_no_other(tmp_path: Path):

@@ -5,13 +5,13 @@ import torch
 from made_videos import LOOK
 
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.protocol import TEST_TRANSFORMS, FeatureRequest
+from stica_pv.evaluation.protocol import TEST_TRANSFORMS, FeatureRequest, TestTransform
 from stica_pv.evaluation.views import RELEASED_SHORT_SIDE, KeyedPhotometry, grid_windows, photometry_of, views_of
 from stica_pv.keyed_random import generator
 from stica_pv.transforms import PhotometrySettings
 
 RNG = torch.Generator()
-BIG = replace(LOOK, size=112, frames=1)
+BIG = replace(LOOK, size=112, train_size=112, frames=1)
 
 
 def starts(clips: int, duration_s: float) -> list[tuple[float, str]]:
@@ -78,6 +78,12 @@ def crop(transform: str, key: int) -> torch.Tensor:
     cut = views.specs[0].transform
     assert cut is not None
     return cut(row.expand(3, 1, 128, 160).contiguous(), 112, generator("sample", key))
+
+
+@pytest.mark.parametrize("transform", TEST_TRANSFORMS)
+def test_views_of_training_have_its_size_and_the_others_that_of_the_test(transform: TestTransform):
+    views = views_of(FeatureRequest(clips=2, transform=transform), replace(LOOK, size=256, train_size=224))
+    assert {spec.size for spec in views.specs} == {224 if transform in ("random_crop", "augmented") else 256}
 
 
 def test_the_fixed_crop_draws_nothing():

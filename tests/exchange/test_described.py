@@ -1,3 +1,4 @@
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,13 @@ import stica_pv.compat  # noqa: F401 - repairs torchvision's import where it nee
 import pytest
 import torch
 from tiny_runs import tiny_cfg
+from torch import nn
 
 from stica_pv.create import create_task
 from stica_pv.engine import load_checkpoint
 from stica_pv.errors import UsageError
 from stica_pv.exchange import load_encoder, load_trunk_of, read_described
+from stica_pv.exchange.described import EXPORT_FORMAT, HEADER
 
 
 def clips(modality: str, count: int = 2) -> torch.Tensor:
@@ -94,3 +97,27 @@ def test_a_file_does_not_start_code_that_it_names(trained: Path, tmp_path: Path)
     with pytest.raises(UsageError, match="names code of its own, antigravity:fly, .*--import antigravity"):
         load_encoder(tmp_path / "odd.pyth")
     assert "antigravity" not in sys.modules
+
+
+class _Wrapped(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.model = nn.Conv3d(3, width, 1)
+
+    def forward(self, video: torch.Tensor) -> torch.Tensor:
+        return self.model(video)
+
+
+def wrapped_trunk(width: int) -> nn.Module:
+    return _Wrapped(width)
+
+
+def test_names_that_all_begin_alike_are_kept(trained: Path, tmp_path: Path) -> None:
+    content = load_checkpoint(trained)
+    config = content["config"].replace("ARCH: r2plus1d_10", f"ARCH: {__name__}:wrapped_trunk")
+    trunk = wrapped_trunk(4)
+    tensors = {f"model.{name}": tensor for name, tensor in trunk.model.state_dict().items()}
+    header = {"format": EXPORT_FORMAT, "what": "trunk", "modality": "video", "config": config}
+    path = tmp_path / "x.safetensors"
+    pytest.importorskip("safetensors.torch").save_file(tensors, path, {HEADER: json.dumps(header)})
+    assert torch.equal(load_trunk_of(path).model.weight, trunk.model.weight)

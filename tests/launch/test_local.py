@@ -10,6 +10,7 @@ import pytest
 from tiny_runs import REPOSITORY, assert_same_weights, losses, metrics_text, run_tiny, weights, words, write_tiny
 
 from stica_pv.errors import UsageError
+from stica_pv.launch.local import launch
 from stica_pv.launch.place import count_gpus, places_here
 
 TOOL = REPOSITORY / "tools" / "run_net.py"
@@ -116,3 +117,23 @@ def test_numbers_that_do_not_fit_are_refused(changes: dict[str, Any], method: st
 def test_more_gpus_than_there_are_are_refused():
     with pytest.raises(UsageError, match="NUM_GPUS 99: this machine has"):
         count_gpus(cfg_of(NUM_GPUS=99))
+
+
+@pytest.mark.parametrize(
+    ("changes", "init_method", "message"),
+    [
+        ({"NUM_GPUS": -1}, None, "process 5 is number 2 .*, where 2 GPUs are to be used: .*--nproc-per-node 2"),
+        ({"NUM_SHARDS": 2}, None, "NUM_SHARDS 2 goes not with RANK"),
+        ({"SHARD_ID": 1}, None, "SHARD_ID 1 goes not with RANK"),
+        ({}, "tcp://host:1", "--init_method tcp://host:1 goes not with RANK"),
+    ],
+)
+def test_what_does_not_fit_the_processes_of_torchrun_is_refused(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], init_method: str | None, message: str
+):
+    for name, value in {"RANK": "5", "WORLD_SIZE": "6", "LOCAL_RANK": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("stica_pv.launch.place.torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("stica_pv.launch.local.enter", lambda *rest: pytest.fail("it was started"))
+    with pytest.raises(UsageError, match=message):
+        launch(print, cfg_of(**changes), init_method=init_method, log_to_file=False)

@@ -1,5 +1,6 @@
 """Processes that do not come, die or hang are named by the others, which end within a bounded time."""
 
+import errno
 import os
 import re
 import signal
@@ -18,7 +19,7 @@ from stica_pv.config import CfgNode
 from stica_pv.defaults import get_cfg
 from stica_pv.distributed import PULSE, barrier, is_main, rank
 from stica_pv.errors import RunFailed, RunStopped, UsageError
-from stica_pv.launch import peers, process
+from stica_pv.launch import meeting, peers, process
 from stica_pv.launch.meeting import address_of
 from stica_pv.launch.peers import is_echo, where
 from stica_pv.launch.place import Place, place_in_environment, ranges
@@ -230,6 +231,47 @@ def test_a_rank_that_comes_twice_is_refused(tmp_path: Path):
     for one in (first, *twins):
         one.join(PATIENCE_S)
     assert "UsageError: process 1 of 3 has come twice: is each SHARD_ID given once" in (tmp_path / "end.1").read_text()
+
+
+def wait_with_a_full_disk(folder: str) -> None:
+    peers.BEAT_S = peers.LAST_WORD_S = 0.05
+
+    def on_verdict(reason: str) -> None:
+        (Path(folder) / "said").write_text(reason)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    place = Place(0, 0, 1, "tcp://127.0.0.1:1", False, "")
+    with peers.Peers(torch.distributed.HashStore(), place, peers.Limits(60.0, 60.0, 60.0), on_verdict) as watch:
+        watch.tell("it hangs")
+        time.sleep(PATIENCE_S)
+
+
+def test_a_process_that_can_note_nothing_is_ended_nevertheless(tmp_path: Path):
+    process = CONTEXT.Process(target=wait_with_a_full_disk, args=(str(tmp_path),))
+    process.start()
+    process.join(20)
+    code = process.exitcode
+    process.kill()
+    assert code == peers.EXIT_CODE
+    assert (tmp_path / "said").read_text().endswith("it hangs")
+
+
+def test_the_processes_of_torchrun_meet_anew_after_a_restart(monkeypatch: pytest.MonkeyPatch):
+    port = free_port()
+    store = torch.distributed.TCPStore("127.0.0.1", port, None, True, wait_for_workers=False)  # outlives the processes
+    for name, value in {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    place = Place(0, 0, 1, "env://", False, "")
+    for count in ("0", "1"):
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", count)
+        monkeypatch.setattr(meeting, "_stores", {})  # as in new processes
+        monkeypatch.setattr(meeting, "_meetings", 0)
+        assert meeting.meet(place, f"attempt {count}", 5.0).greetings == [f"attempt {count}"]
+    monkeypatch.setattr(meeting, "_meetings", 0)
+    with pytest.raises(UsageError, match="process 0 of 1 has come twice"):
+        meeting.meet(place, "a twin", 5.0)
+    del store
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,12 @@ def test_the_first_word_of_a_life_counts(tmp_path: Path, monkeypatch: pytest.Mon
     assert not submission.failure_of_this_life.exists()
 
 
+def test_a_full_disk_that_cannot_take_the_failure_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    write_failure(Submission(tmp_path / "absent", 2), 5, "no space left")
+    assert "not written" in caplog.text
+    assert "step 5: no space left" in caplog.text
+
+
 def test_the_last_step_survives_a_torn_line(tmp_path: Path):
     assert last_step(tmp_path) == 0
     (tmp_path / "metrics.jsonl").write_text('{"step": 3}\n{"step": 4}\n{"st')

@@ -63,6 +63,16 @@ def test_keys_that_are_not_set_leave_the_cluster_its_defaults(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
+    ("key", "value"), [("SUBMITIT.GPUS_PER_NODE", 8), ("SUBMITIT.PARTITION", "big"), ("NUM_GPUS", 0), ("NUM_SHARDS", 2)]
+)
+def test_runs_of_one_array_that_ask_for_different_machines_are_refused(tmp_path: Path, key: str, value: object):
+    cfgs = [cfg_of(tmp_path / "a"), cfg_of(tmp_path / "b", **{key.replace(".", "__"): value})]
+    with pytest.raises(UsageError, match=f"{key} is .* in the first run and {value!r} in .*b: "):
+        submit(cfgs, "slurm")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("overrides", "message"),
     [
         ({"NUM_SHARDS": 2}, "use SUBMITIT.NODES"),

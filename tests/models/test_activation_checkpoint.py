@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 
 from stica_pv.models import as_list, create_backbone, create_r2plus1d_10, measure_map
 from stica_pv.models.activation_checkpoint import checkpoint_stages
@@ -23,7 +24,22 @@ def test_gradients_statistics_and_names_are_those_of_the_plain_trunk():
         torch.testing.assert_close(recomputing.state_dict()[name], value, rtol=0, atol=0)
 
 
-def kept_values(net: torch.nn.Module, video: torch.Tensor) -> int:
+def test_a_compiled_trunk_recomputes_and_tracks_statistics_once():
+    torch.manual_seed(0)
+    stages = [nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.Tanh()) for _ in range(2)]
+    plain = nn.Sequential(*stages).double()
+    recomputing = checkpoint_stages(copy.deepcopy(plain))
+    recomputing.compile(backend="aot_eager")  # code generation takes minutes
+    video = torch.randn(2, 3, 4, 4, dtype=torch.float64)
+    for net in (plain, recomputing):
+        net(video).square().sum().backward()
+    for a, b in zip(plain.parameters(), recomputing.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-10, atol=1e-10)
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(recomputing.state_dict()[name], value)
+
+
+def kept_values(net: nn.Module, video: torch.Tensor) -> int:
     sizes: list[int] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x):
         net(video)

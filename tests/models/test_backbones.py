@@ -65,6 +65,7 @@ def test_a_module_that_reads_values_is_measured_by_a_pass(caplog: pytest.LogCapt
         ("torchvision:r3d_81", r"torchvision has no video model called 'r3d_81' \(did you mean r3d_18\?\)"),
         ("torchvision:resnet18", "torchvision has no video model called 'resnet18'"),
         ("no_such_module:build", "no_such_module:build: No module named 'no_such_module'; expected a name of --list"),
+        ("os:getppid", "backbone os:getppid: os is Python's own and builds no network"),
         (":build", "expected a model as <library>:<name> or <module>:<function>, got ':build'"),
         ("torchvision:", "expected a model as <library>:<name> or <module>:<function>, got 'torchvision:'"),
         (f"{__name__}:missing", "has no function missing"),
@@ -111,6 +112,19 @@ def test_trunks_of_cvrl_and_brave_have_as_many_parameters_as_published(name: str
         trunk = create_backbone(name, width=width)
     digits = len(str(millions).split(".")[1])
     assert round(sum(p.numel() for p in trunk.parameters()) / 1e6, digits) == millions
+
+
+def test_the_trunk_of_cvrl_begins_with_its_weights() -> None:
+    torch.manual_seed(0)
+    trunk = create_backbone("r3d_50", width=8)
+    norms = [part for part in trunk.modules() if isinstance(part, nn.BatchNorm3d)]
+    assert all(bool((part.weight == 1).all()) for part in norms)
+    convolutions = [part for part in trunk.modules() if isinstance(part, nn.Conv3d)]
+    assert (len(norms), len(convolutions)) == (53, 53)
+    for part in (part for part in convolutions if part.weight.numel() > 10_000):
+        drawn, fan_in = part.weight.detach(), part.weight[0].numel()
+        assert drawn.std().item() == pytest.approx(fan_in**-0.5, rel=0.05)
+        assert 1.9 < drawn.abs().max() / (fan_in**-0.5 / 0.8796) <= 2  # cut at two standard deviations of the normal
 
 
 def test_a_trunk_for_optical_flow_takes_two_channels_and_is_measured_with_them() -> None:

@@ -12,6 +12,7 @@ from pytorchvideo.models.slowfast import create_slowfast
 from pytorchvideo.models.vision_transformers import create_multiscale_vision_transformers
 from pytorchvideo.models.x3d import create_x3d
 from torch import nn
+from torchvision.models import get_model, get_model_weights
 from torchvision.models.resnet import Bottleneck, ResNet
 
 from stica_pv.errors import UsageError
@@ -106,6 +107,14 @@ def test_plain_files_are_told_apart_by_their_names() -> None:
     assert best_layout(names, names).layout.name == "pytorchvideo"
     torchvision = {"stem.0.weight": torch.ones(1), "layer1.0.conv1.0.0.weight": torch.ones(1)}
     assert best_layout(torchvision, torchvision).layout.name == "torchvision"
+
+
+@pytest.mark.parametrize("name", ["r3d_18", "mc3_18", "r2plus1d_18", "s3d", "swin3d_t", "mvit_v1_b", "mvit_v2_s"])
+def test_networks_of_torchvision_are_normalised_as_there(name: str) -> None:
+    with torch.device("cpu" if "mvit" in name else "meta"):  # MViT reads numbers while it is built
+        names = get_model(name).state_dict()
+    theirs = get_model_weights(name).DEFAULT.transforms()
+    assert best_layout(names, names).layout.mean_std == (tuple(theirs.mean), tuple(theirs.std))
 
 
 def test_a_picture_network_is_the_inflated_one_on_a_clip_that_stands_still() -> None:

@@ -21,9 +21,11 @@ from benchmarks.subject import (
     add_subject_arguments,
     check_subject,
     create_subject,
+    default_batch,
     named,
 )
 from benchmarks.timing import alternate, clock_of, in_ms
+from benchmarks.training import fp32_precision
 from benchmarks.virtual_keys import loss_rows
 from torch import Tensor, nn
 
@@ -38,7 +40,7 @@ SHARES = {STANDARD: 0.02, MANY: 0.05}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this benchmark."""
-    add_subject_arguments(parser, batch=32 if torch.cuda.is_available() else 2)
+    add_subject_arguments(parser, batch=default_batch(views=1))
     parser.add_argument("--head_batch", type=int, default=8, metavar="B", help="clips where heads are timed alone (8)")
     parser.add_argument("--ranks", type=int, default=64, metavar="W", help="processes whose keys are compared (64)")
     parser.add_argument(
@@ -52,13 +54,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def rows(args: argparse.Namespace) -> Iterator[Row]:
     """Yields the rows as they are measured."""
     device = check_subject(args)
-    peaks = measure_peaks(device)
-    yield from beside_trunk(args, device, peaks)
-    yield from memory(args)
-    for crops in (STANDARD, MANY):
-        yield from beside_loop(args, crops, device, peaks)
-    yield from loss_rows(args, device)
-    yield from gather_rows(args)
+    with fp32_precision(strict=True):  # the limit is a matrix product in fp32: convolutions must not use TF32
+        peaks = measure_peaks(device)
+        yield from beside_trunk(args, device, peaks)
+        yield from memory(args)
+        for crops in (STANDARD, MANY):
+            yield from beside_loop(args, crops, device, peaks)
+        yield from loss_rows(args, device)
+        yield from gather_rows(args)
+
+
+def warm_up_of(device: torch.device) -> int:
+    """Rounds that do not count, of what takes seconds on the CPU: on a GPU the first one chooses and loads kernels."""
+    return 0 if device.type == "cpu" else 1
 
 
 def trunk_step(trunk: nn.Module, video: Tensor) -> None:
@@ -75,7 +83,7 @@ def beside_trunk(args: argparse.Namespace, device: torch.device, peaks: Peaks) -
     works = {"trunk": lambda: trunk_step(trunk, video)} | {named(crops): part.ours for crops, part in parts.items()}
     for part in parts.values():
         part.ours()
-    taken = alternate(works, args.repeats, clock_of(device), warm_up=0)
+    taken = alternate(works, args.repeats, clock_of(device), warm_up=warm_up_of(device))
     both = in_ms(taken["trunk"], len(VIEWS))
     flops = len(VIEWS) * flops_of(lambda: trunk_step(meta_copy(trunk), video.to("meta")))
     at = f"batch {args.batch}, {args.frames} × {args.size}²"
@@ -99,7 +107,8 @@ def input_crops(args: argparse.Namespace, trunk: nn.Module, steps: list[float], 
         if kind == "time":  # the cap on their length is one in cells of the map
             frames = round(args.frames * settings.time_sizes[0 if large else 1])
         video = torch.randn(args.batch, 3, frames, height, width, device=device)
-        taken = alternate({"crop": lambda video=video: trunk_step(trunk, video)}, 1, clock_of(device), warm_up=0)
+        work = {"crop": lambda video=video: trunk_step(trunk, video)}
+        taken = alternate(work, 1, clock_of(device), warm_up=warm_up_of(device))
         extra_ms += in_ms(taken["crop"], len(VIEWS) * count)[0]
     return Row.paired(
         f"whole step with crops of the feature map: {named(STANDARD)}, batch {args.batch}",

@@ -27,10 +27,24 @@ SIZES = (
     ("batch", "TRAIN.BATCH_SIZE"),
 )
 
+MOST_CLIPS = 32
+CLIP_BYTES = 0.9e9  # that a step on one view of a clip keeps on the GPU, at the recipe's sizes in fp32
+ROOM = 1.3  # for what is not kept: gradients, what kernels take for themselves, what the allocator cannot use
+
 Counts = tuple[int, int, int, int]
 """Large and small crops in space, large and small ones in time, of a view."""
 STANDARD: Counts = (2, 4, 2, 1)
 MANY: Counts = (8, 16, 4, 4)
+
+
+def default_batch(views: int) -> int:
+    """Clips of a step of which so many views fit into memory together: of the GPU at the recipe's sizes, else 2."""
+    if not torch.cuda.is_available():
+        return 2
+    memory, batch = torch.cuda.get_device_properties(0).total_memory, MOST_CLIPS
+    while batch > 2 and views * batch * CLIP_BYTES * ROOM > memory:
+        batch //= 2
+    return batch
 
 
 def add_subject_arguments(parser: argparse.ArgumentParser, *, batch: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from iopath.common.file_io import g_pathmgr
 
+from stica_pv.data.list_text import open_list
 from stica_pv.data.media_folder import join
 from stica_pv.errors import UsageError
 
@@ -42,7 +43,7 @@ def numbered_lines(path: str) -> Iterator[tuple[str, str]]:
         UsageError: There is none.
     """
     empty = True
-    with g_pathmgr.open(path, "r") as file:
+    with open_list(path) as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 empty = False
@@ -62,7 +63,7 @@ def csv_rows(path: str, *, comment: str = "") -> Iterator[tuple[str, list[str]]]
         UsageError: There is none.
     """
     empty = True
-    with g_pathmgr.open(path, "r", newline="") as file:
+    with open_list(path, newline="") as file:
         reader = csv.reader(file, skipinitialspace=True)
         for row in reader:
             if row and not (comment and row[0].startswith(comment)):
@@ -109,7 +110,7 @@ def whole(text: str, where: str) -> int:
 
 def read_json(path: str) -> Any:
     """Returns the content of a JSON file; raises `UsageError` if it is none."""
-    with g_pathmgr.open(path, "r") as file:
+    with open_list(path) as file:
         try:
             return json.load(file)
         except ValueError as error:

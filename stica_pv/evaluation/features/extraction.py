@@ -112,7 +112,8 @@ def extract(
             made = _encode(jobs, batch.to(device), prepare, clips_at_once)
             for place, index in enumerate(batch.index.tolist()):
                 if index not in found:
-                    rows[index] = {name: values[place] for name, values in made.items()}
+                    # a view would keep the whole batch, and send it with every row
+                    rows[index] = {name: values[place].clone() for name, values in made.items()}
         progress.add(len(keys) * world_size())
     progress.end()
     all_causes = {index: cause for part in to_main(causes) for index, cause in part.items()}

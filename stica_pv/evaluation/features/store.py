@@ -38,7 +38,8 @@ class FeatureStore:
     """A folder of .npz files, named by the hash of the settings that made them.
 
     Each holds ``features`` float32 or float16 (V, N, D), ``index`` int64 (V,), and ``settings``, a JSON text. Parts of
-    one kind of features, ``<name>.<first item>.npz``, are joined into ``<name>.npz`` when all are there.
+    one kind of features, ``<name>.<number>.npz`` in the order of their making, are joined into ``<name>.npz`` when all
+    are there.
     """
 
     def __init__(self, folder: Path, dtype: str) -> None:
@@ -66,21 +67,25 @@ class FeatureStore:
         return Stored(torch.tensor(index), features, causes)
 
     def add(self, name: str, settings: Mapping[str, Any], stored: Stored) -> None:
-        """Writes a part."""
-        self._write(self._folder / f"{name}.{int(stored.index[0]):08d}.npz", settings, stored)
+        """Writes a part beside those that are there."""
+        numbers = [int(path.name.split(".")[-2]) for path in self._parts(name) if path != self._whole(name)]
+        self._write(self._folder / f"{name}.{max(numbers, default=-1) + 1:08d}.npz", settings, stored)
 
     def join(self, name: str, settings: Mapping[str, Any]) -> None:
         """Makes one file of the parts."""
-        parts = self._parts(name)
+        whole, parts = self._whole(name), self._parts(name)
         stored = self.load(name)
-        if stored is not None and (len(parts) > 1 or parts[0].name != f"{name}.npz"):
-            self._write(self._folder / f"{name}.npz", settings, stored)
+        if stored is not None and parts != [whole]:
+            self._write(whole, settings, stored)
             for path in parts:
-                if path.name != f"{name}.npz":
+                if path != whole:
                     path.unlink()
 
+    def _whole(self, name: str) -> Path:
+        return self._folder / f"{name}.npz"
+
     def _parts(self, name: str) -> list[Path]:
-        whole = self._folder / f"{name}.npz"
+        whole = self._whole(name)
         return ([whole] if whole.is_file() else []) + sorted(self._folder.glob(f"{name}.*.npz"))
 
     def _write(self, path: Path, settings: Mapping[str, Any], stored: Stored) -> None:

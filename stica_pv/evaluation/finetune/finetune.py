@@ -9,7 +9,6 @@ import logging
 import re
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from stica_pv.config import CfgNode
@@ -22,11 +21,11 @@ from stica_pv.evaluation.config import look_from_config
 from stica_pv.evaluation.contestants import Contestant
 from stica_pv.evaluation.feature_evaluation import OWN, Scored, rows_of
 from stica_pv.evaluation.finetune.config import FinetuneSettings, exact_name, settings_from_config
-from stica_pv.evaluation.finetune.fold import Scores, finetune_fold
+from stica_pv.evaluation.finetune.fold import Scores, finetune_fold, hits
 from stica_pv.evaluation.finetune.recipe import identity, in_folder, training_config
 from stica_pv.evaluation.measures import Measure, mean_measure
 from stica_pv.evaluation.protocol import FeatureRequest, Requests, Row
-from stica_pv.evaluation.protocols.ranking import TOP, top_k_hits
+from stica_pv.evaluation.protocols.ranking import TOP
 from stica_pv.registry import EVALUATIONS
 from stica_pv.tasks.encoders import VideoEncoder
 
@@ -91,7 +90,8 @@ class Finetune:
 
     def _finetune(self, bench: Bench, contestant: Contestant, fold: Fold) -> Scores:
         frames = self.settings.frames or contestant.look.frames
-        clips = replace(contestant.look, frames=frames, size=self.settings.size)
+        size = self.settings.size
+        clips = replace(contestant.look, frames=frames, size=size, train_size=size)
         run = training_config(
             self.cfg, classes=len(bench.labelled.class_names), look=clips, networks=contestant.networks
         )
@@ -116,22 +116,12 @@ def measures_of(scores: Scores, labels: Tensor) -> list[Measure]:
         labels: int64 (V,).
     """
     ranks = [k for k in TOP if k == 1 or k < next(iter(scores.values())).shape[1]]
-    hits = {epoch: {k: _hits(found, labels, k) for k in ranks} for epoch, found in scores.items()}
-    last = max(hits)
-    best = max(hits, key=lambda epoch: (float(hits[epoch][1].mean()), -epoch))  # of equal ones the first
+    hit = {epoch: {k: hits(found, labels, k) for k in ranks} for epoch, found in scores.items()}
+    last = max(hit)
+    best = max(hit, key=lambda epoch: (float(hit[epoch][1].mean()), -epoch))  # of equal ones the first
     return [
-        mean_measure(f"top{k} ({which})", hits[epoch][k])
-        for which, epoch in ((LAST, last), (BEST, best))
-        for k in ranks
+        mean_measure(f"top{k} ({which})", hit[epoch][k]) for which, epoch in ((LAST, last), (BEST, best)) for k in ranks
     ]
-
-
-def _hits(scores: Tensor, labels: Tensor, k: int) -> Tensor:
-    """100 where the true class is among the k best, else 0: float64 (V,)."""
-    readable = ~scores.isnan().any(dim=1)
-    hits = torch.zeros(len(scores), dtype=torch.float64)
-    hits[readable] = 100.0 * top_k_hits(scores[readable], labels[readable], k).double()
-    return hits
 
 
 @EVALUATIONS.named(NAME)

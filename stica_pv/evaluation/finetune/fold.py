@@ -22,6 +22,7 @@ from stica_pv.evaluation.bench import Bench
 from stica_pv.evaluation.contestants import Contestant, Look
 from stica_pv.evaluation.finetune.config import FinetuneSettings
 from stica_pv.evaluation.live import RESULT, Pace, look
+from stica_pv.evaluation.protocols.ranking import top_k_hits
 from stica_pv.evaluation.views import photometry_of, views_of
 from stica_pv.keyed_random import seed_of
 from stica_pv.structures import ReadFailure
@@ -76,8 +77,24 @@ class FoldTest:
         row_of = {item: row for row, item in enumerate(found.index.tolist())}
         scores = averaged[[row_of[item] for item in self.fold.test.tolist()]]
         write_scores(self.folder, epoch, scores)
-        labels = self.bench.labelled.labels[self.fold.test]
-        return {"finetune/top1": 100 * float((scores.nan_to_num(-torch.inf).argmax(dim=1) == labels).double().mean())}
+        return {"finetune/top1": float(hits(scores, self.bench.labelled.labels[self.fold.test], 1).mean())}
+
+
+def hits(scores: Tensor, labels: Tensor, k: int) -> Tensor:
+    """100 where the true class is among the k best, else 0.
+
+    Args:
+        scores: float32 (V, classes); a row of NaN is of an item that cannot be read, and no hit.
+        labels: int64 (V,).
+        k: How many count.
+
+    Returns:
+        float64 (V,).
+    """
+    readable = ~scores.isnan().any(dim=1)
+    found = torch.zeros(len(scores), dtype=torch.float64)
+    found[readable] = 100.0 * top_k_hits(scores[readable], labels[readable], k).double()
+    return found
 
 
 def finetune_fold(

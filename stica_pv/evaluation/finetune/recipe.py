@@ -72,7 +72,7 @@ def training_config(cfg: CfgNode, *, classes: int, look: Look, networks: Sequenc
         ),
         "DATA.NUM_FRAMES": look.frames,
         "DATA.TARGET_FPS": look.fps,
-        "DATA.TRAIN_CROP_SIZE": look.size,
+        "DATA.TRAIN_CROP_SIZE": look.train_size,
         "DATA.TEST_CROP_SIZE": look.size,
         "DATA.MEAN": list(look.photometry.mean),
         "DATA.STD": list(look.photometry.std),

@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -180,6 +182,17 @@ def test_sound_that_is_not_there_is_no_silent_loss():
     found = run({"l": Loudness()}, videos(request=FeatureRequest("audio"), reader=FakeReader(mute=["3.mp4"])))
     assert found.causes == {3: NO_SOUND}
     assert found.features["l"].isnan().any(dim=2)[:, 0].tolist() == [i == 3 for i in range(7)]
+
+
+def test_a_row_is_sent_without_the_rows_of_its_batch(monkeypatch: pytest.MonkeyPatch):
+    sent = []
+    monkeypatch.setattr(
+        "stica_pv.evaluation.features.extraction.to_main", lambda value: [sent.append(pickle.dumps(value)) or value]
+    )
+    for clips_at_once in (1, 64):
+        run({"c": Colours()}, videos(32, request=FeatureRequest(clips=1)), clips_at_once=clips_at_once)
+    one_by_one, at_once = (rows for rows in map(len, sent) if rows > 100)
+    assert at_once == one_by_one
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])

@@ -52,6 +52,17 @@ def test_what_came_later_counts(store: FeatureStore):
     assert stored.causes == {}
 
 
+def test_a_part_of_items_that_are_tried_again_replaces_these_alone(store: FeatureStore):
+    name = store.name(SETTINGS)
+    store.add(name, SETTINGS, part(0, 1, 2, 3, causes={0: "torn"}))
+    store.add(name, SETTINGS, part(0, 4))
+    store.join(name, SETTINGS)
+    stored = store.load(name)
+    assert stored is not None
+    assert torch.equal(stored.features, part(0, 1, 2, 3, 4).features)
+    assert stored.causes == {}
+
+
 def test_a_part_in_which_nothing_could_be_read_fits_the_others(store: FeatureStore):
     name = store.name(SETTINGS)
     store.add(name, SETTINGS, Stored(torch.tensor([1]), torch.full((1, 1, 1), torch.nan), {1: "torn"}))

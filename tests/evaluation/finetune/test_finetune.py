@@ -1,5 +1,6 @@
 """Fine-tuning learns what is planted, tells last from best, goes on where it was interrupted, and repeats nothing."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,11 @@ def test_files_that_cannot_be_read_end_the_run_unless_they_count_as_wrong(paths:
     cfg = coloured_cfg(tmp_path, tmp_path / "out", **{**SHORT, "TEST__FINETUNE__EPOCHS": 2})
     with pytest.raises(UsageError, match=r"1 of 18 items of coloured cannot be read: .*torn\.mp4"):
         finetune(cfg, torn)
-    rows = finetune(cfg, torn, count_unreadable=True)
+    labels = torch.arange(TRAIN + TEST) % 3
+    labels[-1] = 0  # what the best of a row of equal scores would be
+    rows = finetune(cfg, torn, labels, count_unreadable=True)
     assert rows[0].n == TEST
+    curve = (json.loads(line) for line in metrics_text(the_fold(tmp_path / "out")).splitlines())
+    assert [line["finetune/top1"] for line in curve if "epoch_end" in line][-1] == pytest.approx(rows[0].value)
     scores = torch.load(the_fold(tmp_path / "out") / "scores_epoch_0002.pt", weights_only=True)
     assert scores.isnan().all(dim=1).tolist() == [False] * (TEST - 1) + [True]

@@ -97,7 +97,9 @@ def test_the_keys_of_the_networks_are_those_they_were_built_with(tmp_path: Path)
 
 def test_a_clip_is_as_the_networks_want_it(tmp_path: Path):
     cfg = tiny_cfg(tmp_path, tmp_path / "out")
-    look = replace(look_from_config(cfg), frames=6, fps=5.0, size=48, frame_choice="previous", short_size=64)
+    look = replace(
+        look_from_config(cfg), frames=6, fps=5.0, size=48, train_size=48, frame_choice="previous", short_size=64
+    )
     run = training_config(cfg, classes=4, look=look)
     assert (run.DATA.NUM_FRAMES, run.DATA.TARGET_FPS, run.DATA.TRAIN_CROP_SIZE) == (6, 5.0, 48)
     assert (run.DATA.FRAME_CHOICE, run.DATA.DECODING_SHORT_SIZE) == ("previous", 64)

@@ -1,0 +1,89 @@
+"""Where a run goes on: one checkpoint for all its processes, which then stand at one place of one run."""
+
+import logging
+from pathlib import Path
+
+from stica_pv.distributed import from_main, is_main, rank, to_main
+from stica_pv.engine.checkpoint import FOLDER, Checkpoint, find_latest, list_checkpoints, load_checkpoint
+from stica_pv.errors import UsageError
+
+logger = logging.getLogger(__name__)
+
+
+def find_checkpoint(folder: Path, *, resume: bool, list_hash: str) -> Checkpoint | None:
+    """Loads the newest whole checkpoint of a run: the main process chooses the file, the others read that very one.
+
+    Args:
+        folder: Of the run.
+        resume: Whether to go on from a checkpoint.
+        list_hash: Of the list of videos that this process has.
+
+    Raises:
+        UsageError: There are checkpoints and `resume` is False, none is whole, a process cannot read the one that was
+            chosen, or it is of another list. Every process says so, and none waits for the others.
+    """
+    problem, name, checkpoint = "", "", None
+    if is_main():
+        try:
+            name, checkpoint = _choose(folder, resume)
+        except UsageError as error:
+            problem = str(error)
+    name = from_main(name)
+    if name and not is_main():
+        try:
+            checkpoint = load_checkpoint(folder / FOLDER / name)
+            logger.info("resuming from %s (step %d)", folder / FOLDER / name, checkpoint["step"])
+        except UsageError as error:
+            problem = (
+                f"process {rank()} cannot resume as process 0 does: {error}; "
+                "OUTPUT_DIR must be one folder that all machines share"
+            )
+    if checkpoint and checkpoint["list_hash"] != list_hash:
+        problem = (
+            f"OUTPUT_DIR {folder} holds a run on another list of videos (hash {checkpoint['list_hash']}, "
+            f"now {list_hash}): restore the data, or choose another OUTPUT_DIR"
+        )
+    _fail_together(problem)
+    return checkpoint
+
+
+def _choose(folder: Path, resume: bool) -> tuple[str, Checkpoint | None]:
+    """Name of the file and what it holds; "" and None to begin anew."""
+    if resume:
+        found = find_latest(folder)
+        return ("", None) if found is None else (found[0].name, found[1])
+    if list_checkpoints(folder):
+        raise UsageError(
+            f"OUTPUT_DIR {folder} holds checkpoints and TRAIN.AUTO_RESUME is False: "
+            "choose another OUTPUT_DIR, or set it to True to continue"
+        )
+    return "", None
+
+
+def check_same_place(*, step: int, end: int, list_hash: str) -> None:
+    """Compares what the processes are about to train: their gradients would be averaged whatever it is.
+
+    Args:
+        step: Steps done.
+        end: Steps after which the run ends.
+        list_hash: Of the list of videos.
+
+    Raises:
+        UsageError: A process differs from the main one. Every process says so, and none waits for the others.
+    """
+    here = f"step {step} of {end} on the list {list_hash}"
+    there = from_main(here)
+    _fail_together(
+        ""
+        if here == there
+        else f"process {rank()} stands at {here}, process 0 at {there}: give every machine the same configuration and "
+        "the same data, and one OUTPUT_DIR that all share"
+    )
+
+
+def _fail_together(problem: str) -> None:
+    """Raises on every process what any of them has met, that of the lowest rank."""
+    problems = [told for told in to_main(problem) if told]
+    first = from_main(problems[0] if problems else "")
+    if first:
+        raise UsageError(first)
