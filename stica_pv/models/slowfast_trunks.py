@@ -8,6 +8,7 @@ from typing import Any
 
 import stica_pv.compat  # noqa: F401 - repairs torchvision's import where it needs it
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from pytorchvideo.models.net import Net
@@ -56,8 +57,10 @@ def slow_frames(video: Tensor, alpha: int) -> Tensor:
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _spread_over(frames: int, alpha: int) -> list[int]:
-    # Python numbers: a tensor of them would have to travel to the device, which it would wait for.
-    return torch.linspace(0, frames - 1, -(-frames // alpha)).long().tolist()
+    """The whole parts of `torch.linspace`, which counts from both ends in fp32; a tensor would travel to the device."""
+    count, last = -(-frames // alpha), np.float32(frames - 1)
+    step, half = last / np.float32(max(1, count - 1)), max(1, count // 2)
+    return [int(step * np.float32(i) if i < half else last - step * np.float32(count - 1 - i)) for i in range(count)]
 
 
 class AudioVisualSlowFastTrunk(SlowFastTrunk):

@@ -13,10 +13,17 @@ from stica_pv.models.audio_pathways import AudioPathway
 from stica_pv.models.slowfast_trunks import AudioVisualSlowFastTrunk, slow_frames, time_first
 
 
-@pytest.mark.parametrize("frames", [8, 32, 64])
-def test_slow_frames_are_those_of_the_library(frames: int) -> None:
-    video = torch.arange(frames).view(1, 1, frames, 1, 1).float()
-    assert torch.equal(slow_frames(video, 4), uniform_temporal_subsample(video, frames // 4, temporal_dim=2))
+@pytest.mark.parametrize("alpha", [4, 8])
+def test_slow_frames_are_those_of_the_library(alpha: int) -> None:
+    for frames in range(1, 257):
+        video = torch.arange(frames).view(1, 1, frames, 1, 1).float()
+        theirs = uniform_temporal_subsample(video, -(-frames // alpha), temporal_dim=2)
+        assert torch.equal(slow_frames(video, alpha), theirs)
+
+
+def test_slow_frames_are_compiled_without_a_break() -> None:
+    video = torch.arange(32).view(1, 1, 32, 1, 1).float()
+    assert torch.equal(torch.compile(slow_frames, backend="eager", fullgraph=True)(video, 4), slow_frames(video, 4))
 
 
 @pytest.mark.parametrize("frames", [1, 5, 6, 30])
