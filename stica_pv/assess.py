@@ -15,7 +15,7 @@ from stica_pv.data.labelled import LabelledSet, labelled_set_from_config
 from stica_pv.data.manifest import probe_all
 from stica_pv.data.reader import read
 from stica_pv.data.videos import PROBE_PROCESSES
-from stica_pv.distributed import barrier, is_main
+from stica_pv.distributed import barrier, check_agreement, is_main
 from stica_pv.engine import load_checkpoint
 from stica_pv.entrants import Checkpoints, checkpoint_paths, create_contestants, find_checkpoints
 from stica_pv.errors import UsageError
@@ -43,9 +43,14 @@ def assess(cfg: CfgNode, folder: Path, device: torch.device, checkpoints: Checkp
 
     Returns:
         The numbers of results.json; empty on processes that are not the main one.
+
+    Raises:
+        UsageError: Nothing can be evaluated, or the processes would evaluate different things.
     """
     labelled = labelled_set_from_config(cfg)
-    bench = create_bench(cfg, labelled, create_contestants(cfg, folder, checkpoints), folder, device)
+    contestants = create_contestants(cfg, folder, checkpoints)
+    _check_same_test(labelled, contestants)
+    bench = create_bench(cfg, labelled, contestants, folder, device)
     if is_main():
         logger.info("%s, hash %s", labelled, labelled.hash)
         for name, look in {contestant.name: contestant.look for contestant in bench.contestants}.items():
@@ -95,6 +100,15 @@ def create_bench(
     headers = _headers_in_turn(labelled.paths, manifest_path(cfg, folder))
     store = FeatureStore(folder / "features", cfg.TEST.FEATURE_DTYPE)
     return Bench(labelled, contestants, headers, folder=folder, device=device, loading=loading, store=store)
+
+
+def _check_same_test(labelled: LabelledSet, contestants: Sequence[Contestant]) -> None:
+    """Each process computes a part of the features: all of them must be of the same networks and clips."""
+    who = ", ".join(dict.fromkeys(f"{one.name} {one.hash}" for one in contestants))
+    check_agreement(
+        f"tests {who} on the list {labelled.hash}",
+        advice="give every machine the same configuration, data and checkpoint (TEST.CHECKPOINT_FILE_PATH names one)",
+    )
 
 
 def _reader_of(timeout_s: float, look: Look) -> Reader:

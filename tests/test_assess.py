@@ -185,6 +185,17 @@ def broken(clips_folder: Path, tmp_path: Path) -> Path:
     return tmp_path / "clips"
 
 
+def test_processes_that_would_test_different_weights_are_told(
+    clips_folder: Path, tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+):
+    others = "tests trained 0123 on the list abc"
+    answers = [others]
+    monkeypatch.setattr("stica_pv.distributed.agreement.from_main", lambda text: answers.pop() if answers else text)
+    with pytest.raises(UsageError, match=rf"process 0 tests trained [0-9a-f]+, .*, process 0 {others}: give every"):
+        assess(cfg_of(clips_folder, tmp_path, trained), tmp_path, CPU)
+    assert not (tmp_path / "results.json").exists()
+
+
 def test_unreadable_items_end_the_run_by_name_or_count_as_wrong(broken: Path, tmp_path: Path, trained: Path):
     with pytest.raises(UsageError, match=r"1 of 18 items of csv cannot be read: .*COUNT_UNREADABLE_AS_WRONG"):
         evaluate(broken, tmp_path / "a", trained)

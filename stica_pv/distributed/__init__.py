@@ -1,5 +1,6 @@
 """Processes and what they exchange; with one process every call is the identity."""
 
+from stica_pv.distributed.agreement import check_agreement, fail_together
 from stica_pv.distributed.batch_norm import (
     CrossProcessBatchNorm,
     frozen_statistics,
@@ -25,8 +26,10 @@ __all__ = [
     "CrossProcessBatchNorm",
     "all_sum",
     "barrier",
+    "check_agreement",
     "connect",
     "disconnect",
+    "fail_together",
     "from_main",
     "frozen_statistics",
     "gather",

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from stica_pv.distributed import from_main, is_main, rank, to_main
+from stica_pv.distributed import check_agreement, fail_together, from_main, is_main, rank
 from stica_pv.engine.checkpoint import FOLDER, Checkpoint, find_latest, list_checkpoints, load_checkpoint
 from stica_pv.errors import UsageError
 
@@ -43,7 +43,7 @@ def find_checkpoint(folder: Path, *, resume: bool, list_hash: str) -> Checkpoint
             f"OUTPUT_DIR {folder} holds a run on another list of videos (hash {checkpoint['list_hash']}, "
             f"now {list_hash}): restore the data, or choose another OUTPUT_DIR"
         )
-    _fail_together(problem)
+    fail_together(problem)
     return checkpoint
 
 
@@ -71,19 +71,7 @@ def check_same_place(*, step: int, end: int, list_hash: str) -> None:
     Raises:
         UsageError: A process differs from the main one. Every process says so, and none waits for the others.
     """
-    here = f"step {step} of {end} on the list {list_hash}"
-    there = from_main(here)
-    _fail_together(
-        ""
-        if here == there
-        else f"process {rank()} stands at {here}, process 0 at {there}: give every machine the same configuration and "
-        "the same data, and one OUTPUT_DIR that all share"
+    check_agreement(
+        f"stands at step {step} of {end} on the list {list_hash}",
+        advice="give every machine the same configuration and the same data, and one OUTPUT_DIR that all share",
     )
-
-
-def _fail_together(problem: str) -> None:
-    """Raises on every process what any of them has met, that of the lowest rank."""
-    problems = [told for told in to_main(problem) if told]
-    first = from_main(problems[0] if problems else "")
-    if first:
-        raise UsageError(first)
