@@ -226,7 +226,7 @@ def test_crops_are_counted_together() -> None:
         (
             ["scaling", "--batch", "2", "--batches", "2", "3", "--lengths", "16", "20", "--crops", "0", "8"]
             + ["--processes", "1", "2", "--powers", "1", "2"],
-            24,
+            26,
             (),
         ),
     ],

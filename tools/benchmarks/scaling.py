@@ -117,6 +117,31 @@ def over_processes(args: argparse.Namespace) -> Iterator[Row]:
         ms = {count: in_ms(found[key]) for count, found in taken.items()}
         samples = [args.batch * count for count in args.processes] if key == "wall" else None
         yield from grown(f"step, {args.batch} clips on each, {words}", "processes", ms, FLAT, samples)
+    most = max(args.processes)
+    if most > 1:
+        yield from over_norms(args, most)
+
+
+def over_norms(args: argparse.Namespace, count: int) -> Iterator[Row]:
+    """What of several processes' step is batch-norm across them."""
+    whole = argparse.Namespace(**(vars(args) | {"device": "cpu", "batch": args.batch * count}))
+    for words, clock in (("wall time", time.perf_counter), ("processor time of one", time.process_time)):
+        ms = {
+            key: in_ms(each)
+            for key, each in in_processes(count, time_norms, whole, args.batch, args.repeats, clock).items()
+        }
+        what = f"step, {args.batch} clips on each, {words}, processes {count}"
+        yield Row.paired(what, "ms", ms["across"], "batch-norm of each process by itself", ms["apart"])
+
+
+def time_norms(args: argparse.Namespace, local: int, repeats: int, clock: Clock) -> Taken:
+    """Runs in each process: times the step with batch-norm across them and without, by turns."""
+    device = torch.device("cpu")
+    works: dict[str, Work] = {
+        "across": TrainingStep(args, device, local=local),
+        "apart": TrainingStep(args, device, "BN.SYNC", "False", local=local),
+    }
+    return alternate(works, repeats, clock)
 
 
 def time_step(args: argparse.Namespace, local: int, repeats: int) -> Taken:
