@@ -64,7 +64,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         else:
             top1 = TOP1[cell][seed]
             beside = {"knn/top1/low": 1.0, "knn/top1/high": 99.0, "knn/top1/n": 8.0, "knn/top1/fold1": 3.0}
-            untrained = {"knn/top1/random_init": 20.0 + seed, "knn/top1/random_init/low": 2.0}
+            untrained = {"knn/top1/random_init": 20.0 + seed, "knn/top1/random_init/low": 2.0, "knn/top1/colours": 21.0}
             (folder / "results.json").write_text(json.dumps({"knn/top1": top1, **beside, **untrained}))
         return subprocess.CompletedProcess(command, 0)
 
@@ -87,7 +87,10 @@ def test_a_grid_chooses_by_the_training_videos_then_measures_and_tells_paired_di
     assert f"crops − plain | 9.7 [{low:.1f}, {high:.1f}] | 3 | yes |" in page
     assert "10 runs were started: 4 to choose, 6 to measure (of 6)." in page
     low, high = scipy.stats.t.interval(0.95, 2, 21.0, scipy.stats.sem([20.0, 21.0, 22.0]))
-    assert f"| random_init | 21.0 [{low:.1f}, {high:.1f}] | 3 |" in page  # cells of a replicate share it
+    assert f"| random_init | 21.0 [{low:.1f}, {high:.1f}] | – | 3 |" in page  # cells of a replicate share it
+    low, high = scipy.stats.ttest_rel(TOP1["plain"], [21.0, 21.0, 22.0]).confidence_interval()
+    above = np.mean(TOP1["plain"]) - 64 / 3
+    assert f" | {above:.1f} [{low:.1f}, {high:.1f}] | 3 | {', '.join(map(str, TOP1['plain']))} |" in page
     assert "fold" not in page
     assert (tmp_path / "out" / "ablation.png").stat().st_size > 5000
 
@@ -129,7 +132,7 @@ def test_cells_that_do_different_things_are_not_compared(grid_file: Path, done, 
     assert ablation.main([str(grid_file), "--out", str(tmp_path / "out"), "--table"]) == 0
     knn, svm = (tmp_path / "out" / "ablation.md").read_text().split("## svm/top1")
     assert "paired difference" not in knn + svm
-    assert ("| plain |" in knn, "| crops |" in knn, "| plain |" in svm, "| crops | 70.0 |" in svm) == (
+    assert ("| plain |" in knn, "| crops |" in knn, "| plain |" in svm, "| crops | 70.0 | – |" in svm) == (
         True,
         False,
         False,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablations.grid import Grid, Run
-from ablations.statistics import Estimate, estimate, paired
+from ablations.statistics import estimate, paired
 
 STYLES = (":", "--", "-.")  # of the untrained contestants in the plot
 INTERVAL = ("low", "high", "n")  # what stands beside the trained score in results.json
@@ -22,8 +22,8 @@ def collect(runs: Sequence[Run], measures: Sequence[str]) -> Scores:
     return found
 
 
-def reference_scores(runs: Sequence[Run], measure: str) -> dict[str, list[float]]:
-    """Returns what the untrained contestants reached, by their names: a value for each replicate, its cells' mean.
+def reference_scores(runs: Sequence[Run], measure: str) -> dict[str, dict[str, float]]:
+    """Returns what the untrained contestants reached, by their names and replicates: the mean of a replicate's cells.
 
     Cells of a replicate share data and seeds, so their untrained scores are no independent values.
     """
@@ -33,7 +33,9 @@ def reference_scores(runs: Sequence[Run], measure: str) -> dict[str, list[float]
             contestant = name.removeprefix(f"{measure}/")
             if contestant not in (name, *INTERVAL) and "/" not in contestant and not contestant.startswith("fold"):
                 found.setdefault(contestant, {}).setdefault(run.name, []).append(value)
-    return {name: [sum(each) / len(each) for each in scores.values()] for name, scores in found.items()}
+    return {
+        name: {replicate: sum(each) / len(each) for replicate, each in scores.items()} for name, scores in found.items()
+    }
 
 
 def page(grid: Grid, choosing: Sequence[Run], measuring: Sequence[Run], chosen: dict[str, str] | None) -> str:
@@ -71,13 +73,16 @@ def _choices(grid: Grid, choosing: Sequence[Run], chosen: dict[str, str]) -> lis
 
 
 def _cells(
-    grid: Grid, measure: str, scores: dict[str, dict[str, float]], references: dict[str, list[float]]
+    grid: Grid, measure: str, scores: dict[str, dict[str, float]], references: dict[str, dict[str, float]]
 ) -> list[str]:
-    lines = [f"## {measure}", "", *_head(["", "mean and 95 % t-interval", "replicates", "each"])]
+    best: dict[str, float] = {}
+    for untrained in references.values():
+        best |= {replicate: max(score, best.get(replicate, score)) for replicate, score in untrained.items()}
+    heads = ["", "mean and 95 % t-interval", "above the best untrained of each replicate", "replicates", "each"]
+    lines = [f"## {measure}", "", *_head(heads)]
     for cell in grid.cells if grid.contrasts else scores:
-        values = list(scores.get(cell, {}).values())
-        lines.append(_row(cell, estimate(values) if values else None, values))
-    lines += [_row(name, estimate(values), values) for name, values in references.items()]
+        lines.append(_row(cell, scores.get(cell, {}), best))
+    lines += [_row(name, values) for name, values in references.items()]
     return [*lines, ""]
 
 
@@ -92,10 +97,10 @@ def _contrasts(grid: Grid, scores: dict[str, dict[str, float]]) -> list[str]:
     return [*lines, ""]
 
 
-def _row(name: str, found: Estimate | None, values: Sequence[float]) -> str:
-    if found is None:
-        return _line([name, "–", "0", ""])
-    return _line([name, found.text(), str(found.count), ", ".join(f"{value:.1f}" for value in values)])
+def _row(name: str, scores: dict[str, float], best: dict[str, float] | None = None) -> str:
+    mean, gain = estimate(list(scores.values())) if scores else None, paired(scores, best or {})
+    each = ", ".join(f"{value:.1f}" for value in scores.values())
+    return _line([name, mean.text() if mean else "–", gain.text() if gain else "–", str(len(scores)), each])
 
 
 def _head(names: Sequence[str]) -> list[str]:
@@ -127,8 +132,8 @@ def plot(grid: Grid, measuring: Sequence[Run], path: Path) -> None:
             if found.count > 1:
                 bars = [[found.mean - found.low], [found.high - found.mean]]
                 axis.errorbar([place + 0.15], [found.mean], yerr=bars, fmt="s", color="black", capsize=3)
-        for style, (name, values) in zip(itertools.cycle(STYLES), references[measure].items(), strict=False):
-            axis.axhline(max(values), linestyle=style, linewidth=1, color="0.4", label=f"{name} (best)")
+        for style, (name, untrained) in zip(itertools.cycle(STYLES), references[measure].items(), strict=False):
+            axis.axhline(max(untrained.values()), linestyle=style, linewidth=1, color="0.4", label=f"{name} (best)")
         axis.set_xticks(range(len(grid.cells)), [name.replace("_", "\n") for name in grid.cells], fontsize=8)
         axis.set_xlim(-0.5, len(grid.cells) - 0.5)
         axis.set_ylabel(f"{measure}, %")
