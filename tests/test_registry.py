@@ -1,5 +1,9 @@
 """The registries of components."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 from stica_pv.errors import UsageError
@@ -57,3 +61,19 @@ def test_build_passes_the_settings_that_the_builder_names(registry: Registry):
 def test_each_kind_of_component_has_its_own_registry():
     assert len({id(registry) for registry in ALL.values()}) == len(ALL)
     assert {"backbones", "audio_encoders", "poolings", "tasks", "datasets", "evaluations"} <= set(ALL)
+
+
+def test_a_process_that_only_runs_jobs_knows_every_component():
+    # Processes that are started here or by a cluster import what they run, not the command line.
+    code = """
+import json
+import stica_pv.launch.job
+from stica_pv.registry import ALL
+alone = {kind: registry.names() for kind, registry in ALL.items()}
+import stica_pv.defaults
+print(json.dumps([alone, {kind: registry.names() for kind, registry in ALL.items()}]))
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=120).stdout
+    alone, by_the_command_line = json.loads(told)
+    assert alone == by_the_command_line
+    assert alone["tasks"] == ["av_contrastive", "brave", "classification", "cvrl", "gdt"]

@@ -1,5 +1,6 @@
 """Methods: what they want to see, their networks and their losses, behind one contract."""
 
+from stica_pv.tasks import brave_config, cvrl_config, gdt_config  # noqa: F401 - they register their names
 from stica_pv.tasks.av_contrastive import AVContrastive
 from stica_pv.tasks.av_contrastive_config import add_av_contrastive_config
 from stica_pv.tasks.av_plan import ClipSettings
