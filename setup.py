@@ -60,8 +60,6 @@ setup(
         ],
         "eval": ["scikit-learn"],
         "flow": ["opencv-python-headless"],  # to compute optical flow; stored flow needs nothing
-        # 0.14 and later need CUDA libraries on every machine.
-        "torchcodec": ["torchcodec==0.13.0"],
         "tensorboard": ["tensorboard"],
         "wandb": ["wandb"],
         "mlflow": ["mlflow-skinny", "sqlalchemy", "alembic"],

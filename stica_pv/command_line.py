@@ -7,7 +7,9 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, TextIO, cast
 
 from stica_pv.errors import RunFailed, RunStopped, UnreadableClip, UsageError
 
@@ -38,6 +40,8 @@ def set_environment() -> None:
 def exit_code(act: Callable[[], int | None], *, interrupted: str = "stopped") -> int:
     """Does what a command line asks for; an error that a person is meant to read becomes one line on stderr.
 
+    A reader of stdout that has gone, as `head` has after its lines, stops nothing: further lines go nowhere.
+
     Args:
         act: The work; a number that it returns is the exit code, None is 0.
         interrupted: What Ctrl-C leaves behind, in words.
@@ -46,7 +50,8 @@ def exit_code(act: Callable[[], int | None], *, interrupted: str = "stopped") ->
         The exit code; 2: it cannot be done as asked, 1: it failed on the way, 130: it was stopped.
     """
     try:
-        return act() or 0
+        with _output_that_may_be_left():
+            return act() or 0
     except tuple(_ENDS) as error:
         word, code = next(end for kind, end in _ENDS.items() if isinstance(error, kind))
         sys.stderr.write(f"{word}: {error}\n")
@@ -56,25 +61,94 @@ def exit_code(act: Callable[[], int | None], *, interrupted: str = "stopped") ->
         return INTERRUPTED
 
 
+class _Output:
+    """Standard output that nobody may read any more: what is written then goes nowhere, without an error."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._turn_to_nowhere()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._turn_to_nowhere()
+
+    def _turn_to_nowhere(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())  # what is left in buffers goes there as well, also at Python's end
+        os.close(nowhere)
+
+
+@contextmanager
+def _output_that_may_be_left() -> Iterator[None]:
+    if sys.stdout is None:  # it was closed from the beginning
+        yield
+        return
+    output = _Output(sys.stdout)
+    with redirect_stdout(cast(TextIO, output)):
+        try:
+            yield
+        finally:
+            output.flush()
+
+
+class _Word(str):
+    """A word of a command line that knows its place in it."""
+
+    place: int
+
+
 def add_cfg_arguments(parser: argparse.ArgumentParser, files_help: str) -> None:
-    """Declares ``--cfg FILE [KEY VALUE ...] [--opts KEY VALUE ...]``."""
-    parser.add_argument("--cfg", nargs="+", metavar="FILE", help=files_help)
-    parser.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="overrides, the last one wins")
+    """Declares ``--cfg FILE [KEY VALUE ...] [--opts KEY VALUE ...]``; both may be given again."""
+    parser.add_argument("--cfg", nargs="+", action="append", metavar="FILE", help=files_help)
+    add_opts_argument(parser, "overrides, the last one wins")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="overrides, as after --opts")
 
 
+def add_opts_argument(parser: argparse.ArgumentParser, words_help: str) -> None:
+    """Declares ``--opts KEY VALUE ...``, which may be given again."""
+    parser.add_argument("--opts", nargs="*", action="extend", default=[], metavar="KEY VALUE", help=words_help)
+
+
 def parse_cfg_arguments(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
-    """Parses words: `cfg` of the result holds files, `overrides` the overrides wherever they stood, `sweep` pairs."""
-    # A leading space keeps argparse from taking a value such as -1e-3 for an option.
-    args = parser.parse_intermixed_args([f" {word}" if _NEGATIVE.match(word) else word for word in argv])
-    words = args.cfg or []
-    files = next((i for i, word in enumerate(words) if i and not word.endswith(YAML)), len(words))
-    args.cfg, behind = words[:files], words[files:]
-    words = [*behind, *args.overrides, *args.opts]
-    args.overrides = [_as_typed(word) for word in words]
-    args.sweep = [(_as_typed(key), _as_typed(values)) for key, values in getattr(args, "sweep", [])]
+    """Parses words.
+
+    Returns:
+        `cfg` holds the files of every ``--cfg``, `overrides` the overrides wherever they stood, both in the order of
+        typing.
+    """
+    words = []
+    for place, word in enumerate(argv):
+        # A leading space keeps argparse from taking a value such as -1e-3 for an option.
+        words.append(_Word(f" {word}" if _NEGATIVE.match(word) else word))
+        words[-1].place = place
+    args = parser.parse_intermixed_args(words)
+    files, overrides = [], [*args.overrides, *args.opts]
+    for given in args.cfg or []:
+        count = next((i for i, word in enumerate(given) if i and not word.endswith(YAML)), len(given))
+        files += given[:count]
+        overrides += given[count:]
+    args.cfg, args.overrides = files, sorted(overrides, key=lambda word: getattr(word, "place", len(argv)))
+    del args.opts
+    for name, value in vars(args).items():
+        setattr(args, name, _as_typed(value))
     return args
 
 
-def _as_typed(word: str) -> str:
-    return word[1:] if word[:1] == " " and _NEGATIVE.match(word, 1) else word
+def _as_typed(value: Any) -> Any:
+    """The plain words of a parsed value."""
+    if isinstance(value, list):
+        return [_as_typed(one) for one in value]
+    if isinstance(value, str):
+        return str(value[1:] if value[:1] == " " and _NEGATIVE.match(value, 1) else value)
+    return value

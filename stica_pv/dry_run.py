@@ -21,6 +21,7 @@ from stica_pv.distributed import barrier, from_main, is_main
 from stica_pv.engine import train_step
 from stica_pv.engine.config import loop_settings_from_config, schedule_from_config
 from stica_pv.engine.feed import create_loader, create_sampler
+from stica_pv.engine.full_memory import fails_when_full, training_advice
 from stica_pv.engine.memory import KeptTensors, bytes_of, optimizer_bytes
 from stica_pv.engine.state import create_state
 from stica_pv.engine.training import derived_facts
@@ -52,7 +53,8 @@ def dry_run(cfg: CfgNode, task: Task, listed: VideoList, folder: Path, device: t
     work = _count_work(task, batch, device)  # first: what wraps the networks for training cannot be counted
     state = create_state(cfg, task, device)
     kept = KeptTensors([*task.parameters(), *task.buffers()])
-    with _watched_shapes(task) as shapes, kept.counted():
+    full = fails_when_full(lambda: "dry run", training_advice(cfg))
+    with full, _watched_shapes(task) as shapes, kept.counted():
         begin = time.perf_counter()
         terms = train_step(state, batch.to(device), sampler, settings)
         numbers = {name: float(value) for name, value in terms.scalars.items()}

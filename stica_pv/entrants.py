@@ -1,6 +1,7 @@
 """Builds who is evaluated: checkpoints, a model of another library, random initialisation, baselines."""
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -146,8 +147,17 @@ def find_checkpoints(cfg: CfgNode, folder: Path) -> Checkpoints:
 
 
 def checkpoint_paths(cfg: CfgNode) -> list[str]:
-    """The checkpoints that TEST.CHECKPOINT_FILE_PATH names, separated by commas."""
-    return [path.strip() for path in cfg.TEST.CHECKPOINT_FILE_PATH.split(",") if path.strip()]
+    """The checkpoints that TEST.CHECKPOINT_FILE_PATH names, separated by commas; paths may hold commas themselves.
+
+    From each comma on, the longest piece that is a file counts; where none is, the piece up to the next comma.
+    """
+    pieces = cfg.TEST.CHECKPOINT_FILE_PATH.split(",")
+    paths, start = [], 0
+    while start < len(pieces):
+        joined = {end: ",".join(pieces[start:end]).strip() for end in range(len(pieces), start, -1)}
+        start = next((end for end, path in joined.items() if os.path.isfile(path)), start + 1)
+        paths.append(joined[start])
+    return [path for path in paths if path]
 
 
 def names_of(paths: Sequence[str]) -> list[str]:

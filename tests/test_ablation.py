@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tools"))
 
 import ablation  # noqa: E402 - found by the line above
+from ablations import table  # noqa: E402
 from ablations.grid import read_grid  # noqa: E402
 from ablations.statistics import estimate, paired  # noqa: E402
 
@@ -109,6 +110,69 @@ def test_repeating_the_command_runs_only_what_is_unfinished(grid_file: Path, don
     assert [(Path(words[-1]).parent.name, words[-1][-10:]) for words in done] == [("crops", "replicate1")]
 
 
+def begun(file: Path, folder: Path, *words: str) -> None:
+    """Writes the configuration of a run into its folder, and the first of its numbers."""
+    cfg = configure(str(file), [*words, "OUTPUT_DIR", str(folder)], root=ROOT)
+    del cfg["LOG_PERIOD"]  # as a run that is older than the key
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(cfg.dump())
+    with (folder / "metrics.jsonl").open("a") as lines:
+        lines.write('{"step": 5}\n')
+
+
+@pytest.mark.parametrize(
+    ("words", "changes", "message"),
+    [
+        (["SOLVER.MAX_EPOCH", "7"], {}, "plain/SOLVER.BASE_LR=0.1 holds a run of other settings (SOLVER.MAX_EPOCH 1"),
+        (
+            ["--table", "DATA.PATH_TO_DATA_DIR", "b"],
+            {},
+            "0.1 holds a run of other settings (DATA.PATH_TO_DATA_DIR 'a' -> 'b')",
+        ),
+        (["TEST.KNN_K", "7"], {}, "0.1 holds a run of other settings (TEST.KNN_K 20 -> 7): choose another --out, or"),
+        (
+            ["--table"],
+            {"REPLICATES": ["RNG_SEED 5"]},
+            "plain/replicate0 holds a run of other settings (RNG_SEED 0 -> 5)",
+        ),
+        ([], {"CELLS": {"plain": "base.yaml BN.SYNC False"}, "CONTRASTS": {}}, "(BN.SYNC True -> False)"),
+        (["NUM_GPUS", "0", "DATA_LOADER.NUM_WORKERS", "1", "DATA.PATH_TO_DATA_DIR", str(Path("a").resolve())], {}, ""),
+        (["TEST.BATCH_SIZE", "3", "LOG_PERIOD", "7"], {}, ""),
+    ],
+)
+def test_runs_of_other_settings_are_not_taken_for_those_of_the_grid(
+    words: list[str], changes: dict[str, object], message: str, grid_file: Path, done, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(table, "plot", lambda *_: None)
+    data, out = ["DATA.PATH_TO_DATA_DIR", "a"], tmp_path / "out"
+    command = [str(grid_file), *data, "--out", str(out)]
+    assert ablation.main(command) == 0
+    choosing = ["RNG_SEED", "9", "SOLVER.BASE_LR", "0.1"]
+    begun(tmp_path / "base.yaml", out / "plain/SOLVER.BASE_LR=0.1", *data, *choosing)
+    (out / "plain/SOLVER.BASE_LR=0.1/run.json").write_text('{"steps": 4}')
+    begun(tmp_path / "base.yaml", out / "plain/replicate0", *data, "RNG_SEED", "0", "SOLVER.BASE_LR", "0.2")
+    grid_file.write_text(yaml.safe_dump(GRID | changes))
+    done.clear()
+    capsys.readouterr()
+    assert ablation.main([*command, *words]) == (2 if message else 0)
+    assert message in capsys.readouterr().err
+    assert not done
+
+
+def test_an_unfinished_run_goes_on_with_what_may_differ_between_its_lives_and_an_unbegun_one_with_all(
+    grid_file: Path, done: list[list[str]], tmp_path: Path
+):
+    folder = tmp_path / "out" / "plain" / "SOLVER.BASE_LR=0.1"
+    begun(tmp_path / "base.yaml", folder, "RNG_SEED", "9", "SOLVER.BASE_LR", "0.1", "TRAIN.MAX_STEPS", "1")
+    command = [str(grid_file), "--out", str(tmp_path / "out")]
+    assert ablation.main([*command, "SOLVER.MAX_EPOCH", "7"]) == 2
+    (folder / "metrics.jsonl").write_text("")
+    assert ablation.main([*command, "SOLVER.MAX_EPOCH", "7", "--table"]) == 0
+    begun(tmp_path / "base.yaml", folder, "RNG_SEED", "9", "SOLVER.BASE_LR", "0.1", "TRAIN.MAX_STEPS", "1")
+    assert ablation.main(command) == 0
+    assert len(done) == 10
+
+
 def test_nothing_is_measured_before_every_choice_is_made(grid_file: Path, tmp_path: Path, capsys):
     assert ablation.main([str(grid_file), "--out", str(tmp_path / "out"), "--table"]) == 0
     assert "SOLVER.BASE_LR is not chosen yet" in capsys.readouterr().out
@@ -179,6 +243,16 @@ def test_an_interrupted_run_ends_the_command_and_starts_no_other(grid_file: Path
     [
         ({"CELLS": {"x": "absent.yaml"}}, "CELLS names"),
         ({"CELLS": ["base.yaml"]}, "CELLS: expected 'name: FILE KEY VALUE ...'"),
+        ({"CELLS": {"x": 3}}, "CELLS: x: expected FILE KEY VALUE ..., got 3"),
+        ({"CELLS": {"x": " "}}, "CELLS: x: expected FILE KEY VALUE ..., got ' '"),
+        ({"CHOOSE": GRID["CHOOSE"] | {"VALUES": "0.1"}}, "CHOOSE.VALUES: expected a list of values, got '0.1'"),
+        ({"REPLICATES": None}, "REPLICATES: expected a list of texts ('- ...' for each), got None"),
+        ({"REPLICATES": "RNG_SEED 0"}, "REPLICATES: expected a list of texts ('- ...' for each), got 'RNG_SEED 0'"),
+        ({"REPLICATES": [{"RNG_SEED": 0}]}, "REPLICATES: expected a list of texts"),
+        ({"MEASURES": "knn/top1"}, "MEASURES: expected a list of texts ('- ...' for each), got 'knn/top1'"),
+        ({"MEASURES": []}, "MEASURES: expected a list of texts ('- ...' for each), got []"),
+        ({"CONTRASTS": ["crops", "plain"]}, "CONTRASTS: expected 'name: [cell above, cell below]' for each, got"),
+        ({"CONTRASTS": {"x": 3}}, "CONTRASTS: x: expected two of crops, plain, got 3"),
         ({"CONTRASTS": {"x": ["plain", "other"]}}, "CONTRASTS: x: expected two of crops, plain, got"),
         ({"CELL": []}, "expected a mapping with CELLS"),
     ],

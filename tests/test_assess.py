@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from stica_pv.create import as_trained
 from stica_pv.defaults import get_cfg
 from stica_pv.engine import load_checkpoint
 from stica_pv.engine.checkpoint import list_checkpoints
-from stica_pv.entrants import create_contestants, names_of, source_contestant
+from stica_pv.entrants import checkpoint_paths, create_contestants, names_of, source_contestant
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.config import look_from_config
 from stica_pv.run import run
@@ -123,6 +124,23 @@ def test_checkpoints_of_the_same_kind_share_random_initialisation(clips_folder: 
 )
 def test_names_are_what_tells_paths_apart(paths: list[str], names: list[str]):
     assert names_of(paths) == names
+
+
+def test_checkpoints_in_folders_with_commas_are_found(clips_folder: Path, tmp_path: Path):
+    first, second = (
+        tmp_path / "k400" / f"SOLVER.BASE_LR={lr},data=k400" / "checkpoints" / "step_00000256.pyth" for lr in (0.005, 1)
+    )
+    plain, absent = tmp_path / "plain.pyth", tmp_path / "a,b" / "absent.pyth"
+    for path in (first, second, plain):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for given in ([first], [first, second], [second, plain, first]):
+        assert checkpoint_paths(cfg_of(clips_folder, tmp_path, *given)) == list(map(str, given))
+    spaced = cfg_of(clips_folder, tmp_path, TEST__CHECKPOINT_FILE_PATH=f" {first}, {plain} ,")
+    assert checkpoint_paths(spaced) == [str(first), str(plain)]
+    assert names_of([str(first), str(second)]) == ["SOLVER.BASE_LR=0.005,data=k400", "SOLVER.BASE_LR=1,data=k400"]
+    with pytest.raises(UsageError, match=re.escape(f"checkpoint {tmp_path / 'a'}: there is no such file")):
+        create_contestants(cfg_of(clips_folder, tmp_path, absent, first), tmp_path)
 
 
 def test_a_checkpoint_given_twice_is_refused():

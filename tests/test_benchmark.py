@@ -1,5 +1,6 @@
 """The cost tool counts what can be known beforehand, and its command line tells what is wrong."""
 
+import json
 import re
 import subprocess
 import sys
@@ -110,6 +111,18 @@ def test_the_table_has_a_line_for_each_backbone(tmp_path: Path) -> None:
     assert "| 32 × 224 | 2048×8×7×7 + 256×32×7×7 | 33.6 | 50.3 |" in rows[1]
     beside = r"\| x3d_xs: multiply-adds of the heads \| 0\.022\d GMACs \| the trunk \| 0\.825 GMACs \| 0\.026\d \|"
     assert re.search(beside, done.stdout)
+
+
+def test_what_was_finished_is_written_when_all_are_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def one(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        if command[2] == "step":
+            raise KeyboardInterrupt
+        Path(command[-1]).write_text(json.dumps({"reports": [command[2]]}))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(benchmark.subprocess, "run", one)
+    assert benchmark.main(["all", "--json", str(tmp_path / "all.json")]) == 130
+    assert json.loads((tmp_path / "all.json").read_text())["reports"] == ["loader", "startup"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -13,7 +14,10 @@ sys.path.append(str(ROOT / "tools"))
 
 from benchmarks import loader, loader_clips, loader_paths, startup  # noqa: E402 - found by the line above
 
+from stica_pv.data import manifest  # noqa: E402
 from stica_pv.data.dataset import collate  # noqa: E402
+from stica_pv.data.facts import FileFacts  # noqa: E402
+from stica_pv.data.manifest import probe  # noqa: E402
 from stica_pv.data.synthetic.plan import SyntheticSettings  # noqa: E402
 from stica_pv.errors import UsageError  # noqa: E402
 
@@ -89,6 +93,26 @@ def test_the_loader_is_measured_on_files_of_a_user(originals: list[str], monkeyp
         next(loader.rows(argparse.Namespace(**{**vars(args), "long": 79})))
 
 
+def test_as_many_headers_are_read_with_the_guard_as_without(
+    originals: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: dict[str, list[str]] = {"guarded": [], "plain": []}
+
+    def guarded(paths: list[str], processes: int) -> Iterator[FileFacts]:
+        for path in paths:
+            read["guarded"].append(path)
+            yield probe(path)
+
+    monkeypatch.setattr(manifest, "_probe_each", guarded)
+    monkeypatch.setattr(startup, "probe", lambda path: read["plain"].append(path))
+    paths = startup.linked(originals, tmp_path, 5)
+    assert [Path(path).resolve() for path in paths] == [Path(originals[n % 2]) for n in range(5)]
+    (row,) = startup.reading_headers(paths, 1)
+    assert read["guarded"] == read["plain"] == paths * 2  # once to warm up
+    assert row.figure.median > 0
+    assert not any(probe(path).error for path in paths)
+
+
 @pytest.mark.slow  # workers, and processes that import torch
 def test_workers_and_a_long_list_are_measured(originals: list[str], tmp_path: Path) -> None:
     row = loader.of_workers("originals", loader_paths.work_on(originals), 1, 1)
@@ -96,5 +120,5 @@ def test_workers_and_a_long_list_are_measured(originals: list[str], tmp_path: Pa
     time, memory = startup.opening(startup.long_list(tmp_path, 700), 700, 1)
     assert 0 < time.figure.median < 60
     assert memory.figure.median < 200
-    (headers,) = startup.reading_headers(originals * 4, 1)
+    (headers,) = startup.reading_headers(startup.linked(originals, tmp_path, 8), 1)
     assert headers.figure.median > 0

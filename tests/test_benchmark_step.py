@@ -210,6 +210,13 @@ def test_an_exponent_is_the_slope_of_logarithms(power: int, target: bool) -> Non
     assert points[-1].ratio.median == pytest.approx(3 * 16**power / 5)
 
 
+def test_a_sample_is_told_beside_one_of_the_smallest_size_in_whatever_order_they_were_measured() -> None:
+    ms = {8: [16.0], 2: [6.0]}
+    rows = list(scaling.grown("step", "batch", ms, scaling.LINEAR, {size: size for size in ms}))
+    each = {row.name: (row.figure.median, row.ratio.median) for row in rows if "sample" in row.name and row.ratio}
+    assert each == {"a sample of it, batch 8": (2.0, 2 / 3), "a sample of it, batch 2": (3.0, 1.0)}
+
+
 def test_crops_are_counted_together() -> None:
     assert [sum(scaling.split(count)) for count in (0, 1, 2, 8, 64)] == [0, 1, 2, 8, 64]
 

@@ -1,13 +1,15 @@
 """How a command ends: the word and the exit code of each error, in one process and from several."""
 
+import argparse
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from tiny_runs import tiny_cfg
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
-from stica_pv.command_line import ENVIRONMENT, exit_code, set_environment
+from stica_pv.command_line import ENVIRONMENT, add_cfg_arguments, exit_code, parse_cfg_arguments, set_environment
 from stica_pv.errors import RunFailed, RunStopped, UnreadableClip, UsageError
 from stica_pv.launch import launch, local
 
@@ -88,3 +90,51 @@ def test_what_libraries_read_is_set_unless_the_caller_has_set_it(monkeypatch: py
     monkeypatch.delenv(second, raising=False)
     set_environment()
     assert (os.environ[first], os.environ[second]) == ("by the caller", ENVIRONMENT[second])
+
+
+def test_a_reader_of_the_output_that_has_gone_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def act() -> None:
+        for number in range(3):
+            print(number, flush=True)  # noqa: T201 - as tools do
+        (tmp_path / "done").touch()
+        print("left in the buffer")  # noqa: T201
+
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert exit_code(act) == 0
+        assert sys.stdout is stream
+    assert (tmp_path / "done").exists()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_pipe_that_breaks_elsewhere_keeps_its_traceback():
+    def act() -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        exit_code(act)
+
+
+@pytest.mark.parametrize(
+    ("words", "files", "overrides"),
+    [
+        ("--cfg a.yaml --opts A 1 --opts B 2", "a.yaml", "A 1 B 2"),
+        ("--cfg a.yaml A 1 --cfg b.yaml c.yml B 2", "a.yaml b.yaml c.yml", "A 1 B 2"),
+        ("--opts A 1 --dry A 2 --cfg a.yaml A 3", "a.yaml", "A 1 A 2 A 3"),
+        ("A 1 --opts A -2 --cfg a.yaml A 3 --opts A -.4 --dry A -5e-1", "a.yaml", "A 1 A -2 A 3 A -.4 A -5e-1"),
+        ("--sweep A -1,2 --opts B 3 --sweep C 4", "", "B 3"),
+    ],
+)
+def test_files_and_overrides_of_every_group_count_in_the_order_of_typing(words: str, files: str, overrides: str):
+    parser = argparse.ArgumentParser()
+    add_cfg_arguments(parser, "files")
+    parser.add_argument("--dry", action="store_true")
+    parser.add_argument("--sweep", nargs=2, action="append", default=[])
+    args = parse_cfg_arguments(parser, words.split())
+    assert (args.cfg, args.overrides) == (files.split(), overrides.split())
+    assert all(type(word) is str for word in (*args.cfg, *args.overrides))  # which can be written as YAML
+    assert args.sweep in ([], [["A", "-1,2"], ["C", "4"]])

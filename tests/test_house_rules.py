@@ -38,7 +38,6 @@ EXTRAS = (
     "sklearn",
     "tensorboard",
     "torch.utils.tensorboard",
-    "torchcodec",
     "safetensors",
     "onnxruntime",
     "cv2",

@@ -47,15 +47,18 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def act(args: argparse.Namespace) -> int:
     """Runs what is not finished, then writes the page; 1 if a run failed."""
     from ablations.grid import read_grid
+    from ablations.settings import check_settings
     from ablations.table import page, plot
 
     grid = read_grid(args.grid)
     choosing = grid.choosing(args.out, args.overrides)
+    check_settings(choosing, lambda run: grid.choice.score(run) is not None, root=ROOT)
     failed = [] if args.table else work([run for run in choosing if grid.choice.score(run) is None], args)
     if not (args.table or args.launcher):
         check_choice_is_made(grid, [run for run in choosing if run not in failed])
     chosen = grid.chosen(args.out, args.overrides)
     measuring = [] if chosen is None else grid.measuring(args.out, args.overrides, chosen)
+    check_settings(measuring, lambda run: run.scores() is not None, root=ROOT)
     if not args.table:
         failed += work([run for run in measuring if run.scores() is None], args)
     args.out.mkdir(parents=True, exist_ok=True)

@@ -117,15 +117,18 @@ def run_all(argv: list[str]) -> int:
     check_target(args.json)
     reports: list[dict[str, Any]] = []
     worst = 0
-    with tempfile.TemporaryDirectory() as folder:
-        for name in (key for key in BENCHMARKS if key not in APART):
-            path = Path(folder) / f"{name}.json"
-            done = subprocess.run([sys.executable, __file__, name, "--json", str(path)], check=False)
-            worst = max(worst, abs(done.returncode))
-            if path.is_file():
-                reports += json.loads(path.read_text(encoding="utf-8"))["reports"]
-            print(flush=True)
-    write(args.json, reports)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for name in (key for key in BENCHMARKS if key not in APART):
+                path = Path(folder) / f"{name}.json"
+                done = subprocess.run([sys.executable, __file__, name, "--json", str(path)], check=False)
+                worst = max(worst, abs(done.returncode))
+                if path.is_file():
+                    reports += json.loads(path.read_text(encoding="utf-8"))["reports"]
+                print(flush=True)
+    finally:  # when it is stopped: of those that were finished
+        if reports:
+            write(args.json, reports)
     return worst
 
 

@@ -53,12 +53,11 @@ class _ListLayouts(argparse.Action):
 
 def run(args: argparse.Namespace) -> None:
     """Converts, writes and prints the report."""
-    import torch
-
     from stica_pv.exchange import convert, implied_by
     from stica_pv.launch.configuration import configure
     from stica_pv.run import import_custom
     from stica_pv.weights import read_weights, refuse_existing, write_whole
+    from stica_pv.weights.files import save_torch
 
     refuse_existing(args.target)
     weights = read_weights(args.source)
@@ -68,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     cfg.OUTPUT_DIR = ""
     import_custom(cfg)
     conversion = convert(weights, cfg, layout=args.layout)
-    write_whole(args.target, lambda path: torch.save(conversion.checkpoint, path))
+    write_whole(args.target, lambda path: save_torch(conversion.checkpoint, path))
     print(f"{weights}\n{conversion.report()}")
     shown = ("MODEL.ARCH", "POOL.NAME", "DATA.NUM_FRAMES", "AUDIO.ARCH", "AUDIO.BANDS")
     print("settings: " + ", ".join(f"{key} {cfg[key.split('.')[0]][key.split('.')[1]]}" for key in shown))

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
 
-from stica_pv.command_line import exit_code  # noqa: E402 - found by the line above
+from stica_pv.command_line import add_opts_argument, exit_code  # noqa: E402 - found by the line above
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -24,9 +24,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--gallery", action="store_true", help="with its test clips, as tools/gallery.py shows them; one OUTPUT_DIR"
     )
-    parser.add_argument(
-        "--opts", nargs="*", default=[], metavar="KEY VALUE", help="overrides for --gallery: NUM_GPUS 0"
-    )
+    add_opts_argument(parser, "overrides for --gallery: NUM_GPUS 0")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="the page (report.html in the only OUTPUT_DIR, or here for several)"
     )

@@ -23,10 +23,11 @@ examples:
   python tools/run_net.py --cfg projects/stica/demo.yaml
   python tools/run_net.py --cfg projects/stica/folder.yaml DATA.PATH_TO_DATA_DIR my_clips TRAIN.MAX_STEPS 20
   python tools/run_net.py --cfg projects/stica/k400.yaml DATA.PATH_TO_DATA_DIR kinetics400 TRAIN.BATCH_SIZE 64
-  torchrun --nproc-per-node 8 tools/run_net.py --cfg projects/stica/k400.yaml
-  python tools/run_net.py --cfg projects/stica/k400.yaml --launcher slurm SUBMITIT.NODES 8 SUBMITIT.GPUS_PER_NODE 8
+  torchrun --nproc-per-node 8 tools/run_net.py --cfg projects/stica/k400.yaml DATA.PATH_TO_DATA_DIR kinetics400
+  python tools/run_net.py --cfg projects/stica/k400.yaml DATA.PATH_TO_DATA_DIR kinetics400 --launcher slurm \
+      SUBMITIT.NODES 8 SUBMITIT.GPUS_PER_NODE 8 SUBMITIT.CPUS_PER_TASK 12
   python tools/run_net.py --cfg projects/stica/demo.yaml --launcher slurm --sweep SOLVER.BASE_LR 1e-3,3e-3
-  python tools/run_net.py --status output/stica/k400
+  python tools/run_net.py --status output/stica/k400/data=kinetics400
 """
 LISTS = ("backbones", "audio_encoders", "poolings", "tasks", "datasets", "evaluations")
 

@@ -28,6 +28,7 @@ set_environment()
 
 REPEATS = 7
 WARM_UP = 2
+MEASURED_TASK = "av_contrastive"
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -38,8 +39,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--ranks", type=int, nargs="+", default=[8, 64, 256, 1024], metavar="W", help="virtual ones")
     parser.add_argument("--processes", type=int, nargs="*", default=[2, 4], metavar="W", help="real ones, by gloo")
     args = parse_cfg_arguments(parser, argv)
-    if not args.cfg:
-        parser.error("--cfg FILE is needed")
+    if len(args.cfg) != 1:
+        parser.error(f"--cfg: expected one FILE, got {len(args.cfg)}")
     if min([args.local_batch, *args.ranks, *args.processes]) < 1:
         parser.error("--local_batch, --ranks and --processes must be at least 1")
     return args
@@ -165,9 +166,12 @@ def measure_exchange(cfg, local_batch: int, processes: list[int]) -> None:  # no
 
 def run(args: argparse.Namespace) -> None:
     """Measures one thing after the other."""
+    from stica_pv.errors import UsageError
     from stica_pv.launch.configuration import configure
 
     cfg = configure(args.cfg[0], args.overrides, root=ROOT)
+    if cfg.TASK != MEASURED_TASK:
+        raise UsageError(f"TASK: expected {MEASURED_TASK}, whose rows and loss this measures; got {cfg.TASK}")
     measure_loss(cfg, args.local_batch, args.ranks)
     measure_watch(args.ranks)
     measure_exchange(cfg, args.local_batch, args.processes)

@@ -1,8 +1,19 @@
-"""What encoders do to the process that they run in, undone."""
+"""What encoders take, and what they do to the process that they run in, undone."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import av
+
+from stica_pv.errors import UsageError
+
+
+def check_aac_rate(rate_hz: int) -> None:
+    """Raises `UsageError`, which begins with ``audio_rate_hz``, if AAC has no such sample rate."""
+    rates = av.Codec("aac", "w").audio_rates or []
+    if rates and rate_hz not in rates:
+        raise UsageError(f"audio_rate_hz: AAC cannot be {rate_hz}; expected one of {sorted(rates)}")
 
 
 @contextmanager

@@ -3,8 +3,7 @@
 A light copy of each (transcode.py) is one such conversion, its optical flow (optical_flow.py) another.
 """
 
-import csv
-import hashlib
+import errno
 import logging
 import os
 import time
@@ -15,6 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from stica_pv.data.copied_lists import copy_list, lists_below
+from stica_pv.data.copy_notes import (
+    ConversionName,
+    failures_name,
+    is_note,
+    open_receipts,
+    receipt_of,
+    receipts_name,
+    write_failures,
+)
 from stica_pv.data.isolated import run_isolated
 from stica_pv.data.sources import read_csv, read_folder
 from stica_pv.data.transcode import transcode
@@ -23,9 +31,8 @@ from stica_pv.errors import UnreadableClip, UsageError
 _LOG = logging.getLogger(__name__)
 
 _PROGRESS_S = 10.0
-_RECEIPT = ("name", "size_bytes", "mtime_ns", "settings", "target_bytes")
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # no source that is read gives these
 
-Receipts = dict[tuple[str, ...], int]
 Convert = Callable[[str, Path, Any], None]
 
 
@@ -40,7 +47,7 @@ class Conversion:
         lists: Whether lists of the files are written with the new names as well.
     """
 
-    name: str
+    name: ConversionName
     extension: str
     convert: Convert
     lists: bool = True
@@ -48,12 +55,12 @@ class Conversion:
     @property
     def receipts(self) -> str:
         """Name of the list of what is done."""
-        return f"{self.name}_receipts.csv"
+        return receipts_name(self.name)
 
     @property
     def failures(self) -> str:
         """Name of the list of failures."""
-        return f"{self.name}_failures.csv"
+        return failures_name(self.name)
 
 
 TRANSCODING = Conversion("transcode", ".mp4", transcode)
@@ -121,6 +128,7 @@ def plan_copy(source: str, target: str, separator: str = " ", conversion: Conver
     lists: tuple[str, ...] = ()
     if conversion.lists:
         lists = (Path(source).name,) if is_list else tuple(sorted(lists_below(root)))
+        lists = tuple(name for name in lists if not is_note(name))
     return CopyPlan(conversion, root, folder, _new_names(names, conversion.extension), lists)
 
 
@@ -154,7 +162,8 @@ def make_copy(plan: CopyPlan, settings: Any, *, processes: int, limit_s: int = 6
         limit_s: Longest time for a file, in seconds.
 
     Raises:
-        UsageError: A number is wrong, or the target cannot be written.
+        UsageError: A number is wrong, the target cannot be written (lists are then left as they are), or another
+            command writes there.
     """
     if processes < 1 or limit_s < 1:
         raise UsageError(f"expected processes and limit_s >= 1, got {processes} and {limit_s}")
@@ -166,70 +175,58 @@ def make_copy(plan: CopyPlan, settings: Any, *, processes: int, limit_s: int = 6
 
 def _make_copy(plan: CopyPlan, settings: Any, processes: int, limit_s: int) -> CopyReport:
     plan.target.mkdir(parents=True, exist_ok=True)
-    for part in plan.target.rglob(".*.part"):
-        part.unlink()
-    receipts = plan.target / plan.conversion.receipts
-    known = _read_receipts(receipts)
-    digest = hashlib.blake2b(repr(settings).encode(), digest_size=6).hexdigest()
-    keys = {name: _receipt_key(plan.source / name, name, digest) for name in plan.names}
-    made = {name: _is_made(plan.target / plan.names[name], known.get(key)) for name, key in keys.items()}
-    wanted = [name for name, is_made in made.items() if not is_made]
-    targets = {name: plan.target / plan.names[name] for name in wanted}
-    jobs = {name: (plan.conversion.convert, str(plan.source / name), targets[name], settings) for name in wanted}
-    for target in targets.values():
-        target.unlink(missing_ok=True)  # of an older source or other settings
-    copied: list[str] = []
-    failures: dict[str, str] = {}
-    last = time.monotonic()
-    with receipts.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        file.write("\n" if known else ",".join(_RECEIPT) + "\n")  # ends a line that a killed run left unfinished
+    with open_receipts(plan.target / plan.conversion.receipts) as receipts:
+        for part in plan.target.rglob(".*.part"):
+            part.unlink()
+        keys = {name: receipt_of(plan.source / name, name, settings) for name in plan.names}
+        made = {name: _is_made(plan.target / plan.names[name], receipts.known.get(key)) for name, key in keys.items()}
+        wanted = [name for name, is_made in made.items() if not is_made]
+        targets = {name: plan.target / plan.names[name] for name in wanted}
+        jobs = {name: (plan.conversion.convert, str(plan.source / name), targets[name], settings) for name in wanted}
+        for target in targets.values():
+            target.unlink(missing_ok=True)  # of an older source or other settings
+        copied: list[str] = []
+        failures: dict[str, str] = {}
+        last = time.monotonic()
         for name, cause in run_isolated(_convert, jobs, processes=processes, limit_s=limit_s):
             if cause:
                 failures[name] = cause
             else:
                 copied.append(name)
-                size = targets[name].stat().st_size
-                csv.writer(file, lineterminator="\n").writerow([*keys[name], size])
-                file.flush()
+                receipts.add(keys[name], targets[name].stat().st_size)
             if time.monotonic() - last >= _PROGRESS_S:
                 last = time.monotonic()
                 _LOG.info("%d of %d files done, %d failed", len(copied), len(jobs), len(failures))
-    _write_failures(plan.target / plan.conversion.failures, failures)
-    lists = sum(copy_list(name, plan.source, plan.target, names=plan.names, left_out=failures) for name in plan.lists)
-    return CopyReport(tuple(copied), tuple(name for name in made if made[name]), failures, lists)
+        write_failures(plan.target / plan.conversion.failures, failures)
+        lists = (copy_list(at, plan.source, plan.target, names=plan.names, left_out=failures) for at in plan.lists)
+        return CopyReport(tuple(copied), tuple(name for name in made if made[name]), failures, sum(lists))
 
 
 def _convert(convert: Convert, source: str, target: Path, settings: Any) -> str:
-    """Converts one file; returns the cause of a failure, or an empty string."""
+    """Converts one file; returns the cause of a failure, or an empty string.
+
+    Raises:
+        OSError: The target takes no more, whatever the source.
+    """
     try:
         convert(source, target, settings)
     except UnreadableClip as error:
+        _check_room(error)
         return error.cause
     except Exception as error:  # one file in a million must not end a run of days; its cause stands in the list
+        _check_room(error)
         return f"unexpected {type(error).__name__}: {error}"
     return ""
 
 
-def _receipt_key(path: Path, name: str, digest: str) -> tuple[str, ...]:
-    try:
-        status = path.stat()
-    except OSError:  # a link that leads nowhere; opening it gives the cause
-        return name, "", "", digest
-    return name, str(status.st_size), str(status.st_mtime_ns), digest
+def _check_room(error: BaseException) -> None:
+    """Raises `OSError` if there is no room for files behind an error."""
+    behind: BaseException | None = error
+    while behind is not None:
+        if isinstance(behind, OSError) and behind.errno in _NO_ROOM:
+            raise OSError(behind.errno, os.strerror(behind.errno)) from error
+        behind = behind.__cause__ or behind.__context__
 
 
 def _is_made(target: Path, size: int | None) -> bool:
     return size is not None and target.is_file() and target.stat().st_size == size
-
-
-def _read_receipts(path: Path) -> Receipts:
-    if not path.is_file():
-        return {}
-    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        rows = [row for line in file for row in csv.reader([line])]
-    return {tuple(row[:4]): int(row[4]) for row in rows if len(row) == len(_RECEIPT) and row[4].isdecimal()}
-
-
-def _write_failures(path: Path, failures: Mapping[str, str]) -> None:
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        csv.writer(file, lineterminator="\n").writerows([("name", "cause"), *failures.items()])

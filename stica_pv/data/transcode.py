@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from stica_pv.data.audio_track import AudioTrack, Samples, resample
 from stica_pv.data.container import failure_cause
 from stica_pv.data.demux import WHOLE_FILE, StretchPackets, collect_packets
-from stica_pv.data.encoding import priority_kept
+from stica_pv.data.encoding import check_aac_rate, priority_kept
 from stica_pv.data.media_file import MediaFile
 from stica_pv.data.pictures import PictureConverter, Pictures, check_whole, timed_frames
 from stica_pv.errors import UnreadableClip, UsageError
@@ -61,9 +61,7 @@ class TranscodeSettings:
         if known.type != "video":
             raise UsageError(f"codec: {self.codec!r} encodes {known.type}, expected an encoder of pictures")
         _check_encoder(self)
-        rates = av.Codec("aac", "w").audio_rates or []
-        if rates and self.audio_rate_hz not in rates:
-            raise UsageError(f"audio_rate_hz: AAC cannot be {self.audio_rate_hz}; expected one of {sorted(rates)}")
+        check_aac_rate(self.audio_rate_hz)
 
 
 def _check_encoder(settings: TranscodeSettings) -> None:

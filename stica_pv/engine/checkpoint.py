@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from stica_pv.errors import UsageError
+from stica_pv.weights.files import told_by_system
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +66,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep: int, keep_every
         partial.replace(path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         partial.unlink(missing_ok=True)
-        cause = _first_line(_told_by_system(error))
-        raise UsageError(f"cannot write {path}: {cause}; older checkpoints are untouched") from error
+        raise UsageError(f"cannot write {path}: {told_by_system(error)}; older checkpoints are untouched") from error
     so_far = [found for found in list_checkpoints(path.parent.parent) if step_of(found) <= step_of(path)]
     for old in so_far[:-keep]:
         if not keep_every or step_of(old) % keep_every:
@@ -155,15 +155,3 @@ def load_weights(module: nn.Module, state: dict[str, torch.Tensor], *, min_share
         raise UsageError(f"{report}; at least {min_share:.0%} must match (TRAIN.CHECKPOINT_MIN_MATCH)")
     module.load_state_dict(matched, strict=False)
     logger.info("%s: %d of %d tensors loaded", source, len(matched), len(own))
-
-
-def _told_by_system(error: Exception) -> Exception:
-    """The error of the file system behind one of torch's, which speaks of positions in its archive; or the same."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, OSError):
-        cause = cause.__context__
-    return cause or error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -21,6 +21,7 @@ from stica_pv.errors import UsageError
 
 CONFIG, FACTS, ENVIRONMENT = "config.yaml", "run.json", "env.txt"
 LONGEST_SLUG = 80
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where PyYAML was built with it
 
 # Keys that do not change what a run computes; they may differ between its lives.
 FREE_KEYS = (
@@ -71,7 +72,7 @@ def claim(cfg: CfgNode) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if path.is_file() and cfg.TRAIN.ENABLE:
-            _refuse_another_run(cfg, path)
+            _refuse_another_run(cfg, folder)
         if cfg.TRAIN.ENABLE or not path.is_file():
             _write(path, cfg.dump())
         if not cfg.TRAIN.ENABLE and not (folder / ENVIRONMENT).is_file():
@@ -81,30 +82,45 @@ def claim(cfg: CfgNode) -> Path:
     return folder
 
 
-def _has_begun(folder: Path) -> bool:
+def has_begun(folder: Path) -> bool:
     """Whether there is anything to lose; a run that ended before its first numbers may be begun with other keys."""
     metrics = folder / METRICS
     return bool(list_checkpoints(folder)) or (metrics.is_file() and metrics.stat().st_size > 0)
 
 
-def _refuse_another_run(cfg: CfgNode, path: Path) -> None:
+def settings_of(folder: Path) -> dict[str, Any]:
+    """Returns the configuration of a run by dotted key, as its config.yaml holds it.
+
+    Raises:
+        UsageError: This package did not write it.
+    """
+    path = folder / CONFIG
     try:
-        before = dict(flatten(yaml.safe_load(path.read_text(encoding="utf-8"))))
+        found = dict(flatten(yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)))
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:  # AttributeError: it holds no mapping
         raise UsageError(f"{path} was not written by this package: choose another OUTPUT_DIR") from error
-    if "TASK" not in before:
+    if "TASK" not in found:
         raise UsageError(f"{path} was not written by this package: choose another OUTPUT_DIR")
-    if not _has_begun(path.parent):
+    return found
+
+
+def differences_in_words(keys: Sequence[str], before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Returns the first of the keys that differ, with both values."""
+    return ", ".join(f"{key} {before.get(key)!r} -> {now.get(key)!r}" for key in keys[:3])
+
+
+def _refuse_another_run(cfg: CfgNode, folder: Path) -> None:
+    before = settings_of(folder)
+    if not has_begun(folder):
         return
     now = dict(flatten(yaml.safe_load(cfg.dump())))
     different = sorted(
         key for key in before.keys() | now.keys() if not key.startswith(FREE_KEYS) and before.get(key) != now.get(key)
     )
     if different:
-        shown = ", ".join(f"{key} {before.get(key)!r} -> {now.get(key)!r}" for key in different[:3])
         raise UsageError(
-            f"OUTPUT_DIR {path.parent} holds another run ({len(different)} keys differ: {shown}): "
-            "choose another OUTPUT_DIR, or move that one away"
+            f"OUTPUT_DIR {folder} holds another run ({len(different)} keys differ: "
+            f"{differences_in_words(different, before, now)}): choose another OUTPUT_DIR, or move that one away"
         )
 
 

@@ -17,6 +17,7 @@ from stica_pv.distributed import barrier, is_main, world_size
 from stica_pv.engine.checkpoint import checkpoint_path, save_checkpoint
 from stica_pv.engine.config import loop_settings_from_config, peak_lr, schedule_from_config
 from stica_pv.engine.feed import create_loader, create_sampler, repeat
+from stica_pv.engine.full_memory import fails_when_full, training_advice
 from stica_pv.engine.loop import AtEpochEnd, TrainState, train
 from stica_pv.engine.profiling import StepProfile
 from stica_pv.engine.records import Records
@@ -61,6 +62,7 @@ def run_training(
     shown_per_epoch: int = 1,
     at_epoch_end: AtEpochEnd | None = None,
     profile_steps: int = 0,
+    batch_key: str = "TRAIN.BATCH_SIZE",
 ) -> bool:
     """Trains `task` from its newest checkpoint in `folder`.
 
@@ -73,6 +75,7 @@ def run_training(
         shown_per_epoch: How often an epoch shows each video, each time with draws of its own.
         at_epoch_end: Looks at the task after each epoch, and gives numbers to record; see `stica_pv.engine.loop.train`.
         profile_steps: How many steps to record; see `stica_pv.engine.profiling`.
+        batch_key: Where the user sets the batch size, for the advice when the memory of a GPU is full.
 
     Returns:
         False if a signal stopped it.
@@ -96,7 +99,8 @@ def run_training(
         logger.info("already trained: %d steps are done", state.step)
         if at_epoch_end is None:
             return True
-    return _train(training, state, sampler, at_epoch_end, profile_steps)
+    with fails_when_full(lambda: f"step {state.step}", training_advice(cfg, batch_key)):
+        return _train(training, state, sampler, at_epoch_end, profile_steps)
 
 
 def derived_facts(cfg: CfgNode, task: Task, videos: Videos, sampler: StepSampler) -> dict[str, Any]:

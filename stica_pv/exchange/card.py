@@ -7,6 +7,7 @@ from typing import Any
 import stica_pv
 from stica_pv.engine.checkpoint import FOLDER
 from stica_pv.exchange.described import AUDIO, TASK, TRUNK, Described
+from stica_pv.exchange.graphs import INPUT
 from stica_pv.exchange.pieces import Piece
 from stica_pv.weights import write_whole
 from stica_pv.weights.files import sha256_of
@@ -47,7 +48,7 @@ def card_text(file: Path, kind: str, found: Described, piece: Piece, check: str)
         f"# {title}",
         _table(facts),
         "## How to load it",
-        f"```python\n{_loading(file.name, kind, cfg.MODEL.ARCH, piece)}\n```",
+        f"```python\n{_loading(file.name, kind, network, piece)}\n```",
         "## Training",
         _table(_training(found)),
         "## Results",
@@ -66,10 +67,12 @@ def _table(rows: dict[str, Any]) -> str:
 
 def _loading(name: str, kind: str, arch: str, piece: Piece) -> str:
     if kind == "onnx":
+        names = ", ".join(piece.outputs)
         return (
             "import onnxruntime\n\n"
             f'session = onnxruntime.InferenceSession("{name}")\n'
-            '(features,) = session.run(["features"], {"input": clips})'
+            f"({names}{',' if len(piece.outputs) == 1 else ''}) = "
+            f'session.run({json.dumps(piece.outputs)}, {{"{INPUT}": clips}})'
         )
     if kind == "torchscript":
         return f'import torch\n\nnetwork = torch.jit.load("{name}")\nfeatures = network(clips)'

@@ -13,10 +13,11 @@ from stica_pv.engine.checkpoint import FORMAT
 from stica_pv.errors import UsageError, check_choice
 from stica_pv.exchange.card import write_card
 from stica_pv.exchange.described import HEADER, TASK, TRUNK, Described, read_described
-from stica_pv.exchange.graphs import ONNX, TORCH_EXPORT, TORCHSCRIPT, TRACED_BATCH, Program, check_program, output_names
+from stica_pv.exchange.graphs import ONNX, TORCH_EXPORT, TORCHSCRIPT, TRACED_BATCH, Program, check_program
 from stica_pv.exchange.pieces import Piece, piece_of
 from stica_pv.tasks.encoders import POOLED
 from stica_pv.weights import refuse_existing, write_whole
+from stica_pv.weights.files import NO_SAFETENSORS, save_torch
 
 logger = logging.getLogger(__name__)
 
@@ -115,10 +116,8 @@ def _write_program(target: Path, kind: str, piece: Piece) -> str:
 
     def write(path: Path) -> None:
         try:
-            with torch.no_grad():
-                outputs = output_names(network(example))
-            PROGRAMS[kind].write(network, torch.cat([example] * TRACED_BATCH), outputs, path)
-        except UsageError:
+            PROGRAMS[kind].write(network, torch.cat([example] * TRACED_BATCH), piece.outputs, path)
+        except (UsageError, OSError):  # a full disk is told by what writes the file
             raise
         except Exception as error:  # whatever the compilers of torch raise for an operator they lack
             text = " ".join(str(error).split())[:300]
@@ -141,12 +140,12 @@ def _write_weights(path: Path, kind: str, found: Described, piece: Piece) -> Non
     if kind == SAFETENSORS:
         _save_safetensors(tensors, path, header)
     elif piece.what == TRUNK:
-        torch.save(tensors, path)  # nothing but the weights: torchvision and pytorchvideo read it as it is
+        save_torch(tensors, path)  # nothing but the weights: torchvision and pytorchvideo read it as it is
     elif piece.what == TASK:
         checkpoint = {"format": FORMAT, "config": found.config, **found.facts, "model": tensors}
-        torch.save({**checkpoint, "optimizer": {}, "scaler": {}, "meter": {}}, path)
+        save_torch({**checkpoint, "optimizer": {}, "scaler": {}, "meter": {}}, path)
     else:
-        torch.save({**header, "model": tensors}, path)
+        save_torch({**header, "model": tensors}, path)
 
 
 def _of(piece: Piece) -> list[tuple[str, Tensor]]:
@@ -155,7 +154,11 @@ def _of(piece: Piece) -> list[tuple[str, Tensor]]:
 
 def _save_safetensors(tensors: dict[str, Tensor], path: Path, header: dict[str, object]) -> None:
     try:
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
     except ImportError as error:
-        raise UsageError("safetensors is not installed: pip install -c constraints.txt -e '.[export]'") from error
-    save_file(tensors, path, metadata={"format": "pt", HEADER: json.dumps(header)})
+        raise UsageError(NO_SAFETENSORS) from error
+    try:
+        save_file(tensors, path, metadata={"format": "pt", HEADER: json.dumps(header)})
+    except SafetensorError as error:
+        raise OSError(str(error)) from error

@@ -1,5 +1,6 @@
 """Networks as programs for other runtimes, each checked against the network by running the written file."""
 
+import io
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -89,7 +90,9 @@ def check_program(program: Program, path: Path, network: nn.Module, example: Ten
 
 
 def _write_torchscript(network: nn.Module, example: Tensor, outputs: list[str], path: Path) -> None:
-    torch.jit.save(torch.jit.trace(network, example, check_trace=False), str(path))
+    buffer = io.BytesIO()  # writing to a full disk by itself, torch ends the whole process
+    torch.jit.save(torch.jit.trace(network, example, check_trace=False), buffer)
+    path.write_bytes(buffer.getbuffer())
 
 
 def _open_torchscript(path: Path) -> Run:
@@ -104,7 +107,9 @@ def _open_torchscript(path: Path) -> Run:
 
 def _write_torch_export(network: nn.Module, example: Tensor, outputs: list[str], path: Path) -> None:
     shapes = ({0: torch.export.Dim("batch", min=1)},)
-    torch.export.save(torch.export.export(network, (example,), dynamic_shapes=shapes), str(path))
+    buffer = io.BytesIO()  # as above
+    torch.export.save(torch.export.export(network, (example,), dynamic_shapes=shapes), buffer)
+    path.write_bytes(buffer.getbuffer())
 
 
 def _open_torch_export(path: Path) -> Run:

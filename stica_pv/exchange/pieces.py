@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from stica_pv.config import CfgNode
 from stica_pv.errors import UsageError, check_choice
 from stica_pv.exchange.described import AUDIO, ENCODER, TASK, TRUNK, VIDEO, Described, build_encoder, trunk_of
+from stica_pv.exchange.graphs import as_list, output_names
 from stica_pv.keyed_random import generator
 from stica_pv.tasks.encoders import layers_of
 
@@ -27,6 +28,7 @@ class Piece:
         example: Input (1, …); None for a task.
         takes: The input in words.
         gives: The output in words.
+        outputs: Names of the outputs in a program that names them; none for a task.
     """
 
     what: str
@@ -36,6 +38,7 @@ class Piece:
     example: Tensor | None
     takes: str
     gives: str
+    outputs: list[str]
 
 
 class OneLayer(nn.Module):
@@ -67,13 +70,14 @@ def piece_of(found: Described, what: str, modality: str, layer: str) -> Piece:
     if what == TASK:
         if found.what != TASK:
             raise UsageError(f"{found.path} holds one {found.what}: export it as such, a task needs a checkpoint")
-        return Piece(TASK, "", found.tensors, None, None, "videos with sound", "the loss of a training step")
+        return Piece(TASK, "", found.tensors, None, None, "videos with sound", "the loss of a training step", [])
     encoder = build_encoder(found, modality)
     clip, takes = example_of(found.cfg(), modality)
     if what == ENCODER:
         network = OneLayer(encoder, check_choice("--layer", layer, layers_of(encoder)))
-        gives = f"{_shape_of(network, clip)}, the {layer} layer"
-        return Piece(ENCODER, modality, encoder.state_dict(), network.eval(), clip, takes, gives)
+        shape, outputs = _told_of(network, clip)
+        gives = f"{shape}, the {layer} layer"
+        return Piece(ENCODER, modality, encoder.state_dict(), network.eval(), clip, takes, gives, outputs)
     trunk = trunk_of(encoder, modality)
     if modality == AUDIO:
         clip = encoder.get_submodule("log_mel")(clip)
@@ -85,7 +89,7 @@ def piece_of(found: Described, what: str, modality: str, layer: str) -> Piece:
             f"float32 {_written(clip)}, RGB in [0, 1] minus {list(cfg.DATA.MEAN)}, divided by {list(cfg.DATA.STD)}; "
             f"{cfg.DATA.TARGET_FPS:g} pictures a second"
         )
-    return Piece(TRUNK, modality, trunk.state_dict(), trunk, clip, takes, _shape_of(trunk, clip))
+    return Piece(TRUNK, modality, trunk.state_dict(), trunk, clip, takes, *_told_of(trunk, clip))
 
 
 def example_of(cfg: CfgNode, modality: str) -> tuple[Tensor, str]:
@@ -109,8 +113,7 @@ def _written(tensor: Tensor) -> str:
 
 
 @torch.no_grad()
-def _shape_of(network: nn.Module, clip: Tensor) -> str:
+def _told_of(network: nn.Module, clip: Tensor) -> tuple[str, list[str]]:
+    """Shapes and names of what a network gives, one for each pathway."""
     result = network(clip)
-    if not isinstance(result, Tensor):  # several pathways
-        return ", ".join(f"float32 {_written(part)}" for part in result)
-    return f"float32 {_written(result)}"
+    return ", ".join(f"float32 {_written(part)}" for part in as_list(result)), output_names(result)

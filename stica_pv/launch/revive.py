@@ -100,8 +100,8 @@ def why_not(failures: list[dict[str, object]], most: int) -> str:
 
 
 def _kind(failure: dict[str, object]) -> tuple[object, str]:
-    """Step and error; process ids, ports, ranks and hosts differ from life to life."""
-    return failure["step"], re.sub(r"0x[0-9a-f]+|\d+", "#", str(failure["reason"]))
+    """Step and error; process ids, ports, ranks, hosts and sizes of memory differ from life to life."""
+    return failure["step"], re.sub(r"0x[0-9a-f]+|[\d.]*\d(?: ?[KMG]iB)?", "#", str(failure["reason"]))
 
 
 def last_step(output_dir: Path) -> int:

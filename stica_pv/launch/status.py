@@ -49,7 +49,10 @@ def _state(folder: Path, job: dict[str, str], step: int, steps: int) -> str:
     holder, age = read_lock(folder / NAME), heartbeat_age_s(folder)
     if holder is not None and age <= STALE_S:
         return f"running on {holder['host']} (process {holder['pid']}), seen {age:.0f} s ago"
-    queued = queue_state(job["job"]) if job.get("executor") == "slurm" else ""
+    try:
+        queued = queue_state(job["job"]) if job.get("executor") == "slurm" else ""
+    except ConnectionError as error:
+        return f"not known: Slurm's queue does not answer ({error})"
     if queued:
         return f"{queued.lower()} in Slurm's queue"
     if steps and step >= steps:

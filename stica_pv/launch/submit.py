@@ -27,6 +27,8 @@ EXECUTORS = ("slurm", "local")
 JOB = "job.json"
 ARRAY_KEYS = ("SUBMITIT.", "NUM_GPUS", "NUM_SHARDS")  # the same in all runs that are submitted together
 SLURM, LOCAL = EXECUTORS
+ANSWER_S = 60  # for Slurm's queue
+FORGOTTEN = "Invalid job id"  # what squeue says of a job that ended a while ago
 
 
 def submit(cfgs: Sequence[CfgNode], executor: str, *, profile_steps: int = 0) -> list[str]:
@@ -112,12 +114,20 @@ def environment_of_job(cfg: CfgNode, submission: Path) -> dict[str, str]:
 
 
 def queue_state(job_id: str) -> str:
-    """Slurm's word for a job that waits or runs; "" if it does neither, or there is no Slurm here."""
+    """Slurm's word for a job that waits or runs; "" if it does neither, or there is no Slurm here.
+
+    Raises:
+        ConnectionError: The queue does not answer.
+    """
     command = ["squeue", "--noheader", "--jobs", job_id, "--format", "%T"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=ANSWER_S)
     except FileNotFoundError:
         return ""
+    except subprocess.TimeoutExpired as error:
+        raise ConnectionError(f"squeue gave no answer within {ANSWER_S} s") from error
+    if done.returncode and FORGOTTEN not in done.stderr:
+        raise ConnectionError(" ".join(done.stderr.split()) or f"squeue ended with code {done.returncode}")
     words = done.stdout.split() if done.returncode == 0 else []
     return words[0] if words else ""
 
@@ -165,7 +175,13 @@ def _refuse_other_machines(first: CfgNode, other: CfgNode) -> None:
 def _refuse_used(folder: Path) -> None:
     check_free(folder)
     told = read_job(folder)
-    state = queue_state(told["job"]) if told.get("executor") == SLURM else ""
+    try:
+        state = queue_state(told["job"]) if told.get("executor") == SLURM else ""
+    except ConnectionError as error:
+        raise UsageError(
+            f"OUTPUT_DIR {folder} belongs to job {told['job']}, and Slurm's queue does not say whether it still waits "
+            f"or runs ({error}): submit again when `squeue --jobs {told['job']}` answers, or choose another OUTPUT_DIR"
+        ) from error
     if state:
         raise UsageError(
             f"OUTPUT_DIR {folder} belongs to job {told['job']}, which is {state}: cancel it (scancel {told['job']}), "

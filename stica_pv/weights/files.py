@@ -20,7 +20,9 @@ WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
 # What wrappers of a whole network put before every name: DataParallel, SlowFast's pytorchvideo models, torch.compile.
 PREFIXES = ("module.", "model.", "_orig_mod.")
 PICKLE = b"\x80"  # first byte of a plain pickle, such as Caffe2's; torch's own files are archives
+NO_SAFETENSORS = "safetensors is not installed: pip install -c constraints.txt -e '.[export]'"
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
+_WRITER = "inline_container"  # torch's source of archives, which it names in its errors
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         write: Writes to the path that it is given, which has the same suffix.
 
     Raises:
-        UsageError: The file exists, or the folder cannot be written.
+        UsageError: The file exists, the folder cannot be written, or the disk is full.
     """
     refuse_existing(path)
     partial = path.with_name(f".partial.{path.name}")
@@ -98,10 +100,26 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(partial)
         partial.rename(path)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error}") from error
+    except (OSError, RuntimeError) as error:
+        if not isinstance(error, OSError) and _WRITER not in str(error):
+            raise
+        raise UsageError(f"cannot write {path}: {told_by_system(error)}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def save_torch(content: object, path: Path) -> None:
+    """Writes a file of `torch.save`, so that behind its error on a full disk stands that of the system."""
+    with path.open("wb") as file:
+        torch.save(content, file)
+
+
+def told_by_system(error: Exception) -> str:
+    """Returns what the file system says in or behind an error of torch, which speaks of positions in its archive."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__context__
+    return (str(cause or error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def load_plain(path: str) -> Any:
@@ -139,8 +157,10 @@ def _read_torch(path: str) -> tuple[Mapping[Any, Any], dict[str, Any]]:
 
 
 def _read_safetensors(path: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    from safetensors import SafetensorError, safe_open
-
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError as error:
+        raise UsageError(f"{path}: {NO_SAFETENSORS}") from error
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118

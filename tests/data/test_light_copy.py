@@ -1,18 +1,25 @@
 import csv
+import errno
+import os
+import resource
 import runpy
 import shutil
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from made_media import make_media
 
-from stica_pv.data import light_copy
+from stica_pv.data import copy_notes, light_copy
+from stica_pv.data.copy_notes import open_receipts
 from stica_pv.data.decode_speed import measure_decode_speed
-from stica_pv.data.light_copy import TRANSCODING, CopyPlan, CopyReport, make_copy, plan_copy
+from stica_pv.data.light_copy import TRANSCODING, Conversion, CopyPlan, CopyReport, make_copy, plan_copy
+from stica_pv.data.optical_flow import CONVERSION as flow  # noqa: N811 - an instance beside the other
 from stica_pv.data.sources import read_csv
-from stica_pv.data.transcode import TranscodeSettings
-from stica_pv.errors import UsageError
+from stica_pv.data.transcode import TranscodeSettings, transcode
+from stica_pv.errors import UnreadableClip, UsageError
 
 RECEIPTS, FAILURES = TRANSCODING.receipts, TRANSCODING.failures
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -154,7 +161,7 @@ def test_the_tool_reports_files_failures_size_and_speed(root: Path, capsys: pyte
 def test_what_is_made_is_sorted_out_in_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     looked_at: list[Path] = []
     monkeypatch.setattr(light_copy, "_is_made", lambda target, size: looked_at.append(target) or True)
-    monkeypatch.setattr(light_copy, "_receipt_key", lambda path, name, digest: (name, "", "", digest))
+    monkeypatch.setattr(light_copy, "receipt_of", lambda path, name, settings: (name, "", "", ""))
     names = {f"{number}.avi": f"{number}.mp4" for number in range(30_000)}
     plan = CopyPlan(TRANSCODING, tmp_path, tmp_path / "copy", names, ())
     begin = time.process_time()
@@ -167,3 +174,100 @@ def test_a_target_that_cannot_be_written_is_told(root: Path):
     (root.parent / "file").write_text("")
     with pytest.raises(UsageError, match=r"cannot write to .*file/copy: Not a directory"):
         make_copy(plan_copy(str(root), str(root.parent / "file" / "copy")), SETTINGS, processes=1)
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three files of a set with a list; what is made of them is made in this process."""
+
+    def here(job: Callable[..., str], arguments: dict[str, Any], **_: int) -> Iterator[tuple[str, str]]:
+        yield from ((name, job(*given)) for name, given in arguments.items())
+
+    monkeypatch.setattr(light_copy, "run_isolated", here)
+    root = tmp_path / "small"
+    root.mkdir()
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        (root / name).write_text(name)
+    (root / "train.csv").write_text("a.mp4 0\nb.mp4 1\nc.mp4 2\n")
+    return root
+
+
+def duplicate(source: str, target: Path, settings: dict[str, int]) -> None:
+    """Stands for a conversion; of the names in `settings` it meets that error, as a conversion does."""
+    try:
+        code = settings.get(Path(source).name, 0)
+        if code:
+            raise OSError(code, os.strerror(code))
+    except OSError as error:
+        raise UnreadableClip(source, "cannot be decoded") from error
+    shutil.copy(source, target)
+
+
+DUPLICATION = Conversion("transcode", ".mp4", duplicate)
+
+
+def duplicated(source: Path, **failing: int) -> CopyReport:
+    plan = plan_copy(str(source), str(source.parent / f"{source.name}+"), conversion=DUPLICATION)
+    return make_copy(plan, {f"{name}.mp4": code for name, code in failing.items()}, processes=1)
+
+
+def test_a_copy_of_a_copy_keeps_receipts_and_failures_of_its_own(small: Path):
+    (small / "my_failures.csv").write_text("a.mp4 3\n")
+    assert duplicated(small, c=errno.EIO).failures == {"c.mp4": "cannot be decoded"}
+    first = small.parent / "small+"
+    (first / flow.failures).write_text("name,cause\na.mp4,it is short\n")
+    (first / FAILURES).write_text("name,cause\na.mp4,it is short\n")
+    assert duplicated(first).copied == ("a.mp4", "b.mp4")
+    second = small.parent / "small++"
+    receipts = (second / RECEIPTS).read_text()
+    again = duplicated(first)
+    assert (again.copied, again.kept, again.lists) == ((), ("a.mp4", "b.mp4"), 2)
+    assert (second / RECEIPTS).read_text().rstrip("\n") == receipts.rstrip("\n")
+    assert (second / FAILURES).read_text() == "name,cause\n"
+    assert tree(second) == {"a.mp4", "b.mp4", "train.csv", "my_failures.csv", RECEIPTS, FAILURES}
+
+
+def test_a_second_command_with_the_same_target_is_refused_and_harms_nothing(small: Path):
+    target = small.parent / "small+"
+    part = target / ".a.mp4.1.part"
+    target.mkdir()
+    with open_receipts(target / RECEIPTS):
+        part.touch()
+        with pytest.raises(UsageError, match=r"small\+ is written by another command; wait for its end"):
+            duplicated(small)
+    assert tree(target) == {part.name, RECEIPTS}
+    assert len(duplicated(small).copied) == 3
+
+
+def test_a_file_system_without_locks_is_told_and_used(
+    small: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(copy_notes.fcntl, "flock", refuse)
+    assert len(duplicated(small).copied) == 3
+    assert "no lock (No locks available)" in caplog.text
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG])
+def test_a_target_that_takes_no_more_stops_the_copy_and_leaves_lists_and_failures_as_they_were(small: Path, code: int):
+    target = small.parent / "small+"
+    duplicated(small, c=errno.EIO)
+    before = {name: (target / name).read_text() for name in ("train.csv", FAILURES)}
+    with pytest.raises(UsageError, match=rf"cannot write to .*small\+: {os.strerror(code)}$"):
+        duplicated(small, b=code)
+    assert {name: (target / name).read_text() for name in before} == before
+
+
+def too_large(source: str, target: Path, settings: TranscodeSettings) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))  # of a process of its own
+    transcode(source, target, settings)
+
+
+@pytest.mark.slow
+def test_what_ffmpeg_says_of_a_full_disk_comes_through(root: Path):
+    plan = plan_copy(str(root), str(root.parent / "copy"), conversion=Conversion("transcode", ".mp4", too_large))
+    with pytest.raises(UsageError, match="cannot write to .*copy: File too large$"):
+        make_copy(plan, SETTINGS, processes=1)
+    assert tree(root.parent / "copy") == {RECEIPTS}

@@ -1,7 +1,9 @@
 """The generated clips: the same every time, readable, and telling their class by motion and sound over time alone."""
 
 import dataclasses
-import shutil
+import errno
+import os
+import resource
 import subprocess
 import sys
 import time
@@ -21,6 +23,7 @@ from stica_pv.data.synthetic import (
     render_clip,
     render_plan,
     write,
+    write_clip,
     write_dataset,
 )
 from stica_pv.data.synthetic.source import settings_from_config
@@ -249,12 +252,27 @@ def test_repeat_writes_nothing(folder: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-def test_another_seed_is_written_anew(folder: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(folder, tmp_path / "data"))
-    first = (copy / "train/00000.mp4").read_bytes()
-    assert write_dataset(copy, clips=CLIPS, seed=6, settings=SMALL, processes=1)
-    assert (copy / "train/00000.mp4").read_bytes() != first
-    assert sorted(path.name for path in copy.iterdir()) == sorted(path.name for path in folder.iterdir())
+def test_data_of_other_settings_are_refused_and_stay(folder: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    settings = dataclasses.replace(SMALL, size=16)
+    differing = r"\(seed 5, wanted 6; size 32, wanted 16\)"
+    with pytest.raises(UsageError, match=f"data holds generated clips of other settings {differing}: choose another"):
+        write_dataset(folder, clips=CLIPS, seed=6, settings=settings, processes=1)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_clips_whose_settings_cannot_be_read_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "synthetic.json").write_text('{"settings": ')
+    with pytest.raises(UsageError, match="other settings .synthetic.json cannot be read.: choose another"):
+        write_dataset(tmp_path, clips={"train": 1}, seed=0, settings=TINY)
+
+
+def test_a_file_in_the_place_of_the_folder_keeps_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.write_text("precious")
+    with pytest.raises(UsageError, match="data is a file, expected a folder: choose another DATA.PATH_TO_DATA_DIR"):
+        write_dataset(path, clips={"train": 1}, seed=0, settings=TINY)
+    assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("data", "precious")]
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,41 +306,66 @@ def test_no_writer_outlives_a_run_that_is_killed(tmp_path: Path) -> None:
     assert all_end(writers)
 
 
-@pytest.mark.parametrize("found", ["nothing", "an empty folder", "other settings"])
-def test_of_runs_that_write_the_same_data_at_the_same_time_the_first_to_end_wins(
-    found: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("found", ["nothing", "an empty folder"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_of_runs_that_begin_together_the_first_to_end_wins_and_others_want_the_same_or_are_refused(
+    found: str, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = tmp_path / "data"
     if found == "an empty folder":
         data.mkdir()
-    elif found == "other settings":
-        shutil.copytree(folder, data)
     writers = ["the second", "the first"]
 
     def write_all(fresh: Path, *_: Any) -> None:
         fresh.mkdir()
         (fresh / "writer").write_text(writers.pop())
         if writers:  # another run begins now, and ends before this one
-            assert write_dataset(data, clips={"train": 1}, seed=0, settings=TINY)
+            assert write_dataset(data, clips={"train": 1}, seed=seed, settings=TINY)
 
     monkeypatch.setattr(write, "_write_all", write_all)
-    assert not write_dataset(data, clips={"train": 1}, seed=0, settings=TINY)
+    if seed:
+        with pytest.raises(UsageError, match=r"other settings \(seed 1, wanted 0\)"):
+            write_dataset(data, clips={"train": 1}, seed=0, settings=TINY)
+    else:
+        assert not write_dataset(data, clips={"train": 1}, seed=0, settings=TINY)
     assert (data / "writer").read_text() == "the second"
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_disk_that_is_mounted_there_is_told_before_clips_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == tmp_path)
+    with pytest.raises(UsageError, match="is where a disk is mounted: set DATA.PATH_TO_DATA_DIR to a folder below it"):
+        write_dataset(tmp_path, clips={"train": 1}, seed=0, settings=TINY)
+
+
+def test_a_folder_that_cannot_be_moved_to_its_place_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path, target: Path) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(write, "_write_all", lambda fresh, *_: fresh.mkdir())
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(UsageError, match="cannot write the generated data .*data: Invalid cross-device link"):
+        write_dataset(tmp_path / "data", clips={"train": 1}, seed=0, settings=TINY)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_on_full(*given: Any, **named: Any) -> None:  # in a process of its own
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        write_clip(*given, **named)
+
+    monkeypatch.setattr(write, "write_clip", write_on_full)
+    with pytest.raises(UsageError, match="cannot write the generated data .*data: File too large$"):
+        write_dataset(tmp_path / "data", clips={"train": 1}, seed=0, settings=TINY, processes=1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UsageError, match="cannot write the generated data .*file/data"):
         write_dataset(tmp_path / "file/data", clips={"train": 1}, seed=0, settings=TINY)
-
-
-def test_files_beside_generated_data_are_not_lost_when_other_settings_come(folder: Path, tmp_path: Path) -> None:
-    data = Path(shutil.copytree(folder, tmp_path / "data"))
-    (data / "notes.txt").write_text("precious")
-    with pytest.raises(UsageError, match="notes.txt"):
-        write_dataset(data, clips={"train": 1}, seed=0, settings=TINY)
-    assert (data / "notes.txt").read_text() == "precious"
 
 
 def test_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
@@ -346,6 +389,7 @@ def test_every_factor_is_a_key_of_its_own() -> None:
     [
         (["SYNTHETIC.SIZE", "33"], "SYNTHETIC.SIZE: expected an even number, got 33"),
         (["SYNTHETIC.CLASSES", "['up left', 'down up']"], r"SYNTHETIC.CLASSES: .*left"),
+        (["SYNTHETIC.AUDIO_RATE_HZ", "15000"], r"SYNTHETIC.AUDIO_RATE_HZ: AAC cannot be 15000; expected .*16000"),
         (["SYNTHETIC.EVENT_SECONDS", "[0.5, 3]"], r"SYNTHETIC.EVENT_SECONDS: 3.0 s does not fit"),
     ],
 )

@@ -6,8 +6,9 @@ import torch
 from reference_stand_in import StandIn
 
 from stica_pv.engine import load_checkpoint
-from stica_pv.exchange import ExportRequest, export
+from stica_pv.exchange import ExportRequest, export, exports, pieces
 from stica_pv.exchange.convert import convert
+from stica_pv.exchange.graphs import Program
 from stica_pv.launch.configuration import configure
 from stica_pv.weights import read_weights
 from stica_pv.weights.files import sha256_of
@@ -67,6 +68,33 @@ def test_how_to_load_it_works_as_it_is_written(trained: Path, tmp_path: Path, mo
     names = {"clips": torch.zeros(2, 3, 4, 32, 32, dtype=torch.uint8)}
     exec(code, names)
     assert names["features"].shape == (2, 32)
+
+
+def test_a_trunk_is_told_by_the_names_of_its_own_network(trained: Path, tmp_path: Path) -> None:
+    text = card_of(trained, tmp_path / "trunk.pth", modality="audio")
+    assert "# by the names of the plain resnet9, without its classifier" in text
+
+
+class TwoPathways(torch.nn.Module):
+    def forward(self, clips: torch.Tensor) -> list[torch.Tensor]:
+        return [clips.mean(dim=1), clips.amax(dim=(2, 3, 4))]
+
+
+def test_the_outputs_of_an_onnx_program_are_told_by_their_names(trained: Path, tmp_path: Path, monkeypatch) -> None:
+    written: list[list[str]] = []
+
+    def write(network: torch.nn.Module, example: torch.Tensor, outputs: list[str], path: Path) -> None:
+        written.append(outputs)
+        path.touch()
+
+    monkeypatch.setitem(exports.PROGRAMS, "onnx", Program(write, lambda path: None, 1.0, "no runtime"))
+    text = card_of(trained, tmp_path / "one.onnx")
+    assert '(features,) = session.run(["features"], {"input": clips})' in text
+    monkeypatch.setattr(pieces, "trunk_of", lambda encoder, modality: TwoPathways())
+    text = card_of(trained, tmp_path / "two.onnx")
+    assert '(features0, features1) = session.run(["features0", "features1"], {"input": clips})' in text
+    assert "| gives | float32 (B, 4, 32, 32), float32 (B, 3) |" in text
+    assert written == [["features"], ["features0", "features1"]]
 
 
 def test_converted_weights_keep_the_licence_of_their_source(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import stica_pv.compat  # noqa: F401 - repairs torchvision's import where it nee
 
 import pytest
 import torch
+from full_disk import full_disk
 from tiny_runs import run_tiny
 from torch import Tensor
 from torchvision.models.video import r2plus1d_18
@@ -215,6 +216,13 @@ def test_what_a_format_cannot_express_is_told_in_one_line(
     monkeypatch.setitem(module.PROGRAMS, "torchscript", program)
     with pytest.raises(UsageError, match=r"^torchscript cannot express this video trunk \(Not\w+: no such op"):
         write(trained, tmp_path / "x.ts")
+
+
+@pytest.mark.parametrize("name", ["x.ts", "x.pth", "x.safetensors"])
+def test_a_full_disk_is_no_fault_of_the_format(trained: Path, tmp_path: Path, extra: None, name: str) -> None:
+    with full_disk(), pytest.raises(UsageError, match=rf"^cannot write .*{name}: [^\n]*File too large"):
+        write(trained, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_header_of_safetensors_is_text_for_anybody(trained: Path, tmp_path: Path, extra: None) -> None:

@@ -31,6 +31,7 @@ def failure(step: int, reason: str) -> dict[str, object]:
         ([failure(5, "RuntimeError: a"), failure(5, "RuntimeError: b")], ""),
         ([failure(5, "process 1 on n7: port 81"), failure(5, "process 3 on n8: port 4")], "came twice at step 5"),
         ([failure(5, "a"), failure(6, "a"), failure(5, "a")], ""),
+        ([failure(5, "memory full: 1.02 GiB is free"), failure(5, "memory full: 980 MiB is free")], "came twice"),
         ([failure(0, "process 0 of 2 on n7: UsageError: wrong")], "would change nothing"),
         ([failure(step, "a") for step in (1, 2, 3)], ""),
         ([failure(step, "a") for step in (1, 2, 3, 4)], "failed 4 times (SUBMITIT.MAX_FAILURES 3)"),

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,34 @@ def test_a_folder_whose_job_waits_or_runs_is_refused(tmp_path: Path, monkeypatch
     monkeypatch.setattr(submission, "queue_state", {"12": "PENDING"}.get)
     with pytest.raises(UsageError, match=r"belongs to job 12, which is PENDING: cancel it \(scancel 12\)"):
         submit([cfg_of(tmp_path)], "slurm")
+
+
+def slow(command: list[str], **_: object) -> None:
+    raise subprocess.TimeoutExpired(command, 60)
+
+
+def squeue_says(words: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    return lambda command, **_: subprocess.CompletedProcess(command, 1, "", f"slurm_load_jobs error: {words}\n")
+
+
+@pytest.mark.parametrize(
+    ("squeue", "told"),
+    [(slow, "squeue gave no answer within 60 s"), (squeue_says("Socket timed out"), "jobs error: Socket timed out")],
+)
+def test_a_queue_that_does_not_answer_is_told_and_no_second_job_submitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squeue: Callable[..., Any], told: str
+):
+    (tmp_path / "job.json").write_text('{"job": "12", "executor": "slurm", "submission": "s"}')
+    monkeypatch.setattr(submission.subprocess, "run", squeue)
+    with pytest.raises(UsageError, match=rf"job 12, and Slurm's queue .*{told}\): submit again when `squeue --jobs"):
+        submit([cfg_of(tmp_path)], "slurm")
+    assert status(tmp_path)["state"].startswith("not known: Slurm's queue does not answer (s")
+    assert [path.name for path in tmp_path.iterdir()] == ["job.json"]
+
+
+def test_a_job_that_slurm_has_forgotten_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(submission.subprocess, "run", squeue_says("Invalid job id specified"))
+    assert submission.queue_state("12") == ""
 
 
 def test_without_slurm_the_message_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

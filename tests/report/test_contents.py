@@ -62,6 +62,7 @@ def test_the_command_names_its_page_or_says_in_one_line_what_is_wrong(
     assert spec.loader is not None
     command = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(command)
+    assert command.parse(["run", "--gallery", "--opts", "A", "1", "--opts", "B", "2"]).opts == ["A", "1", "B", "2"]
     (tmp_path / "config.yaml").write_text("TASK: gdt\n")
     assert command.main([str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"

@@ -2,14 +2,18 @@
 
 import argparse
 import pickle
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from full_disk import full_disk
 
-from stica_pv.errors import UsageError
+from stica_pv.errors import RunFailed, UsageError
 from stica_pv.weights import read_weights, write_whole
+from stica_pv.weights.files import save_torch
 
 STATE = {"stem.weight": torch.arange(6.0).view(2, 3), "stem.bias": torch.ones(2)}
 
@@ -134,6 +138,34 @@ def test_a_failure_while_writing_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot write .*No space left"):
         write_whole(tmp_path / "new" / "file.txt", fail)
     assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("save_as", "told"), [(save_torch, "File too large"), (torch.save, "enforce fail")], ids=["ours", "torch"]
+)
+def test_a_full_disk_is_told_in_one_line(tmp_path: Path, save_as: Callable[..., None], told: str) -> None:
+    content = {"weight": torch.ones(20_000)}
+    with full_disk(), pytest.raises(UsageError, match=rf"^cannot write .*weights.pth: [^\n]*{told}[^\n]*$"):
+        write_whole(tmp_path / "weights.pth", lambda path: save_as(content, path))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [UsageError("no such layer"), RunFailed("other numbers"), RuntimeError("a bug")])
+def test_what_is_no_error_of_the_disk_passes_through(tmp_path: Path, error: Exception) -> None:
+    def fail(partial: Path) -> None:
+        raise error
+
+    with pytest.raises(type(error), match=f"^{error}$"):
+        write_whole(tmp_path / "file.txt", fail)
+
+
+def test_without_the_extra_reading_safetensors_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.safetensors").touch()
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(UsageError, match=r"x.safetensors: safetensors is not installed: pip install .*\[export\]"):
+        read_weights(tmp_path / "x.safetensors")
 
 
 def test_what_is_written_lies_under_its_name_only_when_whole(tmp_path: Path) -> None:

@@ -165,19 +165,20 @@ def read_grid(path: Path) -> Grid:
         raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     _check_keys(path, given, KEYS, optional=("CHOOSE", "CONTRASTS"))
     cells = _cells(path, given["CELLS"])
-    contrasts = {}
-    for name, pair in (given.get("CONTRASTS") or {}).items():
-        if len(pair) != 2 or not set(pair) <= set(cells):
-            raise UsageError(f"{path}: CONTRASTS: {name}: expected two of {', '.join(cells)}, got {pair}")
-        contrasts[str(name)] = (str(pair[0]), str(pair[1]))
     return Grid(
         path,
         cells,
         _choice(path, given.get("CHOOSE")),
-        tuple(tuple(str(line).split()) for line in given["REPLICATES"]),
-        tuple(given["MEASURES"]),
-        contrasts,
+        tuple(tuple(line.split()) for line in _texts(path, "REPLICATES", given["REPLICATES"])),
+        tuple(_texts(path, "MEASURES", given["MEASURES"])),
+        _contrasts(path, cells, given.get("CONTRASTS") or {}),
     )
+
+
+def _texts(path: Path, key: str, given: Any) -> list[str]:
+    if not isinstance(given, list) or not given or not all(isinstance(text, str) for text in given):
+        raise UsageError(f"{path}: {key}: expected a list of texts ('- ...' for each), got {given!r}")
+    return given
 
 
 def _cells(path: Path, given: Any) -> dict[str, Cell]:
@@ -185,17 +186,30 @@ def _cells(path: Path, given: Any) -> dict[str, Cell]:
         raise UsageError(f"{path}: CELLS: expected 'name: FILE KEY VALUE ...' for each cell, got {given!r}")
     cells = {}
     for name, words in given.items():
-        file, *overrides = str(words).split()
+        if not isinstance(words, str) or not words.strip():
+            raise UsageError(f"{path}: CELLS: {name}: expected FILE KEY VALUE ..., got {words!r}")
+        file, *overrides = words.split()
         if not (path.parent / file).is_file():
             raise UsageError(f"{path}: CELLS names {path.parent / file}, which is not there")
         cells[str(name)] = Cell(path.parent / file, tuple(overrides))
     return cells
 
 
+def _contrasts(path: Path, cells: dict[str, Cell], given: Any) -> dict[str, tuple[str, str]]:
+    if not isinstance(given, dict):
+        raise UsageError(f"{path}: CONTRASTS: expected 'name: [cell above, cell below]' for each, got {given!r}")
+    for name, pair in given.items():
+        if not isinstance(pair, list) or len(pair) != 2 or not set(map(str, pair)) <= set(cells):
+            raise UsageError(f"{path}: CONTRASTS: {name}: expected two of {', '.join(cells)}, got {pair}")
+    return {str(name): (str(above), str(below)) for name, (above, below) in given.items()}
+
+
 def _choice(path: Path, given: Any) -> Choice | None:
     if given is None:
         return None
     _check_keys(path, given, CHOICE_KEYS)
+    if not isinstance(given["VALUES"], list) or not given["VALUES"]:
+        raise UsageError(f"{path}: CHOOSE.VALUES: expected a list of values, got {given['VALUES']!r}")
     values = tuple(str(value) for value in given["VALUES"])
     return Choice(str(given["KEY"]), values, str(given["MEASURE"]), tuple(str(given["WITH"]).split()))
 

@@ -63,7 +63,7 @@ def _counts(choosing: Sequence[Run], measuring: Sequence[Run]) -> list[str]:
 def _choices(grid: Grid, choosing: Sequence[Run], chosen: dict[str, str]) -> list[str]:
     choice = grid.choice
     assert choice is not None
-    lines = [f"## {choice.key}, chosen by {choice.measure} (training videos only)", ""]
+    lines = [f"## {choice.key}, chosen by {choice.measure} of {' '.join(choice.overrides)}", ""]
     lines += _head(["cell", *choice.values, "chosen"])
     for cell in grid.cells:
         found = [choice.score(run) for run in choosing if run.cell == cell]

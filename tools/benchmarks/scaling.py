@@ -47,7 +47,9 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
         if min(getattr(args, name)) < (0 if name == "crops" else 1):
             raise UsageError(f"--{name}: expected numbers that are not negative, got {getattr(args, name)}")
     steps: dict[int, Work] = {size: sized(args, device, batch=size) for size in args.batches}
-    yield from series("step", "batch", steps, args.repeats, clock, LINEAR, samples=args.batches)
+    yield from series(
+        "step", "batch", steps, args.repeats, clock, LINEAR, samples={size: size for size in args.batches}
+    )
     steps = {frames: sized(args, device, frames=frames) for frames in args.lengths}
     yield from series("step", "frames", steps, args.repeats, clock, LINEAR)
     steps = {count: TrainingStep(args, device, crops=split(count)) for count in args.crops}
@@ -74,7 +76,7 @@ def series(
     clock: Clock,
     target: Target,
     *,
-    samples: list[int] | None = None,
+    samples: Mapping[int, int] | None = None,
 ) -> Iterator[Row]:
     """Times works of growing size by turns, and tells each beside the smallest, and the exponent."""
     taken = alternate({str(size): work for size, work in works.items()}, repeats, clock)
@@ -82,15 +84,14 @@ def series(
 
 
 def grown(
-    what: str, over: str, ms: Mapping[int, list[float]], target: Target, samples: list[int] | None = None
+    what: str, over: str, ms: Mapping[int, list[float]], target: Target, samples: Mapping[int, int] | None = None
 ) -> Iterator[Row]:
     """Rows of times by size; `samples`: how many a step of each size has, to tell the time of one as well."""
     smallest = min(ms)
     for size, values in ms.items():
         yield Row.paired(f"{what}, {over} {size:,}", "ms", values, f"{over} {smallest:,}", ms[smallest])
-    for size, count in zip(ms, samples or (), strict=False):
-        each = [value / count for value in ms[size]]
-        first = [value / (samples or [1])[0] for value in ms[smallest]]
+    for size in ms if samples else ():
+        each, first = ([value / samples[one] for value in ms[one]] for one in (size, smallest))
         yield Row.paired(f"a sample of it, {over} {size:,}", "ms", each, f"{over} {smallest:,}", first)
     sizes = [size for size in ms if size > 0]
     if len(sizes) > 1:
@@ -115,7 +116,7 @@ def over_processes(args: argparse.Namespace) -> Iterator[Row]:
         taken[count] = in_processes(count, time_step, whole, args.batch, max(2, args.repeats))
     for key, words in (("wall", "wall time"), ("own", "processor time of one")):
         ms = {count: in_ms(found[key]) for count, found in taken.items()}
-        samples = [args.batch * count for count in args.processes] if key == "wall" else None
+        samples = {count: args.batch * count for count in args.processes} if key == "wall" else None
         yield from grown(f"step, {args.batch} clips on each, {words}", "processes", ms, FLAT, samples)
     most = max(args.processes)
     if most > 1:

@@ -43,7 +43,7 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
     yield from starting(args.repeats)
     with tempfile.TemporaryDirectory() as folder:
         paths = chosen_files(args.data, HEADERS) if args.data else generate(Path(folder), GENERATED)
-        yield from reading_headers((paths * HEADERS)[:HEADERS], args.repeats)
+        yield from reading_headers(linked(paths, Path(folder), HEADERS), args.repeats)
     with tempfile.TemporaryDirectory() as folder:
         yield from opening(long_list(Path(folder), args.entries), args.entries, args.repeats)
 
@@ -77,6 +77,14 @@ def clock_of_all() -> float:
     """Processor seconds of this process and of all its children that have ended."""
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, kinds))
+
+
+def linked(paths: list[str], folder: Path, count: int) -> list[str]:
+    """So many links to the files in turn: `probe_all` reads a path once, however often it is named."""
+    links = [folder / f"link{number}{Path(paths[number % len(paths)]).suffix}" for number in range(count)]
+    for number, link in enumerate(links):
+        link.symlink_to(Path(paths[number % len(paths)]).resolve())
+    return [str(link) for link in links]
 
 
 def reading_headers(paths: list[str], repeats: int) -> Iterator[Row]:

@@ -23,8 +23,9 @@ def parse_audioset(folder: str, split: str) -> Listing:
         if len(row) != 4:
             raise UsageError(f"{where}: expected 'id, start, end, \"class,class\"', got {','.join(row)!r}")
         clip, start, end = row[0], whole(row[1], where), whole(row[2], where)
-        # Downloads are named by the seconds as in Kinetics, by the start in s or ms, or by the id, perhaps after a Y.
-        stems = (f"{clip}_{start:06d}_{end:06d}", f"{clip}_{start}_{end}", f"{clip}_{start}", f"{clip}_{start * 1000}")
+        # Downloads are named by the id, perhaps after a Y, or by start and end, or the start, in six digits, s or ms.
+        pairs = ((f"{start:06d}", f"{end:06d}"), (str(start), str(end)), (str(1000 * start), str(1000 * end)))
+        stems = (*(f"{clip}_{a}_{b}" for a, b in pairs), *(f"{clip}_{a}" for a, _ in pairs))
         entries.append(Entry((clip, *stems, f"Y{clip}")))
         tags.append(tuple(sorted({label_in(label_of, one.strip(), where) for one in row[3].split(",")})))
     return Listing(path, entries, class_names, tags=tags)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stica_pv.data.encoding import check_aac_rate
 from stica_pv.errors import UsageError, check_choice
 from stica_pv.keyed_random import chance, integer, seed_of, uniform
 
@@ -36,7 +37,7 @@ class SyntheticSettings:
         seconds: Length of a clip.
         fps: Pictures per second.
         size: Side of the square picture in pixels, even.
-        audio_rate_hz: Sample rate of the mono sound.
+        audio_rate_hz: Sample rate of the mono sound, one of those of AAC.
         objects: Number of objects, which all take part in the events.
         position_range: Share of the torus over which objects start; 1 hides the class from single frames.
         radius: Smallest and largest radius of an object.
@@ -91,6 +92,7 @@ class SyntheticSettings:
         for name in ("seconds", "fps", "size", "audio_rate_hz", "objects"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name}: expected above 0, got {getattr(self, name)}")
+        check_aac_rate(self.audio_rate_hz)
         if self.size % 2:
             raise UsageError(f"size: expected an even number, got {self.size}")
         for name in ("position_range", "scale_range", "timing_jitter", "agreement", "leak", "clutter"):

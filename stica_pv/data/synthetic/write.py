@@ -7,6 +7,7 @@ import os
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import av
 import numpy as np
@@ -21,7 +22,7 @@ from stica_pv.keyed_random import generator
 logger = logging.getLogger(__name__)
 
 RECEIPT = "synthetic.json"
-VERSION = 1  # of the pictures and sounds; another one makes the files anew
+VERSION = 1  # of the pictures and sounds; data of another one are other data
 
 
 def write_dataset(
@@ -30,7 +31,7 @@ def write_dataset(
     """Writes `clips` files for every split, with ``<split>.csv`` lists of ``path label`` lines, classes in turn.
 
     Repeating it with the same arguments does nothing. The folder appears whole: several runs that want the same data at
-    the same time each write it beside the folder, and the first to end puts it there.
+    the same time each write it beside the folder, and the first to end puts it there. What is there is never replaced.
 
     Args:
         folder: Where to write; made if it is not there.
@@ -50,40 +51,55 @@ def write_dataset(
     receipt = {"version": VERSION, "clips": clips, "seed": seed, "settings": dataclasses.asdict(settings)}
     text = json.dumps(receipt, indent=2) + "\n"
     folder = folder.resolve()  # a link stays one
-    if _holds(folder, text):
-        return False
-    foreign = _foreign(folder)
-    if foreign:
-        raise UsageError(
-            f"{folder} holds files that are no generated data ({', '.join(foreign[:3])}): choose another "
-            "DATA.PATH_TO_DATA_DIR"
-        )
     try:
+        if _holds(folder, text):
+            return False
         folder.parent.mkdir(parents=True, exist_ok=True)
-        place = TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent)
-    except OSError as error:
-        raise UsageError(f"cannot write the generated data {folder}: {error.strerror}") from error
-    logger.info("generating %d clips in %s", sum(clips.values()), folder)
-    with place as beside:
-        fresh = Path(beside) / "fresh"
-        _write_all(fresh, clips, seed, settings, processes or os.cpu_count() or 1)
-        (fresh / RECEIPT).write_text(text, encoding="utf-8")
-        return _put(fresh, folder, Path(beside) / "former", text)
+        with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
+            logger.info("generating %d clips in %s", sum(clips.values()), folder)
+            fresh = Path(beside) / "fresh"
+            _write_all(fresh, clips, seed, settings, processes or os.cpu_count() or 1)
+            (fresh / RECEIPT).write_text(text, encoding="utf-8")
+            return _put(fresh, folder, text)
+    except OSError as error:  # FFmpeg's own of a full disk is one
+        raise UsageError(f"cannot write the generated data {folder}: {error.strerror or error}") from error
 
 
 def _holds(folder: Path, receipt: str) -> bool:
-    path = folder / RECEIPT
-    return path.is_file() and path.read_text(encoding="utf-8") == receipt
+    """Whether the data are there; raises `UsageError` if something else is, or a folder that cannot be moved to."""
+    if not folder.exists():
+        return False
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is a file, expected a folder: choose another DATA.PATH_TO_DATA_DIR")
+    names = sorted(os.listdir(folder))
+    if not names and folder.is_mount():
+        raise UsageError(f"{folder} is where a disk is mounted: set DATA.PATH_TO_DATA_DIR to a folder below it")
+    if names and RECEIPT not in names:
+        raise UsageError(
+            f"{folder} holds files that are no generated data ({', '.join(names[:3])}): choose another "
+            "DATA.PATH_TO_DATA_DIR"
+        )
+    differing = _differing(folder / RECEIPT, json.loads(receipt)) if names else []
+    if differing:
+        raise UsageError(
+            f"{folder} holds generated clips of other settings ({'; '.join(differing)}): choose another "
+            "DATA.PATH_TO_DATA_DIR, or remove the folder if nothing reads it"
+        )
+    return bool(names)
 
 
-def _foreign(folder: Path) -> list[str]:
-    """Names in a folder that no generated data put there; they would be lost with data that make way for others."""
-    path = folder / RECEIPT
-    splits = json.loads(path.read_text(encoding="utf-8"))["clips"] if path.is_file() else {}
-    own = {RECEIPT} if splits else set()
-    for split in splits:
-        own |= {split, f"{split}.csv"}
-    return sorted({entry.name for entry in folder.iterdir()} - own) if folder.is_dir() else []
+def _differing(path: Path, wanted: dict[str, Any]) -> list[str]:
+    """Says in which settings the data of a receipt differ from those that are wanted; none if in nothing."""
+    try:
+        found, wanted = _flat(json.loads(path.read_text(encoding="utf-8"))), _flat(wanted)
+    except (ValueError, TypeError, KeyError):
+        return [f"{RECEIPT} cannot be read"]
+    names = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
+    return [f"{name} {found.get(name)}, wanted {wanted.get(name)}" for name in names]
+
+
+def _flat(receipt: dict[str, Any]) -> dict[str, Any]:
+    return {**receipt, **receipt["settings"], "settings": None}
 
 
 def _write_all(folder: Path, clips: dict[str, int], seed: int, settings: SyntheticSettings, processes: int) -> None:
@@ -98,17 +114,15 @@ def _write_all(folder: Path, clips: dict[str, int], seed: int, settings: Synthet
         (folder / f"{split}.csv").write_text("".join(lines), encoding="utf-8")
 
 
-def _put(fresh: Path, folder: Path, former: Path, receipt: str) -> bool:
-    """Moves `fresh` to `folder`, whose data of other settings go to `former`; False if the same data came before."""
-    while True:
-        try:
-            fresh.rename(folder)  # takes the place of an empty folder, not of a filled one
-        except OSError:
-            if _holds(folder, receipt):
-                return False
-            folder.rename(former)
-        else:
-            return True
+def _put(fresh: Path, folder: Path, receipt: str) -> bool:
+    """Moves `fresh` to `folder`; False if the same data came before."""
+    try:
+        fresh.rename(folder)  # takes the place of an empty folder, of nothing else
+    except OSError:
+        if _holds(folder, receipt):
+            return False
+        raise
+    return True
 
 
 def _write_one(job: tuple[Path, str, int, int, SyntheticSettings]) -> str:

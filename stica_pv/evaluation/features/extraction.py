@@ -13,6 +13,7 @@ from torch.utils.data import Sampler
 from stica_pv.data.dataset import ClipDataset
 from stica_pv.data.loader import ClipLoader
 from stica_pv.distributed import is_main, largest, rank, to_main, world_size
+from stica_pv.engine.full_memory import fails_when_full
 from stica_pv.evaluation.protocol import Layer
 from stica_pv.structures import Batch, SampleKey
 from stica_pv.tasks.encoders import run_layers
@@ -99,17 +100,22 @@ def extract(
 
     Returns:
         Everything on the main process, None on the others.
+
+    Raises:
+        RunFailed: The memory of a GPU is full.
     """
     order = OwnItems(items, max(1, clips_at_once // len(dataset.views.specs)))
     loader = ClipLoader(dataset, order, num_workers=num_workers, start_method=start_method, keep_failures=True)
     rows: dict[int, dict[str, Tensor]] = {}
     causes: dict[int, str] = {}
     progress = _Progress(len(items))
+    advice = f"TEST.BATCH_SIZE {clips_at_once} clips at a time: lower it"
     for keys, batch in zip(order, loader, strict=True):
         found = _silent(batch) | _unread([key.index for key in keys], batch, dataset)
         causes |= found
         if len(batch):
-            made = _encode(jobs, batch.to(device), prepare, clips_at_once)
+            with fails_when_full(lambda: "features", advice):
+                made = _encode(jobs, batch.to(device), prepare, clips_at_once)
             for place, index in enumerate(batch.index.tolist()):
                 if index not in found:
                     # a view would keep the whole batch, and send it with every row

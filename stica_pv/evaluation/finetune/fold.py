@@ -140,6 +140,7 @@ def _train(cfg: CfgNode, task: Classification, videos: Videos, folder: Path, tes
         test.bench.device,
         shown_per_epoch=test.settings.clips_per_video,
         at_epoch_end=test,
+        batch_key="TEST.FINETUNE.BATCH_SIZE",
     )
 
 

@@ -19,13 +19,16 @@ LISTS = {"class_labels_indices.csv": INDEX, "balanced_train_segments.csv": SEGME
     "media",
     [
         ("--PJHxphWEs_000030_000040.wav", "aaaaaaaaaaa_000000_000010.mp4"),
+        ("--PJHxphWEs_30_40.wav", "aaaaaaaaaaa_0_10.mp4"),
+        ("--PJHxphWEs_30000_40000.mp4", "aaaaaaaaaaa_0_10000.mp4"),
+        ("--PJHxphWEs_000030.wav", "aaaaaaaaaaa_000000.wav"),
         ("--PJHxphWEs_30.wav", "aaaaaaaaaaa_0.wav"),
         ("--PJHxphWEs_30000.flac", "aaaaaaaaaaa_0.flac"),
         ("Y--PJHxphWEs.wav", "Yaaaaaaaaaaa.wav"),
         ("--PJHxphWEs.mkv", "aaaaaaaaaaa.mkv"),
     ],
 )
-def test_segments_have_several_classes_and_are_found_by_the_usual_names(tmp_path: Path, media: tuple[str, str]):
+def test_segments_have_several_classes_and_are_found_by_every_documented_name(tmp_path: Path, media: tuple[str, str]):
     found = read("audioset", write(tmp_path, LISTS, media), "train")
     assert found.names == media
     assert found.tags == ((0, 2), (1,))

@@ -7,6 +7,7 @@ from made_videos import CPU, LOOK, Colours, FakeReader, Loudness, Normed, videos
 from torch import Tensor, nn
 
 from stica_pv.data.dataset import ClipDataset
+from stica_pv.errors import RunFailed
 from stica_pv.evaluation.features.extraction import NO_SOUND, Extracted, Job, OwnItems, extract, max_pooled
 from stica_pv.evaluation.protocol import FeatureRequest
 from stica_pv.tasks.encoders import Encoder
@@ -35,6 +36,16 @@ def test_every_item_is_read_once_and_stands_at_its_place():
     assert encoder.clips == 7 * 3
     assert found.features["c"].shape == (7, 1, 3)
     assert found.index.tolist() == list(range(7))
+
+
+def test_a_network_that_does_not_fit_into_memory_says_which_key_to_lower():
+    class TooLarge(nn.Module):
+        def forward(self, video: Tensor) -> Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+
+    told = r"^features: the memory .* \(CUDA .* 9 GiB\) with TEST.BATCH_SIZE 6 clips at a time: lower it$"
+    with pytest.raises(RunFailed, match=told):
+        run({"large": TooLarge()}, videos())
 
 
 def test_only_the_items_that_are_asked_for_are_read():
