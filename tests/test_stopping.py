@@ -66,6 +66,7 @@ def assert_goes_on_as_if_nothing_had_been(clips: Path, output: Path, tmp_path: P
     assert_same_weights(weights(output), weights(tmp_path / "straight"))
 
 
+@pytest.mark.slow
 def test_a_signal_to_all_processes_of_a_run_saves_and_the_same_command_continues(
     cfg_file: Path, clips_folder: Path, tmp_path: Path
 ):

@@ -294,6 +294,7 @@ write_dataset(Path(sys.argv[1]), clips={"train": 100000}, seed=0, processes=2)
 """
 
 
+@pytest.mark.slow
 def test_no_writer_outlives_a_run_that_is_killed(tmp_path: Path) -> None:
     run = subprocess.Popen([sys.executable, "-c", WRITING, str(tmp_path / "data")])
     while not list(tmp_path.glob(".data.*/fresh/train/00001.mp4")):

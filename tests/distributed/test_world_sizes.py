@@ -44,7 +44,8 @@ def largest(parts: list[dict[Key, list[Notes]]], one: dict[Key, list[Notes]], pa
     return found
 
 
-@pytest.mark.parametrize("world", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("world", [2, 4])
 def test_processes_agree_in_losses_gradients_and_statistics(
     world: int, one: dict[Key, list[Notes]], tmp_path: Path
 ) -> None:

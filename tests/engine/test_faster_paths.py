@@ -57,6 +57,7 @@ def test_a_bf16_step_has_the_loss_of_the_plain_one_within_its_eight_bits(
     assert largest_difference(plain, tmp_path / "run", steps=1) <= 2e-2
 
 
+@pytest.mark.slow
 def test_a_compiled_run_has_the_same_losses_and_names(
     plain: Path, clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -22,6 +22,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield opened
 
 
+@pytest.mark.slow
 def test_several_runs_one_of_them_killed_with_odd_names(browser: Any, tmp_path: Path):
     whole = made_run(tmp_path / "whole", DATA__PATH_TO_DATA_DIR=ODD)
     killed = made_run(tmp_path / ODD.replace("/", "")[:200], steps=2, evaluated=False)
