@@ -8,7 +8,7 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
-from av.audio.frame import AudioFrame
+from av.audio.frame import AudioFrame, format_dtypes
 from av.audio.resampler import AudioResampler
 from av.filter.graph import Graph
 
@@ -171,19 +171,24 @@ def placed(stamps: npt.NDArray[np.float64], lengths: npt.NDArray[np.int64], tole
 
 def mono(frame: AudioFrame) -> Samples:
     """Returns the mean of a frame's channels, float32 (S,), integers scaled to [-1, 1]."""
-    if frame.format.is_planar and frame.layout.nb_channels >= _PLANES:
-        frame = AudioResampler(format=frame.format.packed.name).resample(frame)[0]
-    values: Any = frame.to_ndarray()
-    channels = frame.layout.nb_channels
-    if not frame.format.is_planar and channels > 1:
-        values = values.reshape(-1, channels).T
-    # np.mean's own checks take longer than the sum, fifty times a second of sound.
-    mixed = values[0] if channels == 1 else np.add.reduce(values, axis=0, dtype=np.float32) / np.float32(channels)
-    if values.dtype == np.uint8:
-        mixed = (mixed.astype(np.float32) - 128) / 128
-    elif np.issubdtype(values.dtype, np.integer):
-        mixed = mixed.astype(np.float32) / -float(np.iinfo(values.dtype).min)
-    return np.asarray(mixed, np.float32)
+    planar, channels = frame.format.is_planar, frame.layout.nb_channels
+    if frame.format.name not in format_dtypes or (planar and channels >= _PLANES):
+        frame, planar = AudioResampler(format="flt").resample(frame)[0], False
+    # Planes as they lie: `to_ndarray` stacks them first, which takes as long as decoding them.
+    dtype = np.dtype(format_dtypes[frame.format.name])
+    count = frame.samples * (1 if planar else channels)
+    planes = [np.frombuffer(plane, dtype, count) for plane in frame.planes]  # type: ignore[call-overload]
+    parts = planes if planar else [planes[0][place::channels] for place in range(channels)]
+    mixed: Samples = parts[0].astype(np.float32)
+    for part in parts[1:]:
+        np.add(mixed, part, out=mixed, dtype=np.float32, casting="unsafe")
+    if channels > 1:
+        mixed /= np.float32(channels)
+    if dtype == np.uint8:
+        mixed = (mixed - 128) / 128
+    elif np.issubdtype(dtype, np.integer):
+        mixed /= -float(np.iinfo(dtype).min)
+    return mixed
 
 
 def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:

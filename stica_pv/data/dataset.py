@@ -167,13 +167,19 @@ def collate(items: Sequence[Sample | ReadFailure]) -> Batch | ReadFailure:
     first = samples[0]
     labels = [sample.label for sample in samples if sample.label is not None]
     return Batch(
-        video={name: default_collate([sample.video[name] for sample in samples]) for name in first.video},
+        video={name: _stacked([sample.video[name] for sample in samples]) for name in first.video},
         audio={name: default_collate([sample.audio[name] for sample in samples]) for name in first.audio},
         audio_valid={name: torch.tensor([sample.audio_valid[name] for sample in samples]) for name in first.audio},
         index=torch.tensor([sample.index for sample in samples]),
         label=torch.tensor(labels) if len(labels) == len(samples) else None,
         failures=tuple(failure for sample in samples for failure in sample.failures),
     )
+
+
+def _stacked(views: Sequence[Tensor]) -> Tensor:
+    """Stacks (C, T, H, W) as they lie in memory, channels last, so that whole samples are copied at once."""
+    stacked: Tensor = default_collate([view.permute(1, 2, 3, 0) for view in views])
+    return stacked.permute(0, 4, 1, 2, 3)
 
 
 def collate_readable(items: Sequence[Sample | ReadFailure]) -> Batch:

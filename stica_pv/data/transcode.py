@@ -28,6 +28,9 @@ _BLOCK = 1024  # samples handed to the sound encoder at a time
 
 _MUXER = {"movflags": "faststart", "movie_timescale": str(_CLOCK_HZ)}  # starts of streams are whole ticks of the latter
 
+_FAST_TO_DECODE = {"libx264": {"tune": "fastdecode"}, "libx265": {"tune": "fastdecode"}}
+"""Options of encoders that can leave out what is slow to decode; a copy is read many more times than it is written."""
+
 Timed = tuple[float, Any]
 
 
@@ -166,7 +169,8 @@ def _picture_packets(
 def _picture_stream(
     container: OutputContainer, rate: Fraction, width: int, height: int, settings: TranscodeSettings
 ) -> VideoStream:
-    stream = container.add_stream(settings.codec, rate=rate, options={"crf": str(settings.crf)})
+    options = {"crf": str(settings.crf), **_FAST_TO_DECODE.get(settings.codec, {})}
+    stream = container.add_stream(settings.codec, rate=rate, options=options)
     assert isinstance(stream, VideoStream)
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     stream.gop_size = settings.gop

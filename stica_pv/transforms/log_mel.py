@@ -26,6 +26,9 @@ CLEAN_FLOOR = 1e-8  # 20 dB above the rounding noise of 16-bit sound
 BRAVE_SCALE = 10000.0  # log(1 + 10⁴ x)
 BRAVE_RANGE_HZ = (80.0, 7600.0)
 
+_BLOCK_BANDS = 33
+"""Bands that a processor mixes at once: neighbours have few bins in common, and most of the matrix is 0."""
+
 Style = Literal["clean", "released", "brave"]
 STYLES = ("clean", "released", "brave")
 
@@ -58,6 +61,7 @@ class LogMel(nn.Module):
         super().__init__()
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("filters", filters, persistent=False)
+        self._blocks = _blocks(filters)
         self.fft_size = 2 * (filters.shape[0] - 1)
         self.hop_samples = hop_samples
         self.style = style
@@ -75,12 +79,11 @@ class LogMel(nn.Module):
         if waveform.ndim != 2 or waveform.shape[1] == 0 or not waveform.is_floating_point():
             raise UsageError(f"waveform: expected float (B, S) with S > 0, got {describe(waveform)}")
         with torch.autocast(waveform.device.type, enabled=False):
-            # A processor takes one spectrum after the other, as only one fits into its cache. A program that is
-            # recorded takes them at once: it would keep the number of parts.
+            # A program that is recorded takes the general way: it would keep the number of parts.
             recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
-            whole = waveform.device.type != "cpu" or recorded
-            parts = (waveform.float(),) if whole else waveform.float().split(1)
-            energy = torch.cat([self._energy(part) for part in parts]).transpose(1, 2).unsqueeze(1)
+            general = waveform.device.type != "cpu" or recorded
+            energy = (self._energy if general else self._energy_on_processor)(waveform.float())
+            energy = energy.transpose(1, 2).unsqueeze(1)
             if self.style == "brave":
                 return energy.mul(BRAVE_SCALE).log1p().sub(self.mean).div(self.std)
             released = self.style == "released"
@@ -89,17 +92,26 @@ class LogMel(nn.Module):
 
     def _energy(self, x: Tensor) -> Tensor:
         """Maps (B, S) to the bands (B, T, F)."""
-        spectrum = self._power(x)
-        return (spectrum.sqrt() if self.style == "brave" else spectrum) @ self.filters
+        return self._spectrum(x) @ self.filters
 
-    def _power(self, x: Tensor) -> Tensor:
-        """Maps (B, S) to the power spectrum (B, T, fft_size // 2 + 1) of overlapping frames, zeros added at the end."""
+    def _energy_on_processor(self, x: Tensor) -> Tensor:
+        """As `_energy`, one clip after the other, as only one spectrum fits into the cache, and without most zeros."""
+        energy = x.new_empty(len(x), self.frames(x.shape[1]), self.filters.shape[1])
+        for clip, of_clip in zip(x.split(1), energy, strict=True):
+            spectrum = self._spectrum(clip)[0]
+            for bins, bands in self._blocks:
+                torch.mm(spectrum[:, bins], self.filters[bins, bands], out=of_clip[:, bands])
+        return energy
+
+    def _spectrum(self, x: Tensor) -> Tensor:
+        """Maps (B, S) to what is mixed, (B, T, fft_size // 2 + 1), of overlapping frames, zeros added at the end."""
         if self.style == "released":
             x = torch.cat([x[:, :1], x[:, 1:] - PRE_EMPHASIS * x[:, :-1]], dim=1)
         span = (self.frames(x.shape[1]) - 1) * self.hop_samples + self.window.shape[0]
         frames = F.pad(x, (0, span - x.shape[1])).unfold(1, self.window.shape[0], self.hop_samples)
         spectrum = torch.fft.rfft(frames * self.window, n=self.fft_size)
-        return spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
+        power = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
+        return power.sqrt_() if self.style == "brave" else power
 
 
 def create_log_mel(
@@ -148,6 +160,16 @@ def create_log_mel(
     with torch.device("cpu"):  # their values are looked at, also where networks are laid out on the meta device
         window, filters = _window_and_filters(style, sample_rate_hz, bands, window_samples, fft_size)
     return LogMel(window=window, filters=filters.float(), hop_samples=hop_samples, style=style, mean=mean, std=std)
+
+
+def _blocks(filters: Tensor) -> list[tuple[slice, slice]]:
+    """Splits the bands of (bins, F) into blocks: the bins that a block mixes, and its bands."""
+    blocks = []
+    for begin in range(0, filters.shape[1], _BLOCK_BANDS):
+        bands = slice(begin, min(begin + _BLOCK_BANDS, filters.shape[1]))
+        mixed = filters[:, bands].any(1).nonzero().flatten().tolist()
+        blocks.append((slice(mixed[0], mixed[-1] + 1) if mixed else slice(0, 1), bands))
+    return blocks
 
 
 def _window_and_filters(

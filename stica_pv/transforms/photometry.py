@@ -11,8 +11,9 @@ from torch import Tensor
 from stica_pv.errors import UsageError
 from stica_pv.structures import describe
 from stica_pv.transforms.blur import gaussian_blur
+from stica_pv.transforms.colour_passes import colour_passes
 from stica_pv.transforms.colours import luma, normalise_
-from stica_pv.transforms.photometry_cpu import FrameBlocks, blur_frames_, clip_blur, gray_frames_, jitter_frames_
+from stica_pv.transforms.photometry_cpu import FrameBlocks, clip_blur, colour_frames
 from stica_pv.transforms.photometry_plan import CONTRAST, SATURATION, PhotometryPlan, PhotometrySettings
 
 
@@ -59,28 +60,17 @@ def _on_device(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings
 
 def _on_processor(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings) -> Tensor:
     """Works on a few frames of a clip at a time, which stay in the cache from the first step to the last."""
-    released, weights = settings.style == "released", settings.gray_weights
     out = torch.empty(video.shape, dtype=torch.float32)
-    mean, std = (torch.tensor(values).view(3, 1, 1, 1) for values in (settings.mean, settings.std))
+    scale = 1 / 255 if video.dtype == torch.uint8 else 1.0
     blocks = FrameBlocks(video.shape[1:])
     decided = zip(plan.order.tolist(), plan.factors.tolist(), plan.gray.tolist(), plan.sigma.cpu(), strict=True)
     for into, clip, (order, factors, gray, sigma) in zip(out, video, decided, strict=True):
+        passes = colour_passes(order, factors, gray=gray, scale=scale, settings=settings)
         blur = clip_blur(clip.shape[-2:], sigma, settings.blur_kernel)
+        planes = clip.contiguous()  # channels last, bytes are moved faster than floats
         for frames, x, scratch in blocks:
-            x.copy_(clip[:, frames])
-            if video.dtype == torch.uint8:
-                x.mul_(1 / 255)
-            if released:
-                x.sub_(mean).div_(std)
-            jitter_frames_(x, order, factors, weights, clip=not released, scratch=scratch)
-            if gray:
-                gray_frames_(x, weights, scratch=scratch)
-            if blur is not None:
-                blur_frames_(x, blur, is_gray=gray, scratch=scratch)
-            if released:
-                into[:, frames] = x
-            else:
-                torch.div(x.sub_(mean), std, out=into[:, frames])
+            x.copy_(planes[:, frames].transpose(1, 2))
+            colour_frames(x, passes, blur, scratch=scratch, into=into[:, frames].transpose(1, 2))
     return out
 
 

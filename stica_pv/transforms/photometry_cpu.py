@@ -10,19 +10,20 @@ import torch
 from torch import Tensor
 
 from stica_pv.transforms.blur import blur_matrix
-from stica_pv.transforms.photometry_plan import BRIGHTNESS, CONTRAST
+from stica_pv.transforms.colour_passes import ColourPass
 
 _BLOCK_BYTES = 1024 * 1024
 """Floats of the frames that are worked on at once; these and as much scratch fit in a core's second-level cache."""
 
-_BLOCK_COLUMNS = 28
-"""Columns that are blurred at once; half the time of 112 at once, and narrower ones are slower again."""
+_BLOCK_PIXELS = 38
+"""Rows or columns that are blurred at once; half the time of 112 at once, and narrower ones are slower again."""
 
 
 class FrameBlocks:
     """Working memory for a clip, block of frames by block; the same for all clips, since new memory has to be cleared.
 
-    Iterating gives (frames, x, scratch): a slice of the time axis, and two contiguous float32 (3, t, H, W).
+    Iterating gives (frames, x, scratch): a slice of the time axis, and two contiguous float32 (3, H, t, W). Rows come
+    before frames, so that a blur along the height is a product of large matrices.
     """
 
     def __init__(self, shape: torch.Size) -> None:
@@ -30,7 +31,7 @@ class FrameBlocks:
         channels, self.time, height, width = shape
         self.length = max(1, min(self.time, _BLOCK_BYTES // (4 * channels * height * width)))
         self._memory = torch.empty(2, self.length * channels * height * width)
-        self._shape = channels, -1, height, width
+        self._shape = channels, height, -1, width
 
     def __iter__(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """Yields the blocks in order."""
@@ -41,58 +42,27 @@ class FrameBlocks:
             yield slice(begin, end), x.view(self._shape), scratch.view(self._shape)
 
 
-def jitter_frames_(
-    x: Tensor,
-    order: Sequence[int],
-    factors: Sequence[float],
-    weights: Sequence[float],
-    *,
-    clip: bool,
-    scratch: Tensor,
-) -> None:
-    """Takes the jitter steps in place.
+@dataclass(frozen=True)
+class Band:
+    """A block of the output along an axis.
 
-    Args:
-        x: float32 (3, t, H, W), frames of a clip.
-        order: BRIGHTNESS, CONTRAST and SATURATION in the order they are taken.
-        factors: Factor of each by its number; 1 changes nothing.
-        weights: Of red, green and blue in gray.
-        clip: Cut to [0, 1] after each step.
-        scratch: Memory of the shape of `x`.
+    Attributes:
+        block: Its rows or columns.
+        near: Those that its weights reach.
+        weights: (block, near).
     """
-    for step in order:
-        factor = factors[step]
-        if factor == 1:
-            continue
-        if step == BRIGHTNESS:
-            x.mul_(factor)
-        elif step == CONTRAST:  # the mean of the gray picture is the gray of the means
-            means = x.mean((-2, -1), keepdim=True)
-            torch.lerp(_gray(means, weights, torch.empty_like(means[:1])), x, factor, out=x)
-        else:
-            torch.lerp(_gray(x, weights, scratch[:1]), x, factor, out=x)
-        if clip and factor > 1:  # a smaller one leads towards the base, which lies on [0, 1] too
-            x.clamp_(0, 1)
 
-
-def gray_frames_(x: Tensor, weights: Sequence[float], *, scratch: Tensor) -> None:
-    """Makes (3, t, H, W) gray in place; `scratch` as in `jitter_frames_`."""
-    x.copy_(_gray(x, weights, scratch[:1]))
+    block: slice
+    near: slice
+    weights: Tensor
 
 
 @dataclass(frozen=True)
 class ClipBlur:
-    """Blur of a clip.
+    """Blur of a clip, block by block, which leaves most zeros of its matrices out."""
 
-    Attributes:
-        rows: (1, H, H), multiplied from the left.
-        columns: (W, W), whose transpose is multiplied from the right.
-        radius: Pixels beyond which all is 0.
-    """
-
-    rows: Tensor
-    columns: Tensor
-    radius: int
+    rows: Sequence[Band]
+    columns: Sequence[Band]
 
 
 def clip_blur(size: torch.Size, sigma: Tensor, kernel: int) -> ClipBlur | None:
@@ -100,32 +70,51 @@ def clip_blur(size: torch.Size, sigma: Tensor, kernel: int) -> ClipBlur | None:
     along_height, along_width = sigma.tolist()
     if along_height <= 0 and along_width <= 0:
         return None
-    rows = blur_matrix(size[0], sigma[:1], kernel, "reflect")
+    rows = _bands(size[0], sigma[:1], kernel)
     square = size[0] == size[1] and along_height == along_width
-    columns = rows if square else blur_matrix(size[1], sigma[1:], kernel, "reflect")
-    return ClipBlur(rows, columns[0], kernel // 2)
+    return ClipBlur(rows, rows if square else _bands(size[1], sigma[1:], kernel))
 
 
-def blur_frames_(x: Tensor, blur: ClipBlur, *, is_gray: bool, scratch: Tensor) -> None:
-    """Blurs (3, t, H, W) in place; in gray frames the three channels are equal. `scratch` as in `jitter_frames_`."""
-    part = x[:1] if is_gray else x
-    channels, time, height, width = part.shape
-    pictures = scratch[:channels].view(channels * time, height, width)
-    _along_lines(part.view(-1, width), blur.columns, blur.radius, pictures.view(-1, width))
-    torch.bmm(blur.rows.expand(channels * time, -1, -1), pictures, out=part.view(channels * time, height, width))
-    if is_gray:
-        x[1:] = x[:1]
+def _bands(side: int, sigma: Tensor, kernel: int) -> list[Band]:
+    matrix, bands = blur_matrix(side, sigma, kernel, "reflect")[0], []
+    for begin in range(0, side, _BLOCK_PIXELS):
+        end = min(begin + _BLOCK_PIXELS, side)
+        near = slice(max(0, begin - kernel // 2), min(side, end + kernel // 2))
+        bands.append(Band(slice(begin, end), near, matrix[begin:end, near]))
+    return bands
 
 
-def _along_lines(lines: Tensor, matrix: Tensor, radius: int, result: Tensor) -> None:
-    """Multiplies (N, W) by the transpose of a banded (W, W), in blocks that leave most of its zeros out."""
-    width = lines.shape[1]
-    for begin in range(0, width, _BLOCK_COLUMNS):
-        end = min(begin + _BLOCK_COLUMNS, width)
-        low, high = max(0, begin - radius), min(width, end + radius)
-        torch.mm(lines[:, low:high], matrix[begin:end, low:high].T, out=result[:, begin:end])
+def colour_frames(
+    x: Tensor, passes: Sequence[ColourPass], blur: ClipBlur | None, *, scratch: Tensor, into: Tensor
+) -> None:
+    """Takes the passes, and the blur before the last.
+
+    A blur's weights sum to 1, so that it may as well come before what is affine: colours and normalisation.
+
+    Args:
+        x: float32 (3, H, t, W), contiguous, frames of a clip; overwritten.
+        passes: From `colour_passes`.
+        blur: If there is one.
+        scratch: Memory of the shape of `x`.
+        into: (3, H, t, W), where the result goes.
+    """
+    *first, last = passes
+    for colours in first:
+        changed = x[: colours.channels]
+        colours.write(x, colours.offsets(x), scratch=scratch, into=changed)
+        x = changed
+    offsets = last.offsets(x)  # of the means before the blur
+    if blur is not None:
+        blur_frames_(x, blur, scratch=scratch)
+    last.write(x, offsets, scratch=scratch, into=into)
 
 
-def _gray(x: Tensor, weights: Sequence[float], out: Tensor) -> Tensor:
-    """Mixes (3, …) into (1, …)."""
-    return torch.mul(x[:1], weights[0], out=out).add_(x[1:2], alpha=weights[1]).add_(x[2:], alpha=weights[2])
+def blur_frames_(x: Tensor, blur: ClipBlur, *, scratch: Tensor) -> None:
+    """Blurs (C, H, t, W) in place; `scratch` as in `colour_frames`."""
+    part = scratch[: len(x)]
+    lines, blurred_lines = x.view(-1, x.shape[3]), part.view(-1, x.shape[3])
+    for band in blur.columns:
+        torch.mm(lines[:, band.near], band.weights.T, out=blurred_lines[:, band.block])
+    pictures, blurred = part.flatten(2), x.flatten(2)
+    for band in blur.rows:
+        torch.bmm(band.weights.expand(len(x), -1, -1), pictures[:, band.near], out=blurred[:, band.block])

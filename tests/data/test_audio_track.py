@@ -17,6 +17,20 @@ def test_sample_formats_become_floats_in_one(folder, sample_format, codec):
     assert np.abs(audio - sweep(np.arange(8000) / 8000)).max() < (0.02 if codec == "pcm_u8" else 1e-3)
 
 
+def test_samples_that_numpy_has_no_name_for_are_read_too(tmp_path):
+    path = tmp_path / "long.wav"
+    wave = np.sin(2 * np.pi * 300 * np.arange(8000) / 8000)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s64le", rate=8000, layout="mono")
+        stream.format = "s64"
+        frame = av.AudioFrame.from_ndarray((wave[None] * 2**30).astype(np.int32), format="s32", layout="mono")
+        frame.sample_rate = 8000
+        for wide in av.AudioResampler("s64", "mono", 8000).resample(frame):
+            container.mux(stream.encode(wide))
+    audio = one(path, 0.0, 0.9, 0, 0.0, 8000).audio.numpy()
+    assert np.abs(audio - wave[:7200] / 2).max() < 1e-5
+
+
 def test_mono_is_the_mean_of_the_channels(tmp_path):
     path = tmp_path / "two.wav"
     with av.open(str(path), "w") as container:
