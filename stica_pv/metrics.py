@@ -14,7 +14,9 @@ def spread(rows: Tensor) -> Tensor:
     Returns:
         0-d tensor.
     """
-    return rows.std(dim=0, correction=0).mean() * rows.shape[1] ** 0.5
+    rows = _in_full(rows)
+    centred = rows - rows.mean(dim=0)  # `std` along rows is ten times slower on a CPU
+    return centred.square_().mean(dim=0).sqrt_().mean() * rows.shape[1] ** 0.5
 
 
 @torch.no_grad()

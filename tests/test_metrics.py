@@ -22,6 +22,11 @@ def test_equal_rows_are_collapsed_by_every_monitor():
     assert float(effective_rank(rows)) == pytest.approx(0, abs=1e-6)
 
 
+def test_spread_is_the_mean_standard_deviation():
+    rows = torch.randn(40, 7, generator=torch.Generator().manual_seed(0)) * torch.arange(1.0, 8)
+    assert float(spread(rows)) == pytest.approx(float(rows.double().std(dim=0, correction=0).mean() * 7**0.5))
+
+
 def test_random_rows_are_spread_over_the_sphere():
     rows = random_rows(4000, 32)
     assert float(spread(rows)) == pytest.approx(1, abs=0.02)

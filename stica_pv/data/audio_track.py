@@ -185,7 +185,7 @@ def mono(frame: AudioFrame) -> Samples:
     if channels > 1:
         mixed /= np.float32(channels)
     if dtype == np.uint8:
-        mixed = (mixed - 128) / 128
+        mixed = np.asarray((mixed - 128) / 128, np.float32)
     elif np.issubdtype(dtype, np.integer):
         mixed /= -float(np.iinfo(dtype).min)
     return mixed

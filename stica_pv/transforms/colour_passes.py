@@ -1,7 +1,7 @@
 """Colour jitter, gray and normalisation of a clip as few passes over its pixels.
 
-Every step is affine in the colours of a frame, and such steps join: to one matrix and one offset. Only a step that clips
-needs the pixels as they are by then.
+Every step is affine in the colours of a frame, and such steps join to one matrix and one offset. Only a step that
+clips needs the pixels as they are by then.
 """
 
 from collections.abc import Sequence

@@ -96,12 +96,11 @@ class LogMel(nn.Module):
 
     def _energy_on_processor(self, x: Tensor) -> Tensor:
         """As `_energy`, one clip after the other, as only one spectrum fits into the cache, and without most zeros."""
-        energy = x.new_empty(len(x), self.frames(x.shape[1]), self.filters.shape[1])
-        for clip, of_clip in zip(x.split(1), energy, strict=True):
-            spectrum = self._spectrum(clip)[0]
-            for bins, bands in self._blocks:
-                torch.mm(spectrum[:, bins], self.filters[bins, bands], out=of_clip[:, bands])
-        return energy
+        return torch.stack([self._in_blocks(self._spectrum(clip)[0]) for clip in x.split(1)])
+
+    def _in_blocks(self, spectrum: Tensor) -> Tensor:
+        """Maps (T, fft_size // 2 + 1) to the bands (T, F)."""
+        return torch.cat([spectrum[:, bins] @ self.filters[bins, bands] for bins, bands in self._blocks], dim=1)
 
     def _spectrum(self, x: Tensor) -> Tensor:
         """Maps (B, S) to what is mixed, (B, T, fft_size // 2 + 1), of overlapping frames, zeros added at the end."""

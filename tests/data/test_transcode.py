@@ -74,6 +74,12 @@ def test_the_copy_is_what_the_settings_say(tmp_path: Path):
     assert 2 <= max(np.diff([*keys, 50])) <= 5  # x264 sets more where pictures change
 
 
+def test_the_copy_leaves_out_what_is_slow_to_decode(tmp_path: Path):
+    written = copied(make_media(tmp_path / "a.mkv", seconds=1.0, audio=None)).read_bytes()
+    assert b"cabac=0" in written  # x264 tells its options in the file
+    assert b"deblock=0" in written
+
+
 @pytest.mark.parametrize(("size", "expected"), [((66, 51), (66, 50)), ((40, 30), (40, 30)), ((331, 200), (212, 128))])
 def test_small_pictures_are_not_enlarged_and_sides_become_even(size, expected, tmp_path: Path):
     facts = probe(str(copied(make_media(tmp_path / "a.mkv", video="ffv1", size=size, seconds=0.4, audio=None))))
