@@ -48,7 +48,7 @@ class Batch:
     """Collated samples, by view name.
 
     Attributes:
-        video: uint8 (B, C, T, H, W) by view.
+        video: uint8 (B, C, T, H, W) by view; stored channels last, as workers cut them.
         audio: float32 (B, S) by view.
         audio_valid: float32 (B,) by view, share of the samples that are real sound.
         index: int64 (B,), the samples' positions in the list (of the replacement where a file failed).

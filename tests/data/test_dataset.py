@@ -170,6 +170,15 @@ def test_collate_stacks_samples_in_order_and_gathers_failures():
     assert {failure.path for failure in batch.failures} == {"3.mp4", "7.mp4"}
 
 
+def test_collate_keeps_pictures_as_they_lie_in_memory():
+    samples = [sample(make(), i) for i in (3, 5)]
+    batch = collate(samples)
+    assert isinstance(batch, Batch)
+    for name, video in batch.video.items():
+        assert video.is_contiguous(memory_format=torch.channels_last_3d)
+        torch.testing.assert_close(video, torch.stack([one.video[name] for one in samples]), rtol=0, atol=0)
+
+
 def test_collate_in_a_worker_writes_to_shared_memory(monkeypatch: pytest.MonkeyPatch):
     samples = [sample(make(), i) for i in (3, 5)]
     elsewhere = collate(samples)

@@ -129,6 +129,16 @@ def test_number_of_columns(samples: int, columns: int) -> None:
     assert layer(torch.zeros(2, samples)).shape == (2, 1, 40, columns)
 
 
+@pytest.mark.parametrize("style", ["clean", "released", "brave"])
+def test_bands_in_blocks_equal_one_product_and_keep_gradient_and_dtype(style: str) -> None:
+    layer = create_log_mel(style=style, bands=80, fft_size=2048)
+    wave = torch.from_numpy(signal("noise", 4800)).view(2, -1).requires_grad_()
+    blocks = layer._energy_on_processor(wave)
+    torch.testing.assert_close(blocks, layer._energy(wave), rtol=1e-5, atol=0)
+    assert torch.autograd.grad(blocks.sum(), wave)[0].any()
+    assert layer.double()(wave).dtype == torch.float64
+
+
 @pytest.mark.parametrize("style", ["clean", "released"])
 def test_autocast_changes_nothing_and_half_input_gives_float32(style: str) -> None:
     layer = create_log_mel(style=style, fft_size=4096)
