@@ -29,6 +29,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--crf", type=int, default=23, help="quality of the pictures, lower is better (23)")
     parser.add_argument("--audio-rate", type=int, default=24000, help="Hz of the mono AAC sound (24000)")
     parser.add_argument("--audio-bitrate", type=int, default=48000, help="bit/s (48000)")
+    parser.add_argument(
+        "--fast-decoding",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="leave out what is slow to decode, where x264 or x265 encode; 6 %% larger at a little less quality (on)",
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="files at a time (all cores)")
     parser.add_argument("--limit", type=int, default=600, help="longest time for one file in seconds (600)")
     parser.add_argument("--separator", default=" ", help="between path and label in a list (a space)")
@@ -48,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
         crf=args.crf,
         audio_rate_hz=args.audio_rate,
         audio_bitrate=args.audio_bitrate,
+        fast_decoding=args.fast_decoding,
     )
     plan = plan_copy(args.source, args.target, args.separator)
     report = make_copy(plan, settings, processes=args.processes, limit_s=args.limit)

@@ -171,6 +171,8 @@ def placed(stamps: npt.NDArray[np.float64], lengths: npt.NDArray[np.int64], tole
 
 def mono(frame: AudioFrame) -> Samples:
     """Returns the mean of a frame's channels, float32 (S,), integers scaled to [-1, 1]."""
+    if not frame.samples:
+        return np.zeros(0, np.float32)
     planar, channels = frame.format.is_planar, frame.layout.nb_channels
     if frame.format.name not in format_dtypes or (planar and channels >= _PLANES):
         frame, planar = AudioResampler(format="flt").resample(frame)[0], False

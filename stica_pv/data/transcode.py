@@ -45,6 +45,7 @@ class TranscodeSettings:
         crf: Its constant quality, lower is better.
         audio_rate_hz: Sample rate of the mono sound.
         audio_bitrate: Of the AAC sound in bit/s.
+        fast_decoding: Leave out what is slow to decode (CABAC, deblocking), where x264 or x265 encode.
     """
 
     short_side: int = 128
@@ -53,6 +54,7 @@ class TranscodeSettings:
     crf: int = 23
     audio_rate_hz: int = 24000
     audio_bitrate: int = 48000
+    fast_decoding: bool = True
 
     def __post_init__(self) -> None:
         if self.short_side < 0 or self.crf < 0 or min(self.gop, self.audio_rate_hz, self.audio_bitrate) < 1:
@@ -169,7 +171,9 @@ def _picture_packets(
 def _picture_stream(
     container: OutputContainer, rate: Fraction, width: int, height: int, settings: TranscodeSettings
 ) -> VideoStream:
-    options = {"crf": str(settings.crf), **_FAST_TO_DECODE.get(settings.codec, {})}
+    options = {"crf": str(settings.crf)}
+    if settings.fast_decoding:
+        options |= _FAST_TO_DECODE.get(av.Codec(settings.codec, "w").name, {})  # h264 names libx264
     stream = container.add_stream(settings.codec, rate=rate, options=options)
     assert isinstance(stream, VideoStream)
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"

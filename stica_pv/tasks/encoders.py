@@ -95,7 +95,10 @@ class VideoEncoder(Encoder):
         return self.pool.time_attention(self.backbone(self._normalised(x)))
 
     def _normalised(self, x: Tensor) -> Tensor:
-        return (x.float() / 255 - self.mean) / self.std if x.dtype == torch.uint8 else x
+        if x.dtype != torch.uint8:
+            return x
+        # Batches come channels last; what trunks compute in is for MODEL.CHANNELS_LAST to say.
+        return (x.to(torch.float32, memory_format=torch.contiguous_format) / 255 - self.mean) / self.std
 
 
 class AudioEncoder(Encoder):

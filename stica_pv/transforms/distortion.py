@@ -173,7 +173,7 @@ def apply_distortion(video: Tensor, plan: DistortionPlan, settings: DistortionSe
         settings: Gives the blur's taps, mean and std; strengths were spent in drawing.
 
     Returns:
-        float32 (B, 3, T, H, W), also under autocast.
+        Contiguous float32 (B, 3, T, H, W), also under autocast.
     """
     batch, _, frames = video.shape[:3]
     expected = batch * frames if settings.per_frame else batch
@@ -182,7 +182,7 @@ def apply_distortion(video: Tensor, plan: DistortionPlan, settings: DistortionSe
     plan = plan.to(video.device)
     rows = plan.distorted()
     with torch.autocast(video.device.type, enabled=False):
-        x = video.float() / 255
+        x = video.to(torch.float32, memory_format=torch.contiguous_format) / 255
         if settings.per_frame:
             x = x.transpose(1, 2).flatten(0, 1).unsqueeze(2)  # every frame a clip of its own
         for step in rows.steps:

@@ -34,5 +34,5 @@ class FlowCrop:
 
 
 def scale_flow(flow: Tensor) -> Tensor:
-    """Maps uint8 (…) to float32 in [-1, 1], 0 for no motion and 1 for the bound of what is stored."""
-    return (flow.float() - NO_MOTION) / NO_MOTION
+    """Maps uint8 (…) to contiguous float32 in [-1, 1], 0 for no motion and 1 for the bound of what is stored."""
+    return (flow.to(torch.float32, memory_format=torch.contiguous_format) - NO_MOTION) / NO_MOTION

@@ -17,7 +17,7 @@ def test_sample_formats_become_floats_in_one(folder, sample_format, codec):
     assert np.abs(audio - sweep(np.arange(8000) / 8000)).max() < (0.02 if codec == "pcm_u8" else 1e-3)
 
 
-def test_samples_that_numpy_has_no_name_for_are_read_too(tmp_path):
+def test_samples_of_64_bits_that_pyav_has_no_array_for_are_read_too(tmp_path):
     path = tmp_path / "long.wav"
     wave = np.sin(2 * np.pi * 300 * np.arange(8000) / 8000)
     with av.open(str(path), "w") as container:

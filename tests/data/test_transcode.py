@@ -74,10 +74,14 @@ def test_the_copy_is_what_the_settings_say(tmp_path: Path):
     assert 2 <= max(np.diff([*keys, 50])) <= 5  # x264 sets more where pictures change
 
 
-def test_the_copy_leaves_out_what_is_slow_to_decode(tmp_path: Path):
-    written = copied(make_media(tmp_path / "a.mkv", seconds=1.0, audio=None)).read_bytes()
-    assert b"cabac=0" in written  # x264 tells its options in the file
-    assert b"deblock=0" in written
+@pytest.mark.parametrize("codec", ["libx264", "h264"])
+@pytest.mark.parametrize("fast", [True, False])
+def test_the_copy_leaves_out_what_is_slow_to_decode_unless_told_otherwise(codec: str, fast: bool, tmp_path: Path):
+    source = make_media(tmp_path / "a.mkv", seconds=1.0, audio=None)
+    written = copied(source, TranscodeSettings(codec=codec, fast_decoding=fast)).read_bytes()
+    assert b"cabac=" in written  # x264 tells its options in the file
+    assert (b"cabac=0" in written) == fast
+    assert (b"deblock=0" in written) == fast
 
 
 @pytest.mark.parametrize(("size", "expected"), [((66, 51), (66, 50)), ((40, 30), (40, 30)), ((331, 200), (212, 128))])

@@ -24,6 +24,17 @@ def test_bytes_are_normalised_per_channel_and_floats_taken_as_they_are(video_enc
         assert not torch.allclose(video_encoder(video), video_encoder(video / 255), atol=1e-2)
 
 
+def test_bytes_that_come_channels_last_reach_the_trunk_as_others_do(video_encoder: VideoEncoder) -> None:
+    video = torch.randint(0, 256, (2, 3, 8, 28, 28), dtype=torch.uint8)
+    seen: list[torch.Tensor] = []
+    video_encoder.backbone.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        for given in (video, video.contiguous(memory_format=torch.channels_last_3d)):
+            video_encoder(given)
+    assert seen[1].is_contiguous()
+    assert torch.equal(*seen)
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 def test_layers_are_the_map_and_the_pooled_vector(video_encoder: VideoEncoder, batch: int) -> None:
     video = torch.randn(batch, 3, 9, 32, 28)

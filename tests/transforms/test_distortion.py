@@ -43,6 +43,16 @@ def slow_pixels(x: Tensor, change) -> Tensor:
 
 
 @pytest.mark.parametrize("per_frame", [False, True])
+def test_clips_that_come_channels_last_give_the_same_contiguous_ones(per_frame: bool) -> None:
+    settings = DistortionSettings(blur_kernel=3, per_frame=per_frame)
+    plan = draw_distortion(rngs(2), settings, FRAMES)
+    video = clips().contiguous(memory_format=torch.channels_last_3d)
+    found = apply_distortion(video, plan, settings)
+    assert found.is_contiguous()
+    assert torch.equal(found, apply_distortion(clips(), plan, settings))
+
+
+@pytest.mark.parametrize("per_frame", [False, True])
 def test_rows_are_changed_together_as_each_is_alone(per_frame: bool) -> None:
     """Whatever a row's neighbours take in a step, it takes its own: bit for bit."""
     settings = DistortionSettings(blur_kernel=3, solarise_prob=0.5, jitter_prob=0.7, per_frame=per_frame)

@@ -25,6 +25,9 @@ def test_scaled_flow_lies_around_no_motion_and_a_mirror_negates_it() -> None:
     scaled = scale_flow(FLOW)
     assert (scaled.dtype, scaled.min().item(), scaled.max().item()) == (torch.float32, -1.0, 1.0)
     assert torch.equal(scale_flow(255 - FLOW), -scaled)
+    last = FLOW[None].contiguous(memory_format=torch.channels_last_3d)
+    assert not last.is_contiguous()
+    assert scale_flow(last).is_contiguous()
 
 
 def test_pictures_are_no_flow() -> None:

@@ -135,7 +135,9 @@ def test_bands_in_blocks_equal_one_product_and_keep_gradient_and_dtype(style: st
     wave = torch.from_numpy(signal("noise", 4800)).view(2, -1).requires_grad_()
     blocks = layer._energy_on_processor(wave)
     torch.testing.assert_close(blocks, layer._energy(wave), rtol=1e-5, atol=0)
-    assert torch.autograd.grad(blocks.sum(), wave)[0].any()
+    gradient = torch.autograd.grad(blocks.sum(), wave)[0]
+    assert gradient.isfinite().all()
+    assert gradient.any()
     assert layer.double()(wave).dtype == torch.float64
 
 

@@ -82,7 +82,7 @@ class TrainingStep:
         """Runs the trunk alone on both views, forward and backward, in the step's precision."""
         dtype = self._settings.amp_dtype
         self.task.zero_grad(set_to_none=True)
-        video = [self.batch.video[name].float() / 255 for name in VIEWS]
+        video = [self.batch.video[name].float().contiguous() / 255 for name in VIEWS]
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             maps = [self.task.backbone(one) for one in video]
         sum_of_squares([one.float() for one in maps]).backward()
@@ -91,8 +91,9 @@ class TrainingStep:
 def random_batch(task: AVContrastive, size: int) -> Batch:
     """Noise, in the layout of the loader."""
     rng, clip = torch.Generator().manual_seed(0), task.clip
-    shape = (size, 3, clip.frames, clip.size, clip.size)
-    video = {name: torch.randint(0, 256, shape, generator=rng, dtype=torch.uint8) for name in VIEWS}
+    shape = (size, clip.frames, clip.size, clip.size, 3)  # channels last
+    pixels = {name: torch.randint(0, 256, shape, generator=rng, dtype=torch.uint8) for name in VIEWS}
+    video = {name: values.permute(0, 4, 1, 2, 3) for name, values in pixels.items()}
     audio = torch.rand(size, round(clip.seconds * clip.audio_rate_hz), generator=rng) * 2 - 1
     return Batch(video, {SOUND: audio}, {SOUND: torch.ones(size)}, torch.arange(size))
 
