@@ -1,13 +1,16 @@
 """`tools/convert_checkpoint.py`, and what its files are good for."""
 
+import argparse
 import importlib.util
 import json
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import stica_pv.compat  # noqa: F401 - repairs torchvision's import where it needs it
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -56,6 +59,76 @@ def test_a_report_is_printed_and_the_file_starts_a_training(
     task = create_task(tiny_cfg(clips_folder, tmp_path / "run", TRAIN__CHECKPOINT_FILE_PATH=target, **networks))
     theirs = torch.load(reference, weights_only=True)["state_dict"]
     assert torch.equal(task.backbone.stem[0].weight, theirs["module.video_network.base.stem.0.weight"])
+
+
+def as_the_authors_save(stand_in: StandIn) -> dict[str, Any]:
+    """What their training programs write: weights, and objects of the program beside them."""
+    optimizer = torch.optim.SGD(stand_in.parameters(), lr=0.01, momentum=0.9)
+    for parameter in stand_in.mlp_v.parameters():
+        optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [6, 10])
+    del optimizer.step  # what recent schedulers put there cannot be pickled, and older ones did not have
+    saved = optimizer.state_dict()
+    saved["param_groups"][0]["lr"] = np.float64(0.64)
+    return {
+        "args": argparse.Namespace(batch_size=8, output_dir="out"),
+        "epoch": 150,
+        "lr_scheduler": {"after_scheduler": scheduler, "multiplier": np.float64(64.0)},
+        "model": {f"module.{name}": tensor for name, tensor in stand_in.state_dict().items()},
+        "optimizer": saved,
+    }
+
+
+@pytest.mark.parametrize("archive", [True, False], ids=["archive", "legacy"])
+def test_a_file_as_the_authors_save_it_is_converted_and_what_is_left_out_is_named(
+    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], archive: bool
+) -> None:
+    source, target = tmp_path / "gdt_K400.pth", tmp_path / "gdt.pyth"
+    stand_in = StandIn(seed=5, layers=0)
+    torch.save(as_the_authors_save(stand_in), source, _use_new_zipfile_serialization=archive)
+    assert tool.main([str(source), str(target), *CLIP, *TINY_SOUND]) == 0
+    shown = capsys.readouterr().out
+    assert "left out, objects of the program that wrote the file: args (argparse.Namespace), lr_scheduler (" in shown
+    assert "torch.optim.lr_scheduler.MultiStepLR), optimizer (numpy" in shown
+    assert "is a guess; say --as gdt, or --as stica" in shown
+    converted = torch.load(target, weights_only=True)
+    assert converted["converted"]["about"] == {"epoch": 150}
+    theirs = stand_in.state_dict()["video_network.base.layer4.1.conv2.0.3.weight"]
+    assert torch.equal(converted["model"]["backbone.layer4.1.conv2.0.3.weight"], theirs)
+
+
+@pytest.mark.parametrize(
+    ("method", "bands", "mean", "frames"), [("stica", 257, 0.0, 60), ("gdt", 40, 1.93, 30)], ids=["stica", "gdt"]
+)
+def test_a_file_without_transformer_is_whose_one_says(
+    tool: ModuleType,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    method: str,
+    bands: int,
+    mean: float,
+    frames: int,
+) -> None:
+    source, target = tmp_path / "averaged.pth", tmp_path / "out.pyth"
+    torch.save(StandIn(layers=0).state_dict(), source)
+    assert tool.main([str(source), str(target), "--as", method]) == 0
+    assert "guess" not in capsys.readouterr().out
+    config = yaml.safe_load(torch.load(target, weights_only=True)["config"])
+    assert (config["AUDIO"]["BANDS"], config["AUDIO"]["MEAN"], config["DATA"]["NUM_FRAMES"]) == (bands, mean, frames)
+    assert config["POOL"]["NAME"] == "average"
+
+
+def test_networks_of_text_and_numbers_of_positions_are_named_as_unused(
+    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "ht100m.pth"
+    text = {"text_network.word_embd.weight": torch.ones(5, 3), "mlp_t.block_forward.2.weight": torch.ones(2, 2)}
+    torch.save({"model": {**StandIn(positions=True).state_dict(), **text}}, source)
+    assert tool.main([str(source), str(tmp_path / "out.pyth"), *CLIP, *TINY_SOUND]) == 0
+    shown = capsys.readouterr().out
+    assert "0 unexpected, 5 not used" in shown
+    for name in ("text_network.word_embd.weight", "mlp_t.block_forward.2.weight", "video_pooling.2.pos_ids"):
+        assert f"not used: {name}" in shown
 
 
 def test_an_evaluation_needs_the_file_alone(
@@ -117,7 +190,12 @@ def test_an_export_of_this_package_brings_its_normalisation(tool: ModuleType, tm
         (["other.pth", "out.pyth", "--layout", "gdt"], "looks like GDT's or STiCA's, but has no video_network.base."),
         (["other.pth", "out.pyth", "MODEL.ARHC", "x"], "unknown key MODEL.ARHC (did you mean MODEL.ARCH?)"),
         (["other.pth", "there.pyth"], "there.pyth exists already: choose another name, or move it away"),
-        (["pickled.pth", "out.pyth"], "pickled.pth needs pickle (it holds pathlib"),
+        (
+            ["pickled.pth", "out.pyth"],
+            "pickled.pth holds an object of torch.nn.modules.linear.Linear, which only its own",
+        ),
+        (["other.pth", "out.pyth", "--as", "gdt"], "--as gdt: other.pth does not hold the networks of GDT or STiCA"),
+        (["stica.pth", "out.pyth", "--as", "gdt"], "--as gdt: the file has 2 transformer layers, and GDT has none"),
     ],
 )
 def test_wrong_input_ends_with_one_line_and_nothing_written(
@@ -132,7 +210,8 @@ def test_wrong_input_ends_with_one_line_and_nothing_written(
     Path("notes.txt").write_text("no weights")
     Path("there.pyth").write_text("old")
     torch.save({"layer.weight": torch.ones(2)}, "other.pth")
-    torch.save({"state_dict": {"a": torch.ones(1)}, "where": Path("x")}, "pickled.pth")
+    torch.save(torch.nn.Linear(1, 1), "pickled.pth")
+    torch.save(StandIn().state_dict(), "stica.pth")
     assert tool.main(words) == 2
     error = capsys.readouterr().err
     assert message in error

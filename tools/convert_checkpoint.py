@@ -32,6 +32,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("source", metavar="IN", help="weights: .pth, .pyth or .safetensors")
     parser.add_argument("target", metavar="OUT", type=Path, help="a new file")
     parser.add_argument("--layout", default="auto", help="names of the tensors (auto: what fits best); see --list")
+    parser.add_argument(
+        "--as",
+        dest="method",
+        choices=("stica", "gdt"),
+        default="",
+        help="whose networks a GDT or STiCA file without transformer holds (default: GDT's, a guess)",
+    )
     parser.add_argument("--list", action=_ListLayouts, nargs=0, help="print the known layouts and stop")
     add_cfg_arguments(parser, "settings (for GDT and STiCA k400_reference.yaml, for trunks k400_crossmodal.yaml)")
     args = parse_cfg_arguments(parser, argv)
@@ -61,14 +68,14 @@ def run(args: argparse.Namespace) -> None:
 
     refuse_existing(args.target)
     weights = read_weights(args.source)
-    implied = implied_by(weights, args.layout)
+    implied = implied_by(weights, args.layout, args.method)
     settings = [str(word) for pair in implied.settings.items() for word in pair]
     cfg = configure((args.cfg or [implied.recipe])[0], [*settings, *args.overrides], root=ROOT, trains=False)
     cfg.OUTPUT_DIR = ""
     import_custom(cfg)
     conversion = convert(weights, cfg, layout=args.layout)
     write_whole(args.target, lambda path: save_torch(conversion.checkpoint, path))
-    print(f"{weights}\n{conversion.report()}")
+    print("\n".join(filter(None, (str(weights), conversion.report(), implied.guess))))
     shown = ("MODEL.ARCH", "POOL.NAME", "DATA.NUM_FRAMES", "AUDIO.ARCH", "AUDIO.BANDS")
     print("settings: " + ", ".join(f"{key} {cfg[key.split('.')[0]][key.split('.')[1]]}" for key in shown))
     print(f"written: {args.target}")

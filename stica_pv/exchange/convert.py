@@ -15,7 +15,7 @@ from stica_pv.create import create_task
 from stica_pv.engine.checkpoint import FORMAT, Checkpoint
 from stica_pv.errors import UsageError
 from stica_pv.exchange.described import HEADER
-from stica_pv.exchange.reference import is_reference, reference_settings
+from stica_pv.exchange.reference import GUESS, is_guess, is_reference, reference_settings
 from stica_pv.transforms.config import normalisation_is_chosen
 from stica_pv.weights import Match, WeightsFile, best_layout, layout_named, match
 from stica_pv.weights.layouts import GDT
@@ -32,17 +32,21 @@ class Conversion:
         checkpoint: For `torch.save`.
         found: Comparison with the networks.
         drawn: Parts of the task that the file does not hold; they have the initial weights of the seed.
+        left_out: Entries of the file that hold objects of its program.
     """
 
     checkpoint: Checkpoint
     found: Match
     drawn: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
     def report(self) -> str:
         """What matched, and what did not."""
         lines = [self.found.report()]
         if self.drawn:
             lines.append(f"  not in the file, initial weights instead: {', '.join(self.drawn)}")
+        if self.left_out:
+            lines.append(f"  left out, objects of the program that wrote the file: {', '.join(self.left_out)}")
         return "\n".join(lines)
 
 
@@ -53,22 +57,32 @@ class Implied:
     Attributes:
         recipe: File of settings that its networks were made with, or come nearest to.
         settings: Keys and values.
+        guess: What of them is a guess, and how to say otherwise; empty: nothing.
     """
 
     recipe: str
     settings: dict[str, Any]
+    guess: str = ""
 
 
-def implied_by(weights: WeightsFile, layout: str) -> Implied:
-    """Which configuration a file of a layout (or ``auto``) asks for.
+def implied_by(weights: WeightsFile, layout: str, method: str = "") -> Implied:
+    """Which configuration a file asks for.
+
+    Args:
+        weights: The file.
+        layout: A name of `stica_pv.weights.LAYOUTS`, or ``auto``.
+        method: ``stica`` or ``gdt`` for a file that may be either's; empty: nobody says.
 
     Raises:
-        UsageError: The layout is unknown, or the file is a checkpoint of this package.
+        UsageError: The layout is unknown, the file is a checkpoint of this package, or it is not of the method.
     """
     if weights.about.get("format") == FORMAT:
         raise UsageError(f"{weights.path} is a checkpoint of this package already")
     if _is_gdt(weights, layout):
-        return Implied("projects/stica/k400_reference.yaml", reference_settings(weights.tensors))
+        guess = GUESS if is_guess(weights.tensors, method) else ""
+        return Implied("projects/stica/k400_reference.yaml", reference_settings(weights.tensors, method), guess)
+    if method:
+        raise UsageError(f"--as {method}: {weights.path} does not hold the networks of GDT or STiCA; leave --as out")
     if layout != AUTO:
         layout_named(layout)
     # A trunk alone: its average is what it was trained for, and there is nothing to compare crops with.
@@ -107,7 +121,9 @@ def convert(weights: WeightsFile, cfg: CfgNode, *, layout: str = AUTO) -> Conver
     with torch.no_grad():
         # An old count of batches may be missing; everything else is there or belongs to a part that was drawn.
         model = {name: tensors.get(name, tensor).to(tensor.dtype).contiguous() for name, tensor in own.items()}
-    return Conversion(_content(_as_stored(cfg, weights, found), model, weights, found, drawn), found, drawn)
+    return Conversion(
+        _content(_as_stored(cfg, weights, found), model, weights, found, drawn), found, drawn, weights.left_out
+    )
 
 
 def _as_stored(cfg: CfgNode, weights: WeightsFile, found: Match) -> CfgNode:
@@ -143,6 +159,10 @@ def _drawn_parts(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> tu
     return tuple(part for part in dict.fromkeys(map(_part, own)) if part not in there)
 
 
+def _is_told(name: str, value: object) -> bool:
+    return name in ("epoch", "format", "step") and isinstance(value, int | float | str)
+
+
 def _content(
     cfg: CfgNode, model: dict[str, Tensor], weights: WeightsFile, found: Match, drawn: tuple[str, ...]
 ) -> Checkpoint:
@@ -160,7 +180,7 @@ def _content(
             "file": Path(weights.path).name,
             "sha256": weights.sha256,
             "layout": found.layout.name,
-            "about": {name: value for name, value in weights.about.items() if name in ("epoch", "format", "step")},
+            "about": {name: value for name, value in weights.about.items() if _is_told(name, value)},
             "drawn": list(drawn),
         },
     }

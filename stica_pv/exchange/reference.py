@@ -6,20 +6,20 @@ from typing import Any
 
 from torch import Tensor
 
-from stica_pv.errors import UsageError
+from stica_pv.errors import UsageError, check_choice
 
 VIDEO, AUDIO = "video_network.base.", "audio_network.base."
 TRANSFORMER = "video_pooling.2.transformer."
 VIDEO_ARCHS = {1: "r2plus1d_10", 2: "r2plus1d_18"}  # by blocks a stage
 AUDIO_ARCHS = {1: "resnet9", 2: "resnet18"}
 
-# GDT's clips and sound; its networks are those of STiCA with average pooling.
-GDT_SETTINGS: dict[str, Any] = {
+AVERAGE: dict[str, Any] = {"POOL.NAME": "average"}
+# GDT's clips, sound and loss; its networks are those of STiCA with average pooling.
+GDT_SETTINGS: dict[str, Any] = AVERAGE | {
     "DATA.NUM_FRAMES": 30,
     "AUDIO.BANDS": 40,
     "AUDIO.MEAN": 1.93,
     "AUDIO.STD": 17.89,
-    "POOL.NAME": "average",
     "CROP.SPACE_LARGE": 0,
     "CROP.SPACE_SMALL": 0,
     "CROP.TIME_LARGE": 0,
@@ -27,6 +27,11 @@ GDT_SETTINGS: dict[str, Any] = {
     "CONTRASTIVE.T": 0.07,
     "CONTRASTIVE.CROSS_MODAL_WEIGHT": 1.0,
 }
+STICA, GDT = "stica", "gdt"
+GUESS = (
+    "no transformer in the file, and GDT and STiCA without layers have the same tensors: that it is GDT's (40 bands, "
+    "mean 1.93, std 17.89, 30 frames) is a guess; say --as gdt, or --as stica (257 bands, mean 0, std 1)"
+)
 
 
 def is_reference(tensors: Mapping[str, Tensor]) -> bool:
@@ -34,18 +39,24 @@ def is_reference(tensors: Mapping[str, Tensor]) -> bool:
     return any(name.startswith(VIDEO) for name in tensors)
 
 
-def reference_settings(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Returns keys and values that the networks of a file need.
+def is_guess(tensors: Mapping[str, Tensor], method: str) -> bool:
+    """Whether nothing in the file, and nobody, says if it is GDT's or STiCA's."""
+    return not method and not _count(tensors, TRANSFORMER)
 
-    Without a transformer it is taken for GDT, whose clips and spectrograms differ from STiCA's; the weights do not tell
-    the length of the clips or the number of bands.
+
+def reference_settings(tensors: Mapping[str, Tensor], method: str = "") -> dict[str, Any]:
+    """Returns keys and values that the networks of a file need.
 
     Args:
         tensors: By the names of GDT, without ``module.``.
+        method: ``stica`` or ``gdt``, whose clips and spectrograms differ; the weights do not tell the length of the
+            clips or the number of bands. Empty: STiCA where there is a transformer, else GDT, which is a guess.
 
     Raises:
-        UsageError: The networks are of a size that was never released.
+        UsageError: The networks are of a size that was never released, or not those of the method.
     """
+    if method:
+        check_choice("--as", method, (STICA, GDT))
     trunk = _tensor(tensors, f"{VIDEO}layer1.0.conv1.0.0.weight")
     # Both networks were released with one width, so where the audio network is absent it is known as well.
     width = trunk.shape[1]
@@ -53,13 +64,15 @@ def reference_settings(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     if any(name.startswith(AUDIO) for name in tensors):
         settings["AUDIO.WIDTH"] = _tensor(tensors, f"{AUDIO}conv1.weight").shape[0]
         settings["AUDIO.ARCH"] = _arch(AUDIO_ARCHS, tensors, AUDIO)
-    return settings | _head_settings(tensors) | _pool_settings(tensors)
+    return settings | _head_settings(tensors) | _pool_settings(tensors, method)
 
 
-def _pool_settings(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+def _pool_settings(tensors: Mapping[str, Tensor], method: str) -> dict[str, Any]:
     layers = _count(tensors, TRANSFORMER)
+    if layers and method == GDT:
+        raise UsageError(f"--as gdt: the file has {layers} transformer layers, and GDT has none; leave --as out")
     if not layers:
-        return GDT_SETTINGS
+        return AVERAGE if method == STICA else GDT_SETTINGS
     return {
         "POOL.NAME": "transformer",
         "POOL.LAYERS": layers,

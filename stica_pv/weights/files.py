@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-import re
+import tarfile
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,14 +14,13 @@ import torch
 from torch import Tensor
 
 from stica_pv.errors import UsageError
+from stica_pv.weights.inert import Inert, left_out_of, load_inert
 
 # Names under which training programs keep their weights: GDT and torchvision's references, SlowFast and pytorchvideo.
 WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
 # What wrappers of a whole network put before every name: DataParallel, SlowFast's pytorchvideo models, torch.compile.
 PREFIXES = ("module.", "model.", "_orig_mod.")
-PICKLE = b"\x80"  # first byte of a plain pickle, such as Caffe2's; torch's own files are archives
 NO_SAFETENSORS = "safetensors is not installed: pip install -c constraints.txt -e '.[export]'"
-_GLOBAL = re.compile(r"GLOBAL (\S+)")
 _WRITER = "inline_container"  # torch's source of archives, which it names in its errors
 
 
@@ -34,38 +33,41 @@ class WeightsFile:
         tensors: The weights; prefixes that all names share are dropped, unless they were asked to stay.
         about: What lies beside them, such as an epoch.
         sha256: Of the file.
+        left_out: Names of entries that hold objects of a program, and of what kind; none of these was built.
     """
 
     path: str
     tensors: dict[str, Tensor]
     about: dict[str, Any]
     sha256: str
+    left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.path} ({len(self.tensors)} tensors)"
 
 
 def read_weights(path: str | os.PathLike[str], *, strip: bool = True) -> WeightsFile:
-    """Reads a ``.safetensors`` file, or one of `torch.save` that holds tensors and plain types.
+    """Reads a ``.safetensors`` file, or one of `torch.save`, of which tensors and plain types are taken.
 
     Args:
         path: The file.
         strip: Drop what a wrapper of a whole network put before all names.
 
     Raises:
-        UsageError: The file is missing, broken, needs pickle, or holds no weights.
+        UsageError: The file is missing, broken, or holds no weights.
     """
     path = str(path)
     if not Path(path).is_file():
         raise UsageError(f"{path}: there is no such file")
-    content, about = _read_safetensors(path) if path.endswith(".safetensors") else _read_torch(path)
+    content, about, left_out = _read_safetensors(path) if path.endswith(".safetensors") else _read_torch(path)
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
         raise UsageError(
             f"{path} holds no weights: expected tensors by name, at the top or under one of {', '.join(WRAPPERS)}; "
             f"found {', '.join(sorted(map(str, content))[:8]) or 'nothing'}"
+            + (f"; left out, as only its own program can build it: {', '.join(left_out)}" if left_out else "")
         )
-    return WeightsFile(path, _without_prefixes(tensors) if strip else tensors, about, sha256_of(path))
+    return WeightsFile(path, _without_prefixes(tensors) if strip else tensors, about, sha256_of(path), left_out)
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
@@ -122,48 +124,62 @@ def told_by_system(error: Exception) -> str:
     return (str(cause or error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
-def load_plain(path: str) -> Any:
-    """Reads a file of `torch.save` to the CPU, refusing everything that could run code.
+def _load(path: str) -> Any:
+    """Reads a file of `torch.save` to the CPU; objects of a program become `Inert` ones.
 
     Raises:
-        UsageError: It needs pickle, or cannot be read.
+        UsageError: It cannot be read.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch speaks of its own inside; what matters is told below
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch speaks of its own inside; what matters is told below
+        try:
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises whatever zip, pickle or the file system raise
-        text = str(error)
-        if "TorchScript" in text:
-            raise UsageError(f"{path} is a TorchScript program, not weights; read it with torch.jit.load") from error
-        found = _GLOBAL.search(text)
-        if found or (isinstance(error, UnpicklingError) and Path(path).read_bytes()[:1] == PICKLE):
-            raise UsageError(
-                f"{path} needs pickle{f' (it holds {found.group(1)})' if found else ''}, which can run any code: "
-                "refused; ask for tensors alone, as torch.save(network.state_dict(), file) writes them"
-            ) from error
+        except Exception as error:  # torch.load raises whatever zip, pickle or the file system raise
+            if "TorchScript" in str(error):
+                raise UsageError(
+                    f"{path} is a TorchScript program, not weights; read it with torch.jit.load"
+                ) from error
+            if not isinstance(error, UnpicklingError) or tarfile.is_tarfile(path):
+                raise _unreadable(path, error) from error
+        try:
+            return load_inert(path)
+        except Exception as error:  # as above
+            raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: Exception) -> UsageError:
+    if "magic number" in str(error):
+        return UsageError(
+            f"{path} is a pickle that torch.save did not write, and no weights can be read from it: "
+            "write them by torch.save(network.state_dict(), file)"
+        )
+    return UsageError(f"{path} cannot be read ({type(error).__name__}): it is cut off, or no file of weights")
+
+
+def _read_torch(path: str) -> tuple[Mapping[Any, Any], dict[str, Any], tuple[str, ...]]:
+    content = _load(path)
+    if isinstance(content, Inert):
         raise UsageError(
-            f"{path} cannot be read ({type(error).__name__}): it is cut off, or no file of weights"
-        ) from error
-
-
-def _read_torch(path: str) -> tuple[Mapping[Any, Any], dict[str, Any]]:
-    content = load_plain(path)
+            f"{path} holds an object of {content.source}, which only its own program can build: "
+            "ask for its tensors, as torch.save(network.state_dict(), file) writes them"
+        )
     if not isinstance(content, Mapping):
         raise UsageError(f"{path}: expected a dictionary of tensors, got {type(content).__name__}")
     inner = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
-    beside = {str(key): value for key, value in content.items() if key != inner and not isinstance(value, Tensor)}
-    return (content if inner is None else content[inner]), beside
+    beside = {
+        str(key): value for key, value in content.items() if key != inner and not isinstance(value, Tensor | Inert)
+    }
+    return (content if inner is None else content[inner]), beside, left_out_of(content)
 
 
-def _read_safetensors(path: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _read_safetensors(path: str) -> tuple[dict[str, Tensor], dict[str, Any], tuple[str, ...]]:
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError as error:
         raise UsageError(f"{path}: {NO_SAFETENSORS}") from error
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {}), ()  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UsageError(f"{path} is no safetensors file, or it is cut off: {error}") from error
 

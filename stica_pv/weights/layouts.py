@@ -184,7 +184,10 @@ def _resnet2d(suffix: str, holds: str, rules: Rules) -> Layout:
     return Layout(f"resnet2d{suffix}", holds, rules, _CLASSIFIERS, inflates=True, mean_std=IMAGENET_MEAN_STD)
 
 
-GDT = Layout("gdt", "GDT and STiCA checkpoints as released", _GDT, (r"(audio|video)_network\.base\.fc\.",))
+# Beside classifiers: the text networks of GDT on HowTo100M, and the numbers 0, 1, 2, … of STiCA's positions.
+_GDT_UNUSED = (r"(audio|video)_network\.base\.fc\.", r"text_network\.", r"mlp_t\.", r"video_pooling\.2\.pos_ids$")
+
+GDT = Layout("gdt", "GDT and STiCA checkpoints as released", _GDT, _GDT_UNUSED)
 
 TRUNK_LAYOUTS: tuple[Layout, ...] = (
     Layout("pytorchvideo", "pytorchvideo models, of its hub or trained in SlowFast", (), _HUB_HEADS, _QKV),

@@ -1,5 +1,6 @@
 """Loads foreign weights into a trunk, whatever program wrote them."""
 
+import logging
 import os
 from collections.abc import Iterable, Mapping
 
@@ -9,6 +10,8 @@ from stica_pv.errors import UsageError
 from stica_pv.weights.files import read_weights
 from stica_pv.weights.layouts import TRUNK_LAYOUTS, Layout, layout_named
 from stica_pv.weights.matching import Match, match
+
+logger = logging.getLogger(__name__)
 
 AUTO = "auto"
 
@@ -40,6 +43,8 @@ def load_trunk(trunk: nn.Module, path: str | os.PathLike[str], *, layout: str = 
             ResNet-101 hold all names of ResNet-50. The trunk is untouched.
     """
     weights = read_weights(path)
+    if weights.left_out:
+        logger.info("%s: left out, objects of the program that wrote the file: %s", path, ", ".join(weights.left_out))
     own = trunk.state_dict()
     found = best_layout(own, weights.tensors) if layout == AUTO else match(own, weights.tensors, layout_named(layout))
     if not found.fits or found.unexpected:

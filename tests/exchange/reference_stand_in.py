@@ -135,6 +135,8 @@ class Transformer(nn.Module):
         super().__init__()
         self.transformer = nn.ModuleList(Layer(dim, full) for _ in range(layers))
         self.pos_embs = nn.ParameterList([nn.Parameter(torch.randn(64, dim))] if positions else [])
+        if positions:
+            self.register_buffer("pos_ids", torch.arange(64))
 
     def forward(self, tokens: Tensor) -> Tensor:
         for embedding in self.pos_embs:

@@ -1,12 +1,14 @@
 """Files are read whatever they are wrapped in, and never by running code from them."""
 
 import argparse
+import os
 import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from full_disk import full_disk
@@ -60,15 +62,34 @@ def test_the_hash_is_that_of_the_file(tmp_path: Path) -> None:
     assert first != read_weights(save(tmp_path, {**STATE, "more": torch.ones(1)})).sha256
 
 
-def test_a_file_that_needs_pickle_is_refused_by_the_name_of_what_it_holds(tmp_path: Path) -> None:
-    path = save(tmp_path, {"state_dict": STATE, "args": argparse.Namespace(lr=0.1)})
-    with pytest.raises(UsageError, match=r"needs pickle \(it holds argparse\.Namespace\), which can run any code: ref"):
+def test_objects_of_a_program_are_left_out_and_named(tmp_path: Path) -> None:
+    content = {
+        "state_dict": {**STATE, "odd": Path("x")},
+        "args": argparse.Namespace(lr=0.1),
+        "rates": [np.float64(0.5)],
+    }
+    weights = read_weights(save(tmp_path, content))
+    assert weights.tensors.keys() == STATE.keys()
+    assert [told.split(" (")[0] for told in weights.left_out] == ["state_dict", "args", "rates"]
+    assert "args (argparse.Namespace)" in weights.left_out
+    assert "args" not in weights.about
+
+
+def test_a_whole_pickled_network_is_refused_with_advice(tmp_path: Path) -> None:
+    path = save(tmp_path, torch.nn.Linear(2, 2))
+    with pytest.raises(
+        UsageError, match=r"holds an object of torch\.nn\.modules\.linear\.Linear.*state_dict\(\), file"
+    ):
         read_weights(path)
+    with pytest.raises(
+        UsageError, match=r"holds no weights.*left out, .*: model \(torch\.nn\.modules\.linear\.Linear\)"
+    ):
+        read_weights(save(tmp_path, {"model": torch.nn.Linear(2, 2)}))
 
 
 def test_a_plain_pickle_is_refused_and_a_text_is_no_file_of_weights(tmp_path: Path) -> None:
-    (tmp_path / "caffe2.pkl").write_bytes(pickle.dumps({"blobs": {"conv1_w": [1.0]}}, protocol=4))
-    with pytest.raises(UsageError, match="needs pickle, which can run any code"):
+    (tmp_path / "caffe2.pkl").write_bytes(pickle.dumps({"blobs": {"conv1_w": np.ones(1)}}, protocol=4))
+    with pytest.raises(UsageError, match="is a pickle that torch.save did not write"):
         read_weights(tmp_path / "caffe2.pkl")
     (tmp_path / "notes.txt").write_text("no weights")
     with pytest.raises(UsageError, match=r"notes.txt cannot be read \(UnpicklingError\)"):
@@ -76,16 +97,49 @@ def test_a_plain_pickle_is_refused_and_a_text_is_no_file_of_weights(tmp_path: Pa
 
 
 class Bomb:
+    """Asks the reader to run a function."""
+
+    def __init__(self, function: Callable[..., Any], *args: object) -> None:
+        self.function, self.args = function, args
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (Path("exploded"),)
+        return self.function, self.args
 
 
-def test_code_in_a_file_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("archive", [True, False], ids=["archive", "legacy"])
+@pytest.mark.parametrize(
+    ("function", "args"),
+    [(Path.touch, (Path("exploded"),)), (os.system, ("touch exploded",)), (eval, ("open('exploded', 'w')",))],
+    ids=["method", "system", "eval"],
+)
+def test_code_in_a_file_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: Callable[..., Any], args: tuple[Any, ...], archive: bool
+) -> None:
     monkeypatch.chdir(tmp_path)
-    path = save(tmp_path, {"state_dict": STATE, "extra": Bomb()})
-    with pytest.raises(UsageError, match="needs pickle"):
-        read_weights(path)
+    content = {"state_dict": STATE, "extra": Bomb(function, *args)}
+    path = save(tmp_path, content, _use_new_zipfile_serialization=archive)
+    weights = read_weights(path)
     assert not Path("exploded").exists()
+    assert all(torch.equal(weights.tensors[name], STATE[name]) for name in STATE)
+    assert len(weights.left_out) == 1
+
+
+@pytest.mark.parametrize(
+    "target", [argparse.Namespace, torch._utils._rebuild_tensor_v2], ids=["inert class", "function of torch"]
+)
+def test_a_file_cannot_change_what_it_calls(tmp_path: Path, target: object) -> None:
+    """BUILD sets attributes of whatever lies on the stack, a class or a function too."""
+    path = tmp_path / "weights.pth"
+    global_ = pickle.dumps(target, protocol=2)[2:-1]
+    build = b"N" + pickle.dumps({"__defaults__": (1,), "source": "x"}, protocol=2)[2:-1] + b"\x86b"
+    torch.save({"state_dict": STATE, "bad": "HERE"}, path, _use_new_zipfile_serialization=False)
+    marked = pickle.dumps("HERE", protocol=2)[2:-1]
+    content = path.read_bytes()
+    at = content.index(marked[:9])  # up to the memo, whose number depends on its place
+    path.write_bytes(content[:at] + global_ + build + content[at + 9 :])
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_weights(path)
+    assert torch._utils._rebuild_tensor_v2.__defaults__ != (1,)
 
 
 def test_a_torchscript_program_is_told_apart(tmp_path: Path) -> None:
