@@ -27,9 +27,9 @@ class Pair(NamedTuple):
 HYPOTHESES: dict[str, tuple[Pair, ...]] = {
     "h1": (Pair("base", "1", None),),  # cross-modal alone
     "h2": (Pair("var", "1", "1R"),),  # distinct in direction
-    "h3": (Pair("inv", "1", "1R"), Pair("base", "1", "1R")),
+    "h3": (Pair("base", "1", "1R"), Pair("inv", "1", "1R")),
     "h4": (Pair("var", "1", "2"),),  # distinct in time
-    "h5": (Pair("inv", "1", "2"), Pair("base", "1", "2")),
+    "h5": (Pair("base", "1", "2"), Pair("inv", "1", "2")),
     "h6": (Pair("var", "1", "1R"), Pair("var", "2", "2R"), Pair("var", "1", "2"), Pair("var", "1R", "2R")),
     "h7": (
         Pair("base", "1", "1R"),
@@ -73,8 +73,9 @@ def terms_of(hypothesis: str, negatives: str = "intended") -> tuple[VersionTerm,
 
     Args:
         hypothesis: ``h1`` to ``h9``.
-        negatives: ``intended``: every far key counts once. ``released``: the published code extends its lists of far
-            negatives in place, so that a comparison also meets what earlier ones of the step added to its lists.
+        negatives: ``intended``: every far key counts once. ``released``: as the published code counts them. It keeps a
+            list of far negatives for each version, at first the version alone. Each pair extends one list, that of its
+            first version (``inv``: of the other), by its partner's as it then is; both orders of the pair use it.
     """
     check_choice("GDT.NEGATIVES", negatives, NEGATIVES)
     versions = versions_of(hypothesis)
@@ -82,12 +83,10 @@ def terms_of(hypothesis: str, negatives: str = "intended") -> tuple[VersionTerm,
     pairs = HYPOTHESES[hypothesis]
     terms = []
     for kind, one, other in pairs:
+        released = _grown(lists, kind, one, other)
         orders = [(one, [one, other], other), (other, [other, one], one)] if other else [(one, [one], one)]
         for query, both, second in orders:
-            far = list(both)
-            if negatives == "released" and other:
-                lists[query] += lists[second]
-                far = lists[query]
+            far = released if negatives == "released" else both
             near = {"base": [query], "var": both, "inv": [second]}[kind]
             terms.append(
                 VersionTerm(
@@ -99,3 +98,12 @@ def terms_of(hypothesis: str, negatives: str = "intended") -> tuple[VersionTerm,
                 )
             )
     return tuple(terms)
+
+
+def _grown(lists: dict[str, list[str]], kind: Kind, one: str, other: str | None) -> list[str]:
+    """Extends the released list that a pair uses, and returns it."""
+    if other is None:
+        return lists[one]
+    grown, partner = (other, one) if kind == "inv" else (one, other)
+    lists[grown] += lists[partner]
+    return lists[grown]
