@@ -150,7 +150,7 @@ class AVContrastive(Task):
             name: apply_photometry(batch.video[name], photometry, self.photometry)
             for name, photometry in zip(VIEWS, plan.photometry, strict=True)
         }
-        inputs["log_mel"] = self.log_mel(batch.audio[SOUND] * plan.volume.unsqueeze(1))
+        inputs["log_mel"] = self.log_mel(batch.audio[SOUND], plan.volume)
         inputs["audio_valid"] = (batch.audio_valid[SOUND] >= self.audio_min_valid).float()
         return inputs
 

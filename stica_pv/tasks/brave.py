@@ -146,7 +146,7 @@ class BraVe(Task):
         if FLOW in self.broad_views:
             inputs[FLOW] = scale_flow(batch.video[FLOW])
         if AUDIO in self.broad_views:
-            inputs[AUDIO] = self.log_mel(batch.audio[AUDIO] * plan.volume.unsqueeze(1))
+            inputs[AUDIO] = self.log_mel(batch.audio[AUDIO], plan.volume)
             inputs["audio_valid"] = (batch.audio_valid[AUDIO] >= self.audio_min_valid).float()
         return inputs
 

@@ -173,7 +173,7 @@ class GDT(Task):
             self.versions, plan.photometry, plan.volume, plan.masks, strict=True
         ):
             inputs[f"video {version}"] = apply_photometry(batch.video[version], photometry, self.photometry)
-            log_mel = self.log_mel(batch.audio[time_of(version)] * volume.unsqueeze(1))
+            log_mel = self.log_mel(batch.audio[time_of(version)], volume)
             log_mel = log_mel.flip(-1) if version.endswith(REVERSED) else log_mel
             inputs[f"log_mel {version}"] = apply_spec_augment(log_mel, masks)
         shares = torch.stack([share for share in batch.audio_valid.values()])

@@ -74,15 +74,24 @@ class LogMel(nn.Module):
             return -(-samples // self.hop_samples)
         return log_mel_frames(samples, window_samples=self.window.shape[0], hop_samples=self.hop_samples)
 
-    def forward(self, waveform: Tensor) -> Tensor:
-        """Maps (B, S) in [-1, 1], at the sample rate it was built for, to float32 (B, 1, F, T)."""
+    def forward(self, waveform: Tensor, volume: Tensor | None = None) -> Tensor:
+        """Maps (B, S) in [-1, 1], at the sample rate it was built for, to float32 (B, 1, F, T).
+
+        ``released`` rounds the samples to 16 bits, so that no gradient passes.
+
+        Args:
+            waveform: (B, S).
+            volume: (B,) factors on the waveforms; as released, they come after the rounding.
+        """
         if waveform.ndim != 2 or waveform.shape[1] == 0 or not waveform.is_floating_point():
             raise UsageError(f"waveform: expected float (B, S) with S > 0, got {describe(waveform)}")
         with torch.autocast(waveform.device.type, enabled=False):
             # A program that is recorded takes the general way: it would keep the number of parts.
             recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
             general = waveform.device.type != "cpu" or recorded
-            energy = (self._energy if general else self._energy_on_processor)(waveform.float())
+            waveform = _as_16_bit(waveform.float()) if self.style == "released" else waveform.float()
+            waveform = waveform if volume is None else waveform * volume.unsqueeze(1)
+            energy = (self._energy if general else self._energy_on_processor)(waveform)
             energy = energy.transpose(1, 2).unsqueeze(1)
             if self.style == "brave":
                 return energy.mul(BRAVE_SCALE).log1p().sub(self.mean).div(self.std)
@@ -127,10 +136,11 @@ def create_log_mel(
     """Builds a `LogMel` layer.
 
     Args:
-        style: ``released`` follows python_speech_features.logfbank on 16-bit samples: pre-emphasis, rectangular window,
-            triangles between rounded bins, ln(eps) for exact zeros. ``clean`` has a Hann window, triangles between the
-            exact frequencies, and a small floor; no band is constant. ``brave`` has magnitudes, a Hann window,
-            triangles from 80 to 7600 Hz that are straight on the mel scale, log(1 + 10⁴ x), and ⌈S / hop⌉ columns.
+        style: ``released`` follows python_speech_features.logfbank on samples rounded to 16 bits: pre-emphasis,
+            rectangular window, triangles between rounded bins, ln(eps) for exact zeros. ``clean`` has a Hann window,
+            triangles between the exact frequencies, and a small floor; no band is constant. ``brave`` has magnitudes, a
+            Hann window, triangles from 80 to 7600 Hz that are straight on the mel scale, log(1 + 10⁴ x), and ⌈S / hop⌉
+            columns.
         sample_rate_hz: Sample rate of the waveforms.
         bands: Number F of mel bands between 0 and half the sample rate; ``brave`` has its own range.
         window_seconds: Length of a frame.
@@ -159,6 +169,11 @@ def create_log_mel(
     with torch.device("cpu"):  # their values are looked at, also where networks are laid out on the meta device
         window, filters = _window_and_filters(style, sample_rate_hz, bands, window_samples, fft_size)
     return LogMel(window=window, filters=filters.float(), hop_samples=hop_samples, style=style, mean=mean, std=std)
+
+
+def _as_16_bit(waveform: Tensor) -> Tensor:
+    """Rounds to 16 bits, as FFmpeg does: samples below half a step are exact zeros, whose logarithm is ln(eps)."""
+    return (waveform * INT16_SCALE).round().clamp(-INT16_SCALE, INT16_SCALE - 1) / INT16_SCALE
 
 
 def _blocks(filters: Tensor) -> list[tuple[slice, slice]]:

@@ -60,6 +60,23 @@ def test_released_silence_is_ln_eps_everywhere() -> None:
     assert (create_log_mel(style="released")(torch.zeros(2, 4800)) - LN_EPS).abs().max() < 1e-4
 
 
+def test_released_rounds_to_16_bits_before_the_volume_and_other_styles_do_not() -> None:
+    library = pytest.importorskip("python_speech_features")
+    rng = np.random.default_rng(0)
+    wave = (rng.uniform(-1, 1, 4800) * np.repeat([0.4, 30.0], 2400) / 32768).astype(np.float32)  # half is below a step
+    volume = torch.tensor([0.9, 1.1])
+    both = torch.from_numpy(wave).expand(2, -1)
+    ours = create_log_mel(style="released", bands=40)(both, volume)[:, 0].double().numpy()
+    counts = np.round(wave.astype(np.float64) * 32768)
+    known = np.stack([library.logfbank(counts * v, 24000, 0.02, 0.01, 40, 1024).T for v in (0.9, 1.1)])
+    assert (known[..., :8] == LN_EPS).all()
+    assert np.abs(ours - known).max() < 1e-3
+    loud = torch.full((1, 4800), 2.0)  # as a 16-bit sample it is cut
+    assert torch.equal(create_log_mel(style="released")(loud), create_log_mel(style="released")(loud / 2))
+    clean = create_log_mel(fft_size=4096)
+    torch.testing.assert_close(clean(both, volume), clean(both * volume[:, None]))
+
+
 def slow_clean(wave: np.ndarray, bands: int, fft_size: int, rate: int, window: int, hop: int) -> np.ndarray:
     """(F, T) from the definition, one frame and one band at a time."""
     columns = 1 + max(0, math.ceil((len(wave) - window) / hop))
