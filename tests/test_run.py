@@ -157,7 +157,7 @@ def test_a_run_that_diverges_ends_by_its_step_without_a_checkpoint_after_it(clip
         {"SOLVER__ZERO_WD_1D_PARAM": True, "CROP__PER_SAMPLE": True},
         {"POOL__NAME": "average", "CROP__SPACE_LARGE": 0, "CROP__SPACE_SMALL": 0, "CONTRASTIVE__CROSS_MODAL_WEIGHT": 1},
         {"DATA__PHOTOMETRY": "released", "AUDIO__LOG_MEL": "released", "AUDIO__FFT_SIZE": 1024, "AUDIO__HEAD_PASSES": 2,
-         "CROP__PAIRING": "released", "CROP__EXCLUSIVE_BOUND": True, "DATA__FRAME_CHOICE": "previous"},
+         "CROP__PAIRING": "released", "CROP__EXCLUSIVE_BOUND": True, "DATA__FRAME_CHOICE": "following"},
     ],
     ids=lambda overrides: next(reversed(overrides)),
 )  # fmt: skip

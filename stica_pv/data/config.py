@@ -15,7 +15,7 @@ from stica_pv.data.guard import GuardedReader, Reader
 from stica_pv.data.reader import read
 from stica_pv.errors import UsageError, check_choice
 
-FRAME_CHOICES = ("nearest", "previous")
+FRAME_CHOICES = ("nearest", "previous", "following")
 
 
 def add_data_config(cfg: CfgNode) -> None:
@@ -37,7 +37,7 @@ def add_data_config(cfg: CfgNode) -> None:
     data.MAX_ABSENT_SHARE = 0.0  # of a list: files that it names and that are not there are left out up to this share
     data.MANIFEST = ""  # facts of files, read once; default: OUTPUT_DIR/manifest.csv
     data.MAX_BAD_SHARE = 0.01  # of the files that passed the manifest and failed in reading
-    data.FRAME_CHOICE = "nearest"  # nearest | previous (as released)
+    data.FRAME_CHOICE = "nearest"  # nearest | previous | following (as GDT and STiCA released it)
     data.DECODING_SHORT_SIZE = 256  # larger pictures are scaled down to this short side in decoding; 0: never
     data.GROUP_PATTERN = ""  # names clips of one source, which never meet in a batch, e.g. _g(\d+)_; see data/groups.py
     data.SHUFFLE_SOUND = False  # a control: each clip of a batch hears another one, so there is nothing to learn by it

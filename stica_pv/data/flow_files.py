@@ -65,7 +65,7 @@ class FlowFiles:
         Args:
             path: The video.
             wanted_s: Times on its clock, by name.
-            frame_choice: ``nearest`` (of two equally near the earlier) or ``previous``, the last at or before the time.
+            frame_choice: ``previous`` is the last at or before a time, else the nearest (of two the earlier).
 
         Returns:
             uint8 (2, T, H, W) by name, a view of (T, 2, H, W) memory.
@@ -138,7 +138,7 @@ def _chosen(
     before = (np.searchsorted(times_s, wanted + _SAME_TIME_S, side="right") - 1).clip(0, last)
     after = (before + 1).clip(0, last)
     nearer = times_s[after] - wanted + _SAME_TIME_S < wanted - times_s[before]
-    rows = np.where(nearer, after, before) if frame_choice == "nearest" else before
+    rows = np.where(nearer, after, before) if frame_choice != "previous" else before
     step = float(np.median(np.diff(times_s))) if last else 0.0
     far = np.abs(times_s[rows] - wanted) > max(2 * step, _NEARLY_S)
     if far.any():

@@ -1,5 +1,6 @@
 """From packets to chosen pictures: decode a stretch, keep the frames that were asked for, make each RGB once."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,16 +10,20 @@ import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
 
 from stica_pv.data.media_file import MediaFile, MediaPacket
 from stica_pv.data.skipping import skippable_packets
 from stica_pv.errors import UnreadableClip
 
-FrameChoice = Literal["nearest", "previous"]
+FrameChoice = Literal["nearest", "previous", "following"]
 Picture = npt.NDArray[np.uint8]
 
 _SAME_TIME_S = 1e-6
 """Time stamps are fractions; as floats, two that are equal may differ by rounding."""
+
+_WHOLE = 1e-6
+"""As `_SAME_TIME_S`, for numbers of frames."""
 
 _CLEARLY_S = 0.25
 """A picture track that ends this long before its header says is cut short, not rounded."""
@@ -58,6 +63,28 @@ def scaled_size(width: int, height: int, short_size: int) -> tuple[int, int]:
     if short_size == 0 or short <= short_size:
         return width, height
     return max(1, round(width * short_size / short)), max(1, round(height * short_size / short))
+
+
+def frame_rate(stream: VideoStream) -> float:
+    """Returns the frames a second of a stream, on the average."""
+    return float(stream.average_rate or stream.guessed_rate or 25)
+
+
+def following_times(start_s: float, count: int, fps: float, source_fps: float) -> list[float]:
+    """Returns the times of the frames that GDT's and STiCA's release takes: whole frames from a first one on.
+
+    The first is the one at or after the start. A clip spans c = count × source_fps / fps frames of the file; the i-th
+    of `count` is ⌊i (c − 1) / (count − 1)⌋ behind the first.
+
+    Args:
+        start_s: Start of the clip on the file's clock.
+        count: Frames of the clip.
+        fps: Its frames a second.
+        source_fps: Those of the file, at equal distances from 0 s on.
+    """
+    first = math.ceil(start_s * source_fps - _WHOLE)
+    step = max(0.0, count * source_fps / fps - 1) / max(1, count - 1)
+    return [(first + math.floor(i * step + _WHOLE)) / source_fps for i in range(count)]
 
 
 @dataclass
@@ -107,7 +134,7 @@ def decode_pictures(
         media: The file that the packets are from.
         packets: Packets of its picture stream in decoding order, from a key frame on.
         wanted_s: Ascending times in seconds on the file's clock.
-        frame_choice: ``nearest`` (of two equally near the earlier) or ``previous``, the last at or before the time.
+        frame_choice: ``previous`` is the last at or before a time, else the nearest (of two equally near the earlier).
         convert: Makes the pictures.
     """
     result = Pictures()
@@ -154,7 +181,7 @@ def timed_frames(
     stream = media.video
     assert stream is not None
     base = float(stream.time_base or 0)
-    interval = 1 / float(stream.average_rate or stream.guessed_rate or 25)
+    interval = 1 / frame_rate(stream)
     slots = _Slots(media, packets) if media.counts_pictures else None
     last: float | None = None
     for fed, frame in _decoded(media, packets, result, skippable):

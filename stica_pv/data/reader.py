@@ -11,7 +11,14 @@ from stica_pv.data.audio_track import MARGIN_S, AudioTrack, preroll_seconds
 from stica_pv.data.demux import Span, collect_packets
 from stica_pv.data.flow_files import FlowFiles
 from stica_pv.data.media_file import MediaFile
-from stica_pv.data.pictures import FrameChoice, PictureConverter, Pictures, decode_pictures
+from stica_pv.data.pictures import (
+    FrameChoice,
+    PictureConverter,
+    Pictures,
+    decode_pictures,
+    following_times,
+    frame_rate,
+)
 from stica_pv.errors import UnreadableClip
 from stica_pv.structures import Clip, ClipRequest
 
@@ -83,7 +90,8 @@ def read(
     Args:
         path: File, or a URI that iopath knows.
         requests: What to read, by name.
-        frame_choice: Per wanted time the ``nearest`` frame (of two equally near the earlier), or the ``previous``.
+        frame_choice: Per wanted time the ``nearest`` frame (of two equally near the earlier), or the ``previous``;
+            ``following``: whole frames from the first at or after the start on, as released (`following_times`).
         short_size: Longest allowed shorter side of a picture, 0 for as they are; smaller ones are not enlarged.
         flow: Where stored optical flow lies, for requests that ask for it.
 
@@ -94,7 +102,7 @@ def read(
         UnreadableClip: The file cannot give what was asked, with the cause.
     """
     with MediaFile(path) as media:
-        plans = {name: _plan(request, media) for name, request in requests.items()}
+        plans = {name: _plan(request, media, frame_choice) for name, request in requests.items()}
         if media.video is None and any(plan.times_s for plan in plans.values()):
             raise UnreadableClip(path, "no video stream")
         pictures, track = _decode(media, _passes(plans.values()), frame_choice, short_size)
@@ -109,14 +117,15 @@ def read(
     }
 
 
-def _plan(request: ClipRequest, media: MediaFile) -> _Plan:
+def _plan(request: ClipRequest, media: MediaFile, frame_choice: FrameChoice) -> _Plan:
     window, length = request.window, media.seconds
     start = window.start_s
     if window.at_end == "shift":
         start = max(0.0, min(start, length - window.seconds))
     loop = length if window.at_end == "loop" and length >= _SHORTEST_LOOP_S else None
-    times = [start + i / request.fps for i in range(request.frames)]
-    flow_times = [start + i / request.fps for i in range(request.flow_frames)]
+    times, flow_times = (
+        _wanted_times(start, count, request.fps, media, frame_choice) for count in (request.frames, request.flow_frames)
+    )
     if loop is None:
         flow_times = [min(time, length) for time in flow_times]  # as the last picture stays on
     sound = None
@@ -131,6 +140,12 @@ def _plan(request: ClipRequest, media: MediaFile) -> _Plan:
         times, flow_times = [time % loop for time in times], [time % loop for time in flow_times]
         stretches = _looped(times, sound, loop, preroll_seconds(media))
     return _Plan(request, start, tuple(times), tuple(flow_times), loop, stretches)
+
+
+def _wanted_times(start_s: float, count: int, fps: float, media: MediaFile, frame_choice: FrameChoice) -> list[float]:
+    if frame_choice == "following" and media.video is not None:
+        return following_times(start_s, count, fps, frame_rate(media.video))
+    return [start_s + i / fps for i in range(count)]
 
 
 def _looped(times: Sequence[float], sound: Span | None, loop_s: float, lead_s: float) -> tuple[_Stretch, ...]:

@@ -30,7 +30,7 @@ class Look:
         audio_seconds: Length of a window of sound.
         random_crop: Crop and flip of training, for requests that ask for it.
         photometry: Colours of training, for requests that ask for them; also normalises then.
-        frame_choice: Of the reader: ``nearest`` or ``previous``.
+        frame_choice: Of the reader: ``nearest``, ``previous`` or ``following``.
         short_size: Larger pictures are scaled down to this short side in decoding, 0: never.
     """
 

@@ -3,13 +3,13 @@
 from torch import nn
 
 from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, Limits, one_of
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Limits, one_of
 from stica_pv.errors import UsageError
 from stica_pv.models.activation_checkpoint import checkpoint_stages
 from stica_pv.models.audio_resnet import AudioEncoderNet
 from stica_pv.models.backbones import accepted_settings, create_backbone
 from stica_pv.models.pooling import POSITIONS, READ_OUTS, Pooling
-from stica_pv.models.projection import LinearHead, ProjectionHead, create_projection_head
+from stica_pv.models.projection import ProjectionHead, create_projection_head
 from stica_pv.registry import AUDIO_ENCODERS, POOLINGS
 
 
@@ -33,11 +33,12 @@ def add_model_config(cfg: CfgNode) -> None:
     pool.MAX_TOKENS = 16  # tokens K = min(T', MAX_TOKENS)
     pool.READ_OUT = "first"  # first | cls | mean
     pool.POSITIONS = False  # learned position embeddings
+    pool.POSITION_STD = 0.02  # of their initial values, which are normal; 1.0 as released
     pool.VALUE_PROJECTION = False  # value and output projections in the attention
 
     head = section(cfg, "HEAD")
     head.DIM = 256  # of the embedding in which the loss compares
-    head.HIDDEN_DIM = 512  # 0: a single linear layer
+    head.HIDDEN_DIM = 512  # 0: a single linear layer, without dropout
     head.DROPOUT = 0.3
 
     section(cfg, "BN").SYNC = True  # batch-norm statistics over all processes
@@ -73,11 +74,12 @@ def pool_from_config(cfg: CfgNode, in_channels: int) -> Pooling:
         max_tokens=cfg.POOL.MAX_TOKENS,
         read_out=cfg.POOL.READ_OUT,
         positions=cfg.POOL.POSITIONS,
+        position_std=cfg.POOL.POSITION_STD,
         value_projection=cfg.POOL.VALUE_PROJECTION,
     )
 
 
-def head_from_config(cfg: CfgNode, in_dim: int) -> ProjectionHead | LinearHead:
+def head_from_config(cfg: CfgNode, in_dim: int) -> ProjectionHead | nn.Linear:
     """Builds a projection head."""
     head = cfg.HEAD
     return create_projection_head(
@@ -92,6 +94,7 @@ MODEL_LIMITS = {
     "POOL.LAYERS": AT_LEAST_ONE,
     "POOL.HEADS": AT_LEAST_ONE,
     "POOL.MAX_TOKENS": Limits(low=1, high=POSITIONS),
+    "POOL.POSITION_STD": POSITIVE,
     "POOL.READ_OUT": one_of(*READ_OUTS),
     "HEAD.DIM": AT_LEAST_ONE,
     "HEAD.HIDDEN_DIM": NOT_NEGATIVE,

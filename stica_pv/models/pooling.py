@@ -110,6 +110,7 @@ class TransformerPool(Pooling):
         max_tokens: int = 16,
         read_out: ReadOut = "first",
         positions: bool = False,
+        position_std: float = INIT_STD,
         value_projection: bool = False,
     ) -> None:
         """Builds the head.
@@ -122,6 +123,7 @@ class TransformerPool(Pooling):
             max_tokens: Longer sequences are averaged to this many tokens.
             read_out: ``first`` token (released), an added ``cls`` token, or the ``mean``.
             positions: Add learned embeddings, by the token's place inside its window.
+            position_std: Standard deviation of their initial values; 1 as released.
             value_projection: Give the attention its value and output projections.
         """
         super().__init__()
@@ -140,7 +142,8 @@ class TransformerPool(Pooling):
         self.cls = nn.Parameter(torch.empty(1, self.out_dim)) if read_out == "cls" else None
         for name, parameter in self.named_parameters():
             if "norm" not in name:
-                nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.normal_(parameter, std=INIT_STD)
+                std = position_std if name == "position" else INIT_STD
+                nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.normal_(parameter, std=std)
 
     def num_tokens(self, steps: int) -> int:
         """One token a step, up to the maximum."""
@@ -208,6 +211,7 @@ def create_transformer_pool(
     max_tokens: int = 16,
     read_out: ReadOut = "first",
     positions: bool = False,
+    position_std: float = INIT_STD,
     value_projection: bool = False,
 ) -> TransformerPool:
     """Builds STiCA's pooling; see `TransformerPool`."""
@@ -219,5 +223,6 @@ def create_transformer_pool(
         max_tokens=max_tokens,
         read_out=read_out,
         positions=positions,
+        position_std=position_std,
         value_projection=value_projection,
     )

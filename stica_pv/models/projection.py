@@ -111,30 +111,18 @@ class MLPHead(nn.Module):
         return self.layers(x)
 
 
-class LinearHead(nn.Linear):
-    """Dropout and one linear layer, the variant of GDT's heads without a hidden layer. Its result is not normalised."""
-
-    def __init__(self, in_dim: int, *, out_dim: int = 256, dropout: float = 0.3) -> None:
-        super().__init__(in_dim, out_dim)
-        self.dropout = dropout
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps (N, B, in_dim) to (N, B, out_dim)."""
-        return super().forward(nn.functional.dropout(x, self.dropout, self.training))
-
-
 def create_projection_head(
     *, in_dim: int, hidden_dim: int = 512, out_dim: int = 256, dropout: float = 0.3, synchronise: bool = True
-) -> ProjectionHead | LinearHead:
+) -> ProjectionHead | nn.Linear:
     """Builds the head of the papers.
 
     Args:
         in_dim: Length of the vectors.
-        hidden_dim: Width between its two layers; 0 for a single linear layer.
+        hidden_dim: Width between its two layers; 0 for a single linear layer, without dropout.
         out_dim: Length of the embedding.
         dropout: Before each linear layer.
         synchronise: Batch-norm statistics over all processes.
     """
     if hidden_dim == 0:
-        return LinearHead(in_dim, out_dim=out_dim, dropout=dropout)
+        return nn.Linear(in_dim, out_dim)
     return ProjectionHead(in_dim, hidden_dim=hidden_dim, out_dim=out_dim, dropout=dropout, synchronise=synchronise)

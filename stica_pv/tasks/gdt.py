@@ -4,12 +4,13 @@ Of each video one or two times are taken, played forwards and backwards; a hypot
 representation shall be blind and which it shall tell apart. Video and text, the paper's other pair, are left out.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from stica_pv.errors import UsageError
+from stica_pv.errors import UsageError, check_choice
 from stica_pv.keyed_random import generator
 from stica_pv.losses import VersionContrast, contrast_accuracy, normalise
 from stica_pv.models import Pooling
@@ -28,7 +29,7 @@ from stica_pv.tasks.av_plan import ClipSettings
 from stica_pv.tasks.base import Inputs, Plan, Task
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
 from stica_pv.tasks.gdt_seen import compared_versions, notes_of_versions
-from stica_pv.tasks.gdt_terms import REVERSED, terms_of, time_of, versions_of
+from stica_pv.tasks.gdt_terms import REVERSED, REVERSED_AUDIO, terms_of, time_of, versions_of
 from stica_pv.tasks.monitors import collapse_monitors
 from stica_pv.tasks.windows import independent_windows
 from stica_pv.transforms import (
@@ -91,6 +92,7 @@ class GDT(Task):
         audio_min_valid: float = 0.5,
         hypothesis: str = "h9",
         negatives: str = "intended",
+        reversed_audio: str = "own",
         temperature: float = 0.07,
     ) -> None:
         """Composes the task of its parts.
@@ -110,6 +112,7 @@ class GDT(Task):
             audio_min_valid: Share of a clip's sound that must be real for it to be compared.
             hypothesis: ``h1`` to ``h9``.
             negatives: ``intended``, or ``released``: see `gdt_terms.terms_of` and `VersionContrast`.
+            reversed_audio: ``own``: a reversal draws its volume and its masks; ``mirrored``: it has those of its time.
             temperature: t.
         """
         super().__init__()
@@ -121,6 +124,7 @@ class GDT(Task):
         self.spec_augment, self.bands, self.audio_min_valid = spec_augment, bands, audio_min_valid
         self.backbone, self.pool, self.video_head = backbone, pool, video_head
         self.log_mel, self.audio_tower, self.audio_head = log_mel, audio_tower, audio_head
+        self.mirrors_audio = check_choice("GDT.REVERSED_AUDIO", reversed_audio, REVERSED_AUDIO) == "mirrored"
         self.versions = versions_of(hypothesis)
         self.terms = terms_of(hypothesis, negatives)
         self.contrast = VersionContrast(
@@ -151,20 +155,23 @@ class GDT(Task):
     def draw(self, keys: StepKeys) -> GDTPlan:
         """Draws photometry, volume and masks by sample and version."""
 
-        def rngs(purpose: str) -> list[list[torch.Generator]]:
+        def rngs(purpose: str, names: Sequence[str]) -> list[list[torch.Generator]]:
             return [
-                [generator(f"{purpose} {version}", keys.seed, keys.epoch, index) for index in keys.indices]
-                for version in self.versions
+                [generator(f"{purpose} {name}", keys.seed, keys.epoch, index) for index in keys.indices]
+                for name in names
             ]
 
+        audible = [time_of(version) if self.mirrors_audio else version for version in self.versions]
         return GDTPlan(
-            tuple(draw_photometry(each, self.photometry) for each in rngs("photometry")),
-            tuple(draw_volume(each, self.volume_jitter) for each in rngs("volume")),
-            tuple(
-                draw_spec_augment(each, self.spec_augment, bands=self.bands, columns=self._audio_frames)
-                for each in rngs("spec_augment")
-            ),
+            tuple(draw_photometry(each, self.photometry) for each in rngs("photometry", self.versions)),
+            tuple(draw_volume(each, self.volume_jitter) for each in rngs("volume", audible)),
+            tuple(map(self._draw_masks, rngs("spec_augment", audible), self.versions)),
         )
+
+    def _draw_masks(self, rngs: list[torch.Generator], version: str) -> SpecAugmentPlan:
+        masks = draw_spec_augment(rngs, self.spec_augment, bands=self.bands, columns=self._audio_frames)
+        mirrored = self.mirrors_audio and version.endswith(REVERSED)
+        return masks.mirrored(self._audio_frames) if mirrored else masks
 
     def prepare(self, batch: Batch, plan: GDTPlan) -> Inputs:
         """Colours the pictures and makes the spectrograms; a reversal's is the flipped one of its time."""

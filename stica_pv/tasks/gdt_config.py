@@ -7,7 +7,7 @@ from stica_pv.models.config import audio_encoder_from_config, backbone_from_conf
 from stica_pv.registry import TASKS
 from stica_pv.tasks.av_contrastive_config import SOUND_KEYS, clip_from_config
 from stica_pv.tasks.gdt import GDT
-from stica_pv.tasks.gdt_terms import HYPOTHESES, NEGATIVES
+from stica_pv.tasks.gdt_terms import HYPOTHESES, NEGATIVES, REVERSED_AUDIO
 from stica_pv.transforms.config import log_mel_from_config, photometry_from_config
 from stica_pv.transforms.spec_augment import STRENGTHS
 
@@ -20,6 +20,7 @@ def add_gdt_config(cfg: CfgNode) -> None:
     gdt.HYPOTHESIS = "h9"  # h1 … h9; see tasks/gdt_terms.py
     gdt.NEGATIVES = "intended"  # intended | released
     gdt.SPEC_AUGMENT = "medium"  # none | mild | medium | heavy: masks on the spectrogram
+    gdt.REVERSED_AUDIO = "own"  # own | mirrored (as released): volume and masks of a reversal are those of its time
 
 
 @TASKS.named("gdt")
@@ -44,6 +45,7 @@ def gdt_from_config(cfg: CfgNode) -> GDT:
         audio_min_valid=cfg.AUDIO.MIN_VALID,
         hypothesis=cfg.GDT.HYPOTHESIS,
         negatives=cfg.GDT.NEGATIVES,
+        reversed_audio=cfg.GDT.REVERSED_AUDIO,
         temperature=cfg.CONTRASTIVE.T,
     )
 
@@ -52,4 +54,5 @@ GDT_LIMITS: dict[str, Limits] = {
     "GDT.HYPOTHESIS": one_of(*HYPOTHESES),
     "GDT.NEGATIVES": one_of(*NEGATIVES),
     "GDT.SPEC_AUGMENT": one_of(*STRENGTHS),
+    "GDT.REVERSED_AUDIO": one_of(*REVERSED_AUDIO),
 }

@@ -14,6 +14,7 @@ Kind = Literal["base", "var", "inv"]
 VERSIONS = ("1", "1R", "2", "2R")
 REVERSED = "R"
 NEGATIVES = ("intended", "released")
+REVERSED_AUDIO = ("own", "mirrored")
 
 
 class Pair(NamedTuple):

@@ -39,6 +39,11 @@ class SpecAugmentPlan:
         ]
         return f"masked: {', '.join(words)}" if words else "no mask"
 
+    def mirrored(self, columns: int) -> "SpecAugmentPlan":
+        """Returns the masks of spectrograms of `columns` that are played backwards."""
+        first, width = self.columns.unbind(-1)
+        return SpecAugmentPlan(self.bands, torch.stack((columns - first - width, width), dim=-1))
+
     def to(self, device: torch.device) -> "SpecAugmentPlan":
         """Returns the plan on `device`."""
         return SpecAugmentPlan(self.bands.to(device, non_blocking=True), self.columns.to(device, non_blocking=True))

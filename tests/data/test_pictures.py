@@ -28,7 +28,25 @@ def test_nearest_takes_the_earlier_of_two_and_previous_never_the_later(clip_mp4)
     assert numbers_of(previous.frames.numpy()) == [2, 4, 7, 9]
 
 
-@pytest.mark.parametrize("frame_choice", ["nearest", "previous"])
+@pytest.mark.parametrize(
+    ("start", "seconds", "frames", "expected"),
+    [
+        (0.1, 1.0, 30, [3 + int(i * 24 / 29 + 1e-9) for i in range(30)]),  # 2.5 frames: the first is number 3
+        (1.0, 1.0, 25, list(range(25, 50))),  # on a frame
+        (1.001, 1.0, 25, list(range(26, 51))),
+        (0.5, 2.0, 5, [13, 25, 37, 49, 62]),  # 12.5 frames, then 49/4 apart
+        (0.3, 0.5, 1, [8]),
+        (3.5, 1.0, 25, list(range(75, 100))),  # as late as the file of 4 s allows
+    ],
+)
+def test_following_takes_whole_frames_from_the_first_one_at_or_after_the_start(
+    clip_mp4, start, seconds, frames, expected
+):
+    clip = one(clip_mp4, start, seconds, frames, frames / seconds, frame_choice="following")
+    assert numbers_of(clip.frames.numpy()) == expected
+
+
+@pytest.mark.parametrize("frame_choice", ["nearest", "previous", "following"])
 def test_a_wanted_time_on_a_frame_gives_that_frame(clip_mp4, frame_choice):
     clip = one(clip_mp4, 1.04, 1.0, 25, 25.0, frame_choice=frame_choice)
     assert numbers_of(clip.frames.numpy()) == list(range(26, 51))

@@ -99,6 +99,17 @@ def test_head_equals_the_written_out_one(read_out, positions: bool, in_channels:
             assert torch.allclose(ours, slow, rtol=0, atol=1e-11)
 
 
+def test_positions_start_with_the_deviation_asked_for_and_nothing_else_changes() -> None:
+    pools = []
+    for std in (0.02, 1.0):
+        torch.manual_seed(0)
+        pools.append(TransformerPool(64, positions=True, position_std=std))
+    small, large = pools
+    assert large.position.std().item() == pytest.approx(1.0, rel=0.05)  # of 64 × 64 values
+    torch.testing.assert_close(large.position, small.position * 50)
+    assert torch.equal(large.layers[1].key.weight, small.layers[1].key.weight)
+
+
 def test_order_of_the_tokens_behind_the_first_does_not_matter_without_positions() -> None:
     pool, with_positions = (scrambled(TransformerPool(DIM, positions=positions)) for positions in (False, True))
     tokens = torch.randn(2, 6, DIM, dtype=torch.float64)

@@ -148,3 +148,9 @@ def test_gradients_reach_every_parameter() -> None:
     out = head(rows())
     (out * torch.randn_like(out)).sum().backward()
     assert [name for name, p in head.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_a_head_without_hidden_layer_is_a_bare_linear_layer() -> None:
+    head = create_projection_head(in_dim=5, hidden_dim=0, out_dim=3, dropout=0.9).train()
+    x = torch.randn(2, 4, 5)
+    assert torch.equal(head(x), torch.nn.functional.linear(x, head.weight, head.bias))

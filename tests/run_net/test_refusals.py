@@ -111,7 +111,7 @@ def test_a_batch_that_does_not_divide_is_refused(say: Say, cfg_file: Path, clips
         ({"SOLVER__LR_POLICY": "cosin"}, ("SOLVER.LR_POLICY", "did you mean cosine?")),
         ({"LOG_PERIOD": 0}, ("LOG_PERIOD", "at least 1")),
         ({"DATA_LOADER__NUM_WORKERS": -1}, ("DATA_LOADER.NUM_WORKERS",)),
-        ({"DATA__FRAME_CHOICE": "next"}, ("DATA.FRAME_CHOICE", "nearest, previous")),
+        ({"DATA__FRAME_CHOICE": "next"}, ("DATA.FRAME_CHOICE", "nearest, previous, following")),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

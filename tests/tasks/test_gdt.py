@@ -99,6 +99,19 @@ def test_versions_are_coloured_and_masked_independently() -> None:
     assert torch.equal(plan.volume[0], again.volume[0])  # keyed by epoch and sample, not by step
 
 
+def test_mirrored_audio_of_a_reversal_has_volume_and_masks_of_its_time() -> None:
+    task = gdt("h9", photometry=PLAIN, spec_augment="heavy", reversed_audio="mirrored")
+    plan = task.draw(keys_of(indices=INDICES))
+    inputs = task.prepare(batch_for(task), plan)
+    assert plan.masks[0].columns[..., 1].any()
+    for time in ("1", "2"):
+        assert torch.equal(inputs[f"log_mel {time}R"], inputs[f"log_mel {time}"].flip(-1))
+    assert not torch.equal(plan.volume[0], plan.volume[2])
+    own = gdt("h9", spec_augment="heavy").draw(keys_of(indices=INDICES))
+    assert torch.equal(own.volume[0], plan.volume[0])  # of a time it draws as before
+    assert torch.equal(own.masks[2].columns, plan.masks[2].columns)
+
+
 def test_a_clip_that_is_mostly_silent_is_left_out() -> None:
     task = gdt("h4").eval()
     plan = task.draw(keys_of(indices=INDICES))
