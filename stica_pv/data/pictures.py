@@ -70,6 +70,11 @@ def frame_rate(stream: VideoStream) -> float:
     return float(stream.average_rate or stream.guessed_rate or 25)
 
 
+def frame_time(time_s: float, source_fps: float) -> float:
+    """Returns when the frame that is shown at a time began, frames being at equal distances from 0 s on."""
+    return math.floor(time_s * source_fps + _WHOLE) / source_fps
+
+
 def following_times(start_s: float, count: int, fps: float, source_fps: float) -> list[float]:
     """Returns the times of the frames that GDT's and STiCA's release takes: whole frames from a first one on.
 

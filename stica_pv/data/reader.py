@@ -18,6 +18,7 @@ from stica_pv.data.pictures import (
     decode_pictures,
     following_times,
     frame_rate,
+    frame_time,
 )
 from stica_pv.errors import UnreadableClip
 from stica_pv.structures import Clip, ClipRequest
@@ -122,6 +123,8 @@ def _plan(request: ClipRequest, media: MediaFile, frame_choice: FrameChoice) -> 
     start = window.start_s
     if window.at_end == "shift":
         start = max(0.0, min(start, length - window.seconds))
+    if window.whole_frames and media.video is not None:
+        start = frame_time(start, frame_rate(media.video))
     loop = length if window.at_end == "loop" and length >= _SHORTEST_LOOP_S else None
     times, flow_times = (
         _wanted_times(start, count, request.fps, media, frame_choice) for count in (request.frames, request.flow_frames)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.measures import Measure
+from stica_pv.tasks.windows import ShortVideos
 
 if TYPE_CHECKING:  # the bench runs evaluations, and evaluations are written in terms of the bench
     from stica_pv.evaluation.bench import Bench
@@ -13,11 +14,13 @@ if TYPE_CHECKING:  # the bench runs evaluations, and evaluations are written in 
 Modality = Literal["video", "audio"]
 Layer = Literal["map", "map_max", "pooled", "projected"]
 TestTransform = Literal["fixed", "released", "random_crop", "augmented"]
+Starts = Literal["spaced", "released"]
 
 MODALITIES: tuple[Modality, ...] = ("video", "audio")
 LAYERS: tuple[Layer, ...] = ("map", "map_max", "pooled", "projected")
 MAPS: tuple[Layer, ...] = ("map", "map_max")
 TEST_TRANSFORMS: tuple[TestTransform, ...] = ("fixed", "released", "random_crop", "augmented")
+STARTS: tuple[Starts, ...] = ("spaced", "released")
 TRAINING_TRANSFORMS: tuple[TestTransform, ...] = ("random_crop", "augmented")
 
 
@@ -37,6 +40,10 @@ class FeatureRequest:
             (SeLaVi's gallery); ``augmented``: windows drawn at random too, and the training's colours without blur.
             The last two have the size of the training's views. Draws are keyed by item. Without meaning for sound, but
             that ``augmented`` draws its windows.
+        starts: Of the clips; ``spaced``: from the first to the last possible one; ``released``: the whole frame at or
+            before k / clips of the slack, k = 0, 1, …, so that the last share of it is never seen.
+        short_videos: What becomes of an item shorter than a clip; ``loop``: it is played again; ``repeat_last``: its
+            last frame stays.
         average: True: the mean over views of unit rows, (V, 1, D); False: every view as it is, (V, N, D).
     """
 
@@ -45,6 +52,8 @@ class FeatureRequest:
     clips: int = 10
     spatial_crops: int = 1
     transform: TestTransform = "fixed"
+    starts: Starts = "spaced"
+    short_videos: ShortVideos = "loop"
     average: bool = True
 
     @property

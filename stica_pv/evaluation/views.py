@@ -9,9 +9,10 @@ from torch import Tensor
 
 from stica_pv.errors import UsageError, check_choice
 from stica_pv.evaluation.contestants import Look
-from stica_pv.evaluation.protocol import TEST_TRANSFORMS, TRAINING_TRANSFORMS, FeatureRequest
+from stica_pv.evaluation.protocol import STARTS, TEST_TRANSFORMS, TRAINING_TRANSFORMS, FeatureRequest, Starts
 from stica_pv.keyed_random import generator, integer, uniform
-from stica_pv.structures import AudioSpec, FrameTransform, Views, ViewSpec, Window, WindowPolicy
+from stica_pv.structures import AtEnd, AudioSpec, FrameTransform, Views, ViewSpec, Window, WindowPolicy
+from stica_pv.tasks.windows import SHORT_VIDEOS, ShortVideos, end_of
 from stica_pv.transforms import FixedCrop, PhotometrySettings, apply_photometry, draw_photometry
 
 CROP_POSITIONS = {1: (0.5,), 3: (0.0, 0.5, 1.0)}
@@ -49,22 +50,40 @@ class KeyedPhotometry:
         return apply_photometry(video, draw_photometry(rngs, settings).to(video.device), settings)
 
 
-def grid_windows(clips: int, seconds: float, *, drawn: bool = False) -> WindowPolicy:
-    """Returns the policy that places `clips` windows in an item; a short one is looped, never dropped.
+def grid_windows(
+    clips: int, seconds: float, *, drawn: bool = False, starts: Starts = "spaced", short_videos: ShortVideos = "loop"
+) -> WindowPolicy:
+    """Returns the policy that places `clips` windows in an item; a short one is never dropped.
 
     Args:
         clips: Number of windows.
         seconds: Their length.
-        drawn: Starts are drawn uniformly; otherwise they are equally spaced from the first to the last possible one.
+        drawn: Starts are drawn uniformly, whatever `starts` says.
+        starts: As of `FeatureRequest`.
+        short_videos: As of `FeatureRequest`.
     """
-    return partial(_grid, clips, seconds, drawn)  # not a function within this one: workers may be spawned
+    released = starts == "released" and not drawn
+    # Not a function within this one: workers may be spawned.
+    return partial(_grid, clips, seconds, drawn, released, end_of(short_videos))
 
 
-def _grid(clips: int, seconds: float, drawn: bool, duration_s: float, rng: torch.Generator) -> Mapping[str, Window]:
+def _grid(
+    clips: int,
+    seconds: float,
+    drawn: bool,
+    released: bool,
+    short: AtEnd,
+    duration_s: float,
+    rng: torch.Generator,
+) -> Mapping[str, Window]:
     slack = max(0.0, duration_s - seconds)
-    shares = [0.5 if clips == 1 else i / (clips - 1) for i in range(clips)]
+    if released:
+        shares = [i / clips for i in range(clips)]
+    else:
+        shares = [0.5 if clips == 1 else i / (clips - 1) for i in range(clips)]
     starts = [uniform(0.0, slack, rng) if drawn else slack * share for share in shares]
-    return {f"clip{i}": Window(start, seconds, "loop" if slack == 0 else "shift") for i, start in enumerate(starts)}
+    at_end = short if slack == 0 else "shift"
+    return {f"clip{i}": Window(start, seconds, at_end, whole_frames=released) for i, start in enumerate(starts)}
 
 
 def views_of(request: FeatureRequest, look: Look) -> Views:
@@ -75,18 +94,26 @@ def views_of(request: FeatureRequest, look: Look) -> Views:
             f"an evaluation needs at least one clip, and 1 or 3 crops of it, got {request.clips} and "
             f"{request.spatial_crops}"
         )
-    drawn = request.transform == "augmented"
+    check_choice("starts of a request", request.starts, STARTS)
+    check_choice("short videos of a request", request.short_videos, SHORT_VIDEOS)
+    grid = partial(
+        grid_windows,
+        request.clips,
+        drawn=request.transform == "augmented",
+        starts=request.starts,
+        short_videos=request.short_videos,
+    )
     if request.modality == "audio":
         sound = AudioSpec(look.audio_rate_hz)
         specs = tuple(ViewSpec(f"clip{i}", f"clip{i}", 0, 0.0, 0, None, audio=sound) for i in range(request.clips))
-        return Views(specs, grid_windows(request.clips, look.audio_seconds, drawn=drawn), 0.0, needs_audio=False)
+        return Views(specs, grid(look.audio_seconds), 0.0, needs_audio=False)
     size = size_of(request, look)
     specs = tuple(
         ViewSpec(f"clip{i} crop{j}", f"clip{i}", look.frames, look.fps, size, _crop(request, look, position))
         for i in range(request.clips)
         for j, position in enumerate(CROP_POSITIONS[request.spatial_crops])
     )
-    return Views(specs, grid_windows(request.clips, look.seconds, drawn=drawn), 0.0, needs_audio=False)
+    return Views(specs, grid(look.seconds), 0.0, needs_audio=False)
 
 
 def size_of(request: FeatureRequest, look: Look) -> int:

@@ -19,11 +19,13 @@ class Window:
         seconds: Length in seconds, > 0.
         at_end: What happens where the window runs past the end: ``pad`` repeats the last picture and adds
             silence, ``shift`` moves the window back to end with the file, ``loop`` plays the file again.
+        whole_frames: Move the start back to the frame of the file that is shown then.
     """
 
     start_s: float
     seconds: float
     at_end: AtEnd = "shift"
+    whole_frames: bool = False
 
     def __post_init__(self) -> None:
         if self.start_s < 0 or self.seconds <= 0:

@@ -16,7 +16,7 @@ from stica_pv.structures import Batch, Embeddings, FrameTransform, InputNote, Lo
 from stica_pv.tasks.av_seen import photometry_note
 from stica_pv.tasks.base import Inputs, ParameterGroup, Plan, Task
 from stica_pv.tasks.encoders import VideoEncoder
-from stica_pv.tasks.windows import one_window
+from stica_pv.tasks.windows import ShortVideos, end_of, one_window
 from stica_pv.transforms import PhotometryPlan, PhotometrySettings, apply_photometry, draw_photometry
 
 VIEW = "clip"
@@ -32,6 +32,7 @@ class SeenClip:
         size: Side of the view in pixels.
         transform: Random crop, in the loader.
         photometry: Colour augmentation.
+        short_videos: ``loop`` plays one that is shorter than a clip again; ``repeat_last``: its last frame stays.
     """
 
     frames: int
@@ -39,6 +40,7 @@ class SeenClip:
     size: int
     transform: FrameTransform
     photometry: PhotometrySettings
+    short_videos: ShortVideos = "loop"
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,11 @@ class Classification(Task):
         self.lr_scales = {"classifier": 1.0, "backbone": backbone_lr_scale, "pool": pool_lr_scale}
 
     def views(self) -> Views:
-        """One window, anywhere in the video; one that is shorter is looped, not left out."""
+        """One window, anywhere in the video; one that is shorter is not left out."""
         clip = self.clip
         seconds = clip.frames / clip.fps
         spec = ViewSpec(VIEW, VIEW, clip.frames, clip.fps, clip.size, clip.transform)
-        return Views((spec,), one_window(VIEW, seconds, "loop"), min_seconds=0.0, needs_audio=False)
+        return Views((spec,), one_window(VIEW, seconds, end_of(clip.short_videos)), min_seconds=0.0, needs_audio=False)
 
     def check_labels(self, labels: Sequence[int] | None) -> None:
         """Refuses a list without labels, or with a label that has no output.

@@ -1,12 +1,13 @@
 """Keys of classification, and their translation into the task."""
 
 from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import NOT_NEGATIVE
+from stica_pv.config.limits import NOT_NEGATIVE, one_of
 from stica_pv.errors import UsageError
 from stica_pv.models import measure_map
 from stica_pv.models.config import backbone_from_config, pool_from_config
 from stica_pv.registry import TASKS
 from stica_pv.tasks.classification import Classification, SeenClip
+from stica_pv.tasks.windows import SHORT_VIDEOS
 from stica_pv.transforms.config import photometry_from_config, spatial_from_config
 
 CLASSIFICATION_KEYS = ("CLASSIFICATION.", "MODEL.NUM_CLASSES")
@@ -18,6 +19,7 @@ def add_classification_config(cfg: CfgNode) -> None:
     classification = section(cfg, "CLASSIFICATION")
     classification.BACKBONE_LR_SCALE = 0.1  # of the trunk's learning rate; the classifier's is SOLVER.BASE_LR
     classification.POOL_LR_SCALE = 0.1  # of the pooling head's
+    classification.SHORT_VIDEOS = "loop"  # loop | repeat_last (as released): videos shorter than a clip
 
 
 def seen_clip_from_config(cfg: CfgNode) -> SeenClip:
@@ -29,6 +31,7 @@ def seen_clip_from_config(cfg: CfgNode) -> SeenClip:
         size=data.TRAIN_CROP_SIZE,
         transform=spatial_from_config(cfg),
         photometry=photometry_from_config(cfg),
+        short_videos=cfg.CLASSIFICATION.SHORT_VIDEOS,
     )
 
 
@@ -55,4 +58,5 @@ CLASSIFICATION_LIMITS = {
     "MODEL.NUM_CLASSES": NOT_NEGATIVE,
     "CLASSIFICATION.BACKBONE_LR_SCALE": NOT_NEGATIVE,
     "CLASSIFICATION.POOL_LR_SCALE": NOT_NEGATIVE,
+    "CLASSIFICATION.SHORT_VIDEOS": one_of(*SHORT_VIDEOS),
 }

@@ -4,12 +4,21 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import torch
 
 from stica_pv.errors import UsageError, check_choice
 from stica_pv.keyed_random import chance, uniform
 from stica_pv.structures import AtEnd, Window, WindowPolicy
+
+ShortVideos = Literal["loop", "repeat_last"]
+SHORT_VIDEOS: tuple[ShortVideos, ...] = ("loop", "repeat_last")
+
+
+def end_of(short_videos: ShortVideos) -> AtEnd:
+    """Returns what happens at the end of a video that is shorter than its window."""
+    return "loop" if short_videos == "loop" else "pad"
 
 
 def one_window(name: str, seconds: float, at_end: AtEnd = "shift") -> WindowPolicy:

@@ -14,7 +14,7 @@ from stica_pv.transforms.config import (
 )
 from stica_pv.transforms.distortion import DistortionPlan, DistortionSettings, apply_distortion, draw_distortion
 from stica_pv.transforms.flow import FlowCrop, scale_flow
-from stica_pv.transforms.log_mel import LogMel, create_log_mel, draw_volume, log_mel_frames
+from stica_pv.transforms.log_mel import LogMel, create_log_mel, log_mel_frames
 from stica_pv.transforms.photometry import apply_photometry
 from stica_pv.transforms.photometry_plan import PhotometryPlan, PhotometrySettings, draw_photometry
 from stica_pv.transforms.random_convolution import (
@@ -24,6 +24,7 @@ from stica_pv.transforms.random_convolution import (
 )
 from stica_pv.transforms.spatial import CropBox, FixedCrop, RandomResizedCrop, RandomShortSideCrop, apply_box
 from stica_pv.transforms.spec_augment import SpecAugmentPlan, apply_spec_augment, draw_spec_augment
+from stica_pv.transforms.volume import draw_volume
 
 __all__ = [
     "BraveColourPlan",

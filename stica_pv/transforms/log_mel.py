@@ -1,4 +1,4 @@
-"""Log-mel spectrograms on the device, as the paper's release computes them or cleanly, and the volume jitter.
+"""Log-mel spectrograms on the device, as the paper's release computes them or cleanly.
 
 The release uses python_speech_features, whose bands are rounded to FFT bins: with 257 bands at 24 kHz and an FFT of
 1024, 38 of them (0, 2, 3, 5, 6, 8, 9, 11, 13, 14, … 94) hold no bin and are constant at ln(eps) = -36.04. BraVe's own
@@ -6,7 +6,6 @@ The release uses python_speech_features, whose bands are rounded to FFT bins: wi
 """
 
 import math
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -14,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stica_pv.errors import UsageError, check_choice
-from stica_pv.keyed_random import uniform
 from stica_pv.structures import describe
 
 PRE_EMPHASIS = 0.97
@@ -22,7 +20,6 @@ INT16_SCALE = 32768.0  # the release feeds 16-bit samples as they are
 RELEASED_FFT_SIZE = 1024
 EPSILON = torch.finfo(torch.float64).eps
 CLEAN_FLOOR = 1e-8  # 20 dB above the rounding noise of 16-bit sound
-
 BRAVE_SCALE = 10000.0  # log(1 + 10⁴ x)
 BRAVE_RANGE_HZ = (80.0, 7600.0)
 
@@ -36,11 +33,6 @@ STYLES = ("clean", "released", "brave")
 def log_mel_frames(samples: int, *, window_samples: int = 480, hop_samples: int = 240) -> int:
     """Returns the number of columns T = 1 + ceil((samples - window) / hop), at least 1."""
     return 1 + max(0, -((window_samples - samples) // hop_samples))
-
-
-def draw_volume(rngs: Sequence[torch.Generator], spread: float = 0.1) -> Tensor:
-    """Draws (B,) factors from U(1 - spread, 1 + spread), row b from `rngs[b]`, to multiply waveforms with."""
-    return torch.tensor([uniform(1 - spread, 1 + spread, rng) for rng in rngs], dtype=torch.float32)
 
 
 class LogMel(nn.Module):

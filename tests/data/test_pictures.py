@@ -2,6 +2,9 @@ import pytest
 from made_media import make_media, numbers_of
 from reading import nearest_numbers, one
 
+from stica_pv.data.reader import read
+from stica_pv.structures import ClipRequest, Window
+
 
 @pytest.mark.parametrize("size", [(64, 48), (70, 45), (200, 31), (9, 9)])
 @pytest.mark.parametrize("short_size", [0, 16, 40])
@@ -44,6 +47,14 @@ def test_following_takes_whole_frames_from_the_first_one_at_or_after_the_start(
 ):
     clip = one(clip_mp4, start, seconds, frames, frames / seconds, frame_choice="following")
     assert numbers_of(clip.frames.numpy()) == expected
+
+
+def test_a_window_of_whole_frames_starts_with_the_frame_that_is_shown_then(clip_mp4):
+    window = Window(0.5, 1.0, whole_frames=True)  # 12.5 frames
+    request = ClipRequest(window, 25, 25.0)
+    for choice in ("following", "nearest"):
+        frames = read(str(clip_mp4), {"w": request}, frame_choice=choice)["w"].frames
+        assert numbers_of(frames.numpy()) == list(range(12, 37))
 
 
 @pytest.mark.parametrize("frame_choice", ["nearest", "previous", "following"])

@@ -32,6 +32,21 @@ def test_a_short_item_is_looped():
     assert starts(2, 1.5) == [(0.0, "loop"), (0.0, "loop")]
 
 
+def test_released_starts_leave_the_last_share_out_and_lie_on_frames():
+    windows = grid_windows(4, 2.0, starts="released")(8.0, RNG)
+    assert [windows[f"clip{k}"].start_s for k in range(4)] == [0.0, 1.5, 3.0, 4.5]
+    assert all(window.whole_frames for window in windows.values())
+    assert not any(window.whole_frames for window in grid_windows(4, 2.0)(8.0, RNG).values())
+    drawn = grid_windows(4, 2.0, starts="released", drawn=True)(8.0, RNG)
+    assert not any(window.whole_frames for window in drawn.values())
+
+
+def test_the_last_frame_of_a_short_item_stays_where_that_is_asked_for():
+    windows = grid_windows(2, 2.0, starts="released", short_videos="repeat_last")(1.5, RNG)
+    assert [(window.start_s, window.at_end) for window in windows.values()] == [(0.0, "pad"), (0.0, "pad")]
+    assert grid_windows(1, 2.0, short_videos="repeat_last")(8.0, RNG)["clip0"].at_end == "shift"
+
+
 def test_drawn_windows_follow_their_key_and_reach_the_whole_item():
     policy = grid_windows(50, 2.0, drawn=True)
     first, again = (policy(8.0, generator("x", 1)) for _ in range(2))
@@ -114,6 +129,8 @@ def test_the_released_crop_sees_less_of_the_picture():
         ({"clips": 0}, "at least one clip"),
         ({"spatial_crops": 2}, "1 or 3 crops"),
         ({"transform": "relased"}, "did you mean released"),
+        ({"starts": "relased"}, "did you mean released"),
+        ({"short_videos": "repeat"}, "did you mean repeat_last"),
     ],
 )
 def test_impossible_grids_are_refused(settings: dict[str, object], message: str):

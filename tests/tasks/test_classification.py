@@ -108,6 +108,12 @@ def test_short_videos_are_looped_and_nothing_is_left_out():
     assert 0 <= min(starts) < max(starts) <= 10 - FRAMES / 16.0
 
 
+def test_the_last_frame_of_a_short_video_stays_where_that_is_asked_for():
+    task = TASKS.get("classification")(cfg_of("MODEL.NUM_CLASSES", 7, "CLASSIFICATION.SHORT_VIDEOS", "repeat_last"))
+    (window,) = task.views().draw_windows(0.1, torch.Generator()).values()
+    assert (window.start_s, window.at_end) == (0.0, "pad")
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [(None, "needs a label of each video"), ([0, 5], r"MODEL.NUM_CLASSES is 5, and the list has a label 5: .* 6")],

@@ -3,15 +3,17 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 import torch
 
 from stica_pv.distributed import from_main, is_main
 from stica_pv.errors import RunFailed
 from stica_pv.evaluation.bench import Bench, Want
+from stica_pv.evaluation.contestants import Look
 from stica_pv.evaluation.features.extraction import Extracted, Job, extract
 from stica_pv.evaluation.features.store import Stored
+from stica_pv.evaluation.protocol import FeatureRequest
 from stica_pv.evaluation.views import photometry_of, views_of
 
 logger = logging.getLogger(__name__)
@@ -25,11 +27,10 @@ def extract_features(wants: Sequence[Want], bench: Bench) -> None:
     Raises:
         UsageError: Items cannot be read, and do not count as wrong.
     """
-    passes: dict[tuple[Any, ...], list[Want]] = {}
+    passes: dict[tuple[Look, FeatureRequest], list[Want]] = {}
     for want in wants:
-        request = want.request
-        seen = request.modality, request.clips, request.spatial_crops, request.transform
-        passes.setdefault((want.contestant.look, *seen), []).append(want)
+        seen = replace(want.request, layer="pooled", average=True)  # layers, and means of views, share a pass
+        passes.setdefault((want.contestant.look, seen), []).append(want)
     for modality in dict.fromkeys(want.request.modality for want in wants):
         items = {item for want in wants if want.request.modality == modality for item in want.items.tolist()}
         bench.check_readable(bench.unusable(items, modality))

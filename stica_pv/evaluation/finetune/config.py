@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, one_of
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.protocol import FeatureRequest
+from stica_pv.evaluation.protocol import STARTS, FeatureRequest
 
 SCHEDULES = ("intended", "released")
 AVERAGES = ("logits", "probabilities")
@@ -32,7 +32,11 @@ def add_finetune_config(cfg: CfgNode) -> None:
     finetune.CROP_SIZE = 128  # in training; in the test the short side is scaled to it
     finetune.TEST_CLIPS = 10
     finetune.TEST_CROPS = 3  # 1: centre, 3: both ends of the longer side too
+    finetune.COLOR_JITTER_PROB = 0.8  # in training, and in a released test; not that of pre-training
     finetune.TEST_TRANSFORM = "fixed"  # fixed | released (random short side and colour jitter at test)
+    finetune.TEST_STARTS = (
+        "spaced"  # spaced (from the first to the last possible start) | released (frame ⌊slack k / n⌋)
+    )
     finetune.AVERAGE = "logits"  # logits | probabilities: what is averaged over the views of a video
     finetune.TEST_FROM_EPOCH = 8  # tested after this epoch and all later ones
 
@@ -55,6 +59,8 @@ FINETUNE_LIMITS = {
     "TEST.FINETUNE.TEST_CLIPS": AT_LEAST_ONE,
     "TEST.FINETUNE.TEST_CROPS": Limits(low=1, high=3),
     "TEST.FINETUNE.TEST_TRANSFORM": one_of(*TRANSFORMS),
+    "TEST.FINETUNE.COLOR_JITTER_PROB": SHARE,
+    "TEST.FINETUNE.TEST_STARTS": one_of(*STARTS),
     "TEST.FINETUNE.AVERAGE": one_of(*AVERAGES),
     "TEST.FINETUNE.TEST_FROM_EPOCH": AT_LEAST_ONE,
 }
@@ -71,6 +77,7 @@ class FinetuneSettings:
         average: ``logits`` or ``probabilities``.
         frames: Pictures a clip; 0: as in pre-training.
         size: Side of a picture in pixels.
+        jitter_prob: Share of the clips whose colours are changed.
         seed: Of the run.
     """
 
@@ -80,6 +87,7 @@ class FinetuneSettings:
     average: str
     frames: int
     size: int
+    jitter_prob: float
     seed: int
 
 
@@ -99,6 +107,8 @@ def settings_from_config(cfg: CfgNode) -> FinetuneSettings:
         clips=finetune.TEST_CLIPS,
         spatial_crops=finetune.TEST_CROPS,
         transform=finetune.TEST_TRANSFORM,
+        starts=finetune.TEST_STARTS,
+        short_videos=cfg.CLASSIFICATION.SHORT_VIDEOS,
         average=False,
     )
     return FinetuneSettings(
@@ -108,6 +118,7 @@ def settings_from_config(cfg: CfgNode) -> FinetuneSettings:
         average=finetune.AVERAGE,
         frames=finetune.NUM_FRAMES,
         size=finetune.CROP_SIZE,
+        jitter_prob=finetune.COLOR_JITTER_PROB,
         seed=cfg.RNG_SEED,
     )
 
@@ -117,6 +128,9 @@ def exact_name(cfg: CfgNode) -> str:
     finetune, scales = cfg.TEST.FINETUNE, cfg.CLASSIFICATION
     frames = f"{finetune.NUM_FRAMES} frames" if finetune.NUM_FRAMES else "frames as pre-trained"
     views = f"{finetune.TEST_CLIPS} x {finetune.TEST_CROPS} {finetune.TEST_TRANSFORM} views"
+    views += _unless("at {} starts", finetune.TEST_STARTS, "spaced")
+    views += _unless("colours of {:.0%} changed", finetune.COLOR_JITTER_PROB, 0.8)
+    views += _unless("short videos {}", scales.SHORT_VIDEOS, "loop")
     return (
         f"finetune (SGD, {finetune.EPOCHS} epochs of {finetune.CLIPS_PER_VIDEO} clips a video, batch "
         f"{finetune.BATCH_SIZE}, lr {finetune.BASE_LR:g} trunk x{scales.BACKBONE_LR_SCALE:g} pooling "
@@ -124,3 +138,7 @@ def exact_name(cfg: CfgNode) -> str:
         f"{'synchronised' if finetune.SYNC_BN else 'unsynchronised'} batch-norm, {frames}, {finetune.CROP_SIZE} px, "
         f"mean of {finetune.AVERAGE} over {views})"
     )
+
+
+def _unless(words: str, value: object, usual: object) -> str:
+    return "" if value == usual else ", " + words.format(value)

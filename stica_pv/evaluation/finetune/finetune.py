@@ -91,7 +91,8 @@ class Finetune:
     def _finetune(self, bench: Bench, contestant: Contestant, fold: Fold) -> Scores:
         frames = self.settings.frames or contestant.look.frames
         size = self.settings.size
-        clips = replace(contestant.look, frames=frames, size=size, train_size=size)
+        photometry = replace(contestant.look.photometry, jitter_prob=self.settings.jitter_prob)
+        clips = replace(contestant.look, frames=frames, size=size, train_size=size, photometry=photometry)
         run = training_config(
             self.cfg, classes=len(bench.labelled.class_names), look=clips, networks=contestant.networks
         )

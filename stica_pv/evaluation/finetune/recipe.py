@@ -78,6 +78,7 @@ def training_config(cfg: CfgNode, *, classes: int, look: Look, networks: Sequenc
         "DATA.STD": list(look.photometry.std),
         "DATA.FRAME_CHOICE": look.frame_choice,
         "DATA.DECODING_SHORT_SIZE": look.short_size,
+        "DATA.COLOR_JITTER_PROB": finetune.COLOR_JITTER_PROB,
         "DATA.COLOR_RND_GRAYSCALE": 0.0,
         "DATA.BLUR_PROB": 0.0,
         "DATA.GROUP_PATTERN": "",  # clips of one source may meet in a batch

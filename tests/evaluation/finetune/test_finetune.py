@@ -13,6 +13,7 @@ from stica_pv.config import CfgNode
 from stica_pv.engine import load_checkpoint
 from stica_pv.engine.checkpoint import list_checkpoints
 from stica_pv.errors import UsageError
+from stica_pv.evaluation.finetune import finetune as evaluation
 from stica_pv.evaluation.finetune import fold as finetune_fold
 from stica_pv.evaluation.finetune.finetune import finetune_from_config, measures_of
 from stica_pv.evaluation.finetune.fold import create_classification
@@ -101,6 +102,17 @@ def test_scores_are_the_mean_of_the_logits_of_all_views(paths: list[str], straig
     scores = torch.load(fold / "scores_epoch_0003.pt", weights_only=True)
     torch.testing.assert_close(scores[0], torch.stack(logits).mean(dim=0))
     assert not torch.allclose(scores[0], logits[0], atol=1e-4)  # the views differ
+
+
+def test_a_released_test_changes_colours_as_often_as_fine_tuning_and_not_as_pre_training(
+    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    clips = []
+    monkeypatch.setattr(evaluation, "finetune_fold", lambda *args: clips.append(args[3]))
+    cfg = coloured_cfg(tmp_path, tmp_path, **SHORT, DATA__COLOR_JITTER_PROB=1.0)
+    bench = coloured_bench(cfg, labelled_set(paths))
+    finetune_from_config(cfg)._finetune(bench, bench.contestants[0], bench.labelled.folds[0])
+    assert clips[0].photometry.jitter_prob == 0.8
 
 
 def test_a_finished_fold_is_not_touched_again(paths: list[str], straight: tuple[Path, list[Row]]):

@@ -16,6 +16,25 @@ def test_another_recipe_has_another_name(tmp_path: Path, key: str):
     assert exact_name(one) != exact_name(two)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("TEST__FINETUNE__TEST_STARTS", "released", "fixed views, at released starts)"),
+        ("TEST__FINETUNE__COLOR_JITTER_PROB", 1.0, "fixed views, colours of 100% changed)"),
+        ("CLASSIFICATION__SHORT_VIDEOS", "repeat_last", "fixed views, short videos repeat_last)"),
+    ],
+)
+def test_what_is_not_the_default_is_told_in_the_name(tmp_path: Path, key: str, value: object, told: str):
+    assert exact_name(tiny_cfg(tmp_path, tmp_path / "out")).endswith("over 10 x 3 fixed views)")
+    assert exact_name(tiny_cfg(tmp_path, tmp_path / "out", **{key: value})).endswith(told)
+
+
+def test_the_released_test_is_asked_for_by_name(tmp_path: Path):
+    keys = {"TEST__FINETUNE__TEST_STARTS": "released", "CLASSIFICATION__SHORT_VIDEOS": "repeat_last"}
+    request = settings_from_config(tiny_cfg(tmp_path, tmp_path / "out", **keys)).request
+    assert (request.starts, request.short_videos) == ("released", "repeat_last")
+
+
 def test_the_default_test_is_ten_clips_by_three_crops(tmp_path: Path):
     settings = settings_from_config(tiny_cfg(tmp_path, tmp_path / "out"))
     assert (settings.request.clips, settings.request.spatial_crops, settings.request.average) == (10, 3, False)

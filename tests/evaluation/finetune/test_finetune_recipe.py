@@ -105,6 +105,12 @@ def test_a_clip_is_as_the_networks_want_it(tmp_path: Path):
     assert (run.DATA.FRAME_CHOICE, run.DATA.DECODING_SHORT_SIZE) == ("previous", 64)
 
 
+def test_colours_are_changed_as_fine_tuning_says_and_not_as_pre_training_did(tmp_path: Path):
+    run = training_of(tmp_path, DATA__COLOR_JITTER_PROB=1.0)  # as GDT's
+    assert run.DATA.COLOR_JITTER_PROB == 0.8
+    assert training_of(tmp_path, TEST__FINETUNE__COLOR_JITTER_PROB=0.3).DATA.COLOR_JITTER_PROB == 0.3
+
+
 def test_milestones_must_ascend(tmp_path: Path):
     with pytest.raises(UsageError, match="^TEST.FINETUNE makes a training that cannot be: SOLVER.STEPS must ascend"):
         training_of(tmp_path, TEST__FINETUNE__LR_STEPS="[6, 3]")
