@@ -1,0 +1,70 @@
+"""What the released handling of pictures changes: cropping, colours, decoding of larger pictures."""
+
+from dataclasses import replace
+
+import torch
+from differences.clips import FPS, FRAMES, SECONDS, Clips, Measured
+from torch import Tensor
+
+from stica_pv.data.reader import read
+from stica_pv.keyed_random import generator, uniform
+from stica_pv.structures import ClipRequest, Window
+from stica_pv.transforms import PhotometrySettings, RandomResizedCrop, apply_photometry, draw_photometry
+from stica_pv.transforms.spatial import CropBox, apply_box
+
+
+def pictures(clips: Clips) -> Measured:
+    """What cropping and colours do to pixels, in gray levels of 255 and in normalised units."""
+    whole = [clip.frames for clip in clips.read()]
+
+    def cropped(*, antialias: bool = True, floats: bool = False) -> Tensor:
+        crop = RandomResizedCrop(antialias=antialias)
+        given = [video.float() if floats else video for video in whole]
+        return torch.stack([crop(video, 112, clips.rng("crop", i)) for i, video in enumerate(given)]).float()
+
+    usual = cropped()
+    yield "DATA.ANTIALIAS off", f"{(usual - cropped(antialias=False)).abs().mean():.2f} gray levels"
+    exact = (cropped(antialias=False) - cropped(antialias=False, floats=True)).abs().mean()
+    yield "resizing of bytes, not floats", f"{exact:.2f} gray levels"
+    settings = PhotometrySettings()
+    rngs = [clips.rng("colours", i) for i in range(len(whole))]
+    plan = draw_photometry(rngs, settings)
+    plan_released = draw_photometry(
+        [clips.rng("colours", i) for i in range(len(whole))], replace(settings, style="released")
+    )
+    ours = apply_photometry(usual / 255, plan, settings)
+    theirs = apply_photometry(usual / 255, plan_released, replace(settings, style="released"))
+    yield "DATA.PHOTOMETRY released", f"{(ours - theirs).abs().mean():.2f} of a spread of {ours.std():.2f}"
+    jitter = replace(settings, jitter_prob=1.0, gray_prob=0.0, blur_prob=0.0)
+    plan = draw_photometry([clips.rng("colours", i) for i in range(len(whole))], jitter)
+    ours, theirs = apply_photometry(usual / 255, plan, jitter), _wrong_axis(usual / 255, plan.order, plan.factors)
+    yield "GDT's jitter on the wrong axis", f"{(ours - theirs).abs().mean():.2f} of a spread of {ours.std():.2f}"
+
+
+def _wrong_axis(video: Tensor, order: Tensor, factors: Tensor) -> Tensor:
+    """GDT's jitter as released: frames are taken for channels, so gray mixes the first three and is 0 on all others."""
+    out = []
+    for x, steps, factor in zip(video, order.tolist(), factors.tolist(), strict=True):  # (3, T, H, W)
+        for step in steps:
+            gray = torch.zeros_like(x)
+            gray[:, :3] = (x[:, :3] * torch.tensor([0.114, 0.587, 0.299]).view(3, 1, 1)).sum(1, keepdim=True)
+            base = {0: torch.zeros_like(x), 1: gray.mean((1, 2, 3), keepdim=True), 2: gray}[step]
+            x = factor[step] * x + (1 - factor[step]) * base
+        out.append((x - 0.45) / 0.225)
+    return torch.stack(out)
+
+
+def large(path: str, seed: int) -> Measured:
+    """What scaling a large picture down in decoding changes, on random squares of it."""
+    request = {"clip": ClipRequest(Window(0.0, SECONDS), FRAMES, FPS)}
+    difference, rng = 0.0, generator("large", seed)
+    for _ in range(8):
+        share, down, right = uniform(0.4, 1.0, rng), uniform(0.0, 1.0, rng), uniform(0.0, 1.0, rng)
+        cut = []
+        for video in (read(path, request, short_size=size)["clip"].frames for size in (0, 256)):
+            height, width = video.shape[2:]
+            side = round(share * height)
+            box = CropBox(round(down * (height - side)), round(right * (width - side)), side, side)
+            cut.append(apply_box(video, box, 112, True).float())
+        difference += float((cut[0] - cut[1]).abs().mean()) / 8
+    yield "DATA.DECODING_SHORT_SIZE 0", f"{difference:.2f} gray levels"
