@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-MAX_FILE_LINES = 250
+MAX_FILE_LINES = 350
 MAX_FUNCTION_LINES = 60
 
 # Imports point down this list only; on one line of it, only inside one's own folder. `errors` and `structures` are the
@@ -200,7 +200,7 @@ BAD: list[tuple[Checker, Path, str]] = [
     (late_import_faults, MODEL, "def f():\n    import json"),
     (unrepaired_faults, MODEL, "import torchvision"),
     (unrepaired_faults, MODEL, "from pytorchvideo.models import x\nimport stica_pv.compat"),
-    (length_faults, MODEL, "x = 1\n" * 251),
+    (length_faults, MODEL, "x = 1\n" * 351),
     (length_faults, MODEL, "def f():\n" + "    x = 1\n" * 60),
     (except_faults, MODEL, "try:\n    x\nexcept:\n    pass"),
     (print_faults, MODEL, "print(1)"),

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from torch import nn
 
 from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, POSITIVE, SHARE, Limits, one_of
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, one_of
 from stica_pv.errors import UsageError
 from stica_pv.models import measure_map
 from stica_pv.models.config import audio_encoder_from_config, backbone_from_config, pool_from_config
@@ -17,7 +17,7 @@ from stica_pv.tasks.brave_heads import SHARINGS, SharedHeads
 from stica_pv.tasks.brave_plan import AUDIO, FLOW, VIDEO, BravePictures, kind_of, name_broad
 from stica_pv.tasks.brave_windows import ALIGNMENTS, NARROW
 from stica_pv.transforms import BraveColourSettings, FlowCrop
-from stica_pv.transforms.config import log_mel_from_config, spatial_from_config
+from stica_pv.transforms.config import blur_taps, log_mel_from_config, spatial_from_config
 
 BRAVE_KEYS = ("BRAVE.", "DATA.SSL_COLOR_HUE", "DATA.PATH_TO_FLOW_DIR", "DATA.FLOW_FPS", *SOUND_KEYS)
 
@@ -29,7 +29,7 @@ def add_brave_config(cfg: CfgNode) -> None:
     brave.BROAD_FRAMES = 64  # with BROAD_FPS the length of the sound as well
     brave.BROAD_FPS = 6.25
     brave.BROAD_CROP_SIZE = 112
-    brave.BROAD_BLUR_KERNEL = 11
+    brave.BROAD_BLUR_KERNEL = 0  # taps, odd; 0: a tenth of BROAD_CROP_SIZE, made odd
     brave.RANDOM_CONV_PROB = 1.0  # of broad pictures
     brave.ALIGNMENT = "start"  # start | random | independent: the narrow window within the broad one
     brave.SHARE_BACKBONE = False  # broad pictures pass the narrow view's network, as in SimSiam
@@ -115,7 +115,7 @@ def _video_network(cfg: CfgNode, channels: int = 3) -> tuple[nn.Module, nn.Modul
 
 def _kernel(cfg: CfgNode, key: str, size: int) -> int:
     part, name = key.split(".")
-    taps: int = cfg[part][name]
+    taps = blur_taps(cfg[part][name], size)
     if taps % 2 == 0 or taps // 2 >= size:
         raise UsageError(f"{key}: got {taps}, expected an odd number less than {2 * size} for pictures of {size} px")
     return taps
@@ -142,7 +142,7 @@ BRAVE_LIMITS: dict[str, Limits] = {
     "BRAVE.BROAD_FRAMES": AT_LEAST_ONE,
     "BRAVE.BROAD_FPS": Limits(above=0, high=1000),
     "BRAVE.BROAD_CROP_SIZE": Limits(low=8),
-    "BRAVE.BROAD_BLUR_KERNEL": AT_LEAST_ONE,
+    "BRAVE.BROAD_BLUR_KERNEL": NOT_NEGATIVE,
     "BRAVE.RANDOM_CONV_PROB": SHARE,
     "BRAVE.ALIGNMENT": one_of(*ALIGNMENTS),
     "BRAVE.HEADS": one_of(*SHARINGS),

@@ -9,7 +9,7 @@ from stica_pv.registry import TASKS
 from stica_pv.tasks.cvrl import CVRL, REDUCTIONS, PairSettings
 from stica_pv.tasks.windows import INTERVALS, IntervalSettings
 from stica_pv.transforms import DistortionSettings
-from stica_pv.transforms.config import spatial_from_config
+from stica_pv.transforms.config import blur_taps, spatial_from_config
 
 CVRL_KEYS = ("CVRL.", "CONTRASTIVE.T", "DATA.SSL_COLOR_HUE")
 
@@ -72,7 +72,7 @@ def _distortion(cfg: CfgNode, view: int) -> DistortionSettings:
         gray_prob=data.COLOR_RND_GRAYSCALE,
         blur_prob=cfg.CVRL.BLUR_PROBS[view],
         blur_sigma=tuple(data.BLUR_SIGMA),
-        blur_kernel=data.BLUR_KERNEL,
+        blur_kernel=blur_taps(data.BLUR_KERNEL, data.TRAIN_CROP_SIZE),
         solarise_prob=cfg.CVRL.SOLARISE_PROBS[view],
         per_frame=cfg.CVRL.PER_FRAME,
         mean=tuple(data.MEAN),

@@ -1,11 +1,11 @@
 """Keys of what is done to pictures and sound, and their translation into transforms."""
 
 from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, POSITIVE, SHARE, Limits, one_of
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, one_of
 from stica_pv.errors import UsageError
 from stica_pv.transforms.log_mel import STYLES, LogMel, create_log_mel
 from stica_pv.transforms.photometry_plan import PhotometrySettings
-from stica_pv.transforms.spatial import RandomResizedCrop, RandomShortSideCrop
+from stica_pv.transforms.spatial import CROP_STYLES, RandomResizedCrop, RandomShortSideCrop
 
 
 def add_transform_config(cfg: CfgNode) -> None:
@@ -18,6 +18,9 @@ def add_transform_config(cfg: CfgNode) -> None:
     data.TRAIN_JITTER_ASPECT_RELATIVE = [0.75, 1.3333]
     data.TRAIN_JITTER_SCALES = [128, 160]  # short side in pixels before a plain random crop
     data.CROP_LAST_OFFSET = True  # whether a plain random crop may lie at the very end; the release never drew it
+    data.CROP_STYLE = (
+        "torchvision"  # torchvision | tf: how random resized crops choose area and shape; tf as released by CVRL, BraVe
+    )
     data.RANDOM_FLIP = True  # horizontal, half of the clips
     data.ANTIALIAS = True  # when resizing; the release had none
     data.COLOR_JITTER_PROB = 0.8
@@ -26,7 +29,7 @@ def add_transform_config(cfg: CfgNode) -> None:
     data.COLOR_RND_GRAYSCALE = 0.2
     data.BLUR_PROB = 0.5
     data.BLUR_SIGMA = [0.1, 2.0]
-    data.BLUR_KERNEL = 11
+    data.BLUR_KERNEL = 0  # taps, odd; 0: a tenth of the crop size, made odd: 11 at 112 px, 23 at 224 px
     data.MEAN = [0.45, 0.45, 0.45]
     data.STD = [0.225, 0.225, 0.225]
     data.PHOTOMETRY = "intended"  # intended | released: order, clipping, gray weights, blur
@@ -57,6 +60,14 @@ def _pair(cfg: CfgNode, section_name: str, key: str) -> tuple[float, float]:
     return values[0], values[1]
 
 
+def blur_taps(kernel: int, size: int) -> int:
+    """Returns the taps of a blur: `kernel`, or a tenth of the side of a clip, made odd, where it is 0.
+
+    The rule of SimCLR's, CVRL's and BraVe's code (integer division); STiCA's 11 taps at 112 px follow it.
+    """
+    return kernel or size // 10 | 1
+
+
 def spatial_from_config(cfg: CfgNode) -> RandomResizedCrop | RandomShortSideCrop:
     """Builds the random crop of training."""
     flip_prob = 0.5 if cfg.DATA.RANDOM_FLIP else 0.0
@@ -65,7 +76,9 @@ def spatial_from_config(cfg: CfgNode) -> RandomResizedCrop | RandomShortSideCrop
         if not 0 < area[0] <= area[1] <= 1:
             raise UsageError(f"DATA.TRAIN_JITTER_SCALES_RELATIVE: shares of the area lie in (0, 1], got {list(area)}")
         aspect = _pair(cfg, "DATA", "TRAIN_JITTER_ASPECT_RELATIVE")
-        return RandomResizedCrop(area=area, aspect=aspect, flip_prob=flip_prob, antialias=cfg.DATA.ANTIALIAS)
+        return RandomResizedCrop(
+            area=area, aspect=aspect, flip_prob=flip_prob, antialias=cfg.DATA.ANTIALIAS, style=cfg.DATA.CROP_STYLE
+        )
     low, high = _pair(cfg, "DATA", "TRAIN_JITTER_SCALES")
     if low < cfg.DATA.TRAIN_CROP_SIZE:
         raise UsageError(f"DATA.TRAIN_JITTER_SCALES: {low} px are less than DATA.TRAIN_CROP_SIZE")
@@ -95,7 +108,7 @@ def photometry_from_config(cfg: CfgNode) -> PhotometrySettings:
         gray_prob=data.COLOR_RND_GRAYSCALE,
         blur_prob=data.BLUR_PROB,
         blur_sigma=_pair(cfg, "DATA", "BLUR_SIGMA"),
-        blur_kernel=data.BLUR_KERNEL,
+        blur_kernel=blur_taps(data.BLUR_KERNEL, data.TRAIN_CROP_SIZE),
         mean=tuple(data.MEAN),
         std=tuple(data.STD),
         style=data.PHOTOMETRY,
@@ -124,13 +137,14 @@ TRANSFORM_LIMITS = {
     "DATA.TRAIN_JITTER_SCALES_RELATIVE": Limits(above=0, high=1),
     "DATA.TRAIN_JITTER_ASPECT_RELATIVE": Limits(above=0, count=2, ordered=True),
     "DATA.TRAIN_JITTER_SCALES": Limits(low=8, count=2, ordered=True),
+    "DATA.CROP_STYLE": one_of(*CROP_STYLES),
     "DATA.COLOR_JITTER_PROB": SHARE,
     "DATA.SSL_COLOR_BRI_CON_SAT": Limits(low=0, count=3),
     "DATA.SSL_COLOR_HUE": Limits(low=0, high=0.5),
     "DATA.COLOR_RND_GRAYSCALE": SHARE,
     "DATA.BLUR_PROB": SHARE,
     "DATA.BLUR_SIGMA": Limits(above=0, count=2, ordered=True),
-    "DATA.BLUR_KERNEL": AT_LEAST_ONE,
+    "DATA.BLUR_KERNEL": NOT_NEGATIVE,
     "DATA.MEAN": Limits(count=3),
     "DATA.STD": Limits(above=0, count=3),
     "DATA.PHOTOMETRY": one_of("intended", "released"),

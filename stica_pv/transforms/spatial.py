@@ -6,14 +6,18 @@ that are kept.
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stica_pv.errors import UsageError
+from stica_pv.errors import UsageError, check_choice
 from stica_pv.keyed_random import chance, integer, uniform
 from stica_pv.structures import describe
+
+CropStyle = Literal["torchvision", "tf"]
+CROP_STYLES: tuple[CropStyle, ...] = get_args(CropStyle)
 
 
 @dataclass(frozen=True)
@@ -99,27 +103,36 @@ def _check_share(name: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class RandomResizedCrop:
-    """A window of random area and shape, resized to the output square (as torchvision's transform of this name).
+    """A window of random area and shape, resized to the output square.
 
     Attributes:
-        area: Bounds of the uniform share of the frame's area.
-        aspect: Bounds of the log-uniform ratio width / height.
+        area: Bounds of the share of the frame's area.
+        aspect: Bounds of the ratio width / height.
         flip_prob: Probability of a mirrored clip.
         antialias: See `apply_box`; False as released.
+        style: ``torchvision``: the area is uniform and the ratio log-uniform, as in its transform of this name.
+            ``tf``: the ratio is uniform, then the height is uniform among those that keep the area within its bounds,
+            as in TensorFlow's ``sample_distorted_bounding_box``, which CVRL's and BraVe's releases use. Windows are
+            smaller then: a mean share of 0.50 instead of 0.54 of 256 x 340 pixels, with areas from 0.3 to 1 and ratios
+            from 0.5 to 2.
     """
 
     area: tuple[float, float] = (0.14, 1.0)
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     flip_prob: float = 0.5
     antialias: bool = True
+    style: CropStyle = "torchvision"
 
     def __post_init__(self) -> None:
+        check_choice("style of random resized crops", self.style, CROP_STYLES)
         _check_range("area", self.area, 1.0)
         _check_range("aspect", self.aspect)
         _check_share("flip_prob", self.flip_prob)
 
     def draw(self, height: int, width: int, size: int, rng: torch.Generator) -> CropBox:
         """Draws the box for frames of `height` x `width` pixels; it does not depend on the output `size`."""
+        if self.style == "tf":
+            return self._sample_as_tensorflow(height, width, rng)
         for _ in range(10):
             area = height * width * uniform(*self.area, rng)
             aspect = math.exp(uniform(math.log(self.aspect[0]), math.log(self.aspect[1]), rng))
@@ -133,9 +146,44 @@ class RandomResizedCrop:
         top, left = (height - box_height) // 2, (width - box_width) // 2
         return CropBox(top, left, box_height, box_width, chance(self.flip_prob, rng))
 
+    def _sample_as_tensorflow(self, height: int, width: int, rng: torch.Generator) -> CropBox:
+        for _ in range(_TF_TRIES):
+            found = _tf_shape(height, width, self.area, uniform(*self.aspect, rng), rng)
+            if found is not None:
+                box_height, box_width = found
+                # Its offsets stop one short of the last one, unless the window is as long as the frame.
+                top = integer(0, max(0, height - box_height - 1), rng)
+                left = integer(0, max(0, width - box_width - 1), rng)
+                return CropBox(top, left, box_height, box_width, chance(self.flip_prob, rng))
+        return CropBox(0, 0, height, width, chance(self.flip_prob, rng))
+
     def __call__(self, frames: Tensor, size: int, rng: torch.Generator) -> Tensor:
         """Maps (C, T, H, W) to (C, T, size, size)."""
         return apply_box(frames, self.draw(frames.shape[2], frames.shape[3], size, rng), size, self.antialias)
+
+
+_TF_TRIES = 100  # CVRL's number; BraVe's is 20
+
+
+def _tf_shape(
+    height: int, width: int, area: tuple[float, float], aspect: float, rng: torch.Generator
+) -> tuple[int, int] | None:
+    """Samples (height, width) of a window with a given ratio, None if none of an allowed area fits into the frame."""
+    low, high = (share * height * width for share in area)
+    largest = round(math.sqrt(high / aspect))
+    if round(largest * aspect) > width:
+        largest = math.floor((width + 0.5 - 1e-7) / aspect)
+        largest -= round(largest * aspect) > width
+    largest = min(largest, height)
+    box_height = integer(min(round(math.sqrt(low / aspect)), largest), largest, rng)
+    # Rounding may have left the bounds by a row.
+    if box_height * round(box_height * aspect) < low:
+        box_height += 1
+    if box_height * round(box_height * aspect) > high:
+        box_height -= 1
+    box_width = round(box_height * aspect)
+    fits = 0 < box_height <= height and 0 < box_width <= width and low <= box_height * box_width <= high
+    return (box_height, box_width) if fits else None
 
 
 def _resized_shape(height: int, width: int, short_side: int, size: int) -> tuple[int, int]:

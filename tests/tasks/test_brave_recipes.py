@@ -38,6 +38,7 @@ def test_views_of_the_full_size_meet_in_one_space() -> None:
 def test_the_largest_recipe_takes_a_step_at_a_small_input() -> None:
     cfg = get_cfg()
     merge_file(cfg, ROOT / "projects" / "brave" / "v_va_tsm50.yaml")
+    cfg.SOLVER.LARS_MASK = "intended"  # whose steps are in proportion to the weights
     small = {"DATA": {"NUM_FRAMES": 2, "TRAIN_CROP_SIZE": 32}, "BRAVE": {"BROAD_FRAMES": 2, "BROAD_CROP_SIZE": 32}}
     for part, values in small.items():
         cfg[part].update(values)
@@ -88,6 +89,15 @@ def test_every_key_reaches_its_place() -> None:
     assert task.heads.predictors["audio"][0].weight.shape == (5, 3)
     assert task.heads.projectors["audio"].rest[2].weight.shape == (3, 6)
     assert (task.log_mel.style, task.log_mel.fft_size, task.log_mel.hop_samples) == ("brave", 320, 160)
+
+
+def test_blur_taps_are_a_tenth_of_each_views_size_unless_set() -> None:
+    cfg = get_cfg()
+    merge_file(cfg, ROOT / "projects" / "brave" / "v_va_tsm50.yaml")
+    cfg.MODEL.ARCH, cfg.AUDIO.ARCH = f"{__name__}:sized", "resnet9"
+    assert [each.colour.blur_kernel for each in brave_from_config(cfg).pictures.values()] == [23, 11]
+    cfg.DATA.BLUR_KERNEL, cfg.BRAVE.BROAD_CROP_SIZE = 5, 160
+    assert [each.colour.blur_kernel for each in brave_from_config(cfg).pictures.values()] == [5, 17]
 
 
 @pytest.mark.parametrize(("taps", "fits"), [(4, False), (223, True), (225, False)])

@@ -107,6 +107,38 @@ def test_resized_crop_area_and_aspect_follow_their_laws() -> None:
     assert 0.46 < sum(b.flip for b in drawn) / len(drawn) < 0.54
 
 
+def tensorflow_mean_area(height: int, width: int, area: tuple[float, float], aspect: tuple[float, float]) -> float:
+    """Mean share of the area, written out: ratios on a fine grid, of each every height that is allowed."""
+    total, steps = 0.0, 400
+    for step in range(steps):
+        ratio = aspect[0] + (aspect[1] - aspect[0]) * (step + 0.5) / steps
+        shares = [h * round(h * ratio) / (height * width) for h in range(1, height + 1) if round(h * ratio) <= width]
+        allowed = [share for share in shares if area[0] <= share <= area[1]]
+        total += sum(allowed) / len(allowed)
+    return total / steps
+
+
+@pytest.mark.parametrize(("height", "width", "mean"), [(256, 340, 0.504), (340, 256, 0.454), (256, 256, 0.490)])
+def test_tensorflow_style_crops_have_the_areas_of_its_law(height: int, width: int, mean: float) -> None:
+    crop = RandomResizedCrop(area=(0.3, 1.0), aspect=(0.5, 2.0), style="tf")
+    expected = tensorflow_mean_area(height, width, crop.area, crop.aspect)
+    assert expected == pytest.approx(mean, abs=0.002)
+    sampled = list(boxes(crop, height, width, 3000))
+    shares = torch.tensor([box.height * box.width / (height * width) for box in sampled])
+    ratios = torch.tensor([box.width / box.height for box in sampled])
+    assert shares.mean().item() == pytest.approx(expected, abs=0.01)
+    assert 0.3 <= shares.min() <= shares.max() <= 1
+    assert ratios.mean().item() == pytest.approx(1.25, abs=0.03)  # uniform from 0.5 to 2; log-uniform: 1.08
+    assert all(box.top + box.height <= height and box.left + box.width <= width for box in sampled)
+
+
+def test_tensorflow_style_crops_take_the_whole_frame_where_no_window_fits() -> None:
+    crop = RandomResizedCrop(area=(1.0, 1.0), aspect=(0.5, 0.6), flip_prob=0, style="tf")
+    assert crop.draw(30, 300, 16, generator(0)) == CropBox(0, 0, 30, 300)
+    with pytest.raises(UsageError, match=r"style of random resized crops: got 'TF'"):
+        RandomResizedCrop(style="TF")  # type: ignore[arg-type]
+
+
 def test_resized_crop_falls_back_to_the_largest_central_window() -> None:
     wide = RandomResizedCrop(area=(1.0, 1.0), flip_prob=0).draw(30, 300, 16, generator(0))
     assert wide == CropBox(0, 130, 30, 40)
