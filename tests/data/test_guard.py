@@ -16,7 +16,7 @@ from stica_pv.data.guard import GuardedReader, is_lasting
 from stica_pv.data.loader import ClipLoader
 from stica_pv.data.reader import read
 from stica_pv.data.sampler import StepSampler
-from stica_pv.errors import UnreadableClip, UsageError
+from stica_pv.errors import LoaderFailed, UnreadableClip, UsageError
 from stica_pv.structures import Batch, SampleKey
 
 SEED = 3
@@ -126,7 +126,7 @@ def test_evaluation_stops_with_the_name_of_the_file(tmp_path: Path, kind: str):
 
 
 def test_a_bug_of_ours_is_not_taken_for_a_bad_file(tmp_path: Path):
-    with pytest.raises(KeyError, match="a bug"):
+    with pytest.raises(LoaderFailed, match=r"KeyError: 'a bug' \(test_guard\.py:\d+, in __call__\)"):
         batches(dataset(Trap("5.mp4", "bug", tmp_path / "pids")))
 
 
