@@ -68,7 +68,10 @@ class WorkerPool:
         try:
             for number in range(workers):
                 here, there = context.Pipe()
-                process = context.Process(target=serve, args=(there, dataset, collate, number, parent), daemon=True)
+                # A forked process has this one's ends of the pipes too, and would never see them closed.
+                inherited = [here, *(worker.pipe for worker in self._workers)] if start_method == "fork" else []
+                arguments = (there, inherited, dataset, collate, number, parent)
+                process = context.Process(target=serve, args=arguments, daemon=True)
                 process.start()
                 there.close()
                 self._workers.append(_Worker(process, here))
@@ -151,23 +154,28 @@ class WorkerPool:
         self._cancelled.set()
 
     def close(self) -> None:
-        """Ends the processes, at the latest by SIGKILL, which also ends the processes in which they read."""
+        """Ends the processes: idle ones by themselves, others by SIGKILL, which also ends those in which they read.
+
+        SIGTERM would not do: they leave it to the main process, see `stica_pv.data.loader_worker.serve`.
+        """
         if os.getpid() != self._owner:  # a process that was forked while this pool was there
             return
         self.cancel()
         for worker in self._workers:
             worker.pipe.close()
-        _join([worker.process for worker in self._workers])
+            if worker.asked:
+                worker.process.kill()
+        _join(self._workers)
         for worker in self._workers:
             worker.process.kill()
-        _join([worker.process for worker in self._workers])  # what waits for a dead disk is left behind
+        _join(self._workers)  # what waits for a dead disk is left behind
         self._workers = []
 
 
-def _join(processes: list[BaseProcess]) -> None:
+def _join(workers: list[_Worker]) -> None:
     until = time.monotonic() + _END_S
-    for process in processes:
-        process.join(max(0.0, until - time.monotonic()))
+    for worker in workers:
+        worker.process.join(max(0.0, until - time.monotonic()))
 
 
 def _allow_open_files(wanted: int) -> None:

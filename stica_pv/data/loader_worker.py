@@ -74,9 +74,27 @@ def make_batch(dataset: ClipDataset, collate: Collate, keys: Sequence[SampleKey]
         return failure_of(error)
 
 
-def serve(pipe: Connection, dataset: ClipDataset, collate: Collate, number: int, parent: int) -> None:
-    """Answers until the pipe is closed; the main function of a worker."""
+def serve(
+    pipe: Connection,
+    inherited: Sequence[Connection],
+    dataset: ClipDataset,
+    collate: Collate,
+    number: int,
+    parent: int,
+) -> None:
+    """Answers until the pipe is closed; the main function of a worker.
+
+    Args:
+        pipe: To the main process.
+        inherited: Ends of pipes that belong to the main process alone.
+        dataset: Samples by key.
+        collate: Joins them.
+        number: Of this worker.
+        parent: See `end_with_parent`.
+    """
     end_with_parent(parent)
+    for other in inherited:
+        other.close()
     torch.set_num_threads(1)  # the workers are the parallelism
     # A terminal or Slurm sends them to all processes of a run; the main one then saves, and ends its workers itself.
     for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
