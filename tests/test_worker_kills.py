@@ -83,10 +83,11 @@ def assert_ended_well(kind: str, code: int, folder: Path, scratch: Path) -> None
         assert (code, logged_steps(folder)) == (0, STEPS), lines
         return
     assert code == 1, lines
-    assert not any("Traceback" in line or line.startswith("frame #") for line in lines)
+    assert lines[-1].startswith("failed: ")
     if kind == "rank":
         assert "SIGKILL" in lines[-1]
     else:
+        assert not any("Traceback" in line or line.startswith("frame #") for line in lines)
         assert "a loader worker (process id" in lines[-1]
         assert "was killed by signal 9 (SIGKILL), probably because memory ran out" in lines[-1]
         assert step_of(list_checkpoints(folder)[-1]) == logged_steps(folder)
