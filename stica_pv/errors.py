@@ -1,4 +1,4 @@
-"""The four errors that a person is meant to read: a wrong request, an unusable file, a run that stopped or failed."""
+"""The errors that a person is meant to read: a wrong request, an unusable file, a run that stopped or failed."""
 
 import difflib
 from collections.abc import Iterable
@@ -50,3 +50,7 @@ class RunStopped(Exception):  # noqa: N818 - it names what happened
 
 class RunFailed(Exception):  # noqa: N818 - it names what happened
     """A run cannot go on; the message says at which step and why. The command line ends with exit code 1."""
+
+
+class LoaderFailed(RunFailed):
+    """The loader cannot give the next batch: code in it raised an error, or one of its workers has ended."""

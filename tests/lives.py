@@ -67,8 +67,16 @@ def kill(life: BaseProcess) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(life.pid, signal.SIGKILL)
     assert end_of(life) == -signal.SIGKILL
+    assert all_have_ended(life)
+
+
+def all_have_ended(life: BaseProcess) -> bool:
+    """Waits for the end of all that a life has started."""
+    assert life.pid is not None
     end = time.monotonic() + PATIENCE_S
     with contextlib.suppress(ProcessLookupError):
         while time.monotonic() < end:
             os.killpg(life.pid, 0)
             time.sleep(0.01)
+        return False
+    return True

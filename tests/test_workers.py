@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes_of_session import processes_of_session
 from tiny_runs import REPOSITORY, assert_same_weights, metrics_text, run_tiny, weights, words, write_tiny
 
 from stica_pv.data.bad_files import read_bad_files
@@ -16,19 +17,6 @@ from stica_pv.data.reader import read
 
 PATIENCE_S = 90
 HANGS_S = 30
-
-
-def processes_of_session(session: int) -> list[int]:
-    """Returns the processes (not zombies) of a session, which a started run leads."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            state, _, _, of = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(of) == session and state not in "ZX":
-            found.append(int(folder.name))
-    return found
 
 
 def until(what, process: subprocess.Popen[str] | None = None) -> bool:

@@ -2,15 +2,18 @@
 
 import contextlib
 import csv
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 
-from stica_pv.data.guard import is_lasting
+from stica_pv.data.guard import is_lasting, lost_a_process
 from stica_pv.errors import RunFailed
 from stica_pv.structures import ReadFailure
+
+logger = logging.getLogger(__name__)
 
 NAME = "bad_files.csv"
 COLUMNS = ("stage", "step", "path", "cause")
@@ -72,6 +75,13 @@ class BadFiles:
             file.flush()
             os.fsync(file.fileno())
         self._failed |= {failure.path for failure in new}
+        for failure in new:
+            if lost_a_process(failure.cause):  # a fault of the machine as likely as of the file
+                logger.warning(
+                    "step %d: %s could not be read: %s; another file takes its place, so the losses differ from those "
+                    "of a run that can read it",
+                    *(step, failure.path, failure.cause),
+                )
         allowed = ceil(self.max_share * self.usable)
         if len(self._failed) > allowed:
             raise RunFailed(

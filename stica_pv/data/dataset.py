@@ -1,16 +1,17 @@
 """Videos as samples: window drawn, file read once, views cut; a file that fails is replaced and named."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import Dataset
 
 from stica_pv.data.guard import Reader, is_lasting, read_then
 from stica_pv.data.helper import KILLED
+from stica_pv.data.shared_memory import SharedIntegers
 from stica_pv.errors import UnreadableClip
 from stica_pv.keyed_random import generator, integer
 from stica_pv.structures import Batch, Clip, ClipRequest, ReadFailure, SampleKey, Views, ViewSpec, Window
@@ -18,6 +19,14 @@ from stica_pv.structures import Batch, Clip, ClipRequest, ReadFailure, SampleKey
 MAX_ATTEMPTS = 10
 SKIPPED = f"{KILLED} or hung earlier in this run"
 _NEVER = 2**31 - 1
+
+Empty = Callable[[Sequence[int], torch.dtype], Tensor]
+"""(shape, dtype) -> a tensor to write to."""
+
+
+def own_memory(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Returns a tensor in the memory of this process."""
+    return torch.empty(tuple(shape), dtype=dtype)
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
         self.views, self.reader, self.seed = views, reader, seed
         self.replace_failures = replace_failures
         # Epoch from which on a file is not touched again; in memory that the workers of this process share.
-        self._skip_from = torch.full((len(paths),), _NEVER, dtype=torch.int32).share_memory_()
+        self._skip_from = SharedIntegers(len(paths), _NEVER)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -77,7 +86,7 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
         if epochs:
             for index, path in enumerate(self.paths):
                 if path in epochs:
-                    self._skip_from[index] = min(epochs[path], int(self._skip_from[index]))
+                    self._skip_from[index] = min(epochs[path], self._skip_from[index])
 
     def __getitem__(self, key: SampleKey) -> Sample | ReadFailure:
         """Returns the sample of a key, or why there is none: no replacement is allowed, or all of them failed.
@@ -89,7 +98,7 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
         for attempt in range(MAX_ATTEMPTS if self.replace_failures else 1):
             if attempt:
                 index = integer(0, len(self) - 1, generator("replacement", self.seed, key.epoch, key.index, attempt))
-            if self.replace_failures and key.epoch >= int(self._skip_from[index]):
+            if self.replace_failures and key.epoch >= self._skip_from[index]:
                 failures.append(ReadFailure(self.paths[index], SKIPPED))
                 continue
             try:
@@ -154,11 +163,19 @@ def _request(window: Window, specs: Sequence[ViewSpec], name: str) -> ClipReques
     )
 
 
-def collate(items: Sequence[Sample | ReadFailure]) -> Batch | ReadFailure:
+def shared_bytes(items: Sequence[Sample | ReadFailure]) -> tuple[int, int]:
+    """Returns the bytes of all views of some samples, and the number of tensors in which they are joined."""
+    views = [(*item.video.values(), *item.audio.values()) for item in items if isinstance(item, Sample)]
+    return sum(view.nbytes for sample in views for view in sample), max(map(len, views), default=0)
+
+
+def collate(items: Sequence[Sample | ReadFailure], empty: Empty = own_memory) -> Batch | ReadFailure:
     """Stacks samples (every view has one shape by construction, so nothing is padded), or passes a failure on.
 
-    PyTorch's `default_collate` writes to memory that a worker shares with the main process: nothing is copied once
-    more, and the worker's own memory keeps no holes of the size of a batch.
+    Args:
+        items: The samples.
+        empty: Gives the memory of the joined views by (shape, dtype). A worker takes it from what it shares with the
+            main process: nothing is copied once more, and its own memory keeps no holes of the size of a batch.
     """
     for item in items:
         if isinstance(item, ReadFailure):
@@ -167,8 +184,8 @@ def collate(items: Sequence[Sample | ReadFailure]) -> Batch | ReadFailure:
     first = samples[0]
     labels = [sample.label for sample in samples if sample.label is not None]
     return Batch(
-        video={name: _stacked([sample.video[name] for sample in samples]) for name in first.video},
-        audio={name: default_collate([sample.audio[name] for sample in samples]) for name in first.audio},
+        video={name: _stacked_frames([sample.video[name] for sample in samples], empty) for name in first.video},
+        audio={name: _stacked([sample.audio[name] for sample in samples], empty) for name in first.audio},
         audio_valid={name: torch.tensor([sample.audio_valid[name] for sample in samples]) for name in first.audio},
         index=torch.tensor([sample.index for sample in samples]),
         label=torch.tensor(labels) if len(labels) == len(samples) else None,
@@ -176,17 +193,20 @@ def collate(items: Sequence[Sample | ReadFailure]) -> Batch | ReadFailure:
     )
 
 
-def _stacked(views: Sequence[Tensor]) -> Tensor:
+def _stacked(values: Sequence[Tensor], empty: Empty) -> Tensor:
+    return torch.stack(list(values), out=empty((len(values), *values[0].shape), values[0].dtype))
+
+
+def _stacked_frames(views: Sequence[Tensor], empty: Empty) -> Tensor:
     """Stacks (C, T, H, W) as they lie in memory, channels last, so that whole samples are copied at once."""
-    stacked: Tensor = default_collate([view.permute(1, 2, 3, 0) for view in views])
-    return stacked.permute(0, 4, 1, 2, 3)
+    return _stacked([view.permute(1, 2, 3, 0) for view in views], empty).permute(0, 4, 1, 2, 3)
 
 
-def collate_readable(items: Sequence[Sample | ReadFailure]) -> Batch:
+def collate_readable(items: Sequence[Sample | ReadFailure], empty: Empty = own_memory) -> Batch:
     """Stacks the samples that there are, possibly none; `Batch.failures` names the others."""
     samples = [item for item in items if isinstance(item, Sample)]
     failures = tuple(item for item in items if isinstance(item, ReadFailure))
-    batch = collate(samples) if samples else Batch({}, {}, {}, torch.zeros(0, dtype=torch.int64))
+    batch = collate(samples, empty) if samples else Batch({}, {}, {}, torch.zeros(0, dtype=torch.int64))
     if isinstance(batch, ReadFailure):
         raise AssertionError("samples collate to a batch")
     return replace(batch, failures=(*batch.failures, *failures))

@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch.utils.data import get_worker_info
 
-from stica_pv.data.helper import KILLED, TIMED_OUT, Helper, Lost
+from stica_pv.data.helper import ENDED, KILLED, TIMED_OUT, Helper, Lost
 from stica_pv.errors import UnreadableClip, UsageError
 from stica_pv.structures import Clip, ClipRequest
 
 Reader = Callable[[str, Mapping[str, ClipRequest]], Mapping[str, Clip]]
 Finish = Callable[..., Any]
+
+_in_worker = False  # of our loader; torch's tells by itself
 
 
 def is_lasting(cause: str) -> bool:
@@ -21,11 +23,18 @@ def is_lasting(cause: str) -> bool:
     return cause.startswith((TIMED_OUT, KILLED))
 
 
+def lost_a_process(cause: str) -> bool:
+    """Says whether a file failed so because of its process, which another run may be spared."""
+    return is_lasting(cause) or cause == ENDED
+
+
 class GuardedReader:
     """A reader whose calls in a loader's worker run in a helper process of that worker, under a time-out.
 
-    When the helper hangs or dies, the worker raises `UnreadableClip` and starts a new one. Outside a worker
-    (``NUM_WORKERS`` 0), and on systems other than Linux, the reader is called as it is, without protection.
+    When the helper dies, another one reads the file once more: whoever killed the first, such as a system without
+    memory, may have spared the second. When that one dies too, or a helper hangs, the worker raises `UnreadableClip`.
+    Outside a worker (``NUM_WORKERS`` 0), and on systems other than Linux, the reader is called as it is, without
+    protection.
     """
 
     def __init__(self, reader: Reader, *, timeout_s: float) -> None:
@@ -69,16 +78,23 @@ class GuardedReader:
         )
 
     def _ask(self, finish: Finish, path: str, requests: Mapping[str, ClipRequest], *args: Any) -> Any:
+        result = self._ask_once(finish, (path, dict(requests), args))
+        if isinstance(result, Lost) and result.may_be_retried:
+            result = self._ask_once(finish, (path, dict(requests), args))
+        if isinstance(result, Lost):
+            raise UnreadableClip(path, result.cause)
+        return result
+
+    def _ask_once(self, finish: Finish, question: tuple[Any, ...]) -> Any:
         if self._helper is not None and self._finish != finish:
             self._helper.stop()
             self._helper = None
         if self._helper is None:
             self._helper, self._finish = Helper(functools.partial(_answer, self.reader, finish), self.timeout_s), finish
-        self._helper.ask((path, dict(requests), args))
+        self._helper.ask(question)
         (result,) = self._helper.receive()
         if isinstance(result, Lost):
             self._helper = None
-            raise UnreadableClip(path, result.cause)
         return result
 
 
@@ -89,8 +105,14 @@ def read_then(reader: Reader, finish: Finish, path: str, requests: Mapping[str, 
     return finish(path, reader(path, requests), *args)
 
 
+def begin_worker() -> None:
+    """Notes that this process is a worker of our loader."""
+    global _in_worker
+    _in_worker = True
+
+
 def _guards() -> bool:
-    return get_worker_info() is not None and sys.platform == "linux"
+    return (_in_worker or get_worker_info() is not None) and sys.platform == "linux"
 
 
 def _answer(reader: Reader, finish: Finish, question: tuple[str, Mapping[str, ClipRequest], tuple[Any, ...]]) -> Any:

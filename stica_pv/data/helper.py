@@ -17,10 +17,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from stica_pv.data.parent_death import end_with_parent, watched_parent
+
 Answer = Callable[[Any], Any]
 
 TIMED_OUT = "time-out after"
 KILLED = "the decoder killed its process"
+ENDED = "the process that read it was killed from outside, as when memory runs out"
 
 _GRACE_S = 10.0
 """How much longer than its own alarm a helper is waited for; the alarm cannot end one that a dead disk holds."""
@@ -43,6 +46,11 @@ class Lost:
     """Stands for an answer that a helper could not give, as it hung or died; `cause` says which."""
 
     cause: str
+
+    @property
+    def may_be_retried(self) -> bool:
+        """Whether another helper may answer, at no great cost: this one died, and did not hang."""
+        return not self.cause.startswith(TIMED_OUT)
 
 
 AGAIN = Lost("another question of its batch hung or killed the helper")
@@ -72,9 +80,11 @@ class Helper:
         self.size = 1
         self._place = mmap.mmap(-1, 1)  # shared: which question of its batch the helper is at
         self.pipe, there = Pipe()
+        parent = watched_parent()
         self._memory = os.memfd_create("answers")  # pictures take long through a pipe, in pieces of 64 KiB
         self._pid = os.fork()
         if self._pid == 0:  # not a multiprocessing.Process: a loader's worker may have none
+            end_with_parent(parent)
             self.pipe.close()
             _serve(there, self._memory, self._place, answer, timeout_s)
         there.close()
@@ -135,7 +145,7 @@ class Helper:
         if code in (None, -signal.SIGALRM):
             return f"{TIMED_OUT} {self._timeout_s:g} s"
         if code == -signal.SIGKILL:  # not lasting: the file may be innocent
-            return "the process that read it was killed from outside, as when memory runs out"
+            return ENDED
         return f"{KILLED} ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})"
 
     def stop(self) -> None:
@@ -195,5 +205,10 @@ def _result(answer: Answer, question: Any) -> Any:
     try:
         return answer(question)
     except Exception as error:  # raised again where the answer is received, whatever it is
-        error.add_note(f"in the helper that was asked {question!r}:\n{traceback.format_exc()}")
+        trace = traceback.format_exc()
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # whatever the methods of a foreign class raise
+            error = RuntimeError(f"{type(error).__name__}: {error}")
+        error.add_note(f"in the helper that was asked {question!r}:\n{trace}")
         return error

@@ -8,6 +8,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any
 
+from stica_pv.data.parent_death import end_with_parent, watched_parent
+
 Job = Callable[..., str]
 
 
@@ -46,7 +48,9 @@ def _run_pool(
     """Runs jobs until none wait or the pool breaks; what was at work then goes to `suspects`."""
     busy: dict[Future[str], str] = {}
     # Spawned: a fork would copy locks that the decoder's threads hold.
-    pool = ProcessPoolExecutor(min(processes, len(waiting)), mp_context=get_context("spawn"), initializer=_quiet)
+    pool = ProcessPoolExecutor(
+        min(processes, len(waiting)), mp_context=get_context("spawn"), initializer=_begin, initargs=(watched_parent(),)
+    )
     try:
         while waiting or busy:
             while waiting and len(busy) < processes:
@@ -62,7 +66,8 @@ def _run_pool(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _quiet() -> None:
+def _begin(parent: int) -> None:
+    end_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once and without a traceback
 
 

@@ -1,19 +1,29 @@
-"""The loader: PyTorch's, with our samples, our order and workers that behave."""
+"""The loader: batches of samples in a given order, made by processes that are ended with it."""
 
 import atexit
-import signal
+import contextlib
 import weakref
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from typing import Protocol, cast, get_args
 
 import torch
-from torch.utils.data import DataLoader, Sampler
 
-from stica_pv.data.dataset import ClipDataset, Sample, collate, collate_readable
+from stica_pv.data.dataset import ClipDataset, Empty, Sample, collate, collate_readable, own_memory
+from stica_pv.data.loader_pool import StartMethod, WorkerPool
+from stica_pv.data.loader_worker import Failure, make_batch
+from stica_pv.data.pinning import pin, pin_ahead
 from stica_pv.errors import UnreadableClip, UsageError, check_choice
 from stica_pv.structures import Batch, ReadFailure, SampleKey
 
-START_METHODS = ("fork", "spawn")
-PREFETCH = 4  # batches a worker keeps ready
+START_METHODS = get_args(StartMethod)
+
+
+class Order(Protocol):
+    """The keys of each batch, in order."""
+
+    def __len__(self) -> int: ...  # noqa: D105 - a protocol's methods
+    def __iter__(self) -> Iterator[list[SampleKey]]: ...  # noqa: D105
+
 
 Batches = Generator[Batch, None, None]
 _BEGUN: weakref.WeakSet[Batches] = weakref.WeakSet()
@@ -23,19 +33,23 @@ _BEGUN: weakref.WeakSet[Batches] = weakref.WeakSet()
 def _end_workers() -> None:
     """Ends the workers of batches that are still held when Python exits, e.g. by a variable of a script.
 
-    Python would send them SIGTERM, which they leave to the main process, and wait for ever.
+    Python would send them SIGTERM, which they leave to the main process, and wait without end.
     """
     for batches in list(_BEGUN):
         batches.close()
 
 
 class ClipLoader:
-    """Yields the batches of a sampler; iterating raises `UnreadableClip` where a sample has no replacement."""
+    """Yields the batches of a sampler.
+
+    Iterating raises `UnreadableClip` where a sample has no replacement, and `LoaderFailed` where code in the loader
+    raises an error or a worker ends; the workers are then ended. So they are when the iterator is closed or deleted.
+    """
 
     def __init__(
         self,
         dataset: ClipDataset,
-        sampler: Sampler[list[SampleKey]],
+        sampler: Order,
         *,
         num_workers: int,
         pin_memory: bool = False,
@@ -59,21 +73,13 @@ class ClipLoader:
             raise ValueError("sound is shuffled in training, failures are kept in evaluation")
         if num_workers < 0:
             raise UsageError(f"DATA_LOADER.NUM_WORKERS must be >= 0, got {num_workers}")
-        self.dataset = dataset
-        self._loader: DataLoader[Batch | ReadFailure] = DataLoader(
-            dataset,  # type: ignore[arg-type]  # DataLoader's type has no room for collate's
-            batch_sampler=sampler,
-            collate_fn=_collate_shuffled if shuffle_sound else collate_readable if keep_failures else collate,
-            num_workers=num_workers,
-            pin_memory=pin_memory and torch.cuda.is_available(),
-            worker_init_fn=_start_worker,
-            prefetch_factor=PREFETCH if num_workers else None,
-            # Named, since a process that was itself spawned would spawn its workers too.
-            multiprocessing_context=start_method if num_workers else None,
-        )
+        self.dataset, self._sampler = dataset, sampler
+        self._collate = _collate_shuffled if shuffle_sound else collate_readable if keep_failures else collate
+        self._num_workers, self._start_method = num_workers, cast(StartMethod, start_method)
+        self._pin = pin_memory and torch.cuda.is_available()
 
     def __len__(self) -> int:
-        return len(self._loader)
+        return len(self._sampler)
 
     def __iter__(self) -> Batches:
         batches = self._batches()
@@ -81,23 +87,26 @@ class ClipLoader:
         return batches
 
     def _batches(self) -> Batches:
-        items = iter(self._loader)
-        try:
+        with contextlib.closing(self._from_workers() if self._num_workers else self._from_here()) as items:
             for item in items:
                 if isinstance(item, ReadFailure):
                     raise UnreadableClip(item.path, item.cause)
                 yield item
-        finally:
-            del items  # ends the workers, also if a traceback keeps this frame
+
+    def _from_here(self) -> Generator[Batch | ReadFailure]:
+        for keys in self._sampler:
+            item = make_batch(self.dataset, self._collate, keys)
+            if isinstance(item, Failure):
+                raise item.error()
+            yield pin(item) if self._pin else item
+
+    def _from_workers(self) -> Generator[Batch | ReadFailure]:
+        pool = WorkerPool(self.dataset, self._collate, workers=self._num_workers, start_method=self._start_method)
+        with contextlib.closing(pool):
+            items: Iterator[Batch | ReadFailure] = pool.batches(self._sampler)
+            yield from pin_ahead(items, pool.cancel) if self._pin else items
 
 
-def _collate_shuffled(items: Sequence[Sample | ReadFailure]) -> Batch | ReadFailure:
-    batch = collate(items)
+def _collate_shuffled(items: Sequence[Sample | ReadFailure], empty: Empty = own_memory) -> Batch | ReadFailure:
+    batch = collate(items, empty)
     return batch if isinstance(batch, ReadFailure) else batch.with_shuffled_sound()
-
-
-def _start_worker(_: int) -> None:
-    torch.set_num_threads(1)  # the workers are the parallelism
-    # A terminal or Slurm sends them to all processes of a run; the main one then saves, and ends its workers itself.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)

@@ -1,6 +1,6 @@
 """Processes and what they exchange; with one process every call is the identity."""
 
-from stica_pv.distributed.agreement import check_agreement, fail_together
+from stica_pv.distributed.agreement import check_agreement, fail_together, first_problem
 from stica_pv.distributed.batch_norm import (
     CrossProcessBatchNorm,
     frozen_statistics,
@@ -30,6 +30,7 @@ __all__ = [
     "connect",
     "disconnect",
     "fail_together",
+    "first_problem",
     "from_main",
     "frozen_statistics",
     "gather",

@@ -24,7 +24,12 @@ def fail_together(problem: str) -> None:
     Raises:
         UsageError: A process has met something.
     """
-    problems = [told for told in to_main(problem) if told]
-    first = from_main(problems[0] if problems else "")
+    first = first_problem(problem)
     if first:
         raise UsageError(first)
+
+
+def first_problem(problem: str) -> str:
+    """Returns on every process what any of them has met, that of the lowest rank; "" is no problem."""
+    problems = [told for told in to_main(problem) if told]
+    return from_main(problems[0] if problems else "")

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from stica_pv.errors import UsageError
-from stica_pv.weights.files import told_by_system
+from stica_pv.weights.files import is_of_writing, told_by_system
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +64,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep: int, keep_every
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+    except (OSError, RuntimeError) as error:
         partial.unlink(missing_ok=True)
+        if not is_of_writing(error):
+            raise
         raise UsageError(f"cannot write {path}: {told_by_system(error)}; older checkpoints are untouched") from error
     so_far = [found for found in list_checkpoints(path.parent.parent) if step_of(found) <= step_of(path)]
     for old in so_far[:-keep]:

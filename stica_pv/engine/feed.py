@@ -8,6 +8,7 @@ from stica_pv.data.compact_strings import CompactStrings
 from stica_pv.data.config import groups_from_config, reader_from_config
 from stica_pv.data.dataset import ClipDataset
 from stica_pv.data.loader import ClipLoader
+from stica_pv.data.loader_memory import available_bytes, warn_if_too_large
 from stica_pv.data.sampler import StepSampler
 from stica_pv.data.videos import Videos
 from stica_pv.distributed import rank, world_size
@@ -40,6 +41,7 @@ def create_loader(cfg: CfgNode, views: Views, videos: Videos, sampler: StepSampl
         seed=cfg.RNG_SEED,
         labels=videos.labels,
     )
+    warn_if_too_large(views, cfg.TRAIN.BATCH_SIZE // world_size(), cfg.DATA_LOADER.NUM_WORKERS, available_bytes())
     workers, pin, start_method = (cfg.DATA_LOADER[key] for key in ("NUM_WORKERS", "PIN_MEMORY", "START_METHOD"))
     return ClipLoader(
         dataset,

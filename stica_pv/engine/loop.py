@@ -5,13 +5,14 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from stica_pv.distributed import PULSE, barrier, from_main, is_main, largest, rank
+from stica_pv.engine.batch_stream import ReportFailures, fail_without_batch, next_batches
 from stica_pv.engine.health import check_losses, check_weights
 from stica_pv.engine.meter import Clock, Meter
 from stica_pv.engine.optimizer import set_lr
@@ -19,7 +20,7 @@ from stica_pv.engine.records import Records
 from stica_pv.engine.schedule import Schedule
 from stica_pv.engine.signals import Request, Signals, signals_in_steps
 from stica_pv.keyed_random import seed_of
-from stica_pv.structures import Batch, LossTerms, ReadFailure, StepKeys
+from stica_pv.structures import Batch, LossTerms, StepKeys
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ def train(
     device: torch.device,
     records: Records | None,
     save: Callable[[TrainState], None],
-    report_failures: Callable[[int, tuple[ReadFailure, ...]], None],
+    report_failures: ReportFailures,
     name_samples: Callable[[int], Sequence[str]] = lambda step: (),
     after_step: Callable[[int], None] = lambda step: None,
     at_epoch_end: AtEpochEnd | None = None,
@@ -117,34 +118,34 @@ def train(
         at_epoch_end: Is asked behind the checkpoint of an epoch, or on a resume; leaves the state as it is.
 
     Returns:
-        True when the end was reached, False when a signal asked to stop; a checkpoint was written in both cases.
+        True when the end was reached, False when a signal asked to stop; the last step is saved in both cases.
 
     Raises:
-        RunFailed: The loss, a gradient or a weight is not finite.
+        RunFailed, UnreadableClip, UsageError: A number is not finite, or there is no next batch.
     """
     with signals_in_steps() as signals, PULSE.expected():
-        _end_epoch(state.step, order, records, at_epoch_end)
-        clock, saved_at = Clock(device), time.monotonic()
-        for batch in batches:
-            clock.data_ready()
-            report_failures(state.step, batch.failures)
+        clock, saved_at, saved_step = Clock(device), time.monotonic(), state.step
+        stream = next_batches(batches, clock, lambda failures: report_failures(state.step, failures))
+        while True:
+            following = next(stream)  # before the last step is saved: all processes see whether one has no batch
+            agreed = _agree(signals, state.step, time.monotonic() - saved_at, settings, following.error)
+            if agreed.save and state.step > saved_step:
+                _save(state, save, name_samples)
+                saved_at, saved_step = time.monotonic(), state.step
+            if agreed.failed:
+                fail_without_batch(following.error)
+            if agreed.request >= Request.STOP:
+                return _stop(state.step)
+            _end_epoch(state.step, order, records, at_epoch_end)
+            if following.batch is None:
+                return True
             lr = schedule(state.step)
-            _advance(state, batch.to(device, non_blocking=True), lr, order, settings)
-            after_step(state.step)
+            _advance(state, following.batch.to(device, non_blocking=True), lr, order, settings)
             clock.step_done()
+            after_step(state.step)
             if state.step % settings.log_period == 0 or state.step == settings.total_steps:
                 check_losses(state.meter, state.step - 1, name_samples)
                 _log(state, clock, lr, order, settings, records)
-            request, late = _agree(signals, time.monotonic() - saved_at > 60 * settings.checkpoint_minutes)
-            if request or late or _save_is_due(state.step, settings):
-                _save(state, save, name_samples)
-                saved_at = time.monotonic()
-            if request >= Request.STOP:
-                _tell_of_stop(state.step)
-                return False
-            _end_epoch(state.step, order, records, at_epoch_end)
-            clock.wait_begins()
-    return True
 
 
 def _advance(state: TrainState, batch: Batch, lr: float, order: Order, settings: LoopSettings) -> None:
@@ -181,9 +182,10 @@ def _clip(learned: Sequence[nn.Parameter], max_norm: float) -> Tensor:
     return norm.detach()
 
 
-def _tell_of_stop(step: int) -> None:
+def _stop(step: int) -> bool:
     barrier()  # nobody leaves while the main process writes
     logger.info("stopped by a signal after step %d; the same command continues", step)
+    return False
 
 
 def _save(state: TrainState, save: Callable[[TrainState], None], name_samples: Callable[[int], Sequence[str]]) -> None:
@@ -191,10 +193,6 @@ def _save(state: TrainState, save: Callable[[TrainState], None], name_samples: C
     check_weights(state.parameters, state.step)
     state.meter.share()
     save(state)
-
-
-def _save_is_due(step: int, settings: LoopSettings) -> bool:
-    return step % settings.checkpoint_steps == 0 or step == settings.total_steps
 
 
 def _end_epoch(step: int, order: Order, records: Records | None, at_epoch_end: AtEpochEnd | None) -> None:
@@ -213,10 +211,21 @@ def _end_epoch(step: int, order: Order, records: Records | None, at_epoch_end: A
         logger.info("epoch %d  %s", epoch, told, extra={"progress": False})
 
 
-def _agree(signals: Signals, late: bool) -> tuple[Request, bool]:
-    """What any process was asked for, and whether any finds a checkpoint due; all ask at each step."""
-    request, due = largest((signals.request, late))
-    return signals.answer(request), bool(due)
+class _Agreed(NamedTuple):
+    """What all processes do after a step: the largest request, whether to save, whether one of them has no batch."""
+
+    request: Request
+    save: bool
+    failed: bool
+
+
+def _agree(signals: Signals, step: int, unsaved_s: float, settings: LoopSettings, error: Exception | None) -> _Agreed:
+    """What any process was asked for, finds due or has met; all ask at each step."""
+    late = unsaved_s > 60 * settings.checkpoint_minutes
+    due = late or step % settings.checkpoint_steps == 0 or step == settings.total_steps
+    request, save, failed = largest((signals.request, due, error is not None))
+    answer = signals.answer(request)
+    return _Agreed(answer, bool(answer or save or failed), bool(failed))
 
 
 def _log(

@@ -1,5 +1,6 @@
 """One training in one folder: a task and opened videos, from the newest checkpoint there to the end."""
 
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -136,7 +137,8 @@ def _train(
     skipper.look()
     records = _open_records(cfg, folder, state.step) if is_main() else None
     try:
-        with StepProfile(folder, profile_steps if is_main() else 0, training.device) as profile:
+        profiling = StepProfile(folder, profile_steps if is_main() else 0, training.device)
+        with profiling as profile, contextlib.closing(iter(loader)) as batches:
 
             def after_step(step: int) -> None:
                 profile.after_step(step)
@@ -144,7 +146,7 @@ def _train(
 
             finished = train(
                 state,
-                loader,
+                batches,
                 sampler,
                 schedule_from_config(cfg, sampler.steps_per_epoch),
                 loop_settings_from_config(cfg, sampler.steps_per_epoch, sampler.end),

@@ -18,11 +18,12 @@ def set_up_logging(output_dir: str, rank: int) -> None:
         rank: This process.
     """
     root = logging.getLogger("stica_pv")
-    root.setLevel(logging.INFO)
+    root.setLevel(logging.DEBUG)  # for the file: tracebacks of errors that the terminal shows in one line
     root.propagate = False
     root.handlers.clear()
     if rank == 0:
         terminal = _Terminal(sys.stdout) if sys.stdout.isatty() else logging.StreamHandler(sys.stdout)
+        terminal.setLevel(logging.INFO)
         terminal.setFormatter(logging.Formatter(FORMAT, TIME))
         root.addHandler(terminal)
     if output_dir:

@@ -103,7 +103,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         write(partial)
         partial.rename(path)
     except (OSError, RuntimeError) as error:
-        if not isinstance(error, OSError) and _WRITER not in str(error):
+        if not is_of_writing(error):
             raise
         raise UsageError(f"cannot write {path}: {told_by_system(error)}") from error
     finally:
@@ -114,6 +114,11 @@ def save_torch(content: object, path: Path) -> None:
     """Writes a file of `torch.save`, so that behind its error on a full disk stands that of the system."""
     with path.open("wb") as file:
         torch.save(content, file)
+
+
+def is_of_writing(error: Exception) -> bool:
+    """Says whether an error is one of the file system, which torch's writer reports as a RuntimeError."""
+    return isinstance(error, OSError) or _WRITER in str(error)
 
 
 def told_by_system(error: Exception) -> str:

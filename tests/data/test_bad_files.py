@@ -1,9 +1,11 @@
 import csv
+import logging
 from pathlib import Path
 
 import pytest
 
 from stica_pv.data.bad_files import BadFiles, read_bad_files
+from stica_pv.data.helper import ENDED, KILLED, TIMED_OUT
 from stica_pv.errors import RunFailed
 from stica_pv.structures import ReadFailure
 
@@ -35,6 +37,21 @@ def test_every_file_is_listed_with_its_stage_step_and_cause(tmp_path: Path):
 def test_exclusions_are_no_error_however_many(tmp_path: Path):
     begin(tmp_path, usable=1, max_share=0.0, excluded=failures(*map(str, range(50))))
     assert len(paths(tmp_path)) == 50
+
+
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [(ENDED, True), (f"{KILLED} (SIGSEGV)", True), (f"{TIMED_OUT} 60 s", True), ("no key frame", False)],
+)
+def test_a_file_that_another_run_might_read_is_told_on_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, cause: str, told: bool
+):
+    monkeypatch.setattr(logging.getLogger("stica_pv"), "propagate", True)
+    files = begin(tmp_path)
+    for step in (3, 9):
+        files.report(step, (ReadFailure("a.mp4", cause),))
+    line = f"step 3: a.mp4 could not be read: {cause}; another file takes its place, so the losses differ from those "
+    assert [message.startswith(line) for message in caplog.messages] == [True] * told
 
 
 def test_a_file_is_named_once(tmp_path: Path):

@@ -7,7 +7,8 @@ import torch
 from made_clips import FRAMES, RATE_HZ, FakeReader, cut, draw, two_views
 from torch import Tensor
 
-from stica_pv.data.dataset import MAX_ATTEMPTS, ClipDataset, Sample, collate
+from stica_pv.data.dataset import MAX_ATTEMPTS, ClipDataset, Sample, collate, shared_bytes
+from stica_pv.data.shared_memory import Segment
 from stica_pv.structures import Batch, Clip, ClipRequest, ReadFailure, SampleKey, Views, ViewSpec, Window
 
 COUNT = 20
@@ -179,15 +180,16 @@ def test_collate_keeps_pictures_as_they_lie_in_memory():
         torch.testing.assert_close(video, torch.stack([one.video[name] for one in samples]), rtol=0, atol=0)
 
 
-def test_collate_in_a_worker_writes_to_shared_memory(monkeypatch: pytest.MonkeyPatch):
+def test_collate_writes_all_views_to_the_memory_that_it_is_given():
     samples = [sample(make(), i) for i in (3, 5)]
-    elsewhere = collate(samples)
-    monkeypatch.setattr(torch.utils.data, "get_worker_info", lambda: "a worker")
-    batch = collate(samples)
-    for name, video in batch.video.items():
-        assert video.is_shared()
-        assert not elsewhere.video[name].is_shared()
-        torch.testing.assert_close(video, elsewhere.video[name], rtol=0, atol=0)
+    elsewhere, segment = collate(samples), Segment(*shared_bytes(samples))
+    batch = collate(samples, segment.empty)
+    for views, plain in ((batch.video, elsewhere.video), (batch.audio, elsewhere.audio)):
+        for name, view in views.items():
+            assert segment.holds(view)
+            assert not segment.holds(plain[name])
+            torch.testing.assert_close(view, plain[name], rtol=0, atol=0)
+    segment.close()
 
 
 def test_collate_of_an_unlabelled_list_has_no_labels():

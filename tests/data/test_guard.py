@@ -16,20 +16,23 @@ from stica_pv.data.guard import GuardedReader, is_lasting
 from stica_pv.data.loader import ClipLoader
 from stica_pv.data.reader import read
 from stica_pv.data.sampler import StepSampler
-from stica_pv.errors import UnreadableClip, UsageError
+from stica_pv.errors import LoaderFailed, UnreadableClip, UsageError
 from stica_pv.structures import Batch, SampleKey
 
 SEED = 3
 
 
 class Trap:
-    """Reads like `FakeReader`, but one file hangs in C, kills its process, exits, is broken, or meets a bug."""
+    """Reads like `FakeReader`, but one file hangs in C, kills its process, exits, is broken, or meets a bug.
 
-    def __init__(self, path: str, kind: str, log: Path) -> None:
-        self.path, self.kind, self.log = path, kind, log
+    `times` is how often it does; after that it is read.
+    """
+
+    def __init__(self, path: str, kind: str, log: Path, times: int = 99) -> None:
+        self.path, self.kind, self.log, self.times = path, kind, log, times
 
     def __call__(self, path, requests):  # noqa: ANN001, ANN204
-        if path == self.path:
+        if path == self.path and not (self.log.exists() and len(self.log.read_text().split()) >= self.times):
             with self.log.open("a") as file:
                 file.write(f"{os.getpid()}\n")
             match self.kind:
@@ -90,6 +93,21 @@ def test_a_file_that_hangs_or_kills_is_replaced_by_key_like_a_broken_one(
     assert all_end(int(pid) for pid in (tmp_path / "pids").read_text().split())
 
 
+@pytest.mark.parametrize("kind", ["outside", "crash", "exit"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_file_whose_process_died_once_is_read_by_another_and_nothing_changes(tmp_path: Path, kind: str, workers: int):
+    found = batches(dataset(Trap("5.mp4", kind, tmp_path / "pids", times=1)), workers=workers)
+    assert len((tmp_path / "pids").read_text().split()) == 1
+    assert [failure for batch in found for failure in batch.failures] == []
+    assert content(found) == content(batches(dataset(Trap("", "", tmp_path)), workers=0))
+
+
+@pytest.mark.parametrize(("kind", "tries"), [("outside", 2), ("crash", 2), ("hang", 1)])
+def test_a_file_whose_process_dies_twice_is_given_up_and_one_that_hangs_at_once(tmp_path: Path, kind: str, tries: int):
+    batches(dataset(Trap("5.mp4", kind, tmp_path / "pids")), steps=range(4))
+    assert len((tmp_path / "pids").read_text().split()) == tries
+
+
 def test_a_file_that_hung_is_not_touched_again_in_later_epochs(tmp_path: Path):
     found = batches(dataset(Trap("5.mp4", "hang", tmp_path / "pids")), steps=range(12))
     assert len((tmp_path / "pids").read_text().split()) == 1
@@ -126,7 +144,7 @@ def test_evaluation_stops_with_the_name_of_the_file(tmp_path: Path, kind: str):
 
 
 def test_a_bug_of_ours_is_not_taken_for_a_bad_file(tmp_path: Path):
-    with pytest.raises(KeyError, match="a bug"):
+    with pytest.raises(LoaderFailed, match=r"KeyError: 'a bug' \(test_guard\.py:\d+, in __call__\)"):
         batches(dataset(Trap("5.mp4", "bug", tmp_path / "pids")))
 
 

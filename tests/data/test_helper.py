@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,6 +107,19 @@ def test_batches_grow_where_answers_are_quick_and_what_is_slow_comes_one_by_one(
         found.append(one.size)
     assert found == sizes
     one.stop()
+
+
+def test_a_question_whose_helper_died_once_is_answered_by_another(tmp_path: Path):
+    def die_once(question):
+        if question == "once" and not (tmp_path / "died").exists():
+            (tmp_path / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return question * 2
+
+    questions = [*range(40), "once", *range(40, 80)]
+    found = dict(answer_all(die_once, questions, processes=2, timeout_s=5))
+    assert found == {question: question * 2 for question in questions}
+    assert (tmp_path / "died").exists()
 
 
 def test_a_bug_is_raised_with_the_question():

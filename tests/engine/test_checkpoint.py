@@ -66,7 +66,9 @@ def test_what_a_kill_left_half_written_is_removed(tmp_path: Path):
     assert not half.exists()
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("write failed")], ids=repr)
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), RuntimeError("[inline_container.cc] write")], ids=repr
+)
 def test_failure_while_writing_leaves_the_old_ones_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ):
@@ -81,6 +83,16 @@ def test_failure_while_writing_leaves_the_old_ones_whole(
         save(tmp_path, 2, keep=1)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_00000001.pyth"]
     assert load_checkpoint(checkpoint_path(tmp_path, 1))["step"] == 1
+
+
+def test_an_error_that_is_not_of_writing_is_not_reported_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(content: object, file: Any) -> None:
+        raise RuntimeError("a device has failed")
+
+    monkeypatch.setattr(module.torch, "save", fail)
+    with pytest.raises(RuntimeError, match="a device has failed"):
+        save(tmp_path, 2)
+    assert not list((tmp_path / "checkpoints").iterdir())
 
 
 def test_a_kill_while_writing_leaves_the_old_ones_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -20,7 +20,7 @@ from stica_pv.data.reader import read
 from stica_pv.data.sampler import StepSampler
 from stica_pv.engine import LoopSettings, Meter, Records, TrainState, create_optimizer, read_metrics, train
 from stica_pv.engine.records import STATS
-from stica_pv.errors import RunFailed
+from stica_pv.errors import LoaderFailed, RunFailed, UnreadableClip
 from stica_pv.structures import AudioSpec, Batch, LossTerms, ReadFailure, StepKeys, Views, ViewSpec, Window
 from stica_pv.tasks import ParameterGroup
 from stica_pv.transforms import RandomResizedCrop
@@ -67,6 +67,7 @@ class Trial:
     hooked: bool = False
     ended: list[int] = field(default_factory=list)
     dies_after_epoch: int = -1
+    fails_at: dict[int, Exception] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.net = Net(self.poison)
@@ -106,7 +107,7 @@ class Trial:
         records = Records(folder, resume_step=self.state.step) if folder else None
         return train(
             self.state,
-            batches(order),
+            batches(order, self.fails_at),
             order,
             self.schedule,
             LoopSettings(seed=3, total_steps=steps, **settings),
@@ -118,8 +119,10 @@ class Trial:
         )
 
 
-def batches(order: StepSampler) -> Iterator[Batch]:
+def batches(order: StepSampler, fails_at: dict[int, Exception]) -> Iterator[Batch]:
     for step, keys in enumerate(order, start=order.start):
+        if step in fails_at:
+            raise fails_at[step]
         index = torch.tensor([key.index for key in keys])
         audio = torch.stack([torch.arange(3.0) + i for i in index.tolist()]) / 8
         failures = (ReadFailure("a.mp4", "torn"),) if step == 1 else ()
@@ -169,12 +172,46 @@ def test_a_run_taken_up_again_is_the_uninterrupted_one_with_dropout_and_momentum
 
 
 def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint():
-    trial = Trial(stop_after=1)
+    trial = Trial(stop_after=2)  # while the batch after two steps is waited for
     assert trial.run(6) is False
     assert trial.state.step == 2
     assert trial.saved == [2]
+    trial.stop_after = -1
     assert trial.run(6) is True
     assert trial.saved == [2, 4, 6]
+
+
+@pytest.mark.parametrize("error", [LoaderFailed("a worker is gone"), UnreadableClip("a.mp4", "torn")], ids=repr)
+def test_a_loader_that_fails_ends_the_run_with_a_checkpoint_of_its_last_step(error: Exception):
+    straight, trial = Trial(), Trial(fails_at={3: error})
+    straight.run(6)
+    with pytest.raises(type(error), match=str(error)):
+        trial.run(6)
+    assert trial.saved == [3]
+    trial.fails_at = {}
+    assert trial.run(6)
+    assert trial.saved == [3, 4, 6]
+    assert torch.equal(trial.net.w, straight.net.w)
+
+
+def test_a_loader_that_fails_at_once_leaves_no_checkpoint():
+    trial = Trial(fails_at={0: LoaderFailed("a worker is gone")})
+    with pytest.raises(LoaderFailed):
+        trial.run(6)
+    assert trial.saved == []
+
+
+def test_too_many_bad_files_end_the_run_with_a_checkpoint_of_its_last_step(monkeypatch: pytest.MonkeyPatch):
+    trial = Trial()
+
+    def report(step: int, failures: tuple[ReadFailure, ...]) -> None:
+        if step == 2:
+            raise RunFailed("too many")
+
+    monkeypatch.setattr(trial, "report", report)
+    with pytest.raises(RunFailed, match="too many"):
+        trial.run(6)
+    assert trial.saved == [2]
 
 
 def test_time_alone_can_ask_for_a_checkpoint():

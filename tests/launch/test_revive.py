@@ -33,6 +33,7 @@ def failure(step: int, reason: str) -> dict[str, object]:
         ([failure(5, "a"), failure(6, "a"), failure(5, "a")], ""),
         ([failure(5, "memory full: 1.02 GiB is free"), failure(5, "memory full: 980 MiB is free")], "came twice"),
         ([failure(0, "process 0 of 2 on n7: UsageError: wrong")], "would change nothing"),
+        ([failure(5, "LoaderFailed: a loader worker (process id 81) was killed by signal 9")], ""),
         ([failure(step, "a") for step in (1, 2, 3)], ""),
         ([failure(step, "a") for step in (1, 2, 3, 4)], "failed 4 times (SUBMITIT.MAX_FAILURES 3)"),
     ],

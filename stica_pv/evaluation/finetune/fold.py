@@ -29,6 +29,7 @@ from stica_pv.structures import ReadFailure
 from stica_pv.tasks.classification import Classification, Classifier
 from stica_pv.tasks.classification_config import seen_clip_from_config
 from stica_pv.tasks.encoders import VideoEncoder
+from stica_pv.weights.files import is_of_writing, save_torch, told_by_system
 
 logger = logging.getLogger(__name__)
 
@@ -209,10 +210,14 @@ def write_scores(folder: Path, epoch: int, scores: Tensor) -> None:
     path = _path(folder, epoch)
     partial = path.with_suffix(".partial")
     try:
-        torch.save(scores, partial)
+        save_torch(scores, partial)
         partial.replace(path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        raise UsageError(f"cannot write {path}: {error}; make room, and the same command continues") from error
+    except (OSError, RuntimeError) as error:
+        if not is_of_writing(error):
+            raise
+        raise UsageError(
+            f"cannot write {path}: {told_by_system(error)}; make room, and the same command continues"
+        ) from error
 
 
 def read_scores(folder: Path, epoch: int) -> Tensor:
