@@ -77,7 +77,7 @@ def test_override_is_read_as_the_type_of_its_default(cfg: CfgNode, key: str, tex
         ("SOLVER.MAX_EPOCH", "True", r"expected int .* got bool True"),
         ("SOLVER.NESTEROV", "1", r"SOLVER\.NESTEROV: expected bool .* got int 1"),
         ("SOLVER.STEPS", "[1, 'x']", r"SOLVER\.STEPS\[1\]: expected int .* got str 'x'"),
-        ("NUM_GPUS", "None", r"NUM_GPUS: expected int .* got NoneType None"),
+        ("NUM_GPUS", "None", r"NUM_GPUS: expected int .* got str 'None'"),
     ],
 )
 def test_override_of_the_wrong_type_is_refused(cfg: CfgNode, key: str, text: str, message: str):

@@ -7,7 +7,6 @@ task     all networks, without the optimiser: a light checkpoint
 """
 
 import argparse
-import importlib
 import logging
 import sys
 from functools import partial
@@ -47,15 +46,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     """Writes, and prints what was written."""
-    from stica_pv.errors import UsageError
     from stica_pv.exchange import ExportRequest, export
 
-    for name in args.imports:
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            raise UsageError(f"--import {name}: {error}; is its folder in PYTHONPATH?") from error
-    written = export(ExportRequest(args.checkpoint, args.target, args.what, args.modality, args.format, args.layer))
+    imports = tuple(args.imports)
+    written = export(
+        ExportRequest(args.checkpoint, args.target, args.what, args.modality, args.format, args.layer, imports)
+    )
     piece = written.piece
     print(f"{written.file}: {piece.modality} {piece.what}, {len(piece.tensors)} tensors".replace(":  ", ": "))
     print(f"takes {piece.takes}\ngives {piece.gives}")

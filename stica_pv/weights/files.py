@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,10 @@ from stica_pv.errors import UsageError
 WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
 # What wrappers of a whole network put before every name: DataParallel, SlowFast's pytorchvideo models, torch.compile.
 PREFIXES = ("module.", "model.", "_orig_mod.")
+ARCHIVE = b"PK\x03\x04"  # first bytes of torch's own files
 PICKLE = b"\x80"  # first byte of a plain pickle, such as Caffe2's; torch's own files are archives
 NO_SAFETENSORS = "safetensors is not installed: pip install -c constraints.txt -e '.[export]'"
+_IS_FOLDER = 0x10  # among the attributes of an entry
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
 _WRITER = "inline_container"  # torch's source of archives, which it names in its errors
 
@@ -126,9 +129,10 @@ def load_plain(path: str) -> Any:
     """Reads a file of `torch.save` to the CPU, refusing everything that could run code.
 
     Raises:
-        UsageError: It needs pickle, or cannot be read.
+        UsageError: It needs pickle, is damaged, or cannot be read.
     """
     try:
+        _check_sums(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch speaks of its own inside; what matters is told below
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -143,8 +147,25 @@ def load_plain(path: str) -> Any:
                 "refused; ask for tensors alone, as torch.save(network.state_dict(), file) writes them"
             ) from error
         raise UsageError(
-            f"{path} cannot be read ({type(error).__name__}): it is cut off, or no file of weights"
+            f"{path} cannot be read ({type(error).__name__}): it is damaged or cut off, or no file of weights"
         ) from error
+
+
+def _check_sums(path: str) -> None:
+    """Compares each entry of an archive with its checksum, as torch does not: a flipped bit would go unnoticed.
+
+    Raises:
+        BadZipFile: An entry is damaged.
+    """
+    with open(path, "rb") as file:
+        if file.read(len(ARCHIVE)) != ARCHIVE:  # torch reads it as a plain pickle
+            return
+    with zipfile.ZipFile(path) as archive:
+        if any(entry.external_attr & _IS_FOLDER for entry in archive.infolist()):
+            raise zipfile.BadZipFile("an entry is marked as a folder")  # torch then gives memory that nobody wrote
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"{damaged} does not have its checksum")
 
 
 def _read_torch(path: str) -> tuple[Mapping[Any, Any], dict[str, Any]]:
