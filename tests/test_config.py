@@ -60,6 +60,11 @@ def value(cfg: CfgNode, key: str) -> Any:
         ("SOLVER.BETAS", "[0, 1]", [0.0, 1.0]),
         ("CUSTOM_IMPORTS", "['my.module']", ["my.module"]),
         ("CUSTOM_IMPORTS", "my.module", ["my.module"]),
+        ("CUSTOM_IMPORTS", "[knn, svm]", ["knn", "svm"]),
+        ("CUSTOM_IMPORTS", "[1, 1e-1]", [1, 0.1]),
+        ("CUSTOM_IMPORTS", "[]", []),
+        ("SOLVER.BETAS", "[9e-1, .999]", [0.9, 0.999]),
+        ("SOLVER.NESTEROV", "true", True),
     ],
 )
 def test_override_is_read_as_the_type_of_its_default(cfg: CfgNode, key: str, text: str, expected: Any):
@@ -89,6 +94,21 @@ def test_a_list_without_a_default_takes_numbers_of_both_kinds_however_often_it_i
     merge_file(cfg, write("CUSTOM_IMPORTS: [1, 0.1]\n"))
     apply_overrides(cfg, ["CUSTOM_IMPORTS", "[1, 0.5]", "CUSTOM_IMPORTS", "[0.5, 1]", "CUSTOM_IMPORTS", "[2, 0.25]"])
     assert cfg.CUSTOM_IMPORTS == [2, 0.25]
+
+
+@pytest.mark.parametrize("text", ["[knn", "{a: 1, a: 2}", "@x"])
+def test_a_value_that_is_no_yaml_is_refused_with_its_key(cfg: CfgNode, text: str):
+    with pytest.raises(UsageError, match=r"^CUSTOM_IMPORTS .*: not valid YAML: ") as raised:
+        apply_overrides(cfg, ["CUSTOM_IMPORTS", text])
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["[knn, svm]", "7", "x", "(1, 2)", "[1, 2e-1]", "['1', true]", "0x10"])
+def test_a_list_on_the_command_line_is_what_it_is_in_a_file(cfg: CfgNode, write: Write, text: str):
+    typed = cfg.clone()
+    apply_overrides(typed, ["CUSTOM_IMPORTS", text])
+    merge_file(cfg, write(f"CUSTOM_IMPORTS: {text}\n"))
+    assert repr(typed.CUSTOM_IMPORTS) == repr(cfg.CUSTOM_IMPORTS)
 
 
 def test_last_override_wins(cfg: CfgNode):
@@ -154,6 +174,15 @@ def test_merging_leaves_the_list_of_the_defaults_alone(cfg: CfgNode, write: Writ
         ("SOLVER:\n  MAX_EPOCH: ten\n", r"a\.yaml: SOLVER\.MAX_EPOCH: expected int .* got str 'ten'"),
         ("RESNET:\n  DEPTH: 50\n", r"a\.yaml: RESNET\.DEPTH is a SlowFast key"),
         ("SOLVER: [1\n", r"a\.yaml: not valid YAML: "),
+        (
+            "SOLVER:\n  MAX_EPOCH: 1\nTASK: x\nSOLVER:\n  BASE_LR: 1\n",
+            r"not valid YAML: line 4: .*key SOLVER is given twice",
+        ),
+        ("SOLVER:\n  MAX_EPOCH: 1\n  MAX_EPOCH: 1\n", r"not valid YAML: line 3: .*key MAX_EPOCH is given twice"),
+        ("CUSTOM_IMPORTS: [{a: 1}]\n", r"CUSTOM_IMPORTS: expected a list of plain values, got \{'a': 1\}"),
+        ("_BASE_: a.yaml\n", r"a\.yaml: its _BASE_ leads back to itself"),
+        ("_BASE_: [3]\n", r"a\.yaml: expected _BASE_ to name a file, got 3"),
+        ("a: &a {b: *a}\n", r"a\.yaml: expected a mapping of keys to values, got one that holds itself"),
         ("- 1\n- 2\n", r"a\.yaml: expected a mapping of keys to values"),
         ("hello\n", r"a\.yaml: expected a mapping of keys to values"),
         ("", r"a\.yaml: expected a mapping of keys to values"),

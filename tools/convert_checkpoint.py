@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
 
-from stica_pv.command_line import add_cfg_arguments, exit_code, parse_cfg_arguments  # noqa: E402 - by the line above
+from stica_pv.command_line import add_cfg_arguments, exit_code, log_to_terminal, parse_cfg_arguments  # noqa: E402 - by the line above
 
 EXAMPLES = """
 examples:
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
 def main(argv: list[str]) -> int:
     """Runs the command line; 2: something asked for cannot be done."""
     args = parse(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    log_to_terminal(level=logging.WARNING)
     return exit_code(partial(run, args), interrupted="stopped; nothing was written")
 
 

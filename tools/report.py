@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
 
-from stica_pv.command_line import add_opts_argument, exit_code  # noqa: E402 - found by the line above
+from stica_pv.command_line import add_opts_argument, exit_code, log_to_terminal  # noqa: E402 - found by the line above
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -71,7 +71,7 @@ def with_gallery(folder: Path, overrides: list[str], path: Path) -> None:
 def main(argv: list[str]) -> int:
     """Runs the command line; 2: a folder holds no run, or the page cannot be written."""
     args = parse(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    log_to_terminal(level=logging.WARNING)
     return exit_code(partial(run, args), interrupted="stopped; no page was written")
 
 
