@@ -1,13 +1,17 @@
 """Strict configuration: what is accepted, and what the message says of what is not."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_runs import REPOSITORY
 
 from stica_pv.config import CfgNode, apply_overrides, flatten, merge_file
+from stica_pv.config.declared import declared_keys
 from stica_pv.config.node import set_key
 from stica_pv.config.slowfast import FOREIGN_KEYS
 from stica_pv.defaults import get_cfg
@@ -215,3 +219,36 @@ def test_what_a_slowfast_key_points_to_exists():
         assert foreign not in known
         for key in re.findall(r"\b[A-Z][A-Z0-9_]*(?:\.[A-Z0-9_]+)+\b", advice):
             assert key in known, f"{foreign}: {key}"
+
+
+def test_the_keys_read_from_the_source_are_those_of_the_defaults():
+    found, known = declared_keys(), [key for key, _ in flatten(get_cfg())]
+    computed = [key for key in found if key.endswith(".")]
+    assert computed == ["SYNTHETIC."]  # a key for each factor of the clips
+    assert {key for key in found if key not in computed} <= set(known)
+    assert [key for key in known if key not in found and not key.startswith("SYNTHETIC.")] == []
+
+
+def test_keys_are_checked_before_anything_heavy_is_imported(write: Write):
+    write("TRAIN:\n  BACTH_SIZE: 3\n", "typo.yaml")
+    program = (
+        "import sys\nfrom stica_pv.config.declared import check_keys\nfrom stica_pv.errors import UsageError\n"
+        "from pathlib import Path\n"
+        "check_keys([sys.argv[1]], ['SYNTHETIC.CLUTTER', '1', 'OUTPUT_DIR', 'x'], root=Path())\n"
+        "typed = ['TRAIN.BACTH_SIZE', '3'], ['TRAIN', '3'], ['MODEL.DEPTH', ''], ['SOLVER.STEPS', '[1,', '2]']\n"
+        "for words in ([sys.argv[2]], []), *(([], one) for one in typed):\n"
+        "    try:\n        check_keys(*words, root=Path())\n"
+        "    except UsageError as error:\n        print(error)\n"
+        "assert not {'torch', 'av', 'numpy'} & set(sys.modules)\n"
+    )
+    good = write("_BASE_: base.yaml\nTASK: gdt\n", "good.yaml")
+    write("TRAIN:\n  BATCH_SIZE: 3\n", "base.yaml")
+    command = [sys.executable, "-c", program, str(good), str(good.with_name("typo.yaml"))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=REPOSITORY)
+    assert (done.returncode, done.stderr) == (0, "")
+    told = done.stdout.splitlines()
+    assert told[0].endswith("typo.yaml: unknown key TRAIN.BACTH_SIZE (did you mean TRAIN.BATCH_SIZE?)")
+    assert told[1] == "unknown key TRAIN.BACTH_SIZE (did you mean TRAIN.BATCH_SIZE?)"
+    assert told[2].startswith("TRAIN is a section: set its keys, such as TRAIN.")
+    assert told[3].startswith("unknown key MODEL.DEPTH")
+    assert told[4].startswith("overrides come in pairs KEY VALUE, got 3 words")

@@ -34,6 +34,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     """Looks and tells."""
+    from stica_pv.config.declared import check_keys
+
+    check_keys(args.cfg, args.overrides, root=ROOT)
     from stica_pv.check_data import check_data
     from stica_pv.launch.configuration import configure
     from stica_pv.run import import_custom

@@ -53,6 +53,9 @@ class _ListLayouts(argparse.Action):
 
 def run(args: argparse.Namespace) -> None:
     """Converts, writes and prints the report."""
+    from stica_pv.config.declared import check_keys
+
+    check_keys(args.cfg, args.overrides, root=ROOT)
     from stica_pv.exchange import convert, implied_by
     from stica_pv.launch.configuration import configure
     from stica_pv.run import import_custom

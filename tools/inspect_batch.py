@@ -38,6 +38,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def act(args: argparse.Namespace) -> None:
     """Writes the page and the picture."""
+    from stica_pv.config.declared import check_keys
+
+    check_keys(args.cfg, args.overrides, root=ROOT)
     from stica_pv.launch.configuration import configure
     from stica_pv.report.inspection import inspect_batch
     from stica_pv.run import import_custom

@@ -33,6 +33,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     """Packs, and prints how far it is."""
+    from stica_pv.config.declared import check_keys
+
+    check_keys(args.cfg, args.overrides, root=ROOT)
     from stica_pv.data.shards import write_shards
     from stica_pv.data.videos import list_from_config
     from stica_pv.launch.configuration import configure

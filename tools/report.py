@@ -57,6 +57,9 @@ def run(args: argparse.Namespace) -> None:
 
 def with_gallery(folder: Path, overrides: list[str], path: Path) -> None:
     """Writes the page of a run whose data and checkpoint are there."""
+    from stica_pv.config.declared import check_keys
+
+    check_keys([], overrides, root=ROOT)
     from stica_pv.launch import launch, set_up_logging
     from stica_pv.report.end_of_run import ReportJob
     from stica_pv.report.of_folder import configuration_of

@@ -7,7 +7,7 @@ unknown key as a bare `KeyError`, refuses an integer where a float is declared, 
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +37,22 @@ def merge_file(cfg: CfgNode, path: str | os.PathLike[str]) -> None:
     Raises:
         UsageError: The file is missing or no YAML mapping, or a key or type is wrong.
     """
-    path = str(path)
-    if not Path(path).is_file():
-        raise UsageError(f"--cfg {path}: there is no such file")
-    for source, key, value in _settings(path, ()):
+    for source, key, value in read_settings(path):
         set_key(cfg, key, value, source=f"{source}: ")
 
 
+def read_settings(path: str | os.PathLike[str]) -> Iterator[tuple[str, str, Any]]:
+    """Yields (file, key, value) of a YAML file, after those of the files that its ``_BASE_`` names.
+
+    Raises:
+        UsageError: A file is missing or no YAML mapping.
+    """
+    if not Path(path).is_file():
+        raise UsageError(f"--cfg {path}: there is no such file")
+    yield from _settings(str(path), ())
+
+
 def _settings(path: str, above: tuple[str, ...]) -> Iterator[tuple[str, str, Any]]:
-    """Yields (file, key, value) of a file after those of the files that its ``_BASE_`` names, which lie beside it."""
     own = os.path.realpath(path)
     if own in above:
         raise UsageError(f"{path}: its _BASE_ leads back to itself")
@@ -83,27 +90,30 @@ def apply_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
     Raises:
         UsageError: Odd number of words, unknown key, wrong type.
     """
+    for key, text in pairs_of(overrides):
+        default = dict(flatten(cfg)).get(key)
+        set_key(cfg, key, text if isinstance(default, str) else parse_yaml(text, source=f"{key} {text}"))
+
+
+def pairs_of(overrides: Sequence[str]) -> list[tuple[str, str]]:
+    """Returns (key, value) of words as typed.
+
+    Raises:
+        UsageError: Odd number of words.
+    """
     if len(overrides) % 2:
         joined = next((word for word in overrides if "=" in word), None)
         hint = f"write {joined.replace('=', ' ', 1)}" if joined else "quote lists, as in SOLVER.STEPS '[10, 20]'"
         raise UsageError(
             f"overrides come in pairs KEY VALUE, got {len(overrides)} words, the last one {overrides[-1]!r} ({hint})"
         )
-    for key, text in zip(overrides[::2], overrides[1::2], strict=True):
-        default = dict(flatten(cfg)).get(key)
-        set_key(cfg, key, text if isinstance(default, str) else parse_yaml(text, source=f"{key} {text}"))
+    return list(zip(overrides[::2], overrides[1::2], strict=True))
 
 
 def set_key(cfg: CfgNode, key: str, value: Any, *, source: str = "") -> None:
     """Sets one dotted key after checking that it exists and that the type fits its default."""
     known = dict(flatten(cfg))
-    if key not in known:
-        if key in FOREIGN_KEYS:
-            raise UsageError(f"{source}{key} is a SlowFast key without meaning here: {FOREIGN_KEYS[key]}")
-        inside = [name for name in known if name.startswith(f"{key}.")]
-        if inside:
-            raise UsageError(f"{source}{key} is a section: set its keys, such as {inside[0]}")
-        raise UsageError(f"{source}unknown key {key}{nearest(key.upper(), known)}")
+    check_known(key, known, source=source)
     default = known[key]
     if isinstance(default, list):  # its items tell their type as declared only: what was set since may be of another
         default = cfg.__dict__.setdefault(DECLARED_LISTS, {}).setdefault(key, default)
@@ -112,6 +122,18 @@ def set_key(cfg: CfgNode, key: str, value: Any, *, source: str = "") -> None:
     for parent in parents:
         node = node[parent]
     node[leaf] = _checked(key, value, default, source)
+
+
+def check_known(key: str, known: Collection[str], *, source: str = "") -> None:
+    """Raises `UsageError` if a key is not among the known ones; the message names the nearest."""
+    if key in known:
+        return
+    if key in FOREIGN_KEYS:
+        raise UsageError(f"{source}{key} is a SlowFast key without meaning here: {FOREIGN_KEYS[key]}")
+    inside = [name for name in known if name.startswith(f"{key}.")]
+    if inside:
+        raise UsageError(f"{source}{key} is a section: set its keys, such as {inside[0]}")
+    raise UsageError(f"{source}unknown key {key}{nearest(key.upper(), known)}")
 
 
 def _checked(key: str, value: Any, default: Any, source: str) -> Any:
