@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import logging
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from stica_pv.engine.feed import create_loader, create_sampler
 from stica_pv.errors import UsageError
 from stica_pv.report.charts import check_extra
 from stica_pv.report.data_page import DataCheck, data_csv, write_data_page
+from stica_pv.safe_text import csv_cells
 from stica_pv.structures import ReadFailure, Views
 
 logger = logging.getLogger(__name__)
@@ -67,7 +69,7 @@ def check_data(cfg: CfgNode, *, named: int, page: bool = True) -> None:
         check_extra()
     folder = Path(cfg.OUTPUT_DIR)
     manifest = manifest_path(cfg, folder)
-    listed = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT, max_absent_share=1.0)
+    listed = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT, max_absent_share=math.inf)
     _tell_of_absent(listed.absent, folder / ABSENT)
     facts = _probe(listed, manifest)
     found, refusal = _Found(), None
@@ -179,8 +181,8 @@ def _write(folder: Path, check: DataCheck, *, page: bool) -> None:
         with (folder / FILES).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("name", "cause", "copy_of"))
-            writer.writerows((one.path, one.cause, "") for one in check.left_out)
-            writer.writerows((copy, "", first) for copy, first in check.copies)
+            writer.writerows(csv_cells((one.path, one.cause, "")) for one in check.left_out)
+            writer.writerows(csv_cells((copy, "", first)) for copy, first in check.copies)
     told = [folder / NUMBERS, folder / FILES]
     if page:
         told.insert(0, write_data_page(folder / PAGE, check))

@@ -4,6 +4,7 @@ Imports nothing heavy: `--help` is fast.
 """
 
 import argparse
+import logging
 import os
 import re
 import sys
@@ -12,6 +13,7 @@ from contextlib import contextmanager, redirect_stdout
 from typing import Any, TextIO, cast
 
 from stica_pv.errors import RunFailed, RunStopped, UnreadableClip, UsageError
+from stica_pv.safe_text import printable
 
 YAML = (".yaml", ".yml")
 INTERRUPTED = 130  # as shells count a command that Ctrl-C ended
@@ -54,11 +56,31 @@ def exit_code(act: Callable[[], int | None], *, interrupted: str = "stopped") ->
             return act() or 0
     except tuple(_ENDS) as error:
         word, code = next(end for kind, end in _ENDS.items() if isinstance(error, kind))
-        sys.stderr.write(f"{word}: {error}\n")
+        sys.stderr.write(f"{word}: {printable(error)}\n")
         return code
     except KeyboardInterrupt:
         sys.stderr.write(f"{interrupted}\n")
         return INTERRUPTED
+
+
+class PrintableFormatter(logging.Formatter):
+    """Formats records for a terminal; control characters of names come as escapes, lines of the program stay."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Returns the text of a record."""
+        return "\n".join(map(printable, super().format(record).split("\n")))
+
+
+def log_to_terminal(*, level: int, stream: TextIO | None = None) -> None:
+    """Sends messages of this package and others to stderr, or to a stream, as they are.
+
+    Args:
+        level: Least level of messages.
+        stream: Where they go; None for stderr.
+    """
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(PrintableFormatter())
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 class _Output:

@@ -1,14 +1,21 @@
 """Builds the task of a configuration, or of a checkpoint, with the weights that its run begins with."""
 
+from collections.abc import Collection, Iterable
+from typing import Any
+
 import torch
-import yaml
 from torch import nn
 
 from stica_pv.config import CfgNode, flatten
+from stica_pv.config.limits import check_limits
 from stica_pv.config.node import set_key
+from stica_pv.config.yaml_text import parse_settings
+from stica_pv.defaults import LIMITS
 from stica_pv.engine import load_checkpoint, load_weights
 from stica_pv.engine.checkpoint import Checkpoint
+from stica_pv.errors import UsageError
 from stica_pv.keyed_random import seed_of
+from stica_pv.models.backbones import LIBRARIES
 from stica_pv.registry import TASKS
 from stica_pv.tasks import Task
 from stica_pv.transforms.config import add_transform_config
@@ -33,14 +40,58 @@ def as_trained(cfg: CfgNode, checkpoint: Checkpoint) -> CfgNode:
     """Returns `cfg` with the task, the networks and the clips that a checkpoint was trained with: it describes itself.
 
     Keys that stand in OVERRIDES, those of the command line, stay as they are.
+
+    Raises:
+        UsageError: Its configuration is malformed, or names code that `cfg` does not name.
     """
     adopted = cfg.clone()
     adopted.defrost()
-    for key, value in flatten(yaml.safe_load(checkpoint["config"])):
-        if describes_networks_or_clips(key) and key not in cfg.OVERRIDES:
-            set_key(adopted, key, value, source="checkpoint: ")
+    settings = [
+        (key, value)
+        for key, value in parse_settings(checkpoint["config"], source="checkpoint: its configuration")
+        if describes_networks_or_clips(key) and key not in cfg.OVERRIDES
+    ]
+    refuse_code(settings, named_modules(flatten(cfg)), source="checkpoint")
+    for key, value in settings:
+        set_key(adopted, key, value, source="checkpoint: ")
+    check_limits(adopted, LIMITS)
     adopted.freeze()
     return adopted
+
+
+def named_modules(settings: Iterable[tuple[str, Any]]) -> set[str]:
+    """Returns the modules that settings name: those of CUSTOM_IMPORTS, and those of ``<module>:<function>``."""
+    return {module for key, value in settings for module in _modules_in(key, value)}
+
+
+def refuse_code(settings: Iterable[tuple[str, Any]], trusted: Collection[str], *, source: str) -> None:
+    """Refuses settings of a file that would start code; a file may name registered components and nothing else.
+
+    Args:
+        settings: Keys and values of the file.
+        trusted: Modules that the user's own command or configuration names.
+        source: The file; begins messages.
+
+    Raises:
+        UsageError: They name another module.
+    """
+    for key, value in settings:
+        for module in _modules_in(key, value):
+            if module not in trusted:
+                raise UsageError(
+                    f"{source}: {key} {value} names code, which a file must not start: if you trust it, name its "
+                    f"module yourself, CUSTOM_IMPORTS '[{module}]' (tools/export.py --import {module})"
+                )
+
+
+def _modules_in(key: str, value: Any) -> list[str]:
+    words = [word for word in (value if isinstance(value, list) else [value]) if isinstance(word, str)]
+    if key == "CUSTOM_IMPORTS":
+        return words
+    if not describes_networks_or_clips(key):  # such as addresses, which have colons too
+        return []
+    modules = [word.rpartition(":")[0] for word in words if ":" in word]
+    return [module for module in modules if module not in LIBRARIES]
 
 
 def describes_networks_or_clips(key: str) -> bool:

@@ -6,7 +6,7 @@ from stica_pv.data.config import DATA_LIMITS, add_data_config
 from stica_pv.data.synthetic.source import SYNTHETIC_LIMITS, add_synthetic_config
 from stica_pv.distributed.config import DISTRIBUTED_LIMITS, add_distributed_config
 from stica_pv.engine.config import ENGINE_LIMITS, add_engine_config
-from stica_pv.engine.trackers import TRACKER_LIMITS, add_tracker_config
+from stica_pv.engine.trackers.config import TRACKER_LIMITS, add_tracker_config
 from stica_pv.evaluation.config import EVALUATION_LIMITS, add_evaluation_config
 from stica_pv.evaluation.finetune.config import FINETUNE_LIMITS, add_finetune_config
 from stica_pv.evaluation.online_knn import ONLINE_KNN_LIMITS, add_online_knn_config

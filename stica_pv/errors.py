@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+from stica_pv.safe_text import printable
+
 
 class UsageError(ValueError):
     """Something the user asked for cannot be done; the message says what came, what was expected and what to do.
@@ -21,7 +23,7 @@ class UnreadableClip(Exception):  # noqa: N818 - it names the state of a file, a
     """
 
     def __init__(self, path: str, cause: str) -> None:
-        super().__init__(f"{path}: {cause}")
+        super().__init__(printable(f"{path}: {cause}"))
         self.path = path
         self.cause = cause
 

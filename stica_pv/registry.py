@@ -1,7 +1,8 @@
 """The lists of components that a configuration can name; each is filled by explicit imports on its own floor."""
 
+import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from fvcore.common.registry import Registry as _FvcoreRegistry
@@ -42,6 +43,21 @@ class Registry(_FvcoreRegistry):  # type: ignore[misc]  # fvcore ships no types
     def names(self) -> list[str]:
         """Returns the registered names in alphabetical order."""
         return sorted(name for name, _ in self)
+
+
+def import_components(modules: Iterable[str], *, source: str) -> None:
+    """Imports the modules that a person named, so that they register their components.
+
+    Raises:
+        UsageError: There is no such module; the message begins with `source`.
+    """
+    for name in modules:
+        if not all(part.isidentifier() for part in str(name).split(".")):
+            raise UsageError(f"{source}: expected names of modules such as my_package.my_module, got {name!r}")
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise UsageError(f"{source}: {name}: {error}; is its folder in PYTHONPATH?") from error
 
 
 BACKBONES = Registry("video backbone")

@@ -1,6 +1,5 @@
 """One run, from a configuration to weights and numbers: build the task, train it, evaluate it."""
 
-import importlib
 import logging
 from contextlib import nullcontext
 from pathlib import Path
@@ -23,6 +22,7 @@ from stica_pv.entrants import Checkpoints
 from stica_pv.errors import RunStopped, UsageError
 from stica_pv.evaluation.results import Numbers
 from stica_pv.pretrain import pretrain
+from stica_pv.registry import import_components
 from stica_pv.report.charts import check_extra
 from stica_pv.report.end_of_run import report_run
 from stica_pv.tasks import Task
@@ -109,8 +109,4 @@ def _create_task(cfg: CfgNode, device: torch.device) -> Task:
 
 def import_custom(cfg: CfgNode) -> None:
     """Imports the modules that register the user's components."""
-    for name in cfg.CUSTOM_IMPORTS:
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            raise UsageError(f"CUSTOM_IMPORTS: {name}: {error}; is its folder in PYTHONPATH?") from error
+    import_components(cfg.CUSTOM_IMPORTS, source="CUSTOM_IMPORTS")

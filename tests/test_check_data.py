@@ -126,6 +126,25 @@ def test_a_list_that_training_refuses_ends_with_2_and_the_reason(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(("absent", "allowed"), [(1, 0.0), (1, 0.05), (12, 0.0), (12, 1.0)])
+def test_files_that_are_not_there_are_named_in_the_file_and_the_share_is_that_of_the_configuration(
+    say: Say, clips_folder: Path, tmp_path: Path, absent: int, allowed: float
+):
+    folder = shutil.copytree(clips_folder, tmp_path / "clips")
+    for number in range(absent):
+        (folder / f"clip{number:02}.mp4").unlink()
+    code, out, err = say(folder, DATA__MAX_ABSENT_SHARE=allowed)
+    assert code == 2
+    assert err.startswith(f"error: {absent} of 12 videos of the train list are missing")
+    assert err.count("\n") == 1
+    assert ("now" in err) == (absent < 12)  # where no file is there, no share helps
+    assert f"(now {allowed:g};" in err or absent == 12
+    written = tmp_path / "run" / "absent_files.txt"
+    assert written.read_text().splitlines() == [f"clip{number:02}.mp4" for number in range(absent)]
+    assert f"the names of the {absent} missing files are in {written}" in out
+    assert "files that are not there" in (tmp_path / "run" / "data_check.csv").read_text()
+
+
 def test_a_folder_that_cannot_be_written_ends_with_2_and_one_line(say: Say, mixed: Path, tmp_path: Path):
     (tmp_path / "file").write_text("")
     code, _, err = say(mixed, OUTPUT_DIR=tmp_path / "file")

@@ -1,13 +1,17 @@
 """Strict configuration: what is accepted, and what the message says of what is not."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_runs import REPOSITORY
 
 from stica_pv.config import CfgNode, apply_overrides, flatten, merge_file
+from stica_pv.config.declared import declared_keys
 from stica_pv.config.node import set_key
 from stica_pv.config.slowfast import FOREIGN_KEYS
 from stica_pv.defaults import get_cfg
@@ -60,6 +64,11 @@ def value(cfg: CfgNode, key: str) -> Any:
         ("SOLVER.BETAS", "[0, 1]", [0.0, 1.0]),
         ("CUSTOM_IMPORTS", "['my.module']", ["my.module"]),
         ("CUSTOM_IMPORTS", "my.module", ["my.module"]),
+        ("CUSTOM_IMPORTS", "[knn, svm]", ["knn", "svm"]),
+        ("CUSTOM_IMPORTS", "[1, 1e-1]", [1, 0.1]),
+        ("CUSTOM_IMPORTS", "[]", []),
+        ("SOLVER.BETAS", "[9e-1, .999]", [0.9, 0.999]),
+        ("SOLVER.NESTEROV", "true", True),
     ],
 )
 def test_override_is_read_as_the_type_of_its_default(cfg: CfgNode, key: str, text: str, expected: Any):
@@ -77,7 +86,7 @@ def test_override_is_read_as_the_type_of_its_default(cfg: CfgNode, key: str, tex
         ("SOLVER.MAX_EPOCH", "True", r"expected int .* got bool True"),
         ("SOLVER.NESTEROV", "1", r"SOLVER\.NESTEROV: expected bool .* got int 1"),
         ("SOLVER.STEPS", "[1, 'x']", r"SOLVER\.STEPS\[1\]: expected int .* got str 'x'"),
-        ("NUM_GPUS", "None", r"NUM_GPUS: expected int .* got NoneType None"),
+        ("NUM_GPUS", "None", r"NUM_GPUS: expected int .* got str 'None'"),
     ],
 )
 def test_override_of_the_wrong_type_is_refused(cfg: CfgNode, key: str, text: str, message: str):
@@ -89,6 +98,21 @@ def test_a_list_without_a_default_takes_numbers_of_both_kinds_however_often_it_i
     merge_file(cfg, write("CUSTOM_IMPORTS: [1, 0.1]\n"))
     apply_overrides(cfg, ["CUSTOM_IMPORTS", "[1, 0.5]", "CUSTOM_IMPORTS", "[0.5, 1]", "CUSTOM_IMPORTS", "[2, 0.25]"])
     assert cfg.CUSTOM_IMPORTS == [2, 0.25]
+
+
+@pytest.mark.parametrize("text", ["[knn", "{a: 1, a: 2}", "@x"])
+def test_a_value_that_is_no_yaml_is_refused_with_its_key(cfg: CfgNode, text: str):
+    with pytest.raises(UsageError, match=r"^CUSTOM_IMPORTS .*: not valid YAML: ") as raised:
+        apply_overrides(cfg, ["CUSTOM_IMPORTS", text])
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["[knn, svm]", "7", "x", "(1, 2)", "[1, 2e-1]", "['1', true]", "0x10"])
+def test_a_list_on_the_command_line_is_what_it_is_in_a_file(cfg: CfgNode, write: Write, text: str):
+    typed = cfg.clone()
+    apply_overrides(typed, ["CUSTOM_IMPORTS", text])
+    merge_file(cfg, write(f"CUSTOM_IMPORTS: {text}\n"))
+    assert repr(typed.CUSTOM_IMPORTS) == repr(cfg.CUSTOM_IMPORTS)
 
 
 def test_last_override_wins(cfg: CfgNode):
@@ -154,6 +178,15 @@ def test_merging_leaves_the_list_of_the_defaults_alone(cfg: CfgNode, write: Writ
         ("SOLVER:\n  MAX_EPOCH: ten\n", r"a\.yaml: SOLVER\.MAX_EPOCH: expected int .* got str 'ten'"),
         ("RESNET:\n  DEPTH: 50\n", r"a\.yaml: RESNET\.DEPTH is a SlowFast key"),
         ("SOLVER: [1\n", r"a\.yaml: not valid YAML: "),
+        (
+            "SOLVER:\n  MAX_EPOCH: 1\nTASK: x\nSOLVER:\n  BASE_LR: 1\n",
+            r"not valid YAML: line 4: .*key SOLVER is given twice",
+        ),
+        ("SOLVER:\n  MAX_EPOCH: 1\n  MAX_EPOCH: 1\n", r"not valid YAML: line 3: .*key MAX_EPOCH is given twice"),
+        ("CUSTOM_IMPORTS: [{a: 1}]\n", r"CUSTOM_IMPORTS: expected a list of plain values, got \{'a': 1\}"),
+        ("_BASE_: a.yaml\n", r"a\.yaml: its _BASE_ leads back to itself"),
+        ("_BASE_: [3]\n", r"a\.yaml: expected _BASE_ to name a file, got 3"),
+        ("a: &a {b: *a}\n", r"a\.yaml: expected a mapping of keys to values, got one that holds itself"),
         ("- 1\n- 2\n", r"a\.yaml: expected a mapping of keys to values"),
         ("hello\n", r"a\.yaml: expected a mapping of keys to values"),
         ("", r"a\.yaml: expected a mapping of keys to values"),
@@ -186,3 +219,36 @@ def test_what_a_slowfast_key_points_to_exists():
         assert foreign not in known
         for key in re.findall(r"\b[A-Z][A-Z0-9_]*(?:\.[A-Z0-9_]+)+\b", advice):
             assert key in known, f"{foreign}: {key}"
+
+
+def test_the_keys_read_from_the_source_are_those_of_the_defaults():
+    found, known = declared_keys(), [key for key, _ in flatten(get_cfg())]
+    computed = [key for key in found if key.endswith(".")]
+    assert computed == ["SYNTHETIC."]  # a key for each factor of the clips
+    assert {key for key in found if key not in computed} <= set(known)
+    assert [key for key in known if key not in found and not key.startswith("SYNTHETIC.")] == []
+
+
+def test_keys_are_checked_before_anything_heavy_is_imported(write: Write):
+    write("TRAIN:\n  BACTH_SIZE: 3\n", "typo.yaml")
+    program = (
+        "import sys\nfrom stica_pv.config.declared import check_keys\nfrom stica_pv.errors import UsageError\n"
+        "from pathlib import Path\n"
+        "check_keys([sys.argv[1]], ['SYNTHETIC.CLUTTER', '1', 'OUTPUT_DIR', 'x'], root=Path())\n"
+        "typed = ['TRAIN.BACTH_SIZE', '3'], ['TRAIN', '3'], ['MODEL.DEPTH', ''], ['SOLVER.STEPS', '[1,', '2]']\n"
+        "for words in ([sys.argv[2]], []), *(([], one) for one in typed):\n"
+        "    try:\n        check_keys(*words, root=Path())\n"
+        "    except UsageError as error:\n        print(error)\n"
+        "assert not {'torch', 'av', 'numpy'} & set(sys.modules)\n"
+    )
+    good = write("_BASE_: base.yaml\nTASK: gdt\n", "good.yaml")
+    write("TRAIN:\n  BATCH_SIZE: 3\n", "base.yaml")
+    command = [sys.executable, "-c", program, str(good), str(good.with_name("typo.yaml"))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=REPOSITORY)
+    assert (done.returncode, done.stderr) == (0, "")
+    told = done.stdout.splitlines()
+    assert told[0].endswith("typo.yaml: unknown key TRAIN.BACTH_SIZE (did you mean TRAIN.BATCH_SIZE?)")
+    assert told[1] == "unknown key TRAIN.BACTH_SIZE (did you mean TRAIN.BATCH_SIZE?)"
+    assert told[2].startswith("TRAIN is a section: set its keys, such as TRAIN.")
+    assert told[3].startswith("unknown key MODEL.DEPTH")
+    assert told[4].startswith("overrides come in pairs KEY VALUE, got 3 words")

@@ -14,6 +14,7 @@ MAX_FUNCTION_LINES = 60
 # Imports point down this list only; on one line of it, only inside one's own folder. `errors` and `structures` are the
 # words that floor 0 itself is written in; `defaults` gathers the keys of all below and `run` starts from it.
 FLOORS = (
+    ("safe_text",),
     ("errors",),
     ("structures", "command_line"),
     ("compat", "registry", "keyed_random", "config", "metrics", "weights"),
@@ -22,7 +23,8 @@ FLOORS = (
     ("tasks", "data"),
     ("engine",),
     ("evaluation",),
-    ("defaults", "create"),
+    ("defaults",),
+    ("create",),
     ("entrants",),
     ("pretrain", "assess", "exchange"),
     ("dry_run", "extract"),

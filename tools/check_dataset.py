@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
 
-from stica_pv.command_line import add_cfg_arguments, exit_code, parse_cfg_arguments  # noqa: E402 - by the line above
+from stica_pv.command_line import add_cfg_arguments, exit_code, log_to_terminal, parse_cfg_arguments  # noqa: E402 - by the line above
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -34,11 +34,14 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     """Looks and tells."""
+    from stica_pv.config.declared import check_keys
+
+    check_keys(args.cfg, args.overrides, root=ROOT)
     from stica_pv.check_data import check_data
     from stica_pv.launch.configuration import configure
     from stica_pv.run import import_custom
 
-    logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
+    log_to_terminal(level=logging.WARNING, stream=sys.stdout)
     logging.getLogger("stica_pv").setLevel(logging.INFO)
     cfg = configure(args.cfg[0], args.overrides, root=ROOT)
     import_custom(cfg)

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
 
-from stica_pv.command_line import add_cfg_arguments, exit_code, parse_cfg_arguments  # noqa: E402 - by the line above
+from stica_pv.command_line import add_cfg_arguments, exit_code, log_to_terminal, parse_cfg_arguments  # noqa: E402 - by the line above
 
 EXAMPLES = """
 examples:
@@ -60,6 +60,9 @@ class _ListLayouts(argparse.Action):
 
 def run(args: argparse.Namespace) -> None:
     """Converts, writes and prints the report."""
+    from stica_pv.config.declared import check_keys
+
+    check_keys(args.cfg, args.overrides, root=ROOT)
     from stica_pv.exchange import convert, implied_by
     from stica_pv.launch.configuration import configure
     from stica_pv.run import import_custom
@@ -84,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
 def main(argv: list[str]) -> int:
     """Runs the command line; 2: something asked for cannot be done."""
     args = parse(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    log_to_terminal(level=logging.WARNING)
     return exit_code(partial(run, args), interrupted="stopped; nothing was written")
 
 

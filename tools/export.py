@@ -7,7 +7,6 @@ task     all networks, without the optimiser: a light checkpoint
 """
 
 import argparse
-import importlib
 import logging
 import sys
 from functools import partial
@@ -16,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
 
-from stica_pv.command_line import exit_code  # noqa: E402 - found by the line above
+from stica_pv.command_line import exit_code, log_to_terminal  # noqa: E402 - found by the line above
 
 EXAMPLES = """
 examples:
@@ -47,15 +46,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     """Writes, and prints what was written."""
-    from stica_pv.errors import UsageError
     from stica_pv.exchange import ExportRequest, export
 
-    for name in args.imports:
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            raise UsageError(f"--import {name}: {error}; is its folder in PYTHONPATH?") from error
-    written = export(ExportRequest(args.checkpoint, args.target, args.what, args.modality, args.format, args.layer))
+    imports = tuple(args.imports)
+    written = export(
+        ExportRequest(args.checkpoint, args.target, args.what, args.modality, args.format, args.layer, imports)
+    )
     piece = written.piece
     print(f"{written.file}: {piece.modality} {piece.what}, {len(piece.tensors)} tensors".replace(":  ", ": "))
     print(f"takes {piece.takes}\ngives {piece.gives}")
@@ -67,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
 def main(argv: list[str]) -> int:
     """Runs the command line; 2: something asked for cannot be done, 1: a program gives wrong numbers."""
     args = parse(argv)
-    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    log_to_terminal(level=logging.ERROR)
     return exit_code(partial(run, args), interrupted="stopped; nothing was written")
 
 

@@ -76,6 +76,9 @@ def resolve(args: argparse.Namespace):  # noqa: ANN201 - imported late, so that 
 
 def run(args: argparse.Namespace) -> None:
     """Extracts and writes."""
+    from stica_pv.config.declared import check_keys
+
+    check_keys([], args.overrides, root=ROOT)
     from stica_pv.extract import ExtractJob
     from stica_pv.launch import launch, set_up_logging
     from stica_pv.run import import_custom

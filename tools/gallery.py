@@ -34,6 +34,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def act(args: argparse.Namespace) -> None:
     """Writes the page."""
+    from stica_pv.config.declared import check_keys
+
+    check_keys([], args.overrides, root=ROOT)
     from stica_pv.launch import launch, set_up_logging
     from stica_pv.report.of_folder import configuration_of
     from stica_pv.report.showcase import GalleryJob

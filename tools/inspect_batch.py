@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
 
-from stica_pv.command_line import add_cfg_arguments, exit_code, parse_cfg_arguments  # noqa: E402 - found above
+from stica_pv.command_line import add_cfg_arguments, exit_code, log_to_terminal, parse_cfg_arguments  # noqa: E402 - found above
 
 MOST_CLIPS = 32  # that a person can look at, and a picture can hold
 
@@ -38,11 +38,14 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def act(args: argparse.Namespace) -> None:
     """Writes the page and the picture."""
+    from stica_pv.config.declared import check_keys
+
+    check_keys(args.cfg, args.overrides, root=ROOT)
     from stica_pv.launch.configuration import configure
     from stica_pv.report.inspection import inspect_batch
     from stica_pv.run import import_custom
 
-    logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
+    log_to_terminal(level=logging.WARNING, stream=sys.stdout)
     logging.getLogger("stica_pv").setLevel(logging.INFO)
     cfg = configure(args.cfg[0], args.overrides, root=ROOT)
     import_custom(cfg)

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
 
-from stica_pv.command_line import add_cfg_arguments, exit_code, parse_cfg_arguments  # noqa: E402 - by the line above
+from stica_pv.command_line import add_cfg_arguments, exit_code, log_to_terminal, parse_cfg_arguments  # noqa: E402 - by the line above
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -33,12 +33,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     """Packs, and prints how far it is."""
+    from stica_pv.config.declared import check_keys
+
+    check_keys(args.cfg, args.overrides, root=ROOT)
     from stica_pv.data.shards import write_shards
     from stica_pv.data.videos import list_from_config
     from stica_pv.launch.configuration import configure
     from stica_pv.run import import_custom
 
-    logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
+    log_to_terminal(level=logging.WARNING, stream=sys.stdout)
     cfg = configure(args.cfg[0], args.overrides, root=ROOT)
     import_custom(cfg)
     videos = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT)

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
 
-from stica_pv.command_line import add_opts_argument, exit_code  # noqa: E402 - found by the line above
+from stica_pv.command_line import add_opts_argument, exit_code, log_to_terminal  # noqa: E402 - found by the line above
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -57,6 +57,9 @@ def run(args: argparse.Namespace) -> None:
 
 def with_gallery(folder: Path, overrides: list[str], path: Path) -> None:
     """Writes the page of a run whose data and checkpoint are there."""
+    from stica_pv.config.declared import check_keys
+
+    check_keys([], overrides, root=ROOT)
     from stica_pv.launch import launch, set_up_logging
     from stica_pv.report.end_of_run import ReportJob
     from stica_pv.report.of_folder import configuration_of
@@ -71,7 +74,7 @@ def with_gallery(folder: Path, overrides: list[str], path: Path) -> None:
 def main(argv: list[str]) -> int:
     """Runs the command line; 2: a folder holds no run, or the page cannot be written."""
     args = parse(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    log_to_terminal(level=logging.WARNING)
     return exit_code(partial(run, args), interrupted="stopped; no page was written")
 
 

@@ -79,7 +79,11 @@ def resolve_all(args: argparse.Namespace):  # noqa: ANN201 - imported late, so t
 
 
 def act(args: argparse.Namespace) -> None:
-    """Does what the command line asks for."""
+    """Does what the command line asks for; a misspelt key ends it before anything heavy is imported."""
+    from stica_pv.config.declared import check_keys
+
+    swept = [word for pair in args.sweep for word in pair]
+    check_keys(args.cfg, [*args.overrides, *swept], root=ROOT)
     from stica_pv.launch import launch, set_up_logging
     from stica_pv.registry import ALL
 

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
 
-from stica_pv.command_line import exit_code  # noqa: E402 - found by the line above
+from stica_pv.command_line import exit_code, log_to_terminal  # noqa: E402 - found by the line above
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 def main(argv: list[str]) -> int:
     """Runs the command line; 2: something asked for cannot be done."""
     args = parse(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    log_to_terminal(level=logging.INFO)
     return exit_code(partial(run, args), interrupted="stopped; the same command goes on")
 
 

@@ -6,11 +6,13 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from math import ceil
 from pathlib import Path
 
 from stica_pv.data.guard import is_lasting, lost_a_process
 from stica_pv.errors import RunFailed
+from stica_pv.safe_text import csv_cells, csv_texts
 from stica_pv.structures import ReadFailure
 
 logger = logging.getLogger(__name__)
@@ -49,10 +51,10 @@ class BadFiles:
         partial = self.path.with_name(self.path.name + ".partial")
         with _told(self.path):
             with partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-                writer = csv.DictWriter(file, COLUMNS)
-                writer.writeheader()
-                writer.writerows({"stage": EXCLUDED, "step": "", "path": f.path, "cause": f.cause} for f in excluded)
-                writer.writerows(kept)
+                writer = csv.writer(file)
+                writer.writerow(COLUMNS)
+                writer.writerows(csv_cells((EXCLUDED, "", failure.path, failure.cause)) for failure in excluded)
+                writer.writerows(csv_cells(row[name] for name in COLUMNS) for row in kept)
             partial.replace(self.path)
 
     def report(self, step: int, failures: Sequence[ReadFailure]) -> None:
@@ -69,9 +71,7 @@ class BadFiles:
         if not new:
             return
         with _told(self.path), self.path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            csv.DictWriter(file, COLUMNS).writerows(
-                {"stage": READ, "step": step, "path": failure.path, "cause": failure.cause} for failure in new
-            )
+            csv.writer(file).writerows(csv_cells((READ, step, failure.path, failure.cause)) for failure in new)
             file.flush()
             os.fsync(file.fileno())
         self._failed |= {failure.path for failure in new}
@@ -110,4 +110,5 @@ def read_bad_files(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return list(csv.DictReader(file))
+        rows = [csv_texts(row) for row in csv.reader(file) if row][1:]
+    return [dict(zip_longest(COLUMNS, row[: len(COLUMNS)], fillvalue="")) for row in rows]

@@ -20,9 +20,10 @@ FRAME_CHOICES = ("nearest", "previous", "following")
 
 def add_data_config(cfg: CfgNode) -> None:
     """Declares the keys of lists, reading and loading."""
-    train, test = section(cfg, "TRAIN"), section(cfg, "TEST")
+    train = section(cfg, "TRAIN")
     train.DATASET = "csv"  # one of --list datasets
     train.SPLIT = "train"  # <PATH_TO_DATA_DIR>/<SPLIT>.csv, or the folder of that name
+    test = section(cfg, "TEST")
     test.DATASET = ""  # default: as TRAIN.DATASET
     test.SPLIT = "test"
     test.PATH_TO_DATA_DIR = ""  # default: as DATA.PATH_TO_DATA_DIR

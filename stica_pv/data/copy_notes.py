@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO, get_args
 
 from stica_pv.errors import UsageError
+from stica_pv.safe_text import csv_cells, csv_texts
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,13 +49,13 @@ class Receipts:
         """Reads those that are there; `file` is open for reading and appending."""
         self._file = file
         file.seek(0)
-        rows = [row for line in file for row in csv.reader([line])]
+        rows = [csv_texts(row) for line in file for row in csv.reader([line])]
         self.known = {tuple(row[:4]): int(row[4]) for row in rows if len(row) == len(_HEADER) and row[4].isdecimal()}
         file.write("\n" if self.known else ",".join(_HEADER) + "\n")  # ends a line that a killed run left unfinished
 
     def add(self, receipt: Receipt, size: int) -> None:
         """Notes a new file of so many bytes, at once."""
-        csv.writer(self._file, lineterminator="\n").writerow([*receipt, size])
+        csv.writer(self._file, lineterminator="\n").writerow(csv_cells([*receipt, size]))
         self._file.flush()
 
 
@@ -90,4 +91,4 @@ def receipt_of(path: Path, name: str, settings: Any) -> Receipt:
 def write_failures(path: Path, failures: Mapping[str, str]) -> None:
     """Writes the cause of each failure."""
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        csv.writer(file, lineterminator="\n").writerows([("name", "cause"), *failures.items()])
+        csv.writer(file, lineterminator="\n").writerows(map(csv_cells, [("name", "cause"), *failures.items()]))

@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from stica_pv.data.facts import COLUMNS, FactTable, FileFacts
+from stica_pv.safe_text import csv_cells, csv_texts
 
 _CODING = {"encoding": "utf-8", "errors": "surrogateescape"}
 _CHARACTERS_AT_ONCE = 2**21
@@ -61,7 +62,8 @@ def _extend_plain(table: FactTable, text: str) -> None:
     lines = len(cells) // width
     if len(cells) == lines * width and cells[width - 1 :: width].count("\n") == lines:
         try:
-            table.extend_from_text([cells[first::width] for first in range(width - 1)])
+            columns = [cells[first::width] for first in range(width - 1)]
+            table.extend_from_text(list(map(csv_texts, columns)) if "'" in text else columns)
             return
         except ValueError:  # a torn number
             pass
@@ -77,7 +79,7 @@ def _extend_rows(table: FactTable, rows: Iterable[list[str]]) -> None:
     for row in rows:
         if len(row) == len(COLUMNS):
             with contextlib.suppress(ValueError):
-                table.extend_from_text([[cell] for cell in row])
+                table.extend_from_text([[cell] for cell in csv_texts(row)])
 
 
 def append_facts(path: Path, facts: Iterable[FileFacts]) -> None:
@@ -86,7 +88,7 @@ def append_facts(path: Path, facts: Iterable[FileFacts]) -> None:
     if not rows:
         return
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows(map(csv_cells, rows))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+", buffering=0) as file:
         content = (_heading(file) + text.getvalue()).encode(**_CODING)

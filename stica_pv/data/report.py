@@ -6,6 +6,7 @@ from typing import Any
 
 from stica_pv.data.facts import FactTable
 from stica_pv.data.videos import short_cause
+from stica_pv.safe_text import printable
 from stica_pv.structures import ReadFailure
 
 _BAR = 30  # characters of the longest bar
@@ -54,8 +55,8 @@ def describe_exclusions(excluded: Sequence[ReadFailure], total: int, named: int 
         by_cause[short_cause(failure.cause)].append(failure)
     lines = [f"{total - len(excluded)} of {total} files can be used by this recipe, {len(excluded)} are left out"]
     for cause, failures in sorted(by_cause.items(), key=lambda item: -len(item[1])):
-        lines.append(f"  {len(failures)}: {cause}")
+        lines.append(printable(f"  {len(failures)}: {cause}"))
         shown = failures[: named or None]
-        lines += [f"    {f.path}" + (f" ({f.cause})" if f.cause != cause else "") for f in shown]
+        lines += [printable(f"    {f.path}" + (f" ({f.cause})" if f.cause != cause else "")) for f in shown]
         lines += [f"    and {len(failures) - len(shown)} more"] if len(failures) > len(shown) else []
     return "\n".join(lines)

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from stica_pv.data.compact_strings import CompactStrings
 from stica_pv.errors import UsageError
+from stica_pv.safe_text import printable
 
 logger = logging.getLogger(__name__)
 
@@ -81,16 +82,20 @@ def check_absent(absent: Sequence[str], total: int, *, source: str, root: str, m
         total: Number of names in the list.
         source: The list.
         root: Where its files were looked for.
-        max_share: Largest share of the list that may be missing; a list with no file at all is refused in any case.
+        max_share: Largest share of the list that may be missing; a list with no file at all is refused up to 1.
 
     Raises:
         UsageError: More are missing.
     """
-    if absent and (len(absent) > max_share * total or len(absent) == total):
-        raise UsageError(
-            f"{_missing(absent, total, source)}; looked below {root}: check DATA.PATH_PREFIX, or allow for them by "
-            f"DATA.MAX_ABSENT_SHARE (now {max_share:g}; tools/check_dataset.py writes all names of a training list)"
+    if not absent or (len(absent) <= max_share * total and (len(absent) < total or max_share > 1)):
+        return
+    advice = ""
+    if len(absent) < total:
+        advice = (
+            f", or allow for them by DATA.MAX_ABSENT_SHARE (now {max_share:g}; tools/check_dataset.py writes all names "
+            "of a training list)"
         )
+    raise UsageError(f"{_missing(absent, total, source)}; looked below {root}: check DATA.PATH_PREFIX{advice}")
 
 
 def tell_of_absent(videos: VideoList, source: str) -> None:
@@ -101,5 +106,5 @@ def tell_of_absent(videos: VideoList, source: str) -> None:
 
 
 def _missing(absent: Sequence[str], total: int, source: str) -> str:
-    examples = ", ".join(absent[:_NAMED])
+    examples = ", ".join(map(printable, absent[:_NAMED]))
     return f"{len(absent)} of {total} videos of {source} are missing ({len(absent) / total:.2%}), e.g. {examples}"

@@ -17,6 +17,7 @@ from stica_pv.data.media_folder import check_set
 from stica_pv.data.video_list import VideoList, names_below, relative_names, tell_of_absent
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
+from stica_pv.safe_text import printable
 from stica_pv.structures import ReadFailure
 
 logger = logging.getLogger(__name__)
@@ -149,7 +150,7 @@ def _hash(names: list[str], labels: Sequence[int] | None) -> str:
 def count_causes(causes: Iterable[str], shown: int = 3) -> str:
     """Returns causes with how many files each has, the most frequent first; files that are too short count as one."""
     counts = Counter(map(short_cause, causes)).most_common()
-    text = ", ".join(f"{cause} ({count})" for cause, count in counts[:shown])
+    text = ", ".join(f"{printable(cause)} ({count})" for cause, count in counts[:shown])
     return text + (f" and {len(counts) - shown} other causes" if len(counts) > shown else "")
 
 

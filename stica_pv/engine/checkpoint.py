@@ -3,22 +3,39 @@
 import logging
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stica_pv.errors import UsageError
-from stica_pv.weights.files import is_of_writing, told_by_system
+from stica_pv.weights.files import is_of_writing, load_plain, told_by_system
 
 logger = logging.getLogger(__name__)
 
-FORMAT = "stica_pv checkpoint 1"
+_FORMATS, _NUMBER = "stica_pv checkpoint ", 1
+FORMAT = f"{_FORMATS}{_NUMBER}"
+# What every file of this format holds.
+CONTENT: dict[str, type] = {
+    "config": str,
+    "step": int,
+    "epoch_size": int,
+    "list_hash": str,
+    "model": dict,
+    "optimizer": dict,
+    "scaler": dict,
+    "meter": dict,
+}
 FOLDER = "checkpoints"
 _NAME = re.compile(r"step_(\d{8})\.pyth")
 
 Checkpoint = dict[str, Any]
+
+
+class NewerFormat(UsageError):  # noqa: N818 - it names the state of a file
+    """A checkpoint of a later version of this package: whole, of worth, and not to be overwritten."""
 
 
 def checkpoint_path(output_dir: Path, step: int) -> Path:
@@ -79,20 +96,55 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Reads a checkpoint to the CPU, without running code from the file.
 
     Raises:
-        UsageError: The file is missing, broken, or no checkpoint of this package.
+        NewerFormat: A later version of this package wrote it.
+        UsageError: The file is missing, damaged, or no checkpoint of this package.
     """
     if not Path(path).is_file():
         raise UsageError(f"checkpoint {path}: there is no such file")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises whatever zip, pickle or the file system raise
-        # Its messages speak of its own inside, and some advise to load without `weights_only`, which runs foreign code.
-        raise UsageError(
-            f"checkpoint {path} cannot be read ({type(error).__name__}): it is cut off, or no file of this package"
-        ) from error
+    checkpoint = load_plain(str(path))
+    check_format(checkpoint, source=f"checkpoint {path}")
     if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT:
         raise UsageError(f"checkpoint {path} is not of the format {FORMAT!r}: it was not written by this package")
+    check_content(checkpoint, source=f"checkpoint {path}")
     return checkpoint
+
+
+def check_format(content: object, *, source: str) -> None:
+    """Raises `NewerFormat` if a later version of this package wrote a file, whatever else it holds."""
+    written = str(content.get("format", "")) if isinstance(content, Mapping) else ""
+    number = written.removeprefix(_FORMATS)
+    if written.startswith(_FORMATS) and number.isdecimal() and int(number) > _NUMBER:
+        raise NewerFormat(
+            f"{source} is of the format {written!r}, and this version of stica_pv reads {FORMAT!r}: update stica_pv, "
+            "or move the file away"
+        )
+
+
+def check_content(checkpoint: Mapping[str, Any], *, source: str) -> None:
+    """Checks that a checkpoint holds what its format promises.
+
+    Raises:
+        UsageError: Something is missing or of another type; the message names it.
+    """
+    for name, kind in CONTENT.items():
+        value = checkpoint.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            got = type(value).__name__ if name in checkpoint else "nothing"
+            raise UsageError(f"{source} is malformed: {name} should be of type {kind.__name__}, and is {got}")
+    check_tensors(checkpoint["model"], source=source)
+
+
+def check_tensors(model: Mapping[Any, Any], *, source: str) -> None:
+    """Checks that weights are plain tensors by name.
+
+    Raises:
+        UsageError: One is not; the message names it.
+    """
+    for name, value in model.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise UsageError(
+                f"{source} is malformed: its weights should be tensors by name, and {name!r} is {type(value).__name__}"
+            )
 
 
 def load_latest(output_dir: Path, *, purpose: str = "resuming from") -> Checkpoint | None:
@@ -112,12 +164,15 @@ def find_latest(output_dir: Path, *, purpose: str = "resuming from") -> tuple[Pa
         The file and what it holds; None without checkpoints.
 
     Raises:
+        NewerFormat: A later version of this package wrote the newest whole one: going on would overwrite it.
         UsageError: There are checkpoints, and none is whole: beginning anew must be the user's decision.
     """
     paths = list_checkpoints(output_dir)
     for path in reversed(paths):
         try:
             checkpoint = load_checkpoint(path)
+        except NewerFormat:
+            raise
         except UsageError as error:
             logger.warning("skipped: %s", error)
             continue
@@ -155,5 +210,8 @@ def load_weights(module: nn.Module, state: dict[str, torch.Tensor], *, min_share
         logger.info("unexpected (or of another shape): %s", ", ".join(unexpected) or "none")
     if share < min_share:
         raise UsageError(f"{report}; at least {min_share:.0%} must match (TRAIN.CHECKPOINT_MIN_MATCH)")
-    module.load_state_dict(matched, strict=False)
+    try:
+        module.load_state_dict(matched, strict=False)
+    except RuntimeError as error:  # of a type that cannot be copied, such as sparse ones
+        raise UsageError(f"{source}: its weights do not fit: {' '.join(str(error).split())[:300]}") from error
     logger.info("%s: %d of %d tensors loaded", source, len(matched), len(own))

@@ -62,12 +62,32 @@ def _parallel(module: nn.Module) -> nn.Module:
 
 
 def restore(state: TrainState, task: Task, checkpoint: Checkpoint) -> None:
-    """Puts a state back to where a checkpoint was written."""
-    task.load_state_dict(checkpoint["model"])
-    state.optimizer.load_state_dict(checkpoint["optimizer"])
-    state.scaler.load_state_dict(checkpoint["scaler"])
-    state.meter.load(checkpoint["meter"])
-    state.step = checkpoint["step"]
+    """Puts a state back to where a checkpoint was written.
+
+    Raises:
+        UsageError: It is of other networks, or of another optimiser.
+    """
+    step = checkpoint["step"]
+    try:
+        task.load_state_dict(checkpoint["model"])
+        state.optimizer.load_state_dict(checkpoint["optimizer"])
+        _check_shapes(state.optimizer)
+        state.scaler.load_state_dict(checkpoint["scaler"])
+        state.meter.load(checkpoint["meter"])
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:  # as torch meets what is missing
+        raise UsageError(
+            f"the checkpoint of step {step} does not fit the networks and the optimiser of this configuration "
+            f"({type(error).__name__}: {' '.join(str(error).split())[:300]}): choose another OUTPUT_DIR"
+        ) from error
+    state.step = step
+
+
+def _check_shapes(optimizer: torch.optim.Optimizer) -> None:
+    """Raises `ValueError` if what the optimiser keeps for a parameter has another shape; torch does not look."""
+    for parameter, kept in optimizer.state.items():
+        for name, value in kept.items():
+            if isinstance(value, torch.Tensor) and value.dim() and value.shape != parameter.shape:
+                raise ValueError(f"{name} has shape {tuple(value.shape)}, its parameter {tuple(parameter.shape)}")
 
 
 def content_of(state: TrainState, task: Task, cfg: CfgNode, *, list_hash: str, steps_per_epoch: int) -> Checkpoint:

@@ -1,20 +1,19 @@
 """Makes a checkpoint of this package from foreign weights: self-describing, so that evaluation needs the file alone."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from stica_pv.config import CfgNode
-from stica_pv.create import create_task
+from stica_pv.create import as_trained, create_task
+from stica_pv.defaults import get_cfg
 from stica_pv.engine.checkpoint import FORMAT, Checkpoint
 from stica_pv.errors import UsageError
-from stica_pv.exchange.described import HEADER
+from stica_pv.exchange.described import HEADER, header_of
 from stica_pv.exchange.reference import GUESS, is_guess, is_reference, reference_settings
 from stica_pv.transforms.config import normalisation_is_chosen
 from stica_pv.weights import Match, WeightsFile, best_layout, layout_named, match
@@ -138,8 +137,9 @@ def _as_stored(cfg: CfgNode, weights: WeightsFile, found: Match) -> CfgNode:
 def _normalisation(weights: WeightsFile, found: Match) -> tuple[list[float], list[float]]:
     """What the file says of itself, if it is an export of this package; else what its layout was trained with."""
     if HEADER in weights.about:
-        data = yaml.safe_load(json.loads(weights.about[HEADER])["config"])["DATA"]
-        return data["MEAN"], data["STD"]
+        header = header_of(weights)
+        cfg = as_trained(get_cfg(), {"config": str(header.get("config"))})
+        return list(cfg.DATA.MEAN), list(cfg.DATA.STD)
     mean, std = found.layout.mean_std
     return list(mean), list(std)
 

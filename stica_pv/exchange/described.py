@@ -2,27 +2,28 @@
 
 import json
 import os
-import sys
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 
-from stica_pv.config import CfgNode, flatten
+from stica_pv.config import CfgNode
+from stica_pv.config.yaml_text import parse_settings
 from stica_pv.create import as_trained, create_task
 from stica_pv.defaults import get_cfg
-from stica_pv.engine.checkpoint import FORMAT
+from stica_pv.engine.checkpoint import FORMAT, check_content, check_format
 from stica_pv.errors import UsageError, check_choice
-from stica_pv.weights import read_weights
+from stica_pv.registry import import_components
+from stica_pv.weights import WeightsFile, read_weights
 
 EXPORT_FORMAT = "stica_pv export 1"
 HEADER = "stica_pv"  # key of the safetensors metadata; its value is JSON
 TASK, ENCODER, TRUNK = "task", "encoder", "trunk"
 VIDEO, AUDIO = "video", "audio"
-LIBRARIES = ("pytorchvideo", "torchvision")  # whose models MODEL.ARCH may name as library:model
 FACTS = ("step", "epoch_size", "list_hash", "converted")
+CONVERTED = {"file", "sha256", "layout", "drawn"}  # what a converted file tells of its source
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Described:
         config: YAML of the run.
         tensors: By the names of the task, the encoder or the trunk.
         facts: Of the run: step, epoch_size, list_hash, and where converted weights come from.
+        imports: Modules of code that the file may use.
     """
 
     path: str
@@ -44,29 +46,37 @@ class Described:
     config: str
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
+    imports: Sequence[str] = field(default=())
 
     def cfg(self) -> CfgNode:
         """The networks and clips of the run; its other keys are the defaults."""
-        return as_trained(get_cfg(), {"config": self.config})
+        cfg = get_cfg()
+        cfg.CUSTOM_IMPORTS = list(self.imports)
+        return as_trained(cfg, {"config": self.config})
 
     def setting(self, key: str) -> Any:
         """Value of any key of the run, as written; None if there is none."""
-        return dict(flatten(yaml.safe_load(self.config))).get(key)
+        return dict(parse_settings(self.config, source=f"{self.path}: its configuration")).get(key)
 
     def header(self, what: str, modality: str) -> dict[str, Any]:
         """What an exported file says of itself."""
         return {"format": EXPORT_FORMAT, "what": what, "modality": modality, "config": self.config, **self.facts}
 
 
-def read_described(path: str | os.PathLike[str]) -> Described:
+def read_described(path: str | os.PathLike[str], *, imports: Sequence[str] = ()) -> Described:
     """Reads a checkpoint, or an export that holds its configuration.
+
+    Args:
+        path: The file.
+        imports: Modules of yours whose code the file may use; they are imported. A file by itself starts no code.
 
     Raises:
         UsageError: The file cannot be read, or says nothing of its networks.
     """
     path = str(path)
+    import_components(imports, source="imports")
     weights = read_weights(path, strip=False)  # names of our own files are those of the networks
-    header = json.loads(weights.about[HEADER]) if HEADER in weights.about else weights.about
+    header = header_of(weights)
     if header.get("format") not in (FORMAT, EXPORT_FORMAT):
         raise UsageError(
             f"{path} holds weights alone, without the configuration of their networks: expected a checkpoint of this "
@@ -74,15 +84,54 @@ def read_described(path: str | os.PathLike[str]) -> Described:
         )
     facts = {name: header[name] for name in FACTS if name in header}
     what, modality = str(header.get("what", TASK)), str(header.get("modality", ""))
-    return Described(path, what, modality, str(header["config"]), weights.tensors, facts)
+    return Described(path, what, modality, header["config"], weights.tensors, facts, tuple(imports))
 
 
-def load_encoder(path: str | os.PathLike[str], modality: str = VIDEO) -> nn.Module:
+def header_of(weights: WeightsFile) -> Mapping[str, Any]:
+    """Returns what a file says of itself beside its weights.
+
+    Raises:
+        UsageError: It is malformed, or of a later version of this package.
+    """
+    header = _from_json(weights) if HEADER in weights.about else weights.about
+    check_format(header, source=weights.path)
+    if header.get("format") == FORMAT and HEADER not in weights.about:
+        check_content({**header, "model": weights.tensors}, source=weights.path)
+    if header.get("format") in (FORMAT, EXPORT_FORMAT):
+        _check_header(header, weights.path)
+    return header
+
+
+def _from_json(weights: WeightsFile) -> Mapping[str, Any]:
+    try:
+        header = json.loads(weights.about[HEADER])
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"{weights.path} is malformed: what it says of itself is no JSON ({error})") from error
+    if not isinstance(header, dict):
+        raise UsageError(f"{weights.path} is malformed: what it says of itself is no JSON object")
+    return header
+
+
+def _check_header(header: Mapping[str, Any], path: str) -> None:
+    expected = {"config": str, "what": str, "modality": str, "step": int, "epoch_size": int, "list_hash": str}
+    converted = header.get("converted")
+    wrong = [name for name, kind in expected.items() if not isinstance(header.get(name, kind()), kind)]
+    wrong += [] if "config" in header else ["config"]
+    if converted is not None and not (isinstance(converted, dict) and converted.keys() >= CONVERTED):
+        wrong.append("converted")
+    if header.get("what", TASK) not in (TASK, ENCODER, TRUNK):
+        wrong.append("what")
+    if wrong:
+        raise UsageError(f"{path} is malformed: {wrong[0]} is {header.get(wrong[0], 'missing')!r:.80}")
+
+
+def load_encoder(path: str | os.PathLike[str], modality: str = VIDEO, *, imports: Sequence[str] = ()) -> nn.Module:
     """Builds an encoder and loads its weights, in evaluation mode.
 
     Args:
         path: A checkpoint, or an exported encoder.
         modality: ``video`` or ``audio``.
+        imports: Modules of yours whose code the file may use.
 
     Returns:
         From uint8 frames (B, 3, T, H, W), or sound (B, S) in [-1, 1], to (B, D).
@@ -90,20 +139,21 @@ def load_encoder(path: str | os.PathLike[str], modality: str = VIDEO) -> nn.Modu
     Raises:
         UsageError: The file cannot be read or holds no such encoder.
     """
-    return build_encoder(read_described(path), modality)
+    return build_encoder(read_described(path, imports=imports), modality)
 
 
-def load_trunk_of(path: str | os.PathLike[str], modality: str = VIDEO) -> nn.Module:
+def load_trunk_of(path: str | os.PathLike[str], modality: str = VIDEO, *, imports: Sequence[str] = ()) -> nn.Module:
     """Builds a trunk and loads its weights, in evaluation mode.
 
     Args:
         path: A checkpoint, an exported encoder, or a trunk in safetensors.
         modality: ``video`` or ``audio``.
+        imports: Modules of yours whose code the file may use.
 
     Returns:
         From normalised frames (B, 3, T, H, W) to the feature map, or from log-mel (B, 1, F, T) to (B, D).
     """
-    return build_trunk(read_described(path), modality)
+    return build_trunk(read_described(path, imports=imports), modality)
 
 
 def build_encoder(found: Described, modality: str) -> nn.Module:
@@ -138,12 +188,6 @@ def trunk_of(encoder: nn.Module, modality: str) -> nn.Module:
 def _task_of(found: Described) -> nn.Module:
     cfg = found.cfg()
     cfg.defrost()
-    module = cfg.MODEL.ARCH.rpartition(":")[0]
-    if module and module not in (*LIBRARIES, *sys.modules):
-        raise UsageError(
-            f"{found.path} names code of its own, {cfg.MODEL.ARCH}, which a file must not start: if you trust it, "
-            f"import {module} first (tools/export.py --import {module})"
-        )
     cfg.MODEL.ACT_CHECKPOINT = False  # for training; it keeps programs from being traced
     cfg.MODEL.CHANNELS_LAST = False  # rounds otherwise: here the numbers are those of the plain library
     # The first weights are drawn, and replaced: no business of the caller's.

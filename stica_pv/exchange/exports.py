@@ -38,6 +38,7 @@ class ExportRequest:
         modality: ``video`` or ``audio``.
         format: One of `FORMATS`; empty for that of the target's suffix.
         layer: Of the encoder that a program gives; empty for the pooled vector.
+        imports: Modules of components that the source may name.
     """
 
     source: str
@@ -46,6 +47,7 @@ class ExportRequest:
     modality: str = "video"
     format: str = ""
     layer: str = ""
+    imports: tuple[str, ...] = ()
 
     def resolved_format(self) -> str:
         """The format by name or suffix.
@@ -97,7 +99,7 @@ def export(request: ExportRequest) -> Exported:
         raise UsageError(f"--layer is for programs ({', '.join(PROGRAMS)}): weights hold every layer")
     if request.layer and request.what != "encoder":
         raise UsageError(f"--layer is for --what encoder, got {request.what}")
-    found = read_described(request.source)
+    found = read_described(request.source, imports=request.imports)
     piece = piece_of(found, request.what, request.modality, request.layer or POOLED)
     if kind in PROGRAMS:
         check = _write_program(request.target, kind, piece)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stica_pv.config import CfgNode, apply_overrides, keys_in_file, merge_file
+from stica_pv.config.declared import find_file
 from stica_pv.config.limits import check_limits
 from stica_pv.config.ownership import check_ownership
 from stica_pv.defaults import LIMITS, OWNED_KEYS, get_cfg
@@ -22,7 +23,7 @@ def configure(file: str, overrides: Sequence[str], *, root: Path, trains: bool =
     Raises:
         UsageError: There is no such file, or it or an override is wrong, or sets what the TASK never reads.
     """
-    path = file if Path(file).exists() or not (root / file).is_file() else str(root / file)
+    path = find_file(file, root)
     cfg = get_cfg()
     merge_file(cfg, path)
     apply_overrides(cfg, list(overrides))

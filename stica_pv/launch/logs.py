@@ -6,6 +6,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from stica_pv.command_line import PrintableFormatter
+
 FORMAT = "[%(asctime)s] %(message)s"
 TIME = "%H:%M:%S"
 
@@ -24,7 +26,7 @@ def set_up_logging(output_dir: str, rank: int) -> None:
     if rank == 0:
         terminal = _Terminal(sys.stdout) if sys.stdout.isatty() else logging.StreamHandler(sys.stdout)
         terminal.setLevel(logging.INFO)
-        terminal.setFormatter(logging.Formatter(FORMAT, TIME))
+        terminal.setFormatter(PrintableFormatter(FORMAT, TIME))
         root.addHandler(terminal)
     if output_dir:
         name = "stdout.log" if rank == 0 else f"stdout.rank{rank}.log"
@@ -79,7 +81,7 @@ class _LateFile(logging.Handler):
         super().__init__()
         self._path = path
         self._waiting: list[str] = []
-        self.setFormatter(logging.Formatter(f"{FORMAT}", "%Y-%m-%d %H:%M:%S"))
+        self.setFormatter(PrintableFormatter(FORMAT, "%Y-%m-%d %H:%M:%S"))
 
     def emit(self, record: logging.LogRecord) -> None:
         self._waiting.append(self.format(record))

@@ -35,6 +35,7 @@ STANDARD_INPUTS: dict[str, tuple[int, int]] = {
 }
 """(frames, side in pixels) for which a backbone was published; S3D at half its length."""
 
+LIBRARIES = ("pytorchvideo", "torchvision")  # whose models a name may stand for, as <library>:<name>
 FORMS = "a name of --list backbones, pytorchvideo:<name>, torchvision:<name> or <module>:<function>"
 
 
@@ -114,11 +115,11 @@ def _checked(library: str, name: str, names: list[str]) -> str:
 
 
 def _import(module: str, function: str) -> Callable[..., nn.Module]:
-    if module.partition(".")[0] in sys.stdlib_module_names:  # a checkpoint may name it, and it would be called
+    if module.partition(".")[0] in sys.stdlib_module_names:
         raise UsageError(f"backbone {module}:{function}: {module} is Python's own and builds no network")
     try:
         found = getattr(importlib.import_module(module), function, None)
-    except (ImportError, ValueError) as error:
+    except (ImportError, TypeError, ValueError) as error:  # TypeError: its name begins with a dot
         raise UsageError(f"backbone {module}:{function}: {error}; expected {FORMS}") from error
     if not callable(found):
         raise UsageError(f"backbone {module}:{function}: {module} has no function {function}; expected {FORMS}")

@@ -15,6 +15,7 @@ from stica_pv.data.trial import Trial
 from stica_pv.data.videos import short_cause
 from stica_pv.report.charts import chart, grid, series_colour
 from stica_pv.report.page import Section, join, missing, table, write_page
+from stica_pv.safe_text import csv_cells
 from stica_pv.structures import ReadFailure
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def data_csv(found: DataCheck) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("table", "name", "value", "unit"))
-    writer.writerows(_rows(found))
+    writer.writerows(map(csv_cells, _rows(found)))
     return text.getvalue()
 
 

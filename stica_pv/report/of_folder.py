@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from stica_pv.config import CfgNode, apply_overrides, merge_file
+from stica_pv.config import CfgNode, apply_overrides, flatten, merge_file
 from stica_pv.config.limits import check_limits
+from stica_pv.create import named_modules, refuse_code
 from stica_pv.defaults import LIMITS, get_cfg
 from stica_pv.engine.run_folder import CONFIG
 from stica_pv.errors import UsageError
 
 
 def configuration_of(folder: Path, overrides: Sequence[str] = ()) -> CfgNode:
-    """Reads config.yaml of an OUTPUT_DIR, which may have been moved since.
+    """Reads config.yaml of an OUTPUT_DIR, which may have been moved since, or come from somebody else.
 
     Args:
         folder: The OUTPUT_DIR.
@@ -21,12 +22,15 @@ def configuration_of(folder: Path, overrides: Sequence[str] = ()) -> CfgNode:
         The frozen configuration.
 
     Raises:
-        UsageError: There is none, or an override is wrong.
+        UsageError: There is none, it names code that the overrides do not name, or an override is wrong.
     """
     if not (folder / CONFIG).is_file():
         raise UsageError(f"{folder} has no {CONFIG}: expected the OUTPUT_DIR of a run")
     cfg = get_cfg()
+    own = cfg.clone()
+    apply_overrides(own, list(overrides))
     merge_file(cfg, folder / CONFIG)
+    refuse_code(flatten(cfg), named_modules(flatten(own)), source=str(folder / CONFIG))
     cfg.OUTPUT_DIR = str(folder)
     apply_overrides(cfg, list(overrides))
     cfg.OVERRIDES = list(dict.fromkeys([*cfg.OVERRIDES, *overrides[::2]]))

@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import re
 import tarfile
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,11 @@ from stica_pv.weights.inert import Inert, left_out_of, load_inert
 WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
 # What wrappers of a whole network put before every name: DataParallel, SlowFast's pytorchvideo models, torch.compile.
 PREFIXES = ("module.", "model.", "_orig_mod.")
+ARCHIVE = b"PK\x03\x04"  # first bytes of torch's own files
+PICKLE = b"\x80"  # first byte of a plain pickle, such as Caffe2's; torch's own files are archives
 NO_SAFETENSORS = "safetensors is not installed: pip install -c constraints.txt -e '.[export]'"
+_IS_FOLDER = 0x10  # among the attributes of an entry
+_GLOBAL = re.compile(r"GLOBAL (\S+)")
 _WRITER = "inline_container"  # torch's source of archives, which it names in its errors
 
 
@@ -129,40 +135,82 @@ def told_by_system(error: Exception) -> str:
     return (str(cause or error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
-def _load(path: str) -> Any:
+def load_plain(path: str) -> Any:
+    """Reads a file of `torch.save` to the CPU, refusing everything that could run code.
+
+    Raises:
+        UsageError: It needs pickle, is damaged, or cannot be read.
+    """
+    try:
+        return _load_tensors(path)
+    except Exception as error:  # torch.load raises whatever zip, pickle or the file system raise
+        found = _GLOBAL.search(str(error))
+        if found or (isinstance(error, UnpicklingError) and Path(path).read_bytes()[:1] == PICKLE):
+            raise UsageError(
+                f"{path} needs pickle{f' (it holds {found.group(1)})' if found else ''}, which can run any code: "
+                "refused; ask for tensors alone, as torch.save(network.state_dict(), file) writes them"
+            ) from error
+        raise _unreadable(path, error) from error
+
+
+def _load_foreign(path: str) -> Any:
     """Reads a file of `torch.save` to the CPU; objects of a program become `Inert` ones.
 
     Raises:
         UsageError: It cannot be read.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch speaks of its own inside; what matters is told below
-        try:
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch.load raises whatever zip, pickle or the file system raise
-            if "TorchScript" in str(error):
-                raise UsageError(
-                    f"{path} is a TorchScript program, not weights; read it with torch.jit.load"
-                ) from error
-            if not isinstance(error, UnpicklingError) or tarfile.is_tarfile(path):
-                raise _unreadable(path, error) from error
-        try:
-            return load_inert(path)
-        except Exception as error:  # as above
+    try:
+        return _load_tensors(path)
+    except Exception as error:  # as above
+        if not isinstance(error, UnpicklingError) or "TorchScript" in str(error) or tarfile.is_tarfile(path):
             raise _unreadable(path, error) from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return load_inert(path)
+    except Exception as error:  # as above
+        raise _unreadable(path, error) from error
+
+
+def _load_tensors(path: str) -> Any:
+    _check_sums(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch speaks of its own inside; what matters is told by `_unreadable`
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _unreadable(path: str, error: Exception) -> UsageError:
+    if "TorchScript" in str(error):
+        return UsageError(f"{path} is a TorchScript program, not weights; read it with torch.jit.load")
     if "magic number" in str(error):
         return UsageError(
             f"{path} is a pickle that torch.save did not write, and no weights can be read from it: "
             "write them by torch.save(network.state_dict(), file)"
         )
-    return UsageError(f"{path} cannot be read ({type(error).__name__}): it is cut off, or no file of weights")
+    return UsageError(
+        f"{path} cannot be read ({type(error).__name__}): it is damaged or cut off, or no file of weights"
+    )
+
+
+def _check_sums(path: str) -> None:
+    """Compares each entry of an archive with its checksum, as torch does not: a flipped bit would go unnoticed.
+
+    Raises:
+        BadZipFile: An entry is damaged.
+    """
+    with open(path, "rb") as file:
+        if file.read(len(ARCHIVE)) != ARCHIVE:  # torch reads it as a plain pickle
+            return
+    with zipfile.ZipFile(path) as archive:
+        if any(entry.external_attr & _IS_FOLDER for entry in archive.infolist()):
+            raise zipfile.BadZipFile("an entry is marked as a folder")  # torch then gives memory that nobody wrote
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"{damaged} does not have its checksum")
 
 
 def _read_torch(path: str) -> tuple[Mapping[Any, Any], dict[str, Any], tuple[str, ...]]:
-    content = _load(path)
+    content = _load_foreign(path)
     if isinstance(content, Inert):
         raise UsageError(
             f"{path} holds an object of {content.source}, which only its own program can build: "

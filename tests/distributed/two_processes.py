@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from made_checkpoints import content
 from tiny_task import crossmodal_task, tiny_batch, tiny_task
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -210,7 +211,7 @@ def resume_job(rank: int, folder: Path) -> dict[str, Any]:
 def resumed_step(folder: Path, written: tuple[int, ...], *, resume: bool = True, list_hash: str = "abc") -> Any:
     """Step of the checkpoint that this process is given after it has written some; None for none."""
     for step in written:
-        save_checkpoint(checkpoint_path(folder, step), {"step": step, "list_hash": "abc"}, keep=9)
+        save_checkpoint(checkpoint_path(folder, step), content(step=step), keep=9)
     dist.barrier()
     found: list[Any] = []
     told = told_by(lambda: found.append(find_checkpoint(folder, resume=resume, list_hash=list_hash)))

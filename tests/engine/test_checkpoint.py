@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from made_checkpoints import content
 from torch import nn
 
 from stica_pv.engine import checkpoint as module
@@ -19,7 +20,8 @@ def _visible_log(monkeypatch: pytest.MonkeyPatch):
 
 def save(folder: Path, step: int, keep: int = 9, **more: Any) -> Path:
     path = checkpoint_path(folder, step)
-    save_checkpoint(path, {"step": step, "model": {"w": torch.full((3,), float(step))}, **more}, keep=keep)
+    model = {"w": torch.full((3,), float(step))}
+    save_checkpoint(path, content(step=step, model=model, **more), keep=keep)
     return path
 
 
@@ -54,7 +56,7 @@ def test_a_broken_file_of_a_later_step_counts_as_none_of_the_newest(tmp_path: Pa
     save(tmp_path, 85, keep=2)  # resumed from 80
     assert steps(tmp_path) == [80, 85, 90, 100]
     path = checkpoint_path(tmp_path, 88)
-    save_checkpoint(path, {"step": 88}, keep=1, keep_every=40)
+    save_checkpoint(path, content(step=88), keep=1, keep_every=40)
     assert steps(tmp_path) == [80, 88, 90, 100]
     assert load_checkpoint(path)["step"] == 88
 
@@ -74,7 +76,7 @@ def test_failure_while_writing_leaves_the_old_ones_whole(
 ):
     save(tmp_path, 1)
 
-    def fail(content: object, file: Any) -> None:
+    def fail(_: object, file: Any) -> None:
         file.write(b"half a file")
         raise error
 
@@ -98,7 +100,7 @@ def test_an_error_that_is_not_of_writing_is_not_reported_as_one(tmp_path: Path, 
 def test_a_kill_while_writing_leaves_the_old_ones_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     save(tmp_path, 1)
 
-    def die(content: object, file: Any) -> None:
+    def die(_: object, file: Any) -> None:
         file.write(b"half a file")
         file.flush()
         raise KeyboardInterrupt  # like a kill, no handler of ours tidies up after it
@@ -152,7 +154,7 @@ def test_missing_foreign_and_unsafe_files_are_usage_errors(tmp_path: Path):
         ("absent.pyth", "there is no such file"),
         ("foreign.pyth", "not written by this package"),
         ("list.pyth", "not written by this package"),
-        ("code.pyth", "cannot be read"),
+        ("code.pyth", "needs pickle"),
         ("empty.pyth", "cannot be read"),
     ):
         with pytest.raises(UsageError, match=message) as raised:

@@ -94,7 +94,7 @@ def test_a_file_does_not_start_code_that_it_names(trained: Path, tmp_path: Path)
     content = load_checkpoint(trained)
     content["config"] = content["config"].replace("ARCH: r2plus1d_10", "ARCH: antigravity:fly")
     torch.save(content, tmp_path / "odd.pyth")
-    with pytest.raises(UsageError, match="names code of its own, antigravity:fly, .*--import antigravity"):
+    with pytest.raises(UsageError, match="MODEL.ARCH antigravity:fly names code, .*--import antigravity"):
         load_encoder(tmp_path / "odd.pyth")
     assert "antigravity" not in sys.modules
 
@@ -120,4 +120,6 @@ def test_names_that_all_begin_alike_are_kept(trained: Path, tmp_path: Path) -> N
     header = {"format": EXPORT_FORMAT, "what": "trunk", "modality": "video", "config": config}
     path = tmp_path / "x.safetensors"
     pytest.importorskip("safetensors.torch").save_file(tensors, path, {HEADER: json.dumps(header)})
-    assert torch.equal(load_trunk_of(path).model.weight, trunk.model.weight)
+    with pytest.raises(UsageError, match="names code"):  # though it is imported already
+        load_trunk_of(path)
+    assert torch.equal(load_trunk_of(path, imports=[__name__]).model.weight, trunk.model.weight)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from stica_pv.config.yaml_text import parse_yaml
 from stica_pv.engine.records import EPOCH_END, read_metrics
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.results import JSON
@@ -159,10 +158,7 @@ def read_grid(path: Path) -> Grid:
     """
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file")
-    try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    given = parse_yaml(path.read_text(encoding="utf-8"), source=str(path))
     _check_keys(path, given, KEYS, optional=("CHOOSE", "CONTRASTS"))
     cells = _cells(path, given["CELLS"])
     return Grid(

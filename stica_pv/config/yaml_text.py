@@ -1,0 +1,80 @@
+"""Reads YAML as this package does everywhere: a key given twice is an error, and what is wrong is said in one line."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import yaml
+
+from stica_pv.errors import UsageError
+
+MOST_KEYS = 10_000  # of a text that somebody else wrote: references within it can stand for any number
+_BASE: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where PyYAML has it
+
+
+class _Loader(_BASE):  # type: ignore[misc, valid-type]  # a choice at run time
+    """The safe loader, with an error for a key given twice, of which YAML keeps the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value} is given twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def flatten(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields (dotted key, value) of every leaf."""
+    for name, value in node.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def parse_yaml(text: str, *, source: str) -> Any:
+    """Returns what a YAML text holds.
+
+    Args:
+        text: The text.
+        source: Where it comes from; begins messages.
+
+    Raises:
+        UsageError: It is no valid YAML, or gives a key twice.
+    """
+    try:
+        return yaml.load(text, _Loader)  # derived from the safe one
+    except yaml.MarkedYAMLError as error:
+        where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        what = " ".join(f"{error.context or ''} {error.problem or ''}".split())
+        raise UsageError(f"{source}: not valid YAML: {where}{what}") from error
+    except (
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+    ) as error:  # such as a date that is none, a list as a key
+        raise UsageError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise UsageError(f"{source}: not valid YAML: it is nested too deeply") from error
+
+
+def parse_settings(text: str, *, source: str) -> list[tuple[str, Any]]:
+    """Returns the dotted keys and values of a configuration that came with a file.
+
+    Raises:
+        UsageError: It is no mapping of keys to values.
+    """
+    found = parse_yaml(text, source=source)
+    if not isinstance(found, dict):
+        raise UsageError(f"{source}: expected a mapping of keys to values, got {type(found).__name__}")
+    try:
+        settings = list(islice(flatten(found), MOST_KEYS + 1))
+    except RecursionError as error:
+        raise UsageError(f"{source}: expected a mapping of keys to values, got one that holds itself") from error
+    if len(settings) > MOST_KEYS:
+        raise UsageError(f"{source}: expected at most {MOST_KEYS} keys")
+    return settings
