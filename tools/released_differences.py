@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Measures what STiCA's and GDT's released quirks change: `python tools/released_differences.py LIST [--seed 0]`.
+"""Measures what released quirks of STiCA, GDT and BraVe change: `python tools/released_differences.py LIST`.
 
 LIST holds `path label` lines of videos with sound. Each row of the output belongs to a row of the tables of differences
-in projects/stica/README.md and projects/gdt/README.md.
+in projects/{stica,gdt,brave}/README.md.
 """
 
 import argparse
@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory
 
 import torch  # noqa: E402 - by the line above
 import torch.nn.functional as F  # noqa: E402, N812 - the usual name
+from differences.brave_step import step_lengths  # noqa: E402
 from differences.clips import Clips, Measured  # noqa: E402
 from differences.pictures import large, pictures  # noqa: E402
 from torch import Tensor  # noqa: E402
@@ -37,6 +38,7 @@ from stica_pv.transforms import (  # noqa: E402
 )
 
 RANKS, BATCH, DIM, TEMPERATURE = 2, 8, 256, 0.07  # of the loss
+BRAVE_BATCH = 8
 TEST_SECONDS, TEST_CLIPS = 2.0, 10
 FRAME_CHOICES: tuple[FrameChoice, ...] = ("nearest", "previous", "following")
 
@@ -133,6 +135,17 @@ def tests(clips: Clips) -> Measured:
     )
 
 
+def brave(clips: Clips) -> Measured:
+    """How much longer the released first step of BraVe is, of weights, at the learning rate of the recipe."""
+    lengths = step_lengths(clips.paths[:BRAVE_BATCH], clips.seed)
+    for part, released in lengths["released"].items():
+        intended = lengths["intended"][part]
+        yield (
+            f"SOLVER.LARS_MASK released, {part}",
+            f"{released / intended:.0f} times as far ({released:.3g}, {intended:.3g})",
+        )
+
+
 def parse(argv: list[str]) -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -141,6 +154,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--large", metavar="FILE", help="a video of more than 256 pixels, to measure what its size does"
     )
+    parser.add_argument("--brave", action="store_true", help="measure BraVe's first step at full size too, minutes")
     parser.add_argument("--seed", type=int, default=0, help="of all draws (0)")
     return parser.parse_args(argv)
 
@@ -156,6 +170,8 @@ def run(args: argparse.Namespace) -> None:
     for measure in measures:
         for name, value in measure(clips):
             print(f"{name:<55}  {value}", flush=True)
+    for name, value in brave(clips) if args.brave else ():
+        print(f"{name:<55}  {value}", flush=True)
     for name, value in large(args.large, args.seed) if args.large else ():
         print(f"{name:<55}  {value}")
 
