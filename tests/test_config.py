@@ -66,6 +66,7 @@ def value(cfg: CfgNode, key: str) -> Any:
         ("CUSTOM_IMPORTS", "my.module", ["my.module"]),
         ("CUSTOM_IMPORTS", "[knn, svm]", ["knn", "svm"]),
         ("CUSTOM_IMPORTS", "[1, 1e-1]", [1, 0.1]),
+        ("CUSTOM_IMPORTS", "1:2", ["1:2"]),
         ("CUSTOM_IMPORTS", "[]", []),
         ("SOLVER.BETAS", "[9e-1, .999]", [0.9, 0.999]),
         ("SOLVER.NESTEROV", "true", True),

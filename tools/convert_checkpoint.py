@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> None:
     from stica_pv.exchange import convert, implied_by
     from stica_pv.launch.configuration import configure
     from stica_pv.run import import_custom
+    from stica_pv.safe_text import printable
     from stica_pv.weights import read_weights, refuse_existing, write_whole
     from stica_pv.weights.files import save_torch
 
@@ -78,7 +79,8 @@ def run(args: argparse.Namespace) -> None:
     import_custom(cfg)
     conversion = convert(weights, cfg, layout=args.layout)
     write_whole(args.target, lambda path: save_torch(conversion.checkpoint, path))
-    print("\n".join(filter(None, (str(weights), conversion.report(), implied.guess))))
+    for line in filter(None, (str(weights), *conversion.report().split("\n"), implied.guess)):
+        print(printable(line))  # names of tensors are those of somebody else's file
     shown = ("MODEL.ARCH", "POOL.NAME", "DATA.NUM_FRAMES", "AUDIO.ARCH", "AUDIO.BANDS")
     print("settings: " + ", ".join(f"{key} {cfg[key.split('.')[0]][key.split('.')[1]]}" for key in shown))
     print(f"written: {args.target}")

@@ -123,11 +123,12 @@ def submit_all(args: argparse.Namespace) -> None:
 def show_status(folders: list[str]) -> None:
     """Prints how runs stand."""
     from stica_pv.launch.status import status
+    from stica_pv.safe_text import printable
 
     for folder in folders:
         print(folder)
         for name, text in status(Path(folder)).items():
-            print(f"  {name:<10} {text}")
+            print(f"  {name:<10} {printable(text)}")
 
 
 def main(argv: list[str]) -> int:

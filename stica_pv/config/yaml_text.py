@@ -26,6 +26,16 @@ class _Loader(_BASE):  # type: ignore[misc, valid-type]  # a choice at run time
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
 
+    def construct_number(self, node: yaml.ScalarNode) -> Any:
+        """Returns a number; ``1:30`` stays a text, where YAML 1.1 makes 90 of it."""
+        if ":" in node.value:
+            return node.value
+        return self.construct_yaml_float(node) if node.tag.endswith("float") else self.construct_yaml_int(node)
+
+
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_number)
+
 
 def flatten(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yields (dotted key, value) of every leaf."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from stica_pv.data.container import local_path
 from stica_pv.data.members import member_of
+from stica_pv.safe_text import printable
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,6 @@ def content_digest(path: str) -> str:
                 digest.update(block)
                 left -= len(block) if left > 0 else 0
     except OSError as error:
-        logger.info("%s is not compared with others: %s", path, error.strerror or error)
+        logger.info("%s is not compared with others: %s", printable(path), error.strerror or error)
         return ""
     return digest.hexdigest()

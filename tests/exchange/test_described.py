@@ -123,3 +123,25 @@ def test_names_that_all_begin_alike_are_kept(trained: Path, tmp_path: Path) -> N
     with pytest.raises(UsageError, match="names code"):  # though it is imported already
         load_trunk_of(path)
     assert torch.equal(load_trunk_of(path, imports=[__name__]).model.weight, trunk.model.weight)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("{", "is malformed: what it says of itself is no JSON"),
+        ("[1]", "is malformed: what it says of itself is no JSON object"),
+        (json.dumps({"format": EXPORT_FORMAT}), "is malformed: config is 'missing'"),
+        (json.dumps({"format": EXPORT_FORMAT, "config": 5}), "is malformed: config is 5"),
+        (json.dumps({"format": EXPORT_FORMAT, "config": "", "what": "virus"}), "is malformed: what is 'virus'"),
+        (json.dumps({"format": EXPORT_FORMAT, "config": "", "step": "x"}), "is malformed: step is 'x'"),
+        (json.dumps({"format": EXPORT_FORMAT, "config": "", "converted": {}}), "is malformed: converted is {}"),
+        (json.dumps({"format": "stica_pv checkpoint 7", "shards": 3}), "update stica_pv"),
+        (json.dumps({"format": EXPORT_FORMAT, "config": "A: ["}), "not valid YAML"),
+    ],
+)
+def test_an_export_with_a_malformed_header_is_refused_in_one_line(tmp_path: Path, header: str, message: str) -> None:
+    path = tmp_path / "x.safetensors"
+    pytest.importorskip("safetensors.torch").save_file({"w": torch.ones(1)}, path, {HEADER: header})
+    with pytest.raises(UsageError, match=message) as raised:
+        load_trunk_of(path)
+    assert "\n" not in str(raised.value)

@@ -31,6 +31,7 @@ def step_lengths(paths: list[str], seed: int) -> dict[str, dict[str, float]]:
     cfg = get_cfg()
     merge_file(cfg, RECIPE)
     cfg.RNG_SEED = seed
+    cfg.MODEL.ACT_CHECKPOINT = True  # the same gradients in less memory
     task = create_task(cfg).train()
     dataset = ClipDataset(
         paths,

@@ -29,7 +29,7 @@ from stica_pv.structures import ReadFailure
 from stica_pv.tasks.classification import Classification, Classifier
 from stica_pv.tasks.classification_config import seen_clip_from_config
 from stica_pv.tasks.encoders import VideoEncoder
-from stica_pv.weights.files import is_of_writing, save_torch, told_by_system
+from stica_pv.weights.files import is_of_writing, load_plain, save_torch, told_by_system
 
 logger = logging.getLogger(__name__)
 
@@ -221,6 +221,13 @@ def write_scores(folder: Path, epoch: int, scores: Tensor) -> None:
 
 
 def read_scores(folder: Path, epoch: int) -> Tensor:
-    """Reads what `write_scores` wrote."""
-    scores: Tensor = torch.load(_path(folder, epoch), weights_only=True)
+    """Reads what `write_scores` wrote.
+
+    Raises:
+        UsageError: The file is damaged.
+    """
+    path = _path(folder, epoch)
+    scores = load_plain(str(path))
+    if not isinstance(scores, Tensor):
+        raise UsageError(f"{path} is malformed: expected a tensor, got {type(scores).__name__}; remove {folder}")
     return scores

@@ -195,3 +195,17 @@ def test_files_that_cannot_be_read_end_the_run_unless_they_count_as_wrong(paths:
     assert [line["finetune/top1"] for line in curve if "epoch_end" in line][-1] == pytest.approx(rows[0].value)
     scores = torch.load(the_fold(tmp_path / "out") / "scores_epoch_0002.pt", weights_only=True)
     assert scores.isnan().all(dim=1).tolist() == [False] * (TEST - 1) + [True]
+
+
+def test_damaged_scores_of_an_epoch_are_named(tmp_path: Path):
+    finetune_fold.write_scores(tmp_path, 3, torch.linspace(0, 1, 50))
+    (path,) = tmp_path.iterdir()
+    assert torch.equal(finetune_fold.read_scores(tmp_path, 3), torch.linspace(0, 1, 50))
+    data = bytearray(path.read_bytes())
+    data[data.index(torch.linspace(0, 1, 50).numpy().tobytes()) + 60] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match=f"{path.name} cannot be read"):
+        finetune_fold.read_scores(tmp_path, 3)
+    torch.save([1], path)
+    with pytest.raises(UsageError, match=f"{path.name} is malformed: expected a tensor, got list"):
+        finetune_fold.read_scores(tmp_path, 3)
