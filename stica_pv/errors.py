@@ -28,7 +28,7 @@ class UnreadableClip(Exception):  # noqa: N818 - it names the state of a file, a
         self.cause = cause
 
     def __reduce__(self) -> tuple[type["UnreadableClip"], tuple[str, str]]:
-        # Loader workers send it to the main process; the default would call __init__ with the message alone.
+        # Decoding processes send it to loader workers; the default would call __init__ with the message alone.
         return type(self), (self.path, self.cause)
 
 

@@ -91,7 +91,7 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
     def __getitem__(self, key: SampleKey) -> Sample | ReadFailure:
         """Returns the sample of a key, or why there is none: no replacement is allowed, or all of them failed.
 
-        A failure is returned, not raised, because workers can only raise what is made of one string.
+        A failure is returned, not raised: an evaluation goes on without the sample.
         """
         failures: list[ReadFailure] = []
         index = key.index

@@ -35,7 +35,7 @@ _BATCH_S = 0.25
 _END_S = 2.0
 """How long to wait for the end of a helper that closed its pipe, or was killed."""
 
-# The workers of the loader catch these to print a line; a helper shall die of them in silence.
+# Workers of torch's DataLoader catch these to print a line; a helper shall die of them in silence.
 _FATAL = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGALRM)
 # A terminal or Slurm sends these to all processes of a run; a helper goes on until the one that asks it ends it.
 _OTHERS = (signal.SIGINT, signal.SIGTERM)

@@ -141,7 +141,7 @@ class WorkerPool:
             return LoaderFailed(f"{told} has closed its pipe")
         if code >= 0:
             return LoaderFailed(f"{told} ended by itself with exit code {code}; DATA_LOADER.NUM_WORKERS 0 shows where")
-        name = signal.Signals(-code).name
+        name = next((number.name for number in signal.Signals if number == -code), "of real time")
         advice = (
             "probably because memory ran out; lower DATA_LOADER.NUM_WORKERS"
             if -code in (signal.SIGKILL, signal.SIGBUS)

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import pickle
 import random
 import re
@@ -25,7 +26,8 @@ from stica_pv.structures import Batch, ReadFailure, SampleKey
 
 logger = logging.getLogger(__name__)
 
-_PLACE = re.compile(r'File "(?:.*/)?([^"]+)", line (\d+), in (\S+)')
+_PLACE = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
+_LIBRARIES = ("site-packages", os.path.dirname(os.__file__))
 
 
 class Collate(Protocol):
@@ -56,13 +58,14 @@ class Failure:
 
 
 def failure_of(error: Exception) -> Failure:
-    """Describes an exception that is being handled, with the innermost line of code that raised it."""
+    """Describes an exception that is being handled, with the innermost line of code, of libraries only if need be."""
     trace = traceback.format_exc()
     if isinstance(error, UsageError):
         return Failure(str(error), trace, usage=True)
     message = " ".join(str(error).split())
     places = _PLACE.findall(trace)  # notes come last: those of a decoding process name its innermost line
-    place = " ({}:{}, in {})".format(*places[-1]) if places else ""
+    own = [place for place in places if not any(library in place[0] for library in _LIBRARIES)] or places
+    place = f" ({os.path.basename(own[-1][0])}:{own[-1][1]}, in {own[-1][2]})" if own else ""
     return Failure(f"{type(error).__name__}: {message}{place}", trace, usage=False)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from stica_pv.distributed import barrier, first_problem, largest, rank, world_size
 from stica_pv.engine.meter import Clock
+from stica_pv.engine.profiling import next_recorded
 from stica_pv.errors import RunFailed, UnreadableClip, UsageError
 from stica_pv.structures import Batch, ReadFailure
 
@@ -33,7 +34,7 @@ def next_batches(
     while True:
         try:
             clock.wait_begins()
-            batch = next(items, None)
+            batch = next_recorded(items)
             clock.data_ready()
             if batch is not None:
                 report(batch.failures)

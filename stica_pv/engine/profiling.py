@@ -2,19 +2,28 @@
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch.profiler import ProfilerActivity, profile, schedule
+from torch.profiler import ProfilerActivity, profile, record_function, schedule
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "profile"
 WARM_UP = 2  # steps that are passed over: they build caches, choose kernels and start the loader's workers
 ROWS = 10
-_LOADING = "enumerate(DataLoader)"  # how torch names the wait for a batch
+_LOADING = "wait for a batch"
 _STEP = "ProfilerStep"
+
+Item = TypeVar("Item")
+
+
+def next_recorded(items: Iterator[Item]) -> Item | None:
+    """Returns the next item, None at the end; a trace shows how long that took."""
+    with record_function(_LOADING):
+        return next(items, None)
 
 
 class StepProfile:

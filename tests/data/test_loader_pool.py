@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from made_clips import FakeReader, two_views
 from processes import all_end, is_running
+from torch.utils.data import default_collate
 
 from stica_pv.data import loader_pool
 from stica_pv.data.dataset import ClipDataset, collate
@@ -89,6 +90,7 @@ def read_until_it_fails(batches: ClipLoader, folder: Path) -> tuple[int, Excepti
     [
         (raise_in_two_lines, "RuntimeError: a library has failed (test_loader_pool.py:"),
         (raise_what_does_not_travel, "1 and 2 (test_loader_pool.py:"),
+        (functools.partial(default_collate, [object()]), "TypeError: default_collate: batch must contain tensors"),
         (functools.partial(open, "/nowhere"), "FileNotFoundError: [Errno 2] No such file or directory: '/nowhere'"),
     ],
 )
@@ -101,6 +103,7 @@ def test_an_error_in_the_loader_is_one_line_with_its_place(
     assert isinstance(error, LoaderFailed)
     assert str(error).startswith("the loader failed: ")
     assert line in str(error)
+    assert "(test_loader_pool.py:" in str(error)  # the innermost line that is not of a library
     assert "\n" not in str(error)
 
 

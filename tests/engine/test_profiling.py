@@ -1,21 +1,24 @@
 import json
 import logging
+import re
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from tiny_runs import metrics_text, run_tiny, tiny_cfg
-from torch.utils.data import DataLoader
 
-from stica_pv.engine.profiling import FOLDER, WARM_UP, StepProfile
+from stica_pv.engine.profiling import FOLDER, WARM_UP, StepProfile, next_recorded
 from stica_pv.run import run
 
 
 def take_steps(folder: Path, record: int, *, count: int, start: int = 0) -> None:
     with StepProfile(folder, record, torch.device("cpu")) as profile:
-        for step, batch in enumerate(DataLoader(list(range(count))), start=start):
-            torch.ones(64, 64) @ torch.full((64, 64), float(batch))
-            profile.after_step(step + 1)
+        numbers = iter(range(count))
+        while (number := next_recorded(numbers)) is not None:
+            torch.ones(64, 64) @ torch.full((64, 64), float(number))
+            profile.after_step(start + number + 1)
 
 
 def test_the_trace_holds_the_asked_steps_and_the_log_a_table(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -30,7 +33,8 @@ def test_the_trace_holds_the_asked_steps_and_the_log_a_table(tmp_path: Path, cap
     assert "data wait" in head
     assert columns.split() == ["operation", "(CPU,", "own", "time)", "calls", "ms/step", "share"]
     assert "aten::mm" in [row.split()[0] for row in rows]
-    assert not [row for row in rows if "DataLoader" in row or "ProfilerStep" in row]
+    assert not [row for row in rows if "wait for" in row or "ProfilerStep" in row]
+    assert len([name for name in names if name == "wait for a batch"]) == 3
     assert str(path) in trace
 
 
@@ -53,6 +57,22 @@ def test_a_run_that_ends_early_says_so(tmp_path: Path, caplog: pytest.LogCapture
 def test_without_steps_nothing_is_recorded(tmp_path: Path):
     take_steps(tmp_path, 0, count=4)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_wait_for_batches_is_its_share_of_the_steps(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO)
+
+    def slow() -> Iterator[int]:
+        for number in range(5):
+            time.sleep(0.05)
+            yield number
+
+    with StepProfile(tmp_path, 2, torch.device("cpu")) as profile:
+        numbers = slow()
+        while (number := next_recorded(numbers)) is not None:
+            profile.after_step(number + 1)
+    (share,) = re.findall(r"data wait (\d+)%", caplog.text)
+    assert int(share) > 0
 
 
 @pytest.mark.slow
