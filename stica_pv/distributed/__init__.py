@@ -10,6 +10,7 @@ from stica_pv.distributed.batch_norm import (
 from stica_pv.distributed.collectives import all_sum, gather, mean_over_processes
 from stica_pv.distributed.environment import (
     barrier,
+    bytes_to_main,
     connect,
     disconnect,
     from_main,
@@ -26,6 +27,7 @@ __all__ = [
     "CrossProcessBatchNorm",
     "all_sum",
     "barrier",
+    "bytes_to_main",
     "check_agreement",
     "connect",
     "disconnect",

@@ -1,6 +1,8 @@
 """One pass over files for several encoders: every item read once, on whichever process, its rows put back by index."""
 
+import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from torch.utils.data import Sampler
 
 from stica_pv.data.dataset import ClipDataset
 from stica_pv.data.loader import ClipLoader
-from stica_pv.distributed import is_main, largest, rank, to_main, world_size
+from stica_pv.distributed import bytes_to_main, is_main, largest, rank, to_main, world_size
 from stica_pv.engine.full_memory import fails_when_full
 from stica_pv.evaluation.protocol import Layer
 from stica_pv.structures import Batch, SampleKey
@@ -118,11 +120,12 @@ def extract(
                 made = _encode(jobs, batch.to(device), prepare, clips_at_once)
             for place, index in enumerate(batch.index.tolist()):
                 if index not in found:
-                    # a view would keep the whole batch, and send it with every row
+                    # a view would keep the whole batch
                     rows[index] = {name: values[place].clone() for name, values in made.items()}
         progress.add(len(keys) * world_size())
     progress.end()
-    all_causes = {index: cause for part in to_main(causes) for index, cause in part.items()}
+    told = [json.loads(text) for text in to_main(json.dumps(list(causes.items())))]
+    all_causes = {index: cause for part in told for index, cause in part}
     return _joined(_rows_to_main(rows), all_causes, jobs)
 
 
@@ -185,15 +188,41 @@ def _unread(wanted: Sequence[int], batch: Batch, dataset: ClipDataset) -> dict[i
 
 def _rows_to_main(rows: dict[int, dict[str, Tensor]]) -> dict[int, dict[str, Tensor]]:
     """Joins the rows of all processes on the main one, in pieces that fit into memory."""
+    if world_size() == 1:
+        return rows
     size = sum(row.nbytes for row in next(iter(rows.values())).values()) if rows else 1
     (size,) = largest([size])
     entries, at_once = list(rows.items()), max(1, SENT_BYTES // size)
     (longest,) = largest([len(entries)])
     joined: dict[int, dict[str, Tensor]] = {}
     for start in range(0, longest, at_once):
-        for part in to_main(dict(entries[start : start + at_once])):
-            joined |= part
+        for part in bytes_to_main(_packed(entries[start : start + at_once])):
+            joined |= _unpacked(part)
     return joined
+
+
+def _packed(entries: Sequence[tuple[int, dict[str, Tensor]]]) -> bytes:
+    """Rows float32 as bytes: a line of JSON with items and shapes, then the numbers."""
+    if not entries:
+        return b""
+    shapes = {name: list(row.shape) for name, row in entries[0][1].items()}
+    header = json.dumps({"items": [index for index, _ in entries], "shapes": shapes}).encode()
+    numbers = torch.cat([row.flatten() for _, rows in entries for row in rows.values()])
+    return header + b"\n" + numbers.numpy().tobytes()
+
+
+def _unpacked(content: bytes) -> dict[int, dict[str, Tensor]]:
+    if not content:
+        return {}
+    header, _, numbers = content.partition(b"\n")
+    told = json.loads(header)
+    sizes = [math.prod(shape) for shape in told["shapes"].values()]
+    table = torch.frombuffer(bytearray(numbers), dtype=torch.float32).view(len(told["items"]), sum(sizes))
+    columns = dict(zip(told["shapes"], table.split(sizes, dim=1), strict=True))
+    return {
+        index: {name: columns[name][place].clone().view(shape) for name, shape in told["shapes"].items()}
+        for place, index in enumerate(told["items"])
+    }
 
 
 def _joined(rows: dict[int, dict[str, Tensor]], causes: dict[int, str], jobs: Mapping[str, Job]) -> Extracted | None:
