@@ -99,5 +99,5 @@ def _collate_shuffled(items: Sequence[Sample | ReadFailure]) -> Batch | ReadFail
 def _start_worker(_: int) -> None:
     torch.set_num_threads(1)  # the workers are the parallelism
     # A terminal or Slurm sends them to all processes of a run; the main one then saves, and ends its workers itself.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)

@@ -215,8 +215,8 @@ def _end_epoch(step: int, order: Order, records: Records | None, at_epoch_end: A
 
 def _agree(signals: Signals, late: bool) -> tuple[Request, bool]:
     """What any process was asked for, and whether any finds a checkpoint due; all ask at each step."""
-    request, due = largest((signals.request, late))
-    return signals.answer(request), bool(due)
+    request, due, number = largest((signals.request, late, signals.number))
+    return signals.answer(request, number), bool(due)
 
 
 def _log(

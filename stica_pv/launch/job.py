@@ -73,12 +73,12 @@ class ClusterJob:
 
         try:
             check_import(submission.code)
-            _export_environment()
+            _export_environment(submission.token)
         except UsageError as error:
             note_failure(f"UsageError: {error}")
             raise
         gpu = cfg.SUBMITIT.GPUS_PER_NODE > 0
-        place = place_in_environment(os.environ, gpu=gpu, log_dir=cfg.OUTPUT_DIR)
+        place = place_in_environment(os.environ, gpu=gpu, log_dir=cfg.OUTPUT_DIR, token=submission.token)
         assert place is not None, "submitit's environment names a rank"
         if gpu and place.local_rank >= torch.cuda.device_count():
             reason = (
@@ -102,9 +102,8 @@ def _flat(results: Any, prefix: str = "") -> list[tuple[str, float]]:
     return [pair for name, value in results.items() for pair in _flat(value, f"{prefix}/{name}" if prefix else name)]
 
 
-def _export_environment() -> None:
-    """Sets what `torch.distributed` reads; each life of a job meets at a port of its own."""
-    environment = submitit.JobEnvironment()
+def _export_environment(token: str) -> None:
+    """Sets what `torch.distributed` reads; each life of a job meets at a port of its own, which nobody else knows."""
     life = os.environ.get("SLURM_RESTART_COUNT", "0")
-    os.environ["MASTER_PORT"] = str(random.Random(f"{environment.job_id} {life}").randint(*PORTS))
+    os.environ["MASTER_PORT"] = str(random.Random(f"{token} {life}").randint(*PORTS))
     TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
