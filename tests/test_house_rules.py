@@ -16,7 +16,7 @@ MAX_FUNCTION_LINES = 60
 FLOORS = (
     ("errors",),
     ("structures", "command_line"),
-    ("compat", "registry", "keyed_random", "config", "metrics", "weights"),
+    ("compat", "registry", "keyed_random", "config", "metrics", "weights", "temporary_folder"),
     ("distributed",),
     ("models", "losses", "transforms"),
     ("tasks", "data"),

@@ -73,6 +73,7 @@ class Signals:
         if os.getpid() != self._pid:
             return  # a worker that was just forked: its handlers are still these
         if number == signal.SIGINT and (self._interrupted or not self._in_steps):
+            self._raised = True
             raise SignalReceived(number)
         self._interrupted = number == signal.SIGINT or self._interrupted
         if self._answers[number] > self.request:

@@ -21,6 +21,7 @@ from stica_pv.launch.process import enter
 from stica_pv.launch.revive import Submission, write_failure
 from stica_pv.launch.snapshot import check_import
 from stica_pv.run import run
+from stica_pv.temporary_folder import keep_sockets_together
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class ClusterJob:
     def _run(self, submission: Submission) -> dict[str, float]:
         cfg = CfgNode(yaml.safe_load(self.config))
         cfg.freeze()
+        keep_sockets_together()
 
         def note_failure(reason: str) -> None:
             write_failure(submission, PULSE.step, reason)

@@ -8,6 +8,7 @@ from stica_pv.errors import UsageError
 from stica_pv.launch.place import ENVIRONMENT, Place, count_gpus, place_in_environment, places_here
 from stica_pv.launch.process import Job, enter
 from stica_pv.launch.processes import run_processes
+from stica_pv.temporary_folder import keep_sockets_together
 
 
 def launch(job: Job, cfg: CfgNode, *, init_method: str | None = None, log_to_file: bool = True) -> Any:
@@ -26,6 +27,7 @@ def launch(job: Job, cfg: CfgNode, *, init_method: str | None = None, log_to_fil
         UsageError, RunStopped, RunFailed: What the job raised, in this process or another.
         SignalReceived: A signal ended it outside of training.
     """
+    keep_sockets_together()
     log_dir = cfg.OUTPUT_DIR if log_to_file else ""
     gpus = count_gpus(cfg)
     place = place_in_environment(os.environ, gpu=gpus > 0, log_dir=log_dir)

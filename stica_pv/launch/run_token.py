@@ -23,9 +23,8 @@ PAUSE_S = 0.1
 
 def write_token(path: Path, token: str) -> None:
     """Writes a token that only its owner can read, in one piece."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with contextlib.suppress(FileNotFoundError):
-        partial.unlink()
+    partial = path.with_name(f"{path.name}.partial")
+    partial.unlink(missing_ok=True)
     with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(token)
     partial.replace(path)

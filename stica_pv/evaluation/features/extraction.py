@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from torch.utils.data import Sampler
 
 from stica_pv.data.dataset import ClipDataset
 from stica_pv.data.loader import ClipLoader
-from stica_pv.distributed import bytes_to_main, is_main, largest, rank, to_main, world_size
+from stica_pv.distributed import is_main, rank, to_main, world_size
 from stica_pv.engine.full_memory import fails_when_full
+from stica_pv.evaluation.features.rows import rows_to_main
 from stica_pv.evaluation.protocol import Layer
 from stica_pv.structures import Batch, SampleKey
 from stica_pv.tasks.encoders import run_layers
@@ -23,7 +23,6 @@ from stica_pv.tasks.encoders import run_layers
 logger = logging.getLogger(__name__)
 
 PROGRESS_S = 10.0
-SENT_BYTES = 2**26  # of rows, from each process to the main one at a time
 
 Prepare = Callable[[Tensor, str, Tensor], Tensor]
 """(frames uint8 (B, 3, T, H, W), name of the view, item indices (B,)) -> what the encoder takes."""
@@ -126,7 +125,7 @@ def extract(
     progress.end()
     told = [json.loads(text) for text in to_main(json.dumps(list(causes.items())))]
     all_causes = {index: cause for part in told for index, cause in part}
-    return _joined(_rows_to_main(rows), all_causes, jobs)
+    return _joined(rows_to_main(rows), all_causes, jobs)
 
 
 def _encode(jobs: Mapping[str, Job], batch: Batch, prepare: Prepare | None, clips_at_once: int) -> dict[str, Tensor]:
@@ -184,45 +183,6 @@ def _unread(wanted: Sequence[int], batch: Batch, dataset: ClipDataset) -> dict[i
     there = set(batch.index.tolist())
     cause = {failure.path: failure.cause for failure in batch.failures}
     return {index: cause[dataset.paths[index]] for index in wanted if index not in there}
-
-
-def _rows_to_main(rows: dict[int, dict[str, Tensor]]) -> dict[int, dict[str, Tensor]]:
-    """Joins the rows of all processes on the main one, in pieces that fit into memory."""
-    if world_size() == 1:
-        return rows
-    size = sum(row.nbytes for row in next(iter(rows.values())).values()) if rows else 1
-    (size,) = largest([size])
-    entries, at_once = list(rows.items()), max(1, SENT_BYTES // size)
-    (longest,) = largest([len(entries)])
-    joined: dict[int, dict[str, Tensor]] = {}
-    for start in range(0, longest, at_once):
-        for part in bytes_to_main(_packed(entries[start : start + at_once])):
-            joined |= _unpacked(part)
-    return joined
-
-
-def _packed(entries: Sequence[tuple[int, dict[str, Tensor]]]) -> bytes:
-    """Rows float32 as bytes: a line of JSON with items and shapes, then the numbers."""
-    if not entries:
-        return b""
-    shapes = {name: list(row.shape) for name, row in entries[0][1].items()}
-    header = json.dumps({"items": [index for index, _ in entries], "shapes": shapes}).encode()
-    numbers = torch.cat([row.flatten() for _, rows in entries for row in rows.values()])
-    return header + b"\n" + numbers.numpy().tobytes()
-
-
-def _unpacked(content: bytes) -> dict[int, dict[str, Tensor]]:
-    if not content:
-        return {}
-    header, _, numbers = content.partition(b"\n")
-    told = json.loads(header)
-    sizes = [math.prod(shape) for shape in told["shapes"].values()]
-    table = torch.frombuffer(bytearray(numbers), dtype=torch.float32).view(len(told["items"]), sum(sizes))
-    columns = dict(zip(told["shapes"], table.split(sizes, dim=1), strict=True))
-    return {
-        index: {name: columns[name][place].clone().view(shape) for name, shape in told["shapes"].items()}
-        for place, index in enumerate(told["items"])
-    }
 
 
 def _joined(rows: dict[int, dict[str, Tensor]], causes: dict[int, str], jobs: Mapping[str, Job]) -> Extracted | None:

@@ -11,8 +11,6 @@ from stica_pv.evaluation.features.extraction import (
     Extracted,
     Job,
     OwnItems,
-    _packed,
-    _unpacked,
     extract,
     max_pooled,
 )
@@ -209,19 +207,10 @@ def test_a_row_keeps_nothing_of_its_batch(monkeypatch: pytest.MonkeyPatch):
         kept.extend(row for item in rows.values() for row in item.values())
         return rows
 
-    monkeypatch.setattr("stica_pv.evaluation.features.extraction._rows_to_main", keep)
+    monkeypatch.setattr("stica_pv.evaluation.features.extraction.rows_to_main", keep)
     run({"c": Colours()}, videos(32, request=FeatureRequest(clips=1)), clips_at_once=64)
     assert kept
     assert all(row.untyped_storage().nbytes() == row.nbytes for row in kept)
-
-
-def test_rows_come_back_from_bytes_as_they_were():
-    entries = [(i, {"a": torch.randn(3, 5), "b c": torch.randn(1, 2)}) for i in (7, 2)]
-    found = _unpacked(_packed(entries))
-    assert list(found) == [7, 2]
-    for index, rows in entries:
-        assert all(torch.equal(found[index][name], row) for name, row in rows.items())
-    assert _unpacked(_packed([])) == {}
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])
