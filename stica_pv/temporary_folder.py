@@ -34,7 +34,7 @@ def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
     _remove_left(parent, prefix)
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        stack.callback(_remove, folder, os.getpid())
         _lock(folder, stack)  # a process that this one forks holds it too
         yield folder
 
@@ -54,6 +54,11 @@ def keep_sockets_together() -> None:
         multiprocessing.util.get_temp_dir()  # is made once for a process, and handed down
     finally:
         tempfile.tempdir = before
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # and not in a process that was forked meanwhile
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _lock(folder: Path, stack: contextlib.ExitStack) -> None:

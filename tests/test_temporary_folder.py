@@ -57,11 +57,15 @@ def test_a_folder_can_be_found_locked_only(tmp_path: Path):
 
 
 SHARING = """
-import multiprocessing.util, os, signal, sys
+import multiprocessing, multiprocessing.util, os, signal, sys
 from stica_pv.temporary_folder import keep_sockets_together
 keep_sockets_together()
 keep_sockets_together()
 print(multiprocessing.util.get_temp_dir(), flush=True)
+child = multiprocessing.get_context("fork").Process(target=int)  # multiprocessing forgets in it what is to be tidied up
+child.start()
+child.join()
+assert os.path.isdir(multiprocessing.util.get_temp_dir())
 if sys.argv[1] == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
 """

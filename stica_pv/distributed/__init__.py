@@ -7,7 +7,7 @@ from stica_pv.distributed.batch_norm import (
     global_moments,
     synchronise_batch_norm,
 )
-from stica_pv.distributed.collectives import all_sum, gather, mean_over_processes
+from stica_pv.distributed.collectives import all_sum, gather, mean_in_order, mean_over_processes
 from stica_pv.distributed.environment import (
     barrier,
     bytes_to_main,
@@ -38,6 +38,7 @@ __all__ = [
     "global_moments",
     "is_main",
     "largest",
+    "mean_in_order",
     "mean_over_processes",
     "rank",
     "synchronise_batch_norm",
