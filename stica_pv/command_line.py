@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, TextIO, cast
 
+from stica_pv.credentials import without_credentials
 from stica_pv.errors import RunFailed, RunStopped, SignalReceived, UnreadableClip, UsageError
 
 YAML = (".yaml", ".yml")
@@ -66,7 +67,7 @@ def exit_code(act: Callable[[], int | None], *, interrupted: str = "stopped") ->
 
 def _tell(line: str) -> None:
     with suppress(OSError):  # the terminal may be closed
-        sys.stderr.write(line)
+        sys.stderr.write(without_credentials(line))
         sys.stderr.flush()
 
 

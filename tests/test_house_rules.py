@@ -14,7 +14,7 @@ MAX_FUNCTION_LINES = 60
 # Imports point down this list only; on one line of it, only inside one's own folder. `errors` and `structures` are the
 # words that floor 0 itself is written in; `defaults` gathers the keys of all below and `run` starts from it.
 FLOORS = (
-    ("errors",),
+    ("errors", "credentials"),
     ("structures", "command_line"),
     ("compat", "registry", "keyed_random", "config", "metrics", "weights", "temporary_folder"),
     ("distributed",),

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from stica_pv.config import CfgNode
+from stica_pv.credentials import without_credentials
 from stica_pv.distributed import mean_in_order, synchronise_batch_norm, world_size
 from stica_pv.engine.checkpoint import Checkpoint
 from stica_pv.engine.config import amp_dtype_from_config, optimizer_from_config
@@ -70,7 +71,7 @@ def restore(state: TrainState, task: Task, checkpoint: Checkpoint) -> None:
 def content_of(state: TrainState, task: Task, cfg: CfgNode, *, list_hash: str, steps_per_epoch: int) -> Checkpoint:
     """Returns what a checkpoint of a state holds: plain types and tensors."""
     return {
-        "config": cfg.dump(),
+        "config": without_credentials(cfg.dump()),
         "step": state.step,
         "epoch_size": steps_per_epoch,
         "list_hash": list_hash,

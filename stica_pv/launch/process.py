@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from stica_pv.config import CfgNode
+from stica_pv.credentials import without_credentials
 from stica_pv.distributed import PULSE, connect, disconnect
 from stica_pv.engine.signals import requeue_asked, signals_of_run
 from stica_pv.errors import RunFailed, RunStopped
@@ -100,7 +101,7 @@ def _among_peers(job: Job, cfg: CfgNode, place: Place, on_failure: Callable[[str
         except Exception as error:
             if requeue_asked():  # others may have left already
                 raise RunFailed(f"ended by a request to requeue: {_in_words(error)}") from error
-            reason = peers.explain(error)
+            reason = without_credentials(peers.explain(error))
             on_failure(reason)
             if not is_echo(error):
                 raise
@@ -111,4 +112,4 @@ def _among_peers(job: Job, cfg: CfgNode, place: Place, on_failure: Callable[[str
 
 
 def _in_words(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return without_credentials(f"{type(error).__name__}: {' '.join(str(error).split())}")

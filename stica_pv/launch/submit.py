@@ -18,6 +18,7 @@ from submitit.core.utils import FailedJobError
 
 from stica_pv.command_line import ENVIRONMENT
 from stica_pv.config import CfgNode, flatten
+from stica_pv.credentials import without_credentials
 from stica_pv.engine.lock import check_free
 from stica_pv.errors import UsageError
 from stica_pv.launch.job import ClusterJob
@@ -51,7 +52,10 @@ def submit(cfgs: Sequence[CfgNode], executor: str, *, profile_steps: int = 0) ->
     take_snapshot(submission / CODE)
     (submission / RUNS).write_text(json.dumps([str(folder) for folder in folders], indent=0), encoding="utf-8")
     write_token(submission / TOKEN, secrets.token_hex(16))
-    jobs = [ClusterJob(each.dump(), str(submission), number, profile_steps) for number, each in enumerate(cfgs)]
+    jobs = [
+        ClusterJob(without_credentials(each.dump()), str(submission), number, profile_steps)
+        for number, each in enumerate(cfgs)
+    ]
     with _environment(environment_of_job(cfg, submission)):
         try:
             handle = submitit.AutoExecutor(submission, cluster=executor, slurm_max_num_timeout=10**6)
