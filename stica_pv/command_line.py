@@ -4,26 +4,29 @@ Imports nothing heavy: `--help` is fast.
 """
 
 import argparse
+import errno
 import logging
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, TextIO, cast
 
-from stica_pv.errors import RunFailed, RunStopped, UnreadableClip, UsageError
+from stica_pv.credentials import without_credentials
+from stica_pv.errors import RunFailed, RunStopped, SignalReceived, UnreadableClip, UsageError
 from stica_pv.safe_text import printable
 
 YAML = (".yaml", ".yml")
-INTERRUPTED = 130  # as shells count a command that Ctrl-C ended
+SIGNALLED = 128  # what shells add to the number of a signal that ended a command: 130 for Ctrl-C
 _NEGATIVE = re.compile(r"-\.?\d")
 # Of the errors that a person is meant to read: the word before the message, and the exit code.
 _ENDS: dict[type[Exception], tuple[str, int]] = {
     UsageError: ("error", 2),
     RunFailed: ("failed", 1),
     UnreadableClip: ("failed", 1),
-    RunStopped: ("stopped", INTERRUPTED),
+    RunStopped: ("stopped", SIGNALLED),
 }
 
 ENVIRONMENT = {
@@ -49,18 +52,28 @@ def exit_code(act: Callable[[], int | None], *, interrupted: str = "stopped") ->
         interrupted: What Ctrl-C leaves behind, in words.
 
     Returns:
-        The exit code; 2: it cannot be done as asked, 1: it failed on the way, 130: it was stopped.
+        The exit code; 2: it cannot be done as asked, 1: it failed on the way, 130: it was stopped by Ctrl-C (143: by
+        SIGTERM, 129: by the end of its terminal).
     """
     try:
-        with _output_that_may_be_left():
+        with output_that_may_be_left():
             return act() or 0
     except tuple(_ENDS) as error:
         word, code = next(end for kind, end in _ENDS.items() if isinstance(error, kind))
-        sys.stderr.write(f"{word}: {printable(error)}\n")
-        return code
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{interrupted}\n")
-        return INTERRUPTED
+        _tell(f"{word}: {printable(error)}\n")
+        return code + error.number if isinstance(error, RunStopped) else code
+    except KeyboardInterrupt as error:
+        _tell(f"{interrupted}\n")
+        return SIGNALLED + (error.number if isinstance(error, SignalReceived) else signal.SIGINT)
+
+
+def _tell(line: str) -> None:
+    with suppress(OSError):  # the terminal may be closed
+        sys.stderr.write(without_credentials(line))
+        sys.stderr.flush()
+
+
+_GONE = (errno.EPIPE, errno.EIO)  # a reader that has ended, a terminal that was closed
 
 
 class PrintableFormatter(logging.Formatter):
@@ -95,24 +108,27 @@ class _Output:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
-        except BrokenPipeError:
-            self._turn_to_nowhere()
+        except OSError as error:
+            self._turn_to_nowhere(error)
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
-        except BrokenPipeError:
-            self._turn_to_nowhere()
+        except OSError as error:
+            self._turn_to_nowhere(error)
 
-    def _turn_to_nowhere(self) -> None:
+    def _turn_to_nowhere(self, error: OSError) -> None:
+        if error.errno not in _GONE:
+            raise error
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())  # what is left in buffers goes there as well, also at Python's end
         os.close(nowhere)
 
 
 @contextmanager
-def _output_that_may_be_left() -> Iterator[None]:
+def output_that_may_be_left() -> Iterator[None]:
+    """Lets what is printed go nowhere once its reader has gone."""
     if sys.stdout is None:  # it was closed from the beginning
         yield
         return

@@ -4,7 +4,6 @@ import contextlib
 import logging
 import resource
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +30,7 @@ from stica_pv.pretrain import open_in_turn
 from stica_pv.structures import Batch
 from stica_pv.structures.media import describe
 from stica_pv.tasks import Task
+from stica_pv.temporary_folder import temporary_folder
 
 logger = logging.getLogger(__name__)
 
@@ -85,22 +85,19 @@ def borrowed_manifest(cfg: CfgNode, folder: Path) -> Iterator[Path]:
         return
     there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.is_dir())
     place, failure = "", ""
-    if is_main():
-        try:
-            place = tempfile.mkdtemp(prefix=f".{folder.name}_dry_run_", dir=there)
-        except OSError as error:
-            failure = f"OUTPUT_DIR {folder}: {there} cannot be written ({error.strerror or error})"
-    if failure := from_main(failure):
-        raise UsageError(failure)
-    passing = Path(from_main(place)) / path.name
-    try:
+    with contextlib.ExitStack() as stack:
+        if is_main():
+            try:
+                place = str(stack.enter_context(temporary_folder(there, f".{folder.name}_dry_run_")))
+            except OSError as error:
+                failure = f"OUTPUT_DIR {folder}: {there} cannot be written ({error.strerror or error})"
+        if failure := from_main(failure):
+            raise UsageError(failure)
+        passing = Path(from_main(place)) / path.name
         if is_main() and path.is_file():
             shutil.copyfile(path, passing)
         yield passing
         barrier()  # the others read it after the main one
-    finally:
-        if is_main():
-            shutil.rmtree(passing.parent, ignore_errors=True)
 
 
 @torch.no_grad()

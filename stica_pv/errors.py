@@ -1,6 +1,7 @@
 """The errors that a person is meant to read: a wrong request, an unusable file, a run that stopped or failed."""
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 from stica_pv.safe_text import printable
@@ -47,7 +48,27 @@ def check_choice(key: str, value: str, choices: Iterable[str]) -> str:
 
 
 class RunStopped(Exception):  # noqa: N818 - it names what happened
-    """A signal ended a run early; its checkpoint is written. The command line ends with exit code 130."""
+    """A signal ended a run early; its checkpoint is written. The exit code is 128 plus the number of the signal.
+
+    Attributes:
+        number: Number of the signal.
+    """
+
+    def __init__(self, message: str, number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.number = int(number)
+
+
+class SignalReceived(KeyboardInterrupt):
+    """A signal ends a command outside of training, as Ctrl-C does. The exit code is 128 plus its number.
+
+    Attributes:
+        number: Number of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = int(number)
 
 
 class RunFailed(Exception):  # noqa: N818 - it names what happened

@@ -17,6 +17,7 @@ from stica_pv.dry_run import dry_run
 from stica_pv.engine.config import check_batch, check_solver
 from stica_pv.engine.lock import RunLock
 from stica_pv.engine.run_folder import claim
+from stica_pv.engine.signals import stopping_signal
 from stica_pv.engine.trackers import check_trackers
 from stica_pv.entrants import Checkpoints
 from stica_pv.errors import RunStopped, UsageError
@@ -54,7 +55,7 @@ def run(cfg: CfgNode, device: torch.device, *, profile_steps: int = 0) -> Number
             claim(cfg)
         barrier()
         if task is not None and videos is not None and not pretrain(cfg, task, videos, folder, device, profile_steps):
-            raise RunStopped(f"training in {folder} was interrupted; the same command continues it")
+            raise RunStopped(f"training in {folder} was interrupted; the same command continues it", stopping_signal())
         barrier()  # the last checkpoint is the main process' work
         del task  # its memory is for those that are evaluated
         results = assess(cfg, folder, device, checkpoints) if cfg.TEST.ENABLE else {}

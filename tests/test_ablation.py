@@ -1,6 +1,8 @@
 """The ablation command: what it runs, what it chooses, how it goes on, and the intervals it tells."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -236,6 +238,23 @@ def test_an_interrupted_run_ends_the_command_and_starts_no_other(grid_file: Path
     assert ablation.main([str(grid_file), "--out", str(tmp_path / "out")]) == 130
     assert len(started) == 1
     assert "the same command goes on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_the_command_ends_the_run_that_it_has_started(
+    grid_file: Path, tmp_path: Path, monkeypatch, number: signal.Signals
+):
+    ended: list[int] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
+        with subprocess.Popen(["sleep", "60"]) as run:
+            os.kill(os.getpid(), number)
+            ended.append(run.wait())
+        return subprocess.CompletedProcess(command, 128 + signal.SIGTERM)
+
+    monkeypatch.setattr(ablation.subprocess, "run", run)
+    assert ablation.main([str(grid_file), "--out", str(tmp_path / "out")]) == 128 + number
+    assert ended == [-signal.SIGTERM]
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,15 @@
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
-from tiny_runs import tiny_cfg
-from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from stica_pv.command_line import ENVIRONMENT, add_cfg_arguments, exit_code, parse_cfg_arguments, set_environment
-from stica_pv.errors import RunFailed, RunStopped, UnreadableClip, UsageError
-from stica_pv.launch import launch, local
+from stica_pv.errors import RunFailed, RunStopped, SignalReceived, UnreadableClip, UsageError
+from stica_pv.launch.processes import End, raise_end
 
 
 @pytest.mark.parametrize(
@@ -21,7 +20,9 @@ from stica_pv.launch import launch, local
         (RunFailed("step 3: not finite"), 1, "failed: step 3: not finite\n"),
         (UnreadableClip("a.mp4", "no picture"), 1, "failed: a.mp4: no picture\n"),
         (RunStopped("by a signal"), 130, "stopped: by a signal\n"),
+        (RunStopped("by a signal", signal.SIGTERM), 143, "stopped: by a signal\n"),
         (KeyboardInterrupt(), 130, "nothing was written\n"),
+        (SignalReceived(signal.SIGHUP), 129, "nothing was written\n"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -41,47 +42,31 @@ def test_work_that_is_done_gives_0_or_its_own_code_and_a_mistake_of_ours_keeps_i
         exit_code(lambda: {}["absent"])
 
 
-class Ended:
-    """Stands for the processes of a run, the second of which raised what its traceback ends with, or was killed."""
-
-    def __init__(self, end: Exception) -> None:
-        self._end = end
-
-    def join(self) -> bool:
-        raise self._end
-
-
-def told_by_another(line: str) -> Exception:
-    return ProcessRaisedException(
-        f"\n\n-- Process 1 terminated with the following error:\nTraceback:\n  x\n{line}\n", 1, 9
-    )
+KILLED = End("RunFailed", "process 1 of 2 was killed by SIGKILL", signal.SIGKILL)
+ENDED_BY_US = End("RunFailed", "process 0 of 2 was killed by SIGTERM", signal.SIGTERM)
+STOPPED = End("RunStopped", "by a signal", signal.SIGTERM)
+FAILED = End("RunFailed", "not finite")
 
 
 @pytest.mark.parametrize(
-    ("end", "code", "line"),
+    ("ends", "number", "code", "line"),
     [
-        (told_by_another("stica_pv.errors.UsageError: TASK: no: such"), 2, "error: TASK: no: such\n"),
-        (told_by_another("stica_pv.data.videos.NoneUsable: none of 4"), 2, "error: none of 4\n"),
-        (told_by_another("stica_pv.errors.RunFailed: not finite"), 1, "failed: not finite\n"),
-        (told_by_another("stica_pv.errors.RunStopped: by a signal"), 130, "stopped: by a signal\n"),
-        (told_by_another("stica_pv.errors.UnreadableClip: a.mp4: empty"), 1, "failed: a.mp4: empty\n"),
-        (ProcessExitedException("process 1 was killed", 1, 9, -9), 1, "failed: process 1 was killed\n"),
+        ([End(), End()], 0, 0, ""),
+        ([End("UsageError", "TASK: no: such"), FAILED], 0, 2, "error: TASK: no: such\n"),
+        ([End(), FAILED], 0, 1, "failed: not finite\n"),
+        ([KILLED, FAILED], 0, 1, "failed: process 1 of 2 was killed by SIGKILL\n"),
+        ([STOPPED, STOPPED], 0, 143, "stopped: by a signal\n"),
+        ([STOPPED, STOPPED], signal.SIGINT, 130, "stopped: by a signal\n"),
+        ([ENDED_BY_US, End("SignalReceived", "", signal.SIGTERM)], signal.SIGHUP, 129, "stopped\n"),
+        ([ENDED_BY_US, FAILED], signal.SIGINT, 1, "failed: not finite\n"),
+        ([End("SignalReceived", "", signal.SIGTERM), STOPPED], 0, 143, "stopped: by a signal\n"),
     ],
-    ids=lambda value: str(value).strip().splitlines()[-1] if isinstance(value, Exception) else "",
 )
-def test_an_error_of_another_process_ends_the_command_as_one_of_its_own(
-    end: Exception, code: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_processes_that_were_started_end_the_command_as_the_first_of_them_that_failed(
+    ends: list[End], number: int, code: int, line: str, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr(local, "spawn", lambda *given, **named: Ended(end))
-    cfg = tiny_cfg(Path(), Path(), CPU_PROCESSES=2)
-    assert exit_code(lambda: launch(lambda cfg, device: None, cfg, log_to_file=False)) == code
+    assert exit_code(lambda: raise_end(ends, number)) == code
     assert capsys.readouterr().err == line
-
-
-def test_a_mistake_of_ours_in_another_process_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(local, "spawn", lambda *given, **named: Ended(told_by_another("KeyError: 'absent'")))
-    with pytest.raises(ProcessRaisedException, match="Traceback"):
-        launch(lambda cfg, device: None, tiny_cfg(Path(), Path(), CPU_PROCESSES=2), log_to_file=False)
 
 
 def test_what_libraries_read_is_set_unless_the_caller_has_set_it(monkeypatch: pytest.MonkeyPatch):

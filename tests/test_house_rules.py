@@ -15,9 +15,9 @@ MAX_FUNCTION_LINES = 60
 # words that floor 0 itself is written in; `defaults` gathers the keys of all below and `run` starts from it.
 FLOORS = (
     ("safe_text",),
-    ("errors",),
+    ("errors", "credentials"),
     ("structures", "command_line"),
-    ("compat", "registry", "keyed_random", "config", "metrics", "weights"),
+    ("compat", "registry", "keyed_random", "config", "metrics", "weights", "temporary_folder"),
     ("distributed",),
     ("models", "losses", "transforms"),
     ("tasks", "data"),

@@ -75,7 +75,7 @@ def test_a_signal_to_all_processes_of_a_run_saves_and_the_same_command_continues
     wait_for_steps(process, output, 2)
     os.killpg(process.pid, signal.SIGTERM)  # as Slurm does, to loader workers too
     out, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 130
+    assert process.returncode == 143
     assert err.startswith("stopped: training in ")
     assert err.count("\n") == 1
     done = metrics_text(output).count("\n")
@@ -120,17 +120,3 @@ def test_two_processes_give_the_losses_gradients_and_weights_of_one(cfg_file: Pa
     for name, value in before.items():
         moved = float((one[name] - value).float().norm())
         assert float((one[name] - two[name]).float().norm()) <= 1e-2 * moved + 1e-6, name
-
-
-@pytest.mark.slow
-def test_processes_started_here_are_stopped_by_a_signal_to_the_first(
-    cfg_file: Path, clips_folder: Path, tmp_path: Path
-):
-    output = tmp_path / "run"
-    process = start(cfg_file, clips_folder, output, CPU_PROCESSES=2, DATA_LOADER__NUM_WORKERS=1, **ENDLESS)
-    wait_for_steps(process, output, 2)
-    os.kill(process.pid, signal.SIGTERM)
-    out, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 130
-    assert "stopped by a signal after step" in out
-    assert (output / "checkpoints" / f"step_{metrics_text(output).count(chr(10)):08d}.pyth").is_file()

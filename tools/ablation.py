@@ -5,6 +5,7 @@ Repeating the command goes on where it was: finished runs are not run again, unf
 """
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from stica_pv.command_line import INTERRUPTED, exit_code  # noqa: E402 - found by the line above
+from stica_pv.command_line import SIGNALLED, exit_code  # noqa: E402 - found by the line above
 
 EXAMPLES = """
 examples:
@@ -87,7 +88,14 @@ def check_choice_is_made(grid, ended: Sequence) -> None:  # noqa: ANN001 - a Gri
 
 
 def work(runs: Sequence, args: argparse.Namespace) -> list:
-    """Does the runs, some at a time or as one array job; returns those that failed."""
+    """Does the runs, some at a time or as one array job; returns those that failed.
+
+    Raises:
+        SignalReceived: This command or a run was stopped by a signal; the runs have saved and ended.
+    """
+    from stica_pv.errors import SignalReceived
+    from stica_pv.launch.relay import ENDING, SignalRelay
+
     if args.launcher and runs:
         submit_all(runs, args.launcher)
         return []
@@ -95,23 +103,31 @@ def work(runs: Sequence, args: argparse.Namespace) -> list:
     if args.jobs > 1:  # what they print would be mixed up; each has its log
         environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.jobs)))
         output = subprocess.DEVNULL
-    interrupted = False
+    stopped_by = 0
 
     def do(number: int, run) -> int:  # noqa: ANN001 - a Run, imported late
-        nonlocal interrupted
-        if interrupted:
-            return INTERRUPTED
+        nonlocal stopped_by
+        if relay.number or stopped_by:
+            return 1
         print(f"run {number} of {len(runs)}: {run.cell}/{run.name}\n", end="", flush=True)  # in one piece
         command = [sys.executable, str(ROOT / "tools" / "run_net.py"), *run.words]
         code = subprocess.run(command, check=False, env=environment, stdout=output).returncode
-        interrupted |= code == INTERRUPTED
+        stopped_by = stopped_by or next((number for number in ENDING if code == SIGNALLED + number), 0)
         return code
 
-    with ThreadPoolExecutor(args.jobs) as pool:
+    with SignalRelay(send_to_children) as relay, ThreadPoolExecutor(args.jobs) as pool:
         codes = list(pool.map(do, range(1, len(runs) + 1), runs))
-    if interrupted:
-        raise KeyboardInterrupt
+    if relay.number or stopped_by:
+        raise SignalReceived(relay.number or stopped_by)
     return [run for run, code in zip(runs, codes, strict=True) if code]
+
+
+def send_to_children(number: int) -> None:
+    """Sends a signal to the runs that this process has started."""
+    for path in Path("/proc/self/task").glob("*/children"):
+        for pid in path.read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), number)
 
 
 def submit_all(runs: Sequence, launcher: str) -> None:

@@ -15,6 +15,7 @@ from fvcore.common.config import CfgNode
 
 from stica_pv.config.slowfast import FOREIGN_KEYS
 from stica_pv.config.yaml_text import flatten, parse_settings, parse_yaml
+from stica_pv.credentials import KEPT_IN, keep_credentials, without_credentials
 from stica_pv.errors import UsageError, nearest
 
 BASE = "_BASE_"
@@ -121,7 +122,22 @@ def set_key(cfg: CfgNode, key: str, value: Any, *, source: str = "") -> None:
     *parents, leaf = key.split(".")
     for parent in parents:
         node = node[parent]
-    node[leaf] = _checked(key, value, default, source)
+    node[leaf] = _without_credentials(key, _checked(key, value, default, source), source)
+
+
+def _without_credentials(key: str, value: Any, source: str) -> Any:
+    """A configuration is written into logs, pages and checkpoints: no password may be in it."""
+    if isinstance(value, list):
+        return [_without_credentials(key, item, source) for item in value]
+    if not isinstance(value, str) or without_credentials(value) == value:
+        return value
+    if key not in KEPT_IN:
+        raise UsageError(
+            f"{source}{key}: {without_credentials(value)} came with a user name or a password, which would be written "
+            "wherever the configuration is: leave them out, and give them in the way that the service's own library "
+            "reads them (its variables of the environment, its file of credentials)"
+        )
+    return keep_credentials(key, value)
 
 
 def check_known(key: str, known: Collection[str], *, source: str = "") -> None:

@@ -38,7 +38,7 @@ _END_S = 2.0
 # Workers of torch's DataLoader catch these to print a line; a helper shall die of them in silence.
 _FATAL = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGALRM)
 # A terminal or Slurm sends these to all processes of a run; a helper goes on until the one that asks it ends it.
-_OTHERS = (signal.SIGINT, signal.SIGTERM)
+_OTHERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)

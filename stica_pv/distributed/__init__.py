@@ -7,9 +7,10 @@ from stica_pv.distributed.batch_norm import (
     global_moments,
     synchronise_batch_norm,
 )
-from stica_pv.distributed.collectives import all_sum, gather, mean_over_processes
+from stica_pv.distributed.collectives import all_sum, gather, mean_in_order, mean_over_processes
 from stica_pv.distributed.environment import (
     barrier,
+    bytes_to_main,
     connect,
     disconnect,
     from_main,
@@ -26,6 +27,7 @@ __all__ = [
     "CrossProcessBatchNorm",
     "all_sum",
     "barrier",
+    "bytes_to_main",
     "check_agreement",
     "connect",
     "disconnect",
@@ -37,6 +39,7 @@ __all__ = [
     "global_moments",
     "is_main",
     "largest",
+    "mean_in_order",
     "mean_over_processes",
     "rank",
     "synchronise_batch_norm",

@@ -83,3 +83,20 @@ def gather(local: Embeddings, *, with_gradient: bool) -> Embeddings:
         name: column.unflatten(1, (groups, dim)).transpose(0, 1)
         for name, column, (groups, _, dim) in zip(names, columns, shapes, strict=True)
     }
+
+
+def mean_in_order(state: object, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
+    """Averages gradients over the processes, always adding in the order of ranks: a hook of DistributedDataParallel.
+
+    After its first step torch lays gradients out anew. With more than two CPU processes gloo's own sum depends on where
+    in the buffer a number is, and a run that was resumed would differ in the last bits.
+    """
+    parts = [torch.empty_like(bucket.buffer()) for _ in range(world_size())]
+    work = dist.all_gather(parts, bucket.buffer(), async_op=True)
+
+    def mean(_: object) -> Tensor:
+        for part in parts[1:]:
+            parts[0].add_(part)
+        return parts[0].div_(len(parts))
+
+    return work.get_future().then(mean)

@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-
-T = TypeVar("T")
+from torch import Tensor
 
 # Flags and barriers travel between CPUs, so that no process waits for its GPU. None: the default group.
 _words: list[dist.ProcessGroup | None] = [None]
@@ -53,10 +51,14 @@ def is_main() -> bool:
 
 def from_main(text: str) -> str:
     """Returns the main process' text on all processes."""
-    box = [text]
-    if world_size() > 1:
-        dist.broadcast_object_list(box, src=0, group=_words[0])
-    return box[0]
+    if world_size() == 1:
+        return text
+    content = _as_tensor(_encoded(text))
+    (size,) = largest([len(content) if is_main() else 0])
+    if not is_main():
+        content = torch.empty(size, dtype=torch.uint8)
+    dist.broadcast(content, src=0, group=_words[0])
+    return _decoded(content.numpy().tobytes())
 
 
 def largest(values: Sequence[int]) -> list[int]:
@@ -68,13 +70,39 @@ def largest(values: Sequence[int]) -> list[int]:
     return [int(value) for value in found]
 
 
-def to_main(value: T) -> list[T]:
-    """Returns the values of all processes, in the order of their ranks, on the main one; nothing on the others."""
+def to_main(text: str) -> list[str]:
+    """Returns the texts of all processes, in the order of their ranks, on the main one; nothing on the others."""
+    return [_decoded(content) for content in bytes_to_main(_encoded(text))]
+
+
+def bytes_to_main(content: bytes) -> list[bytes]:
+    """Returns the bytes of all processes, in the order of their ranks, on the main one; nothing on the others.
+
+    Bytes, and no objects: torch would pickle those, and what comes over a network is not to be unpickled.
+    """
     if world_size() == 1:
-        return [value]
-    values: list[T | None] | None = [None] * world_size() if is_main() else None
-    dist.gather_object(value, values, group=_words[0])
-    return [each for each in values or [] if each is not None]
+        return [content]
+    sizes = [0] * world_size()
+    sizes[rank()] = len(content)
+    sizes = largest(sizes)
+    padded = torch.zeros(max(sizes), dtype=torch.uint8)
+    padded[: len(content)] = _as_tensor(content)
+    parts = [torch.empty_like(padded) for _ in sizes] if is_main() else None
+    dist.gather(padded, parts, dst=0, group=_words[0])
+    return [part[:size].numpy().tobytes() for part, size in zip(parts or [], sizes, strict=False)]
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")  # names of files need not be valid text
+
+
+def _decoded(content: bytes) -> str:
+    return content.decode("utf-8", "surrogatepass")
+
+
+def _as_tensor(content: bytes) -> Tensor:
+    """The bytes as uint8 (len(content),)."""
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else torch.empty(0, dtype=torch.uint8)
 
 
 def barrier() -> None:

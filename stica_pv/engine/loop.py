@@ -223,8 +223,8 @@ def _agree(signals: Signals, step: int, unsaved_s: float, settings: LoopSettings
     """What any process was asked for, finds due or has met; all ask at each step."""
     late = unsaved_s > 60 * settings.checkpoint_minutes
     due = late or step % settings.checkpoint_steps == 0 or step == settings.total_steps
-    request, save, failed = largest((signals.request, due, error is not None))
-    answer = signals.answer(request)
+    request, save, failed, number = largest((signals.request, due, error is not None, signals.number))
+    answer = signals.answer(request, number)
     return _Agreed(answer, bool(answer or save or failed), bool(failed))
 
 

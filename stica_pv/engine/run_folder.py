@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from stica_pv.config import CfgNode, flatten
+from stica_pv.credentials import without_credentials
 from stica_pv.engine.checkpoint import list_checkpoints
 from stica_pv.engine.records import METRICS
 from stica_pv.errors import UsageError
@@ -44,7 +45,8 @@ def default_output_dir(cfg_file: str, overrides: Sequence[str]) -> str:
     folders = path.resolve().parent.parts
     below = folders[len(folders) - folders[::-1].index("projects") :] if "projects" in folders else ()
     parts = ["output", *(below or folders[-1:]), path.stem]
-    last = dict(zip(overrides[::2], overrides[1::2], strict=False))  # of a key given twice the last one holds
+    values = map(without_credentials, overrides[1::2])
+    last = dict(zip(overrides[::2], values, strict=False))  # of a key given twice the last one holds
     telling = [f"{key}={value}" for key, value in last.items() if not key.startswith(FREE_KEYS)]
     data = last.get("DATA.PATH_TO_DATA_DIR")
     if data:
@@ -74,7 +76,7 @@ def claim(cfg: CfgNode) -> Path:
         if path.is_file() and cfg.TRAIN.ENABLE:
             _refuse_another_run(cfg, folder)
         if cfg.TRAIN.ENABLE or not path.is_file():
-            _write(path, cfg.dump())
+            _write(path, without_credentials(cfg.dump()))
         if not cfg.TRAIN.ENABLE and not (folder / ENVIRONMENT).is_file():
             _write(folder / ENVIRONMENT, describe_environment())
     except OSError as error:
@@ -96,7 +98,7 @@ def settings_of(folder: Path) -> dict[str, Any]:
     """
     path = folder / CONFIG
     try:
-        found = dict(flatten(yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)))
+        found = dict(flatten(yaml.load(without_credentials(path.read_text(encoding="utf-8")), Loader=_LOADER)))
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:  # AttributeError: it holds no mapping
         raise UsageError(f"{path} was not written by this package: choose another OUTPUT_DIR") from error
     if "TASK" not in found:
@@ -113,7 +115,7 @@ def _refuse_another_run(cfg: CfgNode, folder: Path) -> None:
     before = settings_of(folder)
     if not has_begun(folder):
         return
-    now = dict(flatten(yaml.safe_load(cfg.dump())))
+    now = dict(flatten(yaml.safe_load(without_credentials(cfg.dump()))))
     different = sorted(
         key for key in before.keys() | now.keys() if not key.startswith(FREE_KEYS) and before.get(key) != now.get(key)
     )
@@ -146,7 +148,7 @@ def describe_environment() -> str:
 
 
 def _environment() -> Iterable[tuple[str, object]]:
-    yield "command", " ".join(sys.argv)
+    yield "command", without_credentials(" ".join(sys.argv))
     yield "host", platform.node()
     yield "system", platform.platform()
     yield "python", platform.python_version()

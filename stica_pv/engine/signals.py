@@ -9,6 +9,8 @@ from enum import IntEnum
 from types import FrameType
 from typing import Any
 
+from stica_pv.errors import SignalReceived
+
 
 class Request(IntEnum):
     """What is asked of a run; the larger goes before the smaller."""
@@ -19,10 +21,16 @@ class Request(IntEnum):
     REQUEUE = 3  # save, end, and begin again elsewhere
 
 
-AT_A_TERMINAL: Mapping[int, Request] = {signal.SIGINT: Request.STOP, signal.SIGTERM: Request.STOP}
+# A terminal that is closed sends HUP.
+AT_A_TERMINAL: Mapping[int, Request] = {
+    signal.SIGINT: Request.STOP,
+    signal.SIGTERM: Request.STOP,
+    signal.SIGHUP: Request.STOP,
+}
 # Slurm sends USR2 (as it was asked to) before it takes a machine away, and TERM before a kill that may never come.
 ON_A_CLUSTER: Mapping[int, Request] = {
     signal.SIGINT: Request.STOP,
+    signal.SIGHUP: Request.STOP,
     signal.SIGTERM: Request.SAVE,
     signal.SIGUSR2: Request.REQUEUE,
 }
@@ -36,15 +44,17 @@ class Interrupted(BaseException):
 
 
 class Signals:
-    """While entered, notes signals; a second SIGINT ends at once.
+    """While entered, notes signals within the steps; a second SIGINT, and one outside the steps, ends at once.
 
     Attributes:
         request: What was asked of this process.
+        number: The signal that asked for it, of this process or another; 0 while there is none.
         agreed: What the processes agreed on last.
     """
 
     def __init__(self, answers: Mapping[int, Request]) -> None:
         self.request = self.agreed = Request.NONE
+        self.number = 0
         self._answers = answers
         self._previous: dict[int, Any] = {}
         self._pid = os.getpid()
@@ -54,6 +64,8 @@ class Signals:
         _entered.append(self)
         if threading.current_thread() is threading.main_thread():  # elsewhere Python refuses handlers
             for number in self._answers:
+                if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                    continue  # as nohup wants it
                 self._previous[number] = signal.signal(number, self._note)
         return self
 
@@ -61,25 +73,32 @@ class Signals:
         if os.getpid() != self._pid:
             return  # a worker that was just forked: its handlers are still these
         if number == signal.SIGINT and (self._interrupted or not self._in_steps):
-            raise KeyboardInterrupt
-        # A SIGTERM before does not count: started processes get a SIGINT besides when the one that started them ends.
+            self._raised = True
+            raise SignalReceived(number)
         self._interrupted = number == signal.SIGINT or self._interrupted
-        self.request = max(self.request, self._answers[number])
+        if self._answers[number] > self.request:
+            self.request, self.number = self._answers[number], int(number)
         if not self._in_steps:
             self.end_if_asked()
 
-    def answer(self, agreed: int) -> Request:
-        """Takes what all processes agreed on, and returns it; a wish to save is fulfilled by that."""
-        self.agreed = Request(agreed)
+    def answer(self, agreed: int, number: int = 0) -> Request:
+        """Takes what all processes agreed on and the signal behind it; returns it. That fulfils a wish to save."""
+        self.agreed, self.number = Request(agreed), number or self.number
         if self.request is Request.SAVE and self.agreed is Request.SAVE:
             self.request = Request.NONE
         return self.agreed
 
     def end_if_asked(self) -> None:
-        """Raises `Interrupted`, once, if a requeue was asked for and not yet agreed on."""
-        if self.request is Request.REQUEUE and self.agreed < Request.STOP and not self._raised:
-            self._raised = True
-            raise Interrupted
+        """Ends the run where it is, once, if an end was asked for and not yet agreed on.
+
+        Raises:
+            Interrupted: It is to be requeued.
+            SignalReceived: It is to end.
+        """
+        if self.request < Request.STOP or self.agreed >= Request.STOP or self._raised:
+            return
+        self._raised = True  # further signals do not disturb what is tidied up on the way
+        raise Interrupted if self.request is Request.REQUEUE else SignalReceived(self.number)
 
     @contextmanager
     def in_steps(self) -> Iterator["Signals"]:
@@ -105,8 +124,20 @@ def requeue_asked() -> bool:
     return any(signals.request is Request.REQUEUE for signals in _entered)
 
 
+def stopping_signal() -> int:
+    """The signal that stopped the run, for its exit code."""
+    return next((signals.number for signals in reversed(_entered) if signals.number), signal.SIGINT)
+
+
+@contextmanager
+def signals_of_run() -> Iterator[Signals]:
+    """Gives the signals that whoever started the run has entered; otherwise enters those of a terminal."""
+    with nullcontext(_entered[-1]) if _entered else Signals(AT_A_TERMINAL) as signals:
+        yield signals
+
+
 @contextmanager
 def signals_in_steps() -> Iterator[Signals]:
-    """Enters the steps with the signals of whoever started the run, otherwise with those of a terminal."""
-    with nullcontext(_entered[-1]) if _entered else Signals(AT_A_TERMINAL) as signals, signals.in_steps():
+    """Enters the steps with the signals of the run."""
+    with signals_of_run() as signals, signals.in_steps():
         yield signals

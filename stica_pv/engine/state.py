@@ -5,7 +5,8 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from stica_pv.config import CfgNode
-from stica_pv.distributed import synchronise_batch_norm, world_size
+from stica_pv.credentials import without_credentials
+from stica_pv.distributed import mean_in_order, synchronise_batch_norm, world_size
 from stica_pv.engine.checkpoint import Checkpoint
 from stica_pv.engine.config import amp_dtype_from_config, optimizer_from_config
 from stica_pv.engine.gradient_cache import CachedModel, Embedder
@@ -51,12 +52,9 @@ def networks_of(module: nn.Module) -> list[nn.Module]:
 def _parallel(module: nn.Module) -> nn.Module:
     if world_size() == 1:
         return module
-    # After the first step of a life torch lays gradients out anew, unless it looks for unused ones; with more than two
-    # CPU processes another layout is another order of sums, and a run that was resumed would differ in the last bits.
-    on_cpu = next(module.parameters()).device.type == "cpu"
-    parallel = DistributedDataParallel(  # no device ids: the loop moves the inputs
-        module, gradient_as_bucket_view=True, find_unused_parameters=on_cpu
-    )
+    parallel = DistributedDataParallel(module, gradient_as_bucket_view=True)  # no device ids: the loop moves the inputs
+    if next(module.parameters()).device.type == "cpu" and world_size() > 2:
+        parallel.register_comm_hook(None, mean_in_order)
     parallel.broadcast_buffers = False  # they are equal on all ranks, or BN.SYNC was given up
     return parallel
 
@@ -93,7 +91,7 @@ def _check_shapes(optimizer: torch.optim.Optimizer) -> None:
 def content_of(state: TrainState, task: Task, cfg: CfgNode, *, list_hash: str, steps_per_epoch: int) -> Checkpoint:
     """Returns what a checkpoint of a state holds: plain types and tensors."""
     return {
-        "config": cfg.dump(),
+        "config": without_credentials(cfg.dump()),
         "step": state.step,
         "epoch_size": steps_per_epoch,
         "list_hash": list_hash,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stica_pv.config import CfgNode
 from stica_pv.create import as_trained, create_task
+from stica_pv.credentials import without_credentials
 from stica_pv.defaults import get_cfg
 from stica_pv.engine.checkpoint import FORMAT, Checkpoint
 from stica_pv.errors import UsageError
@@ -168,7 +169,7 @@ def _content(
 ) -> Checkpoint:
     return {
         "format": FORMAT,
-        "config": cfg.dump(),
+        "config": without_credentials(cfg.dump()),
         "step": 0,
         "epoch_size": 0,
         "list_hash": "",

@@ -21,6 +21,7 @@ from stica_pv.launch.process import enter
 from stica_pv.launch.revive import Submission, write_failure
 from stica_pv.launch.snapshot import check_import
 from stica_pv.run import run
+from stica_pv.temporary_folder import keep_sockets_together
 
 logger = logging.getLogger(__name__)
 
@@ -67,18 +68,19 @@ class ClusterJob:
     def _run(self, submission: Submission) -> dict[str, float]:
         cfg = CfgNode(yaml.safe_load(self.config))
         cfg.freeze()
+        keep_sockets_together()
 
         def note_failure(reason: str) -> None:
             write_failure(submission, PULSE.step, reason)
 
         try:
             check_import(submission.code)
-            _export_environment()
+            _export_environment(submission.token)
         except UsageError as error:
             note_failure(f"UsageError: {error}")
             raise
         gpu = cfg.SUBMITIT.GPUS_PER_NODE > 0
-        place = place_in_environment(os.environ, gpu=gpu, log_dir=cfg.OUTPUT_DIR)
+        place = place_in_environment(os.environ, gpu=gpu, log_dir=cfg.OUTPUT_DIR, token=submission.token)
         assert place is not None, "submitit's environment names a rank"
         if gpu and place.local_rank >= torch.cuda.device_count():
             reason = (
@@ -102,9 +104,8 @@ def _flat(results: Any, prefix: str = "") -> list[tuple[str, float]]:
     return [pair for name, value in results.items() for pair in _flat(value, f"{prefix}/{name}" if prefix else name)]
 
 
-def _export_environment() -> None:
-    """Sets what `torch.distributed` reads; each life of a job meets at a port of its own."""
-    environment = submitit.JobEnvironment()
+def _export_environment(token: str) -> None:
+    """Sets what `torch.distributed` reads; each life of a job meets at a port of its own, which nobody else knows."""
     life = os.environ.get("SLURM_RESTART_COUNT", "0")
-    os.environ["MASTER_PORT"] = str(random.Random(f"{environment.job_id} {life}").randint(*PORTS))
+    os.environ["MASTER_PORT"] = str(random.Random(f"{token} {life}").randint(*PORTS))
     TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)

@@ -1,20 +1,14 @@
 """Starts a run on this machine: in this process, as one of torchrun's, or as one of several that are started here."""
 
-import contextlib
-import logging
 import os
-import signal
-import sys
-import threading
-from types import FrameType
 from typing import Any
 
-from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
-
 from stica_pv.config import CfgNode
-from stica_pv.errors import RunFailed, RunStopped, UnreadableClip, UsageError
+from stica_pv.errors import UsageError
 from stica_pv.launch.place import ENVIRONMENT, Place, count_gpus, place_in_environment, places_here
 from stica_pv.launch.process import Job, enter
+from stica_pv.launch.processes import run_processes
+from stica_pv.temporary_folder import keep_sockets_together
 
 
 def launch(job: Job, cfg: CfgNode, *, init_method: str | None = None, log_to_file: bool = True) -> Any:
@@ -31,7 +25,9 @@ def launch(job: Job, cfg: CfgNode, *, init_method: str | None = None, log_to_fil
 
     Raises:
         UsageError, RunStopped, RunFailed: What the job raised, in this process or another.
+        SignalReceived: A signal ended it outside of training.
     """
+    keep_sockets_together()
     log_dir = cfg.OUTPUT_DIR if log_to_file else ""
     gpus = count_gpus(cfg)
     place = place_in_environment(os.environ, gpu=gpus > 0, log_dir=log_dir)
@@ -41,7 +37,7 @@ def launch(job: Job, cfg: CfgNode, *, init_method: str | None = None, log_to_fil
     places = places_here(cfg, init_method, log_dir)
     if len(places) == 1:
         return enter(job, cfg, places[0])
-    _spawn(job, cfg, places)
+    run_processes(job, cfg, places)
     return None
 
 
@@ -60,44 +56,3 @@ def _check_place(place: Place, cfg: CfgNode, gpus: int, init_method: str | None)
             f"process {place.rank} is number {place.local_rank} of its machine, where {gpus} GPUs are to be used: "
             f"start {gpus} processes (torchrun --nproc-per-node {gpus}), or set NUM_GPUS 0"
         )
-
-
-def _spawn(job: Job, cfg: CfgNode, places: list[Place]) -> None:
-    """Runs the job in a process for each place; SIGTERM is passed on to them, and they end by themselves."""
-    logging.getLogger(spawn.__module__).setLevel(logging.ERROR)  # that it ends the others after an error says nothing
-    context = spawn(_enter_place, args=(job, cfg, places), nprocs=len(places), join=False)
-
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        for pid in context.pids():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-
-    in_main = threading.current_thread() is threading.main_thread()  # elsewhere Python refuses handlers
-    previous = signal.signal(signal.SIGTERM, pass_on) if in_main else None
-    try:
-        while not context.join():
-            pass
-    except ProcessRaisedException as error:
-        raise _as_raised_there(error) from error
-    except ProcessExitedException as error:  # killed, without a word of its own
-        raise RunFailed(str(error)) from error
-    finally:
-        if in_main:
-            signal.signal(signal.SIGTERM, previous)
-
-
-def _as_raised_there(error: ProcessRaisedException) -> Exception:
-    """The error that a person is meant to read, which a process raised, known from the end of its traceback."""
-    name, _, message = str(error).strip().splitlines()[-1].partition(": ")
-    module, _, kind = name.rpartition(".")
-    raised = getattr(sys.modules.get(module), kind, None)
-    if not isinstance(raised, type):
-        return error
-    if issubclass(raised, UnreadableClip):
-        return RunFailed(message)  # path and cause can no longer be told apart
-    known: tuple[type[Exception], ...] = (UsageError, RunStopped, RunFailed)
-    return next((shown(message) for shown in known if issubclass(raised, shown)), error)
-
-
-def _enter_place(local_rank: int, job: Job, cfg: CfgNode, places: list[Place]) -> None:
-    enter(job, cfg, places[local_rank])

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from stica_pv.command_line import PrintableFormatter
+from stica_pv.credentials import without_credentials
 
 FORMAT = "[%(asctime)s] %(message)s"
 TIME = "%H:%M:%S"
@@ -26,7 +27,7 @@ def set_up_logging(output_dir: str, rank: int) -> None:
     if rank == 0:
         terminal = _Terminal(sys.stdout) if sys.stdout.isatty() else logging.StreamHandler(sys.stdout)
         terminal.setLevel(logging.INFO)
-        terminal.setFormatter(PrintableFormatter(FORMAT, TIME))
+        terminal.setFormatter(_Formatter(FORMAT, TIME))
         root.addHandler(terminal)
     if output_dir:
         name = "stdout.log" if rank == 0 else f"stdout.rank{rank}.log"
@@ -38,6 +39,13 @@ def end_progress() -> None:
     for handler in logging.getLogger("stica_pv").handlers:
         if isinstance(handler, _Terminal):
             handler.end_progress()
+
+
+class _Formatter(PrintableFormatter):
+    """Writes no passwords."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_credentials(super().format(record))
 
 
 class _Terminal(logging.StreamHandler):  # type: ignore[type-arg]  # the class takes no argument at run time
@@ -81,7 +89,7 @@ class _LateFile(logging.Handler):
         super().__init__()
         self._path = path
         self._waiting: list[str] = []
-        self.setFormatter(PrintableFormatter(FORMAT, "%Y-%m-%d %H:%M:%S"))
+        self.setFormatter(_Formatter(FORMAT, "%Y-%m-%d %H:%M:%S"))
 
     def emit(self, record: logging.LogRecord) -> None:
         self._waiting.append(self.format(record))

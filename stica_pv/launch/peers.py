@@ -18,6 +18,7 @@ import torch.distributed as dist
 
 from stica_pv.distributed import PULSE
 from stica_pv.errors import RunStopped
+from stica_pv.launch.meeting import VERDICT
 from stica_pv.launch.place import Place
 
 logger = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class Peers:
         """Tells all processes that this one fails; returns the reason that came first, perhaps another's."""
         text = f"process {self._place.rank} of {self._place.world_size} on {socket.gethostname()}: {reason}"
         try:
-            first: str = self._store.compare_set("verdict", "", text).decode()
+            first: str = self._store.compare_set(VERDICT, "", text).decode()
         except RuntimeError:  # the store went with process 0
             first = text
         self._take(first)
@@ -96,8 +97,8 @@ class Peers:
             sign = [round(PULSE.idle_s(), 1), PULSE.step, socket.gethostname(), where(self._main)]
             try:
                 self._store.set(own, json.dumps([time.monotonic(), *sign]))
-                if self._store.check(["verdict"]):
-                    self._take(self._store.get("verdict").decode())
+                if self._store.check([VERDICT]):
+                    self._take(self._store.get(VERDICT).decode())
                     self._store.set(f"heard/{self._place.rank}", "")
                 elif self._place.rank == 0:
                     self.look_at_all()
@@ -143,7 +144,7 @@ class Peers:
         return "; ".join(f"process {', '.join(map(str, ranks[:8]))} in {what}" for what, ranks in few_first)
 
     def _declare(self, verdict: str) -> None:
-        self._take(self._store.compare_set("verdict", "", verdict).decode())
+        self._take(self._store.compare_set(VERDICT, "", verdict).decode())
 
     def _take(self, verdict: str) -> None:
         if not self._told.is_set():

@@ -1,6 +1,7 @@
 """Where the processes of a run stand: in this process, one per device of this machine, or as the environment says."""
 
 import os
+import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from stica_pv.errors import UsageError
 
 ENVIRONMENT = "env://"
 TCP = "tcp://"
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,13 @@ class Place:
         rank: Among all processes.
         local_rank: On this machine.
         world_size: Number of processes.
-        init_method: Where they meet: ``tcp://host:port``, or ``env://`` for MASTER_ADDR and MASTER_PORT.
+        init_method: Where they meet: ``tcp://host:port``, or ``env://`` for MASTER_ADDR and MASTER_PORT; "" where
+            this is left to whoever starts them.
         gpu: Whether it runs on GPU `local_rank`.
         log_dir: Folder of its log file; "" for none.
+        one_machine: Whether all processes run on this machine: nothing then listens to others.
+        hosted: Whether somebody else keeps the store, who outlives process 0.
+        token: See `stica_pv.launch.run_token`; "" where process 0 is to hand one out.
     """
 
     rank: int
@@ -35,6 +41,9 @@ class Place:
     init_method: str
     gpu: bool
     log_dir: str
+    one_machine: bool = False
+    hosted: bool = False
+    token: str = ""
 
     @property
     def device(self) -> torch.device:
@@ -65,14 +74,15 @@ def ranges(numbers: list[int]) -> str:
     return ",".join("-".join(map(str, part)) for part in parts)
 
 
-def place_in_environment(
-    variables: Mapping[str, str], *, gpu: bool, log_dir: str, init_method: str = ENVIRONMENT
-) -> Place | None:
+def place_in_environment(variables: Mapping[str, str], *, gpu: bool, log_dir: str, token: str = "") -> Place | None:
     """The place that RANK, WORLD_SIZE and LOCAL_RANK name, as torchrun and submitit set them; None without them."""
     if not ("RANK" in variables and "WORLD_SIZE" in variables):
         return None
     rank, world = int(variables["RANK"]), int(variables["WORLD_SIZE"])
-    return Place(rank, int(variables.get("LOCAL_RANK", rank)), world, init_method, gpu, log_dir)
+    here = variables.get("LOCAL_WORLD_SIZE") == str(world)
+    hosted = variables.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun keeps the store itself
+    local = int(variables.get("LOCAL_RANK", rank))
+    return Place(rank, local, world, ENVIRONMENT, gpu, log_dir, one_machine=here, hosted=hosted, token=token)
 
 
 def places_here(cfg: CfgNode, init_method: str | None, log_dir: str) -> list[Place]:
@@ -92,9 +102,12 @@ def places_here(cfg: CfgNode, init_method: str | None, log_dir: str) -> list[Pla
         raise UsageError("NUM_SHARDS > 1 needs --init_method tcp://<host of shard 0>:<port>, the same on every machine")
     if init_method is not None and not init_method.startswith((TCP, ENVIRONMENT)):
         raise UsageError(f"--init_method: got {init_method!r}, expected tcp://<host of shard 0>:<port>")
-    method = init_method or f"{TCP}127.0.0.1:{_free_port()}"
-    world = here * cfg.NUM_SHARDS
-    return [Place(cfg.SHARD_ID * here + i, i, world, method, gpus > 0, log_dir) for i in range(here)]
+    world, alone = here * cfg.NUM_SHARDS, cfg.NUM_SHARDS == 1
+    token = secrets.token_hex(16) if alone else ""
+    return [
+        Place(cfg.SHARD_ID * here + i, i, world, init_method or "", gpus > 0, log_dir, one_machine=alone, token=token)
+        for i in range(here)
+    ]
 
 
 def count_gpus(cfg: CfgNode) -> int:
@@ -105,9 +118,3 @@ def count_gpus(cfg: CfgNode) -> int:
             f"NUM_GPUS {cfg.NUM_GPUS}: this machine has {present}; use NUM_GPUS {present or '0 (the CPU)'}"
         )
     return present if cfg.NUM_GPUS < 0 else int(cfg.NUM_GPUS)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,16 +1,19 @@
 """One process of a run: its log, its device, its peers, then the job."""
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from stica_pv.config import CfgNode
+from stica_pv.credentials import without_credentials
 from stica_pv.distributed import PULSE, connect, disconnect
-from stica_pv.engine.signals import requeue_asked
+from stica_pv.engine.signals import requeue_asked, signals_of_run
 from stica_pv.errors import RunFailed, RunStopped
 from stica_pv.launch.logs import end_progress, set_up_logging
 from stica_pv.launch.meeting import meet
@@ -23,6 +26,8 @@ logger = logging.getLogger(__name__)
 LAST_WORD_S = 5.0
 # The watch ends what waits too long; an operation itself may wait while the main process reads a million headers.
 NEVER = timedelta(days=30)
+# Through what processes of one machine reach each other: where gloo and NCCL listen, unless the user says otherwise.
+LOOPBACK_DEVICE = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
 
 Job = Callable[[CfgNode, torch.device], Any]
 
@@ -45,17 +50,19 @@ def enter(job: Job, cfg: CfgNode, place: Place, *, on_failure: Callable[[str], N
 
     Raises:
         RunFailed: Another process failed; the message says which and why. The job's own errors pass through.
+        SignalReceived: A signal ended it outside of training.
     """
     set_up_logging(place.log_dir, place.rank)
     try:
-        if place.gpu:
-            torch.cuda.set_device(place.device)
-        else:
-            keep_freed_memory()
-        if place.world_size == 1:
-            logger.info("process 0 of 1: %s", place.describe())
-            return _alone(job, cfg, place, on_failure)
-        return _among_peers(job, cfg, place, on_failure)
+        with signals_of_run():
+            if place.gpu:
+                torch.cuda.set_device(place.device)
+            else:
+                keep_freed_memory()
+            if place.world_size == 1:
+                logger.info("process 0 of 1: %s", place.describe())
+                return _alone(job, cfg, place, on_failure)
+            return _among_peers(job, cfg, place, on_failure)
     finally:
         end_progress()
 
@@ -71,9 +78,11 @@ def _alone(job: Job, cfg: CfgNode, place: Place, on_failure: Callable[[str], Non
 
 
 def _among_peers(job: Job, cfg: CfgNode, place: Place, on_failure: Callable[[str], None]) -> Any:
+    for name, device in LOOPBACK_DEVICE.items() if place.one_machine else ():
+        os.environ.setdefault(name, device)
     limits = Limits(cfg.DIST.SILENCE_SECONDS, 60 * cfg.DIST.HANG_MINUTES, 60 * cfg.DIST.CONNECT_MINUTES)
     try:
-        meeting = meet(place, place.describe(), limits.connect_s)
+        meeting = meet(place, place.describe(), limits.connect_s, Path(cfg.OUTPUT_DIR))
     except Exception as error:
         on_failure(_in_words(error))
         raise
@@ -92,7 +101,7 @@ def _among_peers(job: Job, cfg: CfgNode, place: Place, on_failure: Callable[[str
         except Exception as error:
             if requeue_asked():  # others may have left already
                 raise RunFailed(f"ended by a request to requeue: {_in_words(error)}") from error
-            reason = peers.explain(error)
+            reason = without_credentials(peers.explain(error))
             on_failure(reason)
             if not is_echo(error):
                 raise
@@ -103,4 +112,4 @@ def _among_peers(job: Job, cfg: CfgNode, place: Place, on_failure: Callable[[str
 
 
 def _in_words(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return without_credentials(f"{type(error).__name__}: {' '.join(str(error).split())}")

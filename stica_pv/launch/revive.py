@@ -18,7 +18,7 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-RUNS, CODE, FAILURES = "runs.json", "code", "failures.jsonl"
+RUNS, CODE, FAILURES, TOKEN = "runs.json", "code", "failures.jsonl", "token"
 # srun's exit code for a process that USR2 ended: the cluster asked for a requeue before Python could hear it.
 ASKED_TOO_EARLY = 128 + signal.SIGUSR2
 FINAL = ("UsageError", "UnreadableClip")  # wrong requests and data stay wrong
@@ -45,6 +45,11 @@ class Submission:
     def output_dir(self) -> Path:
         """OUTPUT_DIR of the run."""
         return Path(json.loads((self.folder / RUNS).read_text(encoding="utf-8"))[self.number])
+
+    @property
+    def token(self) -> str:
+        """What only the processes of this run know; see `stica_pv.launch.run_token`."""
+        return f"{(self.folder / TOKEN).read_text(encoding='utf-8')}-{self.number}"
 
     @property
     def failures(self) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shlex
 import subprocess
 import sys
@@ -17,10 +18,12 @@ from submitit.core.utils import FailedJobError
 
 from stica_pv.command_line import ENVIRONMENT
 from stica_pv.config import CfgNode, flatten
+from stica_pv.credentials import without_credentials
 from stica_pv.engine.lock import check_free
 from stica_pv.errors import UsageError
 from stica_pv.launch.job import ClusterJob
-from stica_pv.launch.revive import CODE, RUNS
+from stica_pv.launch.revive import CODE, RUNS, TOKEN
+from stica_pv.launch.run_token import write_token
 from stica_pv.launch.snapshot import take_snapshot
 
 EXECUTORS = ("slurm", "local")
@@ -48,7 +51,11 @@ def submit(cfgs: Sequence[CfgNode], executor: str, *, profile_steps: int = 0) ->
     submission = _new_folder(folders)
     take_snapshot(submission / CODE)
     (submission / RUNS).write_text(json.dumps([str(folder) for folder in folders], indent=0), encoding="utf-8")
-    jobs = [ClusterJob(each.dump(), str(submission), number, profile_steps) for number, each in enumerate(cfgs)]
+    write_token(submission / TOKEN, secrets.token_hex(16))
+    jobs = [
+        ClusterJob(without_credentials(each.dump()), str(submission), number, profile_steps)
+        for number, each in enumerate(cfgs)
+    ]
     with _environment(environment_of_job(cfg, submission)):
         try:
             handle = submitit.AutoExecutor(submission, cluster=executor, slurm_max_num_timeout=10**6)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stica_pv.config import CfgNode
+from stica_pv.credentials import without_credentials
 from stica_pv.errors import UsageError
 from stica_pv.launch.configuration import configure
 
@@ -48,4 +49,6 @@ def expand(files: Sequence[str], overrides: Sequence[str], sweeps: Sequence[Swee
 
 
 def _slug(combination: Sequence[Sweep]) -> str:
-    return re.sub(r"[^A-Za-z0-9.=,_-]+", "_", ",".join(f"{key}={value}" for key, value in combination))
+    return re.sub(
+        r"[^A-Za-z0-9.=,_-]+", "_", without_credentials(",".join(f"{key}={value}" for key, value in combination))
+    )

@@ -25,6 +25,14 @@ def test_one_process_exchanges_nothing() -> None:
     assert not detached.requires_grad
 
 
+def test_texts_travel_as_bytes_and_are_never_unpickled(two: Two) -> None:
+    first, second = (result["texts"] for result in two)
+    assert first["from main"] == second["from main"] == ["main says \udcff", ""]
+    assert first["to main"] == [["long\n", "long\n" * 4], ["", ""]]
+    assert first["bytes"] == [b"", b"\x00"]
+    assert second["to main"] == [[], []]
+
+
 def test_sum_and_its_gradient_span_the_processes(two: Two) -> None:
     total = torch.tensor([3.0, 30.0], dtype=torch.float64)
     for result in two:

@@ -15,7 +15,16 @@ from tiny_task import crossmodal_task, tiny_batch, tiny_task
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from stica_pv.distributed import CrossProcessBatchNorm, all_sum, gather, mean_over_processes, synchronise_batch_norm
+from stica_pv.distributed import (
+    CrossProcessBatchNorm,
+    all_sum,
+    bytes_to_main,
+    from_main,
+    gather,
+    mean_over_processes,
+    synchronise_batch_norm,
+    to_main,
+)
 from stica_pv.engine import save_checkpoint
 from stica_pv.engine.checkpoint import checkpoint_path
 from stica_pv.engine.resume import check_same_place, find_checkpoint
@@ -49,6 +58,7 @@ def run(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD, timeout=timedelta(minutes=2))
     try:
         results = {
+            "texts": texts_job(rank),
             "sum": sum_job(rank),
             "gather": gather_job(rank),
             "contrast": contrast_job(global_rows()[rank * LOCAL : (rank + 1) * LOCAL], rank * LOCAL),
@@ -84,6 +94,23 @@ def noise(seed: int, *shape: int) -> Tensor:
 
 
 # ---- collectives ----
+
+
+def texts_job(rank: int) -> dict[str, Any]:
+    """Texts and bytes of different lengths, one of them a name that is no valid text; torch's pickles are refused."""
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("what came from another process was unpickled")
+
+    original, dist.distributed_c10d._unpickler = dist.distributed_c10d._unpickler, refuse
+    try:
+        return {
+            "from main": [from_main("main says \udcff" if rank == 0 else "another"), from_main("")],
+            "to main": [to_main("long\n" * (1 + 3 * rank)), to_main("")],
+            "bytes": bytes_to_main(bytes(range(rank))),
+        }
+    finally:
+        dist.distributed_c10d._unpickler = original
 
 
 def sum_job(rank: int) -> dict[str, Tensor]:

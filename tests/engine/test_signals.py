@@ -12,19 +12,57 @@ from stica_pv.engine.signals import (
     Signals,
     requeue_asked,
     signals_in_steps,
+    stopping_signal,
 )
+from stica_pv.errors import SignalReceived
 
 
 def send(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_at_a_terminal_a_signal_is_noted_and_nothing_ends(number: signal.Signals):
-    with signals_in_steps() as signals:
-        assert signals.request is Request.NONE
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_at_a_terminal_a_signal_waits_for_the_end_of_the_step(number: signal.Signals):
+    with Signals(AT_A_TERMINAL), signals_in_steps() as signals:
+        assert (signals.request, signals.number) == (Request.NONE, 0)
         send(number)
-        assert signals.request is Request.STOP
+        assert (signals.request, signals.number) == (Request.STOP, number)
+        signals.answer(signals.request)
+        assert stopping_signal() == number
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_at_a_terminal_a_signal_outside_the_steps_ends_at_once(number: signal.Signals):
+    with Signals(AT_A_TERMINAL):
+        with pytest.raises(SignalReceived) as received:
+            send(number)
+        assert received.value.number == number
+        if number != signal.SIGINT:
+            send(number)  # what is tidied up on the way is not disturbed
+
+
+def test_a_signal_in_the_last_step_ends_the_run_behind_it():
+    with Signals(AT_A_TERMINAL), pytest.raises(SignalReceived), signals_in_steps():
+        send(signal.SIGTERM)
+
+
+def test_a_closed_terminal_is_of_no_concern_to_what_nohup_has_started():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals_in_steps() as signals:
+            send(signal.SIGHUP)
+            assert signals.request is Request.NONE
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_process_that_was_not_signalled_knows_the_signal_of_another():
+    with Signals(AT_A_TERMINAL) as signals, signals.in_steps():
+        signals.answer(Request.STOP, signal.SIGHUP)
+        assert stopping_signal() == signal.SIGHUP
 
 
 def test_a_second_ctrl_c_ends_at_once():
@@ -38,6 +76,7 @@ def test_a_second_sigterm_is_still_polite():
         send(signal.SIGTERM)
         send(signal.SIGTERM)
         assert signals.request is Request.STOP
+        signals.answer(signals.request)
 
 
 def test_handlers_are_given_back():

@@ -1,6 +1,7 @@
 """Processes that do not come, die or hang are named by the others, which end within a bounded time."""
 
 import errno
+import json
 import os
 import re
 import signal
@@ -8,12 +9,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 import torch
 from lives import CONTEXT
+from sockets import listening
 
 from stica_pv.config import CfgNode
 from stica_pv.defaults import get_cfg
@@ -34,14 +37,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def enter(number: int, world: int, port: int, folder: str, job: Job, overrides: dict[str, float]) -> None:
+def enter(
+    number: int, world: int, port: int, folder: str, job: Job, overrides: dict[str, float], *, token: str = ""
+) -> None:
     """A process of a run; writes what it was told as `said.<rank>`, and how it ended as `end.<rank>`."""
     torch.set_num_threads(1)
     peers.LAST_WORD_S, process.LAST_WORD_S = 10.0, 0.1
     cfg = get_cfg()
     for key, value in ({"CONNECT_MINUTES": 1.0, "SILENCE_SECONDS": 6.0, "HANG_MINUTES": 1.0} | overrides).items():
         cfg.DIST[key] = value
-    place = Place(number, number, world, f"tcp://127.0.0.1:{port}", False, folder)
+    cfg.OUTPUT_DIR = folder
+    place = Place(number, number, world, f"tcp://127.0.0.1:{port}", False, folder, one_machine=bool(token), token=token)
     try:
         end = str(process.enter(job, cfg, place, on_failure=lambda reason: said(folder, number, reason)))
     except (UsageError, RunFailed, RunStopped, RuntimeError) as error:
@@ -55,12 +61,14 @@ def said(folder: str, number: int, reason: str) -> None:
 
 
 def start(
-    job: Job, folder: Path, *, world: int = 3, come: list[int] | None = None, **overrides: float
+    job: Job, folder: Path, *, world: int = 3, come: list[int] | None = None, token: str = "", **overrides: float
 ) -> dict[int, BaseProcess]:
+    """Starts processes as on several machines; with a token, as on one."""
     port = free_port()
     started = {}
     for number in range(world) if come is None else come:
-        started[number] = CONTEXT.Process(target=enter, args=(number, world, port, str(folder), job, overrides))
+        given = number, world, port, str(folder), job, overrides
+        started[number] = CONTEXT.Process(target=enter, args=given, kwargs={"token": token})
         started[number].start()
     return started
 
@@ -79,6 +87,20 @@ def ends(started: dict[int, BaseProcess], folder: Path) -> list[str]:
         path.read_text() if path.exists() else str(one.exitcode)
         for path, one in zip(paths, started.values(), strict=True)
     ]
+
+
+def listen_while_a_stranger_talks(cfg: CfgNode, device: torch.device) -> str:
+    """The stranger says what ended a run before keys had a token."""
+    barrier()
+    ((host, port),) = meeting._stores
+    if not is_main():
+        stranger = torch.distributed.TCPStore(host, port, None, False, timedelta(seconds=5), False)
+        for prefix in ("stica_pv/0/1", "stica_pv//0/1"):
+            stranger.compare_set(f"{prefix}/verdict", "", "the end")
+            stranger.set(f"{prefix}/sign/0", json.dumps([0.0, 1e9, 7, "nowhere", "asleep"]))
+    time.sleep(2.5 * peers.BEAT_S)
+    barrier()
+    return " ".join(listening([os.getpid()]))
 
 
 def end_well(cfg: CfgNode, device: torch.device) -> str:
@@ -144,8 +166,18 @@ def test_processes_that_end_well_wait_for_each_other(tmp_path: Path):
         assert f"process {number} of 3: {socket.gethostname()}, process id " in log
         name = f"stdout.rank{number}.log" if number else "stdout.log"
         assert f"process {number} of 3: " in (tmp_path / name).read_text()
+    assert not (tmp_path / ".token").exists()
     assert "stica_pv from " in log
     assert not list(tmp_path.glob("said.*"))
+
+
+@pytest.mark.parametrize("token", ["secret", ""])
+def test_a_stranger_ends_nothing_and_on_one_machine_all_listens_at_loopback(tmp_path: Path, token: str):
+    first, second = ends(start(listen_while_a_stranger_talks, tmp_path, world=2, token=token), tmp_path)
+    assert len(first.split()) == 2  # of the store and of gloo
+    assert len(second.split()) == 1
+    if token:
+        assert all(address.startswith("127.0.0.1:") for address in (*first.split(), *second.split()))
 
 
 def test_a_stopped_run_is_no_failure(tmp_path: Path):
@@ -256,21 +288,20 @@ def test_a_process_that_can_note_nothing_is_ended_nevertheless(tmp_path: Path):
     assert (tmp_path / "said").read_text().endswith("it hangs")
 
 
-def test_the_processes_of_torchrun_meet_anew_after_a_restart(monkeypatch: pytest.MonkeyPatch):
+def test_the_processes_of_torchrun_meet_anew_after_a_restart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     port = free_port()
     store = torch.distributed.TCPStore("127.0.0.1", port, None, True, wait_for_workers=False)  # outlives the processes
     for name, value in {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
-    place = Place(0, 0, 1, "env://", False, "")
+    place = Place(0, 0, 1, "env://", False, "", hosted=True, token="secret")
     for count in ("0", "1"):
         monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", count)
         monkeypatch.setattr(meeting, "_stores", {})  # as in new processes
         monkeypatch.setattr(meeting, "_meetings", 0)
-        assert meeting.meet(place, f"attempt {count}", 5.0).greetings == [f"attempt {count}"]
+        assert meeting.meet(place, f"attempt {count}", 5.0, tmp_path).greetings == [f"attempt {count}"]
     monkeypatch.setattr(meeting, "_meetings", 0)
     with pytest.raises(UsageError, match="process 0 of 1 has come twice"):
-        meeting.meet(place, "a twin", 5.0)
+        meeting.meet(place, "a twin", 5.0, tmp_path)
     del store
 
 
@@ -292,6 +323,9 @@ def test_places_of_the_environment():
     assert place_in_environment({}, gpu=False, log_dir="") is None
     place = place_in_environment({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}, gpu=False, log_dir="")
     assert place == Place(3, 1, 4, "env://", False, "")
+    by_torchrun = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    place = place_in_environment(by_torchrun, gpu=False, log_dir="", token="t")
+    assert place == Place(1, 1, 2, "env://", False, "", one_machine=True, hosted=True, token="t")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:99", "tcp://host", "tcp://:99", "tcp://host:x"])

@@ -22,6 +22,18 @@ from stica_pv.launch.job import ClusterJob
 from stica_pv.launch.status import status
 from stica_pv.launch.submit import parameters, read_job, submit
 
+LISTENS = """
+import os
+from pathlib import Path
+from sockets import listening
+from stica_pv.distributed import rank
+from stica_pv.engine import loop
+step = loop.train_step
+def note_and_step(state, *rest):
+    Path(os.environ["FOUND_IN"], f"rank{rank()}").write_text(" ".join(listening([os.getpid()])))
+    return step(state, *rest)
+loop.train_step = note_and_step
+"""
 TOOL = REPOSITORY / "tools" / "run_net.py"
 PATIENCE_S = 400
 
@@ -155,9 +167,11 @@ def test_the_status_of_nothing_is_refused():
 @pytest.mark.slow
 def test_two_processes_by_the_local_executor_and_how_they_stand(clips_folder: Path, tmp_path: Path):
     output = tmp_path / "run"
-    given = words(clips_folder, output, SUBMITIT__TASKS_PER_NODE=2, TRAIN__MAX_STEPS=2)
+    (tmp_path / "listens.py").write_text(LISTENS)
+    given = words(clips_folder, output, SUBMITIT__TASKS_PER_NODE=2, TRAIN__MAX_STEPS=2, CUSTOM_IMPORTS="['listens']")
     command = [sys.executable, str(TOOL), "--cfg", str(write_tiny(tmp_path / "tiny.yaml")), "--launcher", "local"]
     env = {**os.environ, "RANK": "7", "MASTER_PORT": "1"}  # of the user's shell: they must not count
+    env |= {"PYTHONPATH": f"{tmp_path}{os.pathsep}{REPOSITORY / 'tests'}", "FOUND_IN": str(tmp_path)}
     done = subprocess.run([*command, *given], capture_output=True, text=True, check=False, env=env, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     assert re.match(rf"job \d+: {output}\n", done.stdout)
@@ -172,3 +186,8 @@ def test_two_processes_by_the_local_executor_and_how_they_stand(clips_folder: Pa
     assert found["checkpoint"].startswith("step 2, ")
     assert found["job"].endswith(f"logs in {logs}")
     assert f"stica_pv from {logs / 'code'}" in (output / "stdout.log").read_text()
+    addresses = [address for rank in "01" for address in (tmp_path / f"rank{rank}").read_text().split()]
+    assert len(addresses) == 3  # the store, and gloo of both
+    assert all(address.startswith("127.0.0.1:") for address in addresses)
+    assert (logs / "token").stat().st_mode & 0o777 == 0o600
+    assert not (output / ".token").exists()

@@ -6,7 +6,6 @@ import logging
 import os
 from fractions import Fraction
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import av
@@ -18,6 +17,7 @@ from stica_pv.data.synthetic.plan import SyntheticSettings
 from stica_pv.data.synthetic.render import render_clip
 from stica_pv.errors import RunFailed, UsageError
 from stica_pv.keyed_random import generator
+from stica_pv.temporary_folder import temporary_folder
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ def write_dataset(
 
     Repeating it with the same arguments does nothing. The folder appears whole: several runs that want the same data at
     the same time each write it beside the folder, and the first to end puts it there. What is there is never replaced.
+    What a run that was killed has left beside it is removed.
 
     Args:
         folder: Where to write; made if it is not there.
@@ -55,9 +56,9 @@ def write_dataset(
         if _holds(folder, text):
             return False
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
+        with temporary_folder(folder.parent, f".{folder.name}.") as beside:
             logger.info("generating %d clips in %s", sum(clips.values()), folder)
-            fresh = Path(beside) / "fresh"
+            fresh = beside / "fresh"
             _write_all(fresh, clips, seed, settings, processes or os.cpu_count() or 1)
             (fresh / RECEIPT).write_text(text, encoding="utf-8")
             return _put(fresh, folder, text)

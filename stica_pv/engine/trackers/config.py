@@ -5,6 +5,7 @@ from pathlib import Path
 
 from stica_pv.config import CfgNode, flatten, section
 from stica_pv.config.limits import Limits, one_of
+from stica_pv.credentials import with_credentials, without_credentials
 from stica_pv.engine.trackers.mlflow import Mlflow
 from stica_pv.engine.trackers.tensorboard import TensorBoard
 from stica_pv.engine.trackers.tracker import Tracker
@@ -26,7 +27,7 @@ def add_tracker_config(cfg: CfgNode) -> None:
     wandb.MODE = "online"  # online | offline: kept in OUTPUT_DIR/wandb until `wandb sync`
     mlflow = section(cfg, "MLFLOW")
     mlflow.ENABLE = False
-    mlflow.TRACKING_URI = ""  # of a server; default: the file OUTPUT_DIR/mlflow.db
+    mlflow.TRACKING_URI = ""  # of a server; default: the file OUTPUT_DIR/mlflow.db. A password in it is not written
     mlflow.EXPERIMENT = "stica_pv"
 
 
@@ -45,14 +46,15 @@ def trackers_from_config(cfg: CfgNode, folder: Path, resume_step: int) -> list[T
     """Opens the services that are enabled, for a run in `folder` that goes on from `resume_step`."""
     check_trackers(cfg)
     trackers: list[Tracker] = []
-    keys = dict(flatten(cfg))
+    keys = {key: without_credentials(str(v)) if isinstance(v, str) else v for key, v in flatten(cfg)}
     if cfg.TENSORBOARD.ENABLE:
         place = Path(cfg.TENSORBOARD.LOG_DIR or folder / "tensorboard")
         trackers.append(TensorBoard(place, resume_step=resume_step))
     if cfg.WANDB.ENABLE:
         trackers.append(Wandb(folder, project=cfg.WANDB.PROJECT, mode=cfg.WANDB.MODE, config=keys))
     if cfg.MLFLOW.ENABLE:
-        uri = cfg.MLFLOW.TRACKING_URI or f"sqlite:///{(folder / 'mlflow.db').absolute()}"
+        given = cfg.MLFLOW.TRACKING_URI and with_credentials("MLFLOW.TRACKING_URI", cfg.MLFLOW.TRACKING_URI)
+        uri = given or f"sqlite:///{(folder / 'mlflow.db').absolute()}"
         trackers.append(Mlflow(folder, uri=uri, experiment=cfg.MLFLOW.EXPERIMENT, config=keys))
     return trackers
 

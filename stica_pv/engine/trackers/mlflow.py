@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from stica_pv.credentials import without_credentials
 from stica_pv.engine.trackers.tracker import known_run, remember_run
 from stica_pv.errors import UsageError
 
@@ -47,7 +48,7 @@ class Mlflow:
                 self._run = self._begin(experiment, folder.name, config)
                 remember_run(folder, "mlflow", self._run)
         except MlflowException as error:
-            told = " ".join(str(error).split())
+            told, uri = without_credentials(" ".join(str(error).split())), without_credentials(uri)
             raise UsageError(f"MLFLOW.ENABLE: {uri} cannot be used ({told}): see MLFLOW.TRACKING_URI") from error
         self._answers = True
 
@@ -74,7 +75,7 @@ class Mlflow:
             self._client.log_batch(self._run, metrics=metrics)
         except self._error as error:  # a run of weeks does not end for its curves: they stand in metrics.jsonl too
             self._answers = False
-            told = " ".join(str(error).split())
+            told = without_credentials(" ".join(str(error).split()))
             logger.warning("MLflow is told nothing from step %d on, as it does not answer: %s", step, told)
 
     def close(self) -> None:

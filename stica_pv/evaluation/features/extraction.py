@@ -1,5 +1,6 @@
 """One pass over files for several encoders: every item read once, on whichever process, its rows put back by index."""
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,8 +13,9 @@ from torch.utils.data import Sampler
 
 from stica_pv.data.dataset import ClipDataset
 from stica_pv.data.loader import ClipLoader
-from stica_pv.distributed import is_main, largest, rank, to_main, world_size
+from stica_pv.distributed import is_main, rank, to_main, world_size
 from stica_pv.engine.full_memory import fails_when_full
+from stica_pv.evaluation.features.rows import rows_to_main
 from stica_pv.evaluation.protocol import Layer
 from stica_pv.structures import Batch, SampleKey
 from stica_pv.tasks.encoders import run_layers
@@ -21,7 +23,6 @@ from stica_pv.tasks.encoders import run_layers
 logger = logging.getLogger(__name__)
 
 PROGRESS_S = 10.0
-SENT_BYTES = 2**26  # of rows, from each process to the main one at a time
 
 Prepare = Callable[[Tensor, str, Tensor], Tensor]
 """(frames uint8 (B, 3, T, H, W), name of the view, item indices (B,)) -> what the encoder takes."""
@@ -118,12 +119,13 @@ def extract(
                 made = _encode(jobs, batch.to(device), prepare, clips_at_once)
             for place, index in enumerate(batch.index.tolist()):
                 if index not in found:
-                    # a view would keep the whole batch, and send it with every row
+                    # a view would keep the whole batch
                     rows[index] = {name: values[place].clone() for name, values in made.items()}
         progress.add(len(keys) * world_size())
     progress.end()
-    all_causes = {index: cause for part in to_main(causes) for index, cause in part.items()}
-    return _joined(_rows_to_main(rows), all_causes, jobs)
+    told = [json.loads(text) for text in to_main(json.dumps(list(causes.items())))]
+    all_causes = {index: cause for part in told for index, cause in part}
+    return _joined(rows_to_main(rows), all_causes, jobs)
 
 
 def _encode(jobs: Mapping[str, Job], batch: Batch, prepare: Prepare | None, clips_at_once: int) -> dict[str, Tensor]:
@@ -181,19 +183,6 @@ def _unread(wanted: Sequence[int], batch: Batch, dataset: ClipDataset) -> dict[i
     there = set(batch.index.tolist())
     cause = {failure.path: failure.cause for failure in batch.failures}
     return {index: cause[dataset.paths[index]] for index in wanted if index not in there}
-
-
-def _rows_to_main(rows: dict[int, dict[str, Tensor]]) -> dict[int, dict[str, Tensor]]:
-    """Joins the rows of all processes on the main one, in pieces that fit into memory."""
-    size = sum(row.nbytes for row in next(iter(rows.values())).values()) if rows else 1
-    (size,) = largest([size])
-    entries, at_once = list(rows.items()), max(1, SENT_BYTES // size)
-    (longest,) = largest([len(entries)])
-    joined: dict[int, dict[str, Tensor]] = {}
-    for start in range(0, longest, at_once):
-        for part in to_main(dict(entries[start : start + at_once])):
-            joined |= part
-    return joined
 
 
 def _joined(rows: dict[int, dict[str, Tensor]], causes: dict[int, str], jobs: Mapping[str, Job]) -> Extracted | None:

@@ -16,6 +16,7 @@ from stica_pv.data.videos import Videos
 from stica_pv.distributed import barrier, from_main, is_main
 from stica_pv.engine.config import check_solver
 from stica_pv.engine.run_folder import claim
+from stica_pv.engine.signals import stopping_signal
 from stica_pv.engine.training import run_training
 from stica_pv.errors import RunStopped, UsageError
 from stica_pv.evaluation.bench import Bench
@@ -126,7 +127,9 @@ def finetune_fold(
         check_solver(cfg, task.parameter_groups(), bench.device)
         test = FoldTest(task, bench, fold, clips, settings, folder)
         if not _train(cfg, task, training_videos(bench, fold), folder, test):
-            raise RunStopped(f"fine-tuning in {folder} was interrupted; the same command continues it")
+            raise RunStopped(
+                f"fine-tuning in {folder} was interrupted; the same command continues it", stopping_signal()
+            )
         barrier()
     return {epoch: read_scores(folder, epoch) for epoch in epochs} if is_main() else {}
 
