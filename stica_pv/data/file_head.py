@@ -5,13 +5,14 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 import av
 from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
+from stica_pv.data.avi_slots import smallest_frame_bytes
 from stica_pv.data.container import open_container
 
 Stamped = Literal["all", "some", "none"]
@@ -90,8 +91,8 @@ def read_head(
     if not stamps:
         return FileHead(packets, None, 0, without_order, needed)
     first = min(stamps)
-    if stamped != "none" and not _begins_with_key_frame(frames[0], stamp_of(frames[0]), first):
-        decoded = _first_decoded_stamp(path, stream.index)
+    if not _begins_with_key_frame(frames[0], stamp_of(frames[0]), first):
+        decoded = _first_decoded_stamp(path, stream.index, stamp_of, counted=stamped == "none")
         first = first if decoded is None else max(first, decoded)
     return FileHead(packets, first, first - min(stamps), without_order, needed)
 
@@ -101,16 +102,28 @@ def _begins_with_key_frame(packet: "Packet[Stream]", stamp: int | None, earliest
     return packet.is_keyframe and (stamp is None or stamp <= earliest)
 
 
-def _first_decoded_stamp(path: str, index: int) -> int | None:
-    """Returns the time stamp of the first frame that comes out of a decoder; None if there is none, or it has none."""
+def _first_decoded_stamp(
+    path: str, index: int, stamp_of: "Callable[[Packet[Stream]], int | None]", *, counted: bool
+) -> int | None:
+    """Returns the time stamp of the first frame that comes out of a decoder; None if there is none, or it has none.
+
+    Where frames are `counted`, the first one fills the slot of a packet: of the last one, less those held back.
+    """
+    stamps: list[int | None] = []
     with open_container(path) as container, contextlib.suppress(av.FFmpegError):
         stream = container.streams[index]
         assert isinstance(stream, VideoStream)
-        stream.codec_context.thread_count = 1
-        for packet in islice(container.demux(stream), _MOST_PACKETS):
+        context, smallest = stream.codec_context, smallest_frame_bytes(stream)
+        context.thread_count = 1
+        incoming: Iterable[Packet[Any]] = container.demux(stream)
+        for packet in islice(incoming, _MOST_PACKETS):
+            if 0 < packet.size < smallest:
+                continue
+            if packet.size:
+                stamps.append(stamp_of(packet))
             with contextlib.suppress(av.FFmpegError):  # a broken packet is passed over, as FFmpeg does
-                for frame in stream.codec_context.decode(packet if packet.size else None):
-                    return frame.pts
+                for frame in context.decode(packet if packet.size else None):
+                    return stamps[max(0, len(stamps) - 1 - context.reorder_depth)] if counted else frame.pts
     return None
 
 
