@@ -42,7 +42,7 @@ class SeekNotes:
     def _keep(self) -> None:
         _noted[self.key] = self
         _noted.move_to_end(self.key)
-        if len(_noted) > _MOST_FILES:
+        while len(_noted) > _MOST_FILES:
             _noted.popitem(last=False)
 
 

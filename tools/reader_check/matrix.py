@@ -156,12 +156,11 @@ FAULTS = (
     *(Specimen("mp4", video, "aac", "stamped in decoding order, B-frames", fault="decoding order", options=options)
       for video, options in (("libx264", _B), ("libx265", _X265_LONG), ("mpeg4", _TWO_B), ("mpeg2video", _TWO_B))),
     Specimen("mkv", "libx264", "aac", "stamped in decoding order, B-frames", fault="decoding order", options=_B),
-    Specimen("mp4", "libx264", "aac", "4:4:4 of an old x264", size=(320, 240), pixels="yuv444p", fault="old x264",
-             options={"preset": "medium", "bf": "0", "crf": "35", "g": "25"}),
+    Specimen("mp4", "libx264", "aac", "4:4:4 of an old x264", pixels="yuv444p", fault="old x264",
+             options={"preset": "medium", "bf": "3", "crf": "35", "g": "25"}),
     Specimen("ts", "libx264", "aac", "a packet for each field", rate_hz=48000, fault="fields"),
     Specimen("mkv", "libx264", "aac", "a packet for each field", rate_hz=48000, fault="fields"),
     Specimen("mp4", "libx264", "aac", "no key frame but the first", options=_REFRESH),
-    Specimen("ts", "libx264", "aac", "no key frame but the first", rate_hz=48000, options=_REFRESH),
 )  # fmt: skip
 
 ALL = (*CODECS, *SOUNDS, *PROPERTIES, *FAULTS)
