@@ -12,6 +12,7 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
+from stica_pv.data.avi_slots import AviSlots, smallest_frame_bytes
 from stica_pv.data.container import (
     failure_cause,
     header_seconds,
@@ -21,6 +22,8 @@ from stica_pv.data.container import (
     scan_seconds,
     sound_stream,
 )
+from stica_pv.data.file_head import Stamped, read_head
+from stica_pv.data.seek_notes import seek_notes
 from stica_pv.errors import UnreadableClip
 
 MediaPacket: TypeAlias = "Packet[Stream]"  # generic in the stubs only
@@ -45,12 +48,6 @@ class TimedPacket(NamedTuple):
 _MOST_REORDERED = 17
 """No codec shows a picture further than this from its place in decoding order (H.264: 16)."""
 
-_CHUNK_HEADER_BYTES = 8
-"""In AVI the index leads to the header of a chunk, a packet begins behind it."""
-
-_HEAD_PACKETS = 1000
-"""Where the first picture is looked for; a file that opens with more sound than this is taken at its word."""
-
 _ROUNDED_LENGTH_S = 0.1
 """How far a header's length may be from what the packets give."""
 
@@ -67,11 +64,14 @@ class MediaFile:
         length_is_of_file: Whether the header gives one length for both streams, so that the pictures may end earlier.
         audio_start_s: Where the sound starts, on this clock.
         audio_end_s: Where it ends according to the header.
-        counts_pictures: Whether the container (AVI) stores no times: pictures then follow one another in the slots of
-            their packets, in the order in which they are shown.
+        counts_pictures: Whether the container stores no times of presentation (AVI, and files whose frames are stamped
+            in decoding order): frames then follow one another in the slots of their packets, in the order in which
+            they are shown.
         sparse_times: Whether only some frames are stamped (MPEG program streams); such a file is read from its start.
         reordered: How many packets of pictures may lie between a packet and the slot in which it is shown, where
             pictures are counted; 0 elsewhere.
+        decodes_from_start: Whether no frame can be decoded without those before it, key frame or not.
+        notes: What earlier reads found out about seeking in the file.
         read_error: Why demuxing stopped early, if it did.
     """
 
@@ -79,8 +79,14 @@ class MediaFile:
         self.path = path
         self._local = local_path(path)
         self.read_error: str | None = None
+        self.reordered = 0
+        self.decodes_from_start = False
         self._open()
+        self.counts_pictures = self._avi is not None
+        # An MPEG program stream stamps a frame here and there; after a seek, those in between are guessed wrong.
+        self.sparse_times = self._container.format.name == "mpeg"
         try:
+            self.notes = seek_notes(self._local)
             self._measure()
         except BaseException:
             self._container.close()
@@ -99,11 +105,9 @@ class MediaFile:
             raise UnreadableClip(self.path, error.cause) from error
         self.video = picture_stream(self._container)
         self.audio = sound_stream(self._container)
-        self.counts_pictures = self._container.format.name == "avi"
-        # An MPEG program stream stamps a frame here and there; after a seek, those in between are guessed wrong.
-        self.sparse_times = self._container.format.name == "mpeg"
-        reorders = self.counts_pictures and self.video is not None and self.video.codec_context.has_b_frames
-        self.reordered = _MOST_REORDERED if reorders else 0
+        avi = self._container.format.name == "avi"
+        self._avi = AviSlots(self.video) if avi and self.video is not None else None
+        self._smallest = {} if self.video is None else {self.video.index: smallest_frame_bytes(self.video)}
         self._streams: list[Stream] = [s for s in (self.video, self.audio) if s is not None]
         for stream in (self.video, self.audio):
             if stream is not None:
@@ -111,16 +115,13 @@ class MediaFile:
         self._packets = _demuxed(self._container, self._streams)
         self._head: list[MediaPacket] = []
         self._at_start = True
-        self._miscounted: int | None = 0
 
     def _measure(self) -> None:
         if not self._streams:
             raise UnreadableClip(self.path, "no video stream and no audio stream")
         main = self._streams[0]
-        start = None if self.video is None else self._first_picture(self.video)
-        if start is None:
-            start = float((main.start_time or 0) * (main.time_base or 0))
-        self.origin_s = start
+        self.origin_s = float((main.start_time or 0) * (main.time_base or 0))
+        undecodable_s = 0.0 if self.video is None else self._read_head(self.video)
         # FLV, ASF and others give one length for all streams: the pictures may end before the sound, or after.
         self.length_is_of_file = not main.duration and "DURATION" not in main.metadata
         lengths = [header_seconds(self._container, stream) for stream in self._streams]
@@ -130,43 +131,38 @@ class MediaFile:
             lengths = [
                 length or scanned.get(stream.index, 0.0) for length, stream in zip(lengths, self._streams, strict=True)
             ]
-        self.seconds = lengths[0] or 0.0
+        self.seconds = max(0.0, (lengths[0] or 0.0) - undecodable_s)
         if self.audio is not None:
             self.audio_start_s = float((self.audio.start_time or 0) * (self.audio.time_base or 0)) - self.origin_s
             self.audio_end_s = self.audio_start_s + (lengths[-1] or 0.0)
 
-    def _first_picture(self, stream: VideoStream) -> float | None:
-        """Returns the earliest time stamp among the first packets; some headers give another one."""
-        earliest: int | None = None
-        for packet in self._demux():
-            self._head.append(packet)
-            stamp = self.stamp(packet)
-            if packet.stream_index == stream.index and stamp is not None and not packet.is_discard:
-                earliest = stamp if earliest is None else min(earliest, stamp)
-                if packet.dts is None or packet.dts >= earliest:
-                    break
-            if len(self._head) > _HEAD_PACKETS:
-                break
-        return None if earliest is None else float(earliest * (stream.time_base or 0))
+    def _read_head(self, stream: VideoStream) -> float:
+        """Sets what depends on the first packets; returns how many seconds pass before the first frame."""
+        stamped: Stamped = "some" if self.sparse_times else "none" if self.counts_pictures else "all"
+        head = read_head(self._local, stream, self._demux(), self.stamp, stamped=stamped)
+        self._head, self.decodes_from_start = head.packets, head.needed
+        self.counts_pictures |= head.without_order
+        if self.counts_pictures and stream.codec_context.has_b_frames:
+            self.reordered = _MOST_REORDERED
+        base = float(stream.time_base or 0)
+        if head.first_stamp is not None:
+            self.origin_s = head.first_stamp * base
+        return head.undecodable_ticks * base
 
     def _demux(self) -> Iterator[MediaPacket]:
         """Yields packets until the end, or until the file breaks, as FFmpeg's own tools do."""
         try:
             for packet in self._packets:
-                if packet.size > 0:  # PyAV ends each stream with an empty one
+                if packet.size >= self._smallest.get(packet.stream_index, 1):  # PyAV ends each stream with an empty one
                     yield packet
         except av.FFmpegError as error:
             self.read_error = failure_cause(self._local, error)
 
     def stamp(self, packet: MediaPacket) -> int | None:
         """Returns when what a packet holds is shown, in ticks; where pictures are counted, the slot that it makes."""
-        if not self.counts_pictures or self.video is None or packet.stream_index != self.video.index:
+        if self._avi is None or self.video is None or packet.stream_index != self.video.index:
             return packet.pts
-        if packet.dts is None:
-            return None
-        if self._miscounted is None:
-            self._miscounted = _miscounted(self.video, packet)
-        return packet.dts - self._miscounted
+        return self._avi.stamp(packet)
 
     def _timed(self, packets: Iterable[MediaPacket]) -> Iterator[TimedPacket]:
         bases = {stream.index: float(stream.time_base or 0) for stream in self._streams}
@@ -197,7 +193,9 @@ class MediaFile:
         if start_s is not None and not self.sparse_times and stream.time_base is not None:
             with contextlib.suppress(av.FFmpegError):
                 self._container.seek(int((start_s + self.origin_s) / stream.time_base), stream=stream)
-                self._at_start, self._miscounted = False, None
+                self._at_start = False
+                if self._avi is not None:
+                    self._avi.after_seek()
                 self._packets = _demuxed(self._container, self._streams)
                 return self._timed(self._demux())
         if not self._at_start:  # in some containers seeking to 0 does not lead to the first packet
@@ -218,16 +216,3 @@ def _demuxed(container: InputContainer, streams: Sequence[Stream]) -> Iterator[M
     """
     if streams:
         yield from container.demux(*streams)
-
-
-def _miscounted(stream: VideoStream, packet: MediaPacket) -> int:
-    """Returns by how much the first packet after a seek in an AVI is stamped late.
-
-    FFmpeg counts empty slots (dropped pictures) that it meets on its way to the packet, whose count includes them.
-    """
-    entries, stamp = stream.index_entries, packet.dts or 0
-    at = entries.search_timestamp(stamp, any_frame=True)
-    while at >= 0 and entries[at].pos + _CHUNK_HEADER_BYTES > (packet.pos or 0):
-        at -= 1
-    found = at >= 0 and entries[at].pos + _CHUNK_HEADER_BYTES == packet.pos
-    return stamp - entries[at].timestamp if found else 0

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 import av
@@ -12,6 +13,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
+from stica_pv.data.key_frames import is_key_frame
 from stica_pv.data.media_file import MediaFile, MediaPacket
 from stica_pv.data.skipping import skippable_packets
 from stica_pv.errors import UnreadableClip
@@ -102,6 +104,7 @@ class Pictures:
         chosen: Position in `images` by wanted time.
         end_s: When the last decoded frame stops being shown; None if nothing was decoded.
         reached_end: Whether decoding ran out before a frame at or after the last wanted time.
+        too_late: Whether no frame that can be trusted is shown at or before the first wanted time.
         error: Why a packet could not be decoded, if one could not.
     """
 
@@ -110,6 +113,7 @@ class Pictures:
     chosen: dict[float, int] = field(default_factory=dict)
     end_s: float | None = None
     reached_end: bool = False
+    too_late: bool = False
     error: str | None = None
 
     def add(self, image: Picture, time_s: float) -> int:
@@ -132,6 +136,8 @@ def decode_pictures(
     wanted_s: Sequence[float],
     frame_choice: FrameChoice,
     convert: PictureConverter,
+    *,
+    from_start: bool = True,
 ) -> Pictures:
     """Decodes packets and chooses a frame for each wanted time.
 
@@ -141,6 +147,8 @@ def decode_pictures(
         wanted_s: Ascending times in seconds on the file's clock.
         frame_choice: ``previous`` is the last at or before a time, else the nearest (of two equally near the earlier).
         convert: Makes the pictures.
+        from_start: Whether the first packet is the file's first. Elsewhere the container's key frames are not trusted:
+            frames before one of which the decoder says that it is a key frame are dropped.
     """
     result = Pictures()
     times = iter(wanted_s)
@@ -148,7 +156,10 @@ def decode_pictures(
     before: tuple[float, VideoFrame] | None = None
     before_at: int | None = None
     skippable = skippable_packets(media, packets, wanted_s[0])
-    for shown_s, frame in timed_frames(media, packets, result, skippable):
+    frames = timed_frames(media, packets, result, skippable)
+    if not from_start:
+        frames = _from_key_frame(media, frames, wanted_s[0], result)
+    for shown_s, frame in frames:
         at: int | None = None
         while time is not None and shown_s >= time - _SAME_TIME_S:
             if before is not None and _earlier_is_chosen(before[0], time, shown_s, frame_choice):
@@ -176,6 +187,20 @@ def _earlier_is_chosen(earlier_s: float, wanted_s: float, later_s: float, frame_
     return wanted_s - earlier_s <= later_s - wanted_s + _SAME_TIME_S
 
 
+def _from_key_frame(
+    media: MediaFile, frames: Iterator[tuple[float, VideoFrame]], first_s: float, result: Pictures
+) -> Iterator[tuple[float, VideoFrame]]:
+    """Yields frames from the first key frame on; none if that is shown after `first_s`, which is noted in `result`."""
+    result.too_late = True
+    for shown_s, frame in frames:
+        if shown_s > first_s + _SAME_TIME_S:
+            return
+        if is_key_frame(media, frame):
+            result.too_late = False
+            yield shown_s, frame
+            yield from frames
+
+
 def timed_frames(
     media: MediaFile, packets: Sequence[MediaPacket], result: Pictures, skippable: int = 0
 ) -> Iterator[tuple[float, VideoFrame]]:
@@ -187,7 +212,7 @@ def timed_frames(
     assert stream is not None
     base = float(stream.time_base or 0)
     interval = 1 / frame_rate(stream)
-    slots = _Slots(media, packets) if media.counts_pictures else None
+    slots = _slots(media, packets)
     last: float | None = None
     for fed, frame in _decoded(media, packets, result, skippable):
         stamps = (frame.pts, frame.dts) if slots is None else (slots.take(fed, stream.codec_context.reorder_depth),)
@@ -208,15 +233,25 @@ def check_whole(media: MediaFile, found: Pictures) -> None:
         raise UnreadableClip(media.path, f"picture ends at {found.end_s:.1f} s, the header says {media.seconds:.1f} s")
 
 
+def _slots(media: MediaFile, packets: Sequence[MediaPacket]) -> "_Slots | None":
+    """Returns the slots where frames have to be counted; None where their time stamps are in order after all."""
+    if not media.counts_pictures:
+        return None
+    stamps = [media.stamp(packet) for packet in packets]
+    known = [stamp for stamp in stamps if stamp is not None]
+    ordered = all(earlier <= later for earlier, later in pairwise(known))
+    return _Slots(stamps) if ordered else None
+
+
 class _Slots:
-    """Times of pictures where the container (AVI) stores none: its packets are slots, and pictures fill them in order.
+    """Times of frames where the container stores none (AVI): its packets are slots, and frames fill them in order.
 
     A decoder gives a picture for each packet, `delay` packets late. Those that it holds back, at a key frame or at the
     end, come all at once; those that it drops after a seek, as they need an earlier key frame, leave their slots empty.
     """
 
-    def __init__(self, media: MediaFile, packets: Sequence[MediaPacket]) -> None:
-        self._stamps = [media.stamp(packet) for packet in packets]
+    def __init__(self, stamps: Sequence[int | None]) -> None:
+        self._stamps = stamps
         self._next = 0
 
     def take(self, fed: int, delay: int) -> int | None:
@@ -233,7 +268,7 @@ def _decoded(
     assert media.video is not None
     context = media.video.codec_context
     for fed, packet in enumerate((*packets, None), start=1):
-        context.skip_frame = "NONREF" if fed <= skippable else "DEFAULT"
+        context.skip_frame = "NONREF" if 1 < fed <= skippable else "DEFAULT"
         try:
             for frame in context.decode(packet):
                 yield min(fed, len(packets)), frame

@@ -10,16 +10,9 @@ import torch
 from stica_pv.data.audio_track import MARGIN_S, AudioTrack, preroll_seconds
 from stica_pv.data.demux import Span, collect_packets
 from stica_pv.data.flow_files import FlowFiles
+from stica_pv.data.frame_search import read_frames
 from stica_pv.data.media_file import MediaFile
-from stica_pv.data.pictures import (
-    FrameChoice,
-    PictureConverter,
-    Pictures,
-    decode_pictures,
-    following_times,
-    frame_rate,
-    frame_time,
-)
+from stica_pv.data.pictures import FrameChoice, PictureConverter, Pictures, following_times, frame_rate, frame_time
 from stica_pv.errors import UnreadableClip
 from stica_pv.structures import Clip, ClipRequest
 
@@ -179,14 +172,12 @@ def _decode(
 ) -> tuple[Pictures, AudioTrack]:
     convert, pictures, track = PictureConverter(short_size), Pictures(), AudioTrack()
     for stretch in passes:
-        shown = None
         if stretch.times_s:
-            shown = Span(min(stretch.times_s[0], media.seconds), stretch.times_s[-1])
-        packets = collect_packets(media, shown, stretch.sound)
-        if shown is not None:
-            found = decode_pictures(media, packets.video, stretch.times_s, frame_choice, convert)
-            _check_pictures(media, found, shown.end_s)
+            found, packets = read_frames(media, stretch.times_s, stretch.sound, frame_choice, convert)
+            _check_pictures(media, found, stretch.times_s[-1])
             pictures.extend(found)
+        else:
+            packets = collect_packets(media, None, stretch.sound)
         track.decode(media, packets.audio)
     return pictures, track
 

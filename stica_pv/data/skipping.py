@@ -25,7 +25,7 @@ def skippable_packets(media: MediaFile, packets: Sequence[MediaPacket], first_s:
     """
     stream = media.video
     codecs = _COUNTED_CODECS if media.counts_pictures else _SKIPPING_CODECS
-    if stream is None or media.sparse_times or stream.codec_context.name not in codecs:
+    if stream is None or media.sparse_times or media.decodes_from_start or stream.codec_context.name not in codecs:
         return 0
     stamps = [stamp for stamp in map(media.stamp, packets) if stamp is not None]
     if len(stamps) < len(packets) or len(set(stamps)) < len(stamps):

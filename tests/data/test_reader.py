@@ -55,7 +55,7 @@ def test_a_picture_shown_more_than_once_is_kept_once(clip_mp4):
 
 
 def test_sound_alone_decodes_no_picture(clip_mp4, monkeypatch):
-    monkeypatch.setattr("stica_pv.data.reader.decode_pictures", None)
+    monkeypatch.setattr("stica_pv.data.reader.read_frames", None)
     clip = one(clip_mp4, 1.0, 1.0, 0, 0.0, 16000)
     assert clip.frames.shape == (3, 0, 0, 0)
     assert clip.frame_times_s.shape == (0,)

@@ -136,7 +136,34 @@ PROPERTIES = (
     Specimen("flv", "libx264", "aac", "no duration", options=_B, muxing={"flvflags": "no_duration_filesize"}),
 )  # fmt: skip
 
-ALL = (*CODECS, *SOUNDS, *PROPERTIES)
+_LONG = {"g": "60"}
+_X265_LONG = {"preset": "veryfast", "x265-params": "log-level=none:bframes=3:keyint=60:scenecut=0"}
+_REFRESH = {"preset": "veryfast", "x264-params": "intra-refresh=1:keyint=25:bframes=0"}
+
+FAULTS = (
+    Specimen("avi", "mpeg4", "libmp3lame", "placeholder packet, B-frames", fault="placeholder",
+             options={**_LONG, **_TWO_B}),
+    Specimen("avi", "libx264", "pcm_s16le", "placeholder packet, B-frames", fault="placeholder",
+             options={**_LONG, **_B}),
+    Specimen("mp4", "mpeg4", "aac", "false key frames", fault="false key frames", options={**_LONG, **_NO_B}),
+    Specimen("mp4", "mpeg4", "aac", "false key frames, B-frames", fault="false key frames",
+             options={**_LONG, **_TWO_B}),
+    Specimen("mp4", "mpeg2video", "aac", "false key frames, B-frames", fault="false key frames",
+             options={**_LONG, **_TWO_B}),
+    Specimen("mp4", "libx265", "aac", "false key frames, B-frames", fault="false key frames", options=_X265_LONG),
+    Specimen("3gp", "h263", "aac", "false key frames", size=(128, 96), fault="false key frames",
+             options={**_LONG, **_NO_B}),
+    *(Specimen("mp4", video, "aac", "stamped in decoding order, B-frames", fault="decoding order", options=options)
+      for video, options in (("libx264", _B), ("libx265", _X265_LONG), ("mpeg4", _TWO_B), ("mpeg2video", _TWO_B))),
+    Specimen("mkv", "libx264", "aac", "stamped in decoding order, B-frames", fault="decoding order", options=_B),
+    Specimen("mp4", "libx264", "aac", "4:4:4 of an old x264", pixels="yuv444p", fault="old x264",
+             options={"preset": "medium", "bf": "3", "crf": "35", "g": "25"}),
+    Specimen("ts", "libx264", "aac", "a packet for each field", rate_hz=48000, fault="fields"),
+    Specimen("mkv", "libx264", "aac", "a packet for each field", rate_hz=48000, fault="fields"),
+    Specimen("mp4", "libx264", "aac", "no key frame but the first", options=_REFRESH),
+)  # fmt: skip
+
+ALL = (*CODECS, *SOUNDS, *PROPERTIES, *FAULTS)
 FEW = tuple(
     row
     for row in ALL
@@ -155,6 +182,10 @@ FEW = tuple(
         ("mp4", "libx265", "10-bit"),
         ("flv", "libx264", "B-frames"),
         ("avi", "libx264", "B-frames, open GOP"),
+        ("avi", "mpeg4", "placeholder packet, B-frames"),
+        ("mp4", "libx265", "false key frames, B-frames"),
+        ("mp4", "libx264", "stamped in decoding order, B-frames"),
+        ("ts", "libx264", "a packet for each field"),
     }
 )
 """One of each kind, written and read in a few seconds."""

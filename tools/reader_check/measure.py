@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import stica_pv.compat  # noqa: F401
@@ -89,13 +90,29 @@ class Errors:
             self.details.append(f"{label}: sound {lag * 1e3:.2f} ms")
 
 
-def _true_times(specimen: Specimen, frames: np.ndarray, turned: bool) -> list[float | None]:
+@lru_cache(maxsize=1)
+def _whole_decode(path: Path) -> dict[bytes, int]:
+    """Returns the number of each picture of a decode from the start, by its content.
+
+    Of a file that only names an old encoder, the decoder makes other pictures than were encoded.
+    """
+    with av.open(str(path)) as container:
+        container.streams.video[0].thread_count = 1  # what cannot be decoded looks otherwise with more threads
+        frames = [frame.to_ndarray(format="rgb24").tobytes() for frame in container.decode(video=0)]
+    return {picture: number for number, picture in enumerate(frames)}
+
+
+def _true_times(specimen: Specimen, path: Path, frames: np.ndarray, turned: bool) -> list[float | None]:
     if turned:
         frames = np.rot90(frames, 1, axes=(2, 3))
     width, height = specimen.size
     if frames.shape[2:] != (height, width):
         return [None] * frames.shape[1]
     times = specimen.times_s
+    if specimen.fault == "old x264":
+        known = _whole_decode(path)
+        shown = np.ascontiguousarray(frames.transpose(1, 2, 3, 0), np.uint8)
+        return [times[known[picture.tobytes()]] if picture.tobytes() in known else None for picture in shown]
     return [times[number] if 0 <= number < len(times) else None for number in numbers_of(frames)]
 
 
@@ -115,18 +132,20 @@ def check_ours(specimen: Specimen, path: Path) -> Errors:
         except UnreadableClip as error:
             errors.failure = errors.failure or str(error)
             continue
-        _note_ours(errors, specimen, request, clip, label, end_s)
+        _note_ours(errors, specimen, path, request, clip, label, end_s)
     return errors
 
 
-def _note_ours(errors: Errors, specimen: Specimen, request: ClipRequest, clip: Clip, label: str, end_s: float) -> None:
+def _note_ours(
+    errors: Errors, specimen: Specimen, path: Path, request: ClipRequest, clip: Clip, label: str, end_s: float
+) -> None:
     window, times = request.window, np.array(specimen.times_s)
     last_s = end_s - window.seconds if window.at_end == "shift" else window.start_s
     start = max(0.0, min(window.start_s, last_s))
     wanted = start + np.arange(request.frames) / request.fps
     if window.at_end == "loop":
         wanted = wanted % end_s
-    got = _true_times(specimen, clip.frames.numpy(), specimen.turned)
+    got = _true_times(specimen, path, clip.frames.numpy(), specimen.turned)
     errors.note_pictures(label, got, [_belongs(times, w, g) for w, g in zip(wanted, got, strict=True)])
     rate = request.audio_rate_hz or 0
     if len(clip.audio) != request.audio_samples:
@@ -182,7 +201,7 @@ def check_pytorchvideo(specimen: Specimen, path: Path) -> Errors:
         turned = specimen.turned and frames is not None and frames.shape[2] == specimen.size[0]
         if specimen.turned and not turned:
             errors.remark = "not turned"
-        errors.note_pictures(label, [] if frames is None else _true_times(specimen, frames, turned), belong)
+        errors.note_pictures(label, [] if frames is None else _true_times(specimen, path, frames, turned), belong)
         late_s = max(0.0, specimen.audio_start_s - specimen.video_start_s - start)
         sound = np.zeros(0, np.float32) if audio is None else audio.reshape(-1)
         if packed:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from reader_check.faults import Fault, faulty, faulty_bytes, field_packets
 from reader_check.signals import numbered_picture, sound_at
 
 from stica_pv.data.encoding import priority_kept
@@ -43,6 +44,7 @@ class Specimen:
         audio_start_s: Time stamp of the first sound.
         uneven: Whether the frame rate varies.
         turned: Whether the header says to turn the pictures by 90 degrees (mp4 and mov).
+        fault: What a program that writes such files does wrong, or FFmpeg's encoders do not write.
         keeps_delay: Whether an encoder's delay that the container has no place for is left in the sound.
         cause: Why the file cannot be read exactly; empty where it can.
     """
@@ -62,6 +64,7 @@ class Specimen:
     audio_start_s: float = 0.0
     uneven: bool = False
     turned: bool = False
+    fault: Fault = ""
     keeps_delay: bool = False
     cause: str = ""
 
@@ -92,18 +95,16 @@ def write(specimen: Specimen, folder: Path) -> Path:
     """Writes the file and returns its path."""
     path = folder / f"{specimen.name}.{specimen.container}"
     with priority_kept(), av.open(str(path), "w", options=specimen.muxing) as container:
-        base = Fraction(1, _TICKS) if specimen.uneven else Fraction(1, specimen.fps)
-        video = container.add_stream(specimen.video, rate=specimen.fps, options={"g": "12", **specimen.options})
-        video.width, video.height = specimen.size
-        video.pix_fmt, video.bit_rate = specimen.pixels, 3_000_000
-        video.codec_context.time_base = base
+        pictures = _picture_packets(container, specimen)
         audio = _sound_stream(container, specimen)
         delay = _unstored_delay(specimen)
-        packets = [*_pictures(video, specimen, base), *_sound(audio, specimen, delay)]
+        packets = [*pictures, *_sound(audio, specimen, delay)]
         for _, packet in sorted(packets, key=lambda timed: timed[0]):
             if delay and packet.stream is audio:
                 packet.pts = packet.dts = packet.pts + round(delay / specimen.rate_hz / packet.time_base)
             container.mux(packet)
+    if specimen.fault:
+        path.write_bytes(faulty_bytes(specimen.fault, path.read_bytes()))
     if specimen.turned:
         path.write_bytes(_turned(path.read_bytes()))
     return path
@@ -131,6 +132,23 @@ def _turned(data: bytes) -> bytes:
     """Puts a quarter turn into the first track's header (the first matrix is that of the whole film)."""
     first = data.index(_UPRIGHT, data.index(b"tkhd"))
     return data[:first] + _TURNED + data[first + len(_TURNED) :]
+
+
+def _picture_packets(
+    container: av.container.OutputContainer, specimen: Specimen
+) -> "list[tuple[float, av.Packet[av.VideoStream]]]":
+    """Adds the stream of pictures and returns its packets, each with the time at which it is written."""
+    if specimen.fault == "fields":
+        return field_packets(container, len(specimen.times_s), specimen.fps, specimen.size)
+    base = Fraction(1, _TICKS) if specimen.uneven else Fraction(1, specimen.fps)
+    video = container.add_stream(specimen.video, rate=specimen.fps, options={"g": "12", **specimen.options})
+    video.width, video.height = specimen.size
+    video.pix_fmt, video.bit_rate = specimen.pixels, 3_000_000
+    video.codec_context.time_base = base
+    timed = list(_pictures(video, specimen, base))
+    packets = faulty(specimen.fault, [packet for _, packet in timed])
+    times = [time for time, _ in timed] + [timed[-1][0]] * (len(packets) - len(timed))
+    return list(zip(times, packets, strict=True))
 
 
 def _pictures(
