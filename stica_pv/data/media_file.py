@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import NamedTuple, TypeAlias
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -21,6 +22,7 @@ from stica_pv.data.container import (
     scan_seconds,
     sound_stream,
 )
+from stica_pv.data.stream_checks import KINDS, StreamKind, stamps_mislead, undecodable_cause, unstamped_delay_s
 from stica_pv.errors import UnreadableClip
 
 MediaPacket: TypeAlias = "Packet[Stream]"  # generic in the stubs only
@@ -67,6 +69,7 @@ class MediaFile:
         length_is_of_file: Whether the header gives one length for both streams, so that the pictures may end earlier.
         audio_start_s: Where the sound starts, on this clock.
         audio_end_s: Where it ends according to the header.
+        audio_from_start: Whether only decoding from the first packet on can place the audio.
         counts_pictures: Whether the container (AVI) stores no times: pictures then follow one another in the slots of
             their packets, in the order in which they are shown.
         sparse_times: Whether only some frames are stamped (MPEG program streams); such a file is read from its start.
@@ -79,6 +82,7 @@ class MediaFile:
         self.path = path
         self._local = local_path(path)
         self.read_error: str | None = None
+        self.audio_from_start = False
         self._open()
         try:
             self._measure()
@@ -115,7 +119,8 @@ class MediaFile:
 
     def _measure(self) -> None:
         if not self._streams:
-            raise UnreadableClip(self.path, "no video stream and no audio stream")
+            causes = [self.undecodable(kind) or f"no {kind} stream" for kind in KINDS]
+            raise UnreadableClip(self.path, " and ".join(causes))
         main = self._streams[0]
         start = None if self.video is None else self._first_picture(self.video)
         if start is None:
@@ -132,8 +137,16 @@ class MediaFile:
             ]
         self.seconds = lengths[0] or 0.0
         if self.audio is not None:
-            self.audio_start_s = float((self.audio.start_time or 0) * (self.audio.time_base or 0)) - self.origin_s
-            self.audio_end_s = self.audio_start_s + (lengths[-1] or 0.0)
+            self._measure_audio(self.audio, lengths[-1] or 0.0)
+
+    def _measure_audio(self, audio: AudioStream, seconds: float) -> None:
+        self.audio_from_start = stamps_mislead(self._container, audio)
+        starts_s = float((audio.start_time or 0) * (audio.time_base or 0))
+        late_s = unstamped_delay_s(self._container, audio)
+        if self.video is None:
+            self.origin_s, self.seconds = self.origin_s + late_s, max(0.0, self.seconds - late_s)
+        self.audio_start_s = starts_s + late_s - self.origin_s
+        self.audio_end_s = starts_s + seconds - self.origin_s
 
     def _first_picture(self, stream: VideoStream) -> float | None:
         """Returns the earliest time stamp among the first packets; some headers give another one."""
@@ -178,6 +191,10 @@ class MediaFile:
                 None if dts is None else dts * base - self.origin_s,
                 (packet.duration or 0) * base,
             )
+
+    def undecodable(self, kind: StreamKind) -> str:
+        """Returns why no stream of a kind can be decoded; "" if one can, or there is none."""
+        return undecodable_cause(self._local, self._container, kind)
 
     def sound_fills_length(self) -> bool:
         """Says whether the sound's packets last as long as the header says the file does; reads through the file."""

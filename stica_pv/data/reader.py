@@ -96,7 +96,7 @@ def read(
     with MediaFile(path) as media:
         plans = {name: _plan(request, media) for name, request in requests.items()}
         if media.video is None and any(plan.times_s for plan in plans.values()):
-            raise UnreadableClip(path, "no video stream")
+            raise UnreadableClip(path, media.undecodable("video") or "no video stream")
         pictures, track = _decode(media, _passes(plans.values()), frame_choice, short_size)
         clips = {name: _clip(plan, media, pictures, track) for name, plan in plans.items()}
     fields = {name: plan.flow_times_s for name, plan in plans.items() if plan.flow_times_s}
@@ -169,7 +169,9 @@ def _decode(
             found = decode_pictures(media, packets.video, stretch.times_s, frame_choice, convert)
             _check_pictures(media, found, shown.end_s)
             pictures.extend(found)
-        track.decode(media, packets.audio)
+        if stretch.sound is not None and (media.audio_from_start or not track.decode(media, packets.audio)):
+            media.audio_from_start = True
+            track.decode_from_start(media, stretch.sound.end_s)
     return pictures, track
 
 
@@ -207,8 +209,10 @@ def _clip(plan: _Plan, media: MediaFile, pictures: Pictures, track: AudioTrack) 
 
 def _sound_error(plan: _Plan, media: MediaFile, track: AudioTrack) -> str:
     """Says why a window is silent; nothing where the header promises no sound in it."""
+    if media.audio is None:
+        return media.undecodable("audio")
     reason = track.error or media.read_error
-    if media.audio is None or (media.length_is_of_file and not reason):
+    if media.length_is_of_file and not reason:
         return ""
     lead_s = preroll_seconds(media) + MARGIN_S
     shown = [stretch.sound for stretch in plan.stretches if stretch.sound]
@@ -216,5 +220,10 @@ def _sound_error(plan: _Plan, media: MediaFile, track: AudioTrack) -> str:
         max(0.0, min(sound.end_s - MARGIN_S, media.audio_end_s) - max(sound.start_s + lead_s, media.audio_start_s))
         for sound in shown
     )
-    clearly = promised_s > min(_CLEARLY_S, plan.request.window.seconds / 2)
-    return ("no sound can be decoded" + (f": {reason}" if reason else "")) if clearly else ""
+    if promised_s <= min(_CLEARLY_S, plan.request.window.seconds / 2):
+        return ""
+    if reason or not track.rate_hz:
+        return "no sound can be decoded" + (f": {reason}" if reason else "")
+    end_s = track.extent[1] / track.rate_hz
+    later = end_s > min(sound.start_s + lead_s for sound in shown)  # sound that goes on has a gap here
+    return "" if later else f"sound ends at {end_s:.1f} s, the header says {media.audio_end_s:.1f} s"
