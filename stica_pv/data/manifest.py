@@ -108,7 +108,9 @@ def probe_all(paths: Sequence[str], cache: Path | None, processes: int, *, trust
     table = FactTable() if cache is None else load_facts(cache)
     row_of = dict(zip(table.column("path"), range(len(table)), strict=True))  # of a file twice there the last counts
     rows = list(map(row_of.get, wanted))
-    for place in [] if trust else changed_files(table, wanted, rows):
+    changed = [] if trust else changed_files(table, wanted, rows)
+    _log_changed(table, [(wanted[place], rows[place]) for place in changed])
+    for place in changed:
         rows[place] = None
     known = [row for row in rows if row is not None]
     if len(known) == len(wanted):
@@ -119,6 +121,19 @@ def probe_all(paths: Sequence[str], cache: Path | None, processes: int, *, trust
         row_of[facts.path] = len(table)
         table.append(facts)
     return table.take(list(map(row_of.__getitem__, wanted)))
+
+
+def _log_changed(table: FactTable, changed: Sequence[tuple[str, int | None]]) -> None:
+    """Says which files are not those any more that the manifest knows; a run that goes on sees others than before."""
+    others = [(path, table[row].size_bytes, stamp(path)[0]) for path, row in changed if row is not None]
+    present = [(path, before, now) for path, before, now in others if now]
+    if present:
+        path, before, now = present[0]
+        _LOG.warning(
+            "%d files have changed since the manifest was written (size or time of change), e.g. %s, %d bytes then and "
+            "%d now: their headers are read again, and a run that goes on does so with the new files",
+            len(present), path, before, now,
+        )  # fmt: skip
 
 
 def _probe_missing(missing: Sequence[str], cache: Path | None, processes: int) -> Iterator[FileFacts]:

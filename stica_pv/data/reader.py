@@ -11,7 +11,7 @@ from stica_pv.data.audio_track import MARGIN_S, AudioTrack, preroll_seconds
 from stica_pv.data.demux import Span, collect_packets
 from stica_pv.data.flow_files import FlowFiles
 from stica_pv.data.media_file import MediaFile
-from stica_pv.data.pictures import FrameChoice, PictureConverter, Pictures, decode_pictures
+from stica_pv.data.pictures import FrameChoice, PictureConverter, Pictures, decode_pictures, ends_early
 from stica_pv.errors import UnreadableClip
 from stica_pv.structures import Clip, ClipRequest
 
@@ -180,7 +180,7 @@ def _check_pictures(media: MediaFile, found: Pictures, last_s: float) -> None:
     reason = found.error or media.read_error
     if found.end_s is None:
         raise UnreadableClip(media.path, "no picture can be decoded" + (f": {reason}" if reason else ""))
-    cut_short = found.reached_end and found.end_s + _CLEARLY_S < min(last_s, media.seconds)
+    cut_short = found.reached_end and ends_early(media, found.end_s, min(last_s, media.seconds))
     if cut_short and not (media.length_is_of_file and media.sound_fills_length()):
         raise UnreadableClip(media.path, f"picture ends at {found.end_s:.1f} s, the header says {media.seconds:.1f} s")
 

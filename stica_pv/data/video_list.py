@@ -11,6 +11,9 @@ from stica_pv.errors import UsageError
 
 logger = logging.getLogger(__name__)
 
+LARGEST_LABEL = 99_999
+"""No data set has as many classes; a larger number is a time or an id, and would take all memory as a class."""
+
 _NAMED = 3  # how many names a message gives as examples
 
 
@@ -73,7 +76,9 @@ def relative_names(root: str, paths: Iterable[str]) -> list[str]:
     return [path.removeprefix(prefix) for path in paths]
 
 
-def check_absent(absent: Sequence[str], total: int, *, source: str, root: str, max_share: float) -> None:
+def check_absent(
+    absent: Sequence[str], total: int, *, source: str, root: str, max_share: float, hint: str = ""
+) -> None:
     """Refuses a list of which too many files are missing.
 
     Args:
@@ -82,14 +87,15 @@ def check_absent(absent: Sequence[str], total: int, *, source: str, root: str, m
         source: The list.
         root: Where its files were looked for.
         max_share: Largest share of the list that may be missing; a list with no file at all is refused in any case.
+        hint: What may be wrong with the list, for the message.
 
     Raises:
         UsageError: More are missing.
     """
     if absent and (len(absent) > max_share * total or len(absent) == total):
         raise UsageError(
-            f"{_missing(absent, total, source)}; looked below {root}: check DATA.PATH_PREFIX, or allow for them by "
-            f"DATA.MAX_ABSENT_SHARE (now {max_share:g}; tools/check_dataset.py writes all names of a training list)"
+            f"{_missing(absent, total, source)}{hint}; looked below {root}: check DATA.PATH_PREFIX, or allow for them "
+            f"by DATA.MAX_ABSENT_SHARE (now {max_share:g}; tools/check_dataset.py writes all names of a training list)"
         )
 
 
