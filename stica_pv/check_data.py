@@ -17,6 +17,7 @@ from stica_pv.data.facts import FactTable
 from stica_pv.data.manifest import probe_all
 from stica_pv.data.overview import count_classes, count_headers
 from stica_pv.data.report import describe_exclusions, describe_facts
+from stica_pv.data.stream_checks import decodable
 from stica_pv.data.trial import Trial, read_some
 from stica_pv.data.video_list import VideoList, check_absent
 from stica_pv.data.videos import PROBE_PROCESSES, NoneUsable, Videos, list_from_config, open_videos
@@ -163,7 +164,7 @@ def _totals(listed: VideoList, facts: FactTable) -> list[tuple[str, float, str]]
         ("files", len(listed) + len(listed.absent), ""),
         ("files that are not there", len(listed.absent), ""),
         ("files that cannot be opened", len(usable) - sum(usable), ""),
-        ("files without sound", sum(not codec for codec in facts.column("audio_codec")), ""),
+        ("files without sound", sum(not decodable(codec) for codec in facts.column("audio_codec")), ""),
         ("size", sum(facts.column("size_bytes")) / 1e9, "GB"),
         ("pictures", sum(facts.column("video_seconds")) / 3600, "h"),
         ("sound", sum(facts.column("audio_seconds")) / 3600, "h"),

@@ -12,6 +12,8 @@ from av.audio.frame import AudioFrame, format_dtypes
 from av.audio.resampler import AudioResampler
 from av.filter.graph import Graph
 
+from stica_pv.data.audio_times import jittered, placed
+from stica_pv.data.demux import Span, collect_packets, is_encrypted, too_dense
 from stica_pv.data.media_file import MediaFile, MediaPacket
 
 Samples = npt.NDArray[np.float32]
@@ -29,8 +31,10 @@ _JITTER_S = 1e-3
 _PLANES = 8
 """From this many channels on PyAV 18 reads beyond a frame's list of planes, and crashes; packed sound has one plane."""
 
-_SMOOTHED = 5
-"""Over how many frames a step must last to be a gap (more than half of them)."""
+_LASTING_S = 0.5
+"""Time stamps that come back within this long are jittered; a gap lasts longer."""
+
+_ENCRYPTED = "the audio is encrypted; decrypt the file first"
 
 
 def preroll_seconds(media: MediaFile) -> float:
@@ -38,7 +42,9 @@ def preroll_seconds(media: MediaFile) -> float:
     if media.audio is None:
         return 0.0
     context = media.audio.codec_context
-    return max(_PREROLL_S, 2 * (context.frame_size or 0) / (context.sample_rate or 8000))
+    rate_hz = context.sample_rate or 8000
+    # Wherever an Opus decoder starts, it drops the pre-skip of the file (its `delay`), and then has to converge.
+    return max(_PREROLL_S, 2 * (context.frame_size or 0) / rate_hz) + context.delay / rate_hz
 
 
 class AudioTrack:
@@ -54,22 +60,51 @@ class AudioTrack:
         self.error: str | None = None
         self._pieces: list[tuple[int, Samples]] = []
 
-    def decode(self, media: MediaFile, packets: Sequence[MediaPacket]) -> None:
-        """Adds the sound of packets that follow one another."""
+    def decode(self, media: MediaFile, packets: Sequence[MediaPacket], *, from_start: bool = False) -> bool:
+        """Adds the sound of packets that follow one another.
+
+        Args:
+            media: The file.
+            packets: Of its sound.
+            from_start: Whether they are all from the first one of the file on.
+
+        Returns:
+            False if only a decode from the first packet on can tell where the sound belongs; then nothing is added.
+        """
         base = float(media.audio.time_base or 0) if media.audio else 0.0
         pieces: list[Samples] = []
-        stamps: list[float] = []
+        times: list[float] = []
         for frame in self._decoded(media, packets):
             self.rate_hz = self.rate_hz or frame.sample_rate
             if frame.sample_rate == self.rate_hz:  # a stream that changes its rate midway: the rest counts as missing
                 pieces.append(mono(frame))
-                stamps.append(math.nan if frame.pts is None else (frame.pts * base - media.origin_s) * self.rate_hz)
-        tolerance = max(_JITTER_S, 1.5 * base) * self.rate_hz
-        firsts = placed(np.array(stamps), np.array([len(piece) for piece in pieces]), tolerance)
-        self._pieces += zip(firsts, pieces, strict=False)  # none are placed if there is no time stamp at all
+                times.append(math.nan if frame.pts is None else frame.pts * base - media.origin_s)
+        if not pieces:  # perhaps as the first packet needs the one before it
+            return from_start or self.error in (None, _ENCRYPTED)
+        stamps, lengths = np.array(times) * self.rate_hz, np.array([len(piece) for piece in pieces])
+        tolerance, lasting = max(_JITTER_S, 1.5 * base) * self.rate_hz, _LASTING_S * self.rate_hz
+        if from_start and np.isnan(stamps).all():  # WMA Pro and Lossless; the first frame is that of the first packet
+            stamps[0] = ((packets[0].pts or 0) * base - media.origin_s) * self.rate_hz
+        known = np.isfinite(stamps)
+        dense = too_dense(stamps[known].tolist(), lengths[known].tolist())
+        if dense:
+            stamps[1:] = np.nan
+        sure = bool(known.any()) and not dense and not jittered(stamps, lengths, tolerance, lasting)
+        if sure or from_start:
+            firsts = placed(stamps, lengths, tolerance, lasting, first_counts=from_start and not sure)
+            self._pieces += zip(firsts, pieces, strict=True)
+        return sure or from_start
+
+    def decode_from_start(self, media: MediaFile, end_s: float) -> None:
+        """Adds all sound from the first packet on to a time in seconds."""
+        self.error = None
+        self.decode(media, collect_packets(media, None, Span(-math.inf, end_s)).audio, from_start=True)
 
     def _decoded(self, media: MediaFile, packets: Sequence[MediaPacket]) -> Iterator[AudioFrame]:
         if media.audio is None or not packets:
+            return
+        if is_encrypted(packets):
+            self.error = _ENCRYPTED
             return
         context = media.audio.codec_context
         for packet in (*packets, None):
@@ -137,36 +172,6 @@ class AudioTrack:
             offset = round((start_s - begin / native) * rate_hz)
             samples = samples[offset : offset + wanted]
         return np.clip(samples, -1.0, 1.0), valid
-
-
-def placed(stamps: npt.NDArray[np.float64], lengths: npt.NDArray[np.int64], tolerance: float) -> list[int]:
-    """Returns the first sample of each frame of a stretch: frames join without a seam unless a real gap parts them.
-
-    Time stamps may be rounded, and single ones wrong (Ogg Vorbis where the block size changes, the first frame after
-    a seek). So a gap is one that lasts, and between gaps the frames stand where most of their stamps say.
-
-    Args:
-        stamps: Time stamps in samples; nan where there is none.
-        lengths: Samples of each frame.
-        tolerance: Smallest step in samples that is a gap.
-    """
-    if len(stamps) == 0 or bool(np.isnan(stamps).all()):
-        return []
-    joined = np.cumsum(lengths) - lengths
-    shifts = stamps - joined
-    known = np.flatnonzero(~np.isnan(shifts))
-    shifts = shifts[known[np.clip(np.searchsorted(known, np.arange(len(shifts)), "right") - 1, 0, None)]]
-    smooth = shifts
-    if len(shifts) >= _SMOOTHED:
-        around = np.pad(shifts, _SMOOTHED // 2, mode="reflect")
-        smooth = np.median(np.lib.stride_tricks.sliding_window_view(around, _SMOOTHED), axis=1)
-    firsts: list[int] = []
-    while len(firsts) < len(shifts):
-        begin = len(firsts)
-        apart = np.flatnonzero(np.abs(smooth[begin:] - smooth[begin]) > tolerance)
-        end = begin + int(apart[0]) if len(apart) else len(shifts)
-        firsts += [int(first) for first in joined[begin:end] + round(float(np.median(shifts[begin:end])))]
-    return firsts
 
 
 def mono(frame: AudioFrame) -> Samples:

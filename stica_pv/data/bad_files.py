@@ -109,6 +109,6 @@ def read_bad_files(path: Path) -> list[dict[str, str]]:
     """Returns the rows of a bad_files.csv; none if there is no such file."""
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         rows = [csv_texts(row) for row in csv.reader(file) if row][1:]
     return [dict(zip_longest(COLUMNS, row[: len(COLUMNS)], fillvalue="")) for row in rows]

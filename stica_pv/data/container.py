@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 
@@ -75,15 +76,25 @@ def open_container(path: str) -> InputContainer:
     except (av.FFmpegError, OSError) as error:
         first = error
     # FFmpeg tells the reason in its log only, which is off; open once more and listen.
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.ERROR)
-    try:
-        with av.logging.Capture():
+    with logged(av.logging.ERROR):
+        try:
             return av.open(address, mode="r", metadata_errors="replace")
-    except (av.FFmpegError, OSError) as error:
-        raise UnreadableClip(path, failure_cause(path, error)) from first
+        except (av.FFmpegError, OSError) as error:
+            raise UnreadableClip(path, failure_cause(path, error)) from first
+
+
+@contextlib.contextmanager
+def logged(at_level: int) -> Iterator[list[tuple[int, str, str]]]:
+    """Gives what FFmpeg logs within, from a level on."""
+    level, skip_repeated = av.logging.get_level(), av.logging.get_skip_repeated()
+    av.logging.set_level(at_level)
+    av.logging.set_skip_repeated(False)
+    try:
+        with av.logging.Capture() as lines:
+            yield lines
     finally:
         av.logging.set_level(level)
+        av.logging.set_skip_repeated(skip_repeated)
 
 
 def picture_stream(container: InputContainer) -> VideoStream | None:
@@ -98,8 +109,38 @@ def sound_stream(container: InputContainer) -> AudioStream | None:
     return next((s for s in container.streams.audio if s.codec_context), None)
 
 
+_WITHOUT_LENGTH = frozenset(
+    [
+        "aac",
+        "ac3",
+        "ac4",
+        "amr",
+        "amrnb",
+        "amrwb",
+        "dts",
+        "dtshd",
+        "eac3",
+        "g722",
+        "gsm",
+        "loas",
+        "mlp",
+        "sbc",
+        "truehd",
+    ]
+)
+"""Bare streams of packets: FFmpeg guesses their length from the bit rate of the first ones."""
+
+
+def _length_is_guessed(container: InputContainer, stream: Stream) -> bool:
+    name = container.format.name
+    # The header that gives an MP3's length also gives the delay of its encoder, with which the stream then starts.
+    return name in _WITHOUT_LENGTH or (name == "mp3" and not stream.start_time)
+
+
 def header_seconds(container: InputContainer, stream: Stream) -> float | None:
     """Returns how long a stream lasts according to the header, None if it does not say."""
+    if _length_is_guessed(container, stream):
+        return None
     base = stream.time_base or Fraction(0)
     if stream.duration and base:
         return float(stream.duration * base)

@@ -1,18 +1,23 @@
 """Lists of a data set whose files are written anew under other names: the same lines with the new names."""
 
+import logging
 import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from stica_pv.data.media_folder import MEDIA_EXTENSIONS
+from stica_pv.data.list_text import open_list
+from stica_pv.data.media_endings import is_media
+from stica_pv.data.media_folder import real_folders
+from stica_pv.errors import UsageError
+
+_LOG = logging.getLogger(__name__)
 
 _LISTS = (".csv", ".txt", ".tsv")
 
 
 def lists_below(root: Path) -> Iterator[str]:
     """Yields the names of all files below a folder that may be lists, relative to it."""
-    for base, folders, files in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for base, files in real_folders(str(root)):
         yield from (os.path.relpath(os.path.join(base, name), root) for name in files if name.endswith(_LISTS))
 
 
@@ -34,7 +39,12 @@ def copy_list(
     folder = os.path.dirname(list_name)
     lines: list[str] = []
     hits = 0
-    text = (source / list_name).read_text(encoding="utf-8", errors="surrogateescape")
+    try:
+        with open_list(str(source / list_name)) as file:
+            text = file.read()
+    except UsageError as error:  # in UTF-16; it may be no list at all
+        _LOG.warning("not copied as a list: %s", error)
+        return False
     for line in text.splitlines():
         written, name, base = _named(line, folder, source, names)
         hits += bool(name)
@@ -60,7 +70,7 @@ def _named(line: str, folder: str, source: Path, names: Mapping[str, str]) -> tu
     ends = [len(line), *(at for at in range(len(line) - 1, 0, -1) if line[at] in " ,;\t")]
     for end in ends:
         written = line[:end].strip()
-        if not written.lower().endswith(MEDIA_EXTENSIONS):
+        if not is_media(written):
             continue
         for base in (folder, ""):
             # An absolute name stands for itself in a join.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from stica_pv.data.manifest import probe
 from stica_pv.data.reader import read
+from stica_pv.data.stream_checks import decodable
 from stica_pv.errors import UnreadableClip
 from stica_pv.keyed_random import generator, uniform
 from stica_pv.structures import ClipRequest, Window
@@ -56,7 +57,10 @@ def measure_decode_speed(
     for pair in chosen:
         facts = probe(pair[0])
         latest = max(0.0, (facts.video_seconds or facts.audio_seconds) - seconds)
-        shown, rate_hz = frames if facts.video_codec else 0, audio_rate_hz if facts.audio_codec else None
+        shown, rate_hz = (
+            frames if decodable(facts.video_codec) else 0,
+            audio_rate_hz if decodable(facts.audio_codec) else None,
+        )
         rng = generator("decode speed", pair[0])
         times = []
         for _ in range(_ROUNDS + 1):

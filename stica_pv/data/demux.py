@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from stica_pv.data.media_file import MediaFile, MediaPacket, TimedPacket
+from stica_pv.errors import UnreadableClip
 
 _BACK_S = (0.0, 2.0, 10.0, None)
 """How much further back to seek each time the index led past the wanted time or to no key frame; None: to the start."""
@@ -23,6 +24,10 @@ _SPARSE_LEAD_S = 1.0
 
 _UNORDERED_S = 1.0
 """Without decoding times, how far packets may stand from their order of presentation."""
+
+
+_DENSE_AT = 4
+"""From more time stamps than this on it shows whether they can be true."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ def collect_packets(
     Args:
         media: The file.
         pictures: First and last wanted picture, None for no pictures.
-        sound: Wanted sound with its margins, None for none.
+        sound: Wanted sound with its margins, None for none; from minus infinity on for all from the first packet on.
         tried: How many times it was looked for before, and the key frame was none: look further back, and keep all.
         beyond: How many more time stamps past the end of the pictures to read.
     """
@@ -145,7 +150,19 @@ def _demux(
         waiting -= collector.done
         if waiting == 0:
             break
+    if is_encrypted([timed.packet for timed in video.packets]):
+        raise UnreadableClip(media.path, "the video is encrypted; decrypt the file first")
     return video, audio
+
+
+def too_dense(times: Sequence[float], lengths: Sequence[float]) -> bool:
+    """Says whether time stamps follow each other far faster than what they stamp lasts: audio cannot overlap."""
+    return len(times) > _DENSE_AT and times[-1] - times[0] < sum(lengths[:-1]) / 2
+
+
+def is_encrypted(packets: Sequence[MediaPacket]) -> bool:
+    """Says whether packets are encrypted, by the first and the last: decoded, they would give noise."""
+    return any(packet.has_sidedata("encryption_info") for packet in (*packets[:1], *packets[-1:]))
 
 
 def _key_before(packets: Sequence[TimedPacket], time_s: float, ahead: int = 0) -> int | None:
@@ -187,13 +204,21 @@ def _sound_reached(media: MediaFile, packets: Sequence[TimedPacket], start_s: fl
     """Says whether packets begin early enough, or as early as the stream does."""
     if media.audio_end_s < start_s:
         return True
-    first = next((timed.time_s for timed in packets if timed.time_s is not None), None)
+    # Some codecs (xHE-AAC) can only be decoded from a key packet on, and some packets do not say how long they last.
+    keys = (timed.time_s for timed in packets if timed.time_s is not None and timed.packet.is_keyframe)
+    first = next(keys, None)
     return first is not None and first <= max(start_s, media.audio_start_s) + 1e-3
 
 
 def _needed_sound(packets: list[TimedPacket], span: Span) -> list[TimedPacket]:
-    """Drops the packets that end before the span."""
+    """Drops the packets that end before the span, as far as the last key packet before it."""
+    times = [timed.time_s for timed in packets if timed.time_s is not None]
+    if too_dense(times, [timed.seconds for timed in packets]):
+        return packets  # which says that the time stamps mean nothing
+    begin = 0
     for position, timed in enumerate(packets):
-        if timed.time_s is None or timed.time_s + timed.seconds > span.start_s:
-            return packets[position:]
-    return []
+        if timed.time_s is not None and timed.time_s > span.start_s:
+            break
+        if timed.packet.is_keyframe:
+            begin = position
+    return packets[begin:]

@@ -25,8 +25,8 @@ class FileFacts:
         fps: Mean number of pictures per second; 0 if unknown.
         width: Of a coded picture, before rotation, in pixels.
         height: Of a coded picture, before rotation, in pixels.
-        video_codec: Empty without pictures.
-        audio_codec: Empty without sound.
+        video_codec: Empty without pictures; "?" and the tag of its codec where it cannot be decoded.
+        audio_codec: Empty without sound; as `video_codec`.
         audio_rate_hz: Sample rate; 0 without sound.
         audio_channels: 0 without sound.
         error: Why the file cannot be used at all; empty if it can.

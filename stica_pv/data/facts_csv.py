@@ -26,7 +26,7 @@ def load_facts(path: Path) -> FactTable:
     table = FactTable()
     if not path.is_file():
         return table
-    with path.open("r", newline="\n", encoding="utf-8", errors="surrogateescape") as file:
+    with path.open("r", newline="\n", encoding="utf-8-sig", errors="surrogateescape") as file:
         heading = file.readline()
         rest = "" if heading == _HEADING else heading
         while text := file.read(_CHARACTERS_AT_ONCE):

@@ -1,19 +1,56 @@
 """Opening a list, local or behind a URI, as text; names of files may hold any bytes."""
 
+import codecs
 import io
+from collections.abc import Iterator
 from typing import TextIO
 
 from iopath.common.file_io import g_pathmgr
+
+from stica_pv.errors import UsageError
+
+_OTHER_CODINGS = {
+    codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16",
+}  # fmt: skip
+_LONGEST_MARK = 4  # bytes
 
 
 def open_list(path: str, *, newline: str | None = None) -> TextIO:
     """Opens a list to read it.
 
     Bytes that are no UTF-8 come as Python's file system calls give and take them, so that such a name opens its file.
+    A byte-order mark, as Excel and Notepad write it, is dropped.
 
     Args:
         path: A file or URI.
         newline: As for `open`.
+
+    Raises:
+        UsageError: It is in UTF-16 or UTF-32.
     """
     # Opened as bytes, since handlers of URIs take no encoding.
-    return io.TextIOWrapper(g_pathmgr.open(path, "rb"), encoding="utf-8", errors="surrogateescape", newline=newline)
+    file = g_pathmgr.open(path, "rb")
+    start = file.read(_LONGEST_MARK)
+    file.seek(0)
+    for mark, coding in _OTHER_CODINGS.items():
+        if start.startswith(mark):
+            file.close()
+            raise UsageError(f"{path} is in {coding}, and lists are read as UTF-8; save it as UTF-8")
+    return io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=newline)
+
+
+def numbered_lines(path: str) -> Iterator[tuple[str, str]]:
+    """Yields each line that is not empty, stripped, after the words that name its place.
+
+    Raises:
+        UsageError: There is none.
+    """
+    empty = True
+    with open_list(path) as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                empty = False
+                yield f"{path}, line {number}", line.strip()
+    if empty:
+        raise UsageError(f"the list {path} is empty")

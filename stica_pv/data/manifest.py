@@ -24,6 +24,7 @@ from stica_pv.data.container import (
 from stica_pv.data.facts import FactTable, FileFacts
 from stica_pv.data.facts_csv import append_facts, load_facts
 from stica_pv.data.helper import TIMED_OUT, Lost
+from stica_pv.data.stream_checks import StreamKind, absence_cause, decodable, undecodable_codec
 from stica_pv.errors import UnreadableClip, UsageError
 
 __all__ = ["FactTable", "FileFacts", "exclusion_cause", "exclusion_causes", "probe", "probe_all"]
@@ -67,8 +68,8 @@ def _facts(path: str, size: int, mtime: int, container: InputContainer, local: s
         fps=round(float(video.average_rate or video.guessed_rate or 0), 6) if video else 0.0,
         width=video.codec_context.width if video else 0,
         height=video.codec_context.height if video else 0,
-        video_codec=video.codec_context.name if video else "",
-        audio_codec=audio.codec_context.name if audio else "",
+        video_codec=video.codec_context.name if video else undecodable_codec(local, container, "video"),
+        audio_codec=audio.codec_context.name if audio else undecodable_codec(local, container, "audio"),
         audio_rate_hz=audio.codec_context.sample_rate or 0 if audio else 0,
         audio_channels=audio.codec_context.layout.nb_channels if audio else 0,
         error=_truncation(container, streams, size),
@@ -107,7 +108,9 @@ def probe_all(paths: Sequence[str], cache: Path | None, processes: int, *, trust
     table = FactTable() if cache is None else load_facts(cache)
     row_of = dict(zip(table.column("path"), range(len(table)), strict=True))  # of a file twice there the last counts
     rows = list(map(row_of.get, wanted))
-    for place in [] if trust else changed_files(table, wanted, rows):
+    changed = [] if trust else changed_files(table, wanted, rows)
+    _log_changed(table, [(wanted[place], rows[place]) for place in changed])
+    for place in changed:
         rows[place] = None
     known = [row for row in rows if row is not None]
     if len(known) == len(wanted):
@@ -118,6 +121,19 @@ def probe_all(paths: Sequence[str], cache: Path | None, processes: int, *, trust
         row_of[facts.path] = len(table)
         table.append(facts)
     return table.take(list(map(row_of.__getitem__, wanted)))
+
+
+def _log_changed(table: FactTable, changed: Sequence[tuple[str, int | None]]) -> None:
+    """Says which files are not those any more that the manifest knows; a run that goes on sees others than before."""
+    others = [(path, table[row].size_bytes, stamp(path)[0]) for path, row in changed if row is not None]
+    present = [(path, before, now) for path, before, now in others if now]
+    if present:
+        path, before, now = present[0]
+        _LOG.warning(
+            "%d files have changed since the manifest was written (size or time of change), e.g. %s, %d bytes then and "
+            "%d now: their headers are read again, and a run that goes on does so with the new files",
+            len(present), path, before, now,
+        )  # fmt: skip
 
 
 def _probe_missing(missing: Sequence[str], cache: Path | None, processes: int) -> Iterator[FileFacts]:
@@ -175,7 +191,10 @@ def exclusion_causes(table: FactTable, *, min_seconds: float, needs_audio: bool)
         row
         for row, (error, video, video_s, audio, audio_s) in enumerate(zip(*columns, strict=True))
         # Most files fit: those are passed by here, and the rest are put into words.
-        if error or not video or video_s < limit or (needs_audio and (not audio or audio_s < limit))
+        if error
+        or not decodable(video)
+        or video_s < limit
+        or (needs_audio and (not decodable(audio) or audio_s < limit))
     )
     return {row: exclusion_cause(table[row], min_seconds=min_seconds, needs_audio=needs_audio) for row in doubtful}
 
@@ -191,12 +210,13 @@ def exclusion_cause(facts: FileFacts, *, min_seconds: float, needs_audio: bool, 
     """
     if facts.error:
         return f"cannot be opened: {facts.error}"
-    for needed, codec, stream, what, seconds in (
+    needs: tuple[tuple[bool, str, StreamKind, str, float], ...] = (
         (needs_video, facts.video_codec, "video", "picture", facts.video_seconds),
         (needs_audio, facts.audio_codec, "audio", "sound", facts.audio_seconds),
-    ):
-        if needed and not codec:
-            return f"no {stream} stream"
+    )
+    for needed, codec, kind, what, seconds in needs:
+        if needed and not decodable(codec):
+            return absence_cause(kind, codec)
         if needed and seconds < min_seconds - _ROUNDING_S:
             return f"{what} lasts {seconds:.2f} s, the recipe needs {min_seconds:.2f} s"
     return ""

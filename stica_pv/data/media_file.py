@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import NamedTuple, TypeAlias
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -24,6 +25,7 @@ from stica_pv.data.container import (
 )
 from stica_pv.data.file_head import Stamped, read_head
 from stica_pv.data.seek_notes import seek_notes
+from stica_pv.data.stream_checks import KINDS, StreamKind, stamps_mislead, undecodable_cause, unstamped_delay_s
 from stica_pv.errors import UnreadableClip
 
 MediaPacket: TypeAlias = "Packet[Stream]"  # generic in the stubs only
@@ -64,6 +66,7 @@ class MediaFile:
         length_is_of_file: Whether the header gives one length for both streams, so that the pictures may end earlier.
         audio_start_s: Where the sound starts, on this clock.
         audio_end_s: Where it ends according to the header.
+        audio_from_start: Whether only decoding from the first packet on can place the audio.
         counts_pictures: Whether the container stores no times of presentation (AVI, and files whose frames are stamped
             in decoding order): frames then follow one another in the slots of their packets, in the order in which
             they are shown.
@@ -81,6 +84,7 @@ class MediaFile:
         self.read_error: str | None = None
         self.reordered = 0
         self.decodes_from_start = False
+        self.audio_from_start = False
         self._open()
         self.counts_pictures = self._avi is not None
         # An MPEG program stream stamps a frame here and there; after a seek, those in between are guessed wrong.
@@ -118,7 +122,8 @@ class MediaFile:
 
     def _measure(self) -> None:
         if not self._streams:
-            raise UnreadableClip(self.path, "no video stream and no audio stream")
+            causes = [self.undecodable(kind) or f"no {kind} stream" for kind in KINDS]
+            raise UnreadableClip(self.path, " and ".join(causes))
         main = self._streams[0]
         self.origin_s = float((main.start_time or 0) * (main.time_base or 0))
         undecodable_s = 0.0 if self.video is None else self._read_head(self.video)
@@ -133,8 +138,16 @@ class MediaFile:
             ]
         self.seconds = max(0.0, (lengths[0] or 0.0) - undecodable_s)
         if self.audio is not None:
-            self.audio_start_s = float((self.audio.start_time or 0) * (self.audio.time_base or 0)) - self.origin_s
-            self.audio_end_s = self.audio_start_s + (lengths[-1] or 0.0)
+            self._measure_audio(self.audio, lengths[-1] or 0.0)
+
+    def _measure_audio(self, audio: AudioStream, seconds: float) -> None:
+        self.audio_from_start = stamps_mislead(self._container, audio)
+        starts_s = float((audio.start_time or 0) * (audio.time_base or 0))
+        late_s = unstamped_delay_s(self._container, audio)
+        if self.video is None:
+            self.origin_s, self.seconds = self.origin_s + late_s, max(0.0, self.seconds - late_s)
+        self.audio_start_s = starts_s + late_s - self.origin_s
+        self.audio_end_s = starts_s + seconds - self.origin_s
 
     def _read_head(self, stream: VideoStream) -> float:
         """Sets what depends on the first packets; returns how many seconds pass before the first frame."""
@@ -174,6 +187,10 @@ class MediaFile:
                 None if dts is None else dts * base - self.origin_s,
                 (packet.duration or 0) * base,
             )
+
+    def undecodable(self, kind: StreamKind) -> str:
+        """Returns why no stream of a kind can be decoded; "" if one can, or there is none."""
+        return undecodable_cause(self._local, self._container, kind)
 
     def sound_fills_length(self) -> bool:
         """Says whether the sound's packets last as long as the header says the file does; reads through the file."""

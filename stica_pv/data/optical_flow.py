@@ -71,7 +71,7 @@ def compute_flow(source: str, target: Path, settings: FlowSettings) -> None:
     try:
         with MediaFile(source) as media:
             if media.video is None:
-                raise UnreadableClip(source, "no video stream")
+                raise UnreadableClip(source, media.undecodable("video") or "no video stream")
             found = list(_fields(media, settings))
         if not found:
             raise UnreadableClip(source, "a single picture has no optical flow")

@@ -30,6 +30,9 @@ _WHOLE = 1e-6
 _CLEARLY_S = 0.25
 """A picture track that ends this long before its header says is cut short, not rounded."""
 
+_CLEARLY_FRAMES = 1.5
+"""The same in frames, where they last longer: edit lists cut within a frame."""
+
 
 class PictureConverter:
     """Makes RGB pictures, upright and of one size, with one scaler for the whole file.
@@ -224,12 +227,18 @@ def timed_frames(
         yield shown, frame
 
 
+def ends_early(media: MediaFile, end_s: float, promised_s: float) -> bool:
+    """Says whether a track of frames ends clearly before a promised time."""
+    fps = float(media.video.average_rate or 0) if media.video is not None else 0.0
+    return end_s + max(_CLEARLY_S, _CLEARLY_FRAMES / fps if fps else 0.0) < promised_s
+
+
 def check_whole(media: MediaFile, found: Pictures) -> None:
     """Raises `UnreadableClip` if a file, decoded to its end, gave no picture or ended before its header says."""
     reason = found.error or media.read_error
     if found.end_s is None:
         raise UnreadableClip(media.path, "no picture can be decoded" + (f": {reason}" if reason else ""))
-    if found.end_s + _CLEARLY_S < media.seconds:
+    if ends_early(media, found.end_s, media.seconds):
         raise UnreadableClip(media.path, f"picture ends at {found.end_s:.1f} s, the header says {media.seconds:.1f} s")
 
 

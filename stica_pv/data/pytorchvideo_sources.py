@@ -12,7 +12,7 @@ import stica_pv.compat  # noqa: F401 - a spawned worker finds their samplers in 
 
 import torch
 
-from stica_pv.data.video_list import VideoList
+from stica_pv.data.video_list import LARGEST_LABEL, VideoList
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import integer
 from stica_pv.structures import AtEnd, Window, WindowPolicy
@@ -148,8 +148,8 @@ def _label(path: str, info: Mapping[str, Any] | None, key: str) -> int | None:
     value = (info or {}).get(key)
     if value is None or value == -1:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise UsageError(f"{path}: expected a class 0, 1, 2, … under {key!r}, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_LABEL:
+        raise UsageError(f"{path}: expected a class 0, 1, 2, … of at most {LARGEST_LABEL} under {key!r}, got {value!r}")
     return value
 
 

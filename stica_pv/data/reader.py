@@ -12,7 +12,15 @@ from stica_pv.data.demux import Span, collect_packets
 from stica_pv.data.flow_files import FlowFiles
 from stica_pv.data.frame_search import read_frames
 from stica_pv.data.media_file import MediaFile
-from stica_pv.data.pictures import FrameChoice, PictureConverter, Pictures, following_times, frame_rate, frame_time
+from stica_pv.data.pictures import (
+    FrameChoice,
+    PictureConverter,
+    Pictures,
+    ends_early,
+    following_times,
+    frame_rate,
+    frame_time,
+)
 from stica_pv.errors import UnreadableClip
 from stica_pv.structures import Clip, ClipRequest
 
@@ -98,7 +106,7 @@ def read(
     with MediaFile(path) as media:
         plans = {name: _plan(request, media, frame_choice) for name, request in requests.items()}
         if media.video is None and any(plan.times_s for plan in plans.values()):
-            raise UnreadableClip(path, "no video stream")
+            raise UnreadableClip(path, media.undecodable("video") or "no video stream")
         pictures, track = _decode(media, _passes(plans.values()), frame_choice, short_size)
         clips = {name: _clip(plan, media, pictures, track) for name, plan in plans.items()}
     fields = {name: plan.flow_times_s for name, plan in plans.items() if plan.flow_times_s}
@@ -178,7 +186,9 @@ def _decode(
             pictures.extend(found)
         else:
             packets = collect_packets(media, None, stretch.sound)
-        track.decode(media, packets.audio)
+        if stretch.sound is not None and (media.audio_from_start or not track.decode(media, packets.audio)):
+            media.audio_from_start = True
+            track.decode_from_start(media, stretch.sound.end_s)
     return pictures, track
 
 
@@ -187,7 +197,7 @@ def _check_pictures(media: MediaFile, found: Pictures, last_s: float) -> None:
     reason = found.error or media.read_error
     if found.end_s is None:
         raise UnreadableClip(media.path, "no picture can be decoded" + (f": {reason}" if reason else ""))
-    cut_short = found.reached_end and found.end_s + _CLEARLY_S < min(last_s, media.seconds)
+    cut_short = found.reached_end and ends_early(media, found.end_s, min(last_s, media.seconds))
     if cut_short and not (media.length_is_of_file and media.sound_fills_length()):
         raise UnreadableClip(media.path, f"picture ends at {found.end_s:.1f} s, the header says {media.seconds:.1f} s")
 
@@ -216,8 +226,10 @@ def _clip(plan: _Plan, media: MediaFile, pictures: Pictures, track: AudioTrack) 
 
 def _sound_error(plan: _Plan, media: MediaFile, track: AudioTrack) -> str:
     """Says why a window is silent; nothing where the header promises no sound in it."""
+    if media.audio is None:
+        return media.undecodable("audio")
     reason = track.error or media.read_error
-    if media.audio is None or (media.length_is_of_file and not reason):
+    if media.length_is_of_file and not reason:
         return ""
     lead_s = preroll_seconds(media) + MARGIN_S
     shown = [stretch.sound for stretch in plan.stretches if stretch.sound]
@@ -225,5 +237,10 @@ def _sound_error(plan: _Plan, media: MediaFile, track: AudioTrack) -> str:
         max(0.0, min(sound.end_s - MARGIN_S, media.audio_end_s) - max(sound.start_s + lead_s, media.audio_start_s))
         for sound in shown
     )
-    clearly = promised_s > min(_CLEARLY_S, plan.request.window.seconds / 2)
-    return ("no sound can be decoded" + (f": {reason}" if reason else "")) if clearly else ""
+    if promised_s <= min(_CLEARLY_S, plan.request.window.seconds / 2):
+        return ""
+    if reason or not track.rate_hz:
+        return "no sound can be decoded" + (f": {reason}" if reason else "")
+    end_s = track.extent[1] / track.rate_hz
+    later = end_s > min(sound.start_s + lead_s for sound in shown)  # sound that goes on has a gap here
+    return "" if later else f"sound ends at {end_s:.1f} s, the header says {media.audio_end_s:.1f} s"

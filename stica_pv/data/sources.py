@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from iopath.common.file_io import g_pathmgr
 
 from stica_pv.data.list_text import open_list
-from stica_pv.data.media_folder import MEDIA_EXTENSIONS, check_folder, check_set, join, join_all, listed, media_files
+from stica_pv.data.media_endings import is_media
+from stica_pv.data.media_folder import check_folder, check_set, join, join_all, listed, media_files
 from stica_pv.data.members import files_of
-from stica_pv.data.video_list import VideoList, check_absent
+from stica_pv.data.video_list import LARGEST_LABEL, VideoList, check_absent, relative_names
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
+
+_QUOTES = ("'", '"')
 
 SPLITS = ("train", "training", "val", "validation", "test", "testing")
 
@@ -43,7 +46,8 @@ def read_csv(
     paths = join_all(root, names)
     missing = set(_missing(files_of(paths)))
     absent = [names[index] for index in sorted(missing)]
-    check_absent(absent, len(names), source=path, root=root, max_share=max_absent_share)
+    hint = _taken_as_name(absent[0], separator or " ") if absent else ""
+    check_absent(absent, len(names), source=path, root=root, max_share=max_absent_share, hint=hint)
     classes = tuple(str(label) for label in range(max(labels) + 1)) if labels else ()
     if missing:
         paths = [path for index, path in enumerate(paths) if index not in missing]
@@ -61,11 +65,17 @@ def read_class_folders(*, path: str, split: str = "") -> VideoList:
     """
     path = _split_folder(path, split)
     check_folder(path)
-    classes = [name for name in listed(path) if g_pathmgr.isdir(join(path, name))]
-    if not classes:
+    folders = [name for name in listed(path) if g_pathmgr.isdir(join(path, name))]
+    if not folders:
         raise UsageError(f"{path} holds no class folders; the source 'folder' takes a folder of videos without classes")
-    found = [(file, label) for label, name in enumerate(classes) for file in media_files(join(path, name))]
-    _check_found(path, found)
+    again: dict[str, str] = {}
+    files = media_files(path, again)
+    classes = [name for name in folders if join(path, name) not in again]
+    label_of = {name: label for label, name in enumerate(classes)}
+    class_of = [name.partition("/")[0] for name in relative_names(path, files)]
+    found = [(file, label_of[name]) for file, name in zip(files, class_of, strict=True) if name in label_of]
+    if not found:
+        raise UsageError(f"the class folders of {path} hold no media files; those beside them have no class")
     return VideoList(tuple(f for f, _ in found), tuple(label for _, label in found), tuple(classes), path)
 
 
@@ -77,9 +87,7 @@ def read_folder(*, path: str) -> VideoList:
         path: The folder.
     """
     check_folder(path)
-    found = tuple(media_files(path))
-    _check_found(path, found)
-    return VideoList(found, None, (), path)
+    return VideoList(media_files(path), None, (), path)
 
 
 def _read_lines(path: str, separator: str) -> tuple[list[str], list[int]]:
@@ -93,8 +101,9 @@ def _read_lines(path: str, separator: str) -> tuple[list[str], list[int]]:
     ends, width = list(map(str.rfind, filled, itertools.repeat(separator))), len(separator)
     words = [line[end + width :] for line, end in zip(filled, ends, strict=True)]
     names = [line[:end].strip() if end > 0 else "" for line, end in zip(filled, ends, strict=True)]
-    if all(names) and all(map(str.isdecimal, words)):
-        number_of = {word: int(word) for word in set(words)}
+    different = set(words)
+    if all(names) and all(map(str.isdecimal, different)) and not any(map(_is_too_large, different)):
+        number_of = {word: int(word) for word in different}
         return names, list(map(number_of.__getitem__, words))
     return _read_one_by_one(path, lines, separator)
 
@@ -113,11 +122,28 @@ def _read_one_by_one(path: str, lines: Sequence[str], separator: str) -> tuple[l
     return names, labels
 
 
+def _is_too_large(label: str) -> bool:
+    return len(label.lstrip("0")) > len(str(LARGEST_LABEL)) or int(label) > LARGEST_LABEL
+
+
+def _taken_as_name(name: str, separator: str) -> str:
+    """Returns what of a name that is not there was hardly meant as part of it, in words."""
+    begin, _, column = name.rpartition(separator)
+    if name[:1] in _QUOTES and name[-1:] == name[:1]:
+        return f"; the quotes were taken as part of the name {name}: remove them"
+    if begin and is_media(begin) and not is_media(name):
+        return f"; {column!r} was taken as part of the name {name!r}: write lines 'path{separator}label', two columns"
+    return ""
+
+
 def _parse(line: str, separator: str, where: str) -> tuple[str, int | None]:
     name, _, label = line.rpartition(separator)
-    if name.strip() and label.strip().isdecimal():
-        return name.strip(), int(label)
-    if line.lower().endswith(MEDIA_EXTENSIONS):
+    name, label = name.strip(), label.strip()
+    if name and label.isdecimal():
+        if _is_too_large(label):
+            raise UsageError(f"{where}: expected a label of at most {LARGEST_LABEL}, got {line!r}: is it the class?")
+        return name, int(label)
+    if is_media(line):
         return line, None
     raise UsageError(
         f"{where}: expected 'path{separator}label' with a label 0, 1, 2, …, got {line!r}; "
@@ -139,11 +165,6 @@ def _split_folder(path: str, split: str) -> str:
     if others:  # taking them for classes would train and test on nonsense
         raise UsageError(f"{path} holds {', '.join(others)} but no {split!r}: set TRAIN.SPLIT and TEST.SPLIT")
     return path
-
-
-def _check_found(path: str, found: Sequence[object]) -> None:
-    if not found:
-        raise UsageError(f"no media files in {path}; looked for {' '.join(MEDIA_EXTENSIONS)}")
 
 
 def _missing(paths: Sequence[str]) -> list[int]:

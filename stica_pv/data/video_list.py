@@ -12,6 +12,9 @@ from stica_pv.safe_text import printable
 
 logger = logging.getLogger(__name__)
 
+LARGEST_LABEL = 99_999
+"""No data set has as many classes; a larger number is a time or an id, and would take all memory as a class."""
+
 _NAMED = 3  # how many names a message gives as examples
 
 
@@ -74,7 +77,9 @@ def relative_names(root: str, paths: Iterable[str]) -> list[str]:
     return [path.removeprefix(prefix) for path in paths]
 
 
-def check_absent(absent: Sequence[str], total: int, *, source: str, root: str, max_share: float) -> None:
+def check_absent(
+    absent: Sequence[str], total: int, *, source: str, root: str, max_share: float, hint: str = ""
+) -> None:
     """Refuses a list of which too many files are missing.
 
     Args:
@@ -83,6 +88,7 @@ def check_absent(absent: Sequence[str], total: int, *, source: str, root: str, m
         source: The list.
         root: Where its files were looked for.
         max_share: Largest share of the list that may be missing; a list with no file at all is refused up to 1.
+        hint: What may be wrong with the list, for the message.
 
     Raises:
         UsageError: More are missing.
@@ -95,7 +101,7 @@ def check_absent(absent: Sequence[str], total: int, *, source: str, root: str, m
             f", or allow for them by DATA.MAX_ABSENT_SHARE (now {max_share:g}; tools/check_dataset.py writes all names "
             "of a training list)"
         )
-    raise UsageError(f"{_missing(absent, total, source)}; looked below {root}: check DATA.PATH_PREFIX{advice}")
+    raise UsageError(f"{_missing(absent, total, source)}{hint}; looked below {root}: check DATA.PATH_PREFIX{advice}")
 
 
 def tell_of_absent(videos: VideoList, source: str) -> None:

@@ -14,6 +14,7 @@ from stica_pv.config import CfgNode
 from stica_pv.data.compact_strings import CompactStrings
 from stica_pv.data.manifest import exclusion_causes, probe_all
 from stica_pv.data.media_folder import check_set
+from stica_pv.data.stream_checks import decodable
 from stica_pv.data.video_list import VideoList, names_below, relative_names, tell_of_absent
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
@@ -132,7 +133,7 @@ def open_videos(
         labels=labels,
         list_hash=_hash(relative_names(videos.root, paths), labels),
         excluded=tuple(ReadFailure(videos.paths[row], cause) for row, cause in causes.items()),
-        silent=sum(not codec for codec in compress(facts.column("audio_codec"), fits)),
+        silent=sum(not decodable(codec) for codec in compress(facts.column("audio_codec"), fits)),
         root=videos.root,
     )
 

@@ -107,12 +107,12 @@ def _sound(
         at += frame.samples
     sound, present = np.zeros(at), np.zeros(at, bool)
     for place, frame in zip(places, frames, strict=True):
-        sound[max(0, place) : place + frame.samples] = _mono(frame)[max(0, -place) :]
+        sound[max(0, place) : place + frame.samples] = mono(frame)[max(0, -place) :]
         present[max(0, place) : place + frame.samples] = True
     return sound, present, first - (first if origin is None else origin), rate
 
 
-def _mono(frame: av.AudioFrame) -> NDArray[np.float64]:
+def mono(frame: av.AudioFrame) -> NDArray[np.float64]:
     values = frame.to_ndarray()
     scale = 1.0 if np.issubdtype(values.dtype, np.floating) else -1.0 / np.iinfo(values.dtype).min
     channels = frame.layout.nb_channels

@@ -251,3 +251,20 @@ def test_changes_are_noticed_by_one_look_after_the_other_and_by_many_at_once(
         Path(paths[number]).write_text("changed " * (number + 2))
     sizes = probe_all(paths, tmp_path / "m.csv", 1).column("size_bytes")
     assert list(sizes) == [16, 8, 8, 40, 48, 8, 64]
+
+
+def test_content_swapped_under_the_same_name_is_said(tmp_path, caplog):
+    paths = [tmp_path / f"{name}.wav" for name in "ab"]
+    for path in paths:
+        make_media(path, video=None, audio="pcm_s16le", seconds=0.2)
+    given = list(map(str, paths))
+    probe_all(given, tmp_path / "manifest.csv", 1)
+    before = paths[0].stat().st_size
+    make_media(paths[0], video=None, audio="pcm_s16le", seconds=0.3)
+    assert not caplog.records
+    facts = probe_all(given, tmp_path / "manifest.csv", 1)
+    assert facts[0].audio_seconds == pytest.approx(0.3)
+    said = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(said) == 1
+    assert said[0].startswith("1 files have changed since the manifest was written (size or time of change)")
+    assert f"{paths[0]}, {before} bytes then and {paths[0].stat().st_size} now" in said[0]

@@ -1,5 +1,5 @@
 import pytest
-from made_media import make_media, numbers_of
+from made_media import SAMPLE_DATA, make_media, numbers_of
 from reading import nearest_numbers, one
 
 from stica_pv.data.reader import read
@@ -68,3 +68,12 @@ def test_broken_packets_in_the_middle_are_passed_over(folder):
     clip = one(path, 1.0, 2.0, 8, 4.0)
     assert clip.frames.shape[1] == 8
     assert numbers_of(clip.frames[:, 5:].numpy()) == nearest_numbers(2.25, 3, 4.0)
+
+
+@pytest.mark.parametrize("at_end", ["pad", "shift", "loop"])
+def test_a_header_that_promises_half_a_frame_more_at_one_frame_a_second_is_believed(at_end):
+    path = SAMPLE_DATA / "media2" / "one_fps_editlist.mp4"
+    if not path.is_file():
+        pytest.skip(f"no real sample data at {path}")
+    for start in (0.0, 6.3, 11.2, 12.1, 14.0):
+        assert one(path, start, 1.0, 4, 4.0, at_end=at_end).frame_times_s.max() <= 11.0

@@ -135,7 +135,7 @@ def test_unknown_labels_give_a_list_without_labels():
     ("pairs", "message"),
     [
         ([], "are empty"),
-        ([("a.mp4", {"label": "cat"})], "a.mp4: expected a class 0, 1, 2, … under 'label', got 'cat'"),
+        ([("a.mp4", {"label": "cat"})], "a.mp4: expected a class 0, 1, 2, … of at most 99999 under 'label', got 'cat'"),
         ([("a.mp4", {"label": 0}), ("b.mp4", {"label": -1})], "b.mp4 has none under 'label'"),
     ],
 )

@@ -127,12 +127,12 @@ def test_a_file_given_as_folder_is_refused(reader, root):
 
 
 def test_empty_folders_name_what_was_looked_for(tmp_path):
-    with pytest.raises(UsageError, match=r"no media files in .*\.mp4"):
+    with pytest.raises(UsageError, match=r"no media files in .*; there are no other files"):
         read_folder(path=str(tmp_path))
     with pytest.raises(UsageError, match="no class folders; the source 'folder'"):
         read_class_folders(path=str(tmp_path))
     (tmp_path / "a").mkdir()
-    with pytest.raises(UsageError, match=r"no media files in .*\.mp4"):
+    with pytest.raises(UsageError, match=r"no media files in .*; there are no other files"):
         read_class_folders(path=str(tmp_path))
 
 
@@ -193,3 +193,35 @@ def test_files_of_the_working_folder_need_no_folder(tmp_path: Path, monkeypatch:
     (tmp_path / "1.mp4").touch()
     monkeypatch.chdir(tmp_path)
     assert sources._missing(["1.mp4", "2.mp4", "memory://3.mp4"]) == [1]
+
+
+@pytest.mark.parametrize("text", ["a/one one.avi 1\n", "a/one one.avi\n"])
+def test_a_byte_order_mark_is_no_part_of_the_first_name(root, text):
+    (root / "list.csv").write_text(text, encoding="utf-8-sig")
+    assert read_csv(path=str(root / "list.csv")).names == ("a/one one.avi",)
+
+
+@pytest.mark.parametrize("coding", ["UTF-16", "UTF-32"])
+def test_a_list_in_another_coding_is_named(root, coding):
+    (root / "list.csv").write_text("a/one one.avi 1\n", encoding=coding)
+    with pytest.raises(UsageError, match=f"list.csv is in {coding}, and lists are read as UTF-8; save it as UTF-8"):
+        read_csv(path=str(root / "list.csv"))
+
+
+@pytest.mark.parametrize("label", ["1700000000", "100000", "9" * 5000])
+def test_a_label_that_is_no_class_is_named_with_its_line(root, label):
+    with pytest.raises(UsageError, match="line 2: expected a label of at most 99999"):
+        read_csv(path=write(root, f"x.wav 1\nb class/two.MP4 {label}\n"))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("x.wav 0 3", "'0' was taken as part of the name 'x.wav 0': write lines 'path label', two columns"),
+        ('"x.wav" 3', 'the quotes were taken as part of the name "x.wav": remove them'),
+        ("'x.wav' 3", "the quotes were taken as part of the name 'x.wav': remove them"),
+    ],
+)
+def test_quotes_and_a_third_column_are_named(root, line, message):
+    with pytest.raises(UsageError, match=message):
+        read_csv(path=write(root, f"{line}\n"))

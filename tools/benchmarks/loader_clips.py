@@ -28,7 +28,7 @@ def chosen_files(folder: str, count: int) -> list[str]:
     Raises:
         UsageError: It holds none.
     """
-    files = list(media_files(folder))
+    files = media_files(folder)
     if not files:
         raise UsageError(f"--data {folder}: expected a folder of videos, found none in it")
     return [files[place * len(files) // min(count, len(files))] for place in range(min(count, len(files)))]

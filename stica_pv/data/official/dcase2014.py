@@ -3,8 +3,9 @@
 import os
 import re
 
+from stica_pv.data.list_text import numbered_lines
 from stica_pv.data.media_folder import join, media_files
-from stica_pv.data.official.list_files import first_list, numbered_lines
+from stica_pv.data.official.list_files import first_list
 from stica_pv.data.official.official_set import Entry, Listing, OfficialSet
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES

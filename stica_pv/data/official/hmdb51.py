@@ -2,8 +2,8 @@
 
 import re
 
+from stica_pv.data.list_text import numbered_lines
 from stica_pv.data.media_folder import join, listed
-from stica_pv.data.official.list_files import numbered_lines
 from stica_pv.data.official.official_set import Entry, Listing, OfficialSet
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES

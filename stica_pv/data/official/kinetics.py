@@ -2,7 +2,8 @@
 
 from functools import partial
 
-from stica_pv.data.official.list_files import csv_columns, find_list, first_list, label_in, numbered_lines, whole
+from stica_pv.data.list_text import numbered_lines
+from stica_pv.data.official.list_files import csv_columns, find_list, first_list, label_in, whole
 from stica_pv.data.official.official_set import Entry, Listing, OfficialSet
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES

@@ -36,22 +36,6 @@ def first_list(folder: str, names: Sequence[str], places: Sequence[str] = ()) ->
     return next((path for path in paths if g_pathmgr.isfile(path)), None)
 
 
-def numbered_lines(path: str) -> Iterator[tuple[str, str]]:
-    """Yields each line that is not empty, stripped, after the words that name its place.
-
-    Raises:
-        UsageError: There is none.
-    """
-    empty = True
-    with open_list(path) as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                empty = False
-                yield f"{path}, line {number}", line.strip()
-    if empty:
-        raise UsageError(f"the list {path} is empty")
-
-
 def csv_rows(path: str, *, comment: str = "") -> Iterator[tuple[str, list[str]]]:
     """Yields the cells of each row of a csv, after the words that name its place.
 

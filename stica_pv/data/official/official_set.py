@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from stica_pv.data.media_folder import MEDIA_EXTENSIONS, check_folder, join, media_files
+from stica_pv.data.media_folder import check_folder, join, media_files
 from stica_pv.data.video_list import VideoList, check_absent
 from stica_pv.errors import UsageError, check_choice
 
@@ -115,8 +115,6 @@ class MediaIndex:
             first = self._first.setdefault(stem, path)
             if first is not path:
                 self._several.setdefault(stem, [first]).append(path)
-        if not self._first:
-            raise UsageError(f"no media files in {root}; looked for {' '.join(MEDIA_EXTENSIONS)}")
 
     def find(self, entry: Entry) -> str | None:
         """Returns the file of an entry, None if there is none.

@@ -1,6 +1,7 @@
 """UCF-101: ``trainlist0k.txt``, ``testlist0k.txt`` and ``classInd.txt``, three splits."""
 
-from stica_pv.data.official.list_files import find_list, label_in, numbered_lines
+from stica_pv.data.list_text import numbered_lines
+from stica_pv.data.official.list_files import find_list, label_in
 from stica_pv.data.official.official_set import Entry, Listing, OfficialSet
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES

@@ -36,6 +36,11 @@ def test_labels_follow_the_sorted_names_or_a_file_of_names(tmp_path: Path):
         read("kinetics400", root, "val")
 
 
+def test_a_byte_order_mark_loses_no_labels(tmp_path: Path):
+    root = write(tmp_path, {name: "\ufeff" + text.replace("\n", "\r\n") for name, text in LISTS.items()}, MEDIA)
+    assert read("kinetics400", root, "val").labels == (1, 0)
+
+
 def test_a_test_list_without_classes_gives_no_labels(tmp_path: Path):
     root = write(tmp_path, {"test.csv": "youtube_id,time_start,time_end,split\naaaaaaaaaaa,1,11,test\n"},
                  ["aaaaaaaaaaa_000001_000011.mp4"])  # fmt: skip

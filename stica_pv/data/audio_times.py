@@ -1,0 +1,104 @@
+"""Where decoded frames of audio belong: time stamps are rounded, jittered or wrong, and true gaps stay gaps."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.float64]
+Lengths = npt.NDArray[np.int64]
+
+_SMOOTHED = 5
+"""Over how many frames a step must last to be a gap (more than half of them)."""
+
+_ROUNDING = 1.5
+"""How many tolerances time stamps may go up and down before they count as jittered."""
+
+
+def jittered(stamps: Numbers, lengths: Lengths, tolerance: float, lasting: float) -> bool:
+    """Says whether time stamps leave the frames' true places and come back; arguments as for `placed`."""
+    shifts = _smooth(_shifts(stamps, lengths))
+    reach = _reach(lengths, lasting)
+    parts = np.split(shifts, _gaps(shifts, tolerance, reach))
+    return any(_swing(part, reach) > _ROUNDING * tolerance for part in parts)
+
+
+def placed(
+    stamps: Numbers, lengths: Lengths, tolerance: float, lasting: float, *, first_counts: bool = False
+) -> list[int]:
+    """Returns the first sample of each frame of a stretch: frames join without a seam unless a real gap parts them.
+
+    Time stamps may be rounded or jittered, and single ones wrong (Ogg Vorbis where the block size changes, the first
+    frame after a seek). So a gap is one that lasts, and between gaps the frames stand where most of their stamps say.
+
+    Args:
+        stamps: Time stamps in samples; nan where there is none.
+        lengths: Samples of each frame.
+        tolerance: Smallest step in samples that is a gap.
+        lasting: Over how many samples time stamps must stay apart on both sides of a gap.
+        first_counts: Between gaps let the first time stamp count, as FFmpeg does, unless it stands alone.
+    """
+    if len(stamps) == 0 or bool(np.isnan(stamps).all()):
+        return []
+    joined = np.cumsum(lengths) - lengths
+    shifts = _shifts(stamps, lengths)
+    smooth, reach = _smooth(shifts), _reach(lengths, lasting)
+    firsts: list[int] = []
+    for end in (*_gaps(smooth, tolerance, reach), len(shifts)):
+        while len(firsts) < end:
+            begin = len(firsts)
+            # Stamps that drift away from the samples are followed; those that come and go are not.
+            swing = _swing(smooth[begin:end], reach)
+            drift = smooth[begin:end] if swing <= tolerance else _smooth(shifts[begin:end], 2 * reach + 1)
+            apart = np.flatnonzero(np.abs(drift - drift[0]) > max(tolerance, swing))
+            until = begin + int(apart[0]) if len(apart) else end
+            level = _level(shifts[begin:until], tolerance, first_counts=first_counts)
+            firsts += [int(first) for first in joined[begin:until] + level]
+    return firsts
+
+
+def _shifts(stamps: Numbers, lengths: Lengths) -> Numbers:
+    """Returns by how much each frame is stamped later than all frames joined would have it; a gap is a step."""
+    shifts = stamps - (np.cumsum(lengths) - lengths)
+    known = np.flatnonzero(~np.isnan(shifts))
+    if not len(known):
+        return np.zeros(len(shifts))
+    return np.asarray(shifts[known[np.clip(np.searchsorted(known, np.arange(len(shifts)), "right") - 1, 0, None)]])
+
+
+def _smooth(shifts: Numbers, count: int = _SMOOTHED) -> Numbers:
+    """Returns the medians of `count` shifts: without single wrong ones."""
+    count = min(count, (len(shifts) - 1) // 2 * 2 + 1)
+    if count < _SMOOTHED:
+        return shifts
+    around = np.pad(shifts, count // 2, mode="reflect")
+    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(around, count), axis=1))
+
+
+def _reach(lengths: Lengths, lasting: float) -> int:
+    """Returns over how many frames a gap has to last."""
+    return max(_SMOOTHED, math.ceil(lasting / max(1.0, float(lengths.mean()))))
+
+
+def _gaps(shifts: Numbers, tolerance: float, reach: int) -> list[int]:
+    """Returns before which frames there is a gap: stamps on both sides are further apart than they swing."""
+    steps = np.flatnonzero(np.abs(np.diff(shifts)) > tolerance) + 1
+    gaps: list[int] = []
+    for step in map(int, steps):
+        before, after = shifts[max(0, step - reach) : step], shifts[step : step + reach]
+        apart = max(after.min() - before.max(), before.min() - after.max())
+        if apart > tolerance and apart > max(_swing(before, reach), _swing(after, reach)):
+            gaps.append(step)
+    return gaps
+
+
+def _swing(shifts: Numbers, reach: int) -> float:
+    """Returns how far the shifts go both up and down within the reach; 0 where they only drift."""
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(shifts, (reach, 0), mode="edge"), reach + 1)
+    return float(min((around.max(axis=1) - shifts).max(), (shifts - around.min(axis=1)).max()))
+
+
+def _level(shifts: Numbers, tolerance: float, *, first_counts: bool) -> int:
+    first, rest = shifts[0], shifts[1:] if len(shifts) > 1 else shifts
+    alone = not rest.min() - tolerance <= first <= rest.max() + tolerance
+    return round(float(np.median(shifts) if alone or not first_counts else first))
