@@ -131,7 +131,7 @@ def look(*indices: int, seed: int = 0, view: str = "clip0 crop0", **settings: fl
 
 def test_the_jitter_of_a_view_is_keyed_by_its_item_its_name_and_the_seed():
     assert torch.equal(look(3), look(3))
-    assert torch.equal(look(7, 3)[1:], look(3))
+    torch.testing.assert_close(look(7, 3)[1:], look(3), rtol=0, atol=1e-5)
     assert not torch.equal(look(3), look(3, seed=1))
     assert not torch.equal(look(3), look(3, view="clip1 crop0"))
     assert len({tuple(look(i).flatten()[:4].tolist()) for i in range(20)}) > 10

@@ -51,12 +51,13 @@ def look(clips: Path, folder: Path, task_name: str, shown: int = 2) -> tuple[See
     ("task_name", "comparisons"),
     [("av_contrastive", 26), ("gdt", 11), ("cvrl", 1), ("brave", 4), ("classification", 0)],
 )
-def test_the_clips_shown_are_those_of_training_bit_for_bit(
+def test_the_clips_shown_are_those_of_training(
     task_name: str, comparisons: int, clips_folder: Path, tmp_path: Path
 ):
     seen, task, inputs = look(clips_folder, tmp_path, task_name)
     assert seen.inputs.keys() == inputs.keys()
-    assert all(torch.equal(value[:2], seen.inputs[name]) for name, value in inputs.items())
+    for name, value in inputs.items():  # calculated here in a larger batch
+        torch.testing.assert_close(value[:2], seen.inputs[name], rtol=1e-5, atol=1e-5)
     assert task.training
     shown = {name for name, value in inputs.items() if value.ndim > 2}
     assert set(seen.notes) == shown

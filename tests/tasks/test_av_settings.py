@@ -33,7 +33,7 @@ def test_second_audio_pass_differs_by_dropout_alone() -> None:
     one, two, apart = (task.embed(task.prepare(batch, plan), plan)["audio"] for task in (once, twice, noisy))
     assert one.shape == (1, 6, EMBEDDING)
     assert two.shape == apart.shape == (2, 6, EMBEDDING)
-    assert torch.equal(two[0], two[1])
+    torch.testing.assert_close(two[0], two[1], rtol=0, atol=1e-6)
     assert torch.allclose(one[0], two[0], atol=1e-6)
     assert not torch.allclose(apart[0], apart[1], atol=1e-2)
     totals = [task(batch, plan).total.item() for task in (once, twice)]
