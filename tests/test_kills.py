@@ -137,6 +137,7 @@ def without_timings(folder: Path) -> list[dict[str, float]]:
 
 
 def assert_same_end(folder: Path, straight: Path) -> None:
+    # exact: the same code with the same shapes, interrupted or not
     assert metrics_text(folder) == metrics_text(straight)
     assert without_timings(folder) == without_timings(straight)
     assert [path.name for path in list_checkpoints(folder)] == [path.name for path in list_checkpoints(straight)]
@@ -145,6 +146,7 @@ def assert_same_end(folder: Path, straight: Path) -> None:
     for name, state in second["optimizer"]["state"].items():
         for key, value in state.items():
             other = first["optimizer"]["state"][name][key]
+            # exact: the same code with the same shapes, interrupted or not
             assert torch.equal(other, value) if torch.is_tensor(value) else other == value
     assert first["meter"] == second["meter"]
     assert not list(folder.rglob("*.partial"))

@@ -83,6 +83,7 @@ def test_a_file_that_hangs_is_remembered_when_a_run_goes_on(
     assert (tmp_path / "tries").read_text() == "xx"
     run_tiny(clips_folder, tmp_path / "parts", **settings)
     assert (tmp_path / "tries").read_text() == "xx"
+    # exact: the same code with the same shapes, interrupted or not
     assert metrics_text(tmp_path / "parts") == metrics_text(tmp_path / "straight")
     assert_same_weights(weights(tmp_path / "parts"), weights(tmp_path / "straight"))
     for run in ("straight", "parts"):
@@ -110,4 +111,5 @@ def test_spawned_workers_give_the_run_of_forked_ones(clips_folder: Path, tmp_pat
         for method in ("fork", "spawn")
     )
     assert forked == spawned
+    # exact: the same code with the same shapes, twice
     assert metrics_text(tmp_path / "spawn") == metrics_text(tmp_path / "fork")

@@ -140,10 +140,11 @@ def test_a_clip_comes_through_the_helper_bit_for_bit_and_in_the_same_layout(clip
             straight, guarded = read(path, requests), GUARDED(path, requests)
             for name, clip in straight.items():
                 other = guarded[name]
-                assert torch.equal(clip.frames, other.frames)
+                assert torch.equal(clip.frames, other.frames)  # exact: the same code with the same shapes, twice
                 assert clip.frames.stride() == other.frames.stride()
+                # exact: the same code with the same shapes, twice
                 assert torch.equal(clip.frame_times_s, other.frame_times_s)
-                assert torch.equal(clip.audio, other.audio)
+                assert torch.equal(clip.audio, other.audio)  # exact: the same code with the same shapes, twice
                 assert (clip.audio_rate_hz, clip.video_valid, clip.audio_valid) == (
                     other.audio_rate_hz, other.video_valid, other.audio_valid,
                 )  # fmt: skip

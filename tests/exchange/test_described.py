@@ -52,7 +52,7 @@ def test_loading_leaves_the_random_numbers_of_the_caller_alone(trained: Path) ->
     expected = torch.rand(4)
     torch.manual_seed(3)
     load_encoder(trained)
-    assert torch.equal(torch.rand(4), expected)
+    assert torch.equal(torch.rand(4), expected)  # exact: the same generators draw the same
 
 
 def test_a_trunk_that_saved_memory_in_training_is_built_without_it(trained: Path, tmp_path: Path) -> None:
@@ -120,4 +120,4 @@ def test_names_that_all_begin_alike_are_kept(trained: Path, tmp_path: Path) -> N
     header = {"format": EXPORT_FORMAT, "what": "trunk", "modality": "video", "config": config}
     path = tmp_path / "x.safetensors"
     pytest.importorskip("safetensors.torch").save_file(tensors, path, {HEADER: json.dumps(header)})
-    assert torch.equal(load_trunk_of(path).model.weight, trunk.model.weight)
+    assert torch.equal(load_trunk_of(path).model.weight, trunk.model.weight)  # exact: copied, not calculated

@@ -104,6 +104,7 @@ def test_encoders_are_the_trained_networks_and_give_the_vector_before_the_projec
         video, audio = encoders["video"](batch.video["view1"]), encoders["audio"](batch.audio["view1"])
         by_hand = [(batch.video["view1"][:, c] / 255 - (0.1, 0.2, 0.3)[c]) / (0.5, 0.6, 0.7)[c] for c in range(3)]
         assert torch.allclose(video, task.pool(task.backbone(torch.stack(by_hand, 1))), atol=1e-5)
+        # exact: the same code with the same shapes, twice
         assert torch.equal(audio, task.audio_tower(task.log_mel(batch.audio["view1"])))
     assert video.shape == (1, CHANNELS)
     assert audio.shape == (1, 16)

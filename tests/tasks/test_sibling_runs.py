@@ -45,6 +45,7 @@ def test_in_parts_a_method_gives_the_uninterrupted_run_bit_for_bit_and_the_table
     run_tiny(clips_folder, tmp_path / "parts", TRAIN__MAX_STEPS=2, **settings)
     found = run_tiny(clips_folder, tmp_path / "parts", TRAIN__MAX_STEPS=3, **settings, **TABLE)
     assert len(metrics_text(tmp_path / "straight").splitlines()) == 3
+    # exact: the same code with the same shapes, interrupted or not
     assert metrics_text(tmp_path / "parts") == metrics_text(tmp_path / "straight")
     assert_same_weights(weights(tmp_path / "parts"), weights(tmp_path / "straight"))
     assert {f"{score}{who}" for score in ("retrieval/R@1", "knn/top1") for who in ("", "/random_init")} <= found.keys()

@@ -73,6 +73,7 @@ def test_views_that_are_not_averaged_stay_as_they_are_in_their_order():
         num_workers=0,
     )
     assert found is not None
+    # exact: copied, not calculated
     assert torch.equal(found.features["c"], torch.stack([colours_of(number) for number in range(7)]))
 
 
@@ -118,9 +119,9 @@ def test_all_layers_of_an_encoder_come_from_one_pass_through_it():
     assert encoder.passes == 1
     assert found.features["whole"].shape == (2, 3, 3 * 2 * 4 * 4)
     maximum = found.features["max"].unflatten(2, (3, 1, 2, 2))
-    assert torch.equal(maximum[1, 0, :, 0, 0, 0], torch.tensor([10.0, 2.0, 1.0]))
+    assert torch.equal(maximum[1, 0, :, 0, 0, 0], torch.tensor([10.0, 2.0, 1.0]))  # exact: copied, not calculated
     assert torch.allclose(found.features["unit"][1, 0], F.normalize(found.features["max"][1], dim=1).mean(dim=0))
-    assert torch.equal(found.features["projected"][1], -colours_of(1))
+    assert torch.equal(found.features["projected"][1], -colours_of(1))  # exact: copied, not calculated
 
 
 @pytest.mark.parametrize(
@@ -144,6 +145,7 @@ def test_encoders_keep_their_statistics_and_give_no_gradient():
     encoder = Normed()
     before = encoder.norm.running_mean.clone()  # type: ignore[union-attr]
     found = run({"n": encoder}, videos())
+    # exact: left alone, not calculated
     assert torch.equal(encoder.norm.running_mean, before)  # type: ignore[arg-type]
     assert not found.features["n"].requires_grad
 
