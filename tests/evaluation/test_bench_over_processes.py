@@ -69,7 +69,7 @@ def test_the_main_process_finds_what_one_process_finds(two: Path, tmp_path: Path
     assert len(names) == 2
     for name in names:
         one, other = (np.load(folder / "features" / name) for folder in (tmp_path, two / str(length)))
-        assert np.array_equal(one["index"], other["index"])  # exact: the same code with the same shapes, twice
+        assert np.array_equal(one["index"], other["index"])  # exact: integers
         assert np.abs(one["features"] - other["features"]).max() < 1e-6  # sums within a batch may be ordered otherwise
 
 

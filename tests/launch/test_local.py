@@ -33,7 +33,7 @@ def test_torchrun_gives_the_run_of_processes_started_here_bit_for_bit(clips_fold
         done = run("--cfg", cfg, *words(clips_folder, tmp_path / name, **settings), before=before)
         assert done.returncode == 0, done.stderr
         assert "process 1 of 2: " in done.stdout
-    # exact: the same code with the same shapes, interrupted or not
+    # exact: the same code with the same shapes, twice
     assert metrics_text(tmp_path / "torchrun") == metrics_text(tmp_path / "spawn")
     assert_same_weights(weights(tmp_path / "torchrun"), weights(tmp_path / "spawn"))
 

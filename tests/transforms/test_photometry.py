@@ -144,7 +144,7 @@ def test_autocast_changes_nothing(style: str) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = apply_photometry(clips(), plan, settings)
     assert inside.dtype == torch.float32
-    # exact: the same code with the same shapes, interrupted or not
+    # exact: the same code with the same shapes, twice
     assert torch.equal(inside, apply_photometry(clips(), plan, settings))
 
 
@@ -153,7 +153,7 @@ def test_moved_plan_keeps_its_rows_and_its_effect() -> None:
     plan = plan_of(6, settings)
     moved = plan.to(torch.device("cpu"))
     assert moved.touched() is moved.rows
-    # exact: the same code with the same shapes, interrupted or not
+    # exact: the same code with the same shapes, twice
     assert torch.equal(apply_photometry(clips(), moved, settings), apply_photometry(clips(), plan, settings))
 
 
