@@ -37,7 +37,7 @@ test-slow: install  ## the long tests
 
 # Skips, with the reason, where Slurm is neither installed nor can be.
 test-slurm: install  ## a real Slurm of two nodes on this machine (Linux, root; installs Debian's packages), minutes
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -rs -m slurm
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(WORKERS) -rs -m slurm
 
 lint: install  ## style, formatting and types
 	$(BIN)/ruff check .

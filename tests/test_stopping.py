@@ -28,7 +28,7 @@ from stica_pv.engine import load_checkpoint
 from stica_pv.engine.checkpoint import checkpoint_path
 
 ENDLESS: dict[str, Any] = {"SOLVER__MAX_EPOCH": 100_000}
-PATIENCE_S = 60
+PATIENCE_S = 300
 
 
 def start(

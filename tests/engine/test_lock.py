@@ -84,11 +84,11 @@ with lock.RunLock(Path(sys.argv[1])):
 
 def test_a_process_whose_lock_was_taken_ends(tmp_path: Path):
     process = subprocess.Popen([sys.executable, "-c", ROBBED, str(tmp_path)], stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while not (tmp_path / NAME).exists() and time.monotonic() < end:
         time.sleep(0.01)
     leave_lock(tmp_path, pid=99)
-    assert process.wait(60) == lock.ROBBED
+    assert process.wait(300) == lock.ROBBED
     assert json.loads((tmp_path / NAME).read_text())["pid"] == 99
 
 
@@ -135,7 +135,7 @@ def test_the_heart_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(lock, "HEARTBEAT_S", 0.01)
     with RunLock(tmp_path):
         os.utime(tmp_path / NAME, (0, 0))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while (tmp_path / NAME).stat().st_mtime == 0 and time.monotonic() < deadline:
             time.sleep(0.01)
         assert (tmp_path / NAME).stat().st_mtime > 0
@@ -157,9 +157,9 @@ def test_the_heart_goes_on_when_the_file_system_does_not_answer_once(
     monkeypatch.setattr(lock, "HEARTBEAT_S", 0.01)
     monkeypatch.setattr(where, broken, fail_once)
     with RunLock(tmp_path) as held:
-        assert failed.wait(60)
+        assert failed.wait(300)
         before = (tmp_path / NAME).stat().st_mtime_ns
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while (tmp_path / NAME).stat().st_mtime_ns == before and time.monotonic() < deadline:
             time.sleep(0.01)
         assert (tmp_path / NAME).stat().st_mtime_ns > before

@@ -32,7 +32,7 @@ def evaluate(folder: Path, length: int) -> tuple[list[str], dict[str, float]]:
 
 def look(rank: int, folder: str) -> None:
     meeting = f"file://{folder}/meeting"
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD, timeout=timedelta(minutes=2))
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD, timeout=timedelta(minutes=5))
     try:
         found = {length: evaluate(Path(folder) / str(length), length) for length in LENGTHS}
         (Path(folder) / f"{rank}.json").write_text(json.dumps(found))

@@ -32,7 +32,7 @@ def jobs(output: Path, clips: str, coloured: list[str]) -> None:
 def live(rank: int, output: str, clips: str, coloured: list[str]) -> None:
     torch.set_num_threads(1)
     meeting = f"file://{output}/meeting"
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD, timeout=timedelta(minutes=3))
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD, timeout=timedelta(minutes=5))
     try:
         jobs(Path(output), clips, coloured)
     finally:

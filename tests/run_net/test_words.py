@@ -34,7 +34,7 @@ def children_s() -> float:
 def test_help_is_quick_and_loads_nothing_heavy():
     begin = children_s()
     command = [sys.executable, "-c", HELP.format(tool=str(TOOL))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert children_s() - begin < 5
     assert all(word in done.stdout for word in ("examples:", "--cfg", "--opts", "--print_cfg", "--list"))
