@@ -52,6 +52,6 @@ def test_two_processes_give_the_losses_of_one(method: str, clips_folder: Path, t
     steps = {"TRAIN__MAX_STEPS": 3, "SOLVER__WARMUP_EPOCHS": 0, "SOLVER__BASE_LR": 1e-8}
     settings = {"TASK": method, **COMMON, **METHODS[method], **steps}
     run_in_processes(clips_folder, tmp_path / "two", **settings, CPU_PROCESSES=2)
-    assert "process 1 of 2: " in (tmp_path / "two" / "stdout.rank1.log").read_text()
+    assert "process 1 of 2: " in (tmp_path / "two" / "stdout.log").read_text()
     run_tiny(clips_folder, tmp_path / "one", **settings)
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=5e-4)
