@@ -27,13 +27,13 @@ $(STAMP): setup.py constraints.txt
 demo: install  ## pre-train and evaluate on generated clips, minutes on a CPU, no data needed
 	$(BIN)/python tools/run_net.py --cfg projects/stica/demo.yaml
 
-# One torch thread per test process, else they fight for the cores.
+# One torch thread per test process, else they fight for the cores. A process that has no more tests takes some of the other's.
 test: install  ## the ordinary tests: CPU, offline, minutes
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(WORKERS)
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # Exit 5 of pytest: no test carries the mark.
 test-slow: install  ## the long tests
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(WORKERS) -m slow || test $$? -eq 5
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow || test $$? -eq 5
 
 # Skips, with the reason, where Slurm is neither installed nor can be.
 test-slurm: install  ## a real Slurm of two nodes on this machine (Linux, root; installs Debian's packages), minutes

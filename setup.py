@@ -50,6 +50,7 @@ setup(
     extras_require={
         "test": [
             "pytest",
+            "pytest-timeout",
             "pytest-xdist",
             "ruff",
             "mypy",

@@ -6,6 +6,15 @@ import pytest
 from tiny_clips import make_clip
 
 TRAIN, TEST, CLASSES = 12, 6, 3
+LONG_LIMIT_S = 1800  # of a slow or slurm test; that of an ordinary one is in pyproject.toml
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives the long tests a time limit of their own."""
+    for item in items:
+        long = any(item.get_closest_marker(mark) for mark in ("slow", "slurm"))
+        if long and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LONG_LIMIT_S))
 
 
 @pytest.fixture(scope="session")

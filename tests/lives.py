@@ -14,10 +14,17 @@ import time
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
-from tiny_runs import REPOSITORY
+import torch
+from tiny_runs import REPOSITORY, tiny_cfg
 
-PATIENCE_S = 60.0
+from stica_pv.config import CfgNode
+from stica_pv.launch.place import Place, places_here
+from stica_pv.launch.process import enter
+from stica_pv.run import run
+
+PATIENCE_S = 300.0
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["stica_pv.run", "stica_pv.launch"])
@@ -50,6 +57,23 @@ def _live(argv: list[str], words_to: Path, max_file_bytes: int) -> None:
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     sys.exit(tool.main(argv))
+
+
+def run_in_processes(clips: Path, output: Path, **overrides: Any) -> None:
+    """Runs the tiny settings in CPU_PROCESSES processes that are forked, not started anew; all must end well."""
+    cfg = tiny_cfg(clips, output, **overrides)
+    processes = [CONTEXT.Process(target=_run_one, args=(cfg, place)) for place in places_here(cfg, None, str(output))]
+    for process in processes:
+        process.start()
+    codes = [end_of(process) for process in processes]
+    for process in processes:
+        process.kill()
+    assert codes == [0] * len(codes)
+
+
+def _run_one(cfg: CfgNode, place: Place) -> None:
+    torch.set_num_threads(1)
+    enter(run, cfg, place)
 
 
 def end_of(life: BaseProcess) -> int | None:

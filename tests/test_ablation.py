@@ -213,7 +213,7 @@ def test_a_failed_run_is_named_and_the_others_are_done(grid_file: Path, tmp_path
 
 
 def test_jobs_run_at_the_same_time_and_share_the_cores(grid_file: Path, done, tmp_path: Path, monkeypatch):
-    both, finish, threads = threading.Barrier(2, timeout=20), ablation.subprocess.run, []
+    both, finish, threads = threading.Barrier(2, timeout=300), ablation.subprocess.run, []
 
     def run(command: list[str], *, env: dict[str, str], **rest: object) -> subprocess.CompletedProcess[bytes]:
         both.wait()

@@ -33,7 +33,7 @@ def live(clips: Path, run: Path, scratch: Path, *, max_file_bytes: int = 0, **ov
 
 
 def assert_equal_to(run: Path, straight: Path) -> None:
-    assert metrics_text(run) == metrics_text(straight)
+    assert metrics_text(run) == metrics_text(straight)  # exact: the same code with the same shapes, interrupted or not
     assert_same_weights(weights(run), weights(straight))
 
 

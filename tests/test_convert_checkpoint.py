@@ -58,6 +58,7 @@ def test_a_report_is_printed_and_the_file_starts_a_training(
     networks = {"MODEL__ARCH": "r2plus1d_18", "HEAD__DIM": 8, "HEAD__HIDDEN_DIM": 16}
     task = create_task(tiny_cfg(clips_folder, tmp_path / "run", TRAIN__CHECKPOINT_FILE_PATH=target, **networks))
     theirs = torch.load(reference, weights_only=True)["state_dict"]
+    # exact: the same code with the same shapes, twice
     assert torch.equal(task.backbone.stem[0].weight, theirs["module.video_network.base.stem.0.weight"])
 
 
@@ -157,6 +158,7 @@ def test_a_trunk_of_torchvision_becomes_a_checkpoint_with_its_normalisation(tool
     plain.avgpool, plain.fc = torch.nn.Identity(), torch.nn.Identity()
     video = torch.randn(1, 3, 4, 32, 32)
     with torch.no_grad():
+        # exact: the same code with the same shapes, twice
         assert torch.equal(load_trunk_of(target)(video).flatten(1), plain(video))
 
 

@@ -104,7 +104,7 @@ def open_as_one_of_two(rank: int, clips: str, folder: str) -> None:
     log.addHandler(heard)
     log.setLevel(logging.INFO)
     meeting = f"file://{place / 'meeting'}"
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timedelta(minutes=1))
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timedelta(minutes=5))
     try:
         cfg, listed = tiny_cfg(Path(clips), place / "a" / "run"), read_folder(path=clips)
         views = Views((), lambda seconds, rng: {}, min_seconds=0.0, needs_audio=False)
@@ -196,7 +196,7 @@ def test_the_command_line_rehearses_with_two_processes(clips_folder: Path, tmp_p
         [*command, *given],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done

@@ -30,12 +30,15 @@ def hub(name: str, **arguments: Any) -> torch.nn.Module:
 def test_every_entry_gives_the_network_of_the_checkpoint(trained: Path) -> None:
     video = torch.randint(0, 256, (2, 3, 4, 32, 32), dtype=torch.uint8)
     expected = load_encoder(trained)(video)
+    # exact: the same code with the same shapes, twice
     assert torch.equal(hub("stica_r2plus1d_18", checkpoint=str(trained))(video), expected)
+    # exact: the same code with the same shapes, twice
     assert torch.equal(hub("stica_encoder", checkpoint=str(trained))(video), expected)
     sound = torch.rand(2, CLIP_RATE_HZ // 4) - 0.5
     heard = hub("stica_encoder", checkpoint=str(trained), modality="audio")(sound)
-    assert torch.equal(heard, load_encoder(trained, "audio")(sound))
+    assert torch.equal(heard, load_encoder(trained, "audio")(sound))  # exact: the same code with the same shapes, twice
     frames = torch.randn(1, 3, 4, 32, 32)
+    # exact: the same code with the same shapes, twice
     assert torch.equal(hub("stica_trunk", checkpoint=str(trained))(frames), load_trunk_of(trained)(frames))
 
 

@@ -84,4 +84,4 @@ def test_integer_reaches_both_ends_and_nothing_else():
 def test_a_draw_leaves_the_global_state_alone():
     before = torch.get_rng_state()
     uniform(0, 1, generator("test"))
-    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(torch.get_rng_state(), before)  # exact: left alone, not calculated

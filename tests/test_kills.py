@@ -20,12 +20,12 @@ from stica_pv.engine import load_checkpoint
 from stica_pv.engine.checkpoint import list_checkpoints
 
 SEED = 4
-KINDS = ("start-up",) * 6 + ("steps",) * 10 + ("writing",) * 8
+KINDS = ("start-up",) * 3 + ("steps",) * 5 + ("writing",) * 4
 WORKERS = (0, 1, 2)
 MOST = {"start-up": 1, "steps": 5, "writing": 3}  # steps or checkpoints of a life before it is killed
 STARTUP_S = 1.0
 # Epochs of two steps: every second step writes a checkpoint.
-SETTINGS: dict[str, Any] = {"TRAIN__BATCH_SIZE": 6, "SOLVER__MAX_EPOCH": 40, "SOLVER__BASE_LR": 0.01}
+SETTINGS: dict[str, Any] = {"TRAIN__BATCH_SIZE": 6, "SOLVER__MAX_EPOCH": 20, "SOLVER__BASE_LR": 0.01}
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,7 @@ def without_timings(folder: Path) -> list[dict[str, float]]:
 
 
 def assert_same_end(folder: Path, straight: Path) -> None:
+    # exact: the same code with the same shapes, interrupted or not
     assert metrics_text(folder) == metrics_text(straight)
     assert without_timings(folder) == without_timings(straight)
     assert [path.name for path in list_checkpoints(folder)] == [path.name for path in list_checkpoints(straight)]
@@ -145,13 +146,14 @@ def assert_same_end(folder: Path, straight: Path) -> None:
     for name, state in second["optimizer"]["state"].items():
         for key, value in state.items():
             other = first["optimizer"]["state"][name][key]
+            # exact: the same code with the same shapes, interrupted or not
             assert torch.equal(other, value) if torch.is_tensor(value) else other == value
     assert first["meter"] == second["meter"]
     assert not list(folder.rglob("*.partial"))
 
 
 @pytest.mark.slow
-def test_a_run_killed_two_dozen_times_ends_as_one_that_was_not(
+def test_a_run_killed_a_dozen_times_ends_as_one_that_was_not(
     clips_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     cfg = write_tiny(tmp_path / "tiny.yaml")
@@ -168,6 +170,6 @@ def test_a_run_killed_two_dozen_times_ends_as_one_that_was_not(
         assert lives.end_of(last) == 0, (tmp_path / "last" / "err").read_text()
     with capsys.disabled():
         sys.stdout.write("\n" + table(kills))
-    assert sum(kill.unfinished for kill in kills) >= 3
-    assert len({kill.checkpoint for kill in kills}) >= 5
+    assert sum(kill.unfinished for kill in kills) >= 2
+    assert len({kill.checkpoint for kill in kills}) >= 4
     assert_same_end(killed, straight)

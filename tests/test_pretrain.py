@@ -46,6 +46,7 @@ def test_a_classification_is_trained_like_any_task(clips_folder: Path, tmp_path:
     for steps in (2, 0):
         run_tiny(clips_folder, tmp_path / "parts", TRAIN__MAX_STEPS=steps, **settings)
     run_tiny(clips_folder, tmp_path / "straight", **settings)
+    # exact: the same code with the same shapes, interrupted or not
     assert metrics_text(tmp_path / "parts") == metrics_text(tmp_path / "straight")
     assert_same_weights(weights(tmp_path / "parts"), weights(tmp_path / "straight"))
     assert len(metric(tmp_path / "straight", "accuracy")) == 6

@@ -32,6 +32,7 @@ def straight(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def assert_same_run(folder: Path, straight: Path) -> None:
+    # exact: the same code with the same shapes, interrupted or not
     assert metrics_text(folder) == metrics_text(straight)
     assert_same_weights(weights(folder), weights(straight))
 
@@ -92,6 +93,7 @@ def test_when_all_checkpoints_are_broken_nothing_is_begun_anew(clips_folder: Pat
         path.write_bytes(b"rubbish")
     with pytest.raises(UsageError, match="all 2 checkpoints"):
         run_tiny(clips_folder, tmp_path / "run")
+    # exact: the same code with the same shapes, interrupted or not
     assert metrics_text(tmp_path / "run") == metrics_text(straight)
     assert [path.read_bytes() for path in list_checkpoints(tmp_path / "run")] == [b"rubbish"] * 2
 

@@ -28,7 +28,7 @@ from stica_pv.engine import load_checkpoint
 from stica_pv.engine.checkpoint import checkpoint_path
 
 ENDLESS: dict[str, Any] = {"SOLVER__MAX_EPOCH": 100_000}
-PATIENCE_S = 60
+PATIENCE_S = 300
 
 
 def start(
@@ -62,6 +62,7 @@ def assert_goes_on_as_if_nothing_had_been(clips: Path, output: Path, tmp_path: P
     steps = max(metrics_text(output).count("\n"), 5) + 2
     run_tiny(clips, output, TRAIN__MAX_STEPS=steps, **ENDLESS)
     run_tiny(clips, tmp_path / "straight", TRAIN__MAX_STEPS=steps, **ENDLESS)
+    # exact: the same code with the same shapes, interrupted or not
     assert metrics_text(output) == metrics_text(tmp_path / "straight")
     assert_same_weights(weights(output), weights(tmp_path / "straight"))
 

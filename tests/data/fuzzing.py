@@ -14,7 +14,7 @@ from stica_pv.errors import UnreadableClip
 from stica_pv.structures import Clip, ClipRequest, Window
 
 FINE, UNREADABLE = "fine", "unreadable"
-LIMIT_S = 20.0
+LIMIT_S = 120.0
 
 REQUESTS = {
     "shift": ClipRequest(Window(0.3, 0.5, "shift"), 4, 8.0, 8000),

@@ -14,7 +14,7 @@ def is_running(pid: int) -> bool:
 
 
 def all_end(pids: Iterable[int]) -> bool:
-    pids, end = list(pids), time.monotonic() + 5
+    pids, end = list(pids), time.monotonic() + 300
     while any(map(is_running, pids)) and time.monotonic() < end:
         time.sleep(0.02)
     return not any(map(is_running, pids))

@@ -30,6 +30,7 @@ def sample(dataset: ClipDataset, index: int, epoch: int = 0) -> Sample:
 def same(first: Sample, second: Sample) -> bool:
     tensors = [({**s.video, **s.audio}) for s in (first, second)]
     plain = [replace(s, video={}, audio={}) for s in (first, second)]
+    # exact: the same code with the same shapes, twice
     equal = all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
     return plain[0] == plain[1] and tensors[0].keys() == tensors[1].keys() and equal
 
@@ -125,7 +126,7 @@ def test_a_reversed_view_runs_backwards_in_picture_and_sound():
     found = sample(make(views=two_views(reverse_second=True)), 1)
     assert found.video["a"][0, :, 1, 1].tolist() == [10, 11, 12, 13]
     assert found.video["b"][0, :, 1, 1].tolist() == [13, 12, 11, 10]
-    assert torch.equal(found.audio["b"], found.audio["a"].flip(0))
+    assert torch.equal(found.audio["b"], found.audio["a"].flip(0))  # exact: copied, not calculated
 
 
 def test_a_picture_that_is_shown_twice_is_cut_once_and_stands_where_it_is_shown():
@@ -177,6 +178,7 @@ def test_collate_keeps_pictures_as_they_lie_in_memory():
     assert isinstance(batch, Batch)
     for name, video in batch.video.items():
         assert video.is_contiguous(memory_format=torch.channels_last_3d)
+        # exact: copied, not calculated
         torch.testing.assert_close(video, torch.stack([one.video[name] for one in samples]), rtol=0, atol=0)
 
 
@@ -188,7 +190,7 @@ def test_collate_writes_all_views_to_the_memory_that_it_is_given():
         for name, view in views.items():
             assert segment.holds(view)
             assert not segment.holds(plain[name])
-            torch.testing.assert_close(view, plain[name], rtol=0, atol=0)
+            torch.testing.assert_close(view, plain[name], rtol=0, atol=0)  # exact: copied, not calculated
     segment.close()
 
 

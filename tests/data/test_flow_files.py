@@ -50,7 +50,7 @@ def stored(video: Path, *, times: np.ndarray | None = None, **changes: np.ndarra
 def rows_of(clip: Clip) -> list[int]:
     assert clip.flow.shape[0] == 2
     assert clip.flow.dtype == torch.uint8
-    assert torch.equal(clip.flow[1], 255 - clip.flow[0])
+    assert torch.equal(clip.flow[1], 255 - clip.flow[0])  # exact: integers
     return [int(value) // 3 for value in clip.flow[0, :, 0, 0]]
 
 
@@ -157,7 +157,7 @@ def test_a_view_of_flow_shares_its_window_with_pictures_and_sound(video: Path) -
 
 def test_a_guarded_reader_hands_flow_over(video: Path) -> None:
     clip = read(str(video), {"w": asked(1.0, "shift")}, flow=stored(video))["w"]
-    assert torch.equal(_unpacked(*_packed(clip)).flow, clip.flow)
+    assert torch.equal(_unpacked(*_packed(clip)).flow, clip.flow)  # exact: integers
 
 
 def test_flow_that_nobody_said_the_place_of_is_refused_before_anything_is_read(tmp_path: Path) -> None:

@@ -19,13 +19,14 @@ from stica_pv.data.helper import AGAIN, Helper, Lost
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="helpers are forked, with memory files: Linux only")
 
 KILLED_FROM_OUTSIDE = Lost("the process that read it was killed from outside, as when memory runs out")
+HANG_S = 900  # longer than the time limit of a test, which therefore fails if it waits for the end of this
 HUNG, CRASHED = Lost("time-out after 0.3 s"), Lost("the decoder killed its process (SIGSEGV)")
 
 
 def answer(question):
     match question if isinstance(question, str) else "":
         case "hang":
-            ctypes.PyDLL(None).sleep(60)  # in C and with the interpreter's lock
+            ctypes.PyDLL(None).sleep(HANG_S)  # in C and with the interpreter's lock
         case "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
         case "exit":
@@ -40,11 +41,10 @@ def answer(question):
 
 
 @pytest.mark.parametrize("processes", [1, 3])
-def test_each_question_is_answered_once_and_only_the_guilty_are_lost(processes: int):
+def test_each_question_is_answered_once_and_only_the_guilty_are_lost(processes: int, monkeypatch: pytest.MonkeyPatch):
     questions = [1, "crash", 2, 3, 4, "hang", 5, "crash", "crash", 6, 7, 8, 9]
-    begin = time.monotonic()
+    monkeypatch.setattr(helper, "_GRACE_S", HANG_S)  # the alarm ends what hangs, not the patience of the one that asks
     found = list(answer_all(answer, questions, processes=processes, timeout_s=0.3))
-    assert time.monotonic() - begin < 8  # the alarm ends what hangs, not the patience of the one that asks
     assert len(found) == len(questions)
     assert sorted(result for _, result in found if not isinstance(result, Lost)) == [2 * i for i in range(1, 10)]
     assert all(result == 2 * question for question, result in found if not isinstance(result, Lost))
@@ -59,7 +59,7 @@ def test_one_helper_answers_in_order():
 
 def test_the_time_of_each_question_counts_alone(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(helper, "_GRACE_S", 0.1)
-    assert [answer for _, answer in answer_all(answer, ["slow"] * 12, processes=1, timeout_s=0.5)] == ["slowslow"] * 12
+    assert [answer for _, answer in answer_all(answer, ["slow"] * 12, processes=1, timeout_s=1.0)] == ["slowslow"] * 12
 
 
 def test_helpers_are_as_many_as_asked_for_and_end_with_the_answers():
@@ -70,11 +70,9 @@ def test_helpers_are_as_many_as_asked_for_and_end_with_the_answers():
 
 
 def test_helpers_end_when_nobody_wants_more_answers():
-    answers = answer_all(answer, ["who", "who", "hang", "hang"], processes=4, timeout_s=60)
+    answers = answer_all(answer, ["who", "who", "hang", "hang"], processes=4, timeout_s=2 * HANG_S)
     pids = [next(answers)[1], next(answers)[1]]
-    begin = time.monotonic()
     answers.close()
-    assert time.monotonic() - begin < 5
     assert not any(is_running(pid) for pid in pids)
 
 
@@ -149,9 +147,9 @@ def test_a_helper_that_ends_between_batches_loses_the_first_question_of_the_next
 
 def test_a_batch_may_take_longer_than_each_of_its_questions(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(helper, "_GRACE_S", 0.1)
-    one = Helper(answer, 0.5)
-    one.ask(*["slow"] * 10)
-    assert one.receive() == ["slowslow"] * 10
+    one = Helper(answer, 1.0)
+    one.ask(*["slow"] * 12)
+    assert one.receive() == ["slowslow"] * 12
     one.stop()
 
 
@@ -161,7 +159,7 @@ def test_large_arrays_come_through_and_time_outs_count_from_each_question():
     for _ in range(4):
         time.sleep(0.3)
         one.ask(big)
-        np.testing.assert_array_equal(one.receive()[0], 2 * big)
+        np.testing.assert_array_equal(one.receive()[0], 2 * big)  # exact: small whole numbers, which floats hold
     one.stop()
 
 
@@ -173,9 +171,7 @@ def test_a_helper_that_even_its_alarm_cannot_end_is_given_up(monkeypatch: pytest
         signal.signal(signal.SIGALRM, signal.SIG_IGN)
         return answer(question)
 
-    begin = time.monotonic()
     assert list(answer_all(ignore, ["hang", 1], processes=1, timeout_s=0.3)) == [("hang", HUNG), (1, 2)]
-    assert time.monotonic() - begin < 5
 
 
 def test_no_file_stays_open():

@@ -80,7 +80,7 @@ def test_kept_fields_are_those_of_the_first_pictures_at_or_after_their_instants(
     every, _ = computed(path)
     flow, times = computed(path, fps=fps)
     assert times == pytest.approx(np.array(kept) / FPS)
-    assert np.array_equal(flow, every[list(kept)])
+    assert np.array_equal(flow, every[list(kept)])  # exact: copied, not calculated
 
 
 def test_what_is_computed_is_read_for_the_window(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_what_is_computed_is_read_for_the_window(tmp_path: Path) -> None:
     flow, _ = computed(path)
     request = ClipRequest(Window(0.12, 0.2), 0, 12.5, flow_frames=2)
     clip = read(str(path), {"w": request}, flow=FlowFiles(tmp_path, tmp_path))["w"]
-    assert np.array_equal(clip.flow.numpy(), flow[[3, 5]].transpose(1, 0, 2, 3))
+    assert np.array_equal(clip.flow.numpy(), flow[[3, 5]].transpose(1, 0, 2, 3))  # exact: copied, not calculated
 
 
 def test_what_has_no_flow_is_named_and_leaves_nothing(tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ def test_float_and_uint8_video_give_the_same_crop():
     video = torch.randint(0, 256, (3, 4, 9, 12), dtype=torch.uint8)
     transform = SampleTransform(frames=4, size=4, crop=FixedCrop(short_side=6))
     both = [transform(sample(video=kind))["video"] for kind in (video, video.float())]
-    assert torch.equal(*both)
+    assert torch.equal(*both)  # exact: integers
+    # exact: integers
     assert torch.equal(both[0], apply_box(video, FixedCrop(6).draw(9, 12, 4, torch.Generator()), 4, True))
 
 
@@ -56,7 +57,7 @@ def test_draws_follow_torchs_own_seed():
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
         crops.append(transform(sample(video=video))["video"])
-    assert torch.equal(crops[0], crops[1])
+    assert torch.equal(crops[0], crops[1])  # exact: integers
     assert not torch.equal(crops[0], crops[2])
 
 
@@ -86,7 +87,7 @@ def test_sound_gets_its_length_and_says_how_much_is_real(given: int, valid: floa
 def test_absent_sound_is_silence(audio: torch.Tensor | None):
     found = SampleTransform(frames=4, size=4, crop=CENTRE, sound=SOUND)(sample(audio=audio))
     assert found["audio_valid"] == 0.0
-    assert torch.equal(found["audio"], torch.zeros(RATE_HZ))
+    assert torch.equal(found["audio"], torch.zeros(RATE_HZ))  # exact: copied, not calculated
 
 
 def test_interleaved_channels_are_averaged_and_integers_scaled():

@@ -51,7 +51,7 @@ def check_pictures(whole: FullDecode, clip, wanted: np.ndarray, same: bool) -> N
     assert np.abs(clip.frame_times_s.numpy() - wanted) == pytest.approx(nearest, abs=1e-6)
     for at, time in enumerate(clip.frame_times_s.numpy() if same else ()):
         expected = whole.pictures[int(np.argmin(np.abs(whole.times_s - time)))]
-        np.testing.assert_array_equal(clip.frames[:, at].permute(1, 2, 0).numpy(), expected)
+        np.testing.assert_array_equal(clip.frames[:, at].permute(1, 2, 0).numpy(), expected)  # exact: integers
 
 
 def check_sound(whole: FullDecode, clip, start: float, lossy: float, moved_s: float) -> None:

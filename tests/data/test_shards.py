@@ -51,8 +51,8 @@ def test_clips_and_facts_of_a_member_are_those_of_its_file(videos: VideoList, sh
     for member, path in zip(read_csv(path=str(shards), split="train").paths, videos.paths, strict=True):
         clips, expected = read(member, requests), read(path, requests)
         for name, clip in clips.items():
-            assert torch.equal(clip.frames, expected[name].frames)
-            assert torch.equal(clip.audio, expected[name].audio)
+            assert torch.equal(clip.frames, expected[name].frames)  # exact: integers
+            assert torch.equal(clip.audio, expected[name].audio)  # exact: the same code with the same shapes, twice
         inside, outside = probe(member), probe(path)
         facts = {key: value for key, value in vars(outside).items() if key not in ("path", "mtime_ns")}
         assert facts == {key: value for key, value in vars(inside).items() if key in facts}

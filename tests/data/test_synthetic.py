@@ -78,7 +78,7 @@ def quiet(**changes: Any) -> SyntheticSettings:
 def test_clip_depends_on_key_and_class_alone() -> None:
     first, again, other = rendered(SMALL, 3), rendered(SMALL, 3), rendered(SMALL, 3, number=1)
     for part in range(2):
-        assert (first[part] == again[part]).all()
+        assert (first[part] == again[part]).all()  # exact: the same code with the same shapes, twice
         assert not (first[part] == other[part]).all()
 
 

@@ -105,6 +105,7 @@ def test_synchronising_twice_changes_nothing() -> None:
 def test_synchronised_net_keeps_its_state_dict() -> None:
     net, twin = (nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)) for _ in range(2))
     synchronise_batch_norm(net, CPU).load_state_dict(twin.state_dict(), strict=True)
+    # exact: copied, not calculated
     assert all(torch.equal(value, twin.state_dict()[name]) for name, value in net.state_dict().items())
 
 

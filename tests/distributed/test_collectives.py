@@ -17,11 +17,11 @@ def test_one_process_is_the_first_and_only_one() -> None:
 def test_one_process_exchanges_nothing() -> None:
     x = torch.randn(2, 3, 4, requires_grad=True)
     assert all_sum(x) is x
-    assert torch.equal(mean_over_processes(x), x)
+    assert torch.equal(mean_over_processes(x), x)  # exact: copied, not calculated
     assert not mean_over_processes(x).requires_grad
     assert gather({"x": x}, with_gradient=True)["x"] is x
     detached = gather({"x": x}, with_gradient=False)["x"]
-    assert torch.equal(detached, x)
+    assert torch.equal(detached, x)  # exact: copied, not calculated
     assert not detached.requires_grad
 
 
@@ -36,14 +36,16 @@ def test_texts_travel_as_bytes_and_are_never_unpickled(two: Two) -> None:
 def test_sum_and_its_gradient_span_the_processes(two: Two) -> None:
     total = torch.tensor([3.0, 30.0], dtype=torch.float64)
     for result in two:
-        assert torch.equal(result["sum"]["total"], total)
+        assert torch.equal(result["sum"]["total"], total)  # exact: small whole numbers, which floats hold
         # d/dx of 1 s² + 2 s², the losses of both processes
-        assert torch.equal(result["sum"]["grad"], 3 * 2 * total)
+        assert torch.equal(result["sum"]["grad"], 3 * 2 * total)  # exact: small whole numbers, which floats hold
 
 
 def test_mean_spans_the_processes_and_leaves_its_input(two: Two) -> None:
     for number, result in enumerate(two):
+        # exact: small whole numbers, which floats hold
         assert torch.equal(result["sum"]["mean"], torch.tensor([1.5, 15.0], dtype=torch.float64))
+        # exact: small whole numbers, which floats hold
         assert torch.equal(result["sum"]["x"], torch.tensor([1.0, 10.0], dtype=torch.float64) * (number + 1))
 
 
@@ -55,7 +57,7 @@ def test_gather_joins_each_group_in_rank_order(two: Two) -> None:
     for result in two:
         for kind in ("plain", "joined"):
             for name in ("a", "b"):
-                assert torch.equal(result["gather"][kind][name], joined(two, name))
+                assert torch.equal(result["gather"][kind][name], joined(two, name))  # exact: copied, not calculated
         assert result["gather"]["integers"].flatten().tolist() == [1.0] * LOCAL + [2.0] * LOCAL
 
 

@@ -55,7 +55,7 @@ def run(rank: int, folder: str) -> None:
     """Entry of a process; writes ``<rank>.pt``."""
     torch.set_num_threads(1)
     meeting = f"file://{folder}/meeting"
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD, timeout=timedelta(minutes=2))
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD, timeout=timedelta(minutes=5))
     try:
         results = {
             "texts": texts_job(rank),

@@ -83,7 +83,7 @@ def train_all(rank: int, world: int, folder: str, paths: Sequence[str] = PATHS) 
     """Entry of a process; writes ``<rank>.pt``."""
     torch.set_num_threads(1)
     meeting = f"file://{folder}/meeting"
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world, timeout=timedelta(minutes=2))
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world, timeout=timedelta(minutes=5))
     try:
         notes = {(name, path): train(name, path, rank, world) for name in TASKS for path in paths}
         torch.save(notes, Path(folder) / f"{rank}.pt")

@@ -34,7 +34,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path):
     path = save(tmp_path, 7, optimizer=optimizer.state_dict(), config="A: 1\n")
     loaded = load_checkpoint(path)
     assert loaded["step"] == 7
-    assert torch.equal(loaded["model"]["w"], torch.full((3,), 7.0))
+    assert torch.equal(loaded["model"]["w"], torch.full((3,), 7.0))  # exact: copied, not calculated
     assert loaded["optimizer"] == optimizer.state_dict()
 
 
@@ -172,8 +172,8 @@ def test_weights_that_match_are_loaded_and_the_others_named(caplog: pytest.LogCa
     state = {**other.state_dict(), "extra": torch.ones(1), "1.weight": torch.ones(9, 9)}
     with caplog.at_level(logging.INFO, logger="stica_pv"):
         load_weights(module, state, min_share=0.75, source="some file")
-    assert torch.equal(module[0].weight, other[0].weight)
-    assert torch.equal(module[1].weight, before)
+    assert torch.equal(module[0].weight, other[0].weight)  # exact: copied, not calculated
+    assert torch.equal(module[1].weight, before)  # exact: copied, not calculated
     assert "some file: 3 of 4 tensors match; missing 1 ['1.weight'], unexpected 2 ['1.weight', 'extra']" in caplog.text
 
 
@@ -182,4 +182,5 @@ def test_too_few_matches_are_refused_and_nothing_is_loaded():
     before = {name: value.clone() for name, value in module.state_dict().items()}
     with pytest.raises(UsageError, match=r"2 of 4 tensors match.*at least 60% must match"):
         load_weights(module, {k: v + 1 for k, v in before.items() if k[0] == "0"}, min_share=0.6, source="x")
+    # exact: copied, not calculated
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())

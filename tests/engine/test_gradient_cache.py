@@ -69,6 +69,7 @@ def test_dropout_is_the_same_in_both_passes():
     model(tiny_batch(INDICES), plan)
     with torch.no_grad():
         again = torch.cat([model._embed(job)["windows"] for job in model._again], dim=1)
+    # exact: the same code with the same shapes, twice
     torch.testing.assert_close(again, model._leaves["windows"].detach(), rtol=0, atol=0)
 
 
@@ -111,7 +112,7 @@ def test_frozen_statistics_are_restored_and_momentum_too():
     with frozen_statistics(net):
         net(torch.randn(5, 3))
     for name, value in net.state_dict().items():
-        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)  # exact: left alone, not calculated
     norm = net[1]
     assert isinstance(norm, nn.BatchNorm1d)
     assert norm.momentum == 0.1

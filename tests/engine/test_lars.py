@@ -66,7 +66,7 @@ def test_three_steps_equal_those_written_out(mask: str, nesterov: bool) -> None:
             )
         given = weight.grad.clone()
         optimizer.step()
-        assert torch.equal(weight.grad, given)
+        assert torch.equal(weight.grad, given)  # exact: left alone, not calculated
         for p in (weight, bias):
             assert p.flatten().tolist() == pytest.approx(slow[id(p)][0], rel=1e-12)
 
@@ -122,7 +122,7 @@ def test_a_run_goes_on_from_its_state_as_if_undisturbed() -> None:
             gradients(again, step)
             set_lr(resumed, 0.1)
             resumed.step()
-    assert torch.equal(straight, again)
+    assert torch.equal(straight, again)  # exact: the same code with the same shapes, interrupted or not
 
 
 def test_a_parameter_without_gradient_stays() -> None:
@@ -131,7 +131,7 @@ def test_a_parameter_without_gradient_stays() -> None:
     bias.grad = torch.ones_like(bias)
     set_lr(optimizer, 0.1)
     optimizer.step()
-    assert torch.equal(weight, before)
+    assert torch.equal(weight, before)  # exact: left alone, not calculated
     assert not torch.equal(bias, torch.ones_like(bias))
 
 

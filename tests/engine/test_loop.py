@@ -167,7 +167,7 @@ def test_a_run_taken_up_again_is_the_uninterrupted_one_with_dropout_and_momentum
     second.state.step = 4
     torch.rand(7)  # what was drawn in between makes no difference
     second.run(6)
-    assert torch.equal(second.net.w, straight.net.w)
+    assert torch.equal(second.net.w, straight.net.w)  # exact: the same code with the same shapes, interrupted or not
     assert second.keys == straight.keys[4:]
 
 
@@ -248,6 +248,7 @@ def test_what_was_missed_at_the_end_of_an_epoch_is_made_up_for_on_a_resume(tmp_p
     for _ in range(2):  # a run that has ended asks no more
         broken.run(12, tmp_path / "broken")
     assert broken.ended == [*range(1, epoch + 1), *range(epoch, 4)]
+    # exact: the same code with the same shapes, interrupted or not
     assert read_metrics(tmp_path / "broken") == read_metrics(tmp_path / "straight")
 
 

@@ -79,5 +79,6 @@ def test_the_wait_for_batches_is_its_share_of_the_steps(tmp_path: Path, caplog: 
 def test_a_profiled_run_gives_the_same_numbers_and_goes_on_to_its_end(clips_folder: Path, tmp_path: Path):
     run_tiny(clips_folder, tmp_path / "plain")
     run(tiny_cfg(clips_folder, tmp_path / "profiled"), torch.device("cpu"), profile_steps=2)
+    # exact: the same code with the same shapes, twice
     assert metrics_text(tmp_path / "profiled") == metrics_text(tmp_path / "plain")
     assert [path.name for path in (tmp_path / "profiled" / FOLDER).iterdir()] == ["steps_3-4.json"]

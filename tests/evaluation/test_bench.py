@@ -202,6 +202,7 @@ def test_only_re_estimated_networks_are_changed_and_as_a_copy(tmp_path: Path):
     plain = contestant("random_init", encoder, "random")
     bench = made_bench(tmp_path, [plain, again := replace(plain, reestimate=True)])
     extract_features([Want(player, REQUEST, ALL) for player in (plain, again)], bench)
+    # exact: left alone, not calculated
     assert torch.equal(encoder.norm.running_mean, before)  # type: ignore[arg-type]
     assert not torch.allclose(*(bench.features(player, REQUEST, ALL).features for player in (plain, again)), atol=1e-3)
 

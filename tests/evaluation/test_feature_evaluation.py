@@ -180,6 +180,7 @@ def test_a_protocol_with_a_processing_of_its_own_sees_raw_features(tmp_path: Pat
     ]
     rows = run(made_bench(tmp_path, players), recorder, "standardised")
     assert len(recorder.seen) == 3
+    # exact: small whole numbers, which floats hold
     assert all(torch.equal(train["video"].features.sum(dim=2), torch.ones(12, 2)) for train, _ in recorder.seen)
     assert [row.processing for row in rows] == ["-", "-", "-, as it is"]
 

@@ -58,9 +58,10 @@ def test_the_interval_does_not_depend_on_chunks_or_item_order(monkeypatch: pytes
     expected = bootstrap_interval(mean_measure("a", per_item), groups, seed=1, draws=100)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(5))
     moved = bootstrap_interval(mean_measure("b", per_item[order]), groups[order], seed=1, draws=100)
-    assert moved == pytest.approx(expected)
+    assert moved == pytest.approx(expected, rel=1e-12)
     monkeypatch.setattr("stica_pv.evaluation.measures.CHUNK_ELEMENTS", 400)
-    assert bootstrap_interval(mean_measure("a", per_item), groups, seed=1, draws=100) == expected
+    chunked = bootstrap_interval(mean_measure("a", per_item), groups, seed=1, draws=100)
+    assert chunked == pytest.approx(expected, rel=1e-12)  # sums in another order: the last bits may differ
 
 
 def test_another_seed_gives_another_interval_and_the_same_seed_the_same():
@@ -86,6 +87,6 @@ def test_an_interval_of_any_statistic_takes_weights():
 
 @pytest.mark.slow
 def test_a_thousand_draws_of_twenty_thousand_items_take_about_a_second():
-    started = time.perf_counter()
+    begin = time.process_time()
     bootstrap_interval(mean_measure("top1", values(20000)), torch.arange(20000), seed=0)
-    assert time.perf_counter() - started < 5  # loosely: other work may be running
+    assert time.process_time() - begin < 5

@@ -32,7 +32,7 @@ def jobs(output: Path, clips: str, coloured: list[str]) -> None:
 def live(rank: int, output: str, clips: str, coloured: list[str]) -> None:
     torch.set_num_threads(1)
     meeting = f"file://{output}/meeting"
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD, timeout=timedelta(minutes=3))
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD, timeout=timedelta(minutes=5))
     try:
         jobs(Path(output), clips, coloured)
     finally:
@@ -64,7 +64,7 @@ def test_statistics_of_each_process_by_itself_are_another_recipe_that_runs_too(o
     one, two = (scores(output / "alone") for output in outputs)
     assert two.shape == one.shape
     assert not torch.allclose(two, one, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(one, scores(outputs[0] / "synchronised"), rtol=0, atol=0)
+    torch.testing.assert_close(one, scores(outputs[0] / "synchronised"), rtol=1e-5, atol=1e-5)
 
 
 def test_the_curve_is_the_same(outputs: tuple[Path, Path]):

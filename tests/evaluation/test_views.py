@@ -102,14 +102,14 @@ def test_views_of_training_have_its_size_and_the_others_that_of_the_test(transfo
 
 
 def test_the_fixed_crop_draws_nothing():
-    assert all(torch.equal(crop("fixed", 0), crop("fixed", key)) for key in range(1, 4))
+    assert all(torch.equal(crop("fixed", 0), crop("fixed", key)) for key in range(1, 4))  # exact: integers
 
 
 @pytest.mark.parametrize("transform", [name for name in TEST_TRANSFORMS if name != "fixed"])
 def test_the_other_crops_are_drawn_by_key(transform: str):
     cuts = [crop(transform, key) for key in range(6)]
     assert all(cut.shape == (3, 1, 112, 112) for cut in cuts)
-    assert torch.equal(cuts[0], crop(transform, 0))
+    assert torch.equal(cuts[0], crop(transform, 0))  # exact: integers
     assert any(not torch.equal(cuts[0], cut) for cut in cuts[1:])
 
 
@@ -147,8 +147,8 @@ def look(*indices: int, seed: int = 0, view: str = "clip0 crop0", **settings: fl
 
 
 def test_the_jitter_of_a_view_is_keyed_by_its_item_its_name_and_the_seed():
-    assert torch.equal(look(3), look(3))
-    assert torch.equal(look(7, 3)[1:], look(3))
+    assert torch.equal(look(3), look(3))  # exact: the same code with the same shapes, twice
+    torch.testing.assert_close(look(7, 3)[1:], look(3), rtol=0, atol=1e-5)
     assert not torch.equal(look(3), look(3, seed=1))
     assert not torch.equal(look(3), look(3, view="clip1 crop0"))
     assert len({tuple(look(i).flatten()[:4].tolist()) for i in range(20)}) > 10
@@ -161,6 +161,7 @@ def test_without_jitter_only_the_normalisation_is_left():
 
 
 def test_no_view_is_blurred():
+    # exact: the same code with the same shapes, twice
     assert torch.equal(look(0, blur_prob=1.0), look(0, blur_prob=0.0))
 
 

@@ -52,7 +52,7 @@ def test_loading_leaves_the_random_numbers_of_the_caller_alone(trained: Path) ->
     expected = torch.rand(4)
     torch.manual_seed(3)
     load_encoder(trained)
-    assert torch.equal(torch.rand(4), expected)
+    assert torch.equal(torch.rand(4), expected)  # exact: the same generators draw the same
 
 
 def test_a_trunk_that_saved_memory_in_training_is_built_without_it(trained: Path, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_names_that_all_begin_alike_are_kept(trained: Path, tmp_path: Path) -> N
     pytest.importorskip("safetensors.torch").save_file(tensors, path, {HEADER: json.dumps(header)})
     with pytest.raises(UsageError, match="names code"):  # though it is imported already
         load_trunk_of(path)
-    assert torch.equal(load_trunk_of(path, imports=[__name__]).model.weight, trunk.model.weight)
+    assert torch.equal(load_trunk_of(path, imports=[__name__]).model.weight, trunk.model.weight)  # exact: copied, not calculated
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ def test_a_light_checkpoint_is_a_checkpoint_without_what_only_training_needs(tra
     assert light.keys() == whole.keys()
     assert light["optimizer"] == light["meter"] == {}
     assert all(light[name] == whole[name] for name in ("config", "step", "epoch_size", "list_hash"))
+    # exact: copied, not calculated
     assert all(torch.equal(light["model"][name], tensor) for name, tensor in whole["model"].items())
     assert (tmp_path / "light.pth").stat().st_size < 0.7 * trained.stat().st_size
 

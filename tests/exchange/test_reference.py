@@ -87,7 +87,9 @@ def test_every_wrapping_gives_the_same_weights(tmp_path: Path, wrapper: str, pre
     torch.save(wrapped(state, wrapper, prefix), path)
     conversion, _ = convert_file(path)
     model = conversion.checkpoint["model"]
+    # exact: copied, not calculated
     assert torch.equal(model["backbone.layer4.1.conv2.1.weight"], state["video_network.base.layer4.1.conv2.1.weight"])
+    # exact: copied, not calculated
     assert torch.equal(model["pool.layers.1.key.bias"], state["video_pooling.2.transformer.1.mha.k_lin.bias"])
     assert set(conversion.found.unused) == {"audio_network.base.fc.weight", "audio_network.base.fc.bias"}
 

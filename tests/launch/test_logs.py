@@ -141,7 +141,7 @@ def test_a_run_on_a_terminal_ends_with_one_summary_line(clips_folder: Path, tmp_
     process = subprocess.Popen([*command, *overrides], stdout=slave, stderr=subprocess.PIPE, text=True)
     os.close(slave)
     written = read_all(master)
-    assert (process.communicate(timeout=60)[1], process.returncode) == ("", 0)
+    assert (process.communicate(timeout=300)[1], process.returncode) == ("", 0)
     seen = without_times(screen(written))
     assert written.count("step ") == 3
     assert not [line for line in seen if line.startswith("step ")]

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from stica_pv.launch.meeting import address_of
 from stica_pv.launch.peers import is_echo, where
 from stica_pv.launch.place import Place, place_in_environment, ranges
 
-PATIENCE_S = 90
+PATIENCE_S = 300
 Job = Callable[[CfgNode, torch.device], object]
 
 
@@ -193,76 +194,109 @@ def test_the_error_of_one_is_told_by_all(tmp_path: Path):
     assert {path.read_text() for path in tmp_path.glob("said.*")} == {reason}
 
 
-@pytest.mark.slow
-def test_a_process_that_waits_for_nobody_is_ended_too(tmp_path: Path):
-    found = ends(start(fail_while_others_are_busy, tmp_path), tmp_path)
-    assert found == [str(peers.EXIT_CODE), "UsageError: wrong", str(peers.EXIT_CODE)]
-    assert "UsageError: wrong" in (tmp_path / "said.0").read_text()
-
-
-@pytest.mark.slow
-def test_a_killed_process_is_named(tmp_path: Path):
-    found = ends(start(die, tmp_path), tmp_path)
-    assert found[1] == str(-signal.SIGKILL)
-    reasons = [(tmp_path / f"said.{number}").read_text() for number in (0, 2)]
-    assert reasons[0] == reasons[1]
-    assert "process 1 of 3 on " in reasons[0]
-    assert "no sign of life for 6 s, the last in step 4" in reasons[0]
-
-
-@pytest.mark.slow
-def test_the_others_end_when_the_first_is_killed(tmp_path: Path):
-    found = ends(start(die_first, tmp_path), tmp_path)
-    assert found == [str(-signal.SIGKILL), str(peers.EXIT_CODE), str(peers.EXIT_CODE)]
-    assert "process 0 has ended" in (tmp_path / "said.1").read_text()
-
-
-@pytest.mark.slow
-def test_a_frozen_process_is_named(tmp_path: Path):
-    started = start(freeze, tmp_path)
-    until = time.monotonic() + PATIENCE_S
-    while not (tmp_path / "said.0").exists() and time.monotonic() < until:
-        time.sleep(0.05)
-    started.pop(2).kill()
-    for end in ends(started, tmp_path):
-        assert end == str(peers.EXIT_CODE) or "process 2 of 3" in end
-    assert "process 2 of 3 on " in (tmp_path / "said.0").read_text()
-    assert "no sign of life" in (tmp_path / "said.0").read_text()
-
-
-@pytest.mark.slow
-def test_a_process_that_hangs_is_named_with_the_line_it_is_in(tmp_path: Path):
-    found = ends(start(hang, tmp_path, HANG_MINUTES=0.05), tmp_path)
-    assert str(peers.EXIT_CODE) in found
-    for path in tmp_path.glob("said.*"):
-        reason = path.read_text()
-        assert "no step was finished for 3 s; process 2 in step 3, " in reason
-        assert "read_a_file_for_ever; process 0, 1 in step 3, stica_pv.distributed.environment:" in reason
-
-
-@pytest.mark.slow
-def test_who_has_not_come_is_named_with_what_to_check(tmp_path: Path):
-    found = ends(start(end_well, tmp_path, world=4, come=[0, 2], CONNECT_MINUTES=0.1), tmp_path)
-    for end in found:
-        assert "2 of 4 processes (numbers 1, 3) have not come to 127.0.0.1:" in end
-        assert "is each SHARD_ID given once, can the address be reached" in end
-
-
 def test_a_first_process_that_does_not_come_is_told_by_the_others(tmp_path: Path):
     (end,) = ends(start(end_well, tmp_path, come=[1], CONNECT_MINUTES=0.02), tmp_path)
     assert end.startswith("RunFailed: process 1 of 3 did not reach process 0 within 1 s at 127.0.0.1:")
 
 
-@pytest.mark.slow
-def test_a_rank_that_comes_twice_is_refused(tmp_path: Path):
-    port = free_port()
-    twins = [CONTEXT.Process(target=enter, args=(1, 3, port, str(tmp_path), end_well, {})) for _ in range(2)]
-    first = CONTEXT.Process(target=enter, args=(0, 3, port, str(tmp_path), end_well, {"CONNECT_MINUTES": 0.1}))
-    for one in (first, *twins):
+def check_busy(started: dict[int, BaseProcess], folder: Path) -> None:
+    """A process that waits for nobody is ended too."""
+    found = ends(started, folder)
+    assert found == [str(peers.EXIT_CODE), "UsageError: wrong", str(peers.EXIT_CODE)]
+    assert "UsageError: wrong" in (folder / "said.0").read_text()
+
+
+def check_killed(started: dict[int, BaseProcess], folder: Path) -> None:
+    found = ends(started, folder)
+    assert found[1] == str(-signal.SIGKILL)
+    reasons = [(folder / f"said.{number}").read_text() for number in (0, 2)]
+    assert reasons[0] == reasons[1]
+    assert "process 1 of 3 on " in reasons[0]
+    assert "no sign of life for 6 s, the last in step 4" in reasons[0]
+
+
+def check_first_killed(started: dict[int, BaseProcess], folder: Path) -> None:
+    found = ends(started, folder)
+    assert found == [str(-signal.SIGKILL), str(peers.EXIT_CODE), str(peers.EXIT_CODE)]
+    assert "process 0 has ended" in (folder / "said.1").read_text()
+
+
+def check_frozen(started: dict[int, BaseProcess], folder: Path) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while not (folder / "said.0").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    started.pop(2).kill()
+    for end in ends(started, folder):
+        assert end == str(peers.EXIT_CODE) or "process 2 of 3" in end
+    assert "process 2 of 3 on " in (folder / "said.0").read_text()
+    assert "no sign of life" in (folder / "said.0").read_text()
+
+
+def check_hanging(started: dict[int, BaseProcess], folder: Path) -> None:
+    """It is named with the line it is in."""
+    found = ends(started, folder)
+    assert str(peers.EXIT_CODE) in found
+    reasons = [path.read_text() for path in folder.glob("said.*")]
+    assert reasons
+    for reason in reasons:
+        assert "no step was finished for 3 s; process 2 in step 3, " in reason
+        assert "read_a_file_for_ever; process 0, 1 in step 3, stica_pv.distributed.environment:" in reason
+
+
+def check_absent(started: dict[int, BaseProcess], folder: Path) -> None:
+    """Who has not come is named, with what to check."""
+    for end in ends(started, folder):
+        assert "2 of 4 processes (numbers 1, 3) have not come to 127.0.0.1:" in end
+        assert "is each SHARD_ID given once, can the address be reached" in end
+
+
+def start_twins(folder: Path) -> dict[int, BaseProcess]:
+    run = (3, free_port(), str(folder), end_well)
+    given = [(0, *run, {"CONNECT_MINUTES": 0.1}), (1, *run, {}), (1, *run, {})]
+    started = {number: CONTEXT.Process(target=enter, args=args) for number, args in enumerate(given)}
+    for one in started.values():
         one.start()
-    for one in (first, *twins):
+    return started
+
+
+def check_twins(started: dict[int, BaseProcess], folder: Path) -> None:
+    for one in started.values():
         one.join(PATIENCE_S)
-    assert "UsageError: process 1 of 3 has come twice: is each SHARD_ID given once" in (tmp_path / "end.1").read_text()
+    assert "UsageError: process 1 of 3 has come twice: is each SHARD_ID given once" in (folder / "end.1").read_text()
+
+
+Start = Callable[[Path], dict[int, BaseProcess]]
+Check = Callable[[dict[int, BaseProcess], Path], None]
+KILLED: dict[str, tuple[Start, Check]] = {
+    "busy": (partial(start, fail_while_others_are_busy), check_busy),
+    "killed": (partial(start, die), check_killed),
+    "first killed": (partial(start, die_first), check_first_killed),
+    "absent": (partial(start, end_well, world=4, come=[0, 2], CONNECT_MINUTES=0.1), check_absent),
+}
+STUCK: dict[str, tuple[Start, Check]] = {
+    "frozen": (partial(start, freeze), check_frozen),
+    "hanging": (partial(start, hang, HANG_MINUTES=0.05), check_hanging),
+    "twins": (start_twins, check_twins),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runs", [KILLED, STUCK], ids=["killed", "stuck"])
+def test_a_process_that_does_not_come_dies_or_hangs_is_named_by_the_others(
+    runs: dict[str, tuple[Start, Check]], tmp_path: Path
+):
+    """Several runs at a time, since each of them mostly waits."""
+    started = {}
+    try:
+        for name, (begin, _) in runs.items():
+            (tmp_path / name).mkdir()
+            started[name] = begin(tmp_path / name)
+        for name, (_, check) in runs.items():
+            check(started[name], tmp_path / name)
+    finally:
+        for processes in started.values():
+            for one in processes.values():
+                one.kill()
 
 
 def wait_with_a_full_disk(folder: str) -> None:
@@ -281,7 +315,7 @@ def wait_with_a_full_disk(folder: str) -> None:
 def test_a_process_that_can_note_nothing_is_ended_nevertheless(tmp_path: Path):
     process = CONTEXT.Process(target=wait_with_a_full_disk, args=(str(tmp_path),))
     process.start()
-    process.join(20)
+    process.join(PATIENCE_S)
     code = process.exitcode
     process.kill()
     assert code == peers.EXIT_CODE

@@ -194,6 +194,7 @@ def test_autocast_does_not_change_losses_or_accuracy(dtype: torch.dtype) -> None
     plain = results()
     with torch.autocast("cpu", dtype):
         cast = results()
+    # exact: the same code with the same shapes, twice
     assert all(a.dtype == b.dtype == torch.float32 and torch.equal(a, b) for a, b in zip(plain, cast, strict=True))
 
 

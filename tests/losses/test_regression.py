@@ -52,7 +52,7 @@ def test_values_are_those_of_fp32_under_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rows = regression_rows(x, y)
     assert rows.dtype == torch.float32
-    assert torch.equal(rows, regression_rows(x, y))
+    assert torch.equal(rows, regression_rows(x, y))  # exact: the same code with the same shapes, twice
 
 
 def test_only_norms_below_a_hundred_thousandth_are_raised_to_it() -> None:

@@ -103,6 +103,7 @@ def test_loss_is_computed_in_full_precision_under_autocast() -> None:
     contrast = VersionContrast(TERMS, temperature=T)
     plain = contrast(x, x, everyone, everyone, first_row=0)
     with torch.autocast("cpu", dtype=torch.bfloat16):
+        # exact: the same code with the same shapes, twice
         assert torch.equal(contrast(x, x, everyone, everyone, first_row=0), plain)
 
 

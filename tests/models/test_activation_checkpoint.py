@@ -21,6 +21,7 @@ def test_gradients_statistics_and_names_are_those_of_the_plain_trunk():
         assert name == other
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-10, atol=1e-10)
     for name, value in plain.state_dict().items():
+        # exact: copied, not calculated
         torch.testing.assert_close(recomputing.state_dict()[name], value, rtol=0, atol=0)
 
 

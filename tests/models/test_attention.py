@@ -61,5 +61,5 @@ def test_showing_attention_changes_no_bit_of_the_result():
     pool, maps = TransformerPool(8, heads=2), torch.randn(2, 8, 4, 3, 3)
     before = pool(maps)
     pool.time_attention(maps)
-    assert torch.equal(pool(maps), before)
+    assert torch.equal(pool(maps), before)  # exact: the same code with the same shapes, twice
     assert AveragePool(8).time_attention(maps) is None

@@ -70,9 +70,9 @@ def test_maps_equal_slicing_at_every_position(size: tuple[int, int, int]) -> Non
     shared = FeatureCrop().maps(feature_map, boxes)
     own = FeatureCrop().maps(feature_map, torch.stack([boxes, boxes.flip(0)]))
     for n, box in enumerate(boxes):
-        assert torch.equal(shared[n], cut(feature_map, box))
-        assert torch.equal(own[n, 0], cut(feature_map, box)[0])
-        assert torch.equal(own[-1 - n, 1], cut(feature_map, box)[1])
+        assert torch.equal(shared[n], cut(feature_map, box))  # exact: copied, not calculated
+        assert torch.equal(own[n, 0], cut(feature_map, box)[0])  # exact: copied, not calculated
+        assert torch.equal(own[-1 - n, 1], cut(feature_map, box)[1])  # exact: copied, not calculated
 
 
 def test_maps_of_different_sizes_are_refused() -> None:
@@ -154,7 +154,7 @@ def test_exclusive_bound_keeps_large_crops_in_the_corner_and_small_ones_off_the_
 
 def test_equal_generators_draw_equal_boxes() -> None:
     first, again, other = (draw_boxes(9, (2, 2, 2), (9, 9, 9), generator("box", seed)) for seed in (0, 0, 1))
-    assert torch.equal(first, again)
+    assert torch.equal(first, again)  # exact: integers
     assert not torch.equal(first, other)
 
 
@@ -194,7 +194,7 @@ def test_half_precision_maps_are_averaged_in_fp32(own: bool) -> None:
         ours = FeatureCrop()(feature_map, plan)
         from_fp32 = FeatureCrop()(feature_map.float(), plan)
     assert ours.dtype == torch.float32
-    assert torch.equal(ours, from_fp32)
+    assert torch.equal(ours, from_fp32)  # exact: the same code with the same shapes, twice
     assert (ours - exact).abs().max() < 1e-6
 
 
@@ -209,4 +209,4 @@ def test_boxes_of_a_plan_are_those_it_was_made_of():
         boxes = torch.cat([draw_boxes(6, size, map_shape, rng) for size in sizes])
         assert torch.equal(boxes_of(plan_crops(boxes, map_shape, 2), map_shape), boxes)
         own = boxes.view(3, -1, 3, 2)  # each sample's own
-        assert torch.equal(boxes_of(plan_crops(own, map_shape, 2), map_shape), own)
+        assert torch.equal(boxes_of(plan_crops(own, map_shape, 2), map_shape), own)  # exact: integers

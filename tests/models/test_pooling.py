@@ -221,7 +221,7 @@ def test_pool_is_the_last_block_of_a_pytorchvideo_net(create) -> None:
     video = torch.randn(1, 3, 9, 24, 24)
     with torch.no_grad():
         assert net(video).shape == (1, 32)
-        assert torch.equal(net(video), net.blocks[1](trunk(video)))
+        assert torch.equal(net(video), net.blocks[1](trunk(video)))  # exact: the same code with the same shapes, twice
 
 
 def test_built_by_name_equals_built_by_class() -> None:
@@ -230,7 +230,7 @@ def test_built_by_name_equals_built_by_class() -> None:
     torch.manual_seed(0)
     by_class = TransformerPool(12, dim=8, layers=1, heads=2, max_tokens=5, read_out="mean")
     feature_map = torch.randn(2, 12, 7, 2, 2)
-    assert torch.equal(by_name(feature_map), by_class(feature_map))
+    assert torch.equal(by_name(feature_map), by_class(feature_map))  # exact: the same code with the same shapes, twice
 
 
 @pytest.mark.parametrize(

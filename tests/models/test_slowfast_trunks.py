@@ -18,11 +18,12 @@ def test_slow_frames_are_those_of_the_library(alpha: int) -> None:
     for frames in range(1, 257):
         video = torch.arange(frames).view(1, 1, frames, 1, 1).float()
         theirs = uniform_temporal_subsample(video, -(-frames // alpha), temporal_dim=2)
-        assert torch.equal(slow_frames(video, alpha), theirs)
+        assert torch.equal(slow_frames(video, alpha), theirs)  # exact: copied, not calculated
 
 
 def test_slow_frames_are_compiled_without_a_break() -> None:
     video = torch.arange(32).view(1, 1, 32, 1, 1).float()
+    # exact: copied, not calculated
     assert torch.equal(torch.compile(slow_frames, backend="eager", fullgraph=True)(video, 4), slow_frames(video, 4))
 
 
@@ -37,7 +38,7 @@ def test_the_clip_is_not_changed() -> None:
     trunk, video = create_backbone("slowfast_r50", width=8), torch.randn(2, 3, 4, 32, 32)
     before = video.clone()
     trunk(video)
-    assert torch.equal(video, before)
+    assert torch.equal(video, before)  # exact: copied, not calculated
 
 
 @pytest.mark.parametrize("sound_steps", [32, 40])
@@ -117,8 +118,8 @@ def test_a_plan_keeps_its_further_windows_when_it_is_cut_or_moved() -> None:
     boxes = torch.tensor([[[[0, 2], [1, 4], [0, 3]]], [[[0, 1], [0, 4], [2, 3]]]])  # one window for each of two samples
     plan = plan_crops(boxes, (2, 4, 4), 2, pathways=[(8, 4, 4)])
     second = plan.rows(slice(1, 2))
-    assert torch.equal(second.pathways[0].time, plan.pathways[0].time[1:])
-    assert torch.equal(second.pathways[0].space, plan.pathways[0].space[1:])
+    assert torch.equal(second.pathways[0].time, plan.pathways[0].time[1:])  # exact: copied, not calculated
+    assert torch.equal(second.pathways[0].space, plan.pathways[0].space[1:])  # exact: copied, not calculated
     assert plan.to(torch.device("meta")).pathways[0].time.device.type == "meta"
     assert "pathways=(CropPlan(" in repr(plan)
 

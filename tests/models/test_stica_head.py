@@ -18,6 +18,7 @@ def test_it_ends_a_net_and_leaves_the_loaded_weights_alone() -> None:
     assert net(torch.randn(1, 3, 4, 64, 64)).shape == (1, 6)
     after = net.blocks[:-1].state_dict()
     assert all(
+        # exact: left alone, not calculated
         torch.equal(value, after[name])
         for name, value in before.items()
         if "running" not in name and "num_" not in name

@@ -104,7 +104,7 @@ def test_joined_pathways_have_the_cells_of_the_first() -> None:
     slow, fast = torch.randn(2, 3, 2, 4, 4), torch.randn(2, 5, 8, 4, 4)
     joined = join_pathways([slow, fast])
     assert joined.shape == (2, 8, 2, 4, 4)
-    assert torch.equal(joined[:, :3], slow)
+    assert torch.equal(joined[:, :3], slow)  # exact: copied, not calculated
     torch.testing.assert_close(joined[:, 3:, 0], fast[:, :, :4].mean(2))
     assert join_pathways(slow) is slow
 

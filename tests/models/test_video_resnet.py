@@ -46,7 +46,7 @@ def test_weights_move_to_torchvision_and_give_the_same_map(trunk: VideoResNet) -
         for part in ("stem", "layer1", "layer2", "layer3", "layer4"):
             x = reference.eval().get_submodule(part)(x)
     assert ours.shape == (1, 512, 1, 2, 2)
-    assert torch.equal(ours, x)
+    assert torch.equal(ours, x)  # exact: the same code with the same shapes, twice
 
 
 def test_torchvision_weights_load_strictly(meta_trunk: VideoResNet) -> None:
@@ -84,8 +84,8 @@ def test_convolutions_start_kaiming_normal_fan_out_and_norms_at_one_and_zero(tru
             assert module.weight.mean().item() == pytest.approx(0, abs=0.05 * expected)
             assert module.weight.abs().max() > 2.5 * expected  # normal, not uniform
         elif isinstance(module, nn.BatchNorm3d):
-            assert torch.equal(module.weight, torch.ones_like(module.weight))
-            assert torch.equal(module.bias, torch.zeros_like(module.bias))
+            assert torch.equal(module.weight, torch.ones_like(module.weight))  # exact: fresh layers, not calculated
+            assert torch.equal(module.bias, torch.zeros_like(module.bias))  # exact: fresh layers, not calculated
 
 
 @pytest.mark.parametrize(("frames", "steps"), [(30, 4), (32, 4), (60, 8), (90, 12), (120, 15)])
@@ -140,7 +140,7 @@ def test_r3d_and_mc3_are_torchvisions(create, build) -> None:
         ours, x = trunk(video), video
         for part in ("stem", "layer1", "layer2", "layer3", "layer4"):
             x = reference.get_submodule(part)(x)
-    assert torch.equal(ours, x)
+    assert torch.equal(ours, x)  # exact: the same code with the same shapes, twice
     assert ours.shape == (1, 512, 9 if create is create_mc3_18 else 2, 2, 2)
 
 

@@ -20,6 +20,7 @@ def x3d() -> dict[str, torch.Tensor]:
 
 
 def same(trunk: torch.nn.Module, state: dict[str, torch.Tensor]) -> bool:
+    # exact: copied, not calculated
     return all(torch.equal(value, state[name]) for name, value in trunk.state_dict().items())
 
 

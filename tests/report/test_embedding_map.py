@@ -35,7 +35,7 @@ def test_both_projections_keep_clusters_apart_and_repeat_themselves():
     assert list(planes) == ["PCA", "t-SNE"]
     again = planes_of(rows)
     for how, plane in planes.items():
-        assert (plane == again[how]).all()
+        assert (plane == again[how]).all()  # exact: the same code with the same shapes, twice
         centres = [plane[labels == label].mean(axis=0) for label in range(3)]
         nearest = [min(range(3), key=lambda c, point=point: ((point - centres[c]) ** 2).sum()) for point in plane]
         assert nearest == labels.tolist(), how

@@ -42,7 +42,7 @@ def look(clips: Path, folder: Path, task_name: str, shown: int = 2) -> tuple[See
     assert torch.equal(batch.index[:shown], seen.batch.index)
     for mine, theirs in ((seen.batch.video, batch.video), (seen.batch.audio, batch.audio)):
         assert mine.keys() == theirs.keys()
-        assert all(torch.equal(mine[view], theirs[view][:shown]) for view in mine)
+        assert all(torch.equal(mine[view], theirs[view][:shown]) for view in mine)  # exact: copied, not calculated
     with torch.no_grad():
         return seen, task, task.prepare(batch, task.draw(keys))
 
@@ -51,12 +51,11 @@ def look(clips: Path, folder: Path, task_name: str, shown: int = 2) -> tuple[See
     ("task_name", "comparisons"),
     [("av_contrastive", 26), ("gdt", 11), ("cvrl", 1), ("brave", 4), ("classification", 0)],
 )
-def test_the_clips_shown_are_those_of_training_bit_for_bit(
-    task_name: str, comparisons: int, clips_folder: Path, tmp_path: Path
-):
+def test_the_clips_shown_are_those_of_training(task_name: str, comparisons: int, clips_folder: Path, tmp_path: Path):
     seen, task, inputs = look(clips_folder, tmp_path, task_name)
     assert seen.inputs.keys() == inputs.keys()
-    assert all(torch.equal(value[:2], seen.inputs[name]) for name, value in inputs.items())
+    for name, value in inputs.items():  # calculated here in a larger batch
+        torch.testing.assert_close(value[:2], seen.inputs[name], rtol=1e-5, atol=1e-5)
     assert task.training
     shown = {name for name, value in inputs.items() if value.ndim > 2}
     assert set(seen.notes) == shown
@@ -78,6 +77,7 @@ def test_boxes_windows_and_times_are_those_of_the_clips_shown(clips_folder: Path
         assert float((clip.frame_times_s[0] - window.start_s).abs()) <= 0.5 / 12
         for spec in seen.views.specs:
             box = drawn.boxes[spec.name]
+            # exact: integers
             assert torch.equal(apply_box(clip.frames, box, 32, True), seen.batch.video[spec.name][sample])
 
 

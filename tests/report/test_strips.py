@@ -24,7 +24,7 @@ def test_pictures_come_back_as_the_loader_gave_them():
     assert strip.outside == 0
     for place, frame in enumerate(strip.frames):
         shown = torch.from_numpy(strip.pixels)[:, 5 * place : 5 * place + 5]
-        assert torch.equal(shown, video[0, :, frame].permute(1, 2, 0))
+        assert torch.equal(shown, video[0, :, frame].permute(1, 2, 0))  # exact: integers
 
 
 def test_shown_frames_begin_equal_parts_of_the_time_of_whole_frames_where_that_is_possible():

@@ -11,7 +11,7 @@ Say = Callable[..., tuple[int, str, str]]
 
 
 def in_a_process(*argv: object) -> tuple[int, str, str]:
-    done = subprocess.run([sys.executable, str(TOOL), *map(str, argv)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, str(TOOL), *map(str, argv)], capture_output=True, text=True, timeout=300)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -1,9 +1,9 @@
 """The words of the command line: help, overrides, lists, the printed configuration."""
 
+import resource
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,12 +25,18 @@ finally:
 """
 
 
+def children_s() -> float:
+    """Processor time of the processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_help_is_quick_and_loads_nothing_heavy():
-    begin = time.monotonic()
+    begin = children_s()
     command = [sys.executable, "-c", HELP.format(tool=str(TOOL))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert time.monotonic() - begin < 5
+    assert children_s() - begin < 5
     assert all(word in done.stdout for word in ("examples:", "--cfg", "--opts", "--print_cfg", "--list"))
 
 

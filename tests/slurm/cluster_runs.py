@@ -73,6 +73,7 @@ class Runs:
         """Waits for the end of a run; its numbers and weights must be those of the undisturbed one, bit for bit."""
         self.cluster.await_state(job, "COMPLETED")
         straight = self.straight(tasks)
+        # exact: the same code with the same shapes, interrupted or not
         same = metrics_text(self.folder / name) == metrics_text(straight)
         self._note(what, tasks, job, name, begin, same=same)
         assert len(losses(straight)) == STEPS

@@ -19,6 +19,7 @@ def tensors_of(value: Any) -> list[Tensor]:
 
 
 def equal(a: Any, b: Any) -> bool:
+    # exact: the same generators draw the same
     return all(torch.equal(x, y) for x, y in zip(tensors_of(a), tensors_of(b), strict=True))
 
 
@@ -29,7 +30,8 @@ def test_plan_is_a_function_of_the_keys_alone() -> None:
     state = torch.get_rng_state()
     for step in (9, 1, 4):
         other.draw(keys_of(step=step))
-    assert equal(other.draw(keys_of()), first)
+    assert equal(other.draw(keys_of()), first)  # exact: the same generators draw the same
+    # exact: left alone, not calculated
     assert torch.equal(torch.get_rng_state(), state)  # nothing comes from, or goes to, the carried generator
     assert not equal(task.draw(keys_of(seed=8)), first)
 
@@ -37,7 +39,7 @@ def test_plan_is_a_function_of_the_keys_alone() -> None:
 def test_crops_are_the_same_for_all_samples_and_ranks_and_new_at_each_step() -> None:
     task = tiny_task()
     here, there = task.draw(keys_of(indices=INDICES[:3])), task.draw(keys_of(indices=INDICES[3:], epoch=2))
-    assert equal(here.crops, there.crops)
+    assert equal(here.crops, there.crops)  # exact: the same generators draw the same
     assert here.crops[0].space.ndim == 2
     assert not equal(here.crops, task.draw(keys_of(step=4, indices=INDICES[:3])).crops)
     assert not equal(here.crops[0], here.crops[1])
@@ -51,8 +53,8 @@ def test_crops_of_each_samples_own_differ_and_belong_to_the_sample() -> None:
         assert len({tuple(own.flatten().tolist()) for own in crop.space}) == len(INDICES)
     turned = task.draw(keys_of(step=99, indices=INDICES[::-1]))
     for a, b in zip(plan.crops, turned.crops, strict=True):
-        assert torch.equal(a.space, b.space.flip(0))
-        assert torch.equal(a.time, b.time.flip(0))
+        assert torch.equal(a.space, b.space.flip(0))  # exact: the same generators draw the same
+        assert torch.equal(a.time, b.time.flip(0))  # exact: the same generators draw the same
     assert not equal(plan.crops, task.draw(keys_of(epoch=2)).crops)
     assert task(tiny_batch(INDICES), plan).total.isfinite()
 
@@ -62,9 +64,10 @@ def test_photometry_and_volume_belong_to_the_sample_and_epoch(indices: tuple[int
     task = tiny_task()
     plan, other = task.draw(keys_of()), task.draw(keys_of(step=50, indices=indices))
     rows = [INDICES.index(index) for index in indices]
-    assert torch.equal(plan.volume[rows], other.volume)
+    assert torch.equal(plan.volume[rows], other.volume)  # exact: the same generators draw the same
     for mine, theirs in zip(plan.photometry, other.photometry, strict=True):
         for name in ("order", "factors", "gray", "sigma"):
+            # exact: the same generators draw the same
             assert torch.equal(getattr(mine, name)[rows], getattr(theirs, name))
     assert not torch.equal(plan.volume, task.draw(keys_of(epoch=2)).volume)
     assert not torch.equal(plan.photometry[0].factors, plan.photometry[1].factors)

@@ -79,7 +79,7 @@ def test_forward_gives_what_the_parts_give(batch: Batch) -> None:
     task = ToyTask()
     rows = task.linear(batch.video["view"].float().flatten(1) + 2).unsqueeze(0)
     expected = task.loss({"rows": rows}, {"rows": rows.detach()}, first_row=0)
-    assert torch.equal(step(task, batch).total, expected.total)
+    assert torch.equal(step(task, batch).total, expected.total)  # exact: the same code with the same shapes, twice
 
 
 def test_keys_learn_only_if_the_task_says_so(batch: Batch) -> None:

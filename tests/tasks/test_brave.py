@@ -194,6 +194,7 @@ def test_views_are_coloured_apart_and_only_broad_pictures_are_convolved() -> Non
     assert 0 <= inputs["narrow"].min() <= inputs["narrow"].max() <= 1
     assert inputs["video"].min() < 0
     again = task.draw(keys_of(indices=INDICES, step=8))
+    # exact: the same generators draw the same
     assert torch.equal(plan.convolution["video"].kernels, again.convolution["video"].kernels)
 
 
@@ -206,6 +207,7 @@ def test_flow_has_a_network_of_two_channels_and_only_its_scale_is_changed() -> N
     batch = batch_for(task)
     plan = task.draw(keys_of(indices=INDICES))
     assert (list(plan.colour), plan.convolution) == (["narrow"], {})
+    # exact: the same code with the same shapes, twice
     assert torch.equal(task.prepare(batch, plan)["flow"], scale_flow(batch.video["flow"]))
 
 
@@ -275,6 +277,7 @@ def test_sound_is_made_louder_or_softer_and_pictures_are_normalised_at_the_end()
     plan, batch = task.draw(keys_of(indices=INDICES)), batch_for(task)
     inputs = task.prepare(batch, plan)
     assert plan.volume.std() > 0.05
+    # exact: the same code with the same shapes, twice
     assert torch.equal(inputs["audio"], task.log_mel(batch.audio["audio"] * plan.volume.unsqueeze(1)))
     moved = {
         view: BravePictures(COLOUR, 1.0 if view == "video" else 0.0, (0.5,) * 3, (2.0,) * 3) for view in task.pictures

@@ -91,7 +91,7 @@ def test_colours_are_drawn_by_sample_and_applied():
     task = Classification(clip=clip, backbone=create_trunk(), pool=AveragePool(CHANNELS), dim=CHANNELS, classes=2)
     batch = batch_of([0, 1, 0, 1])
     first, again = (task.prepare(batch, task.draw(keys_of()))["video"] for _ in range(2))
-    assert torch.equal(first, again)
+    assert torch.equal(first, again)  # exact: the same code with the same shapes, twice
     calm = create().prepare(batch, create().draw(keys_of()))["video"]
     assert all(not torch.allclose(a, b) for a, b in zip(first, calm, strict=True))
 

@@ -1,22 +1,17 @@
 """Whole runs of GDT, CVRL and BraVe: in parts they give the same numbers, and they end in the table of every method."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lives import run_in_processes
 from tiny_runs import (
-    REPOSITORY,
     assert_same_weights,
     losses,
     metrics_text,
     run_tiny,
     weights,
-    words,
-    write_tiny,
 )
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -45,6 +40,7 @@ def test_in_parts_a_method_gives_the_uninterrupted_run_bit_for_bit_and_the_table
     run_tiny(clips_folder, tmp_path / "parts", TRAIN__MAX_STEPS=2, **settings)
     found = run_tiny(clips_folder, tmp_path / "parts", TRAIN__MAX_STEPS=3, **settings, **TABLE)
     assert len(metrics_text(tmp_path / "straight").splitlines()) == 3
+    # exact: the same code with the same shapes, interrupted or not
     assert metrics_text(tmp_path / "parts") == metrics_text(tmp_path / "straight")
     assert_same_weights(weights(tmp_path / "parts"), weights(tmp_path / "straight"))
     assert {f"{score}{who}" for score in ("retrieval/R@1", "knn/top1") for who in ("", "/random_init")} <= found.keys()
@@ -55,12 +51,7 @@ def test_in_parts_a_method_gives_the_uninterrupted_run_bit_for_bit_and_the_table
 def test_two_processes_give_the_losses_of_one(method: str, clips_folder: Path, tmp_path: Path):
     steps = {"TRAIN__MAX_STEPS": 3, "SOLVER__WARMUP_EPOCHS": 0, "SOLVER__BASE_LR": 1e-8}
     settings = {"TASK": method, **COMMON, **METHODS[method], **steps}
-    tool, cfg = REPOSITORY / "tools" / "run_net.py", write_tiny(tmp_path / "tiny.yaml")
-    given = words(clips_folder, tmp_path / "two", **settings, CPU_PROCESSES=2)
-    command = [sys.executable, str(tool), "--cfg", str(cfg), *given]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=env)
-    assert done.returncode == 0, done.stderr
-    assert "process 1 of 2: " in done.stdout
+    run_in_processes(clips_folder, tmp_path / "two", **settings, CPU_PROCESSES=2)
+    assert "process 1 of 2: " in (tmp_path / "two" / "stdout.log").read_text()
     run_tiny(clips_folder, tmp_path / "one", **settings)
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=5e-4)

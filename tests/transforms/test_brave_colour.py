@@ -107,4 +107,5 @@ def test_wrong_settings_and_inputs_are_refused() -> None:
 
 def test_saturating_a_colour_below_black_gives_its_gray() -> None:
     dark = torch.tensor([-0.02, -0.06, -0.1]).view(1, 3, 1, 1, 1)
+    # exact: copied, not calculated
     assert torch.equal(saturate(dark, torch.full((1, 1, 1, 1, 1), 1.3)), torch.full_like(dark, -0.02))

@@ -17,14 +17,14 @@ def test_a_mirrored_clip_moves_the_other_way_within_the_crop_of_pictures(kind: t
         crop = kind(flip_prob=flip_prob)
         pictures, flow = crop(FLOW, 24, rng()), FlowCrop(crop)(FLOW, 24, rng())
         assert flow.shape == (2, 3, 24, 24)
-        assert torch.equal(flow[1], pictures[1])
-        assert torch.equal(flow[0], 255 - pictures[0] if flip_prob else pictures[0])
+        assert torch.equal(flow[1], pictures[1])  # exact: integers
+        assert torch.equal(flow[0], 255 - pictures[0] if flip_prob else pictures[0])  # exact: integers
 
 
 def test_scaled_flow_lies_around_no_motion_and_a_mirror_negates_it() -> None:
     scaled = scale_flow(FLOW)
     assert (scaled.dtype, scaled.min().item(), scaled.max().item()) == (torch.float32, -1.0, 1.0)
-    assert torch.equal(scale_flow(255 - FLOW), -scaled)
+    assert torch.equal(scale_flow(255 - FLOW), -scaled)  # exact: the same steps with the other sign
     last = FLOW[None].contiguous(memory_format=torch.channels_last_3d)
     assert not last.is_contiguous()
     assert scale_flow(last).is_contiguous()

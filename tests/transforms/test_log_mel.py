@@ -164,7 +164,7 @@ def test_autocast_changes_nothing_and_half_input_gives_float32(style: str) -> No
     wave = torch.from_numpy(signal("noise", 4800))[None]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = layer(wave)
-    assert torch.equal(inside, layer(wave))
+    assert torch.equal(inside, layer(wave))  # exact: the same code with the same shapes, twice
     assert layer(wave.half()).dtype == torch.float32
 
 

@@ -83,7 +83,7 @@ def test_a_batch_at_once_and_clip_by_clip_equal_the_slow_loop(style: str, width:
     out = apply_photometry(video, plan, settings)
     assert out.dtype == torch.float32
     torch.testing.assert_close(out.double(), slow(video, plan, settings), rtol=0, atol=1e-5)
-    assert torch.equal(video, before)
+    assert torch.equal(video, before)  # exact: left alone, not calculated
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -98,7 +98,7 @@ def test_float_input_is_on_zero_to_one_and_left_alone() -> None:
     video, plan = clips() / 255, plan_of(6, settings)
     before = video.clone()
     torch.testing.assert_close(apply_photometry(video, plan, settings), apply_photometry(clips(), plan, settings))
-    assert torch.equal(video, before)
+    assert torch.equal(video, before)  # exact: left alone, not calculated
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -130,7 +130,7 @@ def test_gray_uses_the_red_weight_for_red_and_the_swapped_one_as_released() -> N
 def test_released_blur_acts_along_the_width_alone() -> None:
     settings = PhotometrySettings(style="released", jitter_prob=0, gray_prob=0, blur_prob=1.0)
     plan = plan_of(6, settings)
-    assert plan.sigma.tolist() == torch.tensor([[0.1, 2.0]] * 6).tolist()
+    assert plan.sigma.tolist() == torch.tensor([[0.1, 2.0]] * 6).tolist()  # exact: the same generators draw the same
     rows = torch.rand(6, 3, 1, 20, 1).expand(-1, -1, -1, -1, 24)  # constant along the width
     torch.testing.assert_close(apply_photometry(rows, plan, settings), (rows - 0.45) / 0.225)
     columns = torch.rand(6, 3, 1, 1, 24).expand(-1, -1, -1, 20, -1)
@@ -144,6 +144,7 @@ def test_autocast_changes_nothing(style: str) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = apply_photometry(clips(), plan, settings)
     assert inside.dtype == torch.float32
+    # exact: the same code with the same shapes, twice
     assert torch.equal(inside, apply_photometry(clips(), plan, settings))
 
 
@@ -152,6 +153,7 @@ def test_moved_plan_keeps_its_rows_and_its_effect() -> None:
     plan = plan_of(6, settings)
     moved = plan.to(torch.device("cpu"))
     assert moved.touched() is moved.rows
+    # exact: the same code with the same shapes, twice
     assert torch.equal(apply_photometry(clips(), moved, settings), apply_photometry(clips(), plan, settings))
 
 
@@ -164,7 +166,7 @@ def test_draws_follow_their_laws() -> None:
         assert abs(share.float().mean() - known) < 0.04
     factors = plan.factors[jittered]
     assert 0.6 <= factors.min() < 0.61 < 1.39 < factors.max() <= 1.4
-    assert torch.equal(plan.sigma[:, 0], plan.sigma[:, 1])
+    assert torch.equal(plan.sigma[:, 0], plan.sigma[:, 1])  # exact: the same generators draw the same
     sigma = plan.sigma[blurred]
     assert 0.1 <= sigma.min() < 0.15 < 1.95 < sigma.max() <= 2.0
     orders, counts = plan.order.unique(dim=0, return_counts=True)
@@ -175,8 +177,8 @@ def test_draws_follow_their_laws() -> None:
 def test_draws_of_a_row_do_not_shift_with_probabilities() -> None:
     never = plan_of(20, PhotometrySettings(jitter_prob=0, gray_prob=0.5))
     always = plan_of(20, PhotometrySettings(jitter_prob=1, gray_prob=0.5))
-    assert torch.equal(never.gray, always.gray)
-    assert torch.equal(never.sigma, always.sigma)
+    assert torch.equal(never.gray, always.gray)  # exact: integers
+    assert torch.equal(never.sigma, always.sigma)  # exact: the same generators draw the same
     assert (never.factors == 1).all()
 
 

@@ -56,15 +56,18 @@ def test_each_clip_is_filtered_by_its_own_small_kernel_on_every_frame() -> None:
 def test_clips_that_are_spared_stay_as_they_are() -> None:
     video = torch.rand(3, 3, 2, 12, 12)
     rngs = [generator("kernel", i) for i in range(3)]
-    assert torch.equal(apply_random_convolution(video, draw_random_convolution(rngs, 0.0)), video)
+    torch.testing.assert_close(
+        apply_random_convolution(video, draw_random_convolution(rngs, 0.0)), video, rtol=0, atol=1e-6
+    )
     identity = torch.zeros(3, 3, 11, 11)
     identity[:, :, 5, 5] = torch.eye(3)
+    # exact: the same generators draw the same
     share = sum(torch.equal(kernel, identity) for kernel in draw(DRAWS, 0.3)) / DRAWS
     assert share == pytest.approx(0.7, abs=0.06)
 
 
 def test_equal_keys_give_equal_kernels() -> None:
-    assert torch.equal(draw(5), draw(5))
+    assert torch.equal(draw(5), draw(5))  # exact: the same generators draw the same
     assert not torch.equal(draw(2)[0], draw(2)[1])
 
 

@@ -56,13 +56,14 @@ def test_same_size_box_is_a_plain_cut_and_leaves_the_input_alone(planar: bool) -
     frames = noise(3, 2, 40, 50)
     frames = frames.contiguous() if planar else frames
     before = frames.clone()
+    # exact: integers
     assert torch.equal(apply_box(frames, CropBox(4, 10, 32, 32), 32, True), before[:, :, 4:36, 10:42])
     square = noise(3, 2, 32, 32)
     before_square = square.clone()
     mirrored = apply_box(square, CropBox(0, 0, 32, 32, flip=True), 32, True)
-    assert torch.equal(mirrored, before_square.flip(-1))
-    assert torch.equal(square, before_square)
-    assert torch.equal(frames, before)
+    assert torch.equal(mirrored, before_square.flip(-1))  # exact: integers
+    assert torch.equal(square, before_square)  # exact: integers
+    assert torch.equal(frames, before)  # exact: integers
 
 
 def test_float_frames_take_the_float_path() -> None:
@@ -84,15 +85,15 @@ def test_output_shape_and_static_clips_stay_static(transform: RandomResizedCrop,
     out = transform(frames, 64, generator("static"))
     assert out.shape == (3, 5, 64, 64)
     assert out.dtype == torch.uint8
-    assert torch.equal(out, out[:, :1].expand_as(out))
+    assert torch.equal(out, out[:, :1].expand_as(out))  # exact: integers
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
 def test_equal_generators_give_equal_results_and_other_generators_other_ones(transform: RandomResizedCrop) -> None:
     frames = noise(3, 2, 150, 200)
     first, again, other = (transform(frames, 64, generator("same", key)) for key in (0, 0, 1))
-    assert torch.equal(first, again)
-    assert torch.equal(first, other) == isinstance(transform, FixedCrop)
+    assert torch.equal(first, again)  # exact: integers
+    assert torch.equal(first, other) == isinstance(transform, FixedCrop)  # exact: integers
 
 
 def test_resized_crop_area_and_aspect_follow_their_laws() -> None:

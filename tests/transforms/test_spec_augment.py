@@ -22,7 +22,7 @@ def test_masked_bands_and_columns_are_zero_and_the_rest_untouched() -> None:
     slow[0, :, 2:4] = 0
     slow[0, :, :, 5:8] = 0
     slow[1, :, :, 11:] = 0
-    assert torch.equal(masked, slow)
+    assert torch.equal(masked, slow)  # exact: copied, not calculated
     assert (log_mel == 3).all()
 
 
@@ -37,6 +37,7 @@ def test_medium_draws_every_width_and_place_and_no_other() -> None:
 
 def test_none_masks_nothing_and_heavy_masks_twice() -> None:
     log_mel = torch.ones(2, 1, BANDS, COLUMNS)
+    # exact: copied, not calculated
     assert torch.equal(apply_spec_augment(log_mel, draw_spec_augment(rngs(2), "none", bands=8, columns=12)), log_mel)
     assert draw_spec_augment(rngs(2), "heavy", bands=8, columns=12).bands.shape == (2, 2, 2)
 

@@ -33,6 +33,7 @@ def test_weights_are_found_in_every_wrapping(tmp_path: Path, wrapper: str | None
     content = state if wrapper is None else {"epoch": 12, "optimizer": {"state": {}}, wrapper: state}
     weights = read_weights(save(tmp_path, content))
     assert weights.tensors.keys() == STATE.keys()
+    # exact: copied, not calculated
     assert all(torch.equal(weights.tensors[name], STATE[name]) for name in STATE)
     assert weights.about.get("epoch") == (None if wrapper is None else 12)
 
@@ -52,6 +53,7 @@ def test_safetensors_are_read_with_their_metadata(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     safetensors.save_file(STATE, path, metadata={"format": "pt", "epoch": "3"})
     weights = read_weights(path)
+    # exact: copied, not calculated
     assert torch.equal(weights.tensors["stem.weight"], STATE["stem.weight"])
     assert weights.about["epoch"] == "3"
 

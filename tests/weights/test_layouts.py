@@ -75,6 +75,7 @@ def test_every_tensor_of_a_slowfast_file_finds_its_place_and_the_layout_is_recog
     assert found.fits
     assert not found.unexpected
     assert not found.unused
+    # exact: copied, not calculated
     assert all(torch.equal(found.tensors[key], own[key]) for key in own)
 
 
@@ -99,6 +100,7 @@ def test_files_of_pytorchvideo_with_one_layer_for_queries_keys_and_values_are_sp
     found = best_layout(net.state_dict(), old)
     assert found.layout.name == "pytorchvideo"
     assert found.fits
+    # exact: copied, not calculated
     assert torch.equal(found.tensors["blocks.1.attn.k.weight"], net.state_dict()["blocks.1.attn.k.weight"])
 
 

@@ -12,6 +12,7 @@ def test_each_tensor_is_counted_once_and_in_its_place() -> None:
     own = {"a": torch.zeros(2), "b": torch.zeros(2, 2), "c": torch.zeros(1), "n.num_batches_tracked": torch.tensor(0)}
     came = {"a": torch.ones(2), "b": torch.ones(3, 2), "x": torch.ones(4), "fc.weight": torch.ones(5)}
     found = match(own, came, PLAIN)
+    # exact: copied, not calculated
     assert torch.equal(found.tensors["a"], torch.ones(2))
     assert found.missing == {"c": (1,)}
     assert found.misshapen == {"b": ((3, 2), (2, 2))}

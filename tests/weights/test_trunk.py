@@ -30,7 +30,7 @@ def test_torchvisions_weights_give_torchvisions_map(torchvision_file: Path) -> N
     theirs.avgpool, theirs.fc = torch.nn.Identity(), torch.nn.Identity()
     video = torch.randn(1, 3, 4, 32, 32)
     with torch.no_grad():
-        assert torch.equal(trunk(video).flatten(1), theirs(video))
+        assert torch.equal(trunk(video).flatten(1), theirs(video))  # exact: the same code with the same shapes, twice
 
 
 def test_a_network_of_pictures_becomes_one_of_clips(tmp_path: Path) -> None:
@@ -52,6 +52,7 @@ def test_a_deeper_or_shallower_network_is_refused_and_nothing_is_loaded(
     before = {name: tensor.clone() for name, tensor in trunk.state_dict().items()}
     with pytest.raises(UsageError, match=f"does not fit this trunk; .*; {reason}: layer1.1.conv1"):
         load_trunk(trunk, tmp_path / "other.pth")
+    # exact: left alone, not calculated
     assert all(torch.equal(before[name], tensor) for name, tensor in trunk.state_dict().items())
 
 

@@ -35,7 +35,7 @@ def test_parts_are_one_and_are_joined_into_one_file(store: FeatureStore, tmp_pat
         stored = store.load(name)
         assert stored is not None
         assert stored.index.tolist() == [0, 2, 4, 5]
-        assert torch.equal(stored.features[:3], part(0, 2, 4).features)
+        assert torch.equal(stored.features[:3], part(0, 2, 4).features)  # exact: copied, not calculated
         assert stored.features[3].isnan().all()
         assert stored.causes == {5: "torn"}
 
@@ -48,7 +48,7 @@ def test_what_came_later_counts(store: FeatureStore):
     store.join(name, SETTINGS)
     stored = store.load(name)
     assert stored is not None
-    assert torch.equal(stored.features, part(1, 3).features)
+    assert torch.equal(stored.features, part(1, 3).features)  # exact: copied, not calculated
     assert stored.causes == {}
 
 
@@ -59,7 +59,7 @@ def test_a_part_of_items_that_are_tried_again_replaces_these_alone(store: Featur
     store.join(name, SETTINGS)
     stored = store.load(name)
     assert stored is not None
-    assert torch.equal(stored.features, part(0, 1, 2, 3, 4).features)
+    assert torch.equal(stored.features, part(0, 1, 2, 3, 4).features)  # exact: copied, not calculated
     assert stored.causes == {}
 
 

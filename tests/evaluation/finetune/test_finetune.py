@@ -156,6 +156,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
         with pytest.raises(InterruptedError):
             finetune(coloured_cfg(tmp_path, tmp_path, **SHORT), paths)
     assert finetune(coloured_cfg(tmp_path, tmp_path, **SHORT), paths) == straight[1]
+    # exact: the same code with the same shapes, interrupted or not
     assert metrics_text(the_fold(tmp_path)) == metrics_text(the_fold(straight[0]))
     assert_same_weights(weights(the_fold(tmp_path)), weights(the_fold(straight[0])))
 

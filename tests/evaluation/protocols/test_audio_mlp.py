@@ -60,8 +60,8 @@ def test_the_seed_decides_all_and_the_state_of_torch_is_left_as_it_was():
         expected = torch.rand(1)
         torch.manual_seed(state)
         found.append(MLP.fit(planted(40, 0, spread=0.5), seed=seed).logits.weight)
-        assert torch.equal(torch.rand(1), expected)
-    assert torch.equal(found[0], found[1])
+        assert torch.equal(torch.rand(1), expected)  # exact: the same generators draw the same
+    assert torch.equal(found[0], found[1])  # exact: the same code with the same shapes, twice
     assert not torch.equal(found[0], found[2])
 
 

@@ -111,6 +111,7 @@ def test_nothing_of_the_test_reaches_what_is_fitted_or_chosen(name: str, monkeyp
     after = [weights_of(classifier) for classifier in fitted]
     assert len(before) == len(after) == (6 if name == "few_shot" else 1)
     for first, second in zip(before, after, strict=True):
+        # exact: the same code with the same shapes, twice
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 

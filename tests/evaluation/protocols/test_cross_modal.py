@@ -92,6 +92,7 @@ def test_a_sibling_is_a_hit_by_group_and_never_one_of_class():
     found = cross_hits(FeatureSet(torch.eye(4).unsqueeze(1), labels, groups), FeatureSet(rows, labels, groups), (1,))
     assert found["R@1"].tolist() == [0.0] * 4
     assert found["R@1 by group"].tolist() == [1.0] * 4
+    # exact: small whole numbers, which floats hold
     assert found["R@1 same class"].tolist() == found["chance R@1 same class"].tolist() == [0.0] * 4
 
 

@@ -73,7 +73,7 @@ def test_the_same_rows_give_the_same_classifier_and_torch_seeds_do_not_matter():
     for seed in (1, 2):
         torch.manual_seed(seed)
         found.append(fit_views(items.features, items.labels, classifier="svm", cost=1.0, standardise=True))
-    assert torch.equal(found[0].weight, found[1].weight)
+    assert torch.equal(found[0].weight, found[1].weight)  # exact: the same code with the same shapes, twice
 
 
 def test_one_class_and_an_unknown_classifier_are_refused():

@@ -28,7 +28,7 @@ def test_neighbours_and_recall_agree_with_scikit_learn(metric: str, k: int):
     expected = neighbors.NearestNeighbors(n_neighbors=k, metric=metric).fit(gallery.numpy())
     order = torch.from_numpy(expected.kneighbors(queries.numpy(), return_distance=False))
     _, found = nearest(gallery, queries, k=max(RECALLS), metric=metric)
-    assert torch.equal(found[:, :k], order)
+    assert torch.equal(found[:, :k], order)  # exact: integers
     hits = recall_hits(labels[found] == wanted[:, None], RECALLS)
     assert torch.equal(hits[k], (labels[order] == wanted[:, None]).any(dim=1))
     assert k > 1 or 0.3 < hits[k].float().mean() < 1

@@ -72,7 +72,7 @@ def test_the_seed_decides_all_and_the_state_of_torch_nothing():
     for state, seed in ((1, 5), (2, 5), (1, 6)):
         torch.manual_seed(state)
         found.append(fit_softmax(items.features, items.labels, classes=8, recipe=recipe, seed=seed).weight)
-    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[1])  # exact: the same code with the same shapes, twice
     assert not torch.equal(found[0], found[2])
 
 

@@ -1,0 +1,218 @@
+"""Rules of the tests' own code that no linter holds. Each checker is tried on bad examples first: it can fail.
+
+A test that compares the last bit, or measures the wall, passes on one machine and fails on the next.
+"""
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeGuard
+
+import pytest
+
+TESTS = Path(__file__).resolve().parent
+REASON = re.compile(r"# exact: \w")
+
+EXACT_CALLS = ("equal", "array_equal", "array_equiv", "assert_array_equal")  # of torch, np, np.testing
+CLOSE_CALLS = ("assert_close", "allclose", "isclose", "assert_allclose")
+VALUES = ("tolist", "item")
+RUN_NUMBERS = ("metrics_text", "losses", "metric", "read_metrics", "weights")  # of tiny_runs and the records of a run
+# What has such a name holds integers or truth values wherever it is met here; they are equal or they are not.
+INTEGERS = ("arange", "argmax", "argsort", "bincount", "nonzero", "randperm", "isnan", "bool", "unique")
+INTEGER_FIELDS = ("label", "labels", "index", "indices", "group", "groups", "queries", "columns", "bands", "boxes")
+
+WALL_CLOCKS = ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns")
+
+
+def name_of(node: ast.AST) -> str:
+    """Returns the last part of the name that is called, "" for what is no plain call."""
+    if not isinstance(node, ast.Call):
+        return ""
+    function = node.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def calls(node: ast.AST, names: tuple[str, ...]) -> bool:
+    return any(name_of(part) in names for part in ast.walk(node))
+
+
+def of_integers(node: ast.AST) -> bool:
+    names = [part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)]
+    names += [part.id for part in ast.walk(node) if isinstance(part, ast.Name)]
+    return calls(node, INTEGERS) or any(name in INTEGER_FIELDS for name in names)
+
+
+def of_constants(node: ast.AST) -> bool:
+    """Whether a value is written down in numbers: one, a list of them, or a choice of two."""
+    if isinstance(node, ast.IfExp):
+        return of_constants(node.body) and of_constants(node.orelse)
+    if isinstance(node, ast.List | ast.Tuple):
+        return all(map(of_constants, node.elts))
+    return isinstance(node.operand if isinstance(node, ast.UnaryOp) else node, ast.Constant)
+
+
+def has_no_tolerance(node: ast.Call) -> bool:
+    given = {word.arg: word.value.value for word in node.keywords if isinstance(word.value, ast.Constant)}
+    return name_of(node) in CLOSE_CALLS and given.get("rtol") == 0 and given.get("atol") == 0
+
+
+def is_equality(node: ast.AST) -> bool:
+    return isinstance(node, ast.Compare) and all(isinstance(sign, ast.Eq) for sign in node.ops)
+
+
+def is_exact_call(node: ast.Call) -> bool:
+    if has_no_tolerance(node):
+        return True
+    if name_of(node) in EXACT_CALLS:
+        return not any(of_integers(argument) for argument in node.args)
+    if name_of(node) == "all" and not is_of_an_axis(node):  # (a == b).all(), torch.all(a == b)
+        compared = [*node.args, *([node.func.value] if isinstance(node.func, ast.Attribute) else [])]
+        return any(is_equality(part) and is_exact_all(part) for part in compared)
+    return False
+
+
+def is_of_an_axis(node: ast.Call) -> bool:
+    """Whether `all` gives a verdict for each row, which asserts nothing yet."""
+    return bool(node.keywords) or any(of_constants(argument) for argument in node.args)
+
+
+def is_exact_all(node: ast.Compare) -> bool:
+    sides = [node.left, *node.comparators]
+    return not any(of_integers(side) or of_constants(side) for side in sides)
+
+
+def is_exact_compare(node: ast.Compare) -> bool:
+    """Whether both sides are calculated; one that is written down, or is `approx`, is not."""
+    sides = [node.left, *node.comparators]
+    if any(calls(side, ("approx",)) or of_integers(side) for side in sides):
+        return False
+    runs = sum(name_of(side) in RUN_NUMBERS for side in sides)
+    return runs > 1 or sum(calls(side, VALUES) for side in sides) > 1
+
+
+def is_exact(node: ast.AST) -> TypeGuard[ast.expr]:
+    if isinstance(node, ast.Compare):
+        return is_equality(node) and is_exact_compare(node)
+    return isinstance(node, ast.Call) and is_exact_call(node)
+
+
+def exact_comparisons(node: ast.AST, negated: bool = False) -> Iterator[ast.expr]:
+    """Yields each comparison of the last bit below a node; that two things differ is no such."""
+    if not negated and is_exact(node):
+        yield node
+    else:
+        denies = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
+        for child in ast.iter_child_nodes(node):
+            yield from exact_comparisons(child, denies)
+
+
+def exactness_faults(path: Path, source: str) -> list[str]:
+    lines = source.splitlines()
+    return [
+        f"{path}:{node.lineno}: compares the last bit: state a tolerance, or why it is the same: `# exact: reason`"
+        for node in exact_comparisons(ast.parse(source))
+        if not any(REASON.search(line) for line in lines[max(0, node.lineno - 2) : node.end_lineno])
+    ]
+
+
+def wall_clock_faults(path: Path, source: str) -> list[str]:
+    """Finds each assertion on a difference of times of the wall, also by way of names."""
+    faults = []
+    for function in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)):
+        read, elapsed = names_of_times(function)
+        for node in ast.walk(function):
+            if isinstance(node, ast.Assert) and (differs(node.test, read) or uses(node.test, elapsed)):
+                faults.append(f"{path}:{node.lineno}: measures the wall: take processor time or a fake clock")
+    return faults
+
+
+def names_of_times(function: ast.FunctionDef) -> tuple[set[str], set[str]]:
+    """Returns the names that hold times, and those that hold differences of them."""
+    read: set[str] = set()
+    elapsed: set[str] = set()
+    for node in sorted((n for n in ast.walk(function) if isinstance(n, ast.Assign)), key=lambda n: n.lineno):
+        names = {part.id for target in node.targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+        if differs(node.value, read):
+            elapsed |= names
+        elif reads_the_wall(node.value):
+            read |= names
+    return read, elapsed
+
+
+def reads_the_wall(node: ast.AST) -> bool:
+    return any(ast.unparse(part.func).removeprefix("time.") in WALL_CLOCKS for part in ast.walk(node)
+               if isinstance(part, ast.Call))  # fmt: skip
+
+
+def uses(node: ast.AST, names: set[str]) -> bool:
+    return any(isinstance(part, ast.Name) and part.id in names for part in ast.walk(node))
+
+
+def differs(node: ast.AST, read: set[str]) -> bool:
+    differences = [p for p in ast.walk(node) if isinstance(p, ast.BinOp) and isinstance(p.op, ast.Sub)]
+    return any(reads_the_wall(part) or uses(part, read) for part in differences)
+
+
+Checker = Callable[[Path, str], list[str]]
+
+
+@pytest.mark.parametrize("check", [exactness_faults, wall_clock_faults])
+def test_rule_holds(check: Checker):
+    files = sorted(TESTS.rglob("*.py"))
+    assert files
+    faults = [fault for path in files for fault in check(path.relative_to(TESTS), path.read_text(encoding="utf-8"))]
+    assert not faults, "\n".join(faults)
+
+
+BAD: list[tuple[Checker, str]] = [
+    (exactness_faults, "assert torch.equal(a, b)"),
+    (exactness_faults, "assert torch.equal(a, b)  # the same"),
+    (exactness_faults, "# exact: too far away\n\nassert all(torch.equal(x, y) for x, y in pairs)"),
+    (exactness_faults, "assert np.array_equal(a, b)"),
+    (exactness_faults, "np.testing.assert_array_equal(a, b)"),
+    (exactness_faults, "assert a.equal(b)"),
+    (exactness_faults, "torch.testing.assert_close(a, b, rtol=0, atol=0)"),
+    (exactness_faults, "torch.testing.assert_close(a, b, atol=0.0, rtol=0.0)"),
+    (exactness_faults, "assert torch.allclose(a, b, rtol=0, atol=0)"),
+    (exactness_faults, "assert (a == b).all()"),
+    (exactness_faults, "assert torch.all(a == b)"),
+    (exactness_faults, "assert a.tolist() == b.tolist()"),
+    (exactness_faults, "assert a.item() == loss(b).item()"),
+    (exactness_faults, "assert metrics_text(a) == metrics_text(b)"),
+    (exactness_faults, "same = all(torch.equal(x, y) for x, y in pairs)"),
+    (exactness_faults, "assert not all(torch.equal(a, b) for a in c)"),
+    (wall_clock_faults, "def f():\n    a = time.monotonic()\n    assert time.monotonic() - a < 5"),
+    (wall_clock_faults, "def f():\n    a = perf_counter()\n    b = perf_counter()\n    assert b - a < 5"),
+    (wall_clock_faults, "def f():\n    a = time.time()\n    took = time.time() - a\n    assert took < 5"),
+]
+GOOD: list[tuple[Checker, str]] = [
+    (exactness_faults, "assert torch.equal(a, b)  # exact: a copy"),
+    (exactness_faults, "# exact: a copy\nassert torch.equal(a, b)"),
+    (exactness_faults, "assert not torch.equal(a, b)"),
+    (exactness_faults, "assert any(not torch.equal(a, b) for a in c)"),
+    (exactness_faults, "assert torch.equal(a, torch.arange(3))"),
+    (exactness_faults, "assert torch.equal(found.labels, wanted)"),
+    (exactness_faults, "assert a.tolist() == [0.5, 1.0]"),
+    (exactness_faults, "assert a.item() == pytest.approx(b.item(), rel=1e-6)"),
+    (exactness_faults, "assert (a == 1).all()"),
+    (exactness_faults, "constant = (a == b).all(1)"),
+    (exactness_faults, "assert len(losses(a)) == len(losses(b)) == 4"),
+    (exactness_faults, "torch.testing.assert_close(a, b, rtol=0, atol=1e-5)"),
+    (wall_clock_faults, "def f():\n    a = time.process_time()\n    assert time.process_time() - a < 5"),
+    (
+        wall_clock_faults,
+        "def f():\n    end = time.monotonic() + 60\n    assert time.monotonic() < end",
+    ),
+    (wall_clock_faults, "def f():\n    end = time.monotonic() + 60\n    one.join(end - time.monotonic())"),
+]
+
+
+@pytest.mark.parametrize(("check", "source"), BAD)
+def test_checker_finds_the_fault(check: Checker, source: str):
+    assert len(check(Path("test_x.py"), source)) == 1
+
+
+@pytest.mark.parametrize(("check", "source"), GOOD)
+def test_checker_accepts_good_code(check: Checker, source: str):
+    assert check(Path("test_x.py"), source) == []
