@@ -41,7 +41,7 @@ setup(
         "iopath",
         "yacs",
         "pyyaml",
-        "av>=17",  # its decoders tell how far pictures are reordered
+        "av>=17.0.1,<20",  # its decoders tell how far pictures are reordered
         "submitit>=1.5",
         "numpy",
         "jinja2",  # torch and torchvision bring it and pillow; named, since the pages import them
