@@ -1,12 +1,29 @@
 """What encoders take, and what they do to the process that they run in, undone."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import av
 
 from stica_pv.errors import UsageError
+
+
+_NO_POOL = {"libx265": {"x265-params": "pools=none:frame-threads=1"}}
+"""Options by encoder that leave out its thread pool: x265 can wait without end for pool threads that get no core."""
+
+
+def encoder_options(codec: str, options: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Returns the options of an encoder without its own thread pool.
+
+    Args:
+        codec: FFmpeg's name of the encoder, or of its format, as ``hevc``.
+        options: Further options; parameters of x265 are joined.
+    """
+    merged = dict(options or {})
+    for key, value in _NO_POOL.get(av.Codec(codec, "w").name, {}).items():
+        merged[key] = f"{merged[key]}:{value}" if merged.get(key) else value
+    return merged
 
 
 def check_aac_rate(rate_hz: int) -> None:

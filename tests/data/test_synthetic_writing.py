@@ -9,9 +9,11 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
+from av import VideoFrame
 from processes import all_end
 
 from stica_pv.config import apply_overrides
@@ -56,6 +58,28 @@ def test_written_file_gives_back_pictures_and_sound(folder: Path) -> None:
     assert (clip.video_valid, clip.audio_valid) == (1.0, 1.0)
     assert np.abs(clip.frames.permute(1, 2, 3, 0).numpy().astype(float) - frames).mean() < 15  # 4:2:0, quantised
     assert np.corrcoef(clip.audio.numpy(), sound)[0, 1] > 0.8
+
+
+def test_a_clip_that_is_encoded_again_has_the_same_bytes(tmp_path: Path) -> None:
+    for settings in (SMALL, SyntheticSettings(size=64, fps=8)):
+        frames, sound = render_clip(1, generator("synthetic", 5, "train", 1), settings)
+        found = set()
+        for number in range(12):
+            _ = np.full(1 + 4099 * number, number, np.uint8)  # other contents of free memory
+            write_clip(tmp_path / "a.mp4", frames, sound, fps=settings.fps, audio_rate_hz=settings.audio_rate_hz)
+            found.add((tmp_path / "a.mp4").read_bytes())
+        assert len(found) == 1
+
+
+def test_the_encoder_need_not_convert_and_has_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    container = MagicMock()
+    monkeypatch.setattr(write.av, "open", container)
+    frames, sound = render_clip(1, generator("synthetic", 5, "train", 1), TINY)
+    write_clip(tmp_path / "a.mp4", frames, sound, fps=TINY.fps, audio_rate_hz=TINY.audio_rate_hz)
+    stream = container.return_value.__enter__.return_value.add_stream.return_value
+    given = [call.args[0] for call in stream.encode.call_args_list]
+    assert {frame.format.name for frame in given if isinstance(frame, VideoFrame)} == {"yuv420p"}
+    assert stream.codec_context.thread_count == 1
 
 
 def test_repeat_writes_nothing(folder: Path) -> None:

@@ -11,7 +11,7 @@ import av
 import numpy as np
 from reader_check.signals import numbered_picture, sound_at
 
-from stica_pv.data.encoding import priority_kept
+from stica_pv.data.encoding import encoder_options, priority_kept
 
 SECONDS = 3.0
 _TICKS = 1000
@@ -93,7 +93,8 @@ def write(specimen: Specimen, folder: Path) -> Path:
     path = folder / f"{specimen.name}.{specimen.container}"
     with priority_kept(), av.open(str(path), "w", options=specimen.muxing) as container:
         base = Fraction(1, _TICKS) if specimen.uneven else Fraction(1, specimen.fps)
-        video = container.add_stream(specimen.video, rate=specimen.fps, options={"g": "12", **specimen.options})
+        options = encoder_options(specimen.video, {"g": "12", **specimen.options})
+        video = container.add_stream(specimen.video, rate=specimen.fps, options=options)
         video.width, video.height = specimen.size
         video.pix_fmt, video.bit_rate = specimen.pixels, 3_000_000
         video.codec_context.time_base = base

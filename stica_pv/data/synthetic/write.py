@@ -22,6 +22,7 @@ from stica_pv.keyed_random import generator
 logger = logging.getLogger(__name__)
 
 RECEIPT = "synthetic.json"
+_CLIP_LIMIT_S = 600.0  # a clip takes less than a second; an encoder that hangs must not hold the run
 VERSION = 1  # of the pictures and sounds; data of another one are other data
 
 
@@ -107,7 +108,7 @@ def _write_all(folder: Path, clips: dict[str, int], seed: int, settings: Synthet
         (folder / split).mkdir(parents=True)
         jobs = [(folder, split, number, seed, settings) for number in range(count)]
         lines = [""] * count
-        for job, line in answer_all(_write_one, jobs, processes=processes, timeout_s=0):
+        for job, line in answer_all(_write_one, jobs, processes=processes, timeout_s=_CLIP_LIMIT_S):
             if isinstance(line, Lost):
                 raise RunFailed(f"clip {job[2]} of {folder / split} could not be written: {line.cause}")
             lines[job[2]] = line
@@ -148,9 +149,11 @@ def write_clip(path: Path, frames: np.ndarray, sound: np.ndarray, *, fps: int, a
         video = container.add_stream("libx264", rate=fps, options={"crf": "20", "preset": "veryfast"})
         video.height, video.width = frames.shape[1:3]
         video.pix_fmt = "yuv420p"
+        video.codec_context.thread_count = 1  # with more, bytes depend on cores and load
         audio = container.add_stream("aac", rate=audio_rate_hz, layout="mono")
         for number, pixels in enumerate(frames):
-            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            # Converted here: with the encoder's own conversion a few of 1,000 repetitions gave other bytes.
+            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
             picture.pts, picture.time_base = number, Fraction(1, fps)
             container.mux(video.encode(picture))
         container.mux(video.encode(None))
