@@ -67,7 +67,7 @@ def test_parameters_of_x265_are_kept():
 
 
 def test_a_codec_that_is_not_fixed_gets_its_options_from_here():
-    """Finds calls of `add_stream` for a video codec of a variable name, which may be x265, without `encoder_options`."""
+    """Finds files that add a video stream of a variable codec, which may be x265, without `encoder_options`."""
     wrong = []
     for path in sorted(path for folder in ("stica_pv", "tools", "tests") for path in (ROOT / folder).rglob("*.py")):
         text = path.read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ import av
 import numpy as np
 
 from stica_pv.data.answers import answer_all
+from stica_pv.data.encoding import encoder_options
 from stica_pv.data.helper import Lost
 from stica_pv.data.synthetic.plan import SyntheticSettings
 from stica_pv.data.synthetic.render import render_clip
@@ -146,14 +147,14 @@ def write_clip(path: Path, frames: np.ndarray, sound: np.ndarray, *, fps: int, a
         audio_rate_hz: Samples per second.
     """
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=fps, options={"crf": "20", "preset": "veryfast"})
+        options = encoder_options("libx264", {"crf": "20", "preset": "veryfast"})
+        video = container.add_stream("libx264", rate=fps, options=options)
         video.height, video.width = frames.shape[1:3]
         video.pix_fmt = "yuv420p"
         video.codec_context.thread_count = 1  # with more, bytes depend on cores and load
         audio = container.add_stream("aac", rate=audio_rate_hz, layout="mono")
         for number, pixels in enumerate(frames):
-            # Converted here: with the encoder's own conversion a few of 1,000 repetitions gave other bytes.
-            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
+            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             picture.pts, picture.time_base = number, Fraction(1, fps)
             container.mux(video.encode(picture))
         container.mux(video.encode(None))
