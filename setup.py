@@ -33,7 +33,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["stica_pv", "stica_pv.*"]),
     package_data={"stica_pv": ["py.typed", "report/templates/*"]},
-    # Tests were run at both ends of each range: docs/versions.md. The linters run with constraints.txt alone.
+    # What was run at the ends of these ranges: docs/versions.md. The linters run with constraints.txt alone.
     install_requires=[
         "torch>=2.6.0,<2.15",
         "torchvision>=0.21.0,<0.30",
