@@ -38,7 +38,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--format",
         default="",
-        help="safetensors, pth, torch_export (.pt2), onnx or torchscript (.ts; deprecated) (by the suffix)",
+        help="safetensors, pth, torch_export (.pt2), onnx or torchscript (.ts, deprecated)",
     )
     parser.add_argument(
         "--layer", default="", help="that a program of an encoder gives: map, pooled, projected (pooled)"
