@@ -8,10 +8,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-slurm lint clean
+.PHONY: help install demo test test-slow test-slurm test-versions lint clean
 
 help:  ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## build .venv with the tested versions, the package editable in it
 
@@ -22,6 +22,7 @@ $(STAMP): setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,eval,export,report,flow]'
+	@$(BIN)/python -c 'from stica_pv.compat import torchvision_report; print(torchvision_report(), end="")'
 	@touch $@
 
 demo: install  ## pre-train and evaluate on generated clips, minutes on a CPU, no data needed
@@ -38,6 +39,10 @@ test-slow: install  ## the long tests
 # Skips, with the reason, where Slurm is neither installed nor can be.
 test-slurm: install  ## a real Slurm of two nodes on this machine (Linux, root; installs Debian's packages), minutes
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(WORKERS) -rs -m slurm
+
+# Environments stay in .versions/; what cannot be run is named with the reason.
+test-versions:  ## the ordinary tests with the oldest and the newest allowed packages (GB of downloads)
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PYTHON) tools/version_matrix.py -- -n $(WORKERS)
 
 lint: install  ## style, formatting and types
 	$(BIN)/ruff check .

@@ -33,38 +33,39 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["stica_pv", "stica_pv.*"]),
     package_data={"stica_pv": ["py.typed", "report/templates/*"]},
+    # What was run at the ends of these ranges: docs/versions.md. The linters run with constraints.txt alone.
     install_requires=[
-        "torch>=2.6",
-        "torchvision>=0.21",
-        "pytorchvideo>=0.1.5",
-        "fvcore",
-        "iopath",
-        "yacs",
-        "pyyaml",
-        "av>=17",  # its decoders tell how far pictures are reordered
-        "submitit>=1.5",
-        "numpy",
-        "jinja2",  # torch and torchvision bring it and pillow; named, since the pages import them
-        "pillow",
+        "torch>=2.6.0,<2.15",
+        "torchvision>=0.21.0,<0.30",
+        "pytorchvideo>=0.1.5,<0.2",
+        "fvcore>=0.1.5.post20221221,<0.2",
+        "iopath>=0.1.10,<0.2",
+        "yacs>=0.1.8,<0.2",
+        "pyyaml>=6.0.1,<7",
+        "av>=17.0.1,<20",  # its decoders tell how far pictures are reordered
+        "submitit>=1.5.2,<2",
+        "numpy>=2.1.0,<3",
+        "jinja2>=3.1.4,<4",  # torch and torchvision bring it and pillow; named, since the pages import them
+        "pillow>=11.0.0,<14",
     ],
     extras_require={
         "test": [
-            "pytest",
-            "pytest-timeout",
-            "pytest-xdist",
+            "pytest>=8.3.0,<10",
+            "pytest-timeout>=2.4,<3",
+            "pytest-xdist>=3.6.1,<4",
             "ruff",
             "mypy",
-            "scipy",
-            "python_speech_features",
-            "selenium",
+            "scipy>=1.14.1,<2",
+            "python_speech_features>=0.6,<0.7",
+            "selenium>=4.25.0,<5",
             "types-PyYAML",
         ],
-        "eval": ["scikit-learn"],
-        "flow": ["opencv-python-headless"],  # to compute optical flow; stored flow needs nothing
+        "eval": ["scikit-learn>=1.5.2,<2"],
+        "flow": ["opencv-python-headless>=4.10.0.84,<6"],  # to compute optical flow; stored flow needs nothing
         "tensorboard": ["tensorboard"],
         "wandb": ["wandb"],
         "mlflow": ["mlflow-skinny", "sqlalchemy", "alembic"],
-        "report": ["matplotlib", "scikit-learn"],
-        "export": ["safetensors", "onnx", "onnxscript", "onnxruntime"],
+        "report": ["matplotlib>=3.9.2,<4", "scikit-learn>=1.5.2,<2"],
+        "export": ["safetensors>=0.4.5,<1", "onnx>=1.17.0,<2", "onnxscript>=0.3.0,<0.8", "onnxruntime>=1.20.0,<2"],
     },
 )

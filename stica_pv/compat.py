@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import torch
 
-__all__ = ["repair", "torchvision_is_repaired"]
+__all__ = ["repair", "torchvision_is_repaired", "torchvision_report"]
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +49,17 @@ def repair() -> None:
 def torchvision_is_repaired() -> bool:
     """Returns whether torchvision runs here without its compiled part (no nms, no image decoding)."""
     return _library is not None
+
+
+def torchvision_report() -> str:
+    """Returns a line for the installation if torchvision was built for another torch, else nothing."""
+    if not torchvision_is_repaired():
+        return ""
+    return (
+        f"note: torchvision was built for another torch than {torch.__version__} (operator torchvision::nms does not "
+        "exist); stica_pv works around it, a plain `import torchvision` fails. To fix it, install both from one "
+        "index, by the command of https://pytorch.org/get-started/locally\n"
+    )
 
 
 def _import_without_compiled_part() -> None:

@@ -56,6 +56,7 @@ def test_broken_torchvision_is_imported_and_its_missing_operator_says_so(fake_to
         "import stica_pv.compat, torch, torchvision\n"
         "import torchvision.transforms.functional_tensor as old\n"
         "print(stica_pv.compat.torchvision_is_repaired(), old.WHERE)\n"
+        "assert 'was built for another torch than' in stica_pv.compat.torchvision_report()\n"
         "stica_pv.compat.repair()\n"
         "torch.ops.torchvision.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)\n",
         path,
@@ -76,6 +77,7 @@ def test_healthy_torchvision_is_left_alone(fake_torchvision):
         "import stica_pv.compat, sys, torch\n"
         "import torchvision.transforms.functional_tensor as old\n"
         "same = sys.modules['torchvision'] is torchvision\n"
+        "assert stica_pv.compat.torchvision_report() == ''\n"
         "print(same, stica_pv.compat.torchvision_is_repaired(), hasattr(torch.ops.torchvision, 'nms'), old.WHERE)\n",
         path,
     )

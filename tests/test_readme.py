@@ -52,7 +52,7 @@ def test_example_with_pytorchvideos_data_sets_gives_the_batch_it_states(
 def test_its_oldest_torch_is_that_of_the_packaging() -> None:
     (oldest,) = re.findall(r"torch you have \(≥ ([\d.]+)\)", README.read_text(encoding="utf-8"))
     setup = (README.parent / "setup.py").read_text(encoding="utf-8")
-    assert re.findall(r'"torch>=([\d.]+)"', setup) == [oldest]
+    assert re.findall(r'"torch>=([\d.]+).0,', setup) == [oldest]
 
 
 def test_every_file_and_make_target_it_names_exists() -> None:

@@ -35,7 +35,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--what", default="trunk", help="trunk, encoder or task (trunk)")
     parser.add_argument("--modality", default="video", help="video or audio (video)")
     parser.add_argument(
-        "--format", default="", help="safetensors, pth, torchscript (.ts), torch_export (.pt2) or onnx (by the suffix)"
+        "--format",
+        default="",
+        help="safetensors, pth, torch_export (.pt2), onnx or torchscript (.ts, deprecated)",
     )
     parser.add_argument(
         "--layer", default="", help="that a program of an encoder gives: map, pooled, projected (pooled)"

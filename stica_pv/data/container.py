@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 from iopath.common.file_io import g_pathmgr
 
 from stica_pv.data.members import member_of
+from stica_pv.data.pyav import OPEN_OPTIONS
 from stica_pv.errors import UnreadableClip
 
 
@@ -72,13 +73,13 @@ def open_container(path: str) -> InputContainer:
     """Opens a local media file; raises `UnreadableClip` with FFmpeg's own reason."""
     address = _address(path)
     try:
-        return av.open(address, mode="r", metadata_errors="replace")
+        return av.open(address, mode="r", **OPEN_OPTIONS)
     except (av.FFmpegError, OSError) as error:
         first = error
     # FFmpeg tells the reason in its log only, which is off; open once more and listen.
     with logged(av.logging.ERROR):
         try:
-            return av.open(address, mode="r", metadata_errors="replace")
+            return av.open(address, mode="r", **OPEN_OPTIONS)
         except (av.FFmpegError, OSError) as error:
             raise UnreadableClip(path, failure_cause(path, error)) from first
 

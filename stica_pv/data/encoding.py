@@ -1,12 +1,32 @@
 """What encoders take, and what they do to the process that they run in, undone."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import av
 
 from stica_pv.errors import UsageError
+
+_SAFE_OPTIONS = {
+    # Its assembly for the macroblock tree reads memory that nothing has written: the same clip gave other bytes.
+    "libx264": {"x264-params": "cpu-independent=1"},
+    # It can wait without end for threads of its pool that get no core.
+    "libx265": {"x265-params": "pools=none:frame-threads=1"},
+}
+
+
+def encoder_options(codec: str, options: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Returns options with which an encoder gives the same bytes each time (x264) and has no thread pool (x265).
+
+    Args:
+        codec: FFmpeg's name of the encoder, or of its format, as ``hevc``.
+        options: Further options; parameters of x264 and x265 are joined.
+    """
+    merged = dict(options or {})
+    for key, value in _SAFE_OPTIONS.get(av.Codec(codec, "w").name, {}).items():
+        merged[key] = f"{merged[key]}:{value}" if merged.get(key) else value
+    return merged
 
 
 def check_aac_rate(rate_hz: int) -> None:

@@ -15,15 +15,18 @@ from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from stica_pv.data.answers import answer_all
 from stica_pv.data.audio_track import AudioTrack, Samples, resample
 from stica_pv.data.container import failure_cause
 from stica_pv.data.demux import WHOLE_FILE, StretchPackets, collect_packets
-from stica_pv.data.encoding import check_aac_rate, priority_kept
+from stica_pv.data.encoding import check_aac_rate, encoder_options, priority_kept
+from stica_pv.data.helper import Lost
 from stica_pv.data.media_file import MediaFile
 from stica_pv.data.pictures import PictureConverter, Pictures, check_whole, timed_frames
 from stica_pv.errors import UnreadableClip, UsageError
 
 _CLOCK_HZ = 90_000
+_OPEN_LIMIT_S = 60.0
 _BLOCK = 1024  # samples handed to the sound encoder at a time
 
 _MUXER = {"movflags": "faststart", "movie_timescale": str(_CLOCK_HZ)}  # starts of streams are whole ticks of the latter
@@ -70,7 +73,16 @@ class TranscodeSettings:
 
 
 def _check_encoder(settings: TranscodeSettings) -> None:
-    """Raises `UsageError` if the encoder cannot be had with these settings, before any file is touched."""
+    """Raises `UsageError` if the encoder cannot be had with these settings, before any file is touched.
+
+    The encoder runs in a process of its own (on Linux), which ends if it hangs.
+    """
+    ((_, result),) = answer_all(_open_encoder, [settings], processes=1, timeout_s=_OPEN_LIMIT_S)
+    if isinstance(result, Lost):
+        raise UsageError(f"codec: {settings.codec!r} cannot be opened ({result.cause}); try libx264")
+
+
+def _open_encoder(settings: TranscodeSettings) -> None:
     with priority_kept(), av.open(os.devnull, "w", format="mp4") as container:
         stream = _picture_stream(container, Fraction(25), 64, 64, settings)
         try:
@@ -171,7 +183,7 @@ def _picture_packets(
 def _picture_stream(
     container: OutputContainer, rate: Fraction, width: int, height: int, settings: TranscodeSettings
 ) -> VideoStream:
-    options = {"crf": str(settings.crf)}
+    options = encoder_options(settings.codec, {"crf": str(settings.crf)})
     if settings.fast_decoding:
         options |= _FAST_TO_DECODE.get(av.Codec(settings.codec, "w").name, {})  # h264 names libx264
     stream = container.add_stream(settings.codec, rate=rate, options=options)

@@ -13,7 +13,15 @@ from stica_pv.engine.checkpoint import FORMAT
 from stica_pv.errors import UsageError, check_choice
 from stica_pv.exchange.card import write_card
 from stica_pv.exchange.described import HEADER, TASK, TRUNK, Described, read_described
-from stica_pv.exchange.graphs import ONNX, TORCH_EXPORT, TORCHSCRIPT, TRACED_BATCH, Program, check_program
+from stica_pv.exchange.graphs import (
+    ONNX,
+    TORCH_EXPORT,
+    TORCHSCRIPT,
+    TRACED_BATCH,
+    Program,
+    check_program,
+    deprecation_of_torchscript,
+)
 from stica_pv.exchange.pieces import Piece, piece_of
 from stica_pv.tasks.encoders import POOLED
 from stica_pv.weights import refuse_existing, write_whole
@@ -132,7 +140,8 @@ def _write_program(target: Path, kind: str, piece: Piece) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's compilers speak of their own inside; the check finds what is wrong
         write_whole(target, write)
-    return lines[0]
+    deprecated = deprecation_of_torchscript(torch.__version__) if kind == "torchscript" else ""
+    return "; ".join(filter(None, (lines[0], deprecated)))
 
 
 def _write_weights(path: Path, kind: str, found: Described, piece: Piece) -> None:

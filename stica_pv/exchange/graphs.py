@@ -52,6 +52,14 @@ def output_names(features: Features) -> list[str]:
     return [OUTPUT] if isinstance(features, Tensor) else [f"{OUTPUT}{i}" for i in range(len(features))]
 
 
+def deprecation_of_torchscript(version: str) -> str:
+    """Returns a sentence if this version of torch deprecates TorchScript, else nothing."""
+    major, minor = (int(part) for part in version.split(".")[:2])
+    if (major, minor) < (2, 14):
+        return ""
+    return f"TorchScript is deprecated from torch 2.14 on (here {version}); export a .pt2 (torch.export) instead"
+
+
 def check_program(program: Program, path: Path, network: nn.Module, example: Tensor) -> str:
     """Runs a written program and its network on clips they have not seen, at two batch sizes.
 

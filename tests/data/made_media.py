@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from stica_pv.data.encoding import encoder_options
+
 BITS = 8
 SAMPLE_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
@@ -76,7 +78,7 @@ def make_media(
     with av.open(str(path), "w", options=container_options or {}) as container:
         streams = []
         if video:
-            v = container.add_stream(video, rate=fps, options={"g": "12", **(options or {})})
+            v = container.add_stream(video, rate=fps, options=encoder_options(video, {"g": "12", **(options or {})}))
             v.width, v.height, v.pix_fmt, v.bit_rate = *size, pix_fmt, 400_000
             streams.append(_pictures(v, round(seconds * fps), fps, size, round(video_start_s * fps)))
         if audio:

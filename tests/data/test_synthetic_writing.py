@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import os
+import platform
 import resource
 import subprocess
 import sys
@@ -56,6 +57,28 @@ def test_written_file_gives_back_pictures_and_sound(folder: Path) -> None:
     assert (clip.video_valid, clip.audio_valid) == (1.0, 1.0)
     assert np.abs(clip.frames.permute(1, 2, 3, 0).numpy().astype(float) - frames).mean() < 15  # 4:2:0, quantised
     assert np.corrcoef(clip.audio.numpy(), sound)[0, 1] > 0.8
+
+
+ENCODING = """
+import hashlib, sys
+from pathlib import Path
+from stica_pv.data.synthetic import SyntheticSettings, render_clip, write_clip
+from stica_pv.keyed_random import generator
+for size in (32, 64):
+    frames, sound = render_clip(1, generator("synthetic", 0, "train", 1), SyntheticSettings(size=size))
+    write_clip(Path(sys.argv[1]), frames, sound, fps=12, audio_rate_hz=16000)
+    print(hashlib.sha256(Path(sys.argv[1]).read_bytes()).hexdigest())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc fills new memory with a chosen byte")
+def test_bytes_of_a_clip_do_not_depend_on_what_memory_held_before(tmp_path: Path) -> None:
+    found = set()
+    for byte in ("1", "255"):
+        env = {**os.environ, "MALLOC_PERTURB_": byte, "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
+        command = [sys.executable, "-c", ENCODING, str(tmp_path / f"{byte}.mp4")]
+        found.add(subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout)
+    assert len(found) == 1
 
 
 def test_repeat_writes_nothing(folder: Path) -> None:

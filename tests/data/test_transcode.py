@@ -1,3 +1,5 @@
+import ctypes
+import sys
 from pathlib import Path
 
 import av
@@ -7,6 +9,8 @@ import torch
 from made_media import SAMPLE_DATA, lag_seconds, make_media, numbers_of
 from reading import one
 
+from stica_pv.data import transcode as module
+from stica_pv.data.light_copy import Conversion, make_copy, plan_copy
 from stica_pv.data.manifest import probe
 from stica_pv.data.transcode import TranscodeSettings, transcode
 from stica_pv.errors import UnreadableClip, UsageError
@@ -142,6 +146,38 @@ def test_a_file_cut_short_is_a_failure_that_says_where_it_ends(tmp_path: Path):
 def test_impossible_settings_are_refused(wrong: dict, message: str):
     with pytest.raises(UsageError, match=message):
         TranscodeSettings(**wrong)
+
+
+def hang(*_: object) -> None:
+    """Stands for an encoder that hangs in its own code and holds the interpreter."""
+    ctypes.PyDLL(None).pause()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the encoder is opened in this process")
+def test_an_encoder_that_hangs_when_it_is_opened_is_refused_by_name(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "_OPEN_LIMIT_S", 0.2)
+    monkeypatch.setattr(module, "_picture_stream", hang)
+    with pytest.raises(UsageError, match=r"codec: 'libx264' cannot be opened \(time-out after 0.2 s\); try libx264"):
+        TranscodeSettings()
+
+
+def transcode_with_hanging_encoder(source: str, target: Path, settings: TranscodeSettings) -> None:
+    if source.endswith("hangs.mp4"):
+        module._picture_stream = hang  # of a process of its own
+    transcode(source, target, settings)
+
+
+@pytest.mark.slow
+def test_an_encoder_that_hangs_costs_one_file_and_is_named(tmp_path: Path):
+    for name in ("hangs.mp4", "fine.mp4"):
+        (tmp_path / "set").mkdir(exist_ok=True)
+        make_media(tmp_path / "set" / name, seconds=0.4)
+    conversion = Conversion("transcode", ".mp4", transcode_with_hanging_encoder)
+    plan = plan_copy(str(tmp_path / "set"), str(tmp_path / "copy"), conversion=conversion)
+    report = make_copy(plan, SETTINGS, processes=2, limit_s=5)
+    assert report.copied == ("fine.mp4",)
+    assert report.failures == {"hangs.mp4": "it kills its process, or needs more than 5 s"}
+    assert not list((tmp_path / "copy").glob(".*.part"))
 
 
 @pytest.mark.skipif(not SAMPLE_DATA.is_dir(), reason=f"no real sample data at {SAMPLE_DATA}")

@@ -130,6 +130,15 @@ def test_programs_of_the_audio_encoder_are_checked_by_running_them(
     assert "largest difference" in written.check
 
 
+@pytest.mark.parametrize(("version", "deprecated"), [("2.6.0+cpu", False), ("2.14.1+cu130", True), ("3.0.0", True)])
+def test_the_export_of_torchscript_says_that_it_is_deprecated(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, deprecated: bool
+) -> None:
+    monkeypatch.setattr(module.torch, "__version__", version)
+    written = export(ExportRequest(str(trained), tmp_path / "trunk.ts"))
+    assert ("export a .pt2 (torch.export) instead" in written.check) == deprecated
+
+
 @pytest.mark.parametrize(("layer", "width"), [("pooled", 32), ("projected", 8)])
 def test_the_layer_of_a_program_can_be_chosen(trained: Path, tmp_path: Path, layer: str, width: int) -> None:
     target = write(trained, tmp_path / "video.ts", what="encoder", layer=layer)

@@ -12,7 +12,7 @@ import numpy as np
 from reader_check.faults import Fault, faulty, faulty_bytes, field_packets
 from reader_check.signals import numbered_picture, sound_at
 
-from stica_pv.data.encoding import priority_kept
+from stica_pv.data.encoding import encoder_options, priority_kept
 
 SECONDS = 3.0
 _TICKS = 1000
@@ -141,7 +141,8 @@ def _picture_packets(
     if specimen.fault == "fields":
         return field_packets(container, len(specimen.times_s), specimen.fps, specimen.size)
     base = Fraction(1, _TICKS) if specimen.uneven else Fraction(1, specimen.fps)
-    video = container.add_stream(specimen.video, rate=specimen.fps, options={"g": "12", **specimen.options})
+    options = encoder_options(specimen.video, {"g": "12", **specimen.options})
+    video = container.add_stream(specimen.video, rate=specimen.fps, options=options)
     video.width, video.height = specimen.size
     video.pix_fmt, video.bit_rate = specimen.pixels, 3_000_000
     video.codec_context.time_base = base

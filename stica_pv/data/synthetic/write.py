@@ -12,6 +12,7 @@ import av
 import numpy as np
 
 from stica_pv.data.answers import answer_all
+from stica_pv.data.encoding import encoder_options
 from stica_pv.data.helper import Lost
 from stica_pv.data.synthetic.plan import SyntheticSettings
 from stica_pv.data.synthetic.render import render_clip
@@ -22,6 +23,7 @@ from stica_pv.temporary_folder import temporary_folder
 logger = logging.getLogger(__name__)
 
 RECEIPT = "synthetic.json"
+_CLIP_LIMIT_S = 600.0  # a clip takes less than a second; an encoder that hangs must not hold the run
 VERSION = 1  # of the pictures and sounds; data of another one are other data
 
 
@@ -108,7 +110,7 @@ def _write_all(folder: Path, clips: dict[str, int], seed: int, settings: Synthet
         (folder / split).mkdir(parents=True)
         jobs = [(folder, split, number, seed, settings) for number in range(count)]
         lines = [""] * count
-        for job, line in answer_all(_write_one, jobs, processes=processes, timeout_s=0):
+        for job, line in answer_all(_write_one, jobs, processes=processes, timeout_s=_CLIP_LIMIT_S):
             if isinstance(line, Lost):
                 raise RunFailed(f"clip {job[2]} of {folder / split} could not be written: {line.cause}")
             lines[job[2]] = line
@@ -146,9 +148,11 @@ def write_clip(path: Path, frames: np.ndarray, sound: np.ndarray, *, fps: int, a
         audio_rate_hz: Samples per second.
     """
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=fps, options={"crf": "20", "preset": "veryfast"})
+        options = encoder_options("libx264", {"crf": "20", "preset": "veryfast"})
+        video = container.add_stream("libx264", rate=fps, options=options)
         video.height, video.width = frames.shape[1:3]
         video.pix_fmt = "yuv420p"
+        video.codec_context.thread_count = 1  # with more, bytes depend on cores and load
         audio = container.add_stream("aac", rate=audio_rate_hz, layout="mono")
         for number, pixels in enumerate(frames):
             picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
