@@ -1,5 +1,6 @@
 """Whatever a worker meets, the main process says it in one line, and no process is left."""
 
+import faulthandler
 import functools
 import os
 import resource
@@ -46,6 +47,11 @@ def raise_in_two_lines() -> None:
 
 def wrong_request() -> None:
     raise UsageError("DATA.FLOW_FPS is needed")
+
+
+def die(number: int) -> None:
+    faulthandler.disable()  # pytest's writes pages
+    os.kill(os.getpid(), number)
 
 
 class TwoArguments(Exception):  # noqa: N818 - a foreign class
@@ -129,7 +135,7 @@ def test_a_wrong_request_found_in_the_loader_stays_one(tmp_path: Path, workers: 
     ],
 )
 def test_a_killed_worker_is_one_line(tmp_path: Path, number: int, line: str):
-    _, error = read_until_it_fails(loader(lambda: os.kill(os.getpid(), number), tmp_path), tmp_path)
+    _, error = read_until_it_fails(loader(functools.partial(die, number), tmp_path), tmp_path)
     with pytest.raises(LoaderFailed, match=rf"a loader worker \(process id \d+, one of 2\) {line}"):
         raise error
 
