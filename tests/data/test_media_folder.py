@@ -11,47 +11,8 @@ from stica_pv.data.official.official_set import Entry, MediaIndex
 from stica_pv.data.sources import read_class_folders, read_folder
 from stica_pv.errors import UsageError
 
-OTHERS = (
-    "txt",
-    "csv",
-    "json",
-    "jpg",
-    "png",
-    "gif",
-    "webp",
-    "srt",
-    "vtt",
-    "ass",
-    "nfo",
-    "xml",
-    "pdf",
-    "npz",
-    "dat",
-    "idx",
-)
-
-MEDIA = (
-    "mts",
-    "m2ts",
-    "3g2",
-    "f4v",
-    "mxf",
-    "dv",
-    "vob",
-    "asf",
-    "MP4",
-    "wma",
-    "aiff",
-    "amr",
-    "caf",
-    "ts",
-    "mkv",
-    "ogv",
-    "wav",
-    "opus",
-    "divx",
-    "rmvb",
-)
+MEDIA = ("mts", "m2ts", "3g2", "f4v", "mxf", "dv", "vob", "asf", "MP4", "wma", "aiff", "amr", "caf", "ts", "rmvb")
+OTHERS = ("txt", "csv", "json", "jpg", "png", "gif", "webp", "srt", "vtt", "ass", "nfo", "xml", "pdf", "npz", "idx")
 
 
 @pytest.fixture

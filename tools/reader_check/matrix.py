@@ -163,7 +163,17 @@ FAULTS = (
     Specimen("mp4", "libx264", "aac", "no key frame but the first", options=_REFRESH),
 )  # fmt: skip
 
-ALL = (*CODECS, *SOUNDS, *PROPERTIES, *FAULTS)
+AUDIO_FAULTS = (
+    Specimen("mp4", "libx264", "aac", "jittered audio stamps, early", audio_fault="sawtooth", options=_B),
+    *(Specimen(ending, "libx264", "aac", "jittered audio stamps", audio_fault="noise", options=_B)
+      for ending in ("mp4", "mov", "mkv", "flv", "ts")),
+    Specimen("mp4", "libx264", "libopus", "pre-skip of 0.5 s", rate_hz=48000, audio_fault="pre-skip", options=_B),
+    Specimen("ts", "libx264", "aac", "most audio without stamps", audio_fault="sparse", options=_B),
+    Specimen("mkv", "libx264", "aac", "audio without durations", audio_fault="no durations", options=_B),
+    Specimen("avi", "mpeg4", "adpcm_ms", options=_NO_B),
+)  # fmt: skip
+
+ALL = (*CODECS, *SOUNDS, *PROPERTIES, *FAULTS, *AUDIO_FAULTS)
 FEW = tuple(
     row
     for row in ALL
@@ -181,6 +191,9 @@ FEW = tuple(
         ("mkv", "libx264", "sound 0.3 s later"),
         ("mp4", "libx265", "10-bit"),
         ("flv", "libx264", "B-frames"),
+        ("mp4", "libx264", "jittered audio stamps, early"),
+        ("mp4", "libx264", "pre-skip of 0.5 s"),
+        ("ts", "libx264", "most audio without stamps"),
         ("avi", "libx264", "B-frames, open GOP"),
         ("avi", "mpeg4", "placeholder packet, B-frames"),
         ("mp4", "libx265", "false key frames, B-frames"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from reader_check.audio_faults import AudioFault, bad_bytes, stamp_badly
 from reader_check.faults import Fault, faulty, faulty_bytes, field_packets
 from reader_check.signals import numbered_picture, sound_at
 
@@ -46,6 +47,7 @@ class Specimen:
         turned: Whether the header says to turn the pictures by 90 degrees (mp4 and mov).
         fault: What a program that writes such files does wrong, or FFmpeg's encoders do not write.
         keeps_delay: Whether an encoder's delay that the container has no place for is left in the sound.
+        audio_fault: What is wrong with the stamps of the audio, as some programs write them.
         cause: Why the file cannot be read exactly; empty where it can.
     """
 
@@ -66,6 +68,7 @@ class Specimen:
     turned: bool = False
     fault: Fault = ""
     keeps_delay: bool = False
+    audio_fault: AudioFault = ""
     cause: str = ""
 
     @property
@@ -98,13 +101,17 @@ def write(specimen: Specimen, folder: Path) -> Path:
         pictures = _picture_packets(container, specimen)
         audio = _sound_stream(container, specimen)
         delay = _unstored_delay(specimen)
-        packets = [*pictures, *_sound(audio, specimen, delay)]
+        sound = list(_sound(audio, specimen, delay))
+        stamp_badly(specimen.audio_fault, [packet for _, packet in sound])
+        packets = [*pictures, *sound]
         for _, packet in sorted(packets, key=lambda timed: timed[0]):
             if delay and packet.stream is audio:
                 packet.pts = packet.dts = packet.pts + round(delay / specimen.rate_hz / packet.time_base)
             container.mux(packet)
     if specimen.fault:
         path.write_bytes(faulty_bytes(specimen.fault, path.read_bytes()))
+    if specimen.audio_fault:
+        path.write_bytes(bad_bytes(specimen.audio_fault, path.read_bytes()))
     if specimen.turned:
         path.write_bytes(_turned(path.read_bytes()))
     return path
