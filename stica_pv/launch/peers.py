@@ -70,7 +70,8 @@ class Peers:
         if kind in (None, RunStopped) and not self.verdict:
             self._part("leave", self._limits.silence_s)
         elif self.verdict:
-            self._part("heard", LAST_WORD_S / 2)
+            # A store that is kept by somebody else stays, and one that was killed will never say that it has heard.
+            self._part("heard", 0.0 if self._place.hosted else LAST_WORD_S / 2)
         self._over.set()
 
     def tell(self, reason: str) -> str:
