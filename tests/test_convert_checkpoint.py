@@ -95,6 +95,7 @@ def test_a_file_as_the_authors_save_it_is_converted_and_what_is_left_out_is_name
     converted = torch.load(target, weights_only=True)
     assert converted["converted"]["about"] == {"epoch": 150}
     theirs = stand_in.state_dict()["video_network.base.layer4.1.conv2.0.3.weight"]
+    # exact: copied, not calculated
     assert torch.equal(converted["model"]["backbone.layer4.1.conv2.0.3.weight"], theirs)
 
 

@@ -36,6 +36,7 @@ SETTINGS: dict[str, Any] = {"DATA_LOADER__NUM_WORKERS": 1, "TRAIN__MAX_STEPS": 6
 def assert_continues(clips: Path, folder: Path, straight: Path) -> None:
     for run in (folder, straight):
         run_tiny(clips, run, **SETTINGS)
+    # exact: a resumed run is the straight one bit for bit
     assert metrics_text(folder) == metrics_text(straight)
     assert_same_weights(weights(folder), weights(straight))
 

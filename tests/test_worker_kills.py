@@ -113,4 +113,5 @@ def test_a_killed_process_of_a_run_costs_at_most_a_restart(clips_folder: Path, t
     for number, kind in enumerate(kinds):  # the last one goes on to the end
         code = kill_one(killed, folder, tmp_path / f"life{number}", processes, kind, rng)
         assert_ended_well(kind, code, folder, tmp_path / f"life{number}")
+    # exact: a resumed run is the straight one bit for bit
     assert metrics_text(folder) == metrics_text(tmp_path / f"straight{processes}")

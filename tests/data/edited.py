@@ -41,6 +41,7 @@ def wrong_windows(path: Path, starts: tuple[float, ...], frames: int = 4) -> lis
         clip = one(path, start, frames / 25, frames, 25.0, at_end="pad")
         nearest = [int(np.argmin(np.abs(whole.times_s - start - at / 25))) for at in range(frames)]
         same = all(
+            # exact: decoded by the same decoder in one process
             np.array_equal(clip.frames[:, at].permute(1, 2, 0).numpy(), whole.pictures[number])
             for at, number in enumerate(nearest)
         )

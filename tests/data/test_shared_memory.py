@@ -19,6 +19,7 @@ def test_tensors_of_a_segment_travel_as_positions_and_others_by_value():
     body = dump(value, segment)
     found = load(body, map_memory(segment.file, segment.size))
     assert found["number"] == 3
+    # exact: copied, not calculated
     assert all(torch.equal(found[name], value[name]) for name in ("pictures", "view", "sound"))
     assert found["sound"].stride() == sound.T.stride()
     pictures[1] = 9  # what is shared changes, a copy does not

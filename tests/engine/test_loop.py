@@ -191,6 +191,7 @@ def test_a_loader_that_fails_ends_the_run_with_a_checkpoint_of_its_last_step(err
     trial.fails_at = {}
     assert trial.run(6)
     assert trial.saved == [3, 4, 6]
+    # exact: the same steps of the same code
     assert torch.equal(trial.net.w, straight.net.w)
 
 

@@ -65,6 +65,7 @@ def test_no_flipped_bit_anywhere_in_a_file_changes_what_is_loaded(tmp_path: Path
         except UsageError:
             refused += 1
             continue
+        # exact: stored and read, not calculated
         assert torch.equal(loaded.pop("model")["w"], before["model"]["w"]), bit
         assert loaded == {name: value for name, value in before.items() if name != "model"}, bit
     assert refused > FLIPS  # the others hit padding, dates and the like

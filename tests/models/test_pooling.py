@@ -107,6 +107,7 @@ def test_positions_start_with_the_deviation_asked_for_and_nothing_else_changes()
     small, large = pools
     assert large.position.std().item() == pytest.approx(1.0, rel=0.05)  # of 64 × 64 values
     torch.testing.assert_close(large.position, small.position * 50)
+    # exact: the same draws of one generator
     assert torch.equal(large.layers[1].key.weight, small.layers[1].key.weight)
 
 

@@ -155,4 +155,4 @@ def test_gradients_reach_every_parameter() -> None:
 def test_a_head_without_hidden_layer_is_a_bare_linear_layer() -> None:
     head = create_projection_head(in_dim=5, hidden_dim=0, out_dim=3, dropout=0.9).train()
     x = torch.randn(2, 4, 5)
-    assert torch.equal(head(x), torch.nn.functional.linear(x, head.weight, head.bias))
+    torch.testing.assert_close(head(x), torch.nn.functional.linear(x, head.weight, head.bias))

@@ -106,9 +106,11 @@ def test_mirrored_audio_of_a_reversal_has_volume_and_masks_of_its_time() -> None
     inputs = task.prepare(batch_for(task), plan)
     assert plan.masks[0].columns[..., 1].any()
     for time in ("1", "2"):
+        # exact: flipped, not calculated
         assert torch.equal(inputs[f"log_mel {time}R"], inputs[f"log_mel {time}"].flip(-1))
     assert not torch.equal(plan.volume[0], plan.volume[2])
     own = gdt("h9", spec_augment="heavy").draw(keys_of(indices=INDICES))
+    # exact: the same draws of the same generators
     assert torch.equal(own.volume[0], plan.volume[0])  # of a time it draws as before
     assert torch.equal(own.masks[2].columns, plan.masks[2].columns)
 

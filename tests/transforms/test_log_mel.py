@@ -69,10 +69,11 @@ def test_released_rounds_to_16_bits_before_the_volume_and_other_styles_do_not() 
     ours = create_log_mel(style="released", bands=40)(both, volume)[:, 0].double().numpy()
     counts = np.round(wave.astype(np.float64) * 32768)
     known = np.stack([library.logfbank(counts * v, 24000, 0.02, 0.01, 40, 1024).T for v in (0.9, 1.1)])
+    # exact: both are the logarithm of the same constant
     assert (known[..., :8] == LN_EPS).all()
     assert np.abs(ours - known).max() < 1e-3
     loud = torch.full((1, 4800), 2.0)  # as a 16-bit sample it is cut
-    assert torch.equal(create_log_mel(style="released")(loud), create_log_mel(style="released")(loud / 2))
+    torch.testing.assert_close(create_log_mel(style="released")(loud), create_log_mel(style="released")(loud / 2))
     clean = create_log_mel(fft_size=4096)
     torch.testing.assert_close(clean(both, volume), clean(both * volume[:, None]))
 

@@ -122,6 +122,7 @@ def test_code_in_a_file_does_not_run(
     path = save(tmp_path, content, _use_new_zipfile_serialization=archive)
     weights = read_weights(path)
     assert not Path("exploded").exists()
+    # exact: stored and read, not calculated
     assert all(torch.equal(weights.tensors[name], STATE[name]) for name in STATE)
     assert len(weights.left_out) == 1
 

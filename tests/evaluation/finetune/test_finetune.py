@@ -201,6 +201,7 @@ def test_files_that_cannot_be_read_end_the_run_unless_they_count_as_wrong(paths:
 def test_damaged_scores_of_an_epoch_are_named(tmp_path: Path):
     finetune_fold.write_scores(tmp_path, 3, torch.linspace(0, 1, 50))
     (path,) = tmp_path.iterdir()
+    # exact: stored and read, not calculated
     assert torch.equal(finetune_fold.read_scores(tmp_path, 3), torch.linspace(0, 1, 50))
     data = bytearray(path.read_bytes())
     data[data.index(torch.linspace(0, 1, 50).numpy().tobytes()) + 60] ^= 4
