@@ -20,7 +20,7 @@ def jittered(stamps: Numbers, lengths: Lengths, tolerance: float, lasting: float
     shifts = _smooth(_shifts(stamps, lengths))
     reach = _reach(lengths, lasting)
     parts = np.split(shifts, _gaps(shifts, tolerance, reach))
-    return any(_swing(part, reach) > _ROUNDING * tolerance for part in parts)
+    return any(_swing(part, reach, tolerance) > _ROUNDING * tolerance for part in parts)
 
 
 def placed(
@@ -48,7 +48,7 @@ def placed(
         while len(firsts) < end:
             begin = len(firsts)
             # Stamps that drift away from the samples are followed; those that come and go are not.
-            swing = _swing(smooth[begin:end], reach)
+            swing = _swing(smooth[begin:end], reach, tolerance)
             drift = smooth[begin:end] if swing <= tolerance else _smooth(shifts[begin:end], 2 * reach + 1)
             apart = np.flatnonzero(np.abs(drift - drift[0]) > max(tolerance, swing))
             until = begin + int(apart[0]) if len(apart) else end
@@ -87,13 +87,15 @@ def _gaps(shifts: Numbers, tolerance: float, reach: int) -> list[int]:
     for step in map(int, steps):
         before, after = shifts[max(0, step - reach) : step], shifts[step : step + reach]
         apart = max(after.min() - before.max(), before.min() - after.max())
-        if apart > tolerance and apart > max(_swing(before, reach), _swing(after, reach)):
+        if apart > tolerance and apart > max(_swing(before, reach, tolerance), _swing(after, reach, tolerance)):
             gaps.append(step)
     return gaps
 
 
-def _swing(shifts: Numbers, reach: int) -> float:
-    """Returns how far the shifts go both up and down within the reach; 0 where they only drift."""
+def _swing(shifts: Numbers, reach: int, tolerance: float) -> float:
+    """Returns how far the shifts go both up and down within the reach; 0 where they only drift, or stay in place."""
+    if np.ptp(shifts) <= tolerance:
+        return 0.0
     around = np.lib.stride_tricks.sliding_window_view(np.pad(shifts, (reach, 0), mode="edge"), reach + 1)
     return float(min((around.max(axis=1) - shifts).max(), (shifts - around.min(axis=1)).max()))
 
