@@ -12,15 +12,15 @@ from stica_pv.evaluation.finetune.config import FINETUNE_LIMITS, add_finetune_co
 from stica_pv.evaluation.online_knn import ONLINE_KNN_LIMITS, add_online_knn_config
 from stica_pv.evaluation.protocols.config import PROTOCOL_LIMITS, add_protocol_config
 from stica_pv.models.config import MODEL_LIMITS, add_model_config
-from stica_pv.tasks.av_contrastive_config import AV_CONTRASTIVE_KEYS, AV_CONTRASTIVE_LIMITS, add_av_contrastive_config
-from stica_pv.tasks.brave_config import BRAVE_KEYS, BRAVE_LIMITS, add_brave_config
-from stica_pv.tasks.classification_config import (
+from stica_pv.tasks.brave.config import BRAVE_KEYS, BRAVE_LIMITS, add_brave_config
+from stica_pv.tasks.classification.config import (
     CLASSIFICATION_KEYS,
     CLASSIFICATION_LIMITS,
     add_classification_config,
 )
-from stica_pv.tasks.cvrl_config import CVRL_KEYS, CVRL_LIMITS, add_cvrl_config
-from stica_pv.tasks.gdt_config import GDT_KEYS, GDT_LIMITS, add_gdt_config
+from stica_pv.tasks.cvrl.config import CVRL_KEYS, CVRL_LIMITS, add_cvrl_config
+from stica_pv.tasks.gdt.config import GDT_KEYS, GDT_LIMITS, add_gdt_config
+from stica_pv.tasks.stica.config import AV_CONTRASTIVE_KEYS, AV_CONTRASTIVE_LIMITS, add_av_contrastive_config
 from stica_pv.transforms.config import TRANSFORM_LIMITS, add_transform_config
 
 LIMITS: dict[str, Limits] = {

@@ -20,14 +20,14 @@ import torch
 from tiny_runs import REPOSITORY, tiny_cfg
 
 from stica_pv.config import CfgNode
-from stica_pv.launch.place import Place, places_here
 from stica_pv.launch.process import enter
-from stica_pv.run import run
+from stica_pv.launch.process_spec import Place, places_here
+from stica_pv.workflows.run import run
 
 PATIENCE_S = 300.0
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["stica_pv.run", "stica_pv.launch"])
+CONTEXT.set_forkserver_preload(["stica_pv.workflows.run", "stica_pv.launch"])
 
 
 def begin(argv: Sequence[object], words_to: Path, *, max_file_bytes: int = 0) -> BaseProcess:

@@ -14,10 +14,10 @@ sys.path.append(str(ROOT / "tools"))
 
 from benchmarks import loader, loader_clips, loader_paths, startup  # noqa: E402 - found by the line above
 
-from stica_pv.data import manifest  # noqa: E402
-from stica_pv.data.dataset import collate  # noqa: E402
-from stica_pv.data.facts import FileFacts  # noqa: E402
-from stica_pv.data.manifest import probe  # noqa: E402
+from stica_pv.data.loading.dataset import collate  # noqa: E402
+from stica_pv.data.manifest import manifest  # noqa: E402
+from stica_pv.data.manifest.manifest import probe  # noqa: E402
+from stica_pv.data.manifest.media_info import FileFacts  # noqa: E402
 from stica_pv.data.synthetic.plan import SyntheticSettings  # noqa: E402
 from stica_pv.errors import UsageError  # noqa: E402
 

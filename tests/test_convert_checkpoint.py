@@ -18,7 +18,7 @@ from exchange.reference_stand_in import StandIn
 from tiny_runs import REPOSITORY, run_tiny, tiny_cfg
 from torchvision.models.video import r2plus1d_18
 
-from stica_pv.create import create_task
+from stica_pv.engine.build_task import create_task
 from stica_pv.exchange import load_trunk_of
 from stica_pv.exchange.described import HEADER
 

@@ -15,9 +15,9 @@ import yaml
 from tiny_runs import REPOSITORY, run_tiny, words, write_tiny
 
 from stica_pv.config.node import set_key
-from stica_pv.create import as_trained
 from stica_pv.defaults import get_cfg
 from stica_pv.engine import load_checkpoint
+from stica_pv.engine.build_task import as_trained
 from stica_pv.engine.checkpoint import list_checkpoints
 from stica_pv.errors import UsageError
 from stica_pv.report.of_folder import configuration_of

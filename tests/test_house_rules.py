@@ -188,15 +188,15 @@ GOOD_HEADER = "# Paper: STiCA\n# Command: run\n# Hardware: 1 GPU\n# Result: not 
 MODEL = Path("stica_pv/models/net.py")
 
 BAD: list[tuple[Checker, Path, str]] = [
-    (floor_faults, MODEL, "import stica_pv.tasks.gdt"),
+    (floor_faults, MODEL, "import stica_pv.tasks.gdt.gdt"),
     (floor_faults, MODEL, "from stica_pv import engine"),
     (floor_faults, MODEL, "from stica_pv.losses import nce"),
     (floor_faults, MODEL, "from ..tasks import gdt"),
-    (floor_faults, MODEL, "def late():\n    from stica_pv.run import main"),
+    (floor_faults, MODEL, "def late():\n    from stica_pv.workflows.run import main"),
     (floor_faults, MODEL, "from stica_pv import attic"),
     (floor_faults, Path("stica_pv/attic/old.py"), ""),
-    (floor_faults, Path("stica_pv/data/reader.py"), "from stica_pv.tasks import gdt"),
-    (floor_faults, Path("stica_pv/tasks/gdt.py"), "from stica_pv.data import reader"),
+    (floor_faults, Path("stica_pv/data/decoding/reader.py"), "from stica_pv.tasks import gdt"),
+    (floor_faults, Path("stica_pv/tasks/gdt/gdt.py"), "from stica_pv.data import reader"),
     (floor_faults, Path("stica_pv/__init__.py"), "from stica_pv import models"),
     (floor_faults, Path("stica_pv/metrics.py"), "from stica_pv.config import CfgNode"),
     (late_import_faults, MODEL, "def f():\n    import json"),
@@ -219,7 +219,7 @@ BAD: list[tuple[Checker, Path, str]] = [
 GOOD: list[tuple[Checker, Path, str]] = [
     (floor_faults, MODEL, "import torch\nimport stica_pv.compat\nfrom stica_pv.models import head\nfrom . import head"),
     (floor_faults, Path("stica_pv/config/node.py"), "from stica_pv.errors import UsageError"),
-    (floor_faults, Path("stica_pv/run.py"), "from stica_pv import __version__, defaults, engine"),
+    (floor_faults, Path("stica_pv/workflows/run.py"), "from stica_pv import __version__, defaults, engine"),
     (floor_faults, Path("tools/run_net.py"), "from stica_pv.launch import slurm"),
     (late_import_faults, MODEL, "import json\ndef f():\n    from sklearn.svm import SVC"),
     (unrepaired_faults, MODEL, "import stica_pv.compat\nimport torchvision"),

@@ -13,7 +13,7 @@ import pytest
 from processes_of_session import processes_of_session
 from tiny_runs import REPOSITORY, assert_same_weights, metrics_text, run_tiny, weights, words, write_tiny
 
-from stica_pv.data.dataset import ClipDataset
+from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.engine import training
 from stica_pv.engine.checkpoint import list_checkpoints, step_of
 from stica_pv.errors import LoaderFailed
@@ -22,7 +22,7 @@ TOOL = REPOSITORY / "tools" / "run_net.py"
 PATIENCE_S = 200
 # The sample of key (1, 3) is one of the second epoch, of three steps.
 BUG = """
-from stica_pv.data.dataset import ClipDataset
+from stica_pv.data.loading.dataset import ClipDataset
 plain = ClipDataset.__getitem__
 def fail(self, key):
     if (key.epoch, key.index) == (1, 3):

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from stica_pv.command_line import PrintableFormatter, exit_code
-from stica_pv.data.bad_files import BadFiles, lasting_failures, read_bad_files
-from stica_pv.data.copy_notes import open_receipts, write_failures
-from stica_pv.data.facts import FileFacts
-from stica_pv.data.facts_csv import append_facts, load_facts
-from stica_pv.data.report import describe_exclusions
-from stica_pv.data.video_list import check_absent
+from stica_pv.data.conversion.conversion_log import open_receipts, write_failures
+from stica_pv.data.manifest.bad_files import BadFiles, lasting_failures, read_bad_files
+from stica_pv.data.manifest.manifest_csv import append_facts, load_facts
+from stica_pv.data.manifest.media_info import FileFacts
+from stica_pv.data.manifest.report import describe_exclusions
+from stica_pv.data.sources.video_list import check_absent
 from stica_pv.errors import UnreadableClip, UsageError
 from stica_pv.launch.logs import set_up_logging
 from stica_pv.report.data_page import DataCheck, data_csv

@@ -23,8 +23,8 @@ from tiny_runs import (
     write_tiny,
 )
 
-from stica_pv.create import create_task
 from stica_pv.engine import load_checkpoint
+from stica_pv.engine.build_task import create_task
 from stica_pv.engine.checkpoint import checkpoint_path
 
 ENDLESS: dict[str, Any] = {"SOLVER__MAX_EPOCH": 100_000}

@@ -12,8 +12,8 @@ import pytest
 from processes_of_session import processes_of_session
 from tiny_runs import REPOSITORY, assert_same_weights, metrics_text, run_tiny, weights, words, write_tiny
 
-from stica_pv.data.bad_files import read_bad_files
-from stica_pv.data.reader import read
+from stica_pv.data.decoding.reader import read
+from stica_pv.data.manifest.bad_files import read_bad_files
 
 PATIENCE_S = 300
 HANGS_S = 30

@@ -11,7 +11,7 @@ from stica_pv.config import CfgNode, apply_overrides
 from stica_pv.defaults import get_cfg
 from stica_pv.engine import load_latest
 from stica_pv.evaluation.results import Numbers
-from stica_pv.run import run
+from stica_pv.workflows.run import run
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

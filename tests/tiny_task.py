@@ -8,8 +8,8 @@ from torch import nn
 from stica_pv.models import AveragePool, Pooling, TransformerPool, create_audio_resnet9, create_projection_head
 from stica_pv.structures import Batch
 from stica_pv.tasks import AVContrastive, ClipSettings, CropSettings
-from stica_pv.tasks.av_plan import AVPlan
 from stica_pv.tasks.base import Inputs
+from stica_pv.tasks.stica.av_plan import AVPlan
 from stica_pv.transforms import PhotometrySettings, RandomResizedCrop, create_log_mel
 
 FRAMES, FPS, SIZE, AUDIO_RATE_HZ = 8, 16.0, 28, 8000

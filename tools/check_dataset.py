@@ -37,9 +37,9 @@ def run(args: argparse.Namespace) -> None:
     from stica_pv.config.declared import check_keys
 
     check_keys(args.cfg, args.overrides, root=ROOT)
-    from stica_pv.check_data import check_data
     from stica_pv.launch.configuration import configure
-    from stica_pv.run import import_custom
+    from stica_pv.workflows.check_dataset import check_data
+    from stica_pv.workflows.run import import_custom
 
     log_to_terminal(level=logging.WARNING, stream=sys.stdout)
     logging.getLogger("stica_pv").setLevel(logging.INFO)

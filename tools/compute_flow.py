@@ -36,8 +36,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Computes, and prints the report; returns 1 if no file has flow."""
-    from stica_pv.data.light_copy import make_copy, plan_copy
-    from stica_pv.data.optical_flow import CONVERSION, FlowSettings
+    from stica_pv.data.conversion.batch_convert import make_copy, plan_copy
+    from stica_pv.data.conversion.optical_flow import CONVERSION, FlowSettings
 
     settings = FlowSettings(short_side=args.short_side, bound=args.bound, fps=args.fps)
     plan = plan_copy(args.source, args.target, args.separator, CONVERSION)

@@ -65,10 +65,10 @@ def run(args: argparse.Namespace) -> None:
     check_keys(args.cfg, args.overrides, root=ROOT)
     from stica_pv.exchange import convert, implied_by
     from stica_pv.launch.configuration import configure
-    from stica_pv.run import import_custom
     from stica_pv.safe_text import printable
     from stica_pv.weights import read_weights, refuse_existing, write_whole
     from stica_pv.weights.files import save_torch
+    from stica_pv.workflows.run import import_custom
 
     refuse_existing(args.target)
     weights = read_weights(args.source)

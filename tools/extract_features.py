@@ -79,9 +79,9 @@ def run(args: argparse.Namespace) -> None:
     from stica_pv.config.declared import check_keys
 
     check_keys([], args.overrides, root=ROOT)
-    from stica_pv.extract import ExtractJob
     from stica_pv.launch import launch, set_up_logging
-    from stica_pv.run import import_custom
+    from stica_pv.workflows.extract_features import ExtractJob
+    from stica_pv.workflows.run import import_custom
 
     set_up_logging("", 0)
     cfg = resolve(args)

@@ -40,7 +40,7 @@ def act(args: argparse.Namespace) -> None:
     from stica_pv.launch import launch, set_up_logging
     from stica_pv.report.of_folder import configuration_of
     from stica_pv.report.showcase import GalleryJob
-    from stica_pv.run import import_custom
+    from stica_pv.workflows.run import import_custom
 
     set_up_logging("", 0)
     cfg = configuration_of(Path(args.folder), args.overrides)

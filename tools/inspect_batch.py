@@ -43,7 +43,7 @@ def act(args: argparse.Namespace) -> None:
     check_keys(args.cfg, args.overrides, root=ROOT)
     from stica_pv.launch.configuration import configure
     from stica_pv.report.inspection import inspect_batch
-    from stica_pv.run import import_custom
+    from stica_pv.workflows.run import import_custom
 
     log_to_terminal(level=logging.WARNING, stream=sys.stdout)
     logging.getLogger("stica_pv").setLevel(logging.INFO)

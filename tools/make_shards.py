@@ -36,10 +36,10 @@ def run(args: argparse.Namespace) -> None:
     from stica_pv.config.declared import check_keys
 
     check_keys(args.cfg, args.overrides, root=ROOT)
-    from stica_pv.data.shards import write_shards
-    from stica_pv.data.videos import list_from_config
+    from stica_pv.data.conversion.shards import write_shards
+    from stica_pv.data.manifest.videos import list_from_config
     from stica_pv.launch.configuration import configure
-    from stica_pv.run import import_custom
+    from stica_pv.workflows.run import import_custom
 
     log_to_terminal(level=logging.WARNING, stream=sys.stdout)
     cfg = configure(args.cfg[0], args.overrides, root=ROOT)

@@ -23,13 +23,13 @@ from differences.pictures import large, pictures  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from stica_pv.command_line import exit_code  # noqa: E402
-from stica_pv.data.pictures import FrameChoice  # noqa: E402
+from stica_pv.data.decoding.frames import FrameChoice  # noqa: E402
 from stica_pv.errors import UsageError  # noqa: E402
-from stica_pv.evaluation.protocol import STARTS  # noqa: E402
+from stica_pv.evaluation.requests import STARTS  # noqa: E402
 from stica_pv.evaluation.views import grid_windows  # noqa: E402
 from stica_pv.losses import VersionContrast  # noqa: E402
 from stica_pv.models import create_projection_head  # noqa: E402
-from stica_pv.tasks.gdt_terms import HYPOTHESES, terms_of, versions_of  # noqa: E402
+from stica_pv.tasks.gdt.terms import HYPOTHESES, terms_of, versions_of  # noqa: E402
 from stica_pv.transforms import (  # noqa: E402
     apply_spec_augment,
     create_log_mel,

@@ -63,7 +63,7 @@ def with_gallery(folder: Path, overrides: list[str], path: Path) -> None:
     from stica_pv.launch import launch, set_up_logging
     from stica_pv.report.end_of_run import ReportJob
     from stica_pv.report.of_folder import configuration_of
-    from stica_pv.run import import_custom
+    from stica_pv.workflows.run import import_custom
 
     set_up_logging("", 0)
     cfg = configuration_of(folder, [*overrides, "TEST.ENABLE", "True"])

@@ -88,7 +88,7 @@ def act(args: argparse.Namespace) -> None:
     from stica_pv.registry import ALL
 
     if args.list:
-        import stica_pv.run  # noqa: F401 - its imports fill the lists
+        import stica_pv.workflows.run  # noqa: F401 - its imports fill the lists
 
         print("\n".join(ALL[args.list].names()))
     elif args.status:
@@ -102,7 +102,7 @@ def act(args: argparse.Namespace) -> None:
     elif args.launcher:
         submit_all(args)
     else:
-        from stica_pv.run import rehearse, run
+        from stica_pv.workflows.run import rehearse, run
 
         job = rehearse if args.dry_run else partial(run, profile_steps=args.profile or 0)
         for cfg in resolve_all(args):

@@ -61,7 +61,7 @@ def measure_loss(cfg, local_batch: int, ranks: list[int]) -> None:  # noqa: ANN0
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    from stica_pv.create import create_task
+    from stica_pv.engine.build_task import create_task
     from stica_pv.tasks.monitors import collapse_monitors
 
     task = create_task(cfg)
@@ -107,8 +107,8 @@ def measure_watch(ranks: list[int]) -> None:
 
     import torch.distributed as dist
 
-    from stica_pv.launch.peers import Limits, Peers
-    from stica_pv.launch.place import Place
+    from stica_pv.launch.process_spec import Place
+    from stica_pv.launch.watchdog import Limits, Peers
 
     print("\n| ranks | a look at all of them (once a second, a thread of process 0), ms |\n|---|---|")
     for world in ranks:
@@ -149,7 +149,7 @@ def measure_exchange(cfg, local_batch: int, processes: list[int]) -> None:  # no
 
     import torch.multiprocessing as mp
 
-    from stica_pv.create import create_task
+    from stica_pv.engine.build_task import create_task
 
     shapes = {"windows": (create_task(cfg).facts()["windows"], cfg.HEAD.DIM), "audio": (1, cfg.HEAD.DIM)}
     print(f"\n{os.cpu_count()} CPUs, a thread a process, gloo\n")

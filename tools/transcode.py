@@ -43,9 +43,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Copies, measures and prints the report; returns 1 if no file could be copied."""
-    from stica_pv.data.decode_speed import measure_decode_speed
-    from stica_pv.data.light_copy import make_copy, plan_copy
-    from stica_pv.data.transcode import TranscodeSettings
+    from stica_pv.data.conversion.batch_convert import make_copy, plan_copy
+    from stica_pv.data.conversion.decode_speed import measure_decode_speed
+    from stica_pv.data.conversion.transcode import TranscodeSettings
 
     settings = TranscodeSettings(
         short_side=args.short_side,

@@ -1,5 +1,5 @@
 """Files on a disk to batches of clips; importing it registers the data sources."""
 
-from stica_pv.data import official, sources
+from stica_pv.data.sources import official, sources
 
 __all__ = ["official", "sources"]

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import NOT_NEGATIVE, SHARE, one_of
-from stica_pv.data.flow_files import FlowFiles
-from stica_pv.data.groups import source_groups
-from stica_pv.data.guard import GuardedReader, Reader
-from stica_pv.data.reader import read
+from stica_pv.data.decoding.flow_files import FlowFiles
+from stica_pv.data.decoding.reader import read
+from stica_pv.data.isolation.guard import GuardedReader, Reader
+from stica_pv.data.sources.groups import source_groups
 from stica_pv.errors import UsageError, check_choice
 
 FRAME_CHOICES = ("nearest", "previous", "following")
@@ -40,7 +40,9 @@ def add_data_config(cfg: CfgNode) -> None:
     data.MAX_BAD_SHARE = 0.01  # of the files that passed the manifest and failed in reading
     data.FRAME_CHOICE = "nearest"  # nearest | previous | following (as GDT and STiCA released it)
     data.DECODING_SHORT_SIZE = 256  # larger pictures are scaled down to this short side in decoding; 0: never
-    data.GROUP_PATTERN = ""  # names clips of one source, which never meet in a batch, e.g. _g(\d+)_; see data/groups.py
+    data.GROUP_PATTERN = (
+        ""  # names clips of one source, which never meet in a batch, e.g. _g(\d+)_; see data/sources/groups.py
+    )
     data.SHUFFLE_SOUND = False  # a control: each clip of a batch hears another one, so there is nothing to learn by it
     data.PATH_TO_FLOW_DIR = ""  # stored optical flow, named as the videos below PATH_PREFIX or PATH_TO_DATA_DIR
     data.FLOW_FPS = 0.0  # fields a second of flow that is stored as pairs of pictures, which have no times

@@ -20,7 +20,7 @@ from stica_pv.distributed.environment import (
     to_main,
     world_size,
 )
-from stica_pv.distributed.pulse import PULSE
+from stica_pv.distributed.heartbeat import PULSE
 
 __all__ = [
     "PULSE",

@@ -10,21 +10,21 @@ from typing import Any
 import torch
 
 from stica_pv.config import CfgNode
-from stica_pv.data.bad_files import NAME as BAD_FILES
-from stica_pv.data.bad_files import BadFiles
-from stica_pv.data.sampler import StepSampler
-from stica_pv.data.videos import Videos
+from stica_pv.data.loading.sampler import StepSampler
+from stica_pv.data.manifest.bad_files import NAME as BAD_FILES
+from stica_pv.data.manifest.bad_files import BadFiles
+from stica_pv.data.manifest.videos import Videos
 from stica_pv.distributed import barrier, is_main, world_size
 from stica_pv.engine.checkpoint import checkpoint_path, save_checkpoint
 from stica_pv.engine.config import loop_settings_from_config, peak_lr, schedule_from_config
-from stica_pv.engine.feed import create_loader, create_sampler, repeat
-from stica_pv.engine.full_memory import fails_when_full, training_advice
+from stica_pv.engine.loaders import create_loader, create_sampler, repeat
 from stica_pv.engine.loop import AtEpochEnd, TrainState, train
+from stica_pv.engine.out_of_memory import fails_when_full, training_advice
 from stica_pv.engine.profiling import StepProfile
 from stica_pv.engine.records import Records
 from stica_pv.engine.resume import check_same_place, find_checkpoint
 from stica_pv.engine.run_folder import write_facts
-from stica_pv.engine.skipper import Skipper
+from stica_pv.engine.skip_list import Skipper
 from stica_pv.engine.state import content_of, create_state, restore
 from stica_pv.engine.trackers import trackers_from_config
 from stica_pv.tasks import Task

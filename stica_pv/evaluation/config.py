@@ -2,10 +2,10 @@
 
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import AT_LEAST_ONE, Limits, one_of
-from stica_pv.evaluation.contestants import Look
+from stica_pv.evaluation.evaluated_model import Look
 from stica_pv.evaluation.features.store import DTYPES
-from stica_pv.evaluation.processing import PROCESSINGS
-from stica_pv.evaluation.protocol import TEST_TRANSFORMS
+from stica_pv.evaluation.normalization import PROCESSINGS
+from stica_pv.evaluation.requests import TEST_TRANSFORMS
 from stica_pv.transforms.config import photometry_from_config, spatial_from_config
 
 

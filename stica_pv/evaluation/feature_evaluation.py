@@ -15,12 +15,13 @@ from torch import Tensor
 from stica_pv.config import CfgNode
 from stica_pv.distributed import is_main
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.bench import Bench, Want
-from stica_pv.evaluation.contestants import Contestant
+from stica_pv.evaluation.context import Bench, Want
+from stica_pv.evaluation.evaluated_model import Contestant
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.measures import Measure, bootstrap_interval, pooled
-from stica_pv.evaluation.processing import PROCESSINGS, process
-from stica_pv.evaluation.protocol import MAPS, MEAN, DescribedProtocol, FeatureProtocol, Requests, Row
+from stica_pv.evaluation.metrics import Measure, bootstrap_interval, pooled
+from stica_pv.evaluation.normalization import PROCESSINGS, process
+from stica_pv.evaluation.protocol import MEAN, DescribedProtocol, FeatureProtocol, Row
+from stica_pv.evaluation.requests import MAPS, Requests
 from stica_pv.evaluation.views import size_of
 
 OWN = "-"  # the protocol declares its own processing

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from stica_pv.data.dataset import ClipDataset
+from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.distributed import world_size
 from stica_pv.evaluation.features.extraction import Extracted, Job, Prepare, extract
 

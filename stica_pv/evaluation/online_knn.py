@@ -12,16 +12,16 @@ from torch import Tensor
 
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, Limits
-from stica_pv.data.compact_strings import CompactStrings
 from stica_pv.data.config import groups_from_config, reader_from_config
-from stica_pv.data.dataset import ClipDataset
-from stica_pv.data.videos import Videos
+from stica_pv.data.loading.dataset import ClipDataset
+from stica_pv.data.manifest.videos import Videos
+from stica_pv.data.sources.compact_strings import CompactStrings
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.live import RESULT, Pace, look
-from stica_pv.evaluation.processing import process
+from stica_pv.evaluation.normalization import process
 from stica_pv.evaluation.protocols.neighbours import class_votes, nearest
-from stica_pv.evaluation.protocols.ranking import top_k_hits
+from stica_pv.evaluation.ranking import top_k_hits
 from stica_pv.evaluation.splits import grouped_holdout
 from stica_pv.evaluation.views import grid_windows
 from stica_pv.keyed_random import generator

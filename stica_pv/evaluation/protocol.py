@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.measures import Measure
+from stica_pv.evaluation.metrics import Measure
 from stica_pv.tasks.windows import ShortVideos
 
 if TYPE_CHECKING:  # the bench runs evaluations, and evaluations are written in terms of the bench
-    from stica_pv.evaluation.bench import Bench
+    from stica_pv.evaluation.context import Bench
 
 Modality = Literal["video", "audio"]
 Layer = Literal["map", "map_max", "pooled", "projected"]
@@ -85,7 +85,7 @@ class FeatureProtocol(Protocol):
     Attributes:
         name: Exact and unique; tells protocols apart in results: ``linear (L2, lr 32 per 1024)``.
         processed: Whether features are processed beforehand, raw, centred or standardised by the training rows (see
-            `stica_pv.evaluation.processing`; rows are not scaled to unit length there). False: the protocol does as its
+            `stica_pv.evaluation.normalization`; rows are not scaled to unit length there). False: the protocol does as its
             name declares.
     """
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.protocols.ranking import top_k_hits
+from stica_pv.evaluation.ranking import top_k_hits
 from stica_pv.keyed_random import generator
 
 logger = logging.getLogger(__name__)

@@ -4,12 +4,13 @@ import logging
 from collections.abc import Sequence
 
 from stica_pv.distributed import is_main
-from stica_pv.evaluation.bench import Bench
+from stica_pv.evaluation.context import Bench
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation
-from stica_pv.evaluation.features.passes import extract_features
-from stica_pv.evaluation.protocol import Evaluation, Row
+from stica_pv.evaluation.feature_passes import extract_features
+from stica_pv.evaluation.protocol import Row
 from stica_pv.evaluation.protocols.single_frame import SingleFrame
 from stica_pv.evaluation.results import Results
+from stica_pv.evaluation.suite import Evaluation
 
 logger = logging.getLogger(__name__)
 

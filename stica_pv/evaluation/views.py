@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from stica_pv.errors import UsageError, check_choice
-from stica_pv.evaluation.contestants import Look
-from stica_pv.evaluation.protocol import STARTS, TEST_TRANSFORMS, TRAINING_TRANSFORMS, FeatureRequest, Starts
+from stica_pv.evaluation.evaluated_model import Look
+from stica_pv.evaluation.requests import STARTS, TEST_TRANSFORMS, TRAINING_TRANSFORMS, FeatureRequest, Starts
 from stica_pv.keyed_random import generator, integer, uniform
 from stica_pv.structures import AtEnd, AudioSpec, FrameTransform, Views, ViewSpec, Window, WindowPolicy
 from stica_pv.tasks.windows import SHORT_VIDEOS, ShortVideos, end_of

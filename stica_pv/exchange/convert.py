@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from stica_pv.config import CfgNode
-from stica_pv.create import as_trained, create_task
 from stica_pv.credentials import without_credentials
 from stica_pv.defaults import get_cfg
+from stica_pv.engine.build_task import as_trained, create_task
 from stica_pv.engine.checkpoint import FORMAT, Checkpoint
 from stica_pv.errors import UsageError
 from stica_pv.exchange.described import HEADER, header_of

@@ -16,12 +16,12 @@ from stica_pv.config import CfgNode
 from stica_pv.distributed import PULSE
 from stica_pv.engine.signals import ON_A_CLUSTER, Interrupted, Request, Signals
 from stica_pv.errors import RunFailed, RunStopped, UsageError
-from stica_pv.launch.place import place_in_environment
 from stica_pv.launch.process import enter
-from stica_pv.launch.revive import Submission, write_failure
+from stica_pv.launch.process_spec import place_in_environment
+from stica_pv.launch.requeue import Submission, write_failure
 from stica_pv.launch.snapshot import check_import
-from stica_pv.run import run
 from stica_pv.temporary_folder import keep_sockets_together
+from stica_pv.workflows.run import run
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class ClusterJob:
         config: The resolved configuration, as YAML.
         submission: Folder of the submission; the code lies in its folder ``code``.
         number: Of the run among those submitted together.
-        profile_steps: See `stica_pv.run.run`.
+        profile_steps: See `stica_pv.workflows.run.run`.
     """
 
     config: str

@@ -5,8 +5,8 @@ from typing import Any
 
 from stica_pv.config import CfgNode
 from stica_pv.errors import UsageError
-from stica_pv.launch.place import ENVIRONMENT, Place, count_gpus, place_in_environment, places_here
 from stica_pv.launch.process import Job, enter
+from stica_pv.launch.process_spec import ENVIRONMENT, Place, count_gpus, place_in_environment, places_here
 from stica_pv.launch.processes import run_processes
 from stica_pv.temporary_folder import keep_sockets_together
 

@@ -16,10 +16,10 @@ from stica_pv.distributed import PULSE, connect, disconnect
 from stica_pv.engine.signals import requeue_asked, signals_of_run
 from stica_pv.errors import RunFailed, RunStopped
 from stica_pv.launch.logs import end_progress, set_up_logging
-from stica_pv.launch.meeting import meet
 from stica_pv.launch.memory import keep_freed_memory
-from stica_pv.launch.peers import Limits, Peers, is_echo
-from stica_pv.launch.place import Place
+from stica_pv.launch.process_spec import Place
+from stica_pv.launch.rendezvous import meet
+from stica_pv.launch.watchdog import Limits, Peers, is_echo
 
 logger = logging.getLogger(__name__)
 

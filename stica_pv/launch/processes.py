@@ -19,10 +19,10 @@ import torch.distributed as dist
 from stica_pv.command_line import output_that_may_be_left
 from stica_pv.config import CfgNode
 from stica_pv.errors import RunFailed, RunStopped, SignalReceived, UnreadableClip, UsageError
-from stica_pv.launch.meeting import address_of, declare_failure, open_local_store
-from stica_pv.launch.place import TCP, Place
 from stica_pv.launch.process import Job, enter
+from stica_pv.launch.process_spec import TCP, Place
 from stica_pv.launch.relay import SignalRelay
+from stica_pv.launch.rendezvous import address_of, declare_failure, open_local_store
 
 GRACE_S = 60.0  # for the others to save and to end, once one has failed
 LONGEST_TEXT = 10_000  # letters of a reason: a pipe that nobody reads takes no more than 64 KB

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch.distributed as dist
 
 from stica_pv.errors import RunFailed
-from stica_pv.launch.place import Place
+from stica_pv.launch.process_spec import Place
 
 NAME = ".token"
 PAUSE_S = 0.1

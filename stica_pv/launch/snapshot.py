@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from stica_pv.errors import UsageError
-from stica_pv.launch.place import package_folder
+from stica_pv.launch.process_spec import package_folder
 
 MAX_BYTES = 200 * 2**20
 SHOWN_FILES = 3

@@ -11,7 +11,7 @@ from stica_pv.engine.lock import NAME, STALE_S, heartbeat_age_s, read_lock
 from stica_pv.engine.records import STATS
 from stica_pv.engine.run_folder import CONFIG, FACTS
 from stica_pv.errors import UsageError
-from stica_pv.launch.revive import FAILURES
+from stica_pv.launch.requeue import FAILURES
 from stica_pv.launch.submit import queue_state, read_job
 
 

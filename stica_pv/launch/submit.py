@@ -22,7 +22,7 @@ from stica_pv.credentials import without_credentials
 from stica_pv.engine.lock import check_free
 from stica_pv.errors import UsageError
 from stica_pv.launch.job import ClusterJob
-from stica_pv.launch.revive import CODE, RUNS, TOKEN
+from stica_pv.launch.requeue import CODE, RUNS, TOKEN
 from stica_pv.launch.run_token import write_token
 from stica_pv.launch.snapshot import take_snapshot
 
@@ -40,7 +40,7 @@ def submit(cfgs: Sequence[CfgNode], executor: str, *, profile_steps: int = 0) ->
     Args:
         cfgs: A configuration a run, each with its own OUTPUT_DIR, all with the same SUBMITIT.
         executor: ``slurm``, or ``local``: processes of this machine that outlive this one.
-        profile_steps: See `stica_pv.run.run`.
+        profile_steps: See `stica_pv.workflows.run.run`.
 
     Raises:
         UsageError: An OUTPUT_DIR is in use or given twice, the keys do not fit, or the cluster refuses.

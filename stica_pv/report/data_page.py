@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from stica_pv.data.overview import Counts
-from stica_pv.data.trial import Trial
-from stica_pv.data.videos import short_cause
+from stica_pv.data.loading.read_test import Trial
+from stica_pv.data.manifest.overview import Counts
+from stica_pv.data.manifest.videos import short_cause
 from stica_pv.report.charts import chart, grid, series_colour
 from stica_pv.report.page import Section, join, missing, table, write_page
 from stica_pv.safe_text import csv_cells

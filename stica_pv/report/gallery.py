@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 from torch import Tensor
 
-from stica_pv.evaluation.protocol import Modality
+from stica_pv.evaluation.requests import Modality
 from stica_pv.report.page import fragment, table
 from stica_pv.report.search import ITSELF, OTHER, SAME_CLASS, Direction, Found, worth_a_look
 from stica_pv.report.thumbnails import SIDE, Kind, Thumbnails

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from stica_pv.config import CfgNode
-from stica_pv.create import as_trained, create_task
 from stica_pv.data.synthetic import generate_from_config
 from stica_pv.engine import load_checkpoint, load_weights
+from stica_pv.engine.build_task import as_trained, create_task
 from stica_pv.engine.checkpoint import Checkpoint
 from stica_pv.engine.config import check_batch
 from stica_pv.report.batch_page import sections_of

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from stica_pv.data.bad_files import EXCLUDED
+from stica_pv.data.manifest.bad_files import EXCLUDED
 from stica_pv.report.page import Cell, Section, join, missing, table
 from stica_pv.report.runs import Run
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from stica_pv.config import CfgNode, apply_overrides, flatten, merge_file
 from stica_pv.config.limits import check_limits
-from stica_pv.create import named_modules, refuse_code
 from stica_pv.defaults import LIMITS, get_cfg
+from stica_pv.engine.build_task import named_modules, refuse_code
 from stica_pv.engine.run_folder import CONFIG
 from stica_pv.errors import UsageError
 

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from stica_pv.config import flatten
-from stica_pv.data.bad_files import NAME as BAD_FILES
-from stica_pv.data.bad_files import read_bad_files
+from stica_pv.data.manifest.bad_files import NAME as BAD_FILES
+from stica_pv.data.manifest.bad_files import read_bad_files
 from stica_pv.engine.checkpoint import list_checkpoints
 from stica_pv.engine.records import EPOCH_END, METRICS, STATS
 from stica_pv.engine.run_folder import CONFIG, ENVIRONMENT, FACTS

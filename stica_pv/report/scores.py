@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from stica_pv.entrants import RANDOM
 from stica_pv.evaluation.baselines import COLOURS, SPECTRUM
+from stica_pv.evaluation.build_models import RANDOM
 from stica_pv.evaluation.protocol import MEAN
 from stica_pv.evaluation.results import COLUMNS, NO_ENCODER, ResultRow
 from stica_pv.report.charts import INK, chart, grid, legend, series_colour

@@ -7,16 +7,17 @@ import torch
 from torch import Tensor
 
 from stica_pv.config import CfgNode
-from stica_pv.evaluation.bench import Bench
-from stica_pv.evaluation.contestants import Contestant
+from stica_pv.evaluation.context import Bench
+from stica_pv.evaluation.evaluated_model import Contestant
 from stica_pv.evaluation.feature_evaluation import requests_of
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.processing import process
-from stica_pv.evaluation.protocol import FeatureProtocol, Modality, Requests
+from stica_pv.evaluation.normalization import process
+from stica_pv.evaluation.protocol import FeatureProtocol
 from stica_pv.evaluation.protocols.cross_modal import CrossModal
 from stica_pv.evaluation.protocols.neighbours import nearest
 from stica_pv.evaluation.protocols.requests import request_for_test, request_for_training
 from stica_pv.evaluation.protocols.retrieval import Retrieval, averaged_rows
+from stica_pv.evaluation.requests import Modality, Requests
 
 OTHER, SAME_CLASS, ITSELF = range(3)
 ACROSS: tuple[tuple[Modality, Modality], ...] = (("audio", "video"), ("video", "audio"))

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 from stica_pv.config import CfgNode
-from stica_pv.data.bad_files import NAME as BAD_FILES
-from stica_pv.data.bad_files import lasting_failures
 from stica_pv.data.config import manifest_path
-from stica_pv.data.dataset import ClipDataset, collate
-from stica_pv.data.videos import list_from_config
-from stica_pv.engine.feed import create_loader, create_sampler
+from stica_pv.data.loading.dataset import ClipDataset, collate
+from stica_pv.data.manifest.bad_files import NAME as BAD_FILES
+from stica_pv.data.manifest.bad_files import lasting_failures
+from stica_pv.data.manifest.videos import list_from_config, open_in_turn
+from stica_pv.engine.loaders import create_loader, create_sampler
 from stica_pv.errors import UnreadableClip, UsageError
-from stica_pv.pretrain import open_in_turn
 from stica_pv.report.drawn import DrawnSample, Recorder
 from stica_pv.structures import Batch, Comparison, InputNote, ReadFailure, SampleKey, StepKeys, Views
 from stica_pv.tasks import Task

@@ -9,17 +9,17 @@ import torch
 import torch.nn.functional as F
 from markupsafe import Markup
 
-from stica_pv.assess import create_bench
 from stica_pv.config import CfgNode
-from stica_pv.data.labelled import labelled_set_from_config
+from stica_pv.data.sources.labelled import labelled_set_from_config
 from stica_pv.distributed import is_main
-from stica_pv.entrants import create_contestants, find_checkpoints
 from stica_pv.errors import UnreadableClip, UsageError
-from stica_pv.evaluation.bench import Bench
-from stica_pv.evaluation.contestants import Contestant
+from stica_pv.evaluation.build_models import create_contestants, find_checkpoints
+from stica_pv.evaluation.context import Bench
+from stica_pv.evaluation.evaluate import create_bench
+from stica_pv.evaluation.evaluated_model import Contestant
 from stica_pv.evaluation.feature_evaluation import wants_of
-from stica_pv.evaluation.features.passes import extract_features
-from stica_pv.evaluation.processing import process
+from stica_pv.evaluation.feature_passes import extract_features
+from stica_pv.evaluation.normalization import process
 from stica_pv.evaluation.protocols.retrieval import averaged_rows
 from stica_pv.report.batch_page import INTRO, clip_of
 from stica_pv.report.embedding_map import POINTS, chosen_for_map, map_of

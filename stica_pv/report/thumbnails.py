@@ -12,10 +12,10 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from stica_pv.data.reader import read
+from stica_pv.data.decoding.reader import read
 from stica_pv.errors import UnreadableClip
-from stica_pv.evaluation.bench import Bench
-from stica_pv.evaluation.contestants import Contestant
+from stica_pv.evaluation.context import Bench
+from stica_pv.evaluation.evaluated_model import Contestant
 from stica_pv.report.media import Pixels, data_uri
 from stica_pv.report.page import fragment
 from stica_pv.report.seen_step import class_name

@@ -4,8 +4,8 @@ Axis letters: B batch, C channel, T time, H height, W width, S audio sample, N w
 """
 
 from stica_pv.structures.batch import Batch, ReadFailure, SampleKey, StepKeys
+from stica_pv.structures.inspection import Comparison, FeatureWindow, InputNote
 from stica_pv.structures.media import AT_END, AtEnd, Clip, ClipRequest, Window, describe
-from stica_pv.structures.seen import Comparison, FeatureWindow, InputNote
 from stica_pv.structures.step import CropPlan, Embeddings, LossTerms
 from stica_pv.structures.views import AudioSpec, FrameTransform, Views, ViewSpec, WindowPolicy
 

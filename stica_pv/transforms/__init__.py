@@ -1,22 +1,22 @@
 """What is done to pictures and sound: crops in the loader workers, photometry and log-mel on the device."""
 
-from stica_pv.transforms.brave_colour import (
+from stica_pv.transforms.color import apply_photometry
+from stica_pv.transforms.color_brave import (
     BraveColourPlan,
     BraveColourSettings,
     apply_brave_colour,
     draw_brave_colour,
 )
+from stica_pv.transforms.color_params import PhotometryPlan, PhotometrySettings, draw_photometry
+from stica_pv.transforms.color_simclr import DistortionPlan, DistortionSettings, apply_distortion, draw_distortion
 from stica_pv.transforms.config import (
     add_transform_config,
     log_mel_from_config,
     photometry_from_config,
     spatial_from_config,
 )
-from stica_pv.transforms.distortion import DistortionPlan, DistortionSettings, apply_distortion, draw_distortion
 from stica_pv.transforms.flow import FlowCrop, scale_flow
 from stica_pv.transforms.log_mel import LogMel, create_log_mel, log_mel_frames
-from stica_pv.transforms.photometry import apply_photometry
-from stica_pv.transforms.photometry_plan import PhotometryPlan, PhotometrySettings, draw_photometry
 from stica_pv.transforms.random_convolution import (
     RandomConvolutionPlan,
     apply_random_convolution,

@@ -3,8 +3,8 @@
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, one_of
 from stica_pv.errors import UsageError
+from stica_pv.transforms.color_params import PhotometrySettings
 from stica_pv.transforms.log_mel import STYLES, LogMel, create_log_mel
-from stica_pv.transforms.photometry_plan import PhotometrySettings
 from stica_pv.transforms.spatial import CROP_STYLES, RandomResizedCrop, RandomShortSideCrop
 
 

@@ -4,7 +4,7 @@ import pytest
 from headers import Probed
 from made_media import make_media
 
-from stica_pv.data import manifest
+from stica_pv.data.manifest import manifest
 
 
 @pytest.fixture(scope="session")

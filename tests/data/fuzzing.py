@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stica_pv.data.manifest import exclusion_cause, probe
-from stica_pv.data.reader import read
+from stica_pv.data.decoding.reader import read
+from stica_pv.data.manifest.manifest import exclusion_cause, probe
 from stica_pv.errors import UnreadableClip
 from stica_pv.structures import Clip, ClipRequest, Window
 

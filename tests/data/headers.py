@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from stica_pv.data.manifest import FileFacts
+from stica_pv.data.manifest.manifest import FileFacts
 
 
 class Probed:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stica_pv.data.encoding import encoder_options
+from stica_pv.data.conversion.encoding import encoder_options
 
 BITS = 8
 SAMPLE_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"

@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from stica_pv.data.reader import read
+from stica_pv.data.decoding.reader import read
 from stica_pv.structures import Clip, ClipRequest, Window
 
 FPS = 25

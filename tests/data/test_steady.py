@@ -9,8 +9,8 @@ import pytest
 from made_media import make_media
 from open_files import open_files
 
-from stica_pv.data.media_file import MediaFile
-from stica_pv.data.reader import read
+from stica_pv.data.decoding.media_file import MediaFile
+from stica_pv.data.decoding.reader import read
 from stica_pv.errors import UnreadableClip
 from stica_pv.structures import ClipRequest, Window
 

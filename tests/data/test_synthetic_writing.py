@@ -16,7 +16,7 @@ import pytest
 from processes import all_end
 
 from stica_pv.config import apply_overrides
-from stica_pv.data.reader import read
+from stica_pv.data.decoding.reader import read
 from stica_pv.data.synthetic import (
     SyntheticSettings,
     render_clip,

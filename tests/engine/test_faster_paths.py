@@ -51,7 +51,7 @@ def test_a_bf16_step_has_the_loss_of_the_plain_one_within_its_eight_bits(
     plain: Path, clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     # On the CPU the path is refused for the sake of oneDNN's gradients; PyTorch's own convolutions are right.
-    monkeypatch.setattr("stica_pv.run.check_solver", lambda cfg, groups, device: None)
+    monkeypatch.setattr("stica_pv.workflows.run.check_solver", lambda cfg, groups, device: None)
     with torch.backends.mkldnn.flags(enabled=False):
         run_tiny(clips_folder, tmp_path / "run", **PLAIN, TRAIN__MIXED_PRECISION=True, TRAIN__MAX_STEPS=1)
     assert largest_difference(plain, tmp_path / "run", steps=1) <= 2e-2

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from toy_task import ToyTask
 
-from stica_pv.data.dataset import ClipDataset
-from stica_pv.data.loader import ClipLoader
-from stica_pv.data.reader import read
-from stica_pv.data.sampler import StepSampler
+from stica_pv.data.decoding.reader import read
+from stica_pv.data.loading.dataset import ClipDataset
+from stica_pv.data.loading.loader import ClipLoader
+from stica_pv.data.loading.sampler import StepSampler
 from stica_pv.engine import LoopSettings, Meter, Records, TrainState, create_optimizer, read_metrics, train
 from stica_pv.engine.records import STATS
 from stica_pv.errors import LoaderFailed, RunFailed, UnreadableClip

@@ -10,7 +10,7 @@ import torch
 from tiny_runs import metrics_text, run_tiny, tiny_cfg
 
 from stica_pv.engine.profiling import FOLDER, WARM_UP, StepProfile, next_recorded
-from stica_pv.run import run
+from stica_pv.workflows.run import run
 
 
 def take_steps(folder: Path, record: int, *, count: int, start: int = 0) -> None:

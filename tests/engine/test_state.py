@@ -8,7 +8,7 @@ from made_batches import noise_batch
 from tiny_runs import tiny_cfg
 from torch import nn
 
-from stica_pv.create import create_task
+from stica_pv.engine.build_task import create_task
 from stica_pv.engine.state import create_state
 from stica_pv.structures import StepKeys
 

@@ -14,11 +14,11 @@ from tiny_task import CHANNELS, create_trunk
 
 from stica_pv.config import CfgNode
 from stica_pv.data.config import reader_from_config
-from stica_pv.data.labelled import Fold, LabelledSet
-from stica_pv.data.manifest import probe_all
-from stica_pv.evaluation.bench import Bench, Loading
+from stica_pv.data.manifest.manifest import probe_all
+from stica_pv.data.sources.labelled import Fold, LabelledSet
 from stica_pv.evaluation.config import look_from_config
-from stica_pv.evaluation.contestants import Contestant, content_hash
+from stica_pv.evaluation.context import Bench, Loading
+from stica_pv.evaluation.evaluated_model import Contestant, content_hash
 from stica_pv.evaluation.features.store import FeatureStore
 from stica_pv.models import AveragePool
 from stica_pv.tasks import VideoEncoder

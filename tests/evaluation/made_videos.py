@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stica_pv.data.dataset import ClipDataset
-from stica_pv.data.facts import FactTable, FileFacts
-from stica_pv.data.labelled import Fold, LabelledSet
+from stica_pv.data.loading.dataset import ClipDataset
+from stica_pv.data.manifest.media_info import FactTable, FileFacts
+from stica_pv.data.sources.labelled import Fold, LabelledSet
 from stica_pv.errors import UnreadableClip
-from stica_pv.evaluation.bench import Bench, Loading
-from stica_pv.evaluation.contestants import Contestant, Kind, Look, content_hash
+from stica_pv.evaluation.context import Bench, Loading
+from stica_pv.evaluation.evaluated_model import Contestant, Kind, Look, content_hash
 from stica_pv.evaluation.features.store import FeatureStore
-from stica_pv.evaluation.protocol import FeatureRequest
+from stica_pv.evaluation.requests import FeatureRequest
 from stica_pv.evaluation.views import views_of
 from stica_pv.structures import Clip, ClipRequest
 from stica_pv.transforms import PhotometrySettings, RandomResizedCrop

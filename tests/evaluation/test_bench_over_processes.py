@@ -12,8 +12,8 @@ from made_videos import Colours, FakeReader, Normed, contestant, labelled_set, m
 from torch.multiprocessing import start_processes
 
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation
-from stica_pv.evaluation.protocol import FeatureRequest
 from stica_pv.evaluation.protocols.retrieval import Retrieval
+from stica_pv.evaluation.requests import FeatureRequest
 from stica_pv.evaluation.suite import run_evaluations
 
 LENGTHS = (12, 13)  # batches of equal size, and one item left over

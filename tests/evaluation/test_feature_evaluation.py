@@ -9,14 +9,15 @@ from made_videos import LOOK, Colours, FakeReader, Noise, Planted, contestant, l
 from torch import Tensor, nn
 
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.bench import Bench
-from stica_pv.evaluation.contestants import Contestant
+from stica_pv.evaluation.context import Bench
+from stica_pv.evaluation.evaluated_model import Contestant
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation, counting_as_wrong, wants_of
+from stica_pv.evaluation.feature_passes import extract_features
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.features.passes import extract_features
-from stica_pv.evaluation.measures import Measure, mean_measure
-from stica_pv.evaluation.protocol import FeatureRequest, Row
+from stica_pv.evaluation.metrics import Measure, mean_measure
+from stica_pv.evaluation.protocol import Row
 from stica_pv.evaluation.protocols.retrieval import Knn, Retrieval
+from stica_pv.evaluation.requests import FeatureRequest
 
 REQUEST = FeatureRequest(clips=2)
 RETRIEVAL = Retrieval("retrieval", REQUEST, REQUEST, "cosine")

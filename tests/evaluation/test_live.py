@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from stica_pv.evaluation.live import still_copy
-from stica_pv.tasks.classification import Classification, Classifier, SeenClip
+from stica_pv.tasks.classification.classification import Classification, Classifier, SeenClip
 from stica_pv.transforms import FixedCrop, PhotometrySettings
 
 

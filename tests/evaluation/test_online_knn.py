@@ -9,8 +9,8 @@ import pytest
 import torch
 from tiny_runs import assert_same_weights, run_tiny, tiny_cfg, weights
 
-from stica_pv.create import create_task
-from stica_pv.data.videos import Videos, list_from_config, open_videos
+from stica_pv.data.manifest.videos import Videos, list_from_config, open_videos
+from stica_pv.engine.build_task import create_task
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.online_knn import OnlineKnn, choose_videos, online_knn_from_config
 from stica_pv.tasks import Task

@@ -8,11 +8,12 @@ from made_videos import FakeReader, Noise, Planted, contestant, labelled_set, ma
 
 from stica_pv.config import CfgNode
 from stica_pv.defaults import get_cfg
-from stica_pv.evaluation.bench import Bench
+from stica_pv.evaluation.context import Bench
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation
-from stica_pv.evaluation.protocol import Evaluation, FeatureRequest, Row
+from stica_pv.evaluation.protocol import Row
 from stica_pv.evaluation.protocols.retrieval import Knn, Retrieval
-from stica_pv.evaluation.suite import run_evaluations
+from stica_pv.evaluation.requests import FeatureRequest
+from stica_pv.evaluation.suite import Evaluation, run_evaluations
 from stica_pv.registry import EVALUATIONS
 
 REQUEST = FeatureRequest(clips=2)

@@ -5,7 +5,7 @@ import torch
 from made_videos import LOOK
 
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.protocol import TEST_TRANSFORMS, FeatureRequest, TestTransform
+from stica_pv.evaluation.requests import TEST_TRANSFORMS, FeatureRequest, TestTransform
 from stica_pv.evaluation.views import RELEASED_SHORT_SIDE, KeyedPhotometry, grid_windows, photometry_of, views_of
 from stica_pv.keyed_random import generator
 from stica_pv.transforms import PhotometrySettings

@@ -10,8 +10,8 @@ import torch
 from tiny_runs import tiny_cfg
 from torch import nn
 
-from stica_pv.create import create_task
 from stica_pv.engine import load_checkpoint
+from stica_pv.engine.build_task import create_task
 from stica_pv.errors import UsageError
 from stica_pv.exchange import load_encoder, load_trunk_of, read_described
 from stica_pv.exchange.described import EXPORT_FORMAT, HEADER

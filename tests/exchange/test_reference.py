@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.models.video import r2plus1d_18
 
 from stica_pv.config import CfgNode
-from stica_pv.create import create_task
+from stica_pv.engine.build_task import create_task
 from stica_pv.errors import UsageError
 from stica_pv.exchange import convert, implied_by
 from stica_pv.exchange.convert import Conversion

@@ -12,7 +12,7 @@ from tiny_runs import REPOSITORY, assert_same_weights, losses, metrics_text, run
 
 from stica_pv.errors import UsageError
 from stica_pv.launch.local import launch
-from stica_pv.launch.place import count_gpus, places_here
+from stica_pv.launch.process_spec import count_gpus, places_here
 
 TOOL = REPOSITORY / "tools" / "run_net.py"
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -132,7 +132,7 @@ def test_what_does_not_fit_the_processes_of_torchrun_is_refused(
 ):
     for name, value in {"RANK": "5", "WORLD_SIZE": "6", "LOCAL_RANK": "2"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("stica_pv.launch.place.torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("stica_pv.launch.process_spec.torch.cuda.device_count", lambda: 2)
     monkeypatch.setattr("stica_pv.launch.local.enter", lambda *rest: pytest.fail("it was started"))
     with pytest.raises(UsageError, match=message):
         launch(print, cfg_of(**changes), init_method=init_method, log_to_file=False)

@@ -7,7 +7,7 @@ import pytest
 import torch.distributed as dist
 
 from stica_pv.errors import RunFailed
-from stica_pv.launch.place import Place
+from stica_pv.launch.process_spec import Place
 from stica_pv.launch.run_token import NAME, token_of, write_token
 
 FIRST, SECOND = (Place(rank, rank, 2, "tcp://host:1", False, "") for rank in (0, 1))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from stica_pv.config import CfgNode, apply_overrides
-from stica_pv.data.bad_files import BadFiles
+from stica_pv.data.manifest.bad_files import BadFiles
 from stica_pv.defaults import get_cfg
 from stica_pv.engine.records import Records
 from stica_pv.engine.run_folder import claim, write_facts

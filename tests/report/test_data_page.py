@@ -6,8 +6,8 @@ import pytest
 from browser import browsing, faults_of
 from made_runs import ODD
 
-from stica_pv.data.overview import Counts
-from stica_pv.data.trial import Trial
+from stica_pv.data.loading.read_test import Trial
+from stica_pv.data.manifest.overview import Counts
 from stica_pv.report.data_page import DataCheck, data_csv, write_data_page
 from stica_pv.structures import ReadFailure
 

@@ -7,11 +7,10 @@ import pytest
 import torch
 from tiny_runs import tiny_cfg
 
-from stica_pv.create import create_task
-from stica_pv.data.videos import list_from_config
-from stica_pv.engine.feed import create_loader, create_sampler
+from stica_pv.data.manifest.videos import list_from_config, open_in_turn
+from stica_pv.engine.build_task import create_task
+from stica_pv.engine.loaders import create_loader, create_sampler
 from stica_pv.errors import UsageError
-from stica_pv.pretrain import open_in_turn
 from stica_pv.report.seen_step import SeenStep, look_at_step
 from stica_pv.structures import StepKeys
 from stica_pv.tasks import Task

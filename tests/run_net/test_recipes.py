@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_runs import REPOSITORY
 
-from stica_pv.create import create_task
+from stica_pv.engine.build_task import create_task
 
 # A grid names recipes and is none itself.
 RECIPES = sorted(path for path in (REPOSITORY / "projects").rglob("*.yaml") if path.name != "grid.yaml")

@@ -6,8 +6,8 @@ import pytest
 from saying import Say
 from tiny_runs import losses, metrics_text, tree, words, write_tiny
 
-from stica_pv import entrants
 from stica_pv.engine import load_checkpoint
+from stica_pv.evaluation import build_models as entrants
 
 
 def test_a_run_trains_evaluates_and_repeats_its_results(say: Say, cfg_file: Path, clips_folder: Path, tmp_path: Path):

@@ -8,8 +8,8 @@ from made_batches import noise_batch
 from slow_stica import keys_of
 
 from stica_pv.config import CfgNode, merge_file
-from stica_pv.create import create_task
 from stica_pv.defaults import get_cfg
+from stica_pv.engine.build_task import create_task
 from stica_pv.engine.config import optimizer_from_config
 from stica_pv.engine.optimizer import set_lr
 

@@ -6,9 +6,9 @@ from slow_stica import keys_of
 from tiny_runs import REPOSITORY
 
 from stica_pv.config import apply_overrides, merge_file
-from stica_pv.create import create_task
 from stica_pv.defaults import get_cfg
-from stica_pv.transforms import photometry
+from stica_pv.engine.build_task import create_task
+from stica_pv.transforms import color as photometry
 
 INDICES = (3, 5, 8, 9)
 

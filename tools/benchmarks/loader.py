@@ -20,8 +20,8 @@ from benchmarks.loader_paths import BATCH, Ours, Work, bare_worker, decoding, py
 from benchmarks.records import Limit, Row, Spread, Target
 from benchmarks.timing import alternate
 
-from stica_pv.data.loader import ClipLoader
-from stica_pv.data.sampler import StepSampler
+from stica_pv.data.loading.loader import ClipLoader
+from stica_pv.data.loading.sampler import StepSampler
 from stica_pv.errors import UsageError
 
 REPEATS = 3

@@ -7,11 +7,11 @@ from typing import Any
 
 import av
 
-from stica_pv.data.media_folder import media_files
+from stica_pv.data.conversion.transcode import TranscodeSettings, transcode
+from stica_pv.data.sources.media_folder import media_files
 from stica_pv.data.synthetic.plan import SyntheticSettings
 from stica_pv.data.synthetic.render import render_clip
 from stica_pv.data.synthetic.write import write_clip
-from stica_pv.data.transcode import TranscodeSettings, transcode
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
 

@@ -12,8 +12,8 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[n]) for n in (2, 1)]  # the
 from benchmarks.loader_paths import BATCH, Ours, work_on  # noqa: E402 - found by the line above
 from benchmarks.process_memory import family, proportional_mb  # noqa: E402
 
-from stica_pv.data.loader import ClipLoader  # noqa: E402
-from stica_pv.data.sampler import StepSampler  # noqa: E402
+from stica_pv.data.loading.loader import ClipLoader  # noqa: E402
+from stica_pv.data.loading.sampler import StepSampler  # noqa: E402
 
 TENTHS, LOOKS = 10, 50
 

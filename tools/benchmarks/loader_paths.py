@@ -21,10 +21,10 @@ from torch import Tensor
 from torchvision import transforms
 
 from stica_pv.config import CfgNode
-from stica_pv.data.audio_track import mono, resample
 from stica_pv.data.config import reader_from_config
-from stica_pv.data.dataset import ClipDataset, Sample, collate
-from stica_pv.data.manifest import probe
+from stica_pv.data.decoding.audio_track import mono, resample
+from stica_pv.data.loading.dataset import ClipDataset, Sample, collate
+from stica_pv.data.manifest.manifest import probe
 from stica_pv.defaults import get_cfg
 from stica_pv.keyed_random import generator
 from stica_pv.structures import AudioSpec, Batch, ReadFailure, SampleKey, Views, ViewSpec

@@ -18,8 +18,8 @@ from benchmarks.subject import Counts, add_subject_arguments, check_subject
 from benchmarks.timing import Clock, Work, alternate, clock_of, in_ms
 from benchmarks.training import TrainingStep
 
-from stica_pv.data.compact_strings import CompactStrings
-from stica_pv.data.sampler import StepSampler
+from stica_pv.data.loading.sampler import StepSampler
+from stica_pv.data.sources.compact_strings import CompactStrings
 from stica_pv.errors import UsageError
 
 REPEATS = 3

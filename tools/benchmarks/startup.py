@@ -18,8 +18,8 @@ from benchmarks.loader_clips import chosen_files, generate
 from benchmarks.records import Row, Target
 from benchmarks.timing import alternate
 
-from stica_pv.data.facts import COLUMNS
-from stica_pv.data.manifest import probe, probe_all
+from stica_pv.data.manifest.manifest import probe, probe_all
+from stica_pv.data.manifest.media_info import COLUMNS
 from stica_pv.errors import UsageError
 
 REPEATS = 5
@@ -53,7 +53,7 @@ def starting(repeats: int) -> Iterator[Row]:
     tool = [sys.executable, str(ROOT / "tools" / "run_net.py"), "--help"]
     ways = {
         "help": command(*tool),
-        "import": command(sys.executable, "-c", "import stica_pv.run"),
+        "import": command(sys.executable, "-c", "import stica_pv.workflows.run"),
         "torch": command(sys.executable, "-c", "import torch"),
         "python": command(sys.executable, "-c", "pass"),
     }
@@ -61,7 +61,9 @@ def starting(repeats: int) -> Iterator[Row]:
     target = Target("figure", "<=", HELP_S)
     yield Row.paired("run_net.py --help", "s", taken["help"], "python -c pass", taken["python"], target=target)
     target = Target("figure", "<=", IMPORT_S)
-    yield Row.paired("import of stica_pv.run", "s", taken["import"], "import of torch", taken["torch"], target=target)
+    yield Row.paired(
+        "import of stica_pv.workflows.run", "s", taken["import"], "import of torch", taken["torch"], target=target
+    )
 
 
 def command(*words: str) -> Callable[[], None]:

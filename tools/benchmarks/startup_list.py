@@ -11,9 +11,9 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[n]) for n in (2, 1)]  # the
 
 from benchmarks.process_memory import proportional_mb  # noqa: E402 - found by the line above
 
-from stica_pv.data.dataset import ClipDataset  # noqa: E402
-from stica_pv.data.sources import read_csv  # noqa: E402
-from stica_pv.data.videos import open_videos  # noqa: E402
+from stica_pv.data.loading.dataset import ClipDataset  # noqa: E402
+from stica_pv.data.manifest.videos import open_videos  # noqa: E402
+from stica_pv.data.sources.sources import read_csv  # noqa: E402
 from stica_pv.structures import Views  # noqa: E402
 
 WORKERS = 2

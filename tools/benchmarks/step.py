@@ -30,7 +30,7 @@ from benchmarks.virtual_keys import loss_rows
 from torch import Tensor, nn
 
 from stica_pv.models.feature_map import meta_copy
-from stica_pv.tasks.av_plan import VIEWS
+from stica_pv.tasks.stica.av_plan import VIEWS
 
 REPEATS = 3
 HEAD_REPEATS = 3  # as many rounds more for what takes a thousandth of the trunk's time

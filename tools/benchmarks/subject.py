@@ -8,14 +8,14 @@ from benchmarks.looped import Looped
 from torch import Tensor, nn
 
 from stica_pv.config import CfgNode
-from stica_pv.create import create_task
+from stica_pv.engine.build_task import create_task
 from stica_pv.errors import UsageError
 from stica_pv.launch.configuration import configure
 from stica_pv.models import plan_crops
 from stica_pv.structures import Embeddings
 from stica_pv.tasks import AVContrastive
-from stica_pv.tasks.av_plan import VIEWS, AVPlan
 from stica_pv.tasks.base import Inputs
+from stica_pv.tasks.stica.av_plan import VIEWS, AVPlan
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = "projects/stica/k400_30f.yaml"

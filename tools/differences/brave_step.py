@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from stica_pv.config import merge_file
-from stica_pv.create import create_task
-from stica_pv.data.dataset import ClipDataset, collate
-from stica_pv.data.manifest import probe
-from stica_pv.data.reader import read
+from stica_pv.data.decoding.reader import read
+from stica_pv.data.loading.dataset import ClipDataset, collate
+from stica_pv.data.manifest.manifest import probe
 from stica_pv.defaults import get_cfg
+from stica_pv.engine.build_task import create_task
 from stica_pv.engine.config import optimizer_from_config
 from stica_pv.engine.lars import MASKS
 from stica_pv.engine.optimizer import set_lr

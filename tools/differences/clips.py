@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import torch
 
-from stica_pv.data.manifest import probe
-from stica_pv.data.pictures import FrameChoice
-from stica_pv.data.reader import read
+from stica_pv.data.decoding.frames import FrameChoice
+from stica_pv.data.decoding.reader import read
+from stica_pv.data.manifest.manifest import probe
 from stica_pv.keyed_random import generator, uniform
 from stica_pv.structures import Clip, ClipRequest, Window
 

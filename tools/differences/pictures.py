@@ -6,7 +6,7 @@ import torch
 from differences.clips import FPS, FRAMES, SECONDS, Clips, Measured
 from torch import Tensor
 
-from stica_pv.data.reader import read
+from stica_pv.data.decoding.reader import read
 from stica_pv.keyed_random import generator, uniform
 from stica_pv.structures import ClipRequest, Window
 from stica_pv.transforms import PhotometrySettings, RandomResizedCrop, apply_photometry, draw_photometry

@@ -13,8 +13,8 @@ from pytorchvideo.data.encoded_video_pyav import EncodedVideoPyAV
 from reader_check.signals import Sound, lag_seconds, numbers_of
 from reader_check.specimens import SECONDS, Specimen
 
-from stica_pv.data.media_file import MediaFile
-from stica_pv.data.reader import read
+from stica_pv.data.decoding.media_file import MediaFile
+from stica_pv.data.decoding.reader import read
 from stica_pv.errors import UnreadableClip
 from stica_pv.structures import Clip, ClipRequest, Window
 from stica_pv.structures.media import AtEnd

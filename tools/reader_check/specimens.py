@@ -13,7 +13,7 @@ from reader_check.audio_faults import AudioFault, bad_bytes, stamp_badly
 from reader_check.faults import Fault, faulty, faulty_bytes, field_packets
 from reader_check.signals import numbered_picture, sound_at
 
-from stica_pv.data.encoding import encoder_options, priority_kept
+from stica_pv.data.conversion.encoding import encoder_options, priority_kept
 
 SECONDS = 3.0
 _TICKS = 1000

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stica_pv.data.encoding import check_aac_rate
+from stica_pv.data.conversion.encoding import check_aac_rate
 from stica_pv.errors import UsageError, check_choice
 from stica_pv.keyed_random import chance, integer, seed_of, uniform
 

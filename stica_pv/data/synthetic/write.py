@@ -11,9 +11,9 @@ from typing import Any
 import av
 import numpy as np
 
-from stica_pv.data.answers import answer_all
-from stica_pv.data.encoding import encoder_options
-from stica_pv.data.helper import Lost
+from stica_pv.data.conversion.encoding import encoder_options
+from stica_pv.data.isolation.worker_pool import answer_all
+from stica_pv.data.isolation.worker_process import Lost
 from stica_pv.data.synthetic.plan import SyntheticSettings
 from stica_pv.data.synthetic.render import render_clip
 from stica_pv.errors import RunFailed, UsageError

@@ -11,12 +11,12 @@ import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor, nn
 from torch.utils.data import Sampler
 
-from stica_pv.data.dataset import ClipDataset
-from stica_pv.data.loader import ClipLoader
+from stica_pv.data.loading.dataset import ClipDataset
+from stica_pv.data.loading.loader import ClipLoader
 from stica_pv.distributed import is_main, rank, to_main, world_size
-from stica_pv.engine.full_memory import fails_when_full
+from stica_pv.engine.out_of_memory import fails_when_full
 from stica_pv.evaluation.features.rows import rows_to_main
-from stica_pv.evaluation.protocol import Layer
+from stica_pv.evaluation.requests import Layer
 from stica_pv.structures import Batch, SampleKey
 from stica_pv.tasks.encoders import run_layers
 

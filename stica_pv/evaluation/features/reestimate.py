@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from stica_pv.data.dataset import ClipDataset
-from stica_pv.data.loader import ClipLoader
+from stica_pv.data.loading.dataset import ClipDataset
+from stica_pv.data.loading.loader import ClipLoader
 from stica_pv.models.projection import GroupBatchNorm
 from stica_pv.structures import SampleKey
 from stica_pv.tasks.encoders import layers_of, run_layers

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, one_of
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.protocol import STARTS, FeatureRequest
+from stica_pv.evaluation.requests import STARTS, FeatureRequest
 
 SCHEDULES = ("intended", "released")
 AVERAGES = ("logits", "probabilities")

@@ -12,20 +12,21 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from stica_pv.config import CfgNode
-from stica_pv.data.labelled import Fold
+from stica_pv.data.sources.labelled import Fold
 from stica_pv.distributed import is_main
 from stica_pv.engine.run_folder import FREE_KEYS
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.bench import Bench
 from stica_pv.evaluation.config import look_from_config
-from stica_pv.evaluation.contestants import Contestant
+from stica_pv.evaluation.context import Bench
+from stica_pv.evaluation.evaluated_model import Contestant
 from stica_pv.evaluation.feature_evaluation import OWN, Scored, rows_of
 from stica_pv.evaluation.finetune.config import FinetuneSettings, exact_name, settings_from_config
 from stica_pv.evaluation.finetune.fold import Scores, finetune_fold, hits
 from stica_pv.evaluation.finetune.recipe import identity, in_folder, training_config
-from stica_pv.evaluation.measures import Measure, mean_measure
-from stica_pv.evaluation.protocol import FeatureRequest, Requests, Row
-from stica_pv.evaluation.protocols.ranking import TOP
+from stica_pv.evaluation.metrics import Measure, mean_measure
+from stica_pv.evaluation.protocol import Row
+from stica_pv.evaluation.ranking import TOP
+from stica_pv.evaluation.requests import FeatureRequest, Requests
 from stica_pv.registry import EVALUATIONS
 from stica_pv.tasks.encoders import VideoEncoder
 

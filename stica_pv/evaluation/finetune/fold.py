@@ -10,25 +10,25 @@ import torch
 from torch import Tensor, nn
 
 from stica_pv.config import CfgNode
-from stica_pv.data.compact_strings import CompactStrings
-from stica_pv.data.labelled import Fold
-from stica_pv.data.videos import Videos
+from stica_pv.data.manifest.videos import Videos
+from stica_pv.data.sources.compact_strings import CompactStrings
+from stica_pv.data.sources.labelled import Fold
 from stica_pv.distributed import barrier, from_main, is_main
 from stica_pv.engine.config import check_solver
 from stica_pv.engine.run_folder import claim
 from stica_pv.engine.signals import stopping_signal
 from stica_pv.engine.training import run_training
 from stica_pv.errors import RunStopped, UsageError
-from stica_pv.evaluation.bench import Bench
-from stica_pv.evaluation.contestants import Contestant, Look
+from stica_pv.evaluation.context import Bench
+from stica_pv.evaluation.evaluated_model import Contestant, Look
 from stica_pv.evaluation.finetune.config import FinetuneSettings
 from stica_pv.evaluation.live import RESULT, Pace, look
-from stica_pv.evaluation.protocols.ranking import top_k_hits
+from stica_pv.evaluation.ranking import top_k_hits
 from stica_pv.evaluation.views import photometry_of, views_of
 from stica_pv.keyed_random import seed_of
 from stica_pv.structures import ReadFailure
-from stica_pv.tasks.classification import Classification, Classifier
-from stica_pv.tasks.classification_config import seen_clip_from_config
+from stica_pv.tasks.classification.classification import Classification, Classifier
+from stica_pv.tasks.classification.config import seen_clip_from_config
 from stica_pv.tasks.encoders import VideoEncoder
 from stica_pv.weights.files import is_of_writing, load_plain, save_torch, told_by_system
 

@@ -8,7 +8,7 @@ from stica_pv.config import CfgNode, flatten
 from stica_pv.config.node import set_key
 from stica_pv.engine.config import check_batch, peak_lr, schedule_from_config
 from stica_pv.errors import UsageError, check_choice
-from stica_pv.evaluation.contestants import Look
+from stica_pv.evaluation.evaluated_model import Look
 from stica_pv.evaluation.finetune.config import SCHEDULES
 
 

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.measures import Measure
-from stica_pv.evaluation.processing import LEAST_DEVIATION
-from stica_pv.evaluation.protocol import FeatureRequest, Requests
-from stica_pv.evaluation.protocols.ranking import LabelRanking
+from stica_pv.evaluation.metrics import Measure
+from stica_pv.evaluation.normalization import LEAST_DEVIATION
 from stica_pv.evaluation.protocols.requests import views_in_words
+from stica_pv.evaluation.ranking import LabelRanking
+from stica_pv.evaluation.requests import FeatureRequest, Requests
 from stica_pv.keyed_random import generator, seed_of
 
 

@@ -2,10 +2,10 @@
 
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Limits, one_of
-from stica_pv.evaluation.protocol import LAYERS, MODALITIES, TEST_TRANSFORMS
 from stica_pv.evaluation.protocols.linear_svm import CLASSIFIERS
 from stica_pv.evaluation.protocols.neighbours import VOTES
 from stica_pv.evaluation.protocols.requests import AS_TEST
+from stica_pv.evaluation.requests import LAYERS, MODALITIES, TEST_TRANSFORMS
 
 
 def add_protocol_config(cfg: CfgNode) -> None:

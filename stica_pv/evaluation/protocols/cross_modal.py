@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.measures import Measure, mean_measure
-from stica_pv.evaluation.protocol import MODALITIES, FeatureRequest, Layer, Modality, Requests, TestTransform
+from stica_pv.evaluation.metrics import Measure, mean_measure
 from stica_pv.evaluation.protocols.neighbours import recall_hits, similarity_chunks
 from stica_pv.evaluation.protocols.retrieval import averaged_rows
+from stica_pv.evaluation.requests import MODALITIES, FeatureRequest, Layer, Modality, Requests, TestTransform
 
 CROSS_RECALLS = (1, 5, 10, 50)
 DIRECTIONS = (("video", "audio"), ("audio", "video"))

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.measures import Measure, mean_measure
-from stica_pv.evaluation.protocol import FeatureRequest, Requests
+from stica_pv.evaluation.metrics import Measure, mean_measure
 from stica_pv.evaluation.protocols.linear_svm import ViewClassifier, fit_views
-from stica_pv.evaluation.protocols.ranking import top_k_hits
 from stica_pv.evaluation.protocols.requests import one_label_each, views_in_words
+from stica_pv.evaluation.ranking import top_k_hits
+from stica_pv.evaluation.requests import FeatureRequest, Requests
 from stica_pv.keyed_random import generator
 
 logger = logging.getLogger(__name__)

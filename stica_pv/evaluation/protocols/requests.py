@@ -3,7 +3,7 @@
 from stica_pv.config import CfgNode
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.protocol import FeatureRequest
+from stica_pv.evaluation.requests import FeatureRequest
 
 AS_TEST = "as_test"
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.measures import Measure, mean_measure
-from stica_pv.evaluation.protocol import FeatureRequest, Requests
+from stica_pv.evaluation.metrics import Measure, mean_measure
 from stica_pv.evaluation.protocols.neighbours import RECALLS, average_precisions, class_votes, nearest, recall_hits
-from stica_pv.evaluation.protocols.ranking import top_k_measures
 from stica_pv.evaluation.protocols.requests import one_label_each, views_in_words
+from stica_pv.evaluation.ranking import top_k_measures
+from stica_pv.evaluation.requests import FeatureRequest, Requests
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.measures import Measure
-from stica_pv.evaluation.protocol import FeatureRequest, Requests
-from stica_pv.evaluation.protocols.ranking import top_k_measures
+from stica_pv.evaluation.metrics import Measure
 from stica_pv.evaluation.protocols.requests import one_label_each, views_in_words
 from stica_pv.evaluation.protocols.retrieval import averaged_rows
+from stica_pv.evaluation.ranking import top_k_measures
+from stica_pv.evaluation.requests import FeatureRequest, Requests
 from stica_pv.evaluation.splits import choice_in_words, choose_on_holdout
 
 RIDGE_STRENGTHS = (1e-3, 1e-1, 10.0)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from stica_pv.config import CfgNode
 from stica_pv.distributed import is_main
 from stica_pv.evaluation.baselines import MiddleFrame, StillFrame
-from stica_pv.evaluation.bench import Bench, Want
-from stica_pv.evaluation.contestants import Contestant, content_hash
+from stica_pv.evaluation.context import Bench, Want
+from stica_pv.evaluation.evaluated_model import Contestant, content_hash
 from stica_pv.evaluation.feature_evaluation import BASELINE_PROCESSING, FeatureEvaluation, rows_of, wants_of
 from stica_pv.evaluation.protocol import NOBODY, Row
 from stica_pv.evaluation.protocols.requests import request_for_test

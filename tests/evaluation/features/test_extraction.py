@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from made_videos import CPU, LOOK, Colours, FakeReader, Loudness, Normed, videos
 from torch import Tensor, nn
 
-from stica_pv.data.dataset import ClipDataset
+from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.errors import RunFailed
 from stica_pv.evaluation.features.extraction import (
     NO_SOUND,
@@ -14,7 +14,7 @@ from stica_pv.evaluation.features.extraction import (
     extract,
     max_pooled,
 )
-from stica_pv.evaluation.protocol import FeatureRequest
+from stica_pv.evaluation.requests import FeatureRequest
 from stica_pv.tasks.encoders import Encoder
 
 

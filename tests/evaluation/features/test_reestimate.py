@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from stica_pv.evaluation.features import reestimate
 from stica_pv.evaluation.features.reestimate import reestimate_batch_norm, spread_over
-from stica_pv.evaluation.protocol import FeatureRequest
+from stica_pv.evaluation.requests import FeatureRequest
 from stica_pv.models.projection import GroupBatchNorm, create_projection_head
 from stica_pv.tasks.encoders import VideoEncoder
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 import torch
 from planted_features import CLASSES, mixed_labels, planted, several
 
-from stica_pv.evaluation.protocol import FeatureRequest
 from stica_pv.evaluation.protocols.audio_mlp import AudioMlp, MlpRecipe, several_labels
+from stica_pv.evaluation.requests import FeatureRequest
 
 WINDOWS = FeatureRequest(modality="audio", average=False)
 MLP = AudioMlp(WINDOWS, WINDOWS, MlpRecipe(hidden=32, lr=3e-2, batch_size=32, epochs=30), torch.device("cpu"))

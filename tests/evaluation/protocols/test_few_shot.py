@@ -6,8 +6,8 @@ import torch
 from planted_features import mixed_labels, planted
 
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation, Scored
-from stica_pv.evaluation.protocol import FeatureRequest
 from stica_pv.evaluation.protocols.few_shot import FewShot, _tell, draw_measures, draw_shots
+from stica_pv.evaluation.requests import FeatureRequest
 
 pytest.importorskip("sklearn")
 

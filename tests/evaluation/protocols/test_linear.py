@@ -5,9 +5,9 @@ import torch
 from planted_features import planted
 
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.protocol import FeatureRequest
 from stica_pv.evaluation.protocols.linear import Linear
 from stica_pv.evaluation.protocols.softmax import SoftmaxRecipe
+from stica_pv.evaluation.requests import FeatureRequest
 
 CPU = torch.device("cpu")
 VIEWS = FeatureRequest(average=False)

@@ -7,8 +7,8 @@ from planted_features import ones, planted
 
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.protocol import FeatureRequest
 from stica_pv.evaluation.protocols.retrieval import Knn, Retrieval, class_mean_measure
+from stica_pv.evaluation.requests import FeatureRequest
 
 VIEWS = FeatureRequest()
 COSINE = Retrieval("retrieval", VIEWS, VIEWS, "cosine")

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from planted_features import mixed_labels, planted
 from torch import Tensor
 
-from stica_pv.evaluation.protocol import FeatureRequest
 from stica_pv.evaluation.protocols.ridge import RidgeProbe, choose_strength, ridge_scores
+from stica_pv.evaluation.requests import FeatureRequest
 
 PROBE = RidgeProbe("single_frame", FeatureRequest(clips=1), FeatureRequest(clips=1), 0.25)
 

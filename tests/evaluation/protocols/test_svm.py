@@ -3,8 +3,8 @@ import torch
 from planted_features import planted
 
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.protocol import FeatureRequest
 from stica_pv.evaluation.protocols.svm import Svm
+from stica_pv.evaluation.requests import FeatureRequest
 
 pytest.importorskip("sklearn")
 

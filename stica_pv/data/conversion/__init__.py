@@ -1,0 +1,1 @@
+"""Low-resolution copies, optical flow and shards of a data set."""

@@ -1,0 +1,120 @@
+"""Optical flow of a video file, computed by OpenCV's DIS and stored for training (flow_files.py reads it).
+
+DIS (Kroeger et al., ECCV 2016) stands for the TV-L1 of the two-stream papers: it needs milliseconds a picture and is
+part of OpenCV's plain packages. Flow of TV-L1 from other tools is read as picture pairs.
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from stica_pv.data.conversion.batch_convert import Conversion
+from stica_pv.data.decoding.container import failure_cause
+from stica_pv.data.decoding.demux import WHOLE_FILE, collect_packets
+from stica_pv.data.decoding.flow_files import BOUND, FLOW, TIMES
+from stica_pv.data.decoding.frames import Picture, PictureConverter, Pictures, check_whole, timed_frames
+from stica_pv.data.decoding.media_file import MediaFile
+from stica_pv.errors import UnreadableClip, UsageError
+
+_SMALLEST = 16  # pixels a side; OpenCV 5.0 crashes on some smaller ones
+_SAME_TIME_S = 1e-6
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """How optical flow is computed and stored.
+
+    Attributes:
+        short_side: Longest allowed shorter side in pixels; smaller pictures are not enlarged. 0: as they are.
+        bound: Motion in pixels of this size, from one picture to the next, that is stored as 0 and 255; faster is cut.
+        fps: Fields kept a second, each that of the first picture at or after its instant; 0: of every picture.
+    """
+
+    short_side: int = 128
+    bound: float = 20.0
+    fps: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.short_side < 0 or not self.bound > 0 or not self.fps >= 0:
+            raise UsageError(f"optical flow needs short_side >= 0, bound > 0 and fps >= 0, got {self}")
+        _opencv()
+
+
+def _opencv() -> Any:
+    try:
+        import cv2
+    except ImportError as error:
+        raise UsageError("optical flow needs OpenCV: pip install opencv-python-headless, or -e '.[flow]'") from error
+    cv2.setNumThreads(1)  # one file per process is the parallelism
+    return cv2
+
+
+def compute_flow(source: str, target: Path, settings: FlowSettings) -> None:
+    """Writes the optical flow of a file as npz; the name exists only once it is whole.
+
+    Each field leads from one picture, whose time it has, to the next picture of the file. The npz holds ``flow`` uint8
+    (N, 2, H, W), to the right and downwards, 127.5 for no motion; ``times_s`` float64 (N,); and ``bound``. All fields
+    of the file are held in memory.
+
+    Raises:
+        UnreadableClip: The source has no two pictures, cannot be decoded, or ends before its header says.
+    """
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with MediaFile(source) as media:
+            if media.video is None:
+                raise UnreadableClip(source, media.undecodable("video") or "no video stream")
+            found = list(_fields(media, settings))
+        if not found:
+            raise UnreadableClip(source, "a single picture has no optical flow")
+        times, fields = zip(*found, strict=True)
+        with part.open("wb") as file:
+            arrays = {FLOW: np.stack(fields), TIMES: np.array(times), BOUND: np.array(settings.bound)}
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        os.replace(part, target)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise UnreadableClip(source, failure_cause(source, error)) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _fields(media: MediaFile, settings: FlowSettings) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
+    """Yields the time of a picture and the flow uint8 (2, H, W) from it to the next, for each that is kept."""
+    cv2 = _opencv()
+    engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    convert, decoded = PictureConverter(settings.short_side), Pictures()
+    before: tuple[float, Any] | None = None
+    due_s = 0.0
+    for shown_s, frame in timed_frames(media, collect_packets(media, WHOLE_FILE, None).video, decoded):
+        if before is None and shown_s < due_s - _SAME_TIME_S:
+            continue
+        gray = _gray(cv2, convert(frame), media.path)
+        if before is not None:
+            flow = engine.calc(before[1], gray, None).transpose(2, 0, 1)
+            yield before[0], np.rint((flow / settings.bound + 1) * 127.5).clip(0, 255).astype(np.uint8)
+            due_s = _after(before[0], settings.fps)
+        before = (shown_s, gray) if shown_s >= due_s - _SAME_TIME_S else None
+    check_whole(media, decoded)
+
+
+def _gray(cv2: Any, picture: Picture, path: str) -> Any:
+    height, width, _ = picture.shape
+    if min(height, width) < _SMALLEST:
+        raise UnreadableClip(path, f"pictures of {width} x {height} pixels; optical flow needs {_SMALLEST} each way")
+    return cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY)
+
+
+def _after(time_s: float, fps: float) -> float:
+    """Returns the next instant i / fps after a time; the time itself if every picture counts."""
+    return (math.floor(time_s * fps + _SAME_TIME_S) + 1) / fps if fps else time_s
+
+
+CONVERSION = Conversion("flow", ".npz", compute_flow, lists=False)

@@ -1,0 +1,87 @@
+"""Writes the files of a list into tar shards, for storage that dislikes many small files."""
+
+import io
+import os
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from stica_pv.data.decoding.container import local_path
+from stica_pv.data.decoding.tar_entry import Member
+from stica_pv.data.sources.video_list import VideoList
+from stica_pv.errors import UsageError
+
+
+def write_shards(videos: VideoList, folder: Path, *, name: str, shard_bytes: int) -> Iterator[int]:
+    """Writes the files of a list into shards, in its order, and last the list of their members.
+
+    The shards are those of WebDataset: a ``.cls`` beside a file holds its label.
+
+    Args:
+        videos: The list.
+        folder: For ``<name>-000000.tar`` … and ``<name>.csv``; made if it is not there.
+        name: Of list and shards.
+        shard_bytes: A shard takes no further file once it is larger.
+
+    Yields:
+        The number of files written, after each shard.
+
+    Raises:
+        UsageError: The list is there already, names files twice, a file cannot be read or a shard not be written.
+    """
+    target = folder / f"{name}.csv"
+    if target.exists():
+        raise UsageError(f"{target} is there already: choose another folder, or remove it and the shards beside it")
+    names = [one.lstrip("/") for one in videos.names]
+    if len(set(names)) < len(names):
+        raise UsageError(f"the list names {len(names) - len(set(names))} files twice, which shards cannot hold apart")
+    lines: list[str] = []
+    number = 0
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        while len(lines) < len(names):
+            shard = folder / f"{name}-{number:06d}.tar"
+            lines += _write_shard(videos, names, len(lines), shard, shard_bytes)
+            number += 1
+            yield len(lines)
+        partial = target.with_suffix(".part")
+        partial.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
+        partial.replace(target)
+    except OSError as error:
+        raise UsageError(f"cannot write {name}.csv and its shards to {folder}: {error.strerror or error}") from error
+
+
+def _write_shard(videos: VideoList, names: Sequence[str], begin: int, path: Path, shard_bytes: int) -> list[str]:
+    """Writes files from `begin` on until the shard is full; returns their lines of the list."""
+    lines: list[str] = []
+    partial = path.with_suffix(".part")
+    with tarfile.open(partial, "w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as tar:
+        for index in range(begin, len(names)):
+            if tar.offset > shard_bytes:
+                break
+            member = _add(tar, videos.paths[index], names[index], path.name)
+            label = None if videos.labels is None else videos.labels[index]
+            if label is not None:
+                _add_text(tar, f"{os.path.splitext(names[index])[0]}.cls", str(label))
+            lines.append(f"{member}\n" if label is None else f"{member} {label}\n")
+    partial.replace(path)
+    return lines
+
+
+def _add(tar: tarfile.TarFile, path: str, name: str, shard: str) -> Member:
+    """Copies a file into a shard and returns its place."""
+    try:
+        with open(local_path(path), "rb") as file:
+            info = tarfile.TarInfo(name)
+            info.size = os.fstat(file.fileno()).st_size
+            tar.addfile(info, file)
+    except OSError as error:
+        raise UsageError(f"cannot copy {path} into {shard}: {error.strerror or error}") from error
+    end_of_data = -(-info.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+    return Member(shard, tar.offset - end_of_data, info.size, name)
+
+
+def _add_text(tar: tarfile.TarFile, name: str, text: str) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(text)
+    tar.addfile(info, io.BytesIO(text.encode()))

@@ -1,0 +1,1 @@
+"""Exact reading of frames and audio from media files."""

@@ -1,0 +1,176 @@
+"""Opening media files and what their headers say; every failure is named in words."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
+from iopath.common.file_io import g_pathmgr
+
+from stica_pv.data.decoding.pyav import OPEN_OPTIONS
+from stica_pv.data.decoding.tar_entry import member_of
+from stica_pv.errors import UnreadableClip
+
+
+def local_path(path: str) -> str:
+    """Returns where a file (or its shard) lies on this machine; a URI goes through iopath and may be fetched."""
+    if "://" not in path:
+        return path
+    member = member_of(path)
+    if member is None:
+        return str(g_pathmgr.get_local_path(path))
+    return str(replace(member, shard=str(g_pathmgr.get_local_path(member.shard))))
+
+
+def size_and_mtime(path: str) -> tuple[int, int]:
+    """Returns the size of a file in bytes and the time of its last change in ns; of a member of a shard, the shard's.
+
+    Raises:
+        OSError: It is not there.
+        UnreadableClip: The shard ends before its member does.
+    """
+    local = local_path(path)
+    member = member_of(local)
+    if member is None:
+        status = os.stat(local)
+        return status.st_size, status.st_mtime_ns
+    status = os.stat(member.shard)
+    if status.st_size < member.offset + member.size:
+        raise UnreadableClip(path, f"the shard ends at {status.st_size} bytes, before this file does")
+    return member.size, status.st_mtime_ns
+
+
+def _address(path: str) -> str:
+    """Returns what FFmpeg opens."""
+    # "file:" keeps names with a colon or a leading dash from being taken for a protocol or an option.
+    member = member_of(path)
+    if member is None:
+        return f"file:{path}"
+    return f"subfile,,start,{member.offset},end,{member.offset + member.size},,:file:{member.shard}"
+
+
+def failure_cause(path: str, error: Exception) -> str:
+    """Returns why a file could not be opened or read, in words."""
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    with contextlib.suppress(OSError):
+        if os.path.getsize(path) == 0:
+            return "the file is empty (0 bytes)"
+    reason = str(getattr(error, "strerror", None) or error)
+    log = getattr(error, "log", None)
+    if isinstance(error, av.InvalidDataError):
+        return f"invalid data: {log[2].strip()}" if log else "invalid data, in no format that is known"
+    return reason
+
+
+def open_container(path: str) -> InputContainer:
+    """Opens a local media file; raises `UnreadableClip` with FFmpeg's own reason."""
+    address = _address(path)
+    try:
+        return av.open(address, mode="r", **OPEN_OPTIONS)
+    except (av.FFmpegError, OSError) as error:
+        first = error
+    # FFmpeg tells the reason in its log only, which is off; open once more and listen.
+    with logged(av.logging.ERROR):
+        try:
+            return av.open(address, mode="r", **OPEN_OPTIONS)
+        except (av.FFmpegError, OSError) as error:
+            raise UnreadableClip(path, failure_cause(path, error)) from first
+
+
+@contextlib.contextmanager
+def logged(at_level: int) -> Iterator[list[tuple[int, str, str]]]:
+    """Gives what FFmpeg logs within, from a level on."""
+    level, skip_repeated = av.logging.get_level(), av.logging.get_skip_repeated()
+    av.logging.set_level(at_level)
+    av.logging.set_skip_repeated(False)
+    try:
+        with av.logging.Capture() as lines:
+            yield lines
+    finally:
+        av.logging.set_level(level)
+        av.logging.set_skip_repeated(skip_repeated)
+
+
+def picture_stream(container: InputContainer) -> VideoStream | None:
+    """Returns the first stream of moving pictures that can be decoded; a cover image is none."""
+    return next(
+        (s for s in container.streams.video if s.codec_context and not s.disposition & Disposition.attached_pic), None
+    )
+
+
+def sound_stream(container: InputContainer) -> AudioStream | None:
+    """Returns the first stream of sound that can be decoded."""
+    return next((s for s in container.streams.audio if s.codec_context), None)
+
+
+_WITHOUT_LENGTH = frozenset(
+    [
+        "aac",
+        "ac3",
+        "ac4",
+        "amr",
+        "amrnb",
+        "amrwb",
+        "dts",
+        "dtshd",
+        "eac3",
+        "g722",
+        "gsm",
+        "loas",
+        "mlp",
+        "sbc",
+        "truehd",
+    ]
+)
+"""Bare streams of packets: FFmpeg guesses their length from the bit rate of the first ones."""
+
+
+def _length_is_guessed(container: InputContainer, stream: Stream) -> bool:
+    name = container.format.name
+    # The header that gives an MP3's length also gives the delay of its encoder, with which the stream then starts.
+    return name in _WITHOUT_LENGTH or (name == "mp3" and not stream.start_time)
+
+
+def header_seconds(container: InputContainer, stream: Stream) -> float | None:
+    """Returns how long a stream lasts according to the header, None if it does not say."""
+    if _length_is_guessed(container, stream):
+        return None
+    base = stream.time_base or Fraction(0)
+    if stream.duration and base:
+        return float(stream.duration * base)
+    start = float((stream.start_time or 0) * base)
+    seconds = 0.0
+    with contextlib.suppress(KeyError, ValueError):
+        # Matroska's tag says where the stream ends, not how long it lasts.
+        hours, minutes, rest = stream.metadata["DURATION"].split(":")
+        seconds = int(hours) * 3600 + int(minutes) * 60 + float(rest) - start
+    if seconds <= 0 and container.duration:
+        seconds = ((container.start_time or 0) + container.duration) / av.time_base - start
+    return seconds if seconds > 0 else None
+
+
+def scan_seconds(container: InputContainer, streams: list[Stream]) -> dict[int, float]:
+    """Measures streams by their packets, without decoding, from where the container stands.
+
+    Returns:
+        Seconds by stream index, for each stream that has packets.
+    """
+    first: dict[int, float] = {}
+    last: dict[int, float] = {}
+    with contextlib.suppress(av.FFmpegError):
+        for packet in container.demux(*streams):
+            if packet.pts is None:
+                continue
+            start = float(packet.pts * packet.time_base)
+            end = start + float((packet.duration or 0) * packet.time_base)
+            index = packet.stream_index
+            first[index] = min(first.get(index, start), start)
+            last[index] = max(last.get(index, end), end)
+    return {index: max(last[index] - first[index], 1e-3) for index in first}

@@ -1,0 +1,235 @@
+"""An open media file: its streams, its clock, how long it lasts by its header, and its packets from any point on."""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from types import TracebackType
+from typing import NamedTuple, TypeAlias
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from stica_pv.data.decoding.avi_slots import AviSlots, smallest_frame_bytes
+from stica_pv.data.decoding.container import (
+    failure_cause,
+    header_seconds,
+    local_path,
+    open_container,
+    picture_stream,
+    scan_seconds,
+    sound_stream,
+)
+from stica_pv.data.decoding.file_head import Stamped, read_head
+from stica_pv.data.decoding.seek_notes import seek_notes
+from stica_pv.data.decoding.stream_checks import KINDS, StreamKind, stamps_mislead, undecodable_cause, unstamped_delay_s
+from stica_pv.errors import UnreadableClip
+
+MediaPacket: TypeAlias = "Packet[Stream]"  # generic in the stubs only
+
+
+class TimedPacket(NamedTuple):
+    """A packet and its times in seconds on the file's clock, None where the file gives none.
+
+    Attributes:
+        packet: The packet.
+        time_s: When what it holds is shown or heard.
+        decoding_s: When it is due for decoding; these grow from packet to packet of a stream.
+        seconds: How long what it holds lasts, 0 if the file does not say.
+    """
+
+    packet: MediaPacket
+    time_s: float | None
+    decoding_s: float | None
+    seconds: float
+
+
+_MOST_REORDERED = 17
+"""No codec shows a picture further than this from its place in decoding order (H.264: 16)."""
+
+_ROUNDED_LENGTH_S = 0.1
+"""How far a header's length may be from what the packets give."""
+
+
+class MediaFile:
+    """An open file with one clock: 0 s is the first picture, or the first sound where there is no picture.
+
+    Attributes:
+        path: The file, as asked for.
+        video: The stream of pictures, or None.
+        audio: The stream of sound, or None.
+        origin_s: FFmpeg's time stamp of 0 s.
+        seconds: How long the pictures last (the sound, without pictures) according to the header.
+        length_is_of_file: Whether the header gives one length for both streams, so that the pictures may end earlier.
+        audio_start_s: Where the sound starts, on this clock.
+        audio_end_s: Where it ends according to the header.
+        audio_from_start: Whether only decoding from the first packet on can place the audio.
+        counts_pictures: Whether the container stores no times of presentation (AVI, and files whose frames are stamped
+            in decoding order): frames then follow one another in the slots of their packets, in the order in which
+            they are shown.
+        sparse_times: Whether only some frames are stamped (MPEG program streams); such a file is read from its start.
+        reordered: How many packets of pictures may lie between a packet and the slot in which it is shown, where
+            pictures are counted; 0 elsewhere.
+        decodes_from_start: Whether no frame can be decoded without those before it, key frame or not.
+        notes: What earlier reads found out about seeking in the file.
+        read_error: Why demuxing stopped early, if it did.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._local = local_path(path)
+        self.read_error: str | None = None
+        self.reordered = 0
+        self.decodes_from_start = False
+        self.audio_from_start = False
+        self._open()
+        self.counts_pictures = self._avi is not None
+        # An MPEG program stream stamps a frame here and there; after a seek, those in between are guessed wrong.
+        self.sparse_times = self._container.format.name == "mpeg"
+        try:
+            self.notes = seek_notes(self._local)
+            self._measure()
+        except BaseException:
+            self._container.close()
+            raise
+
+    def __enter__(self) -> "MediaFile":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._container.close()
+
+    def _open(self) -> None:
+        try:
+            self._container = open_container(self._local)
+        except UnreadableClip as error:
+            raise UnreadableClip(self.path, error.cause) from error
+        self.video = picture_stream(self._container)
+        self.audio = sound_stream(self._container)
+        avi = self._container.format.name == "avi"
+        self._avi = AviSlots(self.video) if avi and self.video is not None else None
+        self._smallest = {} if self.video is None else {self.video.index: smallest_frame_bytes(self.video)}
+        self._streams: list[Stream] = [s for s in (self.video, self.audio) if s is not None]
+        for stream in (self.video, self.audio):
+            if stream is not None:
+                stream.codec_context.thread_count = 1  # the loader's workers are the parallelism
+        self._packets = _demuxed(self._container, self._streams)
+        self._head: list[MediaPacket] = []
+        self._at_start = True
+
+    def _measure(self) -> None:
+        if not self._streams:
+            causes = [self.undecodable(kind) or f"no {kind} stream" for kind in KINDS]
+            raise UnreadableClip(self.path, " and ".join(causes))
+        main = self._streams[0]
+        self.origin_s = float((main.start_time or 0) * (main.time_base or 0))
+        undecodable_s = 0.0 if self.video is None else self._read_head(self.video)
+        # FLV, ASF and others give one length for all streams: the pictures may end before the sound, or after.
+        self.length_is_of_file = not main.duration and "DURATION" not in main.metadata
+        lengths = [header_seconds(self._container, stream) for stream in self._streams]
+        if None in lengths:
+            with open_container(self._local) as container:
+                scanned = scan_seconds(container, [container.streams[stream.index] for stream in self._streams])
+            lengths = [
+                length or scanned.get(stream.index, 0.0) for length, stream in zip(lengths, self._streams, strict=True)
+            ]
+        self.seconds = max(0.0, (lengths[0] or 0.0) - undecodable_s)
+        if self.audio is not None:
+            self._measure_audio(self.audio, lengths[-1] or 0.0)
+
+    def _measure_audio(self, audio: AudioStream, seconds: float) -> None:
+        self.audio_from_start = stamps_mislead(self._container, audio)
+        starts_s = float((audio.start_time or 0) * (audio.time_base or 0))
+        late_s = unstamped_delay_s(self._container, audio)
+        if self.video is None:
+            self.origin_s, self.seconds = self.origin_s + late_s, max(0.0, self.seconds - late_s)
+        self.audio_start_s = starts_s + late_s - self.origin_s
+        self.audio_end_s = starts_s + seconds - self.origin_s
+
+    def _read_head(self, stream: VideoStream) -> float:
+        """Sets what depends on the first packets; returns how many seconds pass before the first frame."""
+        stamped: Stamped = "some" if self.sparse_times else "none" if self.counts_pictures else "all"
+        head = read_head(self._local, stream, self._demux(), self.stamp, stamped=stamped)
+        self._head, self.decodes_from_start = head.packets, head.needed
+        self.counts_pictures |= head.without_order
+        if self.counts_pictures and stream.codec_context.has_b_frames:
+            self.reordered = _MOST_REORDERED
+        base = float(stream.time_base or 0)
+        if head.first_stamp is not None:
+            self.origin_s = head.first_stamp * base
+        return head.undecodable_ticks * base
+
+    def _demux(self) -> Iterator[MediaPacket]:
+        """Yields packets until the end, or until the file breaks, as FFmpeg's own tools do."""
+        try:
+            for packet in self._packets:
+                if packet.size >= self._smallest.get(packet.stream_index, 1):  # PyAV ends each stream with an empty one
+                    yield packet
+        except av.FFmpegError as error:
+            self.read_error = failure_cause(self._local, error)
+
+    def stamp(self, packet: MediaPacket) -> int | None:
+        """Returns when what a packet holds is shown, in ticks; where pictures are counted, the slot that it makes."""
+        if self._avi is None or self.video is None or packet.stream_index != self.video.index:
+            return packet.pts
+        return self._avi.stamp(packet)
+
+    def _timed(self, packets: Iterable[MediaPacket]) -> Iterator[TimedPacket]:
+        bases = {stream.index: float(stream.time_base or 0) for stream in self._streams}
+        for packet in packets:
+            base, pts, dts = bases[packet.stream_index], self.stamp(packet), packet.dts
+            yield TimedPacket(
+                packet,
+                None if pts is None else pts * base - self.origin_s,
+                None if dts is None else dts * base - self.origin_s,
+                (packet.duration or 0) * base,
+            )
+
+    def undecodable(self, kind: StreamKind) -> str:
+        """Returns why no stream of a kind can be decoded; "" if one can, or there is none."""
+        return undecodable_cause(self._local, self._container, kind)
+
+    def sound_fills_length(self) -> bool:
+        """Says whether the sound's packets last as long as the header says the file does; reads through the file."""
+        if self.audio is None:
+            return False
+        with open_container(self._local) as container:
+            sound_s = scan_seconds(container, [container.streams[self.audio.index]]).get(self.audio.index, 0.0)
+        return max(0.0, self.audio_start_s) + sound_s + _ROUNDED_LENGTH_S >= self.seconds
+
+    def packets(self, start_s: float | None, stream: Stream) -> Iterator[TimedPacket]:
+        """Yields the packets of both streams from the key frame before `start_s` on, by the file's index.
+
+        Args:
+            start_s: Seconds on the file's clock; None for the true start of the file.
+            stream: The stream whose index is used.
+        """
+        if start_s is not None and not self.sparse_times and stream.time_base is not None:
+            with contextlib.suppress(av.FFmpegError):
+                self._container.seek(int((start_s + self.origin_s) / stream.time_base), stream=stream)
+                self._at_start = False
+                if self._avi is not None:
+                    self._avi.after_seek()
+                self._packets = _demuxed(self._container, self._streams)
+                return self._timed(self._demux())
+        if not self._at_start:  # in some containers seeking to 0 does not lead to the first packet
+            video, audio = self.video, self.audio
+            self._container.close()
+            self._open()
+            if (video is None) != (self.video is None) or (audio is None) != (self.audio is None):
+                raise UnreadableClip(self.path, "the file changed while it was read")
+        head, self._head = self._head, []
+        self._at_start = False
+        return self._timed(chain(head, self._demux()))
+
+
+def _demuxed(container: InputContainer, streams: Sequence[Stream]) -> Iterator[MediaPacket]:
+    """Yields the packets of streams from where the container stands.
+
+    PyAV's own generator loses some 150 bytes a file where it is dropped before the end; delegating to it closes it.
+    """
+    if streams:
+        yield from container.demux(*streams)

@@ -1,0 +1,156 @@
+"""Reads in a helper process, so that a decoder that hangs or kills its process costs one file and names it."""
+
+import functools
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch.utils.data import get_worker_info
+
+from stica_pv.data.isolation.worker_process import ENDED, KILLED, TIMED_OUT, Helper, Lost
+from stica_pv.errors import UnreadableClip, UsageError
+from stica_pv.structures import Clip, ClipRequest
+
+Reader = Callable[[str, Mapping[str, ClipRequest]], Mapping[str, Clip]]
+Finish = Callable[..., Any]
+
+_in_worker = False  # of our loader; torch's tells by itself
+
+
+def is_lasting(cause: str) -> bool:
+    """Says whether a file that failed so is better not touched again: it costs a time-out or a process each time."""
+    return cause.startswith((TIMED_OUT, KILLED))
+
+
+def lost_a_process(cause: str) -> bool:
+    """Says whether a file failed so because of its process, which another run may be spared."""
+    return is_lasting(cause) or cause == ENDED
+
+
+class GuardedReader:
+    """A reader whose calls in a loader's worker run in a helper process of that worker, under a time-out.
+
+    When the helper dies, another one reads the file once more: whoever killed the first, such as a system without
+    memory, may have spared the second. When that one dies too, or a helper hangs, the worker raises `UnreadableClip`.
+    Outside a worker (``NUM_WORKERS`` 0), and on systems other than Linux, the reader is called as it is, without
+    protection.
+    """
+
+    def __init__(self, reader: Reader, *, timeout_s: float) -> None:
+        """Takes the reader.
+
+        Args:
+            reader: Gives the clips of a file, or raises `UnreadableClip`.
+            timeout_s: Longest time for a file in seconds; 0 for none, a crash is then still caught.
+        """
+        if timeout_s < 0:
+            raise UsageError(f"DATA.READ_TIMEOUT_SECONDS must be >= 0, got {timeout_s}")
+        self.reader, self.timeout_s = reader, timeout_s
+        self._helper: Helper | None = None
+        self._finish: Finish | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_helper": None, "_finish": None}
+
+    def __call__(self, path: str, requests: Mapping[str, ClipRequest]) -> Mapping[str, Clip]:
+        """Reads windows of a file.
+
+        Raises:
+            UnreadableClip: The file cannot give what was asked, needs too long, or kills its decoder.
+        """
+        if not _guards():
+            return self.reader(path, requests)
+        packed = self._ask(_packed_clips, path, requests)
+        return {name: _unpacked(*arrays) for name, arrays in packed.items()}
+
+    def then(self, finish: Finish, path: str, requests: Mapping[str, ClipRequest], *args: Any) -> Any:
+        """Reads windows and returns ``finish(path, clips, *args)``, made where the clips are: only the result travels.
+
+        Args:
+            finish: Gives something that pickles well, arrays and not tensors; it need not be picklable itself.
+            path: The file.
+            requests: What to read of it.
+            args: Picklable.
+        """
+        return (
+            self._ask(finish, path, requests, *args) if _guards() else finish(path, self.reader(path, requests), *args)
+        )
+
+    def _ask(self, finish: Finish, path: str, requests: Mapping[str, ClipRequest], *args: Any) -> Any:
+        result = self._ask_once(finish, (path, dict(requests), args))
+        if isinstance(result, Lost) and result.may_be_retried:
+            result = self._ask_once(finish, (path, dict(requests), args))
+        if isinstance(result, Lost):
+            raise UnreadableClip(path, result.cause)
+        return result
+
+    def _ask_once(self, finish: Finish, question: tuple[Any, ...]) -> Any:
+        if self._helper is not None and self._finish != finish:
+            self._helper.stop()
+            self._helper = None
+        if self._helper is None:
+            self._helper, self._finish = Helper(functools.partial(_answer, self.reader, finish), self.timeout_s), finish
+        self._helper.ask(question)
+        (result,) = self._helper.receive()
+        if isinstance(result, Lost):
+            self._helper = None
+        return result
+
+
+def read_then(reader: Reader, finish: Finish, path: str, requests: Mapping[str, ClipRequest], *args: Any) -> Any:
+    """Returns ``finish(path, clips, *args)`` of what any reader gives; see `GuardedReader.then`."""
+    if isinstance(reader, GuardedReader):
+        return reader.then(finish, path, requests, *args)
+    return finish(path, reader(path, requests), *args)
+
+
+def begin_worker() -> None:
+    """Notes that this process is a worker of our loader."""
+    global _in_worker
+    _in_worker = True
+
+
+def _guards() -> bool:
+    return (_in_worker or get_worker_info() is not None) and sys.platform == "linux"
+
+
+def _answer(reader: Reader, finish: Finish, question: tuple[str, Mapping[str, ClipRequest], tuple[Any, ...]]) -> Any:
+    path, requests, args = question
+    return finish(path, reader(path, requests), *args)
+
+
+def _packed_clips(path: str, clips: Mapping[str, Clip]) -> dict[str, tuple[Any, ...]]:
+    return {name: _packed(clip) for name, clip in clips.items()}
+
+
+def _packed(clip: Clip) -> tuple[Any, ...]:
+    # As arrays: tensors would be pickled by way of torch.save. Pictures keep their layout in memory, (T, H, W, C).
+    pictures = clip.pictures.permute(1, 2, 3, 0).contiguous().numpy()
+    shown = None if clip.shown is None else clip.shown.numpy()
+    arrays = (pictures, shown, clip.frame_times_s.numpy(), clip.audio.numpy(), clip.flow.contiguous().numpy())
+    return *arrays, clip.audio_rate_hz, clip.video_valid, clip.audio_valid, clip.sound_error
+
+
+def _unpacked(
+    pictures: Any,
+    shown: Any,
+    times: Any,
+    audio: Any,
+    flow: Any,
+    rate_hz: int | None,
+    video_valid: float,
+    audio_valid: float,
+    sound_error: str,
+) -> Clip:
+    return Clip(
+        torch.from_numpy(pictures).permute(3, 0, 1, 2),
+        torch.from_numpy(times),
+        torch.from_numpy(audio),
+        rate_hz,
+        video_valid,
+        audio_valid,
+        shown=None if shown is None else torch.from_numpy(shown),
+        flow=torch.from_numpy(flow),
+        sound_error=sound_error,
+    )

@@ -1,0 +1,112 @@
+"""The loader: batches of samples in a given order, made by processes that are ended with it."""
+
+import atexit
+import contextlib
+import weakref
+from collections.abc import Generator, Iterator, Sequence
+from typing import Protocol, cast, get_args
+
+import torch
+
+from stica_pv.data.loading.dataset import ClipDataset, Empty, Sample, collate, collate_readable, own_memory
+from stica_pv.data.loading.loader_pool import StartMethod, WorkerPool
+from stica_pv.data.loading.loader_worker import Failure, make_batch
+from stica_pv.data.loading.pinning import pin, pin_ahead
+from stica_pv.errors import UnreadableClip, UsageError, check_choice
+from stica_pv.structures import Batch, ReadFailure, SampleKey
+
+START_METHODS = get_args(StartMethod)
+
+
+class Order(Protocol):
+    """The keys of each batch, in order."""
+
+    def __len__(self) -> int: ...  # noqa: D105 - a protocol's methods
+    def __iter__(self) -> Iterator[list[SampleKey]]: ...  # noqa: D105
+
+
+Batches = Generator[Batch, None, None]
+_BEGUN: weakref.WeakSet[Batches] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_workers() -> None:
+    """Ends the workers of batches that are still held when Python exits, e.g. by a variable of a script.
+
+    Python would send them SIGTERM, which they leave to the main process, and wait without end.
+    """
+    for batches in list(_BEGUN):
+        batches.close()
+
+
+class ClipLoader:
+    """Yields the batches of a sampler.
+
+    Iterating raises `UnreadableClip` where a sample has no replacement, and `LoaderFailed` where code in the loader
+    raises an error or a worker ends; the workers are then ended. So they are when the iterator is closed or deleted.
+    """
+
+    def __init__(
+        self,
+        dataset: ClipDataset,
+        sampler: Order,
+        *,
+        num_workers: int,
+        pin_memory: bool = False,
+        start_method: str = "fork",
+        keep_failures: bool = False,
+        shuffle_sound: bool = False,
+    ) -> None:
+        """Prepares the loader; workers start with the iteration.
+
+        Args:
+            dataset: Samples by key.
+            sampler: Keys of each batch.
+            num_workers: Processes that read; 0 reads in this one.
+            pin_memory: Page-locked batches, for copies to a GPU that overlap with its work.
+            start_method: ``fork`` starts workers at once; ``spawn`` takes seconds for each, but copies no threads.
+            keep_failures: A batch goes on without the samples that have no replacement, and names them.
+            shuffle_sound: A control: each clip of a batch hears the one before it.
+        """
+        check_choice("DATA_LOADER.START_METHOD", start_method, START_METHODS)
+        if keep_failures and shuffle_sound:
+            raise ValueError("sound is shuffled in training, failures are kept in evaluation")
+        if num_workers < 0:
+            raise UsageError(f"DATA_LOADER.NUM_WORKERS must be >= 0, got {num_workers}")
+        self.dataset, self._sampler = dataset, sampler
+        self._collate = _collate_shuffled if shuffle_sound else collate_readable if keep_failures else collate
+        self._num_workers, self._start_method = num_workers, cast(StartMethod, start_method)
+        self._pin = pin_memory and torch.cuda.is_available()
+
+    def __len__(self) -> int:
+        return len(self._sampler)
+
+    def __iter__(self) -> Batches:
+        batches = self._batches()
+        _BEGUN.add(batches)
+        return batches
+
+    def _batches(self) -> Batches:
+        with contextlib.closing(self._from_workers() if self._num_workers else self._from_here()) as items:
+            for item in items:
+                if isinstance(item, ReadFailure):
+                    raise UnreadableClip(item.path, item.cause)
+                yield item
+
+    def _from_here(self) -> Generator[Batch | ReadFailure]:
+        for keys in self._sampler:
+            item = make_batch(self.dataset, self._collate, keys)
+            if isinstance(item, Failure):
+                raise item.error()
+            yield pin(item) if self._pin else item
+
+    def _from_workers(self) -> Generator[Batch | ReadFailure]:
+        pool = WorkerPool(self.dataset, self._collate, workers=self._num_workers, start_method=self._start_method)
+        with contextlib.closing(pool):
+            items: Iterator[Batch | ReadFailure] = pool.batches(self._sampler)
+            yield from pin_ahead(items, pool.cancel) if self._pin else items
+
+
+def _collate_shuffled(items: Sequence[Sample | ReadFailure], empty: Empty = own_memory) -> Batch | ReadFailure:
+    batch = collate(items, empty)
+    return batch if isinstance(batch, ReadFailure) else batch.with_shuffled_sound()

@@ -1,0 +1,59 @@
+"""Finds files of a list that hold the same bytes under several names."""
+
+import hashlib
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from stica_pv.data.decoding.container import local_path
+from stica_pv.data.decoding.tar_entry import member_of
+from stica_pv.safe_text import printable
+
+logger = logging.getLogger(__name__)
+
+_AT_ONCE = 1 << 20  # bytes
+
+
+def find_copies(
+    paths: Sequence[str], sizes: Sequence[int], digest: Callable[[str], str] | None = None
+) -> dict[int, int]:
+    """Finds copies; only files whose size another one has are read.
+
+    Args:
+        paths: Files, or members of shards.
+        sizes: Of each in bytes; 0 where a file could not be looked at, which then counts as no copy.
+        digest: From a path to a hash of what it holds, "" if it cannot be read; default: `content_digest`.
+
+    Returns:
+        The row of each copy, and of the first file with the same content.
+    """
+    digest = digest or content_digest
+    same_size = defaultdict(list)
+    for row, size in enumerate(sizes):
+        if size:
+            same_size[size].append(row)
+    copies: dict[int, int] = {}
+    for size, rows in same_size.items():
+        first: dict[str, int] = {}
+        for row in rows if len(rows) > 1 else ():
+            found = digest(paths[row])
+            if found and first.setdefault(f"{size} {found}", row) != row:
+                copies[row] = first[f"{size} {found}"]
+    return copies
+
+
+def content_digest(path: str) -> str:
+    """Returns a hash of a file's bytes; "" if it cannot be read, which the manifest tells of."""
+    member = member_of(path)
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        with open(local_path(member.shard if member else path), "rb") as file:
+            file.seek(member.offset if member else 0)
+            left = member.size if member else -1
+            while left and (block := file.read(min(_AT_ONCE, left) if left > 0 else _AT_ONCE)):
+                digest.update(block)
+                left -= len(block) if left > 0 else 0
+    except OSError as error:
+        logger.info("%s is not compared with others: %s", printable(path), error.strerror or error)
+        return ""
+    return digest.hexdigest()

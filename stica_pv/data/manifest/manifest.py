@@ -1,0 +1,222 @@
+"""Facts of media files, read from their headers once and kept in a csv; what a recipe can use is decided elsewhere."""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Stream
+
+from stica_pv.data.decoding.container import (
+    failure_cause,
+    header_seconds,
+    local_path,
+    open_container,
+    picture_stream,
+    scan_seconds,
+    size_and_mtime,
+    sound_stream,
+)
+from stica_pv.data.decoding.stream_checks import StreamKind, absence_cause, decodable, undecodable_codec
+from stica_pv.data.isolation.worker_pool import answer_all
+from stica_pv.data.isolation.worker_process import TIMED_OUT, Lost
+from stica_pv.data.manifest.manifest_csv import append_facts, load_facts
+from stica_pv.data.manifest.media_info import FactTable, FileFacts
+from stica_pv.data.manifest.staleness import changed_files, stamp
+from stica_pv.errors import UnreadableClip, UsageError
+
+__all__ = ["FactTable", "FileFacts", "exclusion_cause", "exclusion_causes", "probe", "probe_all"]
+
+_LOG = logging.getLogger(__name__)
+
+_PROGRESS_S = 5.0
+_ROUNDING_S = 1e-3
+_TIMEOUT_S = 60.0  # for one header; of a file that gives no length all packets are read
+_TIMEOUTS_IN_A_ROW = 16
+
+
+def probe(path: str) -> FileFacts:
+    """Reads the facts of a file; a bad file gives facts with an `error`, never an exception."""
+    size = mtime = 0
+    try:
+        local = local_path(path)
+        size, mtime = size_and_mtime(local)
+        with open_container(local) as container:
+            return _facts(path, size, mtime, container, local)
+    except UnreadableClip as error:
+        return FileFacts(path, size, mtime, error=error.cause)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        return FileFacts(path, size, mtime, error=failure_cause(path, error))
+
+
+def _facts(path: str, size: int, mtime: int, container: InputContainer, local: str) -> FileFacts:
+    video, audio = picture_stream(container), sound_stream(container)
+    streams: list[Stream] = [stream for stream in (video, audio) if stream is not None]
+    seconds = {stream.index: header_seconds(container, stream) for stream in streams}
+    if None in seconds.values():
+        with open_container(local) as again:
+            scanned = scan_seconds(again, [again.streams[index] for index in seconds])
+        seconds = {index: known or scanned.get(index) for index, known in seconds.items()}
+    return FileFacts(
+        path,
+        size,
+        mtime,
+        video_seconds=round((seconds[video.index] or 0.0), 6) if video else 0.0,
+        audio_seconds=round((seconds[audio.index] or 0.0), 6) if audio else 0.0,
+        fps=round(float(video.average_rate or video.guessed_rate or 0), 6) if video else 0.0,
+        width=video.codec_context.width if video else 0,
+        height=video.codec_context.height if video else 0,
+        video_codec=video.codec_context.name if video else undecodable_codec(local, container, "video"),
+        audio_codec=audio.codec_context.name if audio else undecodable_codec(local, container, "audio"),
+        audio_rate_hz=audio.codec_context.sample_rate or 0 if audio else 0,
+        audio_channels=audio.codec_context.layout.nb_channels if audio else 0,
+        error=_truncation(container, streams, size),
+    )
+
+
+def _truncation(container: InputContainer, streams: Sequence[Stream], size: int) -> str:
+    """Returns how much is missing of a file whose header (MP4, MOV) places packets beyond its end."""
+    if "mp4" not in container.format.name.split(","):
+        return ""
+    entries = [stream.index_entries[-1] for stream in streams if len(stream.index_entries)]
+    end = max((entry.pos + entry.size for entry in entries), default=0)
+    return f"the file is cut short: the header promises {end} bytes, there are {size}" if end > size else ""
+
+
+def probe_all(paths: Sequence[str], cache: Path | None, processes: int, *, trust: bool = False) -> FactTable:
+    """Reads the facts of many files, those of unchanged files from a csv.
+
+    The csv grows as files are read, whole lines at a time: a run that is stopped goes on where it was. A file is
+    unchanged if its size and its time of change are; of a URI, those of its local copy. On Linux a header that hangs
+    or kills its reader costs one helper process, and is an `error` of its file.
+
+    Args:
+        paths: Files or URIs.
+        cache: The csv, created if missing; None for none.
+        processes: How many files to open at a time.
+        trust: Take what the csv says without a look at the files: another process has just looked.
+
+    Returns:
+        Facts in the order of `paths`.
+
+    Raises:
+        UsageError: One header after the other hangs, so it is not the files; or the csv cannot be written.
+    """
+    wanted = list(paths)  # texts are made anew at each look into `CompactStrings`
+    table = FactTable() if cache is None else load_facts(cache)
+    row_of = dict(zip(table.column("path"), range(len(table)), strict=True))  # of a file twice there the last counts
+    rows = list(map(row_of.get, wanted))
+    changed = [] if trust else changed_files(table, wanted, rows)
+    _log_changed(table, [(wanted[place], rows[place]) for place in changed])
+    for place in changed:
+        rows[place] = None
+    known = [row for row in rows if row is not None]
+    if len(known) == len(wanted):
+        return table.take(known)
+    missing = list(dict.fromkeys(path for path, row in zip(wanted, rows, strict=True) if row is None))
+    _LOG.info("reading the headers of %d of %d files", len(missing), len(paths))
+    for facts in _probe_missing(missing, cache, processes):
+        row_of[facts.path] = len(table)
+        table.append(facts)
+    return table.take(list(map(row_of.__getitem__, wanted)))
+
+
+def _log_changed(table: FactTable, changed: Sequence[tuple[str, int | None]]) -> None:
+    """Says which files are not those any more that the manifest knows; a run that goes on sees others than before."""
+    others = [(path, table[row].size_bytes, stamp(path)[0]) for path, row in changed if row is not None]
+    present = [(path, before, now) for path, before, now in others if now]
+    if present:
+        path, before, now = present[0]
+        _LOG.warning(
+            "%d files have changed since the manifest was written (size or time of change), e.g. %s, %d bytes then and "
+            "%d now: their headers are read again, and a run that goes on does so with the new files",
+            len(present), path, before, now,
+        )  # fmt: skip
+
+
+def _probe_missing(missing: Sequence[str], cache: Path | None, processes: int) -> Iterator[FileFacts]:
+    """Yields facts as files are read, and writes them to the csv every few seconds and at the end, whatever comes."""
+    fresh: list[FileFacts] = []
+    begin = last = time.monotonic()
+    try:
+        for done, facts in enumerate(_probe_each(missing, processes), start=1):
+            fresh.append(facts)
+            yield facts
+            now = time.monotonic()
+            if now - last >= _PROGRESS_S:
+                last, rate = now, done / max(now - begin, 1e-9)
+                _LOG.info("read the headers of %d of %d files, %.0f a second", done, len(missing), rate)
+                _keep(cache, fresh)
+                fresh = []
+    finally:
+        _keep(cache, fresh)
+
+
+def _probe_each(paths: Sequence[str], processes: int) -> Iterator[FileFacts]:
+    """Yields facts in the order in which they come in."""
+    late: list[FileFacts] = []
+    for path, facts in answer_all(probe, paths, processes=processes, timeout_s=_TIMEOUT_S):
+        if not isinstance(facts, Lost):
+            yield facts
+        elif not facts.cause.startswith(TIMED_OUT):
+            yield FileFacts(path, *stamp(path), error=facts.cause)
+        else:  # held back: a disk that stands still must not be written down as the fault of its files
+            late.append(FileFacts(path, *stamp(path), error=facts.cause))
+            if len(late) >= _TIMEOUTS_IN_A_ROW:
+                raise UsageError(
+                    f"{len(late)} headers, one after the other: {facts.cause}; the last is {path}. Is the disk there?"
+                )
+            continue
+        yield from late
+        late = []
+    yield from late
+
+
+def _keep(cache: Path | None, facts: Sequence[FileFacts]) -> None:
+    if cache is None:
+        return
+    try:
+        append_facts(cache, facts)
+    except OSError as error:
+        raise UsageError(f"cannot write the manifest {cache}: {error.strerror}; set DATA.MANIFEST elsewhere") from error
+
+
+def exclusion_causes(table: FactTable, *, min_seconds: float, needs_audio: bool) -> dict[int, str]:
+    """Returns by row why a recipe cannot use a file, for those that it cannot; see `exclusion_cause`."""
+    limit = min_seconds - _ROUNDING_S
+    columns = (table.column(name) for name in ("error", "video_codec", "video_seconds", "audio_codec", "audio_seconds"))
+    doubtful = (
+        row
+        for row, (error, video, video_s, audio, audio_s) in enumerate(zip(*columns, strict=True))
+        # Most files fit: those are passed by here, and the rest are put into words.
+        if error
+        or not decodable(video)
+        or video_s < limit
+        or (needs_audio and (not decodable(audio) or audio_s < limit))
+    )
+    return {row: exclusion_cause(table[row], min_seconds=min_seconds, needs_audio=needs_audio) for row in doubtful}
+
+
+def exclusion_cause(facts: FileFacts, *, min_seconds: float, needs_audio: bool, needs_video: bool = True) -> str:
+    """Returns why a recipe cannot use a file, "" if it can.
+
+    Args:
+        facts: The file.
+        min_seconds: Shortest usable length of what is needed, in seconds.
+        needs_audio: Whether the recipe wants sound.
+        needs_video: Whether the recipe wants pictures.
+    """
+    if facts.error:
+        return f"cannot be opened: {facts.error}"
+    needs: tuple[tuple[bool, str, StreamKind, str, float], ...] = (
+        (needs_video, facts.video_codec, "video", "picture", facts.video_seconds),
+        (needs_audio, facts.audio_codec, "audio", "sound", facts.audio_seconds),
+    )
+    for needed, codec, kind, what, seconds in needs:
+        if needed and not decodable(codec):
+            return absence_cause(kind, codec)
+        if needed and seconds < min_seconds - _ROUNDING_S:
+            return f"{what} lasts {seconds:.2f} s, the recipe needs {min_seconds:.2f} s"
+    return ""

@@ -1,0 +1,62 @@
+"""What a list of videos holds, as plain text: totals, spreads, and what is left out for which cause."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from stica_pv.data.manifest.media_info import FactTable
+from stica_pv.data.manifest.videos import short_cause
+from stica_pv.safe_text import printable
+from stica_pv.structures import ReadFailure
+
+_BAR = 30  # characters of the longest bar
+_ROWS = 12
+_NAMED = 5
+
+
+def describe_facts(facts: FactTable) -> str:
+    """Returns totals and spreads of all files of a list, whether a recipe can use them or not."""
+    picture, sound = sum(facts.column("video_seconds")) / 3600, sum(facts.column("audio_seconds")) / 3600
+    size = sum(facts.column("size_bytes")) / 1e9
+    sizes = [f"{w} x {h}" if w else "none" for w, h in zip(facts.column("width"), facts.column("height"), strict=True)]
+    return "\n".join(
+        (
+            f"{len(facts)} files, {size:.3f} GB, {picture:.3f} h of pictures, {sound:.3f} h of sound",
+            *_spread("seconds of pictures, rounded down", map(int, facts.column("video_seconds")), str, sort=True),
+            *_spread("pictures a second", facts.column("fps"), lambda fps: f"{fps:.2f}" if fps else "none"),
+            *_spread("size", sizes, str),
+            *_spread("picture codec", facts.column("video_codec"), lambda name: name or "none"),
+            *_spread("sound codec", facts.column("audio_codec"), lambda name: name or "none"),
+            *_spread("sound rate, Hz", facts.column("audio_rate_hz"), lambda rate: str(rate) if rate else "none"),
+        )
+    )
+
+
+def _spread(title: str, values: Iterable[Any], name: Callable[..., str], *, sort: bool = False) -> list[str]:
+    """Returns a title and a line with a bar for each of the most frequent values, by frequency or `sort`ed by value."""
+    counts = Counter(values).most_common()
+    shown, rest = counts[:_ROWS], sum(count for _, count in counts[_ROWS:])
+    most = counts[0][1] if counts else 1
+    rows = sorted(shown) if sort else shown
+    lines = [f"  {name(value):>14} {count:>9} {'#' * round(_BAR * count / most)}".rstrip() for value, count in rows]
+    return [f"{title}:", *lines, *([f"  {'others':>14} {rest:>9}"] if rest else [])]
+
+
+def describe_exclusions(excluded: Sequence[ReadFailure], total: int, named: int = _NAMED) -> str:
+    """Returns a line for each cause with the number of its files, and below it names.
+
+    Args:
+        excluded: Files that the recipe does not use.
+        total: Number of files in the list.
+        named: How many names to show of each cause; 0 for all.
+    """
+    by_cause: dict[str, list[ReadFailure]] = defaultdict(list)
+    for failure in excluded:
+        by_cause[short_cause(failure.cause)].append(failure)
+    lines = [f"{total - len(excluded)} of {total} files can be used by this recipe, {len(excluded)} are left out"]
+    for cause, failures in sorted(by_cause.items(), key=lambda item: -len(item[1])):
+        lines.append(printable(f"  {len(failures)}: {cause}"))
+        shown = failures[: named or None]
+        lines += [printable(f"    {f.path}" + (f" ({f.cause})" if f.cause != cause else "")) for f in shown]
+        lines += [f"    and {len(failures) - len(shown)} more"] if len(failures) > len(shown) else []
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Lists of videos: folders, csv files, official sets."""

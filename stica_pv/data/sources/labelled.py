@@ -1,0 +1,196 @@
+"""Data sets to evaluate on: every file of all folds once, with class and source, and which of them train and test."""
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stica_pv.config import CfgNode
+from stica_pv.data.sources.compact_strings import CompactStrings
+from stica_pv.data.sources.groups import source_groups
+from stica_pv.data.sources.media_folder import check_set
+from stica_pv.data.sources.merged_lists import join_lists
+from stica_pv.data.sources.official import OfficialSet
+from stica_pv.data.sources.video_list import VideoList, names_below, tell_of_absent
+from stica_pv.errors import UsageError, nearest
+from stica_pv.registry import SOURCES
+
+logger = logging.getLogger(__name__)
+
+Pairs = Mapping[str, tuple[str, str]]  # names of a training and a test split, by the name of the fold
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """One division of a data set.
+
+    Attributes:
+        name: "1", "2", …, or the name of the test split where there is one division only.
+        train: Rows to train on, int64 (N,).
+        test: Rows to test on, int64 (M,), none of them in `train`.
+    """
+
+    name: str
+    train: Tensor
+    test: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSet:
+    """A data set with classes.
+
+    Attributes:
+        name: Its data source: "ucf101", "csv", …
+        paths: Files or URIs, V of them, each once.
+        labels: Class of each, int64 (V,); bool (V, classes) where a file may have several.
+        class_names: Names by label.
+        groups: Source of each, int64 (V,): clips of one source have the same number.
+        folds: At least one.
+        root: Folder that the names are relative to.
+        hash: Twelve hex digits over names, labels and folds; does not depend on `root`.
+    """
+
+    name: str
+    paths: Sequence[str]
+    labels: Tensor
+    class_names: tuple[str, ...]
+    groups: Tensor
+    folds: tuple[Fold, ...]
+    root: str
+    hash: str
+
+    def __post_init__(self) -> None:
+        if not len(self.paths) == len(self.labels) == len(self.groups):
+            raise ValueError(
+                f"{len(self.paths)} paths, {len(self.labels)} labels, {len(self.groups)} groups do not fit"
+            )
+        if not self.folds:
+            raise ValueError("a labelled set needs at least one fold")
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __repr__(self) -> str:
+        folds = ", ".join(f"{fold.name}: {len(fold.train)}/{len(fold.test)}" for fold in self.folds)
+        return f"LabelledSet({self.name}, {len(self)} files, {len(self.class_names)} classes, folds {folds})"
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a file may have several classes."""
+        return self.labels.ndim == 2
+
+    @property
+    def names(self) -> CompactStrings:
+        """Paths relative to `root`; made anew at each use."""
+        return names_below(self.root, self.paths)
+
+
+def labelled_set_from_config(cfg: CfgNode) -> LabelledSet:
+    """Reads the data set that TEST.DATASET, TEST.PATH_TO_DATA_DIR, TEST.PATH_PREFIX and TEST.FOLDS name.
+
+    Raises:
+        UsageError: A list or a fold is missing or wrong, has no labels, or too many of its files are missing.
+    """
+    dataset = cfg.TEST.DATASET or cfg.TRAIN.DATASET
+    path = cfg.TEST.PATH_TO_DATA_DIR or cfg.DATA.PATH_TO_DATA_DIR
+    check_set(path)
+    source = SOURCES.get(dataset)
+    own = source.folds if isinstance(source, OfficialSet) else {cfg.TEST.SPLIT: (cfg.TRAIN.SPLIT, cfg.TEST.SPLIT)}
+    pairs = choose_folds(own, [str(name) for name in cfg.TEST.FOLDS])
+    settings = {
+        "path": path,
+        "prefix": cfg.TEST.PATH_PREFIX or ("" if cfg.TEST.PATH_TO_DATA_DIR else cfg.DATA.PATH_PREFIX),
+        "max_absent_share": cfg.DATA.MAX_ABSENT_SHARE,
+    }
+    splits = list(dict.fromkeys(split for pair in pairs.values() for split in pair))
+    if isinstance(source, OfficialSet):
+        lists = source.read(splits=splits, **settings)
+    else:
+        settings["separator"] = cfg.DATA.PATH_LABEL_SEPARATOR
+        lists = {split: SOURCES.build(dataset, split=split, **settings) for split in splits}
+    for split, listed in lists.items():
+        tell_of_absent(listed, f"the {split} list")
+    pattern = cfg.TEST.GROUP_PATTERN or getattr(source, "group_pattern", "") or cfg.DATA.GROUP_PATTERN
+    return labelled_set(lists, pairs, name=dataset, root=path, group_pattern=pattern)
+
+
+def choose_folds(own: Pairs, wanted: Sequence[str]) -> Pairs:
+    """Returns the folds of these names, all for no name.
+
+    Args:
+        own: The folds of a data set.
+        wanted: Names of these; or a pair of splits as ``training:test``.
+
+    Raises:
+        UsageError: There is no such fold.
+    """
+    chosen: dict[str, tuple[str, str]] = {}
+    for name in wanted:
+        train, colon, test = name.partition(":")
+        if name not in own and not (train and colon and test):
+            raise UsageError(
+                f"TEST.FOLDS: there is no fold {name!r}{nearest(name, own)}; there are {', '.join(own)} "
+                "(or name two splits as 'training:test')"
+            )
+        chosen[name] = own.get(name, (train, test))
+    return chosen or own
+
+
+def labelled_set(
+    lists: Mapping[str, VideoList], folds: Pairs, *, name: str, root: str, group_pattern: str = ""
+) -> LabelledSet:
+    """Makes one set of the lists of splits.
+
+    Args:
+        lists: The splits by name; a file may be in several.
+        folds: Which of them to train and to test on.
+        name: Of the data set.
+        root: Folder that names are relative to, unless all lists have one of their own.
+        group_pattern: Finds the source of a clip in its name (see `source_groups`); "" gives each file its own.
+
+    Raises:
+        UsageError: A list has no labels, labels differ, or a file is in both halves of a fold.
+    """
+    joined = join_lists(lists)
+    roots = {listed.root for listed in lists.values()}
+    root = roots.pop() if len(roots) == 1 else root
+    made = tuple(Fold(fold, joined.rows[train], joined.rows[test]) for fold, (train, test) in folds.items())
+    _check_apart(made, joined.paths)
+    count = len(joined.paths)
+    groups = torch.from_numpy(source_groups(joined.names, group_pattern)) if group_pattern else torch.arange(count)
+    _tell_of_shared_groups(made, groups)
+    digest = _hash(names_below(root, joined.paths), joined.classes, made)
+    return LabelledSet(name, joined.paths, joined.labels, joined.class_names, groups, made, root, digest)
+
+
+def _check_apart(folds: Sequence[Fold], paths: Sequence[str]) -> None:
+    for fold in folds:
+        both = fold.test[torch.isin(fold.test, fold.train)]
+        if len(both):
+            raise UsageError(
+                f"fold {fold.name}: {len(both)} files are in the training and in the test list, e.g. "
+                f"{paths[int(both[0])]}, and would find themselves: set TRAIN.SPLIT, TEST.SPLIT or TEST.FOLDS"
+            )
+
+
+def _tell_of_shared_groups(folds: Sequence[Fold], groups: Tensor) -> None:
+    shared = {fold.name: _count_shared(groups[fold.train], groups[fold.test]) for fold in folds}
+    if any(shared.values()):
+        counts = ", ".join(f"{count} in fold {name}" for name, count in shared.items() if count)
+        logger.warning("sources with clips on both sides of a fold: %s; such test clips are easier", counts)
+
+
+def _count_shared(train: Tensor, test: Tensor) -> int:
+    return int(torch.isin(test.unique(), train).sum())
+
+
+def _hash(names: Sequence[str], classes_of: Sequence[tuple[int, ...]], folds: Sequence[Fold]) -> str:
+    digest = hashlib.blake2b(digest_size=6)
+    for name, classes in zip(names, classes_of, strict=True):
+        digest.update(f"{name}\0{classes}\n".encode(errors="surrogateescape"))
+    for fold in folds:
+        digest.update(f"{fold.name}\0{fold.train.tolist()}\0{fold.test.tolist()}\n".encode())
+    return digest.hexdigest()

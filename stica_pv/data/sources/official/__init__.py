@@ -1,0 +1,16 @@
+"""Data sets by the list files that their makers publish; each is a data source by its name."""
+
+from stica_pv.data.sources.official import audioset, dcase2014, esc, hmdb51, kinetics, something, ucf101, vggsound
+from stica_pv.data.sources.official.official_set import OfficialSet
+
+__all__ = [
+    "OfficialSet",
+    "audioset",
+    "dcase2014",
+    "esc",
+    "hmdb51",
+    "kinetics",
+    "something",
+    "ucf101",
+    "vggsound",
+]

@@ -1,0 +1,203 @@
+"""Builds who is evaluated: checkpoints, a model of another library, random initialisation, baselines."""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from stica_pv.config import CfgNode, flatten
+from stica_pv.engine import load_checkpoint, load_latest, load_weights
+from stica_pv.engine.build_task import as_trained, create_task, describes_networks_or_clips
+from stica_pv.engine.checkpoint import FOLDER, Checkpoint
+from stica_pv.errors import UsageError
+from stica_pv.evaluation.baselines import COLOURS, SPECTRUM, ColourThumbnail, MeanSpectrum
+from stica_pv.evaluation.config import look_from_config
+from stica_pv.evaluation.evaluated_model import Contestant, Kind, content_hash
+from stica_pv.keyed_random import seed_of
+from stica_pv.models import STANDARD_INPUTS, create_average_pool, measure_map, trunk_from_source
+from stica_pv.models.weights import Pretrained
+from stica_pv.tasks import Task, VideoEncoder
+from stica_pv.transforms.config import log_mel_from_config, normalisation_is_chosen
+from stica_pv.weights import best_layout
+
+logger = logging.getLogger(__name__)
+
+TRAINED = "trained"  # the name of the only checkpoint
+RANDOM = "random_init"
+PUBLISHED = "published"  # MODEL.SOURCE_WEIGHTS, if it is no file
+Checkpoints = Mapping[str, Checkpoint]
+BUILDS_TRUNK = ("MODEL.", "POOL.")  # keys of the networks that a fine-tuning goes on with
+
+
+def create_contestants(cfg: CfgNode, folder: Path, checkpoints: Checkpoints | None = None) -> list[Contestant]:
+    """Builds each checkpoint, the model of MODEL.SOURCE, random initialisation of each kind of them, and baselines.
+
+    Args:
+        cfg: The configuration.
+        folder: Of the run.
+        checkpoints: By their names in the results; None: those of `find_checkpoints`.
+
+    Raises:
+        UsageError: There is nothing to evaluate, and that is not allowed; or a checkpoint does not fit itself.
+    """
+    if checkpoints is None:
+        checkpoints = find_checkpoints(cfg, folder)
+    settings = {name: (as_trained(cfg, found), found) for name, found in checkpoints.items()}
+    trained = [trained_contestant(name, found, own) for name, (own, found) in settings.items()]
+    untrained = [(name, random_contestant(own)) for name, (own, _) in settings.items()]
+    if cfg.MODEL.SOURCE:
+        weights = True if cfg.MODEL.SOURCE_WEIGHTS == PUBLISHED else str(cfg.MODEL.SOURCE_WEIGHTS)
+        trained.append(source_contestant(cfg, "trained", weights))
+        untrained.append((cfg.MODEL.SOURCE, source_contestant(cfg, "random", False)))
+    untrained = untrained or [("", random_contestant(cfg))]
+    kinds = {(one.hash, one.look): (name, one) for name, one in reversed(untrained)}  # the first name of a kind counts
+    random = [
+        replace(one, name=RANDOM if len(kinds) == 1 else f"{RANDOM} of {name}", reestimate=again)
+        for name, one in reversed(kinds.values())
+        for again in (False, True)
+    ]
+    return [*trained, *random, *baselines(next(iter(settings.values()))[0] if settings else cfg)]
+
+
+def trained_contestant(name: str, checkpoint: Checkpoint, cfg: CfgNode) -> Contestant:
+    """Builds the networks of a checkpoint with its weights.
+
+    Args:
+        name: In the results.
+        checkpoint: Fits the networks of `cfg`.
+        cfg: As it was trained, see `as_trained`.
+    """
+    task = create_task(_without_weights(cfg))
+    load_weights(task, checkpoint["model"], min_share=1.0, source=f"checkpoint {name}")
+    return _contestant(name, "trained", cfg, task)
+
+
+def random_contestant(cfg: CfgNode) -> Contestant:
+    """Builds the networks of a configuration as they are before training."""
+    return _contestant(RANDOM, "random", cfg, create_task(_without_weights(cfg)))
+
+
+def source_contestant(cfg: CfgNode, kind: Kind, pretrained: Pretrained) -> Contestant:
+    """Builds the trunk of MODEL.SOURCE with average pooling; the clips are those of DATA.
+
+    Pictures are normalised as the library does for its family of networks, unless DATA.MEAN or DATA.STD is chosen.
+
+    Args:
+        cfg: The configuration.
+        kind: Of contestant.
+        pretrained: False: fresh weights by RNG_SEED; True: those that the library publishes; otherwise a file.
+    """
+    torch.manual_seed(seed_of("initial weights", cfg.RNG_SEED))
+    trunk = trunk_from_source(cfg.MODEL.SOURCE, pretrained=pretrained)
+    look = look_from_config(cfg)
+    if not normalisation_is_chosen(cfg):
+        mean, std = best_layout(trunk.state_dict(), trunk.state_dict()).layout.mean_std
+        look = replace(look, photometry=replace(look.photometry, mean=mean, std=std))
+    standard = STANDARD_INPUTS.get(cfg.MODEL.SOURCE.rpartition(":")[2])
+    if standard and standard != (look.frames, look.size):
+        logger.warning(
+            "%s was published for %d frames of %d px and sees %d of %d px (DATA.NUM_FRAMES, DATA.TEST_CROP_SIZE); look "
+            "whether DATA.TARGET_FPS is its own",
+            *(cfg.MODEL.SOURCE, *standard, look.frames, look.size),
+        )
+    channels = measure_map(trunk, frames=look.frames, size=look.size)[0]
+    pool = create_average_pool(in_channels=channels)
+    encoders = {"video": VideoEncoder(trunk, pool, look.photometry.mean, look.photometry.std)}
+    networks = (("MODEL.ARCH", cfg.MODEL.SOURCE), ("MODEL.WIDTH", 0), ("POOL.NAME", "average"))
+    return Contestant(cfg.MODEL.SOURCE, kind, encoders, look, content_hash(encoders), networks=networks)
+
+
+def baselines(cfg: CfgNode) -> list[Contestant]:
+    """Builds what needs no training, on the clips of a configuration."""
+    look = look_from_config(cfg)
+    encoders: dict[str, tuple[str, nn.Module]] = {
+        COLOURS: ("video", ColourThumbnail()),
+        SPECTRUM: ("audio", MeanSpectrum(log_mel_from_config(cfg))),
+    }
+    return [
+        Contestant(name, "baseline", {modality: encoder}, look, content_hash({modality: encoder}, _settings(cfg)))
+        for name, (modality, encoder) in encoders.items()
+    ]
+
+
+def find_checkpoints(cfg: CfgNode, folder: Path) -> Checkpoints:
+    """Returns the checkpoints to evaluate by their names in the results; none where that is allowed.
+
+    Raises:
+        UsageError: There is none.
+    """
+    paths = checkpoint_paths(cfg)
+    if paths:
+        return {name: load_checkpoint(path) for name, path in zip(names_of(paths), paths, strict=True)}
+    if cfg.MODEL.SOURCE:
+        return {}
+    newest = load_latest(folder, purpose="evaluating")
+    if newest is not None:
+        return {TRAINED: newest}
+    if cfg.TEST.ALLOW_RANDOM_INIT:
+        return {}
+    raise UsageError(
+        f"TEST.ENABLE: there is no checkpoint in {folder} and TEST.CHECKPOINT_FILE_PATH is not set "
+        "(TEST.ALLOW_RANDOM_INIT True evaluates without one)"
+    )
+
+
+def checkpoint_paths(cfg: CfgNode) -> list[str]:
+    """The checkpoints that TEST.CHECKPOINT_FILE_PATH names, separated by commas; paths may hold commas themselves.
+
+    From each comma on, the longest piece that is a file counts; where none is, the piece up to the next comma.
+    """
+    pieces = cfg.TEST.CHECKPOINT_FILE_PATH.split(",")
+    paths, start = [], 0
+    while start < len(pieces):
+        joined = {end: ",".join(pieces[start:end]).strip() for end in range(len(pieces), start, -1)}
+        start = next((end for end, path in joined.items() if os.path.isfile(path)), start + 1)
+        paths.append(joined[start])
+    return [path for path in paths if path]
+
+
+def names_of(paths: Sequence[str]) -> list[str]:
+    """Returns a name for each checkpoint: what of its path tells it from the others.
+
+    Raises:
+        UsageError: Two paths are the same.
+    """
+    if len(set(paths)) < len(paths):
+        raise UsageError(f"TEST.CHECKPOINT_FILE_PATH names a checkpoint twice: {', '.join(paths)}")
+    if len(paths) == 1:
+        return [TRAINED]
+    parts = [tuple(p for p in Path(path).with_suffix("").parts if p != FOLDER) for path in paths]
+    while all(len(part) > 1 and part[0] == parts[0][0] for part in parts):
+        parts = [part[1:] for part in parts]
+    while all(len(part) > 1 and part[-1] == parts[0][-1] for part in parts):
+        parts = [part[:-1] for part in parts]
+    names = [":".join(part) for part in parts]
+    return names if len(set(names)) == len(names) else list(paths)
+
+
+def _contestant(name: str, kind: Kind, cfg: CfgNode, task: Task) -> Contestant:
+    encoders = task.encoders()
+    if not encoders:
+        raise UsageError(f"TEST.ENABLE: TASK {cfg.TASK} has no encoder that could be evaluated: set TEST.ENABLE False")
+    networks = tuple((key, value) for key, value in flatten(cfg) if key.startswith(BUILDS_TRUNK))
+    return Contestant(
+        name, kind, encoders, look_from_config(cfg), content_hash(encoders, _settings(cfg)), networks=networks
+    )
+
+
+def _settings(cfg: CfgNode) -> str:
+    """All keys of networks and clips, for hashes: some of them stand neither in weights nor in modules."""
+    return repr([(key, value) for key, value in flatten(cfg) if describes_networks_or_clips(key)])
+
+
+def _without_weights(cfg: CfgNode) -> CfgNode:
+    """The same without weights to begin with: random initialisation is random."""
+    own = cfg.clone()
+    own.defrost()
+    own.TRAIN.CHECKPOINT_FILE_PATH = ""
+    own.freeze()
+    return own

@@ -1,0 +1,142 @@
+"""Scores of classes against labels: top-k accuracy, and for several labels an item mAP, AUC and d'."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from stica_pv.evaluation.metrics import Measure, mean_measure
+
+TOP = (1, 5)
+
+
+def top_k_measures(scores: Tensor, labels: Tensor, *, prefix: str = "") -> list[Measure]:
+    """Returns top-1 accuracy in %, and top-5 where there are more than five classes.
+
+    Args:
+        scores: (V, classes), the larger the likelier.
+        labels: int64 (V,).
+        prefix: Of the names.
+    """
+    return [
+        mean_measure(f"{prefix}top{k}", 100.0 * top_k_hits(scores, labels, k))
+        for k in TOP
+        if k == 1 or k < scores.shape[1]
+    ]
+
+
+def top_k_hits(scores: Tensor, labels: Tensor, k: int) -> Tensor:
+    """Whether the true class is among the k best: bool (V,). Of equal scores the first class comes first.
+
+    Raises:
+        ValueError: A score is not a number.
+    """
+    if scores.isnan().any():
+        raise ValueError(
+            f"{int(scores.isnan().any(dim=1).sum())} of {len(scores)} items have scores that are no numbers"
+        )
+    best = scores.argsort(dim=1, descending=True, stable=True)[:, :k]
+    return (best == labels.unsqueeze(1)).any(dim=1)
+
+
+@dataclass(frozen=True)
+class _Positives:
+    """The P pairs of a class and an item that has it, class after class, the highest scores first.
+
+    Attributes:
+        order: Items of each class by falling score, int64 (classes, V).
+        label: Class of each pair, int64 (P,), ascending.
+        item: Item of each pair.
+        first: Rank, in its class, of the first item with the same score.
+        last: Rank of the last one.
+        before: Number of pairs that stand above all of the same score, those of the classes before included.
+        through: Number of pairs with those of the same score.
+        start: Number of pairs in the classes before, int64 (classes + 1,).
+    """
+
+    order: Tensor
+    label: Tensor
+    item: Tensor
+    first: Tensor
+    last: Tensor
+    before: Tensor
+    through: Tensor
+    start: Tensor
+
+
+class LabelRanking:
+    """Items ranked by each class in turn, so that weighted mAP and AUC of many draws are sums along the ranks.
+
+    Ties are taken together, as scikit-learn does. Classes without a positive item in a draw (for AUC also those
+    without a negative one) have no value there and are left out of its mean.
+
+    Args:
+        scores: (V, classes).
+        labels: bool (V, classes), several may be true.
+    """
+
+    def __init__(self, scores: Tensor, labels: Tensor) -> None:
+        if scores.isnan().any():
+            raise ValueError("scores must be numbers, got nan")
+        self._scores, self._labels = scores.mT, labels.mT
+
+    def average_precision(self, weights: Tensor) -> Tensor:
+        """Mean over classes of average precision in %: float64 weights (R, V) -> (R,)."""
+        return torch.stack([self._average_precision(row).nanmean() for row in weights])
+
+    def auc(self, weights: Tensor) -> Tensor:
+        """Mean over classes of the area under the ROC curve in %: float64 weights (R, V) -> (R,)."""
+        return torch.stack([self._auc(row).nanmean() for row in weights])
+
+    def d_prime(self, weights: Tensor) -> Tensor:
+        """√2 Φ⁻¹(mean AUC), no percentage: float64 weights (R, V) -> (R,) (Gemmeke et al., ICASSP 2017)."""
+        return math.sqrt(2) * torch.special.ndtri(self.auc(weights) / 100)
+
+    def measures(self) -> list[Measure]:
+        """Measures mAP, AUC (%) and d_prime."""
+        scores = {"mAP": self.average_precision, "AUC": self.auc, "d_prime": self.d_prime}
+        return [Measure(name, statistic, self._labels.shape[1]) for name, statistic in scores.items()]
+
+    @cached_property
+    def _positives(self) -> _Positives:
+        ranked, order = self._scores.sort(dim=1, descending=True, stable=True)
+        changes = ranked[:, 1:] != ranked[:, :-1]
+        edge = torch.ones(len(ranked), 1, dtype=torch.bool)
+        ranks = torch.arange(ranked.shape[1]).expand_as(ranked)
+        first = torch.where(torch.cat([edge, changes], dim=1), ranks, 0).cummax(dim=1).values
+        last = torch.where(torch.cat([changes, edge], dim=1), ranks, ranked.shape[1])
+        last = last.flip(1).cummin(dim=1).values.flip(1)
+        positive = self._labels.gather(1, order)
+        label, rank = positive.nonzero(as_tuple=True)
+        first, last, passed = first[label, rank], last[label, rank], positive.cumsum(dim=1)
+        start = torch.nn.functional.pad(passed[:, -1].cumsum(dim=0), (1, 0))
+        through = start[label] + passed[label, last]
+        before = start[label] + passed[label, first] - positive[label, first].long()
+        return _Positives(order, label, order[label, rank], first, last, before, through, start)
+
+    def _average_precision(self, weights: Tensor) -> Tensor:
+        p = self._positives
+        items, pairs = weights[p.order].cumsum(dim=1), _sums(weights[p.item])
+        found = pairs[p.through] - pairs[p.start[p.label]]
+        precision = found / items[p.label, p.last].clamp(min=1e-12)
+        return 100 * self._by_class(weights[p.item] * precision) / pairs[p.start].diff()
+
+    def _auc(self, weights: Tensor) -> Tensor:
+        p = self._positives
+        items, pairs = _sums(weights[p.order]), _sums(weights[p.item])
+        positives = pairs[p.start].diff()
+        negatives = weights.sum() - positives
+        above = items[p.label, p.first] - (pairs[p.before] - pairs[p.start[p.label]])
+        through = items[p.label, p.last + 1] - (pairs[p.through] - pairs[p.start[p.label]])
+        outranked = negatives[p.label] - (above + through) / 2  # those of the same score count half
+        return 100 * self._by_class(weights[p.item] * outranked) / (positives * negatives)
+
+    def _by_class(self, values: Tensor) -> Tensor:
+        return values.new_zeros(len(self._labels)).index_add_(0, self._positives.label, values)
+
+
+def _sums(values: Tensor) -> Tensor:
+    """Sums of the first 0, 1, 2, … values along the last axis."""
+    return torch.nn.functional.pad(values.cumsum(dim=-1), (1, 0))

@@ -1,0 +1,1 @@
+"""What an evaluation asks to be extracted from each item."""

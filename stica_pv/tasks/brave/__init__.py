@@ -1,0 +1,1 @@
+"""BraVe (ICCV 2021): a narrow view regresses a broad one."""

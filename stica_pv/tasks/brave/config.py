@@ -1,0 +1,152 @@
+"""Keys of BraVe, and their translation into the task; what it shares with STiCA is declared there."""
+
+import dataclasses
+from collections.abc import Collection
+
+from torch import nn
+
+from stica_pv.config import CfgNode, section
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, one_of
+from stica_pv.errors import UsageError
+from stica_pv.models import measure_map
+from stica_pv.models.config import audio_encoder_from_config, backbone_from_config, pool_from_config
+from stica_pv.registry import TASKS
+from stica_pv.tasks.brave.brave import BraVe
+from stica_pv.tasks.brave.heads import SHARINGS, SharedHeads
+from stica_pv.tasks.brave.plan import AUDIO, FLOW, VIDEO, BravePictures, kind_of, name_broad
+from stica_pv.tasks.brave.windows import ALIGNMENTS, NARROW
+from stica_pv.tasks.stica.config import SOUND_KEYS, clip_from_config
+from stica_pv.transforms import BraveColourSettings, FlowCrop
+from stica_pv.transforms.config import blur_taps, log_mel_from_config, spatial_from_config
+
+BRAVE_KEYS = ("BRAVE.", "DATA.SSL_COLOR_HUE", "DATA.PATH_TO_FLOW_DIR", "DATA.FLOW_FPS", *SOUND_KEYS)
+
+
+def add_brave_config(cfg: CfgNode) -> None:
+    """Declares BRAVE; the narrow view is that of DATA and MODEL."""
+    brave = section(cfg, "BRAVE")
+    brave.BROAD = ["audio"]  # of video (once or several times), flow, audio
+    brave.BROAD_FRAMES = 64  # with BROAD_FPS the length of the sound as well
+    brave.BROAD_FPS = 6.25
+    brave.BROAD_CROP_SIZE = 112
+    brave.BROAD_BLUR_KERNEL = 0  # taps, odd; 0: a tenth of BROAD_CROP_SIZE, made odd
+    brave.RANDOM_CONV_PROB = 1.0  # of broad pictures
+    brave.ALIGNMENT = "start"  # start | random | independent: the narrow window within the broad one
+    brave.SHARE_BACKBONE = False  # broad pictures pass the narrow view's network, as in SimSiam
+    brave.HEADS = "all"  # all | per_view | per_direction: who shares a projector and a predictor
+    brave.PREDICTOR_DIM = 4096
+    brave.PREDICTOR_LR_SCALE = 10.0
+    brave.WEIGHTS = [1.0, 1.0]  # of broad views that guess the narrow one, and of it that guesses them
+
+
+@TASKS.named("brave")
+def brave_from_config(cfg: CfgNode) -> BraVe:
+    """Builds BraVe."""
+    brave, head = cfg.BRAVE, cfg.HEAD
+    views = name_broad(brave.BROAD)
+    if head.DROPOUT or head.HIDDEN_DIM < 1:
+        raise UsageError(
+            f"BraVe's projector has two layers and no dropout: set HEAD.DROPOUT to 0 (got {head.DROPOUT}) and "
+            f"HEAD.HIDDEN_DIM to at least 1 (got {head.HIDDEN_DIM})"
+        )
+    narrow = clip_from_config(cfg)
+    broad = dataclasses.replace(narrow, frames=brave.BROAD_FRAMES, fps=brave.BROAD_FPS, size=brave.BROAD_CROP_SIZE)
+    backbone, pool, dim = _video_network(cfg)
+    networks, lengths = _broad_networks(cfg, set(brave.BROAD))
+    return BraVe(
+        narrow=narrow,
+        broad=broad,
+        pictures={
+            NARROW: _pictures(cfg, _kernel(cfg, "DATA.BLUR_KERNEL", narrow.size), 0.0),
+            VIDEO: _pictures(cfg, _kernel(cfg, "BRAVE.BROAD_BLUR_KERNEL", broad.size), brave.RANDOM_CONV_PROB),
+        },
+        alignment=brave.ALIGNMENT,
+        backbone=backbone,
+        pool=pool,
+        broad_kinds=brave.BROAD,
+        broad_networks=networks,
+        log_mel=log_mel_from_config(cfg),
+        heads=SharedHeads(
+            {NARROW: dim} | {view: lengths.get(kind_of(view), dim) for view in views},
+            sharing=brave.HEADS,
+            hidden_dim=head.HIDDEN_DIM,
+            out_dim=head.DIM,
+            predictor_dim=brave.PREDICTOR_DIM,
+            synchronise=cfg.BN.SYNC,
+        ),
+        volume_jitter=cfg.AUDIO.VOLUME_JITTER,
+        audio_min_valid=cfg.AUDIO.MIN_VALID,
+        flow_crop=FlowCrop(spatial_from_config(cfg)),
+        weights=tuple(brave.WEIGHTS),
+        predictor_lr_scale=brave.PREDICTOR_LR_SCALE,
+    )
+
+
+def _broad_networks(cfg: CfgNode, kinds: Collection[str]) -> tuple[dict[str, nn.Module], dict[str, int]]:
+    """Networks of the broad views by kind, and the length of what each gives; none where it is the narrow view's."""
+    if cfg.BRAVE.SHARE_BACKBONE and VIDEO not in kinds:
+        raise UsageError(f"BRAVE.SHARE_BACKBONE: there are no broad pictures to share it with in {sorted(kinds)}")
+    networks: dict[str, nn.Module] = {}
+    lengths: dict[str, int] = {}
+    for kind, channels in ((VIDEO, 3), (FLOW, 2)):
+        if kind in kinds and not (kind == VIDEO and cfg.BRAVE.SHARE_BACKBONE):
+            trunk, pool, lengths[kind] = _video_network(_of_broad_view(cfg), channels)
+            networks[kind] = nn.Sequential(trunk, pool)
+    if AUDIO in kinds:
+        tower = audio_encoder_from_config(cfg)
+        networks[AUDIO], lengths[AUDIO] = tower, tower.out_channels
+    return networks, lengths
+
+
+def _of_broad_view(cfg: CfgNode) -> CfgNode:
+    """The configuration with the broad view's clip, for trunks that are made for one size."""
+    changed = cfg.clone()
+    changed.defrost()
+    changed.DATA.NUM_FRAMES, changed.DATA.TRAIN_CROP_SIZE = cfg.BRAVE.BROAD_FRAMES, cfg.BRAVE.BROAD_CROP_SIZE
+    return changed
+
+
+def _video_network(cfg: CfgNode, channels: int = 3) -> tuple[nn.Module, nn.Module, int]:
+    """Trunk, pooling head, and the length of what they give."""
+    backbone = backbone_from_config(cfg, channels)
+    pool = pool_from_config(cfg, measure_map(backbone, frames=cfg.DATA.NUM_FRAMES, size=cfg.DATA.TRAIN_CROP_SIZE)[0])
+    return backbone, pool, pool.out_dim
+
+
+def _kernel(cfg: CfgNode, key: str, size: int) -> int:
+    part, name = key.split(".")
+    taps = blur_taps(cfg[part][name], size)
+    if taps % 2 == 0 or taps // 2 >= size:
+        raise UsageError(f"{key}: got {taps}, expected an odd number less than {2 * size} for pictures of {size} px")
+    return taps
+
+
+def _pictures(cfg: CfgNode, blur_kernel: int, convolution_prob: float) -> BravePictures:
+    data = cfg.DATA
+    brightness, contrast, saturation = data.SSL_COLOR_BRI_CON_SAT
+    colour = BraveColourSettings(
+        jitter_prob=data.COLOR_JITTER_PROB,
+        brightness=brightness,
+        saturation=saturation,
+        contrast=contrast,
+        hue=data.SSL_COLOR_HUE,
+        gray_prob=data.COLOR_RND_GRAYSCALE,
+        blur_prob=data.BLUR_PROB,
+        blur_sigma=tuple(data.BLUR_SIGMA),
+        blur_kernel=blur_kernel,
+    )
+    return BravePictures(colour, convolution_prob, tuple(data.MEAN), tuple(data.STD))
+
+
+BRAVE_LIMITS: dict[str, Limits] = {
+    "BRAVE.BROAD_FRAMES": AT_LEAST_ONE,
+    "BRAVE.BROAD_FPS": Limits(above=0, high=1000),
+    "BRAVE.BROAD_CROP_SIZE": Limits(low=8),
+    "BRAVE.BROAD_BLUR_KERNEL": NOT_NEGATIVE,
+    "BRAVE.RANDOM_CONV_PROB": SHARE,
+    "BRAVE.ALIGNMENT": one_of(*ALIGNMENTS),
+    "BRAVE.HEADS": one_of(*SHARINGS),
+    "BRAVE.PREDICTOR_DIM": AT_LEAST_ONE,
+    "BRAVE.PREDICTOR_LR_SCALE": POSITIVE,
+    "BRAVE.WEIGHTS": Limits(low=0, count=2),
+}

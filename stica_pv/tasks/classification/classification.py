@@ -1,0 +1,178 @@
+"""Classification of videos: a trunk with its pooling head, and a linear layer. Fine-tuning trains it on few labels.
+
+The recipe for UCF-101 and HMDB-51 follows STiCA's released one (GDT, arXiv 2003.04298, describes the same).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the usual name
+from torch import Tensor, nn
+
+from stica_pv.errors import UsageError
+from stica_pv.keyed_random import generator
+from stica_pv.structures import Batch, Embeddings, FrameTransform, InputNote, LossTerms, StepKeys, Views, ViewSpec
+from stica_pv.tasks.base import Inputs, ParameterGroup, Plan, Task
+from stica_pv.tasks.encoders import VideoEncoder
+from stica_pv.tasks.stica.inspection import photometry_note
+from stica_pv.tasks.windows import ShortVideos, end_of, one_window
+from stica_pv.transforms import PhotometryPlan, PhotometrySettings, apply_photometry, draw_photometry
+
+VIEW = "clip"
+
+
+@dataclass(frozen=True)
+class SeenClip:
+    """What is seen of a video.
+
+    Attributes:
+        frames: Pictures a clip.
+        fps: Pictures a second.
+        size: Side of the view in pixels.
+        transform: Random crop, in the loader.
+        photometry: Colour augmentation.
+        short_videos: ``loop`` plays one that is shorter than a clip again; ``repeat_last``: its last frame stays.
+    """
+
+    frames: int
+    fps: float
+    size: int
+    transform: FrameTransform
+    photometry: PhotometrySettings
+    short_videos: ShortVideos = "loop"
+
+
+@dataclass(frozen=True)
+class ClipPlan(Plan):
+    """Random choices of a step: the colours of each clip."""
+
+    photometry: PhotometryPlan
+
+    def rows(self, part: slice) -> "ClipPlan":
+        """Returns itself: colours are applied before the networks run."""
+        return self
+
+    def to(self, device: torch.device) -> "ClipPlan":
+        """Returns the plan on `device`."""
+        return ClipPlan(self.photometry.to(device))
+
+
+class Classification(Task):
+    """Softmax cross-entropy on one random clip of each video."""
+
+    def __init__(
+        self,
+        *,
+        clip: SeenClip,
+        backbone: nn.Module,
+        pool: nn.Module,
+        dim: int,
+        classes: int,
+        backbone_lr_scale: float = 0.1,
+        pool_lr_scale: float = 0.1,
+    ) -> None:
+        """Composes the task of its parts.
+
+        Args:
+            clip: What is seen.
+            backbone: Trunk that gives (B, C, T', H', W').
+            pool: Pooling head, from the map to (B, dim).
+            dim: Length of its vectors.
+            classes: Number of classes.
+            backbone_lr_scale: Factor on the learning rate of the trunk; the classifier's is 1.
+            pool_lr_scale: Factor on that of the pooling head.
+        """
+        super().__init__()
+        if classes < 2:
+            raise UsageError(f"MODEL.NUM_CLASSES: a classifier needs at least 2 classes, got {classes}")
+        self.clip, self.backbone, self.pool = clip, backbone, pool
+        self.classifier = nn.Linear(dim, classes)
+        nn.init.orthogonal_(self.classifier.weight)
+        nn.init.zeros_(self.classifier.bias)
+        self.lr_scales = {"classifier": 1.0, "backbone": backbone_lr_scale, "pool": pool_lr_scale}
+
+    def views(self) -> Views:
+        """One window, anywhere in the video; one that is shorter is not left out."""
+        clip = self.clip
+        seconds = clip.frames / clip.fps
+        spec = ViewSpec(VIEW, VIEW, clip.frames, clip.fps, clip.size, clip.transform)
+        return Views((spec,), one_window(VIEW, seconds, end_of(clip.short_videos)), min_seconds=0.0, needs_audio=False)
+
+    def check_labels(self, labels: Sequence[int] | None) -> None:
+        """Refuses a list without labels, or with a label that has no output.
+
+        Raises:
+            UsageError: It cannot be learned from.
+        """
+        if labels is None:
+            raise UsageError("TASK classification needs a label of each video, and this list has none")
+        if max(labels) >= self.classifier.out_features:
+            raise UsageError(
+                f"MODEL.NUM_CLASSES is {self.classifier.out_features}, and the list has a label {max(labels)}: "
+                f"labels count from 0, so it needs at least {max(labels) + 1}"
+            )
+
+    def draw(self, keys: StepKeys) -> ClipPlan:
+        """Draws colours by sample."""
+        rngs = [generator("photometry", keys.seed, keys.epoch, index) for index in keys.indices]
+        return ClipPlan(draw_photometry(rngs, self.clip.photometry))
+
+    def prepare(self, batch: Batch, plan: ClipPlan) -> Inputs:
+        """Colours the clips; labels go along as numbers."""
+        if batch.label is None:
+            raise ValueError("a classification needs a label of each video; see check_labels")
+        video = apply_photometry(batch.video[VIEW], plan.photometry, self.clip.photometry)
+        return {"video": video, "label": batch.label}
+
+    def embed(self, inputs: Inputs, plan: ClipPlan) -> Embeddings:
+        """Classifies the clips.
+
+        Returns:
+            ``logits`` (1, B, classes) in fp32; ``label`` (1, B, 1).
+        """
+        vectors = self.pool(self.backbone(inputs["video"]))
+        with torch.autocast(vectors.device.type, enabled=False):
+            logits = self.classifier(vectors.float())
+        return {"logits": logits.unsqueeze(0), "label": inputs["label"].float().view(1, -1, 1)}
+
+    def loss(self, local: Embeddings, gathered: Embeddings, *, first_row: int) -> LossTerms:
+        """Cross-entropy of this process' clips; its gradients are averaged over the processes."""
+        logits, label = local["logits"][0], local["label"][0, :, 0].long()
+        total = F.cross_entropy(logits, label)
+        accuracy = (logits.argmax(dim=1) == label).float().mean()
+        return LossTerms(total, {"loss": total.detach(), "accuracy": accuracy.detach()})
+
+    def input_notes(self, plan: ClipPlan) -> dict[str, InputNote]:
+        """Colours of the clips."""
+        return {"video": photometry_note(VIEW, plan.photometry, self.clip.photometry)}
+
+    def encoders(self) -> dict[str, nn.Module]:
+        """Trunk with pooling head."""
+        photometry = self.clip.photometry
+        return {"video": VideoEncoder(self.backbone, self.pool, photometry.mean, photometry.std)}
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Classifier, trunk and pooling head, each with its factor."""
+        parts = {name: tuple(p for p in getattr(self, name).parameters() if p.requires_grad) for name in self.lr_scales}
+        return [ParameterGroup(name, found, self.lr_scales[name]) for name, found in parts.items() if found]
+
+    def negatives(self, batch_size: int) -> int:
+        """None: classes are compared, not videos."""
+        return 0
+
+    def facts(self) -> dict[str, int]:
+        """Number of classes."""
+        return {"classes": self.classifier.out_features}
+
+
+class Classifier(nn.Module):
+    """The networks of a classification as one module from what a loader gives to scores, for its test."""
+
+    def __init__(self, task: Classification) -> None:
+        super().__init__()
+        self.encoder, self.classifier = task.encoders()["video"], task.classifier
+
+    def forward(self, video: Tensor) -> Tensor:
+        """Maps frames, uint8 (B, 3, T, H, W) or normalised floats, to logits (B, classes)."""
+        return self.classifier(self.encoder(video).float())

@@ -1,0 +1,1 @@
+"""CVRL (CVPR 2021): contrast between two windows of a video."""

@@ -1,0 +1,1 @@
+"""GDT: transformation pairs of video and audio (ICCV 2021)."""

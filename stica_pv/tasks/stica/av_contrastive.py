@@ -1,0 +1,237 @@
+"""STiCA: contrast of video and sound, and of feature crops within video (ICCV 2021).
+
+L = (1 - a) L_crop + a L_AV; V_k: whole-map embedding of view k, A: sound, F: feature crops, t: temperature.
+Without crops and with average pooling this is the cross-modal baseline (GDT's first hypothesis on one clip).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from stica_pv.errors import UsageError
+from stica_pv.keyed_random import generator
+from stica_pv.losses import GroupContrast, contrast_accuracy, contrast_rows, masked_mean, normalise
+from stica_pv.models import FeatureCrop, Pooling, measure_pathways, plan_crops
+from stica_pv.structures import (
+    AudioSpec,
+    Batch,
+    Comparison,
+    CropPlan,
+    Embeddings,
+    InputNote,
+    LossTerms,
+    StepKeys,
+    Views,
+    ViewSpec,
+)
+from stica_pv.tasks.base import Inputs, Task
+from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
+from stica_pv.tasks.monitors import collapse_monitors
+from stica_pv.tasks.stica.av_plan import SOUND, VIEWS, AVPlan, ClipSettings
+from stica_pv.tasks.stica.crop_terms import CropSettings, CropTable
+from stica_pv.tasks.stica.inspection import compared_windows, notes_of_step
+from stica_pv.tasks.windows import one_window
+from stica_pv.transforms import (
+    LogMel,
+    PhotometrySettings,
+    apply_photometry,
+    draw_photometry,
+    draw_volume,
+)
+
+
+class AVContrastive(Task):
+    """STiCA's networks and loss. Two views of one window are seen, its sound is heard once."""
+
+    is_space: Tensor
+
+    def __init__(
+        self,
+        *,
+        clip: ClipSettings,
+        photometry: PhotometrySettings,
+        volume_jitter: float,
+        backbone: nn.Module,
+        pool: Pooling,
+        video_head: nn.Module,
+        log_mel: LogMel,
+        audio_tower: nn.Module,
+        audio_head: nn.Module,
+        audio_head_passes: int = 1,
+        audio_min_valid: float = 0.5,
+        crops: CropSettings,
+        cross_modal_weight: float = 0.5,
+        cross_modal_temperature: float = 0.1,
+        within_modal_temperature: float = 0.5,
+    ) -> None:
+        """Composes the task of its parts.
+
+        Args:
+            clip: What is read.
+            photometry: Colour augmentation of the views.
+            volume_jitter: Spread v of the volume factor U(1 - v, 1 + v).
+            backbone: Trunk that gives (B, C, T', H', W'), or a list of maps, one for each pathway.
+            pool: Pooling head with `pool_tokens`, `num_tokens` and `forward`.
+            video_head: Projection of (N, B, ·) groups to the embedding.
+            log_mel: Spectrogram.
+            audio_tower: Network from spectrogram to vector.
+            audio_head: Projection of the audio vectors.
+            audio_head_passes: 1, or 2 to give each view its own dropout of the sound, as released.
+            audio_min_valid: Share of a clip's sound that must be real for it to be compared.
+            crops: Feature crops.
+            cross_modal_weight: a, 0 < a <= 1.
+            cross_modal_temperature: t of L_AV.
+            within_modal_temperature: t of L_crop.
+        """
+        super().__init__()
+        if not 0 < cross_modal_weight <= 1:
+            raise UsageError(f"CONTRASTIVE.CROSS_MODAL_WEIGHT: expected 0 < a <= 1, got {cross_modal_weight}")
+        if min(cross_modal_temperature, within_modal_temperature) <= 0:
+            raise UsageError("CONTRASTIVE.T and CONTRASTIVE.T_WITHIN must be positive")
+        if audio_head_passes not in (1, len(VIEWS)):
+            raise UsageError(f"AUDIO.HEAD_PASSES: expected 1 or 2, got {audio_head_passes}")
+        self.clip, self.photometry, self.volume_jitter = clip, photometry, volume_jitter
+        self.backbone, self.pool, self.video_head = backbone, pool, video_head
+        self.log_mel, self.audio_tower, self.audio_head = log_mel, audio_tower, audio_head
+        self.audio_head_passes, self.audio_min_valid = audio_head_passes, audio_min_valid
+        self.cross_modal_weight, self.temperature = cross_modal_weight, cross_modal_temperature
+        self.feature_crop = FeatureCrop()
+        self.table = CropTable(crops)
+        self.within = GroupContrast(self.table.terms, temperature=within_modal_temperature)
+        self.register_buffer("is_space", torch.tensor(self.table.is_space, dtype=torch.bool), persistent=False)
+        if len(self.table.terms) and cross_modal_weight == 1:
+            raise UsageError("CONTRASTIVE.CROSS_MODAL_WEIGHT 1 leaves the crops without effect: set CROP.* counts to 0")
+        sizes = measure_pathways(backbone, frames=clip.frames, size=clip.size)
+        self.map_shape, *self.further_shapes = (size.shape for size in sizes)
+        crops.check(self.map_shape)
+
+    def views(self) -> Views:
+        """Two views of one window; the sound comes with the first."""
+        clip = self.clip
+        sound = AudioSpec(clip.audio_rate_hz)
+        specs = tuple(
+            ViewSpec(
+                name=name,
+                window="clip",
+                frames=clip.frames,
+                fps=clip.fps,
+                size=clip.size,
+                transform=clip.transform,
+                audio=sound if name == SOUND else None,
+            )
+            for name in VIEWS
+        )
+        needs_audio = not clip.silence_allowed
+        return Views(specs, one_window("clip", clip.seconds), min_seconds=clip.seconds, needs_audio=needs_audio)
+
+    def draw(self, keys: StepKeys) -> AVPlan:
+        """Draws crop windows by step, photometry and volume by sample."""
+
+        def rngs(purpose: str) -> list[torch.Generator]:
+            return [generator(purpose, keys.seed, keys.epoch, index) for index in keys.indices]
+
+        return AVPlan(
+            crops=tuple(self._plan_crops(keys, view) for view in range(len(VIEWS))),
+            photometry=tuple(draw_photometry(rngs(f"photometry {name}"), self.photometry) for name in VIEWS),
+            volume=draw_volume(rngs("volume"), self.volume_jitter),
+        )
+
+    def _plan_crops(self, keys: StepKeys, view: int) -> CropPlan:
+        if self.table.settings.per_sample and keys.indices:
+            rngs = [generator("crops", keys.seed, keys.epoch, index, view) for index in keys.indices]
+            boxes = torch.stack([self.table.draw(view, self.map_shape, rng) for rng in rngs])
+        else:
+            boxes = self.table.draw(view, self.map_shape, generator("crops", keys.seed, keys.step, view))
+        tokens = self.pool.num_tokens(self.map_shape[0])
+        return plan_crops(boxes, self.map_shape, tokens, pathways=self.further_shapes)
+
+    def prepare(self, batch: Batch, plan: AVPlan) -> Inputs:
+        """Colours the views and makes the spectrogram."""
+        inputs = {
+            name: apply_photometry(batch.video[name], photometry, self.photometry)
+            for name, photometry in zip(VIEWS, plan.photometry, strict=True)
+        }
+        inputs["log_mel"] = self.log_mel(batch.audio[SOUND], plan.volume)
+        inputs["audio_valid"] = (batch.audio_valid[SOUND] >= self.audio_min_valid).float()
+        return inputs
+
+    def embed(self, inputs: Inputs, plan: AVPlan) -> Embeddings:
+        """Embeds all windows of both views, and the sound.
+
+        Each view passes the trunk by itself, so that batch-norm sees one view at a time, as in the paper's runs.
+
+        Returns:
+            ``windows`` (N1 + N2, B, D) in the order of the crop table, ``audio`` (1 or 2, B, D), unit rows in fp32;
+            ``audio_valid`` (1, B, 1), 1 or 0.
+        """
+        tokens = torch.cat(
+            [self.feature_crop(self.backbone(inputs[name]), crop) for name, crop in zip(VIEWS, plan.crops, strict=True)]
+        )
+        windows = self.video_head(self.pool.pool_tokens(tokens))
+        sound = self.audio_tower(inputs["log_mel"]).expand(self.audio_head_passes, -1, -1)
+        return {
+            "windows": normalise(windows),
+            "audio": normalise(self.audio_head(sound)),
+            "audio_valid": inputs["audio_valid"].view(1, -1, 1),
+        }
+
+    def loss(self, local: Embeddings, gathered: Embeddings, *, first_row: int) -> LossTerms:
+        """L = (1 - a) L_crop + a L_AV."""
+        valid, valid_everywhere = local["audio_valid"][0, :, 0] > 0, gathered["audio_valid"][0, :, 0] > 0
+        cross, accuracy = self._cross_modal(local, gathered, valid, valid_everywhere, first_row)
+        a = self.cross_modal_weight
+        total = a * cross
+        scalars = {"loss_cross": cross, "accuracy_cross": accuracy, "audio_share": valid.float().mean()}
+        if len(self.table.terms):
+            losses = self.within(local["windows"], gathered["windows"], first_label=first_row)
+            within = self.within.mean(losses)
+            total = total + (1 - a) * within
+            scalars["loss_within"] = within
+            if self.table.settings.space_large:
+                scalars["loss_space"] = self.within.mean(losses, self.is_space)
+            if self.table.settings.time_large:
+                scalars["loss_time"] = self.within.mean(losses, ~self.is_space)
+        scalars |= collapse_monitors(  # of the first view and its sound
+            (local["windows"][0], local["audio"][0]),
+            (gathered["windows"][0], gathered["audio"][0]),
+            valid,
+            valid_everywhere,
+        )
+        return LossTerms(total, {"loss": total.detach(), **{name: value.detach() for name, value in scalars.items()}})
+
+    def _cross_modal(
+        self, local: Embeddings, gathered: Embeddings, valid: Tensor, valid_everywhere: Tensor, first_row: int
+    ) -> tuple[Tensor, Tensor]:
+        """L_AV = mean over views of ½ [L_t(V -> A) + L_t(A -> V)], over the clips with sound."""
+        whole = self.table.whole
+        video, audio = local["windows"][whole], local["audio"].expand(len(VIEWS), -1, -1)
+        video_keys, audio_keys = gathered["windows"][whole], gathered["audio"].expand(len(VIEWS), -1, -1)
+        terms = [
+            masked_mean(
+                contrast_rows(
+                    queries, keys, temperature=self.temperature, first_label=first_row, key_valid=valid_everywhere
+                ),
+                valid,
+                valid_everywhere,
+            )
+            for queries, keys in ((video, audio_keys), (audio, video_keys))
+        ]
+        accuracy = contrast_accuracy(video, audio_keys, valid, valid_everywhere, first_label=first_row)
+        return (terms[0] + terms[1]) / 2, accuracy
+
+    def facts(self) -> dict[str, int]:
+        """Windows embedded for a video, and directed comparisons in each part of the loss."""
+        windows = len(VIEWS) + sum(len(crops) for crops in self.table.crops)
+        return {"windows": windows, "terms_within": len(self.table.terms), "terms_cross": 2 * len(VIEWS)}
+
+    def input_notes(self, plan: AVPlan) -> dict[str, InputNote]:
+        """Colours and windows of the views, volume of the sound."""
+        return notes_of_step(plan, self.photometry, self.table, self.map_shape)
+
+    def comparisons(self, local: Embeddings) -> list[Comparison]:
+        """Windows with windows, views with sound."""
+        return compared_windows(local, self.table)
+
+    def encoders(self) -> dict[str, nn.Module]:
+        """Trunk with pooling head, and audio tower; their projection heads are a layer that can be asked for."""
+        video = VideoEncoder(self.backbone, self.pool, self.photometry.mean, self.photometry.std, self.video_head)
+        return {"video": video, "audio": AudioEncoder(self.log_mel, self.audio_tower, self.audio_head)}

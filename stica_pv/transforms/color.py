@@ -1,0 +1,90 @@
+"""Colour jitter, grayscale, blur and normalisation by a plan, to each sample its own draws; applying a plan is pure.
+
+A device works on the whole batch at once, a processor on a few frames at a time; both give the same numbers.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from stica_pv.errors import UsageError
+from stica_pv.structures import describe
+from stica_pv.transforms.blur import gaussian_blur
+from stica_pv.transforms.color_cpu import FrameBlocks, clip_blur, colour_frames
+from stica_pv.transforms.color_ops import luma, normalise_
+from stica_pv.transforms.color_params import CONTRAST, SATURATION, PhotometryPlan, PhotometrySettings
+from stica_pv.transforms.color_passes import colour_passes
+
+
+@torch.no_grad()
+def apply_photometry(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings) -> Tensor:
+    """Applies a plan and normalises.
+
+    Args:
+        video: (B, 3, T, H, W) RGB, uint8, or floating point in [0, 1]; left as it is.
+        plan: One row per sample, on any device; on the CPU it is moved without waiting for the device.
+        settings: Gives the kernel width, mean, std and style; strengths were spent in drawing.
+
+    Returns:
+        float32 (B, 3, T, H, W), also under autocast.
+    """
+    if video.ndim != 5 or video.shape[1] != 3 or not (video.dtype == torch.uint8 or video.is_floating_point()):
+        raise UsageError(f"video: expected uint8 or float (B, 3, T, H, W), got {describe(video)}")
+    if video.shape[0] != plan.gray.shape[0]:
+        raise UsageError(f"video {describe(video)} and a plan for {plan.gray.shape[0]} samples do not fit")
+    with torch.autocast(video.device.type, enabled=False):
+        return (_on_processor if video.device.type == "cpu" else _on_device)(video, plan, settings)
+
+
+def _on_device(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings) -> Tensor:
+    """Works on the whole batch at once, and never waits for the device."""
+    released, weights = settings.style == "released", settings.gray_weights
+    plan = plan.to(video.device)
+    rows = plan.touched()
+    x = video.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+    if video.dtype == torch.uint8:
+        x.div_(255)
+    if released:
+        normalise_(x, settings.mean, settings.std)
+    if len(rows.jitter):
+        _jitter_(x, plan, weights, clip=not released)
+    if len(rows.gray):
+        gray = luma(x.index_select(0, rows.gray), weights)
+        x.index_copy_(0, rows.gray, gray.expand(-1, 3, -1, -1, -1))
+    if len(rows.blur):
+        sigma = plan.sigma.index_select(0, rows.blur)
+        x.index_copy_(0, rows.blur, gaussian_blur(x.index_select(0, rows.blur), sigma, settings.blur_kernel))
+    return x if released else normalise_(x, settings.mean, settings.std)
+
+
+def _on_processor(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings) -> Tensor:
+    """Works on a few frames of a clip at a time, which stay in the cache from the first step to the last."""
+    out = torch.empty(video.shape, dtype=torch.float32)
+    scale = 1 / 255 if video.dtype == torch.uint8 else 1.0
+    blocks = FrameBlocks(video.shape[1:])
+    decided = zip(plan.order.tolist(), plan.factors.tolist(), plan.gray.tolist(), plan.sigma.cpu(), strict=True)
+    for into, clip, (order, factors, gray, sigma) in zip(out, video, decided, strict=True):
+        passes = colour_passes(order, factors, gray=gray, scale=scale, settings=settings)
+        blur = clip_blur(clip.shape[-2:], sigma, settings.blur_kernel)
+        planes = clip.contiguous()  # channels last, bytes are moved faster than floats
+        for frames, x, scratch in blocks:
+            x.copy_(planes[:, frames].transpose(1, 2))
+            colour_frames(x, passes, blur, scratch=scratch, into=into[:, frames].transpose(1, 2))
+    return out
+
+
+def _jitter_(x: Tensor, plan: PhotometryPlan, weights: Sequence[float], *, clip: bool) -> None:
+    """Takes three steps in place; in each, every sample blends with the base of its own step, f x + (1 - f) base.
+
+    The base is black for brightness, the frame's mean gray for contrast, and the gray picture for saturation.
+    """
+    for step in plan.order.unbind(1):
+        factor = plan.factors.gather(1, step[:, None]).view(-1, 1, 1, 1, 1)
+        step = step.view(-1, 1, 1, 1, 1)
+        base = luma(x, weights)
+        level = base.mean((-2, -1), keepdim=True).mul_((1 - factor) * (step == CONTRAST))
+        base.mul_((1 - factor) * (step == SATURATION)).add_(level)
+        torch.addcmul(base, x, factor, out=x)
+        if clip:
+            x.clamp_(0, 1)

@@ -1,0 +1,151 @@
+"""What jitter, grayscale and blur do to each sample of a batch; drawn on the CPU, shared by all frames of a clip."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from stica_pv.errors import UsageError, check_choice
+from stica_pv.keyed_random import chance, uniform
+from stica_pv.transforms.checks import check_blur, check_shares
+from stica_pv.transforms.color_ops import GRAY_WEIGHTS
+
+BRIGHTNESS, CONTRAST, SATURATION = range(3)
+
+
+@dataclass(frozen=True)
+class PhotometrySettings:
+    """How strong the photometry is, and in which order.
+
+    Attributes:
+        jitter_prob: Probability of colour jitter.
+        brightness: Factors come from U(1 - s, 1 + s), cut at 0; likewise the next two.
+        contrast: See `brightness`.
+        saturation: See `brightness`.
+        gray_prob: Probability of a gray clip.
+        blur_prob: Probability of a Gaussian blur.
+        blur_sigma: Bounds of the uniform standard deviation in pixels.
+        blur_kernel: Taps of the blur along each axis, odd.
+        mean: Subtracted from the channels (on [0, 1]).
+        std: Divides the channels.
+        style: ``intended`` changes colours on [0, 1], clips after each step, and normalises at the end. ``released``
+            does what the published code does: it normalises first, does not clip, swaps the gray weights of red and
+            blue, and always blurs with the two bounds of `blur_sigma` as the sigmas along height and width.
+    """
+
+    jitter_prob: float = 0.8
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    gray_prob: float = 0.2
+    blur_prob: float = 0.5
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    blur_kernel: int = 11
+    mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
+    std: tuple[float, float, float] = (0.225, 0.225, 0.225)
+    style: Literal["intended", "released"] = "intended"
+
+    def __post_init__(self) -> None:
+        check_choice("style", self.style, ("intended", "released"))
+        check_shares(jitter_prob=self.jitter_prob, gray_prob=self.gray_prob, blur_prob=self.blur_prob)
+        check_blur(self.blur_sigma, self.blur_kernel)
+        if min(self.strengths) < 0:
+            raise UsageError(f"brightness, contrast, saturation: expected strengths >= 0, got {self.strengths}")
+        if min(self.std) <= 0:
+            raise UsageError(f"std: expected values > 0, got {self.std}")
+
+    @property
+    def gray_weights(self) -> tuple[float, ...]:
+        """Weights of red, green and blue in gray."""
+        return GRAY_WEIGHTS[::-1] if self.style == "released" else GRAY_WEIGHTS
+
+    @property
+    def strengths(self) -> tuple[float, float, float]:
+        """Strengths in the order BRIGHTNESS, CONTRAST, SATURATION."""
+        return self.brightness, self.contrast, self.saturation
+
+
+@dataclass(frozen=True)
+class TouchedRows:
+    """Which rows of a batch a plan changes; known on the CPU, so that the device never has to be asked for a length."""
+
+    jitter: Tensor
+    gray: Tensor
+    blur: Tensor
+
+
+@dataclass(frozen=True)
+class PhotometryPlan:
+    """What happens to each sample of a batch.
+
+    Attributes:
+        order: int64 (B, 3), the jitter steps (BRIGHTNESS, CONTRAST, SATURATION) in the order they are taken.
+        factors: float32 (B, 3), the factor of each step by its number; 1 changes nothing.
+        gray: bool (B,).
+        sigma: float32 (B, 2), blur in pixels along height and width; 0 means none.
+        rows: Kept by `to`; leave it out.
+    """
+
+    order: Tensor
+    factors: Tensor
+    gray: Tensor
+    sigma: Tensor
+    rows: TouchedRows | None = None
+
+    def __post_init__(self) -> None:
+        batch = self.gray.shape[0]
+        shapes = [tuple(value.shape) for value in (self.order, self.factors, self.gray, self.sigma)]
+        if shapes != [(batch, 3), (batch, 3), (batch,), (batch, 2)]:
+            raise ValueError(f"expected order (B, 3), factors (B, 3), gray (B,), sigma (B, 2), got {shapes}")
+
+    @classmethod
+    def identity(cls, batch: int) -> "PhotometryPlan":
+        """Returns the plan that only normalises."""
+        none, order = torch.zeros(batch, dtype=torch.bool), torch.arange(3).repeat(batch, 1)
+        return cls(order, torch.ones(batch, 3), none, torch.zeros(batch, 2))
+
+    def touched(self) -> TouchedRows:
+        """Returns the rows that are changed; costs a wait for the device unless the plan was moved there by `to`."""
+        if self.rows is not None:
+            return self.rows
+        changes = (self.factors != 1).any(1), self.gray, (self.sigma > 0).any(1)
+        return TouchedRows(*(torch.nonzero(change).flatten() for change in changes))
+
+    def in_words(self, row: int) -> str:
+        """What happens to a sample, for a person."""
+        names, factors = ("brightness", "contrast", "saturation"), self.factors[row].tolist()
+        words = [f"{names[step]} × {factors[step]:.2f}" for step in self.order[row].tolist() if factors[step] != 1]
+        words += ["gray"] if bool(self.gray[row]) else []
+        height, width = self.sigma[row].tolist()
+        if max(height, width) > 0:
+            words.append(f"blur {height:.2f} px" + (f" × {width:.2f} px" if width != height else ""))
+        return ", ".join(words) or "colours as they are"
+
+    def to(self, device: torch.device) -> "PhotometryPlan":
+        """Returns the plan on `device`."""
+
+        def move(value: Tensor) -> Tensor:
+            return value.to(device, non_blocking=True)
+
+        rows = self.touched()
+        rows = TouchedRows(move(rows.jitter), move(rows.gray), move(rows.blur))
+        return PhotometryPlan(move(self.order), move(self.factors), move(self.gray), move(self.sigma), rows)
+
+
+def draw_photometry(rngs: Sequence[torch.Generator], settings: PhotometrySettings) -> PhotometryPlan:
+    """Draws a plan, row b from `rngs[b]`; every row takes the same number of draws whatever it decides."""
+    plan = PhotometryPlan.identity(len(rngs))
+    low, high = settings.blur_sigma
+    for row, rng in enumerate(rngs):
+        jitter = chance(settings.jitter_prob, rng)
+        plan.order[row] = torch.randperm(3, generator=rng)
+        factors = [uniform(max(0.0, 1 - strength), 1 + strength, rng) for strength in settings.strengths]
+        plan.gray[row] = chance(settings.gray_prob, rng)
+        blur, sigma = chance(settings.blur_prob, rng), uniform(low, high, rng)
+        if jitter:
+            plan.factors[row] = torch.tensor(factors)
+        if blur:
+            plan.sigma[row] = torch.tensor([sigma, sigma] if settings.style == "intended" else [low, high])
+    return plan

@@ -1,0 +1,127 @@
+"""Colour jitter, gray and normalisation of a clip as few passes over its pixels.
+
+Every step is affine in the colours of a frame, and such steps join to one matrix and one offset. Only a step that
+clips needs the pixels as they are by then.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from stica_pv.transforms.color_params import BRIGHTNESS, CONTRAST, PhotometrySettings
+
+
+class ColourPass:
+    """Maps the C channels x of each frame to D: ``matrix x + offset + gain · level``, cut to [0, 1] if it clips.
+
+    The level is the mean gray of the frame where its contrast changes, ``weights · means + black`` of the means of the
+    channels that come in.
+    """
+
+    def __init__(self, affine: "_Affine", *, clips: bool) -> None:
+        matrix = affine.matrix.float()
+        channels, given = matrix.shape
+        factors = matrix.diagonal() if given > 1 else matrix[:, 0]
+        self.channels, self.clips = channels, clips
+        self._matrix = matrix if given > 1 and not torch.equal(matrix, torch.diag(factors)) else None
+        self._factors = factors[:, None, None, None]
+        self._factor = float(factors[0]) if bool((factors == factors[0]).all()) else None
+        self._offset, self._gain = affine.offset.float()[:, None], affine.gain.float()[:, None]
+        self._level = None if affine.level is None else (affine.level[0].float(), affine.level[1])
+
+    def offsets(self, x: Tensor) -> Tensor:
+        """Returns what is added to each channel of each frame of (C, H, t, W), as (D, 1, t or 1, 1)."""
+        if self._level is None:
+            return self._offset[..., None, None]
+        weights, black = self._level
+        level = torch.mv(x.mean((1, 3)).T, weights).add_(black)
+        return torch.addcmul(self._offset, self._gain, level)[:, None, :, None]
+
+    def write(self, x: Tensor, offsets: Tensor, *, scratch: Tensor, into: Tensor) -> None:
+        """Writes the colours of x (C, H, t, W) to (D, H, t, W), which may be the first channels of x.
+
+        Args:
+            x: float32, contiguous.
+            offsets: As `offsets` returned them.
+            scratch: Contiguous memory for (D, H, t, W).
+            into: Where the result goes.
+        """
+        if self._matrix is not None:
+            mixed = torch.mm(self._matrix, x.flatten(1), out=scratch[: self.channels].flatten(1))
+            torch.add(mixed.view(-1, *x.shape[1:]), offsets, out=into)
+        elif self._factor is not None:
+            torch.add(offsets, x, alpha=self._factor, out=into)
+        else:
+            torch.mul(x, self._factors, out=into).add_(offsets)
+        if self.clips:
+            into.clamp_(0, 1)
+
+
+class _Affine:
+    """Steps that joined so far, in double precision: see `ColourPass` for what the numbers mean."""
+
+    def __init__(self, channels: int = 3) -> None:
+        self.matrix = torch.eye(channels, dtype=torch.float64)
+        self.offset = self.gain = torch.zeros(channels, dtype=torch.float64)
+        self.level: tuple[Tensor, float] | None = None
+
+    def mix(self, matrix: Tensor) -> None:
+        """Multiplies the colours."""
+        self.matrix, self.offset, self.gain = matrix @ self.matrix, matrix @ self.offset, matrix @ self.gain
+
+    def contrast(self, factor: float, gray: Tensor) -> None:
+        """Blends with the mean gray of the frame; at most one such step can join."""
+        self.level = gray @ self.matrix, float(gray @ self.offset)
+        self.mix(factor * torch.eye(len(gray), dtype=torch.float64))
+        self.gain = self.gain + (1 - factor)
+
+    def normalise(self, settings: PhotometrySettings) -> None:
+        """Normalises; a single channel becomes three."""
+        mean, std = (torch.tensor(values, dtype=torch.float64) for values in (settings.mean, settings.std))
+        self.mix(torch.diag(1 / std) if len(self.matrix) > 1 else (1 / std)[:, None])
+        self.offset = self.offset - mean / std
+
+
+def colour_passes(
+    order: Sequence[int], factors: Sequence[float], *, gray: bool, scale: float, settings: PhotometrySettings
+) -> list[ColourPass]:
+    """Joins what happens to the colours of a clip; a blur belongs before the last pass.
+
+    Args:
+        order: BRIGHTNESS, CONTRAST and SATURATION in the order they are taken.
+        factors: Factor of each by its number; 1 changes nothing.
+        gray: Whether the clip becomes gray. What comes into the last pass is then a single channel.
+        scale: Maps values to [0, 1].
+        settings: Gives mean, std, gray weights and style.
+
+    Returns:
+        At least one pass; the last does not clip.
+    """
+    released, one = settings.style == "released", torch.eye(3, dtype=torch.float64)
+    weights = torch.tensor(settings.gray_weights, dtype=torch.float64)
+    passes: list[ColourPass] = []
+    joined = _Affine()
+    joined.mix(scale * one)
+    if released:
+        joined.normalise(settings)
+    for step in order:
+        factor = factors[step]
+        if factor == 1:
+            continue
+        if step == CONTRAST:
+            joined.contrast(factor, weights)
+        else:
+            joined.mix(factor * one + (0 if step == BRIGHTNESS else (1 - factor) * weights.expand(3, -1)))
+        if factor > 1 and not released:  # a smaller one leads towards the base, which lies on [0, 1] too
+            passes.append(ColourPass(joined, clips=True))
+            joined = _Affine()
+    if gray:
+        joined.mix(weights[None])
+        passes.append(ColourPass(joined, clips=False))
+        joined = _Affine(1)
+    if not released:
+        joined.normalise(settings)
+    elif gray:
+        joined.mix(torch.ones(3, 1, dtype=torch.float64))
+    return [*passes, ColourPass(joined, clips=False)]

@@ -1,0 +1,221 @@
+"""SimCLR's colour distortion on clips, as CVRL uses it: jitter with hue, grayscale, blur, solarise; on a whole batch.
+
+Parameters are drawn on the CPU into a `DistortionPlan`, one row a clip so that all its frames change alike (CVRL, arXiv
+2008.03800, section 3.3), or one row a frame for the paper's ablation; applying a plan is pure.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stica_pv.errors import UsageError
+from stica_pv.keyed_random import chance, uniform
+from stica_pv.structures import describe
+from stica_pv.transforms.blur import gaussian_blur
+from stica_pv.transforms.checks import check_blur, check_shares, check_strengths
+from stica_pv.transforms.color_ops import normalise_, saturate, shift_hue, to_gray
+
+BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+
+
+@dataclass(frozen=True)
+class DistortionSettings:
+    """How strong the distortion of one view is.
+
+    Attributes:
+        jitter_prob: Probability of the four jitter steps, taken in random order.
+        brightness: Factor U(1 - s, 1 + s), cut at 0, on the colours.
+        contrast: The same about the mean of each channel over the clip.
+        saturation: The same on the saturation of HSV.
+        hue: Shift U(-h, h) as a share of the colour circle, h <= 0.5.
+        gray_prob: Probability of a gray clip.
+        blur_prob: Probability of a Gaussian blur with a black border.
+        blur_sigma: Bounds of its uniform standard deviation in pixels.
+        blur_kernel: Its taps along each axis, odd.
+        solarise_prob: Probability that values of 0.5 and more are inverted.
+        per_frame: Draw for each frame instead of each clip: the paper's ablation.
+        mean: Subtracted from the channels (on [0, 1]) at the end.
+        std: Divides them.
+    """
+
+    jitter_prob: float = 0.8
+    brightness: float = 0.8
+    contrast: float = 0.8
+    saturation: float = 0.8
+    hue: float = 0.2
+    gray_prob: float = 0.2
+    blur_prob: float = 0.5
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    blur_kernel: int = 23
+    solarise_prob: float = 0.0
+    per_frame: bool = False
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        check_shares(
+            jitter_prob=self.jitter_prob,
+            gray_prob=self.gray_prob,
+            blur_prob=self.blur_prob,
+            solarise_prob=self.solarise_prob,
+        )
+        check_strengths(self.brightness, self.contrast, self.saturation, self.hue)
+        check_blur(self.blur_sigma, self.blur_kernel)
+
+
+@dataclass(frozen=True)
+class DistortedRows:
+    """Which rows take which change; known on the CPU, so that the device never has to be asked for a length.
+
+    Attributes:
+        steps: Of each of the four jitter steps, the rows that take BRIGHTNESS, CONTRAST, SATURATION and HUE in it.
+        gray: Rows that become gray.
+        blur: Rows that are blurred.
+    """
+
+    steps: tuple[tuple[Tensor, ...], ...]
+    gray: Tensor
+    blur: Tensor
+
+    def to(self, device: torch.device) -> "DistortedRows":
+        """Returns the rows on `device`, brought there as one tensor."""
+        rows = [*itertools.chain.from_iterable(self.steps), self.gray, self.blur]
+        moved = torch.cat(rows).to(device, non_blocking=True).split([len(row) for row in rows])
+        return DistortedRows(tuple(moved[first : first + 4] for first in range(0, 16, 4)), *moved[16:])
+
+
+@dataclass(frozen=True)
+class DistortionPlan:
+    """What happens to each row: a clip, or a frame (then R = B·T, frames of a clip next to each other).
+
+    Attributes:
+        order: int64 (R, 4), jitter steps in the order they are taken.
+        values: float32 (R, 4): three factors (1 changes nothing) and the shift of the hue (0 changes nothing).
+        gray: bool (R,).
+        sigma: float32 (R,), blur in pixels; 0 means none.
+        solarise: bool (R,).
+        rows: Kept by `to`; leave it out.
+    """
+
+    order: Tensor
+    values: Tensor
+    gray: Tensor
+    sigma: Tensor
+    solarise: Tensor
+    rows: DistortedRows | None = None
+
+    def distorted(self) -> DistortedRows:
+        """Returns the rows of each change; costs a wait for the device unless the plan was moved there by `to`."""
+        if self.rows is not None:
+            return self.rows
+        steps = tuple(tuple(_rows(step == change) for change in range(4)) for step in self.order.unbind(1))
+        return DistortedRows(steps, _rows(self.gray), _rows(self.sigma > 0))
+
+    def in_words(self, row: int) -> str:
+        """What happens to a row, for a person."""
+        names, values = ("brightness", "contrast", "saturation"), self.values[row].tolist()
+        same = (1.0, 1.0, 1.0, 0.0)
+        words = [
+            f"{names[step]} × {values[step]:.2f}" if step != HUE else f"hue {values[step]:+.2f}"
+            for step in self.order[row].tolist()
+            if values[step] != same[step]
+        ]
+        words += ["gray"] if bool(self.gray[row]) else []
+        words += [f"blur {float(self.sigma[row]):.2f} px"] if float(self.sigma[row]) > 0 else []
+        words += ["solarised"] if bool(self.solarise[row]) else []
+        return ", ".join(words) or "colours as they are"
+
+    def in_words_by_clip(self, settings: DistortionSettings, frames: int) -> tuple[str, ...]:
+        """What happens to each clip; where frames differ, to its first frame."""
+        rows = range(0, len(self.gray), frames if settings.per_frame else 1)
+        return tuple("each frame by itself, the first: " * settings.per_frame + self.in_words(row) for row in rows)
+
+    def to(self, device: torch.device) -> "DistortionPlan":
+        """Returns the plan on `device`."""
+
+        def move(value: Tensor) -> Tensor:
+            return value.to(device, non_blocking=True)
+
+        rows = self.distorted().to(device)
+        order, values, gray, sigma = move(self.order), move(self.values), move(self.gray), move(self.sigma)
+        return DistortionPlan(order, values, gray, sigma, move(self.solarise), rows)
+
+
+def draw_distortion(rngs: Sequence[torch.Generator], settings: DistortionSettings, frames: int) -> DistortionPlan:
+    """Draws a plan for clips of `frames` frames, those of clip b from `rngs[b]`; every row takes equally many draws."""
+    rows = [_draw_row(rng, settings) for rng in rngs for _ in range(frames if settings.per_frame else 1)]
+    order, values, gray, sigma, solarise = zip(*rows, strict=True)
+    return DistortionPlan(
+        torch.stack(order), torch.tensor(values), torch.tensor(gray), torch.tensor(sigma), torch.tensor(solarise)
+    )
+
+
+def _draw_row(rng: torch.Generator, settings: DistortionSettings) -> tuple[Tensor, list[float], bool, float, bool]:
+    jitter, order = chance(settings.jitter_prob, rng), torch.randperm(4, generator=rng)
+    strengths = (settings.brightness, settings.contrast, settings.saturation)
+    values = [uniform(max(0.0, 1 - strength), 1 + strength, rng) for strength in strengths]
+    values.append(uniform(-settings.hue, settings.hue, rng))
+    gray, blur = chance(settings.gray_prob, rng), chance(settings.blur_prob, rng)
+    sigma, solarise = uniform(*settings.blur_sigma, rng), chance(settings.solarise_prob, rng)
+    return order, values if jitter else [1.0, 1.0, 1.0, 0.0], gray, sigma if blur else 0.0, solarise
+
+
+@torch.no_grad()
+def apply_distortion(video: Tensor, plan: DistortionPlan, settings: DistortionSettings) -> Tensor:
+    """Applies a plan and normalises.
+
+    Args:
+        video: uint8 (B, 3, T, H, W).
+        plan: One row a clip, or a frame with `per_frame`.
+        settings: Gives the blur's taps, mean and std; strengths were spent in drawing.
+
+    Returns:
+        Contiguous float32 (B, 3, T, H, W), also under autocast.
+    """
+    batch, _, frames = video.shape[:3]
+    expected = batch * frames if settings.per_frame else batch
+    if video.dtype != torch.uint8 or video.ndim != 5 or len(plan.gray) != expected:
+        raise UsageError(f"expected uint8 (B, 3, T, H, W) and {expected} rows, got {describe(video)}, {len(plan.gray)}")
+    plan = plan.to(video.device)
+    rows = plan.distorted()
+    with torch.autocast(video.device.type, enabled=False):
+        x = video.to(torch.float32, memory_format=torch.contiguous_format) / 255
+        if settings.per_frame:
+            x = x.transpose(1, 2).flatten(0, 1).unsqueeze(2)  # every frame a clip of its own
+        for step in rows.steps:
+            for change, chosen in enumerate(step):
+                if len(chosen):
+                    part = _jitter(x.index_select(0, chosen), change, plan.values[chosen, change])
+                    x.index_copy_(0, chosen, part.clamp_(0, 1))
+        if len(rows.gray):
+            x.index_copy_(0, rows.gray, to_gray(x.index_select(0, rows.gray)))
+        if len(rows.blur):
+            sigma = plan.sigma[rows.blur].unsqueeze(1).expand(-1, 2)
+            part = gaussian_blur(x.index_select(0, rows.blur), sigma, settings.blur_kernel, "zero")
+            x.index_copy_(0, rows.blur, part)
+        x = torch.where(_wide(plan.solarise) & (x >= 0.5), 1 - x, x).clamp(0, 1)
+        if settings.per_frame:
+            x = x.flatten(1, 2).unflatten(0, (batch, frames)).transpose(1, 2).contiguous()
+        return normalise_(x, settings.mean, settings.std)
+
+
+def _rows(chosen: Tensor) -> Tensor:
+    return chosen.nonzero()[:, 0]
+
+
+def _jitter(x: Tensor, change: int, value: Tensor) -> Tensor:
+    """Takes one step: BRIGHTNESS, CONTRAST, SATURATION or HUE, by a value (R,) for each row."""
+    value = _wide(value)
+    if change == BRIGHTNESS:
+        return x * value
+    if change == CONTRAST:
+        mean = x.mean((2, 3, 4), keepdim=True)
+        return mean + (x - mean) * value
+    return saturate(x, value) if change == SATURATION else shift_hue(x, value)
+
+
+def _wide(row: Tensor) -> Tensor:
+    return row.view(-1, 1, 1, 1, 1)

@@ -1,0 +1,209 @@
+"""Looks a configured training list over: its manifest, what the recipe can use, and whether it could be trained on."""
+
+import contextlib
+import csv
+import logging
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from stica_pv.config import CfgNode
+from stica_pv.data.config import manifest_path
+from stica_pv.data.decoding.stream_checks import decodable
+from stica_pv.data.loading.read_test import Trial, read_some
+from stica_pv.data.manifest.duplicates import find_copies
+from stica_pv.data.manifest.manifest import probe_all
+from stica_pv.data.manifest.media_info import FactTable
+from stica_pv.data.manifest.overview import count_classes, count_headers
+from stica_pv.data.manifest.report import describe_exclusions, describe_facts
+from stica_pv.data.manifest.videos import PROBE_PROCESSES, NoneUsable, Videos, list_from_config, open_videos
+from stica_pv.data.sources.video_list import VideoList, check_absent
+from stica_pv.engine.build_task import create_task
+from stica_pv.engine.config import check_batch
+from stica_pv.engine.loaders import create_loader, create_sampler
+from stica_pv.errors import UsageError
+from stica_pv.report.charts import check_extra
+from stica_pv.report.data_page import DataCheck, data_csv, write_data_page
+from stica_pv.safe_text import csv_cells
+from stica_pv.structures import ReadFailure, Views
+
+logger = logging.getLogger(__name__)
+
+ABSENT = "absent_files.txt"
+PAGE, NUMBERS, FILES = "data_check.html", "data_check.csv", "data_files.csv"
+TRIED = 32  # samples
+NOT_THERE = "the file is not there"
+
+
+@dataclass
+class _Found:
+    """What the recipe makes of the list, as far as it came.
+
+    Attributes:
+        excluded: Files of no use to it.
+        trial: What reading some samples came to.
+        samples: Of an epoch.
+    """
+
+    excluded: tuple[ReadFailure, ...] = field(default=())
+    trial: Trial | None = None
+    samples: int = 0
+
+
+def check_data(cfg: CfgNode, *, named: int, page: bool = True) -> None:
+    """Reads what headers the manifest lacks, writes it, and logs what the list holds, part by part.
+
+    Names that the list has and that are not there are written to absent_files.txt, one a line. data_check.html and
+    data_check.csv hold the numbers, data_files.csv has a line for each file that is left out or a copy of another.
+
+    Args:
+        cfg: The configuration of a training.
+        named: How many files to name of each cause of exclusion; 0 for all.
+        page: Write data_check.html, which needs the extra 'report'.
+
+    Raises:
+        UsageError: Training would refuse the list, for this reason; what was found is written all the same.
+    """
+    if page:
+        check_extra()
+    folder = Path(cfg.OUTPUT_DIR)
+    manifest = manifest_path(cfg, folder)
+    listed = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT, max_absent_share=math.inf)
+    _tell_of_absent(listed.absent, folder / ABSENT)
+    facts = _probe(listed, manifest)
+    found, refusal = _Found(), None
+    try:
+        _look(cfg, listed, manifest, named, found)
+    except UsageError as error:
+        refusal = error
+    copies = find_copies(listed.paths, facts.column("size_bytes"))
+    if copies:
+        logger.info("%d of %d files are copies, byte for byte, of another one of the list", len(copies), len(listed))
+    names = listed.names
+    check = DataCheck(
+        title=f"{cfg.TRAIN.DATASET} {cfg.TRAIN.SPLIT} in {listed.root}",
+        refusal=str(refusal or ""),
+        totals=_totals(listed, facts),
+        left_out=[*(ReadFailure(name, NOT_THERE) for name in listed.absent), *_named(found.excluded, listed.root)],
+        spreads=count_headers(facts),
+        classes=count_classes(listed),
+        copies=[(names[row], names[first]) for row, first in copies.items()],
+        trial=found.trial and replace(found.trial, failures=tuple(_named(found.trial.failures, listed.root))),
+        workers=cfg.DATA_LOADER.NUM_WORKERS,
+        samples=found.samples,
+    )
+    _write(folder, check, page=page)
+    if refusal is not None:
+        raise refusal
+
+
+def _probe(listed: VideoList, manifest: Path) -> FactTable:
+    begin = time.perf_counter()
+    facts = probe_all(listed.paths, manifest, PROBE_PROCESSES)
+    seconds = time.perf_counter() - begin
+    logger.info("%s", describe_facts(facts))
+    rate = len(facts) / max(seconds, 1e-9)
+    logger.info("looked at in %.1f s, %.0f files a second; the manifest is %s", seconds, rate, manifest)
+    return facts
+
+
+def _look(cfg: CfgNode, listed: VideoList, manifest: Path, named: int, found: _Found) -> None:
+    """Does what a training does with a list before its first step, and reads some samples."""
+    check_absent(
+        listed.absent,
+        len(listed) + len(listed.absent),
+        source=f"the {cfg.TRAIN.SPLIT} list",
+        root=listed.root,
+        max_share=cfg.DATA.MAX_ABSENT_SHARE,
+    )
+    check_batch(cfg)
+    task = create_task(cfg)
+    task.check_labels(listed.labels)
+    views = task.views()
+    try:
+        videos = open_videos(
+            listed, manifest=manifest, min_seconds=views.min_seconds, needs_audio=views.needs_audio, trust=True
+        )
+    except NoneUsable as error:
+        found.excluded = error.excluded
+        raise
+    found.excluded = videos.excluded
+    logger.info("%s", describe_exclusions(videos.excluded, len(listed), named))
+    if videos.silent:
+        logger.info(
+            "%d of the %d usable files have no sound and are taken with silence", videos.silent, len(videos.paths)
+        )
+    sampler = create_sampler(cfg, videos, 0)
+    found.samples = sampler.steps_per_epoch * cfg.TRAIN.BATCH_SIZE
+    found.trial = _try(cfg, views, videos)
+    logger.info(
+        "an epoch is %d steps of %d videos; list_hash %s",
+        sampler.steps_per_epoch,
+        cfg.TRAIN.BATCH_SIZE,
+        videos.list_hash,
+    )
+
+
+def _try(cfg: CfgNode, views: Views, videos: Videos) -> Trial:
+    dataset = create_loader(cfg, views, videos, create_sampler(cfg, videos, 0)).dataset
+    dataset.replace_failures = False
+    trial = read_some(dataset, TRIED)
+    logger.info(
+        "%d samples read: %.0f ms each, %.1f a second and process; %d failed, %d of %d sounds are silent",
+        *(trial.samples, 1000 * trial.seconds, trial.clips_per_second()),
+        *(len(trial.failures), trial.silent, trial.heard),
+    )
+    return trial
+
+
+def _totals(listed: VideoList, facts: FactTable) -> list[tuple[str, float, str]]:
+    usable = [not error for error in facts.column("error")]
+    return [
+        ("files", len(listed) + len(listed.absent), ""),
+        ("files that are not there", len(listed.absent), ""),
+        ("files that cannot be opened", len(usable) - sum(usable), ""),
+        ("files without sound", sum(not decodable(codec) for codec in facts.column("audio_codec")), ""),
+        ("size", sum(facts.column("size_bytes")) / 1e9, "GB"),
+        ("pictures", sum(facts.column("video_seconds")) / 3600, "h"),
+        ("sound", sum(facts.column("audio_seconds")) / 3600, "h"),
+    ]
+
+
+def _named(failures: Sequence[ReadFailure], root: str) -> Iterator[ReadFailure]:
+    prefix = root if root.endswith("/") else f"{root}/"
+    return (ReadFailure(one.path.removeprefix(prefix), one.cause.replace(prefix, "")) for one in failures)
+
+
+def _write(folder: Path, check: DataCheck, *, page: bool) -> None:
+    with _writing(folder):
+        (folder / NUMBERS).write_text(data_csv(check), encoding="utf-8", errors="surrogateescape")
+        with (folder / FILES).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("name", "cause", "copy_of"))
+            writer.writerows(csv_cells((one.path, one.cause, "")) for one in check.left_out)
+            writer.writerows(csv_cells((copy, "", first)) for copy, first in check.copies)
+    told = [folder / NUMBERS, folder / FILES]
+    if page:
+        told.insert(0, write_data_page(folder / PAGE, check))
+    logger.info("to look at: %s", ", ".join(map(str, told)))
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Makes the folder, and says in one line if it or a file in it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise UsageError(f"OUTPUT_DIR {folder} cannot be written: {error.strerror or error}") from error
+
+
+def _tell_of_absent(names: Sequence[str], path: Path) -> None:
+    with _writing(path.parent):
+        path.unlink(missing_ok=True)  # of an earlier look
+        if names:
+            path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", errors="surrogateescape")
+    if names:
+        logger.info("the names of the %d missing files are in %s", len(names), path)

@@ -1,0 +1,113 @@
+"""One run, from a configuration to weights and numbers: build the task, train it, evaluate it."""
+
+import logging
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+
+from stica_pv.config import CfgNode
+from stica_pv.data.manifest.videos import list_from_config
+from stica_pv.data.sources.video_list import VideoList
+from stica_pv.data.synthetic import generate_from_config
+from stica_pv.distributed import barrier, is_main
+from stica_pv.engine.build_task import create_task
+from stica_pv.engine.config import check_batch, check_solver
+from stica_pv.engine.lock import RunLock
+from stica_pv.engine.run_folder import claim
+from stica_pv.engine.signals import stopping_signal
+from stica_pv.engine.trackers import check_trackers
+from stica_pv.errors import RunStopped, UsageError
+from stica_pv.evaluation.build_models import Checkpoints
+from stica_pv.evaluation.evaluate import assess, check_test
+from stica_pv.evaluation.results import Numbers
+from stica_pv.registry import import_components
+from stica_pv.report.charts import check_extra
+from stica_pv.report.end_of_run import report_run
+from stica_pv.tasks import Task
+from stica_pv.workflows.dry_run import dry_run
+from stica_pv.workflows.pretrain import pretrain
+
+logger = logging.getLogger(__name__)
+
+
+def run(cfg: CfgNode, device: torch.device, *, profile_steps: int = 0) -> Numbers:
+    """Trains and evaluates as `cfg` says, on this process of possibly several.
+
+    Args:
+        cfg: The configuration.
+        device: Where this process computes.
+        profile_steps: How many training steps to record; see `stica_pv.engine.profiling`.
+
+    Returns:
+        The evaluations' results by name, in %; empty without evaluations.
+
+    Raises:
+        UsageError: Something in the configuration or the data cannot be done.
+        RunFailed: Training cannot go on.
+        RunStopped: A signal asked for it; a checkpoint is written.
+    """
+    folder = Path(cfg.OUTPUT_DIR)
+    import_custom(cfg)
+    task, videos, checkpoints = _prepare(cfg, device)  # before the folder: a wrong request leaves nothing behind
+    with RunLock(folder) if is_main() else nullcontext():
+        if is_main():
+            claim(cfg)
+        barrier()
+        if task is not None and videos is not None and not pretrain(cfg, task, videos, folder, device, profile_steps):
+            raise RunStopped(f"training in {folder} was interrupted; the same command continues it", stopping_signal())
+        barrier()  # the last checkpoint is the main process' work
+        del task  # its memory is for those that are evaluated
+        results = assess(cfg, folder, device, checkpoints) if cfg.TEST.ENABLE else {}
+    report = report_run(cfg, device) if cfg.REPORT.ENABLE else None
+    if is_main():
+        if report is not None:
+            logger.info("what came out, to look at: %s", report)
+        logger.info("everything lies in %s", folder)
+    return results
+
+
+def rehearse(cfg: CfgNode, device: torch.device) -> None:
+    """Builds what `run` would train, runs one batch and logs what it found; writes nothing into OUTPUT_DIR.
+
+    Raises:
+        UsageError: Something in the configuration or the data cannot be done.
+    """
+    if not cfg.TRAIN.ENABLE:
+        raise UsageError("--dry_run rehearses a training, and TRAIN.ENABLE is False: set it to True")
+    import_custom(cfg)
+    task, videos, _ = _prepare(cfg, device)
+    if task is not None and videos is not None:
+        dry_run(cfg, task, videos, Path(cfg.OUTPUT_DIR), device)
+
+
+def _prepare(cfg: CfgNode, device: torch.device) -> tuple[Task | None, VideoList | None, Checkpoints | None]:
+    """Builds and checks what can be known beforehand.
+
+    Returns:
+        Task and list of a training, if there is one, and the checkpoints of an evaluation alone.
+    """
+    if not (cfg.TRAIN.ENABLE or cfg.TEST.ENABLE):
+        raise UsageError("TRAIN.ENABLE and TEST.ENABLE are both False: there is nothing to do")
+    if cfg.REPORT.ENABLE:
+        check_extra()
+    task = _create_task(cfg, device) if cfg.TRAIN.ENABLE else None
+    if is_main() and cfg.SYNTHETIC.GENERATE:
+        generate_from_config(cfg)
+    barrier()
+    checkpoints = check_test(cfg) if cfg.TEST.ENABLE else None
+    listed = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT) if cfg.TRAIN.ENABLE else None
+    return task, listed, checkpoints
+
+
+def _create_task(cfg: CfgNode, device: torch.device) -> Task:
+    check_batch(cfg)
+    check_trackers(cfg)
+    task = create_task(cfg).to(device)
+    check_solver(cfg, task.parameter_groups(), device)
+    return task
+
+
+def import_custom(cfg: CfgNode) -> None:
+    """Imports the modules that register the user's components."""
+    import_components(cfg.CUSTOM_IMPORTS, source="CUSTOM_IMPORTS")

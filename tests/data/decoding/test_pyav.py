@@ -1,0 +1,52 @@
+"""Files open with the PyAV that is installed and with each supported version."""
+
+from pathlib import Path
+
+import av
+import pytest
+from made_media import make_media
+from reading import one
+
+from stica_pv.data.decoding.container import open_container
+from stica_pv.data.decoding.pyav import OPEN_OPTIONS, open_options
+
+
+@pytest.mark.parametrize("version", ["19.0.2", "20.0.0rc1"])
+def test_pyav_from_19_on_gets_no_argument_that_it_lacks(version: str):
+    assert open_options(version) == {}
+
+
+@pytest.mark.parametrize("version", ["17.0.1", "18.1.0"])
+def test_pyav_before_19_replaces_broken_metadata(version: str):
+    assert open_options(version) == {"metadata_errors": "replace"}
+
+
+def test_a_file_is_read_with_the_installed_pyav_whatever_its_metadata_are(tmp_path: Path):
+    whole = make_media(tmp_path / "a.mkv", seconds=0.4)
+    plain, odd = tmp_path / "titled.mkv", tmp_path / "odd.mkv"
+    with av.open(str(whole)) as source, av.open(str(plain), "w") as target:
+        target.metadata["title"] = "a title in Latin 1"
+        streams = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                target.mux(packet)
+    odd.write_bytes(plain.read_bytes().replace(b"a title", b"\xe0 title"))
+    with open_container(str(odd)) as container:
+        assert container.metadata["title"].endswith(" title in Latin 1")
+    clip = one(odd, 0.0, 0.4, 2, 5.0, 16000)
+    assert clip.frames.shape[:2] == (3, 2)
+    assert clip.audio_valid > 0.9
+
+
+def test_a_pyav_that_lacks_the_argument_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = make_media(tmp_path / "a.mp4", seconds=0.4)
+    original = av.open
+
+    def open_of_19(file: str, mode: str = "r") -> av.container.InputContainer:
+        return original(file, mode)
+
+    monkeypatch.setattr(av, "open", open_of_19)
+    monkeypatch.setattr("stica_pv.data.decoding.container.OPEN_OPTIONS", open_options("19.0.2"))
+    assert one(path, 0.0, 0.2, 1, 5.0).frames.shape[1] == 1
+    assert open_options(av.__version__) == OPEN_OPTIONS

@@ -1,0 +1,242 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from made_videos import (
+    LOOK,
+    Colours,
+    FakeReader,
+    Loudness,
+    Noise,
+    Normed,
+    Planted,
+    contestant,
+    labelled_set,
+    made_bench,
+)
+
+from stica_pv.data.manifest.media_info import FactTable
+from stica_pv.data.sources.labelled import LabelledSet
+from stica_pv.errors import RunFailed, UsageError
+from stica_pv.evaluation import feature_passes as feature_passes
+from stica_pv.evaluation.context import Bench, Want
+from stica_pv.evaluation.evaluated_model import Contestant
+from stica_pv.evaluation.feature_passes import extract_features
+from stica_pv.evaluation.requests import FeatureRequest
+
+ALL = torch.arange(24)
+REQUEST = FeatureRequest(clips=2)
+
+
+def extracted(
+    bench: Bench, contestant: Contestant, request: FeatureRequest = REQUEST, items: torch.Tensor = ALL
+) -> Any:
+    extract_features([Want(contestant, request, items)], bench)
+    return bench.features(contestant, request, items)
+
+
+def test_features_come_with_the_labels_and_sources_of_their_items(tmp_path: Path):
+    bench = made_bench(tmp_path, [player := contestant("a", Planted(3))])
+    found = extracted(bench, player, items=torch.tensor([7, 3, 11]))
+    assert found.features[:, 0].argmax(dim=1).tolist() == found.labels.tolist() == [1, 0, 2]
+    assert found.groups.tolist() == [2, 1, 3]
+
+
+def test_files_are_read_once_for_all_contestants_that_see_them_alike(tmp_path: Path):
+    reader = FakeReader()
+    players = [contestant("a", Colours()), contestant("b", Noise())]
+    bench = made_bench(tmp_path, players, reader=reader)
+    extract_features([Want(player, REQUEST, ALL) for player in players], bench)
+    assert len(reader.paths) == 24
+    other = contestant("c", Colours(), look=replace(LOOK, frames=3))
+    extract_features([Want(other, REQUEST, ALL), Want(players[0], REQUEST, ALL)], bench)
+    assert len(reader.paths) == 48
+
+
+def test_features_on_disk_are_used_again_and_only_what_is_missing_is_read(tmp_path: Path):
+    player = contestant("a", Planted(3))
+    extracted(made_bench(tmp_path, [player]), player, items=ALL[:10])
+    reader = FakeReader()
+    bench = made_bench(tmp_path, [player], reader=reader)
+    found = extracted(bench, player)
+    assert sorted(reader.paths, key=len) == sorted((f"{i}.mp4" for i in range(10, 24)), key=len)
+    assert torch.equal(found.features[:, 0].argmax(dim=1), found.labels)
+    assert len(list((tmp_path / "features").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"contestant": contestant("a", Noise())},
+        {"request": replace(REQUEST, clips=3)},
+        {"request": replace(REQUEST, average=False)},
+        {"labelled": labelled_set(classes=4)},
+        {"contestant": contestant("a", Planted(3), look=replace(LOOK, fps=5.0))},
+    ],
+    ids=["weights", "clips", "averaging", "data set", "clip settings"],
+)
+def test_another_network_data_set_view_or_clip_is_extracted_anew(tmp_path: Path, change: dict[str, Any]):
+    player = contestant("a", Planted(3))
+    extracted(made_bench(tmp_path, [player]), player)
+    reader = FakeReader()
+    bench = made_bench(tmp_path, [player], change.get("labelled"), reader=reader)
+    extracted(bench, change.get("contestant", player), change.get("request", REQUEST))
+    assert len(reader.paths) == 24
+
+
+def test_files_of_other_sizes_are_other_files(tmp_path: Path):
+    player = contestant("a", Planted(3))
+    bench = made_bench(tmp_path, [player])
+    extracted(bench, player)
+    reader = FakeReader()
+    again = made_bench(tmp_path, [player], reader=reader)
+    facts = [replace(fact, size_bytes=2) for fact in again._headers]
+    again = Bench(again.labelled, [player], FactTable(facts), folder=tmp_path, device=again.device,
+                  loading=again.loading, store=again.store)  # fmt: skip
+    extracted(again, player)
+    assert len(reader.paths) == 24
+
+
+def test_seeds_count_only_where_something_is_drawn(tmp_path: Path):
+    player = contestant("a", Planted(3))
+    wants = [Want(player, replace(REQUEST, transform=name), ALL) for name in ("fixed", "augmented")]  # type: ignore[arg-type]
+    first, second = (made_bench(tmp_path, [player], seed=seed) for seed in (0, 1))
+    assert first.settings(wants[0]) == second.settings(wants[0])
+    assert first.settings(wants[1]) != second.settings(wants[1])
+
+
+def test_an_interrupted_extraction_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(feature_passes, "ITEMS_AT_ONCE", 5)
+    player = contestant("a", Planted(3))
+
+    class Ending(FakeReader):
+        def __call__(self, path: str, requests: Any) -> Any:
+            if path == "12.mp4":
+                raise KeyboardInterrupt
+            return super().__call__(path, requests)
+
+    with pytest.raises(KeyboardInterrupt):
+        extracted(made_bench(tmp_path, [player], reader=Ending()), player)
+    reader = FakeReader()
+    found = extracted(made_bench(tmp_path, [player], reader=reader), player)
+    assert reader.paths == [f"{i}.mp4" for i in range(10, 24)]
+    assert torch.equal(found.features[:, 0].argmax(dim=1), found.labels)
+
+
+def test_an_item_that_cannot_be_read_ends_the_run_by_name_and_is_tried_again(tmp_path: Path):
+    player = contestant("a", Planted(3))
+    with pytest.raises(
+        UsageError, match=r"2 of 24 items of made cannot be read: 5\.mp4: torn; 9\.mp4: torn.*COUNT_UNR"
+    ):
+        extracted(made_bench(tmp_path, [player], reader=FakeReader(bad=["5.mp4", "9.mp4"])), player)
+    reader = FakeReader()
+    found = extracted(made_bench(tmp_path, [player], reader=reader), player)
+    assert sorted(reader.paths) == ["5.mp4", "9.mp4"]
+    assert not found.features.isnan().any()
+
+
+def test_the_first_item_of_a_part_may_be_mended_before_the_other_parts_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(feature_passes, "ITEMS_AT_ONCE", 5)
+    player = contestant("a", Planted(3))
+    with pytest.raises(UsageError, match=r"0\.mp4: torn"):
+        extracted(made_bench(tmp_path, [player], reader=FakeReader(bad=["0.mp4"])), player)
+    reader = FakeReader()
+    found = extracted(made_bench(tmp_path, [player], reader=reader), player)
+    assert reader.paths == ["0.mp4", *(f"{i}.mp4" for i in range(5, 24))]
+    assert torch.equal(found.features[:, 0].argmax(dim=1), found.labels)
+
+
+def test_items_that_were_never_looked_at_are_not_taken_for_unreadable_ones(tmp_path: Path):
+    bench = made_bench(tmp_path, [player := contestant("a", Planted(3))])
+    extract_features([Want(player, REQUEST, ALL[:20])], bench)
+    with pytest.raises(UsageError, match=r"lack 4 of the 24 items of made that are needed, such as 20\.mp4"):
+        bench.features(player, REQUEST, ALL)
+
+
+def test_unreadable_items_are_rows_of_nan_where_that_is_allowed(tmp_path: Path):
+    player = contestant("a", Planted(3))
+    for _ in range(2):
+        reader = FakeReader(bad=["5.mp4"])
+        bench = made_bench(tmp_path, [player], reader=reader, count_unreadable=True)
+        found = extracted(bench, player)
+        assert found.features.isnan().all(dim=2)[:, 0].tolist() == [i == 5 for i in range(24)]
+        assert bench.unreadable(Want(player, REQUEST, ALL)) == {5: "torn"}
+    assert reader.paths == []  # it was tried once, that is enough
+
+
+def test_missing_sound_is_told_before_anything_is_read(tmp_path: Path):
+    encoders = {"audio": Loudness()}
+    player = Contestant("a", "trained", encoders, LOOK, "hash")
+    reader, request = FakeReader(), FeatureRequest("audio", clips=2)
+    with pytest.raises(UsageError, match=r"1 of 24 items of made cannot be read: 3\.mp4: no audio stream"):
+        extracted(made_bench(tmp_path, [player], reader=reader, silent=["3.mp4"]), player, request)
+    assert reader.paths == []
+    bench = made_bench(tmp_path, [player], reader=reader, silent=["3.mp4"], count_unreadable=True)
+    found = extracted(bench, player, request)
+    assert found.features.isnan().any(dim=2)[:, 0].tolist() == [i == 3 for i in range(24)]
+    assert "3.mp4" not in reader.paths
+    assert bench.unreadable(Want(player, request, ALL)) == {3: "no audio stream"}
+
+
+def test_when_no_item_at_all_can_be_read_the_run_ends(tmp_path: Path):
+    player = Contestant("a", "trained", {"audio": Loudness()}, LOOK, "hash")
+    silent = [f"{i}.mp4" for i in range(24)]
+    bench = made_bench(tmp_path, [player], silent=silent, count_unreadable=True)
+    with pytest.raises(UsageError, match="none of the 24 items"):
+        extracted(bench, player, FeatureRequest("audio", clips=2))
+
+
+def test_pictures_are_of_no_concern_to_sound_and_the_other_way_round(tmp_path: Path):
+    player = contestant("a", Planted(3))
+    bench = made_bench(tmp_path, [player], silent=["3.mp4"])
+    assert not extracted(bench, player).features.isnan().any()
+
+
+def test_only_re_estimated_networks_are_changed_and_as_a_copy(tmp_path: Path):
+    encoder = Normed()
+    before = encoder.norm.running_mean.clone()  # type: ignore[union-attr]
+    plain = contestant("random_init", encoder, "random")
+    bench = made_bench(tmp_path, [plain, again := replace(plain, reestimate=True)])
+    extract_features([Want(player, REQUEST, ALL) for player in (plain, again)], bench)
+    # exact: left alone, not calculated
+    assert torch.equal(encoder.norm.running_mean, before)  # type: ignore[arg-type]
+    assert not torch.allclose(*(bench.features(player, REQUEST, ALL).features for player in (plain, again)), atol=1e-3)
+
+
+def test_statistics_are_re_estimated_on_training_items_only(tmp_path: Path):
+    reader, labelled = FakeReader(), labelled_set(24, folds=2)
+    player = contestant("random_init", Normed(), "random", reestimate=True)
+    bench = made_bench(tmp_path, [player], labelled, reader=reader)
+    bench.encoder(player, "video")
+    assert sorted(reader.paths) == sorted(f"{i}.mp4" for i in labelled.folds[0].train.tolist())
+
+
+def test_batch_size_and_workers_change_no_feature(tmp_path: Path):
+    player = contestant("random_init", Normed(), "random", reestimate=True)
+    found = []
+    for clips_at_once, workers in ((1, 0), (64, 0), (7, 2)):
+        bench = made_bench(tmp_path / str(clips_at_once), [player], clips_at_once=clips_at_once, num_workers=workers)
+        found.append(extracted(bench, player).features)
+    for other in found[1:]:
+        assert torch.allclose(found[0], other, rtol=0, atol=1e-6)
+
+
+def test_sets_of_several_labels_are_taken(tmp_path: Path):
+    labels = torch.eye(3, dtype=torch.bool)[torch.arange(24) % 3]
+    labelled: LabelledSet = labelled_set(labels=labels)
+    bench = made_bench(tmp_path, [player := contestant("a", Planted(3))], labelled)
+    assert torch.equal(extracted(bench, player).labels, labels)
+
+
+def test_a_network_that_diverged_is_told_and_not_taken_for_unreadable_items(tmp_path: Path):
+    class Diverged(Colours):
+        def forward(self, video: torch.Tensor) -> torch.Tensor:
+            return super().forward(video) * torch.nan
+
+    player = contestant("a", Diverged())
+    with pytest.raises(RunFailed, match=r"features of a are not finite"):
+        extracted(made_bench(tmp_path, [player], reader=FakeReader(bad=["5.mp4"]), count_unreadable=True), player)

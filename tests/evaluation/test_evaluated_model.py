@@ -1,0 +1,87 @@
+from dataclasses import replace
+
+import torch
+from made_videos import LOOK, Colours, contestant
+from torch import nn
+
+from stica_pv.evaluation.baselines import ColourThumbnail, MeanSpectrum, MiddleFrame, StillFrame
+from stica_pv.evaluation.evaluated_model import Contestant, content_hash
+from stica_pv.evaluation.requests import FeatureRequest
+from stica_pv.tasks.encoders import VideoEncoder
+
+
+def linear(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+
+
+def test_the_hash_follows_weights_buffers_architecture_and_settings():
+    def of(module: nn.Module, settings: str = "") -> str:
+        return content_hash({"video": module}, settings)
+
+    assert of(linear()) == of(linear())
+    moved = linear()
+    moved[1].running_mean += 1  # type: ignore[index, operator]
+    others = [
+        of(linear(1)),
+        of(moved),
+        of(nn.Sequential(linear(), nn.ReLU())),
+        of(linear(), "x"),
+        content_hash({"audio": linear()}),
+    ]
+    assert len({of(linear()), *others}) == 6
+
+
+def test_the_hash_does_not_follow_the_layout_in_memory():
+    conv = nn.Conv3d(2, 3, 2)
+    before = content_hash({"video": conv})
+    assert content_hash({"video": conv.to(memory_format=torch.channels_last_3d)}) == before  # type: ignore[call-overload]
+
+
+def test_only_what_an_encoder_has_is_offered():
+    plain = contestant("a", Colours())
+    assert plain.offers(FeatureRequest())
+    assert not plain.offers(FeatureRequest(layer="map"))
+    assert not plain.offers(FeatureRequest("audio"))
+    whole = VideoEncoder(nn.Identity(), nn.Identity(), (0.0,) * 3, (1.0,) * 3)
+    with_map = replace(plain, encoders={"video": whole})
+    assert with_map.offers(FeatureRequest(layer="map_max"))
+    assert not with_map.offers(FeatureRequest(layer="projected"))
+    trivial = Contestant("b", "baseline", {"video": ColourThumbnail()}, LOOK, "")
+    assert trivial.offers(FeatureRequest(layer="map_max"))
+    assert not trivial.offers(FeatureRequest(layer="projected"))
+
+
+def test_a_look_tells_itself_in_words():
+    assert str(LOOK) == "2 frames at 4 a second, 4 px; hears 0.5 s at 100 Hz"
+    assert "4 px (3 px in views of training); hears" in str(replace(LOOK, train_size=3))
+
+
+def test_a_thumbnail_is_the_mean_picture_in_sixteen_colours():
+    video = torch.randint(0, 256, (2, 3, 5, 8, 8), dtype=torch.uint8)
+    found = ColourThumbnail()(video)
+    assert found.shape == (2, 48)
+    assert torch.allclose(found[1].view(3, 4, 4)[2, 3, 0], video[1, 2, :, 6:, :2].float().mean())
+
+
+def test_a_mean_spectrum_is_averaged_over_time():
+    class Spectrogram(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.view(len(x), 1, 2, 3)
+
+    assert MeanSpectrum(Spectrogram())(torch.tensor([[1.0, 2, 3, 4, 5, 9]])).tolist() == [[2.0, 6.0]]
+
+
+def test_a_still_frame_is_the_middle_one_repeated():
+    video = torch.arange(5.0).view(1, 1, 5, 1, 1).expand(2, 3, 5, 4, 4)
+    seen: list[torch.Tensor] = []
+
+    class Watch(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(x)
+            return x.flatten(1)
+
+    StillFrame(Watch())(video)
+    assert seen[0].shape == video.shape
+    assert set(seen[0].flatten().tolist()) == {2.0}
+    assert set(MiddleFrame()(video).flatten().tolist()) == {2.0}

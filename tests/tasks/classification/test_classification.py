@@ -1,0 +1,138 @@
+"""Classification: its loss and groups, what it sees, and what it refuses."""
+
+import math
+
+import pytest
+import torch
+from tiny_runs import TINY
+from tiny_task import CHANNELS, FRAMES, SIZE, create_trunk
+from torch import nn
+
+from stica_pv.config import CfgNode, apply_overrides
+from stica_pv.defaults import get_cfg
+from stica_pv.engine import create_optimizer
+from stica_pv.engine.optimizer import set_lr
+from stica_pv.errors import UsageError
+from stica_pv.models import AveragePool
+from stica_pv.registry import TASKS
+from stica_pv.structures import Batch, StepKeys
+from stica_pv.tasks import Classification, Classifier
+from stica_pv.tasks.classification.classification import SeenClip
+from stica_pv.transforms import PhotometrySettings, RandomResizedCrop
+
+CLASSES = 5
+CALM = PhotometrySettings(jitter_prob=0.0, gray_prob=0.0, blur_prob=0.0)
+
+
+def create(**changes: float) -> Classification:
+    torch.manual_seed(0)
+    clip = SeenClip(FRAMES, 16.0, SIZE, RandomResizedCrop(), CALM)
+    return Classification(
+        clip=clip, backbone=create_trunk(), pool=AveragePool(CHANNELS), dim=CHANNELS, classes=CLASSES, **changes
+    )
+
+
+def batch_of(labels: list[int] | None, count: int = 4) -> Batch:
+    video = torch.randint(0, 256, (count, 3, FRAMES, SIZE, SIZE), dtype=torch.uint8)
+    label = None if labels is None else torch.tensor(labels)
+    return Batch({"clip": video}, {}, {}, torch.arange(count), label)
+
+
+def keys_of(count: int = 4) -> StepKeys:
+    return StepKeys(seed=1, step=0, epoch=0, indices=tuple(range(count)))
+
+
+def cfg_of(*words: object) -> CfgNode:
+    cfg = get_cfg()
+    tiny = {f"{section}.{key}": value for section, keys in TINY.items() for key, value in keys.items()}
+    apply_overrides(cfg, [str(word) for pair in tiny.items() for word in pair])
+    apply_overrides(cfg, ["TASK", "classification", *map(str, words)])
+    return cfg
+
+
+def test_the_loss_is_the_mean_cross_entropy_written_out():
+    task, labels = create().eval(), [0, 4, 2, 2]
+    batch, plan = batch_of(labels), create().draw(keys_of())
+    terms = task(batch, plan)
+    logits = Classifier(task)(batch.video["clip"]).tolist()
+    slow = [math.log(sum(math.exp(x) for x in row)) - row[label] for row, label in zip(logits, labels, strict=True)]
+    assert terms.total.item() == pytest.approx(sum(slow) / 4, rel=1e-5)
+    best = [max(range(CLASSES), key=row.__getitem__) for row in logits]
+    assert float(terms.scalars["accuracy"]) == sum(a == b for a, b in zip(best, labels, strict=True)) / 4
+
+
+def test_gradients_reach_every_parameter():
+    task = create()
+    task(batch_of([0, 1, 2, 3]), task.draw(keys_of())).total.backward()
+    assert [name for name, p in task.named_parameters() if p.grad is None or not bool(p.grad.any())] == []
+
+
+def test_the_classifier_begins_orthogonal_without_bias():
+    weight = create().classifier.weight
+    torch.testing.assert_close(weight @ weight.mT, torch.eye(CLASSES), rtol=0, atol=1e-5)
+    assert not bool(create().classifier.bias.any())
+
+
+def test_each_group_learns_at_its_own_rate_and_all_parameters_are_in_one():
+    task = create(backbone_lr_scale=0.1, pool_lr_scale=0.5)
+    task.pool = nn.Linear(CHANNELS, CHANNELS)
+    optimizer = create_optimizer(task.parameter_groups(), method="sgd", weight_decay=5e-3)
+    set_lr(optimizer, 0.02)
+    rates = {group["name"]: group["lr"] for group in optimizer.param_groups}
+    assert rates == {"classifier": 0.02, "backbone": pytest.approx(0.002), "pool": pytest.approx(0.01)}
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {5e-3}
+    grouped = {id(p) for group in task.parameter_groups() for p in group.parameters}
+    assert grouped == {id(p) for p in task.parameters()}
+
+
+def test_colours_are_drawn_by_sample_and_applied():
+    torch.manual_seed(0)
+    clip = SeenClip(FRAMES, 16.0, SIZE, RandomResizedCrop(), PhotometrySettings(jitter_prob=1.0, blur_prob=0.0))
+    task = Classification(clip=clip, backbone=create_trunk(), pool=AveragePool(CHANNELS), dim=CHANNELS, classes=2)
+    batch = batch_of([0, 1, 0, 1])
+    first, again = (task.prepare(batch, task.draw(keys_of()))["video"] for _ in range(2))
+    assert torch.equal(first, again)  # exact: the same code with the same shapes, twice
+    calm = create().prepare(batch, create().draw(keys_of()))["video"]
+    assert all(not torch.allclose(a, b) for a, b in zip(first, calm, strict=True))
+
+
+def test_short_videos_are_looped_and_nothing_is_left_out():
+    views = create().views()
+    assert views.min_seconds == 0.0
+    assert not views.needs_audio
+    rng = torch.Generator().manual_seed(0)
+    (window,) = views.draw_windows(0.1, rng).values()
+    assert (window.start_s, window.seconds, window.at_end) == (0.0, FRAMES / 16.0, "loop")
+    starts = [next(iter(views.draw_windows(10.0, rng).values())).start_s for _ in range(20)]
+    assert len(set(starts)) == 20
+    assert 0 <= min(starts) < max(starts) <= 10 - FRAMES / 16.0
+
+
+def test_the_last_frame_of_a_short_video_stays_where_that_is_asked_for():
+    task = TASKS.get("classification")(cfg_of("MODEL.NUM_CLASSES", 7, "CLASSIFICATION.SHORT_VIDEOS", "repeat_last"))
+    (window,) = task.views().draw_windows(0.1, torch.Generator()).values()
+    assert (window.start_s, window.at_end) == (0.0, "pad")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [(None, "needs a label of each video"), ([0, 5], r"MODEL.NUM_CLASSES is 5, and the list has a label 5: .* 6")],
+)
+def test_lists_that_cannot_be_learned_are_refused(labels: list[int] | None, message: str):
+    create().check_labels([0, 4])
+    with pytest.raises(UsageError, match=message):
+        create().check_labels(labels)
+
+
+def test_it_is_built_from_the_configuration():
+    task = TASKS.get("classification")(cfg_of("MODEL.NUM_CLASSES", 7, "CLASSIFICATION.BACKBONE_LR_SCALE", 0.3))
+    assert task.classifier.out_features == 7
+    assert {group.name: group.lr_scale for group in task.parameter_groups()} == {
+        "classifier": 1.0, "backbone": 0.3, "pool": 0.1,
+    }  # fmt: skip
+    assert task.encoders()["video"](torch.zeros(1, 3, 4, 32, 32, dtype=torch.uint8)).shape == (1, task.pool.out_dim)
+
+
+def test_without_a_number_of_classes_it_is_refused():
+    with pytest.raises(UsageError, match="MODEL.NUM_CLASSES, at least 2; got 0"):
+        TASKS.get("classification")(cfg_of())
