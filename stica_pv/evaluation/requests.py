@@ -1,1 +1,60 @@
 """What an evaluation asks to be extracted from each item."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from stica_pv.tasks.windows import ShortVideos
+
+Modality = Literal["video", "audio"]
+Layer = Literal["map", "map_max", "pooled", "projected"]
+TestTransform = Literal["fixed", "released", "random_crop", "augmented"]
+Starts = Literal["spaced", "released"]
+
+MODALITIES: tuple[Modality, ...] = ("video", "audio")
+LAYERS: tuple[Layer, ...] = ("map", "map_max", "pooled", "projected")
+MAPS: tuple[Layer, ...] = ("map", "map_max")
+TEST_TRANSFORMS: tuple[TestTransform, ...] = ("fixed", "released", "random_crop", "augmented")
+STARTS: tuple[Starts, ...] = ("spaced", "released")
+TRAINING_TRANSFORMS: tuple[TestTransform, ...] = ("random_crop", "augmented")
+
+
+@dataclass(frozen=True)
+class FeatureRequest:
+    """What to extract of each item; equal requests are extracted once.
+
+    Attributes:
+        modality: ``video`` or ``audio``.
+        layer: ``map``: the last feature map, flattened; ``map_max``: the same after max-pooling, 2 × 2 × 2 with stride
+            2 for pictures (SeLaVi), 3 with stride 2 along time for sound (GDT); ``pooled``: the vector before the
+            projection head; ``projected``: the embedding that the loss compares.
+        clips: Windows of an item, equally spaced; one lies in the middle.
+        spatial_crops: 1: centre; 3: both ends of the longer side too. Without meaning for sound.
+        transform: ``fixed``: the short side is scaled to the clip, draws nothing; ``released``: STiCA's test as
+            released, random scale and colours; ``random_crop``: the training's crop and flip on the same windows
+            (SeLaVi's gallery); ``augmented``: windows drawn at random too, and the training's colours without blur.
+            The last two have the size of the training's views. Draws are keyed by item. Without meaning for sound, but
+            that ``augmented`` draws its windows.
+        starts: Of the clips; ``spaced``: from the first to the last possible one; ``released``: the whole frame at or
+            before k / clips of the slack, k = 0, 1, …, so that the last share of it is never seen.
+        short_videos: What becomes of an item shorter than a clip; ``loop``: it is played again; ``repeat_last``: its
+            last frame stays.
+        average: True: the mean over views of unit rows, (V, 1, D); False: every view as it is, (V, N, D).
+    """
+
+    modality: Modality = "video"
+    layer: Layer = "pooled"
+    clips: int = 10
+    spatial_crops: int = 1
+    transform: TestTransform = "fixed"
+    starts: Starts = "spaced"
+    short_videos: ShortVideos = "loop"
+    average: bool = True
+
+    @property
+    def views(self) -> int:
+        """Number of views of an item."""
+        return self.clips * (self.spatial_crops if self.modality == "video" else 1)
+
+
+Requests = Mapping[Modality, FeatureRequest]

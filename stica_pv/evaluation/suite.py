@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from typing import Protocol
 
 from stica_pv.distributed import is_main
 from stica_pv.evaluation.context import Bench
@@ -10,9 +11,22 @@ from stica_pv.evaluation.feature_passes import extract_features
 from stica_pv.evaluation.protocol import Row
 from stica_pv.evaluation.protocols.single_frame import SingleFrame
 from stica_pv.evaluation.results import Results
-from stica_pv.evaluation.suite import Evaluation
 
 logger = logging.getLogger(__name__)
+
+
+class Evaluation(Protocol):
+    """One entry of TEST.EVALUATIONS. Registered in EVALUATIONS is a builder, from the configuration to this.
+
+    Attributes:
+        name: Registered name.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - described above
+
+    def run(self, bench: Bench) -> list[Row]:
+        """Runs on every process of the run; the main one's rows count, the others may return none."""
 
 
 def run_evaluations(evaluations: Sequence[Evaluation], bench: Bench) -> Results:

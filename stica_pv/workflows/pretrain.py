@@ -1,6 +1,5 @@
 """The training half of a run: the usable part of a list, and the training of a task on it."""
 
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,13 +8,12 @@ from stica_pv.config import CfgNode
 from stica_pv.data.config import manifest_path
 from stica_pv.data.manifest.bad_files import NAME as BAD_FILES
 from stica_pv.data.manifest.bad_files import BadFiles
-from stica_pv.data.manifest.videos import NoneUsable, Videos, open_videos
+from stica_pv.data.manifest.videos import NoneUsable, open_in_turn
 from stica_pv.data.sources.video_list import VideoList
-from stica_pv.distributed import from_main, is_main
+from stica_pv.distributed import is_main
 from stica_pv.engine.training import run_training
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.online_knn import online_knn_from_config
-from stica_pv.structures import Views
 from stica_pv.tasks import Task
 
 
@@ -32,25 +30,3 @@ def pretrain(
         raise UsageError(f"{error}; the cause of each is in {folder / BAD_FILES}") from error
     online_knn = online_knn_from_config(cfg, task, videos, device)
     return run_training(cfg, task, videos, folder, device, at_epoch_end=online_knn, profile_steps=profile_steps)
-
-
-def open_in_turn(listed: VideoList, manifest: Path, views: Views) -> Videos:
-    """Opens a list; the main process reads the headers, the others then find the manifest complete.
-
-    Raises:
-        UsageError: The main process cannot use the list; all processes then say so, none waits for the others.
-    """
-    opened = partial(
-        open_videos, listed, manifest=manifest, min_seconds=views.min_seconds, needs_audio=views.needs_audio
-    )
-    if not is_main():
-        if failure := from_main(""):
-            raise UsageError(failure)
-        return opened(trust=True)
-    try:
-        videos = opened()
-    except UsageError as error:
-        from_main(str(error))
-        raise
-    from_main("")
-    return videos

@@ -11,7 +11,7 @@ import pytest
 
 from stica_pv.launch.requeue import FAILURES, RUNS, Submission, last_step, read_failures, why_not, write_failure
 
-SCRIPT = Path(__file__).resolve().parents[2] / "stica_pv" / "launch" / "revive.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "stica_pv" / "launch" / "requeue.py"
 SCONTROL = """#!/bin/sh
 echo "$@" >> {calls}
 [ "$1" = show ] && echo "JobId=7 JobState={state} Reason=None"

@@ -18,12 +18,12 @@ from tiny_runs import REPOSITORY, losses, run_tiny, tiny_cfg, tree, words, write
 from torch import nn
 from torch.multiprocessing import start_processes
 
+from stica_pv.data.manifest import videos
 from stica_pv.data.manifest.videos import open_videos
 from stica_pv.data.sources.sources import read_folder
 from stica_pv.engine.build_task import create_task
 from stica_pv.errors import UsageError
 from stica_pv.structures import Views
-from stica_pv.workflows import pretrain
 from stica_pv.workflows.dry_run import borrowed_manifest
 from stica_pv.workflows.run import rehearse
 
@@ -110,8 +110,8 @@ def open_as_one_of_two(rank: int, clips: str, folder: str) -> None:
         views = Views((), lambda seconds, rng: {}, min_seconds=0.0, needs_audio=False)
         with borrowed_manifest(cfg, place / "a" / "run") as manifest, pytest.MonkeyPatch.context() as patch:
             if rank == 1:  # it comes late
-                patch.setattr(pretrain, "open_videos", lambda *a, **k: time.sleep(0.5) or open_videos(*a, **k))
-            pretrain.open_in_turn(listed, manifest, views)
+                patch.setattr(videos, "open_videos", lambda *a, **k: time.sleep(0.5) or open_videos(*a, **k))
+            videos.open_in_turn(listed, manifest, views)
         dist.barrier()
         (place / f"{rank}.txt").write_text(f"{heard.text}{manifest.parent.exists()}")
     finally:

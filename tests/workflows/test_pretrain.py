@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from tiny_runs import assert_same_weights, metric, metrics_text, run_tiny, weights
 
+from stica_pv.data.manifest import videos
 from stica_pv.data.sources.sources import read_folder
 from stica_pv.errors import UsageError
 from stica_pv.structures import Views
-from stica_pv.workflows import pretrain
 
 
 def test_when_no_file_fits_the_cause_of_each_is_on_disk(clips_folder: Path, tmp_path: Path):
@@ -33,11 +33,11 @@ def test_what_the_main_process_finds_wrong_with_a_list_ends_every_process(
         said.append(text)
         return text if rank == 0 else "none of the files can be used"
 
-    monkeypatch.setattr(pretrain, "is_main", lambda: rank == 0)
-    monkeypatch.setattr(pretrain, "from_main", from_main)
+    monkeypatch.setattr(videos, "is_main", lambda: rank == 0)
+    monkeypatch.setattr(videos, "from_main", from_main)
     views = Views((), lambda seconds, rng: {}, min_seconds=1e6, needs_audio=False)
     with pytest.raises(UsageError, match="none of the") as raised:
-        pretrain.open_in_turn(read_folder(path=str(clips_folder)), tmp_path / "manifest.csv", views)
+        videos.open_in_turn(read_folder(path=str(clips_folder)), tmp_path / "manifest.csv", views)
     assert said == [str(raised.value) if rank == 0 else ""]
 
 

@@ -7,6 +7,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import compress
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from stica_pv.data.manifest.manifest import exclusion_causes, probe_all
 from stica_pv.data.sources.compact_strings import CompactStrings
 from stica_pv.data.sources.media_folder import check_set
 from stica_pv.data.sources.video_list import VideoList, names_below, relative_names, tell_of_absent
+from stica_pv.distributed import from_main, is_main
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
 from stica_pv.safe_text import printable
-from stica_pv.structures import ReadFailure
+from stica_pv.structures import ReadFailure, Views
 
 logger = logging.getLogger(__name__)
 
@@ -158,3 +160,25 @@ def count_causes(causes: Iterable[str], shown: int = 3) -> str:
 def short_cause(cause: str) -> str:
     """Returns a cause without the length of its file, so that causes can be counted."""
     return _LENGTH.sub(" is shorter than", cause)
+
+
+def open_in_turn(listed: VideoList, manifest: Path, views: Views) -> Videos:
+    """Opens a list; the main process reads the headers, the others then find the manifest complete.
+
+    Raises:
+        UsageError: The main process cannot use the list; all processes then say so, none waits for the others.
+    """
+    opened = partial(
+        open_videos, listed, manifest=manifest, min_seconds=views.min_seconds, needs_audio=views.needs_audio
+    )
+    if not is_main():
+        if failure := from_main(""):
+            raise UsageError(failure)
+        return opened(trust=True)
+    try:
+        videos = opened()
+    except UsageError as error:
+        from_main(str(error))
+        raise
+    from_main("")
+    return videos
