@@ -105,7 +105,7 @@ def test_a_script_that_still_holds_batches_or_a_traceback_of_them_ends(bad: str)
 import sys
 from stica_pv.data.loading.loader import ClipLoader
 from stica_pv.data.loading.sampler import StepSampler
-from test_loader import FakeReader, fake
+from loading.test_loader import FakeReader, fake
 dataset = fake(FakeReader({{{bad}}}), replace=False)
 batches = iter(ClipLoader(dataset, StepSampler(8, batch_size=2, seed=0, end=9), num_workers=1))
 try:
