@@ -59,7 +59,7 @@ def resolve(args: argparse.Namespace):  # noqa: ANN201 - imported late, so that 
     """Returns the frozen configuration of the command line."""
     from stica_pv.config import apply_overrides
     from stica_pv.config.limits import check_limits
-    from stica_pv.defaults import LIMITS, get_cfg
+    from stica_pv.defaults import get_cfg
 
     cfg = get_cfg()
     cfg.TRAIN.DATASET = args.dataset or ("folder" if Path(args.data).is_dir() else "csv")
@@ -69,7 +69,7 @@ def resolve(args: argparse.Namespace):  # noqa: ANN201 - imported late, so that 
     cfg.TEST.COUNT_UNREADABLE_AS_WRONG = args.keep_going
     apply_overrides(cfg, args.overrides)
     cfg.OVERRIDES = list(args.overrides[::2])
-    check_limits(cfg, LIMITS)
+    check_limits(cfg)
     cfg.freeze()
     return cfg
 

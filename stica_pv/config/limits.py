@@ -64,7 +64,20 @@ def one_of(*choices: str) -> Limits:
     return Limits(choices=choices)
 
 
-def check_limits(cfg: CfgNode, limits: Mapping[str, Limits]) -> None:
+_DECLARED: dict[str, Limits] = {}
+
+
+def declare_limits(limits: Mapping[str, Limits]) -> None:
+    """States the limits of keys; a component calls it beside the declaration of its keys."""
+    _DECLARED.update(limits)
+
+
+def declared_limits() -> Mapping[str, Limits]:
+    """Returns the limits of all keys whose components are imported."""
+    return _DECLARED
+
+
+def check_limits(cfg: CfgNode) -> None:
     """Checks every number and word of a configuration.
 
     Raises:
@@ -74,7 +87,7 @@ def check_limits(cfg: CfgNode, limits: Mapping[str, Limits]) -> None:
         items = value if isinstance(value, list) else [value]
         if any(isinstance(item, float) and not math.isfinite(item) for item in items):
             raise UsageError(f"{key}: got {value}, expected a finite number")
-        limit = limits.get(key)
+        limit = _DECLARED.get(key)
         if limit is None:
             continue
         if limit.choices:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import NOT_NEGATIVE, SHARE, one_of
+from stica_pv.config.limits import NOT_NEGATIVE, SHARE, declare_limits, one_of
 from stica_pv.data.decoding.flow_files import FlowFiles
 from stica_pv.data.decoding.reader import read
 from stica_pv.data.isolation.guard import GuardedReader, Reader
@@ -87,13 +87,15 @@ def manifest_path(cfg: CfgNode, folder: Path) -> Path:
     return Path(cfg.DATA.MANIFEST) if cfg.DATA.MANIFEST else folder / "manifest.csv"
 
 
-DATA_LIMITS = {
-    "DATA.MAX_ABSENT_SHARE": SHARE,
-    "DATA.MAX_BAD_SHARE": SHARE,
-    "DATA.FRAME_CHOICE": one_of(*FRAME_CHOICES),
-    "DATA.DECODING_SHORT_SIZE": NOT_NEGATIVE,
-    "DATA.FLOW_FPS": NOT_NEGATIVE,
-    "DATA.READ_TIMEOUT_SECONDS": NOT_NEGATIVE,
-    "DATA_LOADER.NUM_WORKERS": NOT_NEGATIVE,
-    "DATA_LOADER.START_METHOD": one_of("fork", "spawn"),
-}
+declare_limits(
+    {
+        "DATA.MAX_ABSENT_SHARE": SHARE,
+        "DATA.MAX_BAD_SHARE": SHARE,
+        "DATA.FRAME_CHOICE": one_of(*FRAME_CHOICES),
+        "DATA.DECODING_SHORT_SIZE": NOT_NEGATIVE,
+        "DATA.FLOW_FPS": NOT_NEGATIVE,
+        "DATA.READ_TIMEOUT_SECONDS": NOT_NEGATIVE,
+        "DATA_LOADER.NUM_WORKERS": NOT_NEGATIVE,
+        "DATA_LOADER.START_METHOD": one_of("fork", "spawn"),
+    }
+)

@@ -1,7 +1,7 @@
 """Keys of how a run is spread over processes, machines and a cluster."""
 
 from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Limits
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Limits, declare_limits
 
 
 def add_distributed_config(cfg: CfgNode) -> None:
@@ -36,21 +36,23 @@ def add_distributed_config(cfg: CfgNode) -> None:
     submitit.EXTRA = []  # further options of sbatch, as "exclude=node7" or "exclusive"
 
 
-DISTRIBUTED_LIMITS = {
-    "NUM_GPUS": Limits(low=-1),
-    "CPU_PROCESSES": AT_LEAST_ONE,
-    "NUM_SHARDS": AT_LEAST_ONE,
-    "SHARD_ID": NOT_NEGATIVE,
-    "DIST.CONNECT_MINUTES": POSITIVE,
-    "DIST.SILENCE_SECONDS": Limits(low=5),
-    "DIST.HANG_MINUTES": POSITIVE,
-    "SUBMITIT.NODES": AT_LEAST_ONE,
-    "SUBMITIT.GPUS_PER_NODE": NOT_NEGATIVE,
-    "SUBMITIT.TASKS_PER_NODE": AT_LEAST_ONE,
-    "SUBMITIT.CPUS_PER_TASK": AT_LEAST_ONE,
-    "SUBMITIT.MEM_GB": NOT_NEGATIVE,
-    "SUBMITIT.TIME_MINUTES": AT_LEAST_ONE,
-    "SUBMITIT.SIGNAL_SECONDS": AT_LEAST_ONE,
-    "SUBMITIT.MAX_FAILURES": NOT_NEGATIVE,
-    "SUBMITIT.ARRAY_PARALLELISM": AT_LEAST_ONE,
-}
+declare_limits(
+    {
+        "NUM_GPUS": Limits(low=-1),
+        "CPU_PROCESSES": AT_LEAST_ONE,
+        "NUM_SHARDS": AT_LEAST_ONE,
+        "SHARD_ID": NOT_NEGATIVE,
+        "DIST.CONNECT_MINUTES": POSITIVE,
+        "DIST.SILENCE_SECONDS": Limits(low=5),
+        "DIST.HANG_MINUTES": POSITIVE,
+        "SUBMITIT.NODES": AT_LEAST_ONE,
+        "SUBMITIT.GPUS_PER_NODE": NOT_NEGATIVE,
+        "SUBMITIT.TASKS_PER_NODE": AT_LEAST_ONE,
+        "SUBMITIT.CPUS_PER_TASK": AT_LEAST_ONE,
+        "SUBMITIT.MEM_GB": NOT_NEGATIVE,
+        "SUBMITIT.TIME_MINUTES": AT_LEAST_ONE,
+        "SUBMITIT.SIGNAL_SECONDS": AT_LEAST_ONE,
+        "SUBMITIT.MAX_FAILURES": NOT_NEGATIVE,
+        "SUBMITIT.ARRAY_PARALLELISM": AT_LEAST_ONE,
+    }
+)

@@ -10,7 +10,6 @@ from stica_pv.config import CfgNode, flatten
 from stica_pv.config.limits import check_limits
 from stica_pv.config.node import set_key
 from stica_pv.config.yaml_text import parse_settings
-from stica_pv.defaults import LIMITS
 from stica_pv.engine import load_checkpoint, load_weights
 from stica_pv.engine.checkpoint import Checkpoint
 from stica_pv.errors import UsageError
@@ -54,7 +53,7 @@ def as_trained(cfg: CfgNode, checkpoint: Checkpoint) -> CfgNode:
     refuse_code(settings, named_modules(flatten(cfg)), source="checkpoint")
     for key, value in settings:
         set_key(adopted, key, value, source="checkpoint: ")
-    check_limits(adopted, LIMITS)
+    check_limits(adopted)
     adopted.freeze()
     return adopted
 

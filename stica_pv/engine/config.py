@@ -6,7 +6,7 @@ import torch
 from torch.optim import Optimizer
 
 from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, one_of
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, declare_limits, one_of
 from stica_pv.distributed import world_size
 from stica_pv.engine.lars import MASKS
 from stica_pv.engine.loop import LoopSettings
@@ -154,32 +154,34 @@ def loop_settings_from_config(cfg: CfgNode, steps_per_epoch: int, total_steps: i
     )
 
 
-ENGINE_LIMITS = {
-    "RNG_SEED": NOT_NEGATIVE,
-    "LOG_PERIOD": AT_LEAST_ONE,
-    "TRAIN.BATCH_SIZE": Limits(low=2),
-    "TRAIN.CHUNK_SIZE": NOT_NEGATIVE,
-    "TRAIN.MAX_STEPS": NOT_NEGATIVE,
-    "TRAIN.CHECKPOINT_PERIOD": AT_LEAST_ONE,
-    "TRAIN.CHECKPOINT_MINUTES": POSITIVE,
-    "TRAIN.CHECKPOINT_KEEP": AT_LEAST_ONE,
-    "TRAIN.CHECKPOINT_KEEP_EVERY": NOT_NEGATIVE,
-    "TRAIN.CHECKPOINT_MIN_MATCH": SHARE,
-    "TRAIN.AMP_DTYPE": one_of(*AMP_DTYPES),
-    "SOLVER.OPTIMIZING_METHOD": one_of(*OPTIMIZERS),
-    "SOLVER.BASE_LR": Limits(low=0, high=1000),
-    "SOLVER.LR_REFERENCE_BATCH": NOT_NEGATIVE,
-    "SOLVER.LR_POLICY": one_of(*POLICIES),
-    "SOLVER.MAX_EPOCH": AT_LEAST_ONE,
-    "SOLVER.WARMUP_EPOCHS": NOT_NEGATIVE,
-    "SOLVER.WARMUP_START_LR": NOT_NEGATIVE,
-    "SOLVER.COSINE_END_LR": NOT_NEGATIVE,
-    "SOLVER.STEPS": NOT_NEGATIVE,
-    "SOLVER.LRS": NOT_NEGATIVE,
-    "SOLVER.MOMENTUM": SHARE,
-    "SOLVER.BETAS": Limits(low=0, high=1, count=2),
-    "SOLVER.WEIGHT_DECAY": NOT_NEGATIVE,
-    "SOLVER.LARS_MASK": one_of(*MASKS),
-    "SOLVER.LARS_TRUST": POSITIVE,
-    "SOLVER.CLIP_GRAD_L2NORM": NOT_NEGATIVE,
-}
+declare_limits(
+    {
+        "RNG_SEED": NOT_NEGATIVE,
+        "LOG_PERIOD": AT_LEAST_ONE,
+        "TRAIN.BATCH_SIZE": Limits(low=2),
+        "TRAIN.CHUNK_SIZE": NOT_NEGATIVE,
+        "TRAIN.MAX_STEPS": NOT_NEGATIVE,
+        "TRAIN.CHECKPOINT_PERIOD": AT_LEAST_ONE,
+        "TRAIN.CHECKPOINT_MINUTES": POSITIVE,
+        "TRAIN.CHECKPOINT_KEEP": AT_LEAST_ONE,
+        "TRAIN.CHECKPOINT_KEEP_EVERY": NOT_NEGATIVE,
+        "TRAIN.CHECKPOINT_MIN_MATCH": SHARE,
+        "TRAIN.AMP_DTYPE": one_of(*AMP_DTYPES),
+        "SOLVER.OPTIMIZING_METHOD": one_of(*OPTIMIZERS),
+        "SOLVER.BASE_LR": Limits(low=0, high=1000),
+        "SOLVER.LR_REFERENCE_BATCH": NOT_NEGATIVE,
+        "SOLVER.LR_POLICY": one_of(*POLICIES),
+        "SOLVER.MAX_EPOCH": AT_LEAST_ONE,
+        "SOLVER.WARMUP_EPOCHS": NOT_NEGATIVE,
+        "SOLVER.WARMUP_START_LR": NOT_NEGATIVE,
+        "SOLVER.COSINE_END_LR": NOT_NEGATIVE,
+        "SOLVER.STEPS": NOT_NEGATIVE,
+        "SOLVER.LRS": NOT_NEGATIVE,
+        "SOLVER.MOMENTUM": SHARE,
+        "SOLVER.BETAS": Limits(low=0, high=1, count=2),
+        "SOLVER.WEIGHT_DECAY": NOT_NEGATIVE,
+        "SOLVER.LARS_MASK": one_of(*MASKS),
+        "SOLVER.LARS_TRUST": POSITIVE,
+        "SOLVER.CLIP_GRAD_L2NORM": NOT_NEGATIVE,
+    }
+)

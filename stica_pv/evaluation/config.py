@@ -1,7 +1,7 @@
 """Keys of the evaluations."""
 
 from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, Limits, one_of
+from stica_pv.config.limits import AT_LEAST_ONE, Limits, declare_limits, one_of
 from stica_pv.evaluation.evaluated_model import Look
 from stica_pv.evaluation.features.store import DTYPES
 from stica_pv.evaluation.normalization import PROCESSINGS
@@ -51,14 +51,16 @@ def look_from_config(cfg: CfgNode) -> Look:
     )
 
 
-EVALUATION_LIMITS = {
-    "TEST.BATCH_SIZE": AT_LEAST_ONE,
-    "TEST.NUM_ENSEMBLE_VIEWS": AT_LEAST_ONE,
-    "TEST.NUM_SPATIAL_CROPS": Limits(low=1, high=3),
-    "TEST.TRANSFORM": one_of(*TEST_TRANSFORMS),
-    "TEST.PROCESSING": one_of(*PROCESSINGS),
-    "TEST.KNN_K": AT_LEAST_ONE,
-    "TEST.AUDIO_SECONDS": Limits(low=0, high=600),
-    "TEST.FEATURE_DTYPE": one_of(*DTYPES),
-    "DATA.TEST_CROP_SIZE": Limits(low=8),
-}
+declare_limits(
+    {
+        "TEST.BATCH_SIZE": AT_LEAST_ONE,
+        "TEST.NUM_ENSEMBLE_VIEWS": AT_LEAST_ONE,
+        "TEST.NUM_SPATIAL_CROPS": Limits(low=1, high=3),
+        "TEST.TRANSFORM": one_of(*TEST_TRANSFORMS),
+        "TEST.PROCESSING": one_of(*PROCESSINGS),
+        "TEST.KNN_K": AT_LEAST_ONE,
+        "TEST.AUDIO_SECONDS": Limits(low=0, high=600),
+        "TEST.FEATURE_DTYPE": one_of(*DTYPES),
+        "DATA.TEST_CROP_SIZE": Limits(low=8),
+    }
+)

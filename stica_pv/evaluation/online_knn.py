@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, Limits
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, Limits, declare_limits
 from stica_pv.data.config import groups_from_config, reader_from_config
 from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.data.manifest.videos import Videos
@@ -43,11 +43,13 @@ def add_online_knn_config(cfg: CfgNode) -> None:
     test.ONLINE_KNN_CLIPS = 1  # of each
 
 
-ONLINE_KNN_LIMITS = {
-    "TEST.ONLINE_KNN_EPOCHS": NOT_NEGATIVE,
-    "TEST.ONLINE_KNN_VIDEOS": Limits(low=2),
-    "TEST.ONLINE_KNN_CLIPS": AT_LEAST_ONE,
-}
+declare_limits(
+    {
+        "TEST.ONLINE_KNN_EPOCHS": NOT_NEGATIVE,
+        "TEST.ONLINE_KNN_VIDEOS": Limits(low=2),
+        "TEST.ONLINE_KNN_CLIPS": AT_LEAST_ONE,
+    }
+)
 
 
 @dataclass(frozen=True, eq=False)

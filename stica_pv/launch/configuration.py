@@ -7,7 +7,7 @@ from stica_pv.config import CfgNode, apply_overrides, keys_in_file, merge_file
 from stica_pv.config.declared import find_file
 from stica_pv.config.limits import check_limits
 from stica_pv.config.ownership import check_ownership
-from stica_pv.defaults import LIMITS, OWNED_KEYS, get_cfg
+from stica_pv.defaults import OWNED_KEYS, get_cfg
 from stica_pv.engine.run_folder import default_output_dir
 
 
@@ -28,7 +28,7 @@ def configure(file: str, overrides: Sequence[str], *, root: Path, trains: bool =
     merge_file(cfg, path)
     apply_overrides(cfg, list(overrides))
     cfg.OVERRIDES = list(dict.fromkeys(overrides[::2]))
-    check_limits(cfg, LIMITS)
+    check_limits(cfg)
     if trains and cfg.TRAIN.ENABLE:  # an evaluation takes its task from the checkpoint
         # A file's own keys alone: what it takes from the demo of another method it shares with it.
         check_ownership(cfg, [*keys_in_file(path), *cfg.OVERRIDES], defaults=get_cfg(), owned=OWNED_KEYS)

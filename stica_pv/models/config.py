@@ -3,7 +3,7 @@
 from torch import nn
 
 from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Limits, one_of
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Limits, declare_limits, one_of
 from stica_pv.errors import UsageError
 from stica_pv.models.activation_checkpoint import checkpoint_stages
 from stica_pv.models.audio_resnet import AudioEncoderNet
@@ -87,16 +87,18 @@ def head_from_config(cfg: CfgNode, in_dim: int) -> ProjectionHead | nn.Linear:
     )
 
 
-MODEL_LIMITS = {
-    "MODEL.WIDTH": NOT_NEGATIVE,
-    "AUDIO.WIDTH": AT_LEAST_ONE,
-    "POOL.DIM": NOT_NEGATIVE,
-    "POOL.LAYERS": AT_LEAST_ONE,
-    "POOL.HEADS": AT_LEAST_ONE,
-    "POOL.MAX_TOKENS": Limits(low=1, high=POSITIONS),
-    "POOL.POSITION_STD": POSITIVE,
-    "POOL.READ_OUT": one_of(*READ_OUTS),
-    "HEAD.DIM": AT_LEAST_ONE,
-    "HEAD.HIDDEN_DIM": NOT_NEGATIVE,
-    "HEAD.DROPOUT": Limits(low=0, high=0.99),
-}
+declare_limits(
+    {
+        "MODEL.WIDTH": NOT_NEGATIVE,
+        "AUDIO.WIDTH": AT_LEAST_ONE,
+        "POOL.DIM": NOT_NEGATIVE,
+        "POOL.LAYERS": AT_LEAST_ONE,
+        "POOL.HEADS": AT_LEAST_ONE,
+        "POOL.MAX_TOKENS": Limits(low=1, high=POSITIONS),
+        "POOL.POSITION_STD": POSITIVE,
+        "POOL.READ_OUT": one_of(*READ_OUTS),
+        "HEAD.DIM": AT_LEAST_ONE,
+        "HEAD.HIDDEN_DIM": NOT_NEGATIVE,
+        "HEAD.DROPOUT": Limits(low=0, high=0.99),
+    }
+)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stica_pv.config import CfgNode, apply_overrides, flatten, merge_file
 from stica_pv.config.limits import check_limits
-from stica_pv.defaults import LIMITS, get_cfg
+from stica_pv.defaults import get_cfg
 from stica_pv.engine.build_task import named_modules, refuse_code
 from stica_pv.engine.run_folder import CONFIG
 from stica_pv.errors import UsageError
@@ -34,6 +34,6 @@ def configuration_of(folder: Path, overrides: Sequence[str] = ()) -> CfgNode:
     cfg.OUTPUT_DIR = str(folder)
     apply_overrides(cfg, list(overrides))
     cfg.OVERRIDES = list(dict.fromkeys([*cfg.OVERRIDES, *overrides[::2]]))
-    check_limits(cfg, LIMITS)
+    check_limits(cfg)
     cfg.freeze()
     return cfg

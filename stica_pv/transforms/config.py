@@ -1,7 +1,7 @@
 """Keys of what is done to pictures and sound, and their translation into transforms."""
 
 from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, one_of
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, declare_limits, one_of
 from stica_pv.errors import UsageError
 from stica_pv.transforms.color_params import PhotometrySettings
 from stica_pv.transforms.log_mel import STYLES, LogMel, create_log_mel
@@ -130,30 +130,32 @@ def log_mel_from_config(cfg: CfgNode) -> LogMel:
     )
 
 
-TRANSFORM_LIMITS = {
-    "DATA.NUM_FRAMES": AT_LEAST_ONE,
-    "DATA.TARGET_FPS": Limits(above=0, high=1000),
-    "DATA.TRAIN_CROP_SIZE": Limits(low=8),
-    "DATA.TRAIN_JITTER_SCALES_RELATIVE": Limits(above=0, high=1),
-    "DATA.TRAIN_JITTER_ASPECT_RELATIVE": Limits(above=0, count=2, ordered=True),
-    "DATA.TRAIN_JITTER_SCALES": Limits(low=8, count=2, ordered=True),
-    "DATA.CROP_STYLE": one_of(*CROP_STYLES),
-    "DATA.COLOR_JITTER_PROB": SHARE,
-    "DATA.SSL_COLOR_BRI_CON_SAT": Limits(low=0, count=3),
-    "DATA.SSL_COLOR_HUE": Limits(low=0, high=0.5),
-    "DATA.COLOR_RND_GRAYSCALE": SHARE,
-    "DATA.BLUR_PROB": SHARE,
-    "DATA.BLUR_SIGMA": Limits(above=0, count=2, ordered=True),
-    "DATA.BLUR_KERNEL": NOT_NEGATIVE,
-    "DATA.MEAN": Limits(count=3),
-    "DATA.STD": Limits(above=0, count=3),
-    "DATA.PHOTOMETRY": one_of("intended", "released"),
-    "AUDIO.SAMPLE_RATE": Limits(low=1000, high=192000),
-    "AUDIO.LOG_MEL": one_of(*STYLES),
-    "AUDIO.BANDS": AT_LEAST_ONE,
-    "AUDIO.WINDOW_SECONDS": Limits(above=0, high=1),
-    "AUDIO.HOP_SECONDS": Limits(above=0, high=1),
-    "AUDIO.FFT_SIZE": AT_LEAST_ONE,
-    "AUDIO.STD": POSITIVE,
-    "AUDIO.VOLUME_JITTER": Limits(low=0, high=0.99),
-}
+declare_limits(
+    {
+        "DATA.NUM_FRAMES": AT_LEAST_ONE,
+        "DATA.TARGET_FPS": Limits(above=0, high=1000),
+        "DATA.TRAIN_CROP_SIZE": Limits(low=8),
+        "DATA.TRAIN_JITTER_SCALES_RELATIVE": Limits(above=0, high=1),
+        "DATA.TRAIN_JITTER_ASPECT_RELATIVE": Limits(above=0, count=2, ordered=True),
+        "DATA.TRAIN_JITTER_SCALES": Limits(low=8, count=2, ordered=True),
+        "DATA.CROP_STYLE": one_of(*CROP_STYLES),
+        "DATA.COLOR_JITTER_PROB": SHARE,
+        "DATA.SSL_COLOR_BRI_CON_SAT": Limits(low=0, count=3),
+        "DATA.SSL_COLOR_HUE": Limits(low=0, high=0.5),
+        "DATA.COLOR_RND_GRAYSCALE": SHARE,
+        "DATA.BLUR_PROB": SHARE,
+        "DATA.BLUR_SIGMA": Limits(above=0, count=2, ordered=True),
+        "DATA.BLUR_KERNEL": NOT_NEGATIVE,
+        "DATA.MEAN": Limits(count=3),
+        "DATA.STD": Limits(above=0, count=3),
+        "DATA.PHOTOMETRY": one_of("intended", "released"),
+        "AUDIO.SAMPLE_RATE": Limits(low=1000, high=192000),
+        "AUDIO.LOG_MEL": one_of(*STYLES),
+        "AUDIO.BANDS": AT_LEAST_ONE,
+        "AUDIO.WINDOW_SECONDS": Limits(above=0, high=1),
+        "AUDIO.HOP_SECONDS": Limits(above=0, high=1),
+        "AUDIO.FFT_SIZE": AT_LEAST_ONE,
+        "AUDIO.STD": POSITIVE,
+        "AUDIO.VOLUME_JITTER": Limits(low=0, high=0.99),
+    }
+)

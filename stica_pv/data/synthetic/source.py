@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, declare_limits
 from stica_pv.data.synthetic.plan import SyntheticSettings
 from stica_pv.data.synthetic.write import write_dataset
 from stica_pv.errors import UsageError
@@ -67,27 +67,29 @@ def _as_setting(name: str, value: Any) -> Any:
 
 _RANGE = Limits(low=0, count=2, ordered=True)
 _DECIBELS = Limits(count=2, ordered=True)
-SYNTHETIC_LIMITS = {
-    "SYNTHETIC.TRAIN_CLIPS": AT_LEAST_ONE,
-    "SYNTHETIC.TEST_CLIPS": AT_LEAST_ONE,
-    "SYNTHETIC.SEED": NOT_NEGATIVE,
-    "SYNTHETIC.SECONDS": POSITIVE,
-    "SYNTHETIC.FPS": AT_LEAST_ONE,
-    "SYNTHETIC.SIZE": Limits(low=2),
-    "SYNTHETIC.AUDIO_RATE_HZ": AT_LEAST_ONE,
-    "SYNTHETIC.OBJECTS": AT_LEAST_ONE,
-    "SYNTHETIC.POSITION_RANGE": SHARE,
-    "SYNTHETIC.RADIUS": _RANGE,
-    "SYNTHETIC.SCALE_RANGE": SHARE,
-    "SYNTHETIC.SPEED": _RANGE,
-    "SYNTHETIC.GROWTH": _RANGE,
-    "SYNTHETIC.EVENT_SECONDS": _RANGE,
-    "SYNTHETIC.TIMING_JITTER": SHARE,
-    "SYNTHETIC.IMAGE_NOISE": _RANGE,
-    "SYNTHETIC.AGREEMENT": SHARE,
-    "SYNTHETIC.PITCH_HZ": Limits(above=0, count=2, ordered=True),
-    "SYNTHETIC.LOUDNESS_DB": _DECIBELS,
-    "SYNTHETIC.AUDIO_NOISE_DB": _DECIBELS,
-    "SYNTHETIC.LEAK": SHARE,
-    "SYNTHETIC.CLUTTER": SHARE,
-}
+declare_limits(
+    {
+        "SYNTHETIC.TRAIN_CLIPS": AT_LEAST_ONE,
+        "SYNTHETIC.TEST_CLIPS": AT_LEAST_ONE,
+        "SYNTHETIC.SEED": NOT_NEGATIVE,
+        "SYNTHETIC.SECONDS": POSITIVE,
+        "SYNTHETIC.FPS": AT_LEAST_ONE,
+        "SYNTHETIC.SIZE": Limits(low=2),
+        "SYNTHETIC.AUDIO_RATE_HZ": AT_LEAST_ONE,
+        "SYNTHETIC.OBJECTS": AT_LEAST_ONE,
+        "SYNTHETIC.POSITION_RANGE": SHARE,
+        "SYNTHETIC.RADIUS": _RANGE,
+        "SYNTHETIC.SCALE_RANGE": SHARE,
+        "SYNTHETIC.SPEED": _RANGE,
+        "SYNTHETIC.GROWTH": _RANGE,
+        "SYNTHETIC.EVENT_SECONDS": _RANGE,
+        "SYNTHETIC.TIMING_JITTER": SHARE,
+        "SYNTHETIC.IMAGE_NOISE": _RANGE,
+        "SYNTHETIC.AGREEMENT": SHARE,
+        "SYNTHETIC.PITCH_HZ": Limits(above=0, count=2, ordered=True),
+        "SYNTHETIC.LOUDNESS_DB": _DECIBELS,
+        "SYNTHETIC.AUDIO_NOISE_DB": _DECIBELS,
+        "SYNTHETIC.LEAK": SHARE,
+        "SYNTHETIC.CLUTTER": SHARE,
+    }
+)

@@ -1,6 +1,6 @@
 """Services that draw the curves of runs, as optional extras behind one interface: TensorBoard, W&B, MLflow."""
 
-from stica_pv.engine.trackers.config import TRACKER_LIMITS, add_tracker_config, check_trackers, trackers_from_config
+from stica_pv.engine.trackers.config import add_tracker_config, check_trackers, trackers_from_config
 from stica_pv.engine.trackers.tracker import Tracker
 
-__all__ = ["TRACKER_LIMITS", "Tracker", "add_tracker_config", "check_trackers", "trackers_from_config"]
+__all__ = ["Tracker", "add_tracker_config", "check_trackers", "trackers_from_config"]

@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 
 from stica_pv.config import CfgNode, flatten, section
-from stica_pv.config.limits import Limits, one_of
+from stica_pv.config.limits import declare_limits, one_of
 from stica_pv.credentials import with_credentials, without_credentials
 from stica_pv.engine.trackers.mlflow import Mlflow
 from stica_pv.engine.trackers.tensorboard import TensorBoard
@@ -59,4 +59,4 @@ def trackers_from_config(cfg: CfgNode, folder: Path, resume_step: int) -> list[T
     return trackers
 
 
-TRACKER_LIMITS: dict[str, Limits] = {"WANDB.MODE": one_of(*MODES)}
+declare_limits({"WANDB.MODE": one_of(*MODES)})

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, one_of
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, declare_limits, one_of
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.requests import STARTS, FeatureRequest
 
@@ -41,29 +41,31 @@ def add_finetune_config(cfg: CfgNode) -> None:
     finetune.TEST_FROM_EPOCH = 8  # tested after this epoch and all later ones
 
 
-FINETUNE_LIMITS = {
-    "TEST.FINETUNE.EPOCHS": AT_LEAST_ONE,
-    "TEST.FINETUNE.CLIPS_PER_VIDEO": AT_LEAST_ONE,
-    "TEST.FINETUNE.BATCH_SIZE": Limits(low=2),
-    "TEST.FINETUNE.BASE_LR": Limits(low=0, high=1000),
-    "TEST.FINETUNE.LR_REFERENCE_BATCH": NOT_NEGATIVE,
-    "TEST.FINETUNE.WARMUP_EPOCHS": NOT_NEGATIVE,
-    "TEST.FINETUNE.WARMUP_START": SHARE,
-    "TEST.FINETUNE.LR_STEPS": Limits(low=1, ordered=True),
-    "TEST.FINETUNE.LR_GAMMA": POSITIVE,
-    "TEST.FINETUNE.SCHEDULE": one_of(*SCHEDULES),
-    "TEST.FINETUNE.MOMENTUM": SHARE,
-    "TEST.FINETUNE.WEIGHT_DECAY": NOT_NEGATIVE,
-    "TEST.FINETUNE.NUM_FRAMES": NOT_NEGATIVE,
-    "TEST.FINETUNE.CROP_SIZE": Limits(low=8),
-    "TEST.FINETUNE.TEST_CLIPS": AT_LEAST_ONE,
-    "TEST.FINETUNE.TEST_CROPS": Limits(low=1, high=3),
-    "TEST.FINETUNE.TEST_TRANSFORM": one_of(*TRANSFORMS),
-    "TEST.FINETUNE.COLOR_JITTER_PROB": SHARE,
-    "TEST.FINETUNE.TEST_STARTS": one_of(*STARTS),
-    "TEST.FINETUNE.AVERAGE": one_of(*AVERAGES),
-    "TEST.FINETUNE.TEST_FROM_EPOCH": AT_LEAST_ONE,
-}
+declare_limits(
+    {
+        "TEST.FINETUNE.EPOCHS": AT_LEAST_ONE,
+        "TEST.FINETUNE.CLIPS_PER_VIDEO": AT_LEAST_ONE,
+        "TEST.FINETUNE.BATCH_SIZE": Limits(low=2),
+        "TEST.FINETUNE.BASE_LR": Limits(low=0, high=1000),
+        "TEST.FINETUNE.LR_REFERENCE_BATCH": NOT_NEGATIVE,
+        "TEST.FINETUNE.WARMUP_EPOCHS": NOT_NEGATIVE,
+        "TEST.FINETUNE.WARMUP_START": SHARE,
+        "TEST.FINETUNE.LR_STEPS": Limits(low=1, ordered=True),
+        "TEST.FINETUNE.LR_GAMMA": POSITIVE,
+        "TEST.FINETUNE.SCHEDULE": one_of(*SCHEDULES),
+        "TEST.FINETUNE.MOMENTUM": SHARE,
+        "TEST.FINETUNE.WEIGHT_DECAY": NOT_NEGATIVE,
+        "TEST.FINETUNE.NUM_FRAMES": NOT_NEGATIVE,
+        "TEST.FINETUNE.CROP_SIZE": Limits(low=8),
+        "TEST.FINETUNE.TEST_CLIPS": AT_LEAST_ONE,
+        "TEST.FINETUNE.TEST_CROPS": Limits(low=1, high=3),
+        "TEST.FINETUNE.TEST_TRANSFORM": one_of(*TRANSFORMS),
+        "TEST.FINETUNE.COLOR_JITTER_PROB": SHARE,
+        "TEST.FINETUNE.TEST_STARTS": one_of(*STARTS),
+        "TEST.FINETUNE.AVERAGE": one_of(*AVERAGES),
+        "TEST.FINETUNE.TEST_FROM_EPOCH": AT_LEAST_ONE,
+    }
+)
 
 
 @dataclass(frozen=True)

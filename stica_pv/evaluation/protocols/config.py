@@ -1,7 +1,7 @@
 """Keys of the protocols on frozen features; each stands in the exact name of its protocol."""
 
 from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Limits, one_of
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Limits, declare_limits, one_of
 from stica_pv.evaluation.protocols.linear_svm import CLASSIFIERS
 from stica_pv.evaluation.protocols.neighbours import VOTES
 from stica_pv.evaluation.protocols.requests import AS_TEST
@@ -43,26 +43,28 @@ def add_protocol_config(cfg: CfgNode) -> None:
     mlp.WEIGHT_DECAY = 0.0
 
 
-PROTOCOL_LIMITS = {
-    "TEST.MODALITY": one_of(*MODALITIES),
-    "TEST.LAYER": one_of(*LAYERS),
-    "TEST.TRAIN_CLIPS": NOT_NEGATIVE,
-    "TEST.TRAIN_TRANSFORM": one_of(AS_TEST, *TEST_TRANSFORMS),
-    "TEST.HOLDOUT_SHARE": Limits(low=0.01, high=0.9),
-    "TEST.KNN_VOTES": one_of(*VOTES),
-    "TEST.LINEAR.LR": POSITIVE,
-    "TEST.LINEAR.LRS": POSITIVE,
-    "TEST.LINEAR.BATCH_SIZE": AT_LEAST_ONE,
-    "TEST.LINEAR.EPOCHS": AT_LEAST_ONE,
-    "TEST.LINEAR.WEIGHT_DECAY": NOT_NEGATIVE,
-    "TEST.FEW_SHOT.SHOTS": AT_LEAST_ONE,
-    "TEST.FEW_SHOT.DRAWS": AT_LEAST_ONE,
-    "TEST.FEW_SHOT.CLASSIFIER": one_of(*CLASSIFIERS),
-    "TEST.FEW_SHOT.COST": POSITIVE,
-    "TEST.SVM.COSTS": POSITIVE,
-    "TEST.AUDIO_MLP.HIDDEN_DIM": AT_LEAST_ONE,
-    "TEST.AUDIO_MLP.LR": POSITIVE,
-    "TEST.AUDIO_MLP.BATCH_SIZE": AT_LEAST_ONE,
-    "TEST.AUDIO_MLP.EPOCHS": AT_LEAST_ONE,
-    "TEST.AUDIO_MLP.WEIGHT_DECAY": NOT_NEGATIVE,
-}
+declare_limits(
+    {
+        "TEST.MODALITY": one_of(*MODALITIES),
+        "TEST.LAYER": one_of(*LAYERS),
+        "TEST.TRAIN_CLIPS": NOT_NEGATIVE,
+        "TEST.TRAIN_TRANSFORM": one_of(AS_TEST, *TEST_TRANSFORMS),
+        "TEST.HOLDOUT_SHARE": Limits(low=0.01, high=0.9),
+        "TEST.KNN_VOTES": one_of(*VOTES),
+        "TEST.LINEAR.LR": POSITIVE,
+        "TEST.LINEAR.LRS": POSITIVE,
+        "TEST.LINEAR.BATCH_SIZE": AT_LEAST_ONE,
+        "TEST.LINEAR.EPOCHS": AT_LEAST_ONE,
+        "TEST.LINEAR.WEIGHT_DECAY": NOT_NEGATIVE,
+        "TEST.FEW_SHOT.SHOTS": AT_LEAST_ONE,
+        "TEST.FEW_SHOT.DRAWS": AT_LEAST_ONE,
+        "TEST.FEW_SHOT.CLASSIFIER": one_of(*CLASSIFIERS),
+        "TEST.FEW_SHOT.COST": POSITIVE,
+        "TEST.SVM.COSTS": POSITIVE,
+        "TEST.AUDIO_MLP.HIDDEN_DIM": AT_LEAST_ONE,
+        "TEST.AUDIO_MLP.LR": POSITIVE,
+        "TEST.AUDIO_MLP.BATCH_SIZE": AT_LEAST_ONE,
+        "TEST.AUDIO_MLP.EPOCHS": AT_LEAST_ONE,
+        "TEST.AUDIO_MLP.WEIGHT_DECAY": NOT_NEGATIVE,
+    }
+)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from torch import nn
 
 from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, one_of
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, declare_limits, one_of
 from stica_pv.errors import UsageError
 from stica_pv.models import measure_map
 from stica_pv.models.config import audio_encoder_from_config, backbone_from_config, pool_from_config
@@ -138,15 +138,17 @@ def _pictures(cfg: CfgNode, blur_kernel: int, convolution_prob: float) -> BraveP
     return BravePictures(colour, convolution_prob, tuple(data.MEAN), tuple(data.STD))
 
 
-BRAVE_LIMITS: dict[str, Limits] = {
-    "BRAVE.BROAD_FRAMES": AT_LEAST_ONE,
-    "BRAVE.BROAD_FPS": Limits(above=0, high=1000),
-    "BRAVE.BROAD_CROP_SIZE": Limits(low=8),
-    "BRAVE.BROAD_BLUR_KERNEL": NOT_NEGATIVE,
-    "BRAVE.RANDOM_CONV_PROB": SHARE,
-    "BRAVE.ALIGNMENT": one_of(*ALIGNMENTS),
-    "BRAVE.HEADS": one_of(*SHARINGS),
-    "BRAVE.PREDICTOR_DIM": AT_LEAST_ONE,
-    "BRAVE.PREDICTOR_LR_SCALE": POSITIVE,
-    "BRAVE.WEIGHTS": Limits(low=0, count=2),
-}
+declare_limits(
+    {
+        "BRAVE.BROAD_FRAMES": AT_LEAST_ONE,
+        "BRAVE.BROAD_FPS": Limits(above=0, high=1000),
+        "BRAVE.BROAD_CROP_SIZE": Limits(low=8),
+        "BRAVE.BROAD_BLUR_KERNEL": NOT_NEGATIVE,
+        "BRAVE.RANDOM_CONV_PROB": SHARE,
+        "BRAVE.ALIGNMENT": one_of(*ALIGNMENTS),
+        "BRAVE.HEADS": one_of(*SHARINGS),
+        "BRAVE.PREDICTOR_DIM": AT_LEAST_ONE,
+        "BRAVE.PREDICTOR_LR_SCALE": POSITIVE,
+        "BRAVE.WEIGHTS": Limits(low=0, count=2),
+    }
+)

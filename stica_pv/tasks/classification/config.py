@@ -1,7 +1,7 @@
 """Keys of classification, and their translation into the task."""
 
 from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import NOT_NEGATIVE, one_of
+from stica_pv.config.limits import NOT_NEGATIVE, declare_limits, one_of
 from stica_pv.errors import UsageError
 from stica_pv.models import measure_map
 from stica_pv.models.config import backbone_from_config, pool_from_config
@@ -54,9 +54,11 @@ def classification_from_config(cfg: CfgNode) -> Classification:
     )
 
 
-CLASSIFICATION_LIMITS = {
-    "MODEL.NUM_CLASSES": NOT_NEGATIVE,
-    "CLASSIFICATION.BACKBONE_LR_SCALE": NOT_NEGATIVE,
-    "CLASSIFICATION.POOL_LR_SCALE": NOT_NEGATIVE,
-    "CLASSIFICATION.SHORT_VIDEOS": one_of(*SHORT_VIDEOS),
-}
+declare_limits(
+    {
+        "MODEL.NUM_CLASSES": NOT_NEGATIVE,
+        "CLASSIFICATION.BACKBONE_LR_SCALE": NOT_NEGATIVE,
+        "CLASSIFICATION.POOL_LR_SCALE": NOT_NEGATIVE,
+        "CLASSIFICATION.SHORT_VIDEOS": one_of(*SHORT_VIDEOS),
+    }
+)

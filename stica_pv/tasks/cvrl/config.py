@@ -1,7 +1,7 @@
 """Keys of CVRL, and their translation into the task; what it shares with STiCA is declared there."""
 
 from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, one_of
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, declare_limits, one_of
 from stica_pv.errors import UsageError
 from stica_pv.models import MLPHead, measure_map
 from stica_pv.models.config import backbone_from_config, pool_from_config
@@ -80,13 +80,15 @@ def _distortion(cfg: CfgNode, view: int) -> DistortionSettings:
     )
 
 
-CVRL_LIMITS: dict[str, Limits] = {
-    "CVRL.INTERVAL": one_of(*INTERVALS),
-    "CVRL.POWER": POSITIVE,
-    "CVRL.GAP_SECONDS": NOT_NEGATIVE,
-    "CVRL.REDUCTION": one_of(*REDUCTIONS),
-    "CVRL.HIDDEN_LAYERS": AT_LEAST_ONE,
-    "CVRL.HEAD_BN_MOMENTUM": SHARE,
-    "CVRL.BLUR_PROBS": Limits(low=0, high=1, count=2),
-    "CVRL.SOLARISE_PROBS": Limits(low=0, high=1, count=2),
-}
+declare_limits(
+    {
+        "CVRL.INTERVAL": one_of(*INTERVALS),
+        "CVRL.POWER": POSITIVE,
+        "CVRL.GAP_SECONDS": NOT_NEGATIVE,
+        "CVRL.REDUCTION": one_of(*REDUCTIONS),
+        "CVRL.HIDDEN_LAYERS": AT_LEAST_ONE,
+        "CVRL.HEAD_BN_MOMENTUM": SHARE,
+        "CVRL.BLUR_PROBS": Limits(low=0, high=1, count=2),
+        "CVRL.SOLARISE_PROBS": Limits(low=0, high=1, count=2),
+    }
+)

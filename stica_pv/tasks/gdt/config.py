@@ -1,7 +1,7 @@
 """Keys of GDT, and their translation into the task; what it shares with STiCA is declared there."""
 
 from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import Limits, one_of
+from stica_pv.config.limits import declare_limits, one_of
 from stica_pv.models import measure_map
 from stica_pv.models.config import audio_encoder_from_config, backbone_from_config, head_from_config, pool_from_config
 from stica_pv.registry import TASKS
@@ -50,9 +50,11 @@ def gdt_from_config(cfg: CfgNode) -> GDT:
     )
 
 
-GDT_LIMITS: dict[str, Limits] = {
-    "GDT.HYPOTHESIS": one_of(*HYPOTHESES),
-    "GDT.NEGATIVES": one_of(*NEGATIVES),
-    "GDT.SPEC_AUGMENT": one_of(*STRENGTHS),
-    "GDT.REVERSED_AUDIO": one_of(*REVERSED_AUDIO),
-}
+declare_limits(
+    {
+        "GDT.HYPOTHESIS": one_of(*HYPOTHESES),
+        "GDT.NEGATIVES": one_of(*NEGATIVES),
+        "GDT.SPEC_AUGMENT": one_of(*STRENGTHS),
+        "GDT.REVERSED_AUDIO": one_of(*REVERSED_AUDIO),
+    }
+)

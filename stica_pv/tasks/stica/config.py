@@ -1,7 +1,7 @@
 """Keys of STiCA, and their translation into the task; shared by its siblings where the meaning is the same."""
 
 from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, POSITIVE, SHARE, Limits, one_of
+from stica_pv.config.limits import AT_LEAST_ONE, POSITIVE, SHARE, Limits, declare_limits, one_of
 from stica_pv.errors import UsageError, check_choice
 from stica_pv.models import measure_map
 from stica_pv.models.config import audio_encoder_from_config, backbone_from_config, head_from_config, pool_from_config
@@ -97,19 +97,21 @@ def av_contrastive_from_config(cfg: CfgNode) -> AVContrastive:
     )
 
 
-AV_CONTRASTIVE_LIMITS = {
-    "CONTRASTIVE.T": POSITIVE,
-    "CONTRASTIVE.T_WITHIN": POSITIVE,
-    "CONTRASTIVE.CROSS_MODAL_WEIGHT": Limits(above=0, high=1),
-    "CROP.SPACE_LARGE": Limits(low=0, high=MOST_CROPS),
-    "CROP.SPACE_SMALL": Limits(low=0, high=MOST_CROPS),
-    "CROP.TIME_LARGE": Limits(low=0, high=MOST_CROPS),
-    "CROP.TIME_SMALL": Limits(low=0, high=MOST_CROPS),
-    "CROP.SPACE_SIZES": Limits(above=0, high=1, count=2),
-    "CROP.TIME_SIZES": Limits(above=0, high=1, count=2),
-    "CROP.TIME_CAP": AT_LEAST_ONE,
-    "CROP.PAIRING": one_of(*PAIRINGS),
-    "AUDIO.HEAD_PASSES": Limits(low=1, high=2),
-    "AUDIO.MIN_VALID": SHARE,
-    "DATA.MISSING_AUDIO": one_of(*MISSING_AUDIO),
-}
+declare_limits(
+    {
+        "CONTRASTIVE.T": POSITIVE,
+        "CONTRASTIVE.T_WITHIN": POSITIVE,
+        "CONTRASTIVE.CROSS_MODAL_WEIGHT": Limits(above=0, high=1),
+        "CROP.SPACE_LARGE": Limits(low=0, high=MOST_CROPS),
+        "CROP.SPACE_SMALL": Limits(low=0, high=MOST_CROPS),
+        "CROP.TIME_LARGE": Limits(low=0, high=MOST_CROPS),
+        "CROP.TIME_SMALL": Limits(low=0, high=MOST_CROPS),
+        "CROP.SPACE_SIZES": Limits(above=0, high=1, count=2),
+        "CROP.TIME_SIZES": Limits(above=0, high=1, count=2),
+        "CROP.TIME_CAP": AT_LEAST_ONE,
+        "CROP.PAIRING": one_of(*PAIRINGS),
+        "AUDIO.HEAD_PASSES": Limits(low=1, high=2),
+        "AUDIO.MIN_VALID": SHARE,
+        "DATA.MISSING_AUDIO": one_of(*MISSING_AUDIO),
+    }
+)

@@ -117,7 +117,7 @@ batches = iter(ClipLoader(dataset, StepSampler(8, batch_size=2, seed=0, end=9), 
 print(len(next(batches).index))
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", script], cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=300
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == "2"
