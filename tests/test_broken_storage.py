@@ -47,7 +47,7 @@ def test_a_newest_checkpoint_that_was_cut_off_is_skipped_with_a_warning(
     newest.write_bytes(content[: int(share * len(content))])
     assert live(clips_folder, run, tmp_path) == (0, [])
     printed = (tmp_path / "out").read_text()
-    assert f"skipped: checkpoint {newest} " in printed
+    assert f"skipped: {newest} " in printed
     assert f"resuming from {before} (step {EARLY // 2})" in printed
     assert_equal_to(run, begun[TOTAL])
 

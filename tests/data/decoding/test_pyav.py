@@ -22,7 +22,7 @@ def test_pyav_before_19_replaces_broken_metadata(version: str):
 
 
 def test_a_file_is_read_with_the_installed_pyav_whatever_its_metadata_are(tmp_path: Path):
-    whole = make_media(tmp_path / "a.mkv", seconds=0.4)
+    whole = make_media(tmp_path / "a.mp4", seconds=0.4)
     plain, odd = tmp_path / "titled.mkv", tmp_path / "odd.mkv"
     with av.open(str(whole)) as source, av.open(str(plain), "w") as target:
         target.metadata["title"] = "a title in Latin 1"
