@@ -16,7 +16,7 @@ dependencies = ["torch", "torchvision", "pytorchvideo", "fvcore", "yaml", "av", 
 
 
 def stica_encoder(checkpoint: str, modality: str = "video", imports: Sequence[str] = ()) -> nn.Module:
-    """Any encoder: uint8 frames (B, 3, T, H, W), or sound (B, S) in [-1, 1], to one vector (B, D) a clip.
+    """Any encoder: uint8 frames (B, 3, T, H, W), or audio (B, S) in [-1, 1], to one vector (B, D) a clip.
 
     Args:
         checkpoint: A checkpoint, or an exported encoder.
@@ -27,7 +27,7 @@ def stica_encoder(checkpoint: str, modality: str = "video", imports: Sequence[st
 
 
 def stica_trunk(checkpoint: str, modality: str = "video", imports: Sequence[str] = ()) -> nn.Module:
-    """Any trunk: normalised frames (B, 3, T, H, W) to the feature map, or log-mel (B, 1, F, T) to (B, D).
+    """Any trunk: normalized frames (B, 3, T, H, W) to the feature map, or log-mel (B, 1, F, T) to (B, D).
 
     Args:
         checkpoint: A checkpoint, an exported encoder, or a trunk in safetensors.

@@ -15,8 +15,8 @@ def spread(rows: Tensor) -> Tensor:
         0-d tensor.
     """
     rows = _in_full(rows)
-    centred = rows - rows.mean(dim=0)  # `std` along rows is ten times slower on a CPU
-    return centred.square_().mean(dim=0).sqrt_().mean() * rows.shape[1] ** 0.5
+    centered = rows - rows.mean(dim=0)  # `std` along rows is ten times slower on a CPU
+    return centered.square_().mean(dim=0).sqrt_().mean() * rows.shape[1] ** 0.5
 
 
 @torch.no_grad()
@@ -32,9 +32,9 @@ def effective_rank(rows: Tensor) -> Tensor:
         0-d tensor, 1 to min(N - 1, D); 0 when all rows are equal.
     """
     rows = _in_full(rows)
-    centred = rows - rows.mean(dim=0)
+    centered = rows - rows.mean(dim=0)
     with torch.autocast(rows.device.type, enabled=False):
-        gram = centred @ centred.mT if rows.shape[0] < rows.shape[1] else centred.mT @ centred
+        gram = centered @ centered.mT if rows.shape[0] < rows.shape[1] else centered.mT @ centered
     # Equal rows leave rounding errors, whose "rank" would mean nothing.
     return gram.diagonal().sum().square() / gram.square().sum().clamp(min=1e-12)
 

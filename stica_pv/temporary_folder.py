@@ -78,7 +78,7 @@ def _lock(folder: Path, stack: contextlib.ExitStack) -> None:
 def _remove_left(parent: Path, prefix: str) -> None:
     for folder in parent.glob(f"{prefix}*"):
         if _is_left(folder):
-            logger.info("removing %s, which a run that was killed has left", folder)
+            logger.debug("removing %s, which a run that was killed has left", folder)
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -51,7 +51,7 @@ def browsing(profile: Path) -> Iterator[Any]:
 
 
 def open_page(browser: Any, path: Path, *, width: int = WIDTHS[-1], scheme: str = "light") -> None:
-    """Loads a file as a screen of a width in CSS pixels and a colour scheme would show it."""
+    """Loads a file as a screen of a width in CSS pixels and a color scheme would show it."""
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False},
@@ -64,7 +64,7 @@ def open_page(browser: Any, path: Path, *, width: int = WIDTHS[-1], scheme: str 
 def faults_of(browser: Any, path: Path) -> list[str]:
     """Opens a page in both widths and schemes, every fold open and closed, and returns what is wrong with it.
 
-    That is: messages on the console, requests other than the page itself, pictures that are absent or of one colour,
+    That is: messages on the console, requests other than the page itself, images that are absent or of one color,
     charts without a stroke, links that lead nowhere, a page wider than its screen, letters over letters, and letters
     that hardly differ from their ground.
     """
@@ -80,7 +80,7 @@ def faults_of(browser: Any, path: Path) -> list[str]:
 
 
 def screenshot(
-    browser: Any, path: Path, picture: Path, *, width: int, scheme: str, height: int = 0, part: str = ""
+    browser: Any, path: Path, frame: Path, *, width: int, scheme: str, height: int = 0, part: str = ""
 ) -> Path:
     """Writes a PNG of a page from its top, or from the heading that begins with `part`; height 0: to its end."""
     open_page(browser, path, width=width, scheme=scheme)
@@ -89,8 +89,8 @@ def screenshot(
     top = browser.execute_script(script, part) if part else 0
     clip = {"x": 0, "y": top, "width": width, "height": height or full - top, "scale": 1}
     settings = {"format": "png", "captureBeyondViewport": True, "clip": clip}
-    picture.write_bytes(base64.b64decode(browser.execute_cdp_cmd("Page.captureScreenshot", settings)["data"]))
-    return picture
+    frame.write_bytes(base64.b64decode(browser.execute_cdp_cmd("Page.captureScreenshot", settings)["data"]))
+    return frame
 
 
 def _forget(browser: Any) -> None:

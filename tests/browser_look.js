@@ -66,7 +66,7 @@ function beyond(lines) { // of the screen, or of the chart they belong to
   return found;
 }
 
-function colour(text) {
+function color(text) {
   const parts = (text.match(/[\d.]+/g) || []).map(Number);
   return { rgb: parts.slice(0, 3), alpha: text === "none" ? 0 : parts.length > 3 ? parts[3] : 1 };
 }
@@ -78,7 +78,7 @@ function luminance(rgb) {
 
 function ground(element) {
   for (let outer = element; outer; outer = outer.parentElement) {
-    const found = colour(getComputedStyle(outer).backgroundColor);
+    const found = color(getComputedStyle(outer).backgroundColor);
     if (found.alpha > 0.5) return found.rgb;
   }
   return matchMedia("(prefers-color-scheme: dark)").matches ? [18, 18, 18] : [255, 255, 255];
@@ -88,7 +88,7 @@ function faintLetters(lines) { // WCAG 2: 4.5 to 1
   const found = [];
   for (const { holder, text } of lines) {
     const style = getComputedStyle(holder);
-    const ink = colour(holder.closest("svg") ? style.fill : style.color);
+    const ink = color(holder.closest("svg") ? style.fill : style.color);
     const [bright, dark] = [luminance(ink.rgb), luminance(ground(holder))].sort((a, b) => b - a);
     const ratio = (bright + 0.05) / (dark + 0.05);
     if (ink.alpha > 0 && ratio < 4.5) found.push(`"${short(text)}" ${ratio.toFixed(1)} to 1`);
@@ -119,7 +119,7 @@ async function badPictures() {
     const pen = canvas.getContext("2d");
     pen.drawImage(image, 0, 0, 32, 32);
     const pixels = pen.getImageData(0, 0, 32, 32).data;
-    if (pixels.every((value, i) => Math.abs(value - pixels[i % 4]) < 2)) found.push(`of one colour: ${name}`);
+    if (pixels.every((value, i) => Math.abs(value - pixels[i % 4]) < 2)) found.push(`of one color: ${name}`);
   }
   return found;
 }
@@ -131,7 +131,7 @@ function badCharts() {
     const box = svg.getBoundingClientRect();
     const strokes = [...svg.querySelectorAll("path, use, rect")].filter(one => {
       const size = one.getBoundingClientRect();
-      return size.width + size.height > 1 && (colour(getComputedStyle(one).stroke).alpha || colour(getComputedStyle(one).fill).alpha);
+      return size.width + size.height > 1 && (color(getComputedStyle(one).stroke).alpha || color(getComputedStyle(one).fill).alpha);
     });
     if (box.width < 50 || box.height < 30 || strokes.length < 3) found.push(svg.getAttribute("aria-label"));
   }
@@ -156,10 +156,10 @@ function lookAtLetters() {
 
 (async () => {
   if (document.body.innerText.trim().length < 20) tell("page", ["empty"]);
-  tell("picture", await badPictures());
+  tell("image", await badPictures());
   tell("chart without strokes", badCharts());
   tell("link to nothing", deadAnchors());
-  for (const sound of document.querySelectorAll("audio")) if (sound.error) tell("sound", [sound.title]);
+  for (const audio of document.querySelectorAll("audio")) if (audio.error) tell("audio", [audio.title]);
   lookAtLetters();
   for (const fold of document.querySelectorAll("details")) fold.open = !fold.open;
   lookAtLetters();

@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def clips_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """18 clips with sound, 12 of them in train.csv and 6 in test.csv, with labels of three classes."""
+    """18 clips with audio, 12 of them in train.csv and 6 in test.csv, with labels of three classes."""
     folder = tmp_path_factory.mktemp("clips")
     lines = []
     for number in range(TRAIN + TEST):

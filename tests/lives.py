@@ -21,7 +21,7 @@ from tiny_runs import REPOSITORY, tiny_cfg
 
 from stica_pv.config import CfgNode
 from stica_pv.launch.process import enter
-from stica_pv.launch.process_spec import Place, places_here
+from stica_pv.launch.process_spec import ProcessSpec, specs_of_machine
 from stica_pv.workflows.run import run
 
 PATIENCE_S = 300.0
@@ -62,7 +62,9 @@ def _live(argv: list[str], words_to: Path, max_file_bytes: int) -> None:
 def run_in_processes(clips: Path, output: Path, **overrides: Any) -> None:
     """Runs the tiny settings in CPU_PROCESSES processes that are forked, not started anew; all must end well."""
     cfg = tiny_cfg(clips, output, **overrides)
-    processes = [CONTEXT.Process(target=_run_one, args=(cfg, place)) for place in places_here(cfg, None, str(output))]
+    processes = [
+        CONTEXT.Process(target=_run_one, args=(cfg, place)) for place in specs_of_machine(cfg, None, str(output))
+    ]
     for process in processes:
         process.start()
     codes = [end_of(process) for process in processes]
@@ -71,7 +73,7 @@ def run_in_processes(clips: Path, output: Path, **overrides: Any) -> None:
     assert codes == [0] * len(codes)
 
 
-def _run_one(cfg: CfgNode, place: Place) -> None:
+def _run_one(cfg: CfgNode, place: ProcessSpec) -> None:
     torch.set_num_threads(1)
     enter(run, cfg, place)
 

@@ -26,7 +26,7 @@ from stica_pv.launch.configuration import configure  # noqa: E402
 
 GRIDS = sorted((ROOT / "projects/stica/ablations").glob("*/grid.yaml"))
 GRID = {
-    "CELLS": {"plain": "base.yaml", "crops": "base.yaml CROP.SPACE_LARGE 2"},
+    "CELLS": {"plain": "base.yaml", "crops": "base.yaml CROP.NUM_LARGE_SPATIAL 2"},
     "CHOOSE": {"KEY": "SOLVER.BASE_LR", "VALUES": [0.1, 0.2], "MEASURE": "online_knn/top1", "WITH": "RNG_SEED 9"},
     "REPLICATES": ["RNG_SEED 0", "RNG_SEED 1", "RNG_SEED 2"],
     "MEASURES": ["knn/top1"],
@@ -52,7 +52,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
         words = dict(zip(command[4::2], command[5::2], strict=True))
-        cell = "crops" if words.get("CROP.SPACE_LARGE") == "2" else "plain"
+        cell = "crops" if words.get("CROP.NUM_LARGE_SPATIAL") == "2" else "plain"
         folder, seed = Path(words["OUTPUT_DIR"]), int(words["RNG_SEED"])
         commands.append(command[3:])
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         else:
             top1 = TOP1[cell][seed]
             beside = {"knn/top1/low": 1.0, "knn/top1/high": 99.0, "knn/top1/n": 8.0, "knn/top1/fold1": 3.0}
-            untrained = {"knn/top1/random_init": 20.0 + seed, "knn/top1/random_init/low": 2.0, "knn/top1/colours": 21.0}
+            untrained = {"knn/top1/random_init": 20.0 + seed, "knn/top1/random_init/low": 2.0, "knn/top1/colors": 21.0}
             (folder / "results.json").write_text(json.dumps({"knn/top1": top1, **beside, **untrained}))
         return subprocess.CompletedProcess(command, 0)
 
@@ -81,7 +81,7 @@ def test_a_grid_chooses_by_the_training_videos_then_measures_and_tells_paired_di
     assert ablation.main([str(grid_file), "SOLVER.MAX_EPOCH", "2", "--out", str(tmp_path / "out")]) == 0
     assert len(done) == 4 + 6
     assert all("SOLVER.MAX_EPOCH 2 " in " ".join(words) for words in done)
-    assert sum("CROP.SPACE_LARGE 2 " in " ".join(words) for words in done) == 5
+    assert sum("CROP.NUM_LARGE_SPATIAL 2 " in " ".join(words) for words in done) == 5
     rates = {Path(words[-1]).parent.name: words[words.index("SOLVER.BASE_LR") + 1] for words in done[4:]}
     assert rates == {"plain": "0.2", "crops": "0.1"}
     page = (tmp_path / "out" / "ablation.md").read_text()

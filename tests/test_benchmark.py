@@ -47,7 +47,7 @@ def test_parameters_multiply_adds_and_kept_bytes_of_a_convolution_are_those_of_a
 
 
 @pytest.mark.parametrize("name", ["r2plus1d_10", "slow_r50"])
-def test_multiply_adds_are_those_of_fvcore_without_normalisation(name: str) -> None:
+def test_multiply_adds_are_those_of_fvcore_without_normalization(name: str) -> None:
     trunk, video = create_backbone(name, width=8).eval(), torch.zeros(1, 3, 4, 32, 32)
     analysis = FlopCountAnalysis(trunk, video).unsupported_ops_warnings(False).tracer_warnings("none")
     theirs = sum(value for op, value in analysis.by_operator().items() if "norm" not in op)

@@ -17,7 +17,7 @@ from benchmarks import loader, loader_clips, loader_paths, startup  # noqa: E402
 from stica_pv.data.loading.dataset import collate  # noqa: E402
 from stica_pv.data.manifest import manifest  # noqa: E402
 from stica_pv.data.manifest.manifest import probe  # noqa: E402
-from stica_pv.data.manifest.media_info import FileFacts  # noqa: E402
+from stica_pv.data.manifest.media_info import MediaInfo  # noqa: E402
 from stica_pv.data.synthetic.plan import SyntheticSettings  # noqa: E402
 from stica_pv.errors import UsageError  # noqa: E402
 
@@ -62,15 +62,15 @@ def test_every_way_reads_the_same_second(originals: list[str], monkeypatch: pyte
     ours.dataset.reader = watched
     samples = ours.samples()
     assert seen == list(zip(work.paths, work.starts_s, strict=True))
-    first, second, sound = ours.on_device(collate(samples))
+    first, second, audio = ours.on_device(collate(samples))
     assert first.shape == second.shape == (2, 3, 30, 112, 112)
     assert first.dtype == torch.float32
-    assert sound.shape == (2, 1, 257, 99)
+    assert audio.shape == (2, 1, 257, 99)
     stacked = []
     monkeypatch.setattr(loader_paths.np, "stack", stacked.append)
     loader_paths.decoding(work, rgb=True)()
     loader_paths.decoding(work, rgb=False)()
-    assert all(len(pictures) in (25, 26) for pictures in stacked)
+    assert all(len(frames) in (25, 26) for frames in stacked)
     assert len(stacked) == 2
     monkeypatch.undo()
     loader_paths.bare_worker(work)()
@@ -83,7 +83,7 @@ def test_the_loader_is_measured_on_files_of_a_user(originals: list[str], monkeyp
     folder = str(Path(originals[0]).parent)
     args = argparse.Namespace(data=folder, recode=False, clips=1, passes=1, long=80, repeats=1)
     rows = list(loader.rows(args))
-    assert [row.name.partition(":")[0] for row in rows] == ["originals"] * 6 + ["light copy"] * 7
+    assert [row.name.partition(":")[0] for row in rows] == ["originals"] * 6 + ["low-resolution copy"] * 7
     assert all(row.figure.median > 0 for row in rows if "Python" not in row.name)
     with pytest.raises(UsageError, match="found none in it"):
         loader_clips.chosen_files(str(Path(__file__).parent), 3)
@@ -98,7 +98,7 @@ def test_as_many_headers_are_read_with_the_guard_as_without(
 ) -> None:
     read: dict[str, list[str]] = {"guarded": [], "plain": []}
 
-    def guarded(paths: list[str], processes: int) -> Iterator[FileFacts]:
+    def guarded(paths: list[str], processes: int) -> Iterator[MediaInfo]:
         for path in paths:
             read["guarded"].append(path)
             yield probe(path)

@@ -1,4 +1,4 @@
-"""What benchmarks leave behind: medians with quartiles, ratios of neighbours, targets, and a machine that is named."""
+"""What benchmarks leave behind: medians with quartiles, ratios of neighbors, targets, and a machine that is named."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def test_a_spread_is_median_and_quartiles() -> None:
     assert Spread(3, 2, 4, 5).width == pytest.approx(2 / 3)
 
 
-def test_a_ratio_is_that_of_neighbours_and_not_of_medians() -> None:
+def test_a_ratio_is_that_of_neighbors_and_not_of_medians() -> None:
     row = Row.paired("a", "ms", [1.0, 20.0, 9.0], "b", [2.0, 10.0, 3.0])  # 0.5, 2, 3
     assert row.ratio is not None
     assert row.ratio.median == 2

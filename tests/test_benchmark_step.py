@@ -19,7 +19,7 @@ sys.path.append(str(TOOLS))
 
 import benchmark  # noqa: E402 - found by the line above
 from benchmarks import gpu, scaling, step, subject  # noqa: E402
-from benchmarks.gpu import MEANS, PLAIN, in_shares, synchronisations, utilisation  # noqa: E402
+from benchmarks.gpu import MEANS, PLAIN, in_shares, synchronizations, utilization  # noqa: E402
 from benchmarks.peaks import Peaks, flops_of, measure_peaks  # noqa: E402
 from benchmarks.records import Row  # noqa: E402
 from benchmarks.subject import MANY, STANDARD, BeyondTrunk, Counts, create_subject  # noqa: E402
@@ -65,8 +65,8 @@ def test_the_loss_against_the_keys_of_many_processes_is_that_of_the_loop() -> No
     task = create_subject(tiny_args())
     mine, everybodys = virtual_rows(task, 4, 24, CPU)
     assert everybodys["windows"].shape == (20, 24, 256)
-    ours = task.loss(fresh(mine), everybodys, first_row=0).total
-    looped = BeyondTrunk(task, 3, CPU).looped.loss(fresh(mine), everybodys, first_row=0)
+    ours = task.loss(fresh(mine), everybodys, rank_offset=0).total
+    looped = BeyondTrunk(task, 3, CPU).looped.loss(fresh(mine), everybodys, rank_offset=0)
     torch.testing.assert_close(ours, looped, rtol=1e-5, atol=1e-5)
 
 
@@ -154,7 +154,7 @@ def test_counting_the_operations_of_a_compiled_step_leaves_it_compiled(monkeypat
     share = Row.paired("trunk", "ms", [1.0], "step", [2.0])
     compiled()
     assert runs == ["graph"]
-    row = utilisation(share, compiled, twin, Peaks(1e9, 1e9))  # type: ignore[arg-type]
+    row = utilization(share, compiled, twin, Peaks(1e9, 1e9))  # type: ignore[arg-type]
     compiled()
     assert runs == ["graph"] * 2
     assert row.figure.median == pytest.approx(2 * 2 * 3 * 4 / 2.0 / 1e6)
@@ -188,7 +188,7 @@ def test_only_waits_for_the_gpu_are_counted_as_such(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", lambda mode: warnings.warn(prototype, stacklevel=1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert synchronisations(work) == 2
+        assert synchronizations(work) == 2
 
 
 @pytest.mark.parametrize(("gib", "clips"), [(139, 32), (78, 32), (40, 16), (24, 8), (2, 2)])

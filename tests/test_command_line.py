@@ -18,7 +18,7 @@ from stica_pv.launch.processes import End, raise_end
     [
         (UsageError("no such key"), 2, "error: no such key\n"),
         (RunFailed("step 3: not finite"), 1, "failed: step 3: not finite\n"),
-        (UnreadableClip("a.mp4", "no picture"), 1, "failed: a.mp4: no picture\n"),
+        (UnreadableClip("a.mp4", "no frame"), 1, "failed: a.mp4: no frame\n"),
         (RunStopped("by a signal"), 130, "stopped: by a signal\n"),
         (RunStopped("by a signal", signal.SIGTERM), 143, "stopped: by a signal\n"),
         (KeyboardInterrupt(), 130, "nothing was written\n"),

@@ -23,7 +23,7 @@ from stica_pv.exchange import load_trunk_of
 from stica_pv.exchange.described import HEADER
 
 CLIP = ["DATA.NUM_FRAMES", "4", "DATA.TARGET_FPS", "8", "DATA.TRAIN_CROP_SIZE", "32", "DATA.TEST_CROP_SIZE", "32"]
-TINY_SOUND = ["AUDIO.SAMPLE_RATE", "8000", "AUDIO.BANDS", "16", "AUDIO.FFT_SIZE", "512"]
+TINY_AUDIO = ["AUDIO.SAMPLE_RATE", "8000", "AUDIO.NUM_MEL_BINS", "16", "AUDIO.N_FFT", "512"]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_a_report_is_printed_and_the_file_starts_a_training(
     tool: ModuleType, reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], clips_folder: Path
 ) -> None:
     target = tmp_path / "out" / "converted.pyth"
-    assert tool.main([str(reference), str(target), *CLIP, *TINY_SOUND]) == 0
+    assert tool.main([str(reference), str(target), *CLIP, *TINY_AUDIO]) == 0
     shown = capsys.readouterr().out
     assert "layout gdt: 334 matched, 0 missing, 0 of another shape, 0 unexpected, 2 not used" in shown
     assert "not used: audio_network.base.fc.weight (10, 32)" in shown
@@ -87,7 +87,7 @@ def test_a_file_as_the_authors_save_it_is_converted_and_what_is_left_out_is_name
     source, target = tmp_path / "gdt_K400.pth", tmp_path / "gdt.pyth"
     stand_in = StandIn(seed=5, layers=0)
     torch.save(as_the_authors_save(stand_in), source, _use_new_zipfile_serialization=archive)
-    assert tool.main([str(source), str(target), *CLIP, *TINY_SOUND]) == 0
+    assert tool.main([str(source), str(target), *CLIP, *TINY_AUDIO]) == 0
     shown = capsys.readouterr().out
     assert "left out, objects of the program that wrote the file: args (argparse.Namespace), lr_scheduler (" in shown
     assert "torch.optim.lr_scheduler.MultiStepLR), optimizer (numpy" in shown
@@ -116,7 +116,11 @@ def test_a_file_without_transformer_is_whose_one_says(
     assert tool.main([str(source), str(target), "--as", method]) == 0
     assert "guess" not in capsys.readouterr().out
     config = yaml.safe_load(torch.load(target, weights_only=True)["config"])
-    assert (config["AUDIO"]["BANDS"], config["AUDIO"]["MEAN"], config["DATA"]["NUM_FRAMES"]) == (bands, mean, frames)
+    assert (config["AUDIO"]["NUM_MEL_BINS"], config["AUDIO"]["MEAN"], config["DATA"]["NUM_FRAMES"]) == (
+        bands,
+        mean,
+        frames,
+    )
     assert config["POOL"]["NAME"] == "average"
 
 
@@ -126,7 +130,7 @@ def test_networks_of_text_and_numbers_of_positions_are_named_as_unused(
     source = tmp_path / "ht100m.pth"
     text = {"text_network.word_embd.weight": torch.ones(5, 3), "mlp_t.block_forward.2.weight": torch.ones(2, 2)}
     torch.save({"model": {**StandIn(positions=True).state_dict(), **text}}, source)
-    assert tool.main([str(source), str(tmp_path / "out.pyth"), *CLIP, *TINY_SOUND]) == 0
+    assert tool.main([str(source), str(tmp_path / "out.pyth"), *CLIP, *TINY_AUDIO]) == 0
     shown = capsys.readouterr().out
     assert "0 unexpected, 5 not used" in shown
     for name in ("text_network.word_embd.weight", "mlp_t.block_forward.2.weight", "video_pooling.2.pos_ids"):
@@ -137,7 +141,7 @@ def test_an_evaluation_needs_the_file_alone(
     tool: ModuleType, reference: Path, tmp_path: Path, clips_folder: Path
 ) -> None:
     target = tmp_path / "converted.pyth"
-    assert tool.main([str(reference), str(target), "--layout", "gdt", *CLIP, *TINY_SOUND]) == 0
+    assert tool.main([str(reference), str(target), "--layout", "gdt", *CLIP, *TINY_AUDIO]) == 0
     results = run_tiny(
         clips_folder,
         tmp_path / "run",
@@ -149,7 +153,7 @@ def test_an_evaluation_needs_the_file_alone(
     assert any(name.startswith("retrieval/R@1") for name in results)
 
 
-def test_a_trunk_of_torchvision_becomes_a_checkpoint_with_its_normalisation(tool: ModuleType, tmp_path: Path) -> None:
+def test_a_trunk_of_torchvision_becomes_a_checkpoint_with_its_normalization(tool: ModuleType, tmp_path: Path) -> None:
     source, target = tmp_path / "r2plus1d_18.pth", tmp_path / "kinetics.pyth"
     plain = r2plus1d_18().eval()
     torch.save(plain.state_dict(), source)
@@ -172,7 +176,7 @@ def test_a_normalisation_that_the_recipe_chooses_stays(tool: ModuleType, tmp_pat
     assert (data["MEAN"], data["STD"]) == ([0.0] * 3, [1.0] * 3)
 
 
-def test_an_export_of_this_package_brings_its_normalisation(tool: ModuleType, tmp_path: Path) -> None:
+def test_an_export_of_this_package_brings_its_normalization(tool: ModuleType, tmp_path: Path) -> None:
     safetensors = pytest.importorskip("safetensors.torch")
     source, target = tmp_path / "trunk.safetensors", tmp_path / "again.pyth"
     trunk = {name: tensor for name, tensor in r2plus1d_18().state_dict().items() if not name.startswith("fc.")}

@@ -193,7 +193,7 @@ def with_other_shapes(name: str) -> Change:
 def test_a_run_does_not_go_on_from_other_shapes(trained: Path, clips_folder: Path, tmp_path: Path, name: str):
     folder = shutil.copytree(trained.parent.parent, tmp_path / "run")
     changed(trained, folder / "checkpoints" / trained.name, with_other_shapes(name))
-    with pytest.raises(UsageError, match="checkpoint of step 1 does not fit the networks and the optimiser") as raised:
+    with pytest.raises(UsageError, match="checkpoint of step 1 does not fit the networks and the optimizer") as raised:
         run_tiny(clips_folder, folder, TRAIN__MAX_STEPS=2)
     assert "\n" not in str(raised.value)
 

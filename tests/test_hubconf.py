@@ -34,9 +34,9 @@ def test_every_entry_gives_the_network_of_the_checkpoint(trained: Path) -> None:
     assert torch.equal(hub("stica_r2plus1d_18", checkpoint=str(trained))(video), expected)
     # exact: the same code with the same shapes, twice
     assert torch.equal(hub("stica_encoder", checkpoint=str(trained))(video), expected)
-    sound = torch.rand(2, CLIP_RATE_HZ // 4) - 0.5
-    heard = hub("stica_encoder", checkpoint=str(trained), modality="audio")(sound)
-    assert torch.equal(heard, load_encoder(trained, "audio")(sound))  # exact: the same code with the same shapes, twice
+    audio = torch.rand(2, CLIP_RATE_HZ // 4) - 0.5
+    heard = hub("stica_encoder", checkpoint=str(trained), modality="audio")(audio)
+    assert torch.equal(heard, load_encoder(trained, "audio")(audio))  # exact: the same code with the same shapes, twice
     frames = torch.randn(1, 3, 4, 32, 32)
     # exact: the same code with the same shapes, twice
     assert torch.equal(hub("stica_trunk", checkpoint=str(trained))(frames), load_trunk_of(trained)(frames))

@@ -46,18 +46,18 @@ def test_seed_never_changes_between_versions():
     assert seed_of("window", 0, 1, 2) == 1545347552680952971
 
 
-def test_seeds_of_neighbouring_keys_do_not_collide_and_fit_in_63_bits():
+def test_seeds_of_neighboring_keys_do_not_collide_and_fit_in_63_bits():
     seeds = [seed_of("sample", *key) for key in itertools.product(range(3), range(10), range(100))]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert max(seeds) > 2**60
 
 
-def test_first_draws_of_neighbouring_keys_are_uniform_and_independent():
+def test_first_draws_of_neighboring_keys_are_uniform_and_independent():
     first = torch.tensor([uniform(0, 1, generator("sample", i)) for i in range(2000)])
     assert abs(first.mean() - 0.5) < 4 * (1 / 12 / 2000) ** 0.5
-    neighbours = torch.corrcoef(torch.stack([first[:-1], first[1:]]))[0, 1]
-    assert abs(neighbours) < 4 / 2000**0.5
+    neighbors = torch.corrcoef(torch.stack([first[:-1], first[1:]]))[0, 1]
+    assert abs(neighbors) < 4 / 2000**0.5
 
 
 def test_uniform_stays_in_its_range_and_reaches_both_halves():

@@ -45,7 +45,7 @@ def test_the_defaults_are_within_their_limits():
         ("DATA.BLUR_SIGMA", "[2, 1]", r"DATA.BLUR_SIGMA: got \[2.0, 1.0\], expected 2 numbers, each above 0, in asc"),
         ("DATA.MEAN", "[0.5]", r"DATA.MEAN: got \[0.5\], expected 3 numbers"),
         ("SYNTHETIC.TRAIN_CLIPS", "0", "SYNTHETIC.TRAIN_CLIPS: got 0, expected at least 1"),
-        ("CROP.SPACE_SIZES", "[0.5, 1.5]", "CROP.SPACE_SIZES: .*expected 2 numbers, each above 0 and at most 1"),
+        ("CROP.SPATIAL_SIZES", "[0.5, 1.5]", "CROP.SPATIAL_SIZES: .*expected 2 numbers, each above 0 and at most 1"),
     ],
 )
 def test_the_message_names_key_value_and_expectation(key: str, text: str, message: str):

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from stica_pv.command_line import PrintableFormatter, exit_code
-from stica_pv.data.conversion.conversion_log import open_receipts, write_failures
+from stica_pv.data.conversion.conversion_log import open_conversion_log, write_failures
 from stica_pv.data.manifest.bad_files import BadFiles, lasting_failures, read_bad_files
-from stica_pv.data.manifest.manifest_csv import append_facts, load_facts
-from stica_pv.data.manifest.media_info import FileFacts
+from stica_pv.data.manifest.manifest_csv import append_media_info, load_media_info
+from stica_pv.data.manifest.media_info import MediaInfo
 from stica_pv.data.manifest.report import describe_exclusions
 from stica_pv.data.sources.video_list import check_absent
 from stica_pv.errors import UnreadableClip, UsageError
@@ -58,12 +58,14 @@ def test_every_csv_that_names_files_holds_no_formula_and_is_read_back(tmp_path: 
     assert lasting_failures(bad.path) == {}
 
     manifest = tmp_path / "manifest.csv"
-    append_facts(manifest, [FileFacts(name, 1, -2, error="=x") for name in names])
-    assert [(one.path, one.mtime_ns, one.error) for one in load_facts(manifest)] == [(name, -2, "=x") for name in names]
+    append_media_info(manifest, [MediaInfo(name, 1, -2, error="=x") for name in names])
+    assert [(one.path, one.mtime_ns, one.error) for one in load_media_info(manifest)] == [
+        (name, -2, "=x") for name in names
+    ]
 
-    with open_receipts(tmp_path / "receipts.csv") as receipts:
+    with open_conversion_log(tmp_path / "receipts.csv") as receipts:
         receipts.add(("=1", "1", "2", "abc"), 7)
-    with open_receipts(tmp_path / "receipts.csv") as receipts:
+    with open_conversion_log(tmp_path / "receipts.csv") as receipts:
         assert receipts.known == {("=1", "1", "2", "abc"): 7}
     write_failures(tmp_path / "failures.csv", {name: "=cause" for name in names})
     for path in (bad.path, tmp_path / "receipts.csv", tmp_path / "failures.csv"):

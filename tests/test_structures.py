@@ -33,7 +33,7 @@ def view(**changes: Any) -> ViewSpec:
 
 def clip(**changes: Any) -> Clip:
     values = {
-        "pictures": torch.zeros(3, 2, 4, 4, dtype=torch.uint8),
+        "unique_frames": torch.zeros(3, 2, 4, 4, dtype=torch.uint8),
         "frame_times_s": torch.zeros(2, dtype=torch.float64),
         "audio": torch.zeros(10),
         "audio_rate_hz": 16000,
@@ -67,15 +67,15 @@ def test_window_with_an_unknown_end_is_refused():
 @pytest.mark.parametrize(
     ("seconds", "rate_hz", "samples"), [(2.0, 16000, 32000), (2.0 / 3, 44100, 29400), (1.0, None, 0)]
 )
-def test_sound_of_a_request_is_as_long_as_its_window(seconds: float, rate_hz: int | None, samples: int):
+def test_audio_of_a_request_is_as_long_as_its_window(seconds: float, rate_hz: int | None, samples: int):
     assert ClipRequest(Window(0.0, seconds), 8, 4.0, rate_hz).audio_samples == samples
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pictures": torch.zeros(3, 2, 4, 4)}, r"expected uint8 \(C, N, H, W\), got float32\(3, 2, 4, 4\)"),
-        ({"pictures": torch.zeros(3, 4, 4, dtype=torch.uint8)}, r"got uint8\(3, 4, 4\)"),
+        ({"unique_frames": torch.zeros(3, 2, 4, 4)}, r"expected uint8 \(C, N, H, W\), got float32\(3, 2, 4, 4\)"),
+        ({"unique_frames": torch.zeros(3, 4, 4, dtype=torch.uint8)}, r"got uint8\(3, 4, 4\)"),
         ({"audio": torch.zeros(1, 10)}, r"expected float32 \(S,\), got float32\(1, 10\)"),
         ({"audio": torch.zeros(10, dtype=torch.int16)}, r"got int16\(10,\)"),
     ],
@@ -98,13 +98,13 @@ def test_values_are_frozen():
 
 
 @pytest.mark.parametrize("changes", [{"frames": -1}, {"fps": 0.0}, {"size": 0}, {"transform": None}])
-def test_view_of_pictures_needs_all_that_makes_them(changes: dict[str, Any]):
-    with pytest.raises(ValueError, match="view 'v': pictures need"):
+def test_view_of_frames_needs_all_that_makes_them(changes: dict[str, Any]):
+    with pytest.raises(ValueError, match="view 'v': frames need"):
         view(**changes)
 
 
-def test_view_of_nothing_is_refused_and_of_sound_alone_is_not():
-    with pytest.raises(ValueError, match="neither pictures nor sound"):
+def test_view_of_nothing_is_refused_and_of_audio_alone_is_not():
+    with pytest.raises(ValueError, match="neither frames nor audio"):
         view(frames=0, transform=None)
     assert view(frames=0, transform=None, audio=AudioSpec(16000)).audio == AudioSpec(16000)
 
@@ -128,7 +128,7 @@ def test_views_that_contradict_each_other_are_refused(specs: tuple[ViewSpec, ...
         Views(specs, lambda duration, rng: {}, min_seconds=1.0, needs_audio=False)
 
 
-def test_views_may_share_a_window_at_other_sizes_and_with_sound_alone():
+def test_views_may_share_a_window_at_other_sizes_and_with_audio_alone():
     specs = (
         view(),
         view(name="small", size=8, reversed=True),

@@ -1,4 +1,4 @@
-"""Settings of runs that take a second: a trunk of width 4 on 4 pictures of 32 x 32."""
+"""Settings of runs that take a second: a trunk of width 4 on 4 frames of 32 x 32."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 TINY: dict[str, dict[str, Any]] = {
     "MODEL": {"ARCH": "r2plus1d_10", "WIDTH": 4},
-    "AUDIO": {"WIDTH": 4, "BANDS": 16, "SAMPLE_RATE": 8000, "FFT_SIZE": 512},
+    "AUDIO": {"WIDTH": 4, "NUM_MEL_BINS": 16, "SAMPLE_RATE": 8000, "N_FFT": 512},
     "HEAD": {"DIM": 8, "HIDDEN_DIM": 16},
     "DATA": {"NUM_FRAMES": 4, "TARGET_FPS": 8.0, "TRAIN_CROP_SIZE": 32, "TEST_CROP_SIZE": 32},
     "TRAIN": {"BATCH_SIZE": 4},

@@ -10,7 +10,7 @@ from stica_pv.structures import Batch
 from stica_pv.tasks import AVContrastive, ClipSettings, CropSettings
 from stica_pv.tasks.base import Inputs
 from stica_pv.tasks.stica.av_plan import AVPlan
-from stica_pv.transforms import PhotometrySettings, RandomResizedCrop, create_log_mel
+from stica_pv.transforms import ColorSettings, RandomResizedCrop, create_log_mel
 
 FRAMES, FPS, SIZE, AUDIO_RATE_HZ = 8, 16.0, 28, 8000
 CHANNELS, STEPS, CELLS = 8, 4, 7
@@ -38,7 +38,7 @@ def tiny_task(
     pool = pool or TransformerPool(CHANNELS, heads=2)
     parts: dict[str, Any] = {
         "clip": ClipSettings(FRAMES, FPS, SIZE, AUDIO_RATE_HZ, RandomResizedCrop()),
-        "photometry": PhotometrySettings(),
+        "color": ColorSettings(),
         "volume_jitter": 0.1,
         "backbone": create_trunk(),
         "pool": pool,
@@ -64,10 +64,10 @@ def tiny_batch(indices: tuple[int, ...], audio_valid: tuple[float, ...] | None =
     samples = round(FRAMES / FPS * AUDIO_RATE_HZ)
     shape = (3, FRAMES, SIZE, SIZE)
 
-    def pictures() -> torch.Tensor:
+    def frames() -> torch.Tensor:
         return torch.stack([torch.randint(0, 256, shape, generator=rng, dtype=torch.uint8) for rng in rngs])
 
-    video = {"view1": pictures(), "view2": pictures()}
+    video = {"view1": frames(), "view2": frames()}
     audio = torch.stack([torch.rand(samples, generator=rng) * 2 - 1 for rng in rngs])
     valid = torch.tensor(audio_valid or (1.0,) * len(indices))
     return Batch(video, {"view1": audio}, {"view1": valid}, torch.tensor(indices))

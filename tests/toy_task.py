@@ -48,7 +48,7 @@ class ToyTask(Task):
         return ToyPlan(torch.stack([torch.rand((), generator=rng) for rng in rngs]))
 
     def prepare(self, batch: Batch, plan: ToyPlan) -> dict[str, Tensor]:
-        """Averages pictures and sound."""
+        """Averages frames and audio."""
         if self._watch is not None:
             self._watch(batch, self._keys)
         video = {name: view.float().mean(dim=(1, 2, 3, 4)) / 255 for name, view in batch.video.items()}
@@ -59,7 +59,7 @@ class ToyTask(Task):
         """Embeds each view."""
         return {name: self.dropout(self.layers[name](value)).unsqueeze(0) for name, value in inputs.items()}
 
-    def loss(self, local: Embeddings, gathered: Embeddings, *, first_row: int) -> LossTerms:
+    def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
         """Spread of the views of a video around their mean, minus the spread of the videos."""
         rows = torch.cat(list(local.values()))
         total = rows.var(dim=0).mean() - 0.1 * rows.var(dim=1).mean()

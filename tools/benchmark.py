@@ -70,7 +70,7 @@ def check_target(path: Path | None) -> None:
 
 def run(name: str, argv: list[str]) -> None:
     """Measures one benchmark: prints its table line by line and writes its report, of what it came to if it fails."""
-    from benchmarks.machine import Watch, describe_machine, in_words, warnings_of
+    from benchmarks.machine import Watch, describe, describe_machine, warnings_of
     from benchmarks.records import Row, header, noisy
 
     module = importlib.import_module(f"benchmarks.{name}")
@@ -78,7 +78,7 @@ def run(name: str, argv: list[str]) -> None:
     watch = Watch()
     measured: list[Row] = []
     batch = f"; batch {args.batch}" if "batch" in args else ""
-    print(f"{name}: {in_words(describe_machine())}{batch}\n\n{header()}", flush=True)
+    print(f"{name}: {describe(describe_machine())}{batch}\n\n{header()}", flush=True)
     error = "it was stopped"
     try:
         for row in rows_of(module, args):

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Measures the reader on generated files: `python tools/check_reader.py [--few] [--match TEXT] [--markdown FILE]`.
 
-Every picture of these files carries its number and every instant of sound its time. The table shows how far pictures
-and sound are from where they belong, beside pytorchvideo's reader on the same files.
+Every frame of these files carries its number and every instant of audio its time. The table shows how far frames
+and audio are from where they belong, beside pytorchvideo's reader on the same files.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from reader_check.measure import Errors, check_ours, check_pytorchvideo  # noqa:
 from reader_check.specimens import Specimen, can_write, write  # noqa: E402
 
 HEAD = (
-    "| container | pictures | sound | property | pictures wrong | sound off | length off "
-    "| pytorchvideo: pictures wrong | sound off |",
+    "| container | frames | audio | property | frames wrong | audio off | length off "
+    "| pytorchvideo: frames wrong | audio off |",
     "|---|---|---|---|---|---|---|---|---|",
 )
 
@@ -37,30 +37,30 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def picture_cell(errors: Errors) -> str:
-    """Returns how many pictures were wrong, and by how much at most."""
-    by = f", by up to {errors.picture_s * 1e3:.0f} ms" if errors.picture_s else ""
-    if errors.failure and errors.wrong == errors.pictures == 0:
+def frame_cell(errors: Errors) -> str:
+    """Returns how many frames were wrong, and by how much at most."""
+    by = f", by up to {errors.frame_s * 1e3:.0f} ms" if errors.frame_s else ""
+    if errors.failure and errors.wrong == errors.num_frames == 0:
         return f"fails: {errors.failure}"
     remark = f", {errors.remark}" if errors.remark else ""
-    return f"{errors.wrong} of {errors.pictures}{by}{remark}"
+    return f"{errors.wrong} of {errors.num_frames}{by}{remark}"
 
 
-def sound_cell(errors: Errors) -> str:
-    """Returns the largest lag, and how often no sound came."""
-    if errors.silent == errors.sounds:
+def audio_cell(errors: Errors) -> str:
+    """Returns the largest lag, and how often no audio came."""
+    if errors.silent == errors.audios:
         return "none came"
-    missing = f", {errors.silent} of {errors.sounds} without" if errors.silent else ""
-    return f"{errors.sound_s * 1e3:+.2f} ms{missing}"
+    missing = f", {errors.silent} of {errors.audios} without" if errors.silent else ""
+    return f"{errors.audio_s * 1e3:+.2f} ms{missing}"
 
 
 def row(specimen: Specimen, ours: Errors, theirs: Errors) -> str:
     """Returns a line of the table."""
-    sound = f"{specimen.audio} {specimen.rate_hz / 1000:g} kHz {specimen.layout}"
+    audio = f"{specimen.audio} {specimen.rate_hz / 1000:g} kHz {specimen.layout}"
     note = f"{specimen.note}: {specimen.cause}" if specimen.cause else specimen.note
-    cells = (specimen.container, specimen.video, sound, note)
+    cells = (specimen.container, specimen.video, audio, note)
     length = f"{ours.length_s * 1e3:+.0f} ms"
-    results = (picture_cell(ours), sound_cell(ours), length, picture_cell(theirs), sound_cell(theirs))
+    results = (frame_cell(ours), audio_cell(ours), length, frame_cell(theirs), audio_cell(theirs))
     return "| " + " | ".join((*cells, *results)) + " |"
 
 
@@ -84,7 +84,7 @@ def measure(specimens: Iterable[Specimen], *, details: bool) -> tuple[list[str],
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command line; 1: a picture or sound of ours is not where it belongs, without a known cause."""
+    """Runs the command line; 1: a frame or audio of ours is not where it belongs, without a known cause."""
     args = parse(argv)
     av.logging.set_level(av.logging.PANIC)
     print("\n".join(HEAD))

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
     from stica_pv.exchange import convert, implied_by
     from stica_pv.launch.configuration import configure
     from stica_pv.safe_text import printable
-    from stica_pv.weights import read_weights, refuse_existing, write_whole
+    from stica_pv.weights import read_weights, refuse_existing, write_atomic
     from stica_pv.weights.files import save_torch
     from stica_pv.workflows.run import import_custom
 
@@ -78,10 +78,10 @@ def run(args: argparse.Namespace) -> None:
     cfg.OUTPUT_DIR = ""
     import_custom(cfg)
     conversion = convert(weights, cfg, layout=args.layout)
-    write_whole(args.target, lambda path: save_torch(conversion.checkpoint, path))
+    write_atomic(args.target, lambda path: save_torch(conversion.checkpoint, path))
     for line in filter(None, (str(weights), *conversion.report().split("\n"), implied.guess)):
         print(printable(line))  # names of tensors are those of somebody else's file
-    shown = ("MODEL.ARCH", "POOL.NAME", "DATA.NUM_FRAMES", "AUDIO.ARCH", "AUDIO.BANDS")
+    shown = ("MODEL.ARCH", "POOL.NAME", "DATA.NUM_FRAMES", "AUDIO.ARCH", "AUDIO.NUM_MEL_BINS")
     print("settings: " + ", ".join(f"{key} {cfg[key.split('.')[0]][key.split('.')[1]]}" for key in shown))
     print(f"written: {args.target}")
 

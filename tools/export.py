@@ -2,8 +2,8 @@
 """Writes networks of a checkpoint for other programs, with a model card: `python tools/export.py CHECKPOINT OUT [...]`.
 
 trunk    the video (or audio) network by the names of the plain torchvision or pytorchvideo model
-encoder  from frames, or sound, to one vector a clip: normalisation, trunk, pooling head, projection head
-task     all networks, without the optimiser: a light checkpoint
+encoder  from frames, or audio, to one vector a clip: normalization, trunk, pooling head, projection head
+task     all networks, without the optimizer: a light checkpoint
 """
 
 import argparse

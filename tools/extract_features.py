@@ -6,14 +6,14 @@
 Writes <output>/<modality>_<layer>.npz, one file for each, with the arrays
 
   features  float32 or float16 (V, N, D): V files in the order of the list, N views (clips x crops, crops vary fastest;
-            1 with --average), D numbers. A map is flattened from (C, T, H, W), of sound (C, F, T).
+            1 with --average), D numbers. A map is flattened from (C, T, H, W), of audio (C, F, T).
             A file that cannot be read is a row of NaN (--keep_going; otherwise it ends the run).
   index     int64 (V,): 0, 1, 2, ...
   names     (V,): paths below --data
   labels    int64 (V,): as in the list; -1 without
   settings  JSON text: checkpoint, clips, layer, hashes, and the causes of rows of NaN
 
-The networks and the clips (frames, rate, size, sound) are those that the checkpoint was trained with; KEY VALUE words
+The networks and the clips (frames, rate, size, audio) are those that the checkpoint was trained with; KEY VALUE words
 override them: DATA.TEST_CROP_SIZE 128. Repeat the command to go on after an interruption.
 """
 
@@ -45,9 +45,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--modality", nargs="+", default=["video"], choices=["video", "audio"])
     parser.add_argument("--layer", nargs="+", default=["pooled"], choices=["map", "map_max", "pooled", "projected"])
     parser.add_argument("--clips", type=int, default=10, metavar="N", help="equally spaced over a file (10)")
-    parser.add_argument(
-        "--crops", type=int, default=1, choices=[1, 3], help="of a picture: centre, or along its length"
-    )
+    parser.add_argument("--crops", type=int, default=1, choices=[1, 3], help="of a frame: center, or along its length")
     parser.add_argument("--average", action="store_true", help="mean over views of vectors of unit length")
     parser.add_argument("--dtype", default="float32", choices=["float32", "float16"])
     parser.add_argument("--keep_going", action="store_true", help="files that cannot be read become rows of NaN")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Shows what the networks of a run have learned: `python tools/gallery.py OUTPUT_DIR [KEY VALUE ...]`.
 
-Writes gallery.html: test clips with what is nearest to them, by pictures and by sound, failures first, the trained
+Writes gallery.html: test clips with what is nearest to them, by frames and by audio, failures first, the trained
 network beside the same before training; a map of the test clips; and what the method does with two clips of the
 training list. The features of an evaluation in OUTPUT_DIR are used, others are made and kept there.
 """

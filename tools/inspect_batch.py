@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Shows what a training batch is, before weeks of training: `python tools/inspect_batch.py --cfg FILE [KEY VALUE ...]`.
 
-Writes batch.html, with the frames, spectrograms and sounds that the networks get, their windows of feature crops, and
-what was drawn for each clip; and batch.png, the same as one picture. It is the batch that training takes at --step, bit
+Writes batch.html, with the frames, spectrograms and audio that the networks get, their windows of feature crops, and
+what was drawn for each clip; and batch.png, the same as one image. It is the batch that training takes at --step, bit
 for bit. With --checkpoint also what the pooling attends to and how similar the compared rows are.
 """
 
@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory
 
 from stica_pv.command_line import add_cfg_arguments, exit_code, log_to_terminal, parse_cfg_arguments  # noqa: E402 - found above
 
-MOST_CLIPS = 32  # that a person can look at, and a picture can hold
+MOST_CLIPS = 32  # that a person can look at, and a frame can hold
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -37,7 +37,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def act(args: argparse.Namespace) -> None:
-    """Writes the page and the picture."""
+    """Writes the page and the frame."""
     from stica_pv.config.declared import check_keys
 
     check_keys(args.cfg, args.overrides, root=ROOT)

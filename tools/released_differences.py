@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures what released quirks of STiCA, GDT and BraVe change: `python tools/released_differences.py LIST`.
 
-LIST holds `path label` lines of videos with sound. Each row of the output belongs to a row of the tables of differences
+LIST holds `path label` lines of videos with audio. Each row of the output belongs to a row of the tables of differences
 in projects/{stica,gdt,brave}/README.md.
 """
 
@@ -19,7 +19,7 @@ import torch  # noqa: E402 - by the line above
 import torch.nn.functional as F  # noqa: E402, N812 - the usual name
 from differences.brave_step import step_lengths  # noqa: E402
 from differences.clips import Clips, Measured  # noqa: E402
-from differences.pictures import large, pictures  # noqa: E402
+from differences.images import images, large  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from stica_pv.command_line import exit_code  # noqa: E402
@@ -33,8 +33,8 @@ from stica_pv.tasks.gdt.terms import HYPOTHESES, terms_of, versions_of  # noqa: 
 from stica_pv.transforms import (  # noqa: E402
     apply_spec_augment,
     create_log_mel,
-    draw_spec_augment,
-    draw_volume,
+    sample_spec_augment,
+    sample_volume,
 )
 
 RANKS, BATCH, DIM, TEMPERATURE = 2, 8, 256, 0.07  # of the loss
@@ -54,7 +54,7 @@ def frames(clips: Clips) -> Measured:
         )
 
 
-def sound(clips: Clips) -> Measured:
+def audio(clips: Clips) -> Measured:
     """What the spectrogram's details change, in natural logarithms."""
     layer = create_log_mel(style="released")
     for name, gain in (("as it is", 1.0), ("90 dB softer", 10**-4.5)):
@@ -63,7 +63,7 @@ def sound(clips: Clips) -> Measured:
         energy = layer._energy(audio).transpose(1, 2).unsqueeze(1)  # what `forward` would do without rounding
         exact = energy.masked_fill(energy == 0, torch.finfo(torch.float64).eps).log()
         difference = (rounded - exact).abs()
-        yield f"AUDIO.LOG_MEL released, rounding, sound {name}", f"{difference.mean():.2f} in the mean"
+        yield f"AUDIO.LOG_MEL released, rounding, audio {name}", f"{difference.mean():.2f} in the mean"
     forty = create_log_mel(style="released", bands=40, mean=1.93, std=17.89)
     log_mel = forty(torch.stack([clip.audio for clip in clips.read()]))
     own = _augmented(log_mel.flip(-1), clips, "1R")
@@ -78,14 +78,14 @@ def sound(clips: Clips) -> Measured:
     vectors = torch.rand(1, 64, 512, generator=torch.Generator().manual_seed(clips.seed))
     torch.manual_seed(clips.seed)
     cosine = F.cosine_similarity(head(vectors)[0], head(vectors)[0]).mean()
-    yield "AUDIO.HEAD_PASSES 2", f"cosine of the two embeddings of one sound {cosine:.2f}, untrained"
+    yield "AUDIO.HEAD_PASSES 2", f"cosine of the two embeddings of one audio {cosine:.2f}, untrained"
 
 
 def _augmented(log_mel: Tensor, clips: Clips, version: str) -> Tensor:
-    """Volume and masks of a version on spectrograms that are normalised by GDT's 17.89."""
+    """Volume and masks of a version on spectrograms that are normalized by GDT's 17.89."""
     rngs, mask_rngs = ([clips.rng(f"{what} {version}", i) for i in range(len(log_mel))] for what in ("volume", "masks"))
-    louder = log_mel + 2 * draw_volume(rngs).log().view(-1, 1, 1, 1) / 17.89
-    masks = draw_spec_augment(mask_rngs, "medium", bands=log_mel.shape[2], columns=log_mel.shape[3])
+    louder = log_mel + 2 * sample_volume(rngs).log().view(-1, 1, 1, 1) / 17.89
+    masks = sample_spec_augment(mask_rngs, "medium", bands=log_mel.shape[2], columns=log_mel.shape[3])
     return apply_spec_augment(louder, masks)
 
 
@@ -108,7 +108,11 @@ def _loss(rows: tuple[Tensor, ...], hypothesis: str, style: str) -> float:
     video, audio = rows
     parts = [
         contrast(
-            (video[:, i : i + BATCH], audio[:, i : i + BATCH]), (video, audio), everyone[:BATCH], everyone, first_row=i
+            (video[:, i : i + BATCH], audio[:, i : i + BATCH]),
+            (video, audio),
+            everyone[:BATCH],
+            everyone,
+            rank_offset=i,
         )
         for i in range(0, RANKS * BATCH, BATCH)
     ]
@@ -166,7 +170,7 @@ def run(args: argparse.Namespace) -> None:
     lines = [line.rsplit(" ", 1)[0] for line in args.list.read_text(encoding="utf-8").splitlines() if line.strip()]
     chosen = torch.randperm(len(lines), generator=torch.Generator().manual_seed(args.seed))[: args.clips].tolist()
     clips = Clips([str(args.list.parent / lines[i]) for i in chosen], args.seed)
-    measures: tuple[Callable[[Clips], Measured], ...] = (frames, pictures, sound, negatives, tests)
+    measures: tuple[Callable[[Clips], Measured], ...] = (frames, images, audio, negatives, tests)
     for measure in measures:
         for name, value in measure(clips):
             print(f"{name:<55}  {value}", flush=True)

@@ -81,7 +81,7 @@ def measure_loss(cfg, local_batch: int, ranks: list[int]) -> None:  # noqa: ANN0
         local = {name: value[:, first:].clone().requires_grad_(name != "audio_valid") for name, value in rows.items()}
 
         def step(local=local, rows=rows, first=first) -> None:
-            task.loss(local, rows, first_row=first).total.backward()
+            task.loss(local, rows, rank_offset=first).total.backward()
 
         def watch(local=local, rows=rows) -> None:
             own, everywhere = ((side["windows"][0].detach(), side["audio"][0].detach()) for side in (local, rows))
@@ -107,13 +107,13 @@ def measure_watch(ranks: list[int]) -> None:
 
     import torch.distributed as dist
 
-    from stica_pv.launch.process_spec import Place
+    from stica_pv.launch.process_spec import ProcessSpec
     from stica_pv.launch.watchdog import Limits, Peers
 
     print("\n| ranks | a look at all of them (once a second, a thread of process 0), ms |\n|---|---|")
     for world in ranks:
         base = dist.TCPStore("127.0.0.1", 0, None, True, timedelta(seconds=60), wait_for_workers=False)
-        watch = Peers(base, Place(0, 0, world, "env://", False, ""), Limits(60, 1800, 600), lambda reason: None)
+        watch = Peers(base, ProcessSpec(0, 0, world, "env://", False, ""), Limits(60, 1800, 600), lambda reason: None)
         for rank in range(world):
             base.set(f"sign/{rank}", json.dumps([0.0, 1.0, 100, "a-host-name", "stica_pv.engine.loop:170 train_step"]))
         print(f"| {world} | {least_ms(watch.look_at_all):.1f} |")

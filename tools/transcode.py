@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes a light copy of a data set: `python tools/transcode.py SOURCE TARGET [--short-side 128 ...]`.
+"""Makes a low-resolution copy of a data set: `python tools/transcode.py SOURCE TARGET [--short-side 128 ...]`.
 
 SOURCE is a folder or a list of `path label` lines; names and lists are kept, extensions become .mp4. Repeat the command
 to go on after a stop, or to try failed files again.
@@ -23,11 +23,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", help="a folder, or a list of videos")
     parser.add_argument("target", help="a new folder, or that of an earlier run")
-    parser.add_argument("--short-side", type=int, default=128, help="pixels; smaller pictures stay, 0: all stay (128)")
-    parser.add_argument("--gop", type=int, default=12, help="most pictures from key frame to key frame (12)")
-    parser.add_argument("--codec", default="libx264", help="FFmpeg's name of the picture encoder (libx264)")
-    parser.add_argument("--crf", type=int, default=23, help="quality of the pictures, lower is better (23)")
-    parser.add_argument("--audio-rate", type=int, default=24000, help="Hz of the mono AAC sound (24000)")
+    parser.add_argument("--short-side", type=int, default=128, help="pixels; smaller frames stay, 0: all stay (128)")
+    parser.add_argument("--gop", type=int, default=12, help="most frames from key frame to key frame (12)")
+    parser.add_argument("--codec", default="libx264", help="FFmpeg's name of the frame encoder (libx264)")
+    parser.add_argument("--crf", type=int, default=23, help="quality of the frames, lower is better (23)")
+    parser.add_argument("--audio-rate", type=int, default=24000, help="Hz of the mono AAC audio (24000)")
     parser.add_argument("--audio-bitrate", type=int, default=48000, help="bit/s (48000)")
     parser.add_argument(
         "--fast-decoding",

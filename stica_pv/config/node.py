@@ -13,6 +13,7 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
+from stica_pv.config.renamed import RENAMED_KEYS
 from stica_pv.config.slowfast import FOREIGN_KEYS
 from stica_pv.config.yaml_text import flatten, parse_settings, parse_yaml
 from stica_pv.credentials import KEPT_IN, keep_credentials, without_credentials
@@ -144,6 +145,8 @@ def check_known(key: str, known: Collection[str], *, source: str = "") -> None:
     """Raises `UsageError` if a key is not among the known ones; the message names the nearest."""
     if key in known:
         return
+    if key in RENAMED_KEYS:
+        raise UsageError(f"{source}{key} is called {RENAMED_KEYS[key]} now: use that name")
     if key in FOREIGN_KEYS:
         raise UsageError(f"{source}{key} is a SlowFast key without meaning here: {FOREIGN_KEYS[key]}")
     inside = [name for name in known if name.startswith(f"{key}.")]

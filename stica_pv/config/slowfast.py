@@ -2,9 +2,9 @@
 
 FOREIGN_KEYS: dict[str, str] = {
     "AUG.ENABLE": "augmentations are keys of DATA, such as DATA.COLOR_JITTER_PROB",
-    "BN.NUM_SYNC_DEVICES": "batch-norm is synchronised over all processes; BN.SYNC switches it",
-    "BN.NORM_TYPE": "batch-norm is synchronised over all processes; BN.SYNC switches it",
-    "BN.USE_PRECISE_STATS": "evaluation re-estimates the statistics of random initialisation always; drop it",
+    "BN.NUM_SYNC_DEVICES": "batch-norm is synchronized over all processes; BN.SYNC switches it",
+    "BN.NORM_TYPE": "batch-norm is synchronized over all processes; BN.SYNC switches it",
+    "BN.USE_PRECISE_STATS": "evaluation re-estimates the statistics of random initialization always; drop it",
     "BN.WEIGHT_DECAY": "use SOLVER.ZERO_WD_1D_PARAM",
     "CONTRASTIVE.DIM": "use HEAD.DIM",
     "CONTRASTIVE.MLP_DIM": "use HEAD.HIDDEN_DIM",
@@ -29,7 +29,7 @@ FOREIGN_KEYS: dict[str, str] = {
     "SOLVER.WARMUP_FACTOR": "use SOLVER.WARMUP_START_LR",
     "SOLVER.GAMMA": "use SOLVER.STEPS with SOLVER.LRS",
     "SOLVER.LARS_ON": "use SOLVER.OPTIMIZING_METHOD",
-    "TRAIN.ACCUMULATE_STEPS": "adding up small batches gives a contrastive loss few negatives; use TRAIN.CHUNK_SIZE",
+    "TRAIN.ACCUMULATE_STEPS": "a contrastive loss over small batches has few negatives; use TRAIN.GRAD_CACHE_CHUNK",
     "TRAIN.CHECKPOINT_TYPE": "only PyTorch checkpoints are read; drop it",
     "TEST.CHECKPOINT_TYPE": "only PyTorch checkpoints are read; drop it",
     "TRAIN.EVAL_PERIOD": "evaluations run after training; use TEST.ENABLE",

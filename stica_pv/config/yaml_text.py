@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from stica_pv.config.renamed import with_present_names
 from stica_pv.errors import UsageError
 
 MOST_KEYS = 10_000  # of a text that somebody else wrote: references within it can stand for any number
@@ -88,3 +89,12 @@ def parse_settings(text: str, *, source: str) -> list[tuple[str, Any]]:
     if len(settings) > MOST_KEYS:
         raise UsageError(f"{source}: expected at most {MOST_KEYS} keys")
     return settings
+
+
+def parse_stored_settings(text: str, *, source: str) -> list[tuple[str, Any]]:
+    """Returns the keys and values of a configuration that this package wrote, renamed ones under their present names.
+
+    Raises:
+        UsageError: It is no mapping of keys to values.
+    """
+    return with_present_names(parse_settings(text, source=source))

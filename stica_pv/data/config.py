@@ -39,13 +39,13 @@ def add_data_config(cfg: CfgNode) -> None:
     data.MANIFEST = ""  # facts of files, read once; default: OUTPUT_DIR/manifest.csv
     data.MAX_BAD_SHARE = 0.01  # of the files that passed the manifest and failed in reading
     data.FRAME_CHOICE = "nearest"  # nearest | previous | following (as GDT and STiCA released it)
-    data.DECODING_SHORT_SIZE = 256  # larger pictures are scaled down to this short side in decoding; 0: never
+    data.DECODING_SHORT_SIZE = 256  # larger frames are scaled down to this short side in decoding; 0: never
     data.GROUP_PATTERN = (
         ""  # names clips of one source, which never meet in a batch, e.g. _g(\d+)_; see data/sources/groups.py
     )
-    data.SHUFFLE_SOUND = False  # a control: each clip of a batch hears another one, so there is nothing to learn by it
+    data.SHUFFLE_AUDIO = False  # a control: each clip of a batch hears another one, so there is nothing to learn by it
     data.PATH_TO_FLOW_DIR = ""  # stored optical flow, named as the videos below PATH_PREFIX or PATH_TO_DATA_DIR
-    data.FLOW_FPS = 0.0  # fields a second of flow that is stored as pairs of pictures, which have no times
+    data.FLOW_FPS = 0.0  # fields a second of flow that is stored as pairs of frames, which have no times
     data.READ_TIMEOUT_SECONDS = 60.0  # for one file, in a loader's worker (NUM_WORKERS > 0); 0: none
 
     loader = section(cfg, "DATA_LOADER")

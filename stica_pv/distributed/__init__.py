@@ -20,10 +20,10 @@ from stica_pv.distributed.environment import (
     to_main,
     world_size,
 )
-from stica_pv.distributed.heartbeat import PULSE
+from stica_pv.distributed.heartbeat import HEARTBEAT
 
 __all__ = [
-    "PULSE",
+    "HEARTBEAT",
     "CrossProcessBatchNorm",
     "all_sum",
     "barrier",

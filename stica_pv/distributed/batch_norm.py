@@ -19,7 +19,7 @@ from stica_pv.distributed.collectives import all_sum
 from stica_pv.distributed.environment import world_size
 
 
-def global_moments(x: Tensor, dims: tuple[int, ...], *, synchronise: bool) -> tuple[Tensor, Tensor, float]:
+def global_moments(x: Tensor, dims: tuple[int, ...], *, synchronize: bool) -> tuple[Tensor, Tensor, float]:
     """Returns (mean, biased variance, count) of `x` over `dims` (kept as 1) and, if asked, over all processes.
 
     The count is that of the equal local batches times the number of processes.
@@ -27,7 +27,7 @@ def global_moments(x: Tensor, dims: tuple[int, ...], *, synchronise: bool) -> tu
     count = 1
     for dim in dims:
         count *= x.shape[dim]
-    if not synchronise or world_size() == 1:
+    if not synchronize or world_size() == 1:
         variance, mean = torch.var_mean(x, dim=dims, correction=0, keepdim=True)
         return mean, variance, count
     total = count * world_size()
@@ -36,8 +36,8 @@ def global_moments(x: Tensor, dims: tuple[int, ...], *, synchronise: bool) -> tu
     return mean, variance, total
 
 
-class _Normalise(torch.autograd.Function):
-    """Normalises (B, C, …) by moments of the global batch that were made of it, in the fused kernels of one process.
+class _Normalize(torch.autograd.Function):
+    """Normalizes (B, C, …) by moments of the global batch that were made of it, in the fused kernels of one process.
 
     With x̂ = (x − mean) / std and means over the global batch, x has the gradient
     weight / std · (g − mean(g) − x̂ · mean(g · x̂)).
@@ -70,7 +70,7 @@ class _Normalise(torch.autograd.Function):
 
 
 class CrossProcessBatchNorm(_BatchNorm):
-    """Synchronised batch-norm for CPU processes, for inputs (B, C, …) of any rank.
+    """Synchronized batch-norm for CPU processes, for inputs (B, C, …) of any rank.
 
     Processes exchange twice a layer: means and variances in the forward pass, sums of gradients in the backward pass.
     """
@@ -80,7 +80,7 @@ class CrossProcessBatchNorm(_BatchNorm):
             raise ValueError(f"expected (B, C, …), got {tuple(input.shape)}")
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name in torch
-        """Normalises (B, C, …) per channel."""
+        """Normalizes (B, C, …) per channel."""
         if not self.training or world_size() == 1:
             return super().forward(input)
         self._check_input_dim(input)
@@ -93,7 +93,7 @@ class CrossProcessBatchNorm(_BatchNorm):
                 momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
                 self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
                 self.running_var.lerp_((variance * (count / (count - 1))).to(self.running_var.dtype), momentum)
-        y: Tensor = _Normalise.apply(x, self.weight, self.bias, mean, variance, self.eps)  # type: ignore[no-untyped-call]
+        y: Tensor = _Normalize.apply(x, self.weight, self.bias, mean, variance, self.eps)  # type: ignore[no-untyped-call]
         return y.to(input.dtype)
 
 

@@ -12,9 +12,9 @@ def add_distributed_config(cfg: CfgNode) -> None:
     cfg.SHARD_ID = 0  # this machine
 
     dist = section(cfg, "DIST")
-    dist.CONNECT_MINUTES = 10.0  # longest wait for all processes to come
-    dist.SILENCE_SECONDS = 60.0  # a process that gives no sign for so long is taken for dead
-    dist.HANG_MINUTES = 30.0  # longest training step
+    dist.RENDEZVOUS_TIMEOUT_MINUTES = 10.0  # longest wait for all processes to come
+    dist.HEARTBEAT_TIMEOUT_SECONDS = 60.0  # a process that gives no sign for so long is taken for dead
+    dist.STEP_TIMEOUT_MINUTES = 30.0  # longest training step
 
     submitit = section(cfg, "SUBMITIT")  # with --launcher slurm or local
     submitit.NODES = 1
@@ -42,9 +42,9 @@ declare_limits(
         "CPU_PROCESSES": AT_LEAST_ONE,
         "NUM_SHARDS": AT_LEAST_ONE,
         "SHARD_ID": NOT_NEGATIVE,
-        "DIST.CONNECT_MINUTES": POSITIVE,
-        "DIST.SILENCE_SECONDS": Limits(low=5),
-        "DIST.HANG_MINUTES": POSITIVE,
+        "DIST.RENDEZVOUS_TIMEOUT_MINUTES": POSITIVE,
+        "DIST.HEARTBEAT_TIMEOUT_SECONDS": Limits(low=5),
+        "DIST.STEP_TIMEOUT_MINUTES": POSITIVE,
         "SUBMITIT.NODES": AT_LEAST_ONE,
         "SUBMITIT.GPUS_PER_NODE": NOT_NEGATIVE,
         "SUBMITIT.TASKS_PER_NODE": AT_LEAST_ONE,

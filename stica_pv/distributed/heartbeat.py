@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Pulse:
+class Heartbeat:
     """Progress of this process.
 
     Attributes:
@@ -40,4 +40,4 @@ class Pulse:
         return 0.0 if since is None else time.monotonic() - since
 
 
-PULSE = Pulse()
+HEARTBEAT = Heartbeat()

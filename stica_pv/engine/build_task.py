@@ -9,7 +9,7 @@ from torch import nn
 from stica_pv.config import CfgNode, flatten
 from stica_pv.config.limits import check_limits
 from stica_pv.config.node import set_key
-from stica_pv.config.yaml_text import parse_settings
+from stica_pv.config.yaml_text import parse_stored_settings
 from stica_pv.engine import load_checkpoint, load_weights
 from stica_pv.engine.checkpoint import Checkpoint
 from stica_pv.errors import UsageError
@@ -47,7 +47,7 @@ def as_trained(cfg: CfgNode, checkpoint: Checkpoint) -> CfgNode:
     adopted.defrost()
     settings = [
         (key, value)
-        for key, value in parse_settings(checkpoint["config"], source="checkpoint: its configuration")
+        for key, value in parse_stored_settings(checkpoint["config"], source="checkpoint: its configuration")
         if describes_networks_or_clips(key) and key not in cfg.OVERRIDES
     ]
     refuse_code(settings, named_modules(flatten(cfg)), source="checkpoint")

@@ -25,7 +25,7 @@ def add_engine_config(cfg: CfgNode) -> None:
     train = section(cfg, "TRAIN")
     train.ENABLE = True
     train.BATCH_SIZE = 64  # global: the sum over all processes
-    train.CHUNK_SIZE = 0  # videos embedded at a time on each process (gradient caching); 0: the whole batch
+    train.GRAD_CACHE_CHUNK = 0  # videos embedded at a time on each process (gradient caching); 0: the whole batch
     train.MAX_STEPS = 0  # stop here; the schedule stays that of SOLVER.MAX_EPOCH. 0: run to its end
     train.AUTO_RESUME = True
     train.CHECKPOINT_PERIOD = 1  # epochs
@@ -58,7 +58,7 @@ def add_engine_config(cfg: CfgNode) -> None:
     solver.LARS_MASK = "intended"  # intended | released: what lars decays and scales by length
     solver.LARS_TRUST = 0.001  # its trust coefficient
     solver.CLIP_GRAD_L2NORM = 0.0  # 0: no clipping
-    solver.FUSED = False  # the optimiser's fused kernels
+    solver.FUSED = False  # the optimizer's fused kernels
 
     report = section(cfg, "REPORT")
     report.ENABLE = False  # OUTPUT_DIR/report.html at the end of the run
@@ -76,8 +76,8 @@ def check_batch(cfg: CfgNode) -> None:
             f"TRAIN.BATCH_SIZE {batch} (global) does not divide over {processes} processes: "
             f"try {max(1, batch // processes) * processes}"
         )
-    if cfg.DATA.SHUFFLE_SOUND and batch == processes:
-        raise UsageError(f"DATA.SHUFFLE_SOUND needs 2 clips a process or more: raise TRAIN.BATCH_SIZE {batch}")
+    if cfg.DATA.SHUFFLE_AUDIO and batch == processes:
+        raise UsageError(f"DATA.SHUFFLE_AUDIO needs 2 clips a process or more: raise TRAIN.BATCH_SIZE {batch}")
 
 
 def peak_lr(cfg: CfgNode) -> float:
@@ -103,7 +103,7 @@ def schedule_from_config(cfg: CfgNode, steps_per_epoch: int) -> Schedule:
 
 
 def optimizer_from_config(cfg: CfgNode, groups: Sequence[Group]) -> Optimizer:
-    """Builds the optimiser."""
+    """Builds the optimizer."""
     solver = cfg.SOLVER
     if len(solver.BETAS) != 2:
         raise UsageError(f"SOLVER.BETAS: expected two numbers, got {solver.BETAS}")
@@ -159,7 +159,7 @@ declare_limits(
         "RNG_SEED": NOT_NEGATIVE,
         "LOG_PERIOD": AT_LEAST_ONE,
         "TRAIN.BATCH_SIZE": Limits(low=2),
-        "TRAIN.CHUNK_SIZE": NOT_NEGATIVE,
+        "TRAIN.GRAD_CACHE_CHUNK": NOT_NEGATIVE,
         "TRAIN.MAX_STEPS": NOT_NEGATIVE,
         "TRAIN.CHECKPOINT_PERIOD": AT_LEAST_ONE,
         "TRAIN.CHECKPOINT_MINUTES": POSITIVE,

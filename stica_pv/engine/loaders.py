@@ -49,7 +49,7 @@ def create_loader(cfg: CfgNode, views: Views, videos: Videos, sampler: StepSampl
         num_workers=workers,
         pin_memory=pin,
         start_method=start_method,
-        shuffle_sound=cfg.DATA.SHUFFLE_SOUND,
+        shuffle_audio=cfg.DATA.SHUFFLE_AUDIO,
     )
 
 

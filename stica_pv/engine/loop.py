@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from stica_pv.distributed import PULSE, barrier, from_main, is_main, largest, rank
+from stica_pv.distributed import HEARTBEAT, barrier, from_main, is_main, largest, rank
 from stica_pv.engine.batch_stream import ReportFailures, fail_without_batch, next_batches
 from stica_pv.engine.health import check_losses, check_weights
 from stica_pv.engine.meter import Clock, Meter
@@ -68,10 +68,10 @@ class TrainState:
     Attributes:
         model: Called as ``model(batch, plan)``: the task, its wrapper for several processes, or a `CachedModel`.
         draw: ``task.draw``.
-        optimizer: The optimiser.
+        optimizer: The optimizer.
         scaler: Loss scaler; does nothing unless the autocast type is fp16.
         meter: Averages since the last logged step.
-        parameters: What the optimiser changes.
+        parameters: What the optimizer changes.
         finish_backward: Called after the backward pass; completes the gradients where the model was cached.
         step: Steps done.
     """
@@ -123,7 +123,7 @@ def train(
     Raises:
         RunFailed, UnreadableClip, UsageError: A number is not finite, or there is no next batch.
     """
-    with signals_in_steps() as signals, PULSE.expected():
+    with signals_in_steps() as signals, HEARTBEAT.expected():
         clock, saved_at, saved_step = Clock(device), time.monotonic(), state.step
         stream = next_batches(batches, clock, lambda failures: report_failures(state.step, failures))
         while True:
@@ -153,7 +153,7 @@ def _advance(state: TrainState, batch: Batch, lr: float, order: Order, settings:
     terms = train_step(state, batch, order, settings)
     state.meter.add(state.step, terms.scalars, watch_gradients=not state.scaler.is_enabled())
     state.step += 1
-    PULSE.beat(state.step)
+    HEARTBEAT.beat(state.step)
 
 
 def train_step(state: TrainState, batch: Batch, order: Order, settings: LoopSettings) -> LossTerms:
@@ -201,10 +201,10 @@ def _end_epoch(step: int, order: Order, records: Records | None, at_epoch_end: A
         return
     if from_main("told" if records is not None and step in records.told else ""):
         return
-    PULSE.rest()  # this may take any time
+    HEARTBEAT.rest()  # this may take any time
     epoch = step // order.steps_per_epoch
     numbers = at_epoch_end(epoch)
-    PULSE.beat(step)
+    HEARTBEAT.beat(step)
     if records is not None and numbers:
         records.write_epoch(step, epoch, numbers)
         told = "  ".join(f"{name} {value:.1f}" for name, value in numbers.items())

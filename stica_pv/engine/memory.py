@@ -1,4 +1,4 @@
-"""What a step needs memory for, counted on any device: weights, gradients, optimiser, what the backward pass needs."""
+"""What a step needs memory for, counted on any device: weights, gradients, optimizer, what the backward pass needs."""
 
 import contextlib
 import weakref
@@ -63,7 +63,7 @@ def bytes_of(tensors: Iterable[Tensor | None]) -> int:
 
 
 def optimizer_bytes(optimizer: Optimizer) -> int:
-    """Adds up what an optimiser has stored after a step."""
+    """Adds up what an optimizer has stored after a step."""
     return bytes_of(
         value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)
     )

@@ -1,4 +1,4 @@
-"""Optimisers from a task's parameter groups."""
+"""Optimizers from a task's parameter groups."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
@@ -37,7 +37,7 @@ def create_optimizer(
     lars_mask: str = "intended",
     lars_trust: float = 0.001,
 ) -> Optimizer:
-    """Builds the optimiser; the engine sets the learning rate of each step with `set_lr`.
+    """Builds the optimizer; the engine sets the learning rate of each step with `set_lr`.
 
     Args:
         groups: Parameters by learning-rate factor.
@@ -46,15 +46,15 @@ def create_optimizer(
         nesterov: Of SGD and LARS.
         betas: Of AdamW.
         weight_decay: L2 (SGD, LARS) or decoupled (AdamW).
-        decay_1d: Whether biases and normalisation weights decay too, as in the paper's runs; of SGD and AdamW.
+        decay_1d: Whether biases and normalization weights decay too, as in the paper's runs; of SGD and AdamW.
         fused: Use the fused kernels; the same numbers up to rounding.
-        lars_mask: What LARS decays and scales by length. ``intended``: all but biases and normalisation weights, and a
+        lars_mask: What LARS decays and scales by length. ``intended``: all but biases and normalization weights, and a
             group's factor is on the learning rate. ``released``: BraVe's release has it the wrong way round, biases and
-            normalisation weights alone, and a group's factor is on the gradient.
+            normalization weights alone, and a group's factor is on the gradient.
         lars_trust: Trust coefficient of LARS.
 
     Raises:
-        UsageError: The optimiser does not take one of the numbers.
+        UsageError: The optimizer does not take one of the numbers.
     """
     check_choice("SOLVER.OPTIMIZING_METHOD", method, OPTIMIZERS)
     if weight_decay < 0:
@@ -95,7 +95,7 @@ def _fill_momentum(sgd: Optimizer) -> None:
 def _split(
     groups: Sequence[Group], weight_decay: float, decays: Callable[[nn.Parameter], bool]
 ) -> Iterator[tuple[bool, dict[str, Any]]]:
-    """Yields whether its parameters decay, and the optimiser's group, for both halves of each group."""
+    """Yields whether its parameters decay, and the optimizer's group, for both halves of each group."""
     for group in groups:
         for chosen in (True, False):
             parameters = [p for p in group.parameters if decays(p) is chosen]

@@ -41,6 +41,6 @@ def training_advice(cfg: CfgNode, batch_key: str = "TRAIN.BATCH_SIZE") -> str:
     lower = [] if train.MIXED_PRECISION else ["TRAIN.MIXED_PRECISION True"]
     if batch_key == "TRAIN.BATCH_SIZE":
         lower += [] if cfg.MODEL.ACT_CHECKPOINT else ["MODEL.ACT_CHECKPOINT True"]
-        lower += [f"TRAIN.CHUNK_SIZE below {train.CHUNK_SIZE or batch // world_size()}"]
+        lower += [f"TRAIN.GRAD_CACHE_CHUNK below {train.GRAD_CACHE_CHUNK or batch // world_size()}"]
     lower += [f"{batch_key} below {batch}"]
     return f"{batch_key} {batch} ({batch // world_size()} on each process): set {' or '.join(lower)}"

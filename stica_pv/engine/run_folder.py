@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from stica_pv.config import CfgNode, flatten
+from stica_pv.config.renamed import with_present_names
 from stica_pv.credentials import without_credentials
 from stica_pv.engine.checkpoint import list_checkpoints
 from stica_pv.engine.records import METRICS
@@ -61,10 +62,14 @@ def default_output_dir(cfg_file: str, overrides: Sequence[str]) -> str:
     return os.path.join(*parts)
 
 
-def claim(cfg: CfgNode) -> Path:
+def claim(cfg: CfgNode, defaults: CfgNode | None = None) -> Path:
     """Makes the folder of a run, or finds it again; writes config.yaml, and env.txt where no training will.
 
     An evaluation leaves the config.yaml and env.txt of the training that it finds there.
+
+    Args:
+        cfg: The configuration.
+        defaults: What keys count as that are younger than the run in the folder; None: they count as different.
 
     Raises:
         UsageError: The folder holds another run, or cannot be written.
@@ -74,7 +79,7 @@ def claim(cfg: CfgNode) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if path.is_file() and cfg.TRAIN.ENABLE:
-            _refuse_another_run(cfg, folder)
+            _refuse_another_run(cfg, folder, defaults)
         if cfg.TRAIN.ENABLE or not path.is_file():
             _write(path, without_credentials(cfg.dump()))
         if not cfg.TRAIN.ENABLE and not (folder / ENVIRONMENT).is_file():
@@ -98,7 +103,8 @@ def settings_of(folder: Path) -> dict[str, Any]:
     """
     path = folder / CONFIG
     try:
-        found = dict(flatten(yaml.load(without_credentials(path.read_text(encoding="utf-8")), Loader=_LOADER)))
+        stored = flatten(yaml.load(without_credentials(path.read_text(encoding="utf-8")), Loader=_LOADER))
+        found = dict(with_present_names(stored))
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:  # AttributeError: it holds no mapping
         raise UsageError(f"{path} was not written by this package: choose another OUTPUT_DIR") from error
     if "TASK" not in found:
@@ -106,13 +112,13 @@ def settings_of(folder: Path) -> dict[str, Any]:
     return found
 
 
-def differences_in_words(keys: Sequence[str], before: dict[str, Any], now: dict[str, Any]) -> str:
+def describe_differences(keys: Sequence[str], before: dict[str, Any], now: dict[str, Any]) -> str:
     """Returns the first of the keys that differ, with both values."""
     return ", ".join(f"{key} {before.get(key)!r} -> {now.get(key)!r}" for key in keys[:3])
 
 
-def _refuse_another_run(cfg: CfgNode, folder: Path) -> None:
-    before = settings_of(folder)
+def _refuse_another_run(cfg: CfgNode, folder: Path, defaults: CfgNode | None) -> None:
+    before = dict(flatten(defaults or {})) | settings_of(folder)
     if not has_begun(folder):
         return
     now = dict(flatten(yaml.safe_load(without_credentials(cfg.dump()))))
@@ -122,7 +128,7 @@ def _refuse_another_run(cfg: CfgNode, folder: Path) -> None:
     if different:
         raise UsageError(
             f"OUTPUT_DIR {folder} holds another run ({len(different)} keys differ: "
-            f"{differences_in_words(different, before, now)}): choose another OUTPUT_DIR, or move that one away"
+            f"{describe_differences(different, before, now)}): choose another OUTPUT_DIR, or move that one away"
         )
 
 

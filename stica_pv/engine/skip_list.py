@@ -7,7 +7,7 @@ from stica_pv.data.loading.sampler import StepSampler
 from stica_pv.data.manifest.bad_files import lasting_failures
 
 
-class Skipper:
+class SkipList:
     """Tells the data set of this process, whose workers share what it knows, which files are better not tried.
 
     Each process sees other files in each epoch: without this a file that hangs would cost each of them its time-out.
@@ -25,7 +25,7 @@ class Skipper:
         self._bad_files, self._dataset, self._sampler = bad_files, dataset, sampler
         self._known: set[str] = set()
 
-    def look(self) -> None:
+    def clip_format(self) -> None:
         """Reads the list."""
         failed = lasting_failures(self._bad_files)
         new = {path: self._sampler.epoch_of(step) for path, step in failed.items() if path not in self._known}
@@ -35,4 +35,4 @@ class Skipper:
     def after_step(self, step: int) -> None:
         """Is told that `step` steps of the run are done."""
         if step % self._sampler.steps_per_epoch == 0:
-            self.look()
+            self.clip_format()

@@ -17,7 +17,7 @@ from stica_pv.tasks import Task
 
 
 def create_state(cfg: CfgNode, task: Task, device: torch.device) -> TrainState:
-    """Wraps a task as the configuration and the number of processes ask, with its optimiser."""
+    """Wraps a task as the configuration and the number of processes ask, with its optimizer."""
     if world_size() > 1 and cfg.BN.SYNC:
         synchronise_batch_norm(task, device)
     task.train()
@@ -27,12 +27,12 @@ def create_state(cfg: CfgNode, task: Task, device: torch.device) -> TrainState:
     optimizer = optimizer_from_config(cfg, task.parameter_groups())
     scaler = torch.amp.GradScaler(device.type, enabled=amp_dtype_from_config(cfg) is torch.float16)
     parameters = [p for p in task.parameters() if p.requires_grad]
-    chunk, local_batch = cfg.TRAIN.CHUNK_SIZE, cfg.TRAIN.BATCH_SIZE // world_size()
+    chunk, local_batch = cfg.TRAIN.GRAD_CACHE_CHUNK, cfg.TRAIN.BATCH_SIZE // world_size()
     if not chunk:
         return TrainState(_parallel(task), task.draw, optimizer, scaler, Meter(device), parameters)
     if chunk < 2 or local_batch % chunk:
         raise UsageError(
-            f"TRAIN.CHUNK_SIZE {chunk} must be at least 2 and divide the {local_batch} videos of each process"
+            f"TRAIN.GRAD_CACHE_CHUNK {chunk} must be at least 2 and divide the {local_batch} videos of each process"
         )
     model = CachedModel(task, _parallel(Embedder(task)), chunk=chunk)
     return TrainState(model, task.draw, optimizer, scaler, Meter(device), parameters, model.finish)
@@ -63,7 +63,7 @@ def restore(state: TrainState, task: Task, checkpoint: Checkpoint) -> None:
     """Puts a state back to where a checkpoint was written.
 
     Raises:
-        UsageError: It is of other networks, or of another optimiser.
+        UsageError: It is of other networks, or of another optimizer.
     """
     step = checkpoint["step"]
     try:
@@ -74,14 +74,14 @@ def restore(state: TrainState, task: Task, checkpoint: Checkpoint) -> None:
         state.meter.load(checkpoint["meter"])
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:  # as torch meets what is missing
         raise UsageError(
-            f"the checkpoint of step {step} does not fit the networks and the optimiser of this configuration "
+            f"the checkpoint of step {step} does not fit the networks and the optimizer of this configuration "
             f"({type(error).__name__}: {' '.join(str(error).split())[:300]}): choose another OUTPUT_DIR"
         ) from error
     state.step = step
 
 
 def _check_shapes(optimizer: torch.optim.Optimizer) -> None:
-    """Raises `ValueError` if what the optimiser keeps for a parameter has another shape; torch does not look."""
+    """Raises `ValueError` if what the optimizer keeps for a parameter has another shape; torch does not look."""
     for parameter, kept in optimizer.state.items():
         for name, value in kept.items():
             if isinstance(value, torch.Tensor) and value.dim() and value.shape != parameter.shape:

@@ -24,7 +24,7 @@ from stica_pv.engine.profiling import StepProfile
 from stica_pv.engine.records import Records
 from stica_pv.engine.resume import check_same_place, find_checkpoint
 from stica_pv.engine.run_folder import write_facts
-from stica_pv.engine.skip_list import Skipper
+from stica_pv.engine.skip_list import SkipList
 from stica_pv.engine.state import content_of, create_state, restore
 from stica_pv.engine.trackers import trackers_from_config
 from stica_pv.tasks import Task
@@ -60,7 +60,7 @@ def run_training(
     folder: Path,
     device: torch.device,
     *,
-    shown_per_epoch: int = 1,
+    repeats_per_epoch: int = 1,
     at_epoch_end: AtEpochEnd | None = None,
     profile_steps: int = 0,
     batch_key: str = "TRAIN.BATCH_SIZE",
@@ -73,7 +73,7 @@ def run_training(
         videos: The usable videos.
         folder: Takes checkpoints and records.
         device: Where this process computes.
-        shown_per_epoch: How often an epoch shows each video, each time with draws of its own.
+        repeats_per_epoch: How often an epoch shows each video, each time with draws of its own.
         at_epoch_end: Looks at the task after each epoch, and gives numbers to record; see `stica_pv.engine.loop.train`.
         profile_steps: How many steps to record; see `stica_pv.engine.profiling`.
         batch_key: Where the user sets the batch size, for the advice when the memory of a GPU is full.
@@ -86,7 +86,7 @@ def run_training(
         RunFailed: It cannot go on.
     """
     checkpoint = find_checkpoint(folder, resume=cfg.TRAIN.AUTO_RESUME, list_hash=videos.list_hash)
-    training = Training(cfg, task, repeat(videos, shown_per_epoch), len(videos.paths), folder, device)
+    training = Training(cfg, task, repeat(videos, repeats_per_epoch), len(videos.paths), folder, device)
     sampler = create_sampler(cfg, training.videos, checkpoint["step"] if checkpoint else 0)
     state = create_state(cfg, task, device)
     if checkpoint:
@@ -133,8 +133,8 @@ def _train(
     cfg, folder, paths, start = training.cfg, training.folder, training.videos.paths, state.step
     loader = create_loader(cfg, training.task.views(), training.videos, sampler)
     bad_files = _begin_bad_files(training)
-    skipper = Skipper(bad_files.path, loader.dataset, sampler)
-    skipper.look()
+    skipper = SkipList(bad_files.path, loader.dataset, sampler)
+    skipper.clip_format()
     records = _open_records(cfg, folder, state.step) if is_main() else None
     try:
         profiling = StepProfile(folder, profile_steps if is_main() else 0, training.device)

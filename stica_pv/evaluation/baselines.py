@@ -1,4 +1,4 @@
-"""What there is without any training: colours, mean spectra, single pictures. A score means little without them."""
+"""What there is without any training: colors, mean spectra, single frames. A score means little without them."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from stica_pv.tasks.encoders import MAP, POOLED, Encoder
 
-COLOURS, SPECTRUM = "colour thumbnail 4x4", "mean spectrum"
+COLORS, SPECTRUM = "color thumbnail 4x4", "mean spectrum"
 
 
 class Trivial(Encoder):
@@ -26,8 +26,8 @@ class Trivial(Encoder):
         return dict.fromkeys(names, vector)
 
 
-class ColourThumbnail(Trivial):
-    """The mean picture of a clip as 4 × 4 colours."""
+class ColorThumbnail(Trivial):
+    """The mean frame of a clip as 4 × 4 colors."""
 
     def vector(self, x: Tensor) -> Tensor:
         """Maps (B, 3, T, H, W) to (B, 48)."""
@@ -42,12 +42,12 @@ class MeanSpectrum(Trivial):
         self.log_mel = log_mel
 
     def vector(self, x: Tensor) -> Tensor:
-        """Maps sound (B, S) to (B, F)."""
+        """Maps audio (B, S) to (B, F)."""
         return self.log_mel(x).mean(dim=3).flatten(1)
 
 
 class MiddleFrame(nn.Module):
-    """The middle frame as 16 × 16 colours: what a single picture gives away without any network."""
+    """The middle frame as 16 × 16 colors: what a single frame gives away without any network."""
 
     def forward(self, video: Tensor) -> Tensor:
         """Maps (B, 3, T, H, W) to (B, 768)."""

@@ -1,4 +1,4 @@
-"""Builds who is evaluated: checkpoints, a model of another library, random initialisation, baselines."""
+"""Builds who is evaluated: checkpoints, a model of another library, random initialization, baselines."""
 
 import logging
 import os
@@ -14,14 +14,14 @@ from stica_pv.engine import load_checkpoint, load_latest, load_weights
 from stica_pv.engine.build_task import as_trained, create_task, describes_networks_or_clips
 from stica_pv.engine.checkpoint import FOLDER, Checkpoint
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.baselines import COLOURS, SPECTRUM, ColourThumbnail, MeanSpectrum
-from stica_pv.evaluation.config import look_from_config
-from stica_pv.evaluation.evaluated_model import Contestant, Kind, content_hash
+from stica_pv.evaluation.baselines import COLORS, SPECTRUM, ColorThumbnail, MeanSpectrum
+from stica_pv.evaluation.config import clip_format_from_config
+from stica_pv.evaluation.evaluated_model import EvaluatedModel, Kind, content_hash
 from stica_pv.keyed_random import seed_of
 from stica_pv.models import STANDARD_INPUTS, create_average_pool, measure_map, trunk_from_source
 from stica_pv.models.weights import Pretrained
 from stica_pv.tasks import Task, VideoEncoder
-from stica_pv.transforms.config import log_mel_from_config, normalisation_is_chosen
+from stica_pv.transforms.config import log_mel_from_config, normalization_is_chosen
 from stica_pv.weights import best_layout
 
 logger = logging.getLogger(__name__)
@@ -33,8 +33,8 @@ Checkpoints = Mapping[str, Checkpoint]
 BUILDS_TRUNK = ("MODEL.", "POOL.")  # keys of the networks that a fine-tuning goes on with
 
 
-def create_contestants(cfg: CfgNode, folder: Path, checkpoints: Checkpoints | None = None) -> list[Contestant]:
-    """Builds each checkpoint, the model of MODEL.SOURCE, random initialisation of each kind of them, and baselines.
+def create_evaluated_models(cfg: CfgNode, folder: Path, checkpoints: Checkpoints | None = None) -> list[EvaluatedModel]:
+    """Builds each checkpoint, the model of MODEL.SOURCE, random initialization of each kind of them, and baselines.
 
     Args:
         cfg: The configuration.
@@ -47,14 +47,16 @@ def create_contestants(cfg: CfgNode, folder: Path, checkpoints: Checkpoints | No
     if checkpoints is None:
         checkpoints = find_checkpoints(cfg, folder)
     settings = {name: (as_trained(cfg, found), found) for name, found in checkpoints.items()}
-    trained = [trained_contestant(name, found, own) for name, (own, found) in settings.items()]
-    untrained = [(name, random_contestant(own)) for name, (own, _) in settings.items()]
+    trained = [trained_model(name, found, own) for name, (own, found) in settings.items()]
+    untrained = [(name, random_model(own)) for name, (own, _) in settings.items()]
     if cfg.MODEL.SOURCE:
         weights = True if cfg.MODEL.SOURCE_WEIGHTS == PUBLISHED else str(cfg.MODEL.SOURCE_WEIGHTS)
-        trained.append(source_contestant(cfg, "trained", weights))
-        untrained.append((cfg.MODEL.SOURCE, source_contestant(cfg, "random", False)))
-    untrained = untrained or [("", random_contestant(cfg))]
-    kinds = {(one.hash, one.look): (name, one) for name, one in reversed(untrained)}  # the first name of a kind counts
+        trained.append(source_model(cfg, "trained", weights))
+        untrained.append((cfg.MODEL.SOURCE, source_model(cfg, "random", False)))
+    untrained = untrained or [("", random_model(cfg))]
+    kinds = {
+        (one.hash, one.clip_format): (name, one) for name, one in reversed(untrained)
+    }  # the first name of a kind counts
     random = [
         replace(one, name=RANDOM if len(kinds) == 1 else f"{RANDOM} of {name}", reestimate=again)
         for name, one in reversed(kinds.values())
@@ -63,7 +65,7 @@ def create_contestants(cfg: CfgNode, folder: Path, checkpoints: Checkpoints | No
     return [*trained, *random, *baselines(next(iter(settings.values()))[0] if settings else cfg)]
 
 
-def trained_contestant(name: str, checkpoint: Checkpoint, cfg: CfgNode) -> Contestant:
+def trained_model(name: str, checkpoint: Checkpoint, cfg: CfgNode) -> EvaluatedModel:
     """Builds the networks of a checkpoint with its weights.
 
     Args:
@@ -73,53 +75,55 @@ def trained_contestant(name: str, checkpoint: Checkpoint, cfg: CfgNode) -> Conte
     """
     task = create_task(_without_weights(cfg))
     load_weights(task, checkpoint["model"], min_share=1.0, source=f"checkpoint {name}")
-    return _contestant(name, "trained", cfg, task)
+    return _evaluated_model(name, "trained", cfg, task)
 
 
-def random_contestant(cfg: CfgNode) -> Contestant:
+def random_model(cfg: CfgNode) -> EvaluatedModel:
     """Builds the networks of a configuration as they are before training."""
-    return _contestant(RANDOM, "random", cfg, create_task(_without_weights(cfg)))
+    return _evaluated_model(RANDOM, "random", cfg, create_task(_without_weights(cfg)))
 
 
-def source_contestant(cfg: CfgNode, kind: Kind, pretrained: Pretrained) -> Contestant:
+def source_model(cfg: CfgNode, kind: Kind, pretrained: Pretrained) -> EvaluatedModel:
     """Builds the trunk of MODEL.SOURCE with average pooling; the clips are those of DATA.
 
-    Pictures are normalised as the library does for its family of networks, unless DATA.MEAN or DATA.STD is chosen.
+    Frames are normalized as the library does for its family of networks, unless DATA.MEAN or DATA.STD is chosen.
 
     Args:
         cfg: The configuration.
-        kind: Of contestant.
+        kind: Of model.
         pretrained: False: fresh weights by RNG_SEED; True: those that the library publishes; otherwise a file.
     """
     torch.manual_seed(seed_of("initial weights", cfg.RNG_SEED))
     trunk = trunk_from_source(cfg.MODEL.SOURCE, pretrained=pretrained)
-    look = look_from_config(cfg)
-    if not normalisation_is_chosen(cfg):
+    clip_format = clip_format_from_config(cfg)
+    if not normalization_is_chosen(cfg):
         mean, std = best_layout(trunk.state_dict(), trunk.state_dict()).layout.mean_std
-        look = replace(look, photometry=replace(look.photometry, mean=mean, std=std))
+        clip_format = replace(clip_format, color=replace(clip_format.color, mean=mean, std=std))
     standard = STANDARD_INPUTS.get(cfg.MODEL.SOURCE.rpartition(":")[2])
-    if standard and standard != (look.frames, look.size):
+    if standard and standard != (clip_format.frames, clip_format.size):
         logger.warning(
             "%s was published for %d frames of %d px and sees %d of %d px (DATA.NUM_FRAMES, DATA.TEST_CROP_SIZE); look "
             "whether DATA.TARGET_FPS is its own",
-            *(cfg.MODEL.SOURCE, *standard, look.frames, look.size),
+            *(cfg.MODEL.SOURCE, *standard, clip_format.frames, clip_format.size),
         )
-    channels = measure_map(trunk, frames=look.frames, size=look.size)[0]
+    channels = measure_map(trunk, frames=clip_format.frames, size=clip_format.size)[0]
     pool = create_average_pool(in_channels=channels)
-    encoders = {"video": VideoEncoder(trunk, pool, look.photometry.mean, look.photometry.std)}
+    encoders = {"video": VideoEncoder(trunk, pool, clip_format.color.mean, clip_format.color.std)}
     networks = (("MODEL.ARCH", cfg.MODEL.SOURCE), ("MODEL.WIDTH", 0), ("POOL.NAME", "average"))
-    return Contestant(cfg.MODEL.SOURCE, kind, encoders, look, content_hash(encoders), networks=networks)
+    return EvaluatedModel(cfg.MODEL.SOURCE, kind, encoders, clip_format, content_hash(encoders), networks=networks)
 
 
-def baselines(cfg: CfgNode) -> list[Contestant]:
+def baselines(cfg: CfgNode) -> list[EvaluatedModel]:
     """Builds what needs no training, on the clips of a configuration."""
-    look = look_from_config(cfg)
+    clip_format = clip_format_from_config(cfg)
     encoders: dict[str, tuple[str, nn.Module]] = {
-        COLOURS: ("video", ColourThumbnail()),
+        COLORS: ("video", ColorThumbnail()),
         SPECTRUM: ("audio", MeanSpectrum(log_mel_from_config(cfg))),
     }
     return [
-        Contestant(name, "baseline", {modality: encoder}, look, content_hash({modality: encoder}, _settings(cfg)))
+        EvaluatedModel(
+            name, "baseline", {modality: encoder}, clip_format, content_hash({modality: encoder}, _settings(cfg))
+        )
         for name, (modality, encoder) in encoders.items()
     ]
 
@@ -179,13 +183,13 @@ def names_of(paths: Sequence[str]) -> list[str]:
     return names if len(set(names)) == len(names) else list(paths)
 
 
-def _contestant(name: str, kind: Kind, cfg: CfgNode, task: Task) -> Contestant:
+def _evaluated_model(name: str, kind: Kind, cfg: CfgNode, task: Task) -> EvaluatedModel:
     encoders = task.encoders()
     if not encoders:
         raise UsageError(f"TEST.ENABLE: TASK {cfg.TASK} has no encoder that could be evaluated: set TEST.ENABLE False")
     networks = tuple((key, value) for key, value in flatten(cfg) if key.startswith(BUILDS_TRUNK))
-    return Contestant(
-        name, kind, encoders, look_from_config(cfg), content_hash(encoders, _settings(cfg)), networks=networks
+    return EvaluatedModel(
+        name, kind, encoders, clip_format_from_config(cfg), content_hash(encoders, _settings(cfg)), networks=networks
     )
 
 
@@ -195,7 +199,7 @@ def _settings(cfg: CfgNode) -> str:
 
 
 def _without_weights(cfg: CfgNode) -> CfgNode:
-    """The same without weights to begin with: random initialisation is random."""
+    """The same without weights to begin with: random initialization is random."""
     own = cfg.clone()
     own.defrost()
     own.TRAIN.CHECKPOINT_FILE_PATH = ""

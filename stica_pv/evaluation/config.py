@@ -2,11 +2,11 @@
 
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import AT_LEAST_ONE, Limits, declare_limits, one_of
-from stica_pv.evaluation.evaluated_model import Look
+from stica_pv.evaluation.evaluated_model import ClipFormat
 from stica_pv.evaluation.features.store import DTYPES
-from stica_pv.evaluation.normalization import PROCESSINGS
+from stica_pv.evaluation.normalization import FEATURE_NORMS
 from stica_pv.evaluation.requests import TEST_TRANSFORMS
-from stica_pv.transforms.config import photometry_from_config, spatial_from_config
+from stica_pv.transforms.config import color_from_config, spatial_from_config
 
 
 def add_evaluation_config(cfg: CfgNode) -> None:
@@ -17,15 +17,15 @@ def add_evaluation_config(cfg: CfgNode) -> None:
     test.CHECKPOINT_FILE_PATH = ""  # one or several, separated by commas; default: the newest checkpoint in OUTPUT_DIR
     test.ALLOW_RANDOM_INIT = False  # evaluate without any checkpoint
     test.BATCH_SIZE = 32  # clips at a time, on each process
-    test.NUM_ENSEMBLE_VIEWS = 10  # clips of a video, or windows of its sound, equally spaced
-    test.NUM_SPATIAL_CROPS = 1  # 1: centre, 3: both ends of the longer side too
-    test.AUDIO_SECONDS = 0.0  # of a window of sound; 0: as long as the clips of the checkpoint
-    # fixed | released (random short side and colour jitter) | random_crop | augmented (both DATA.TRAIN_CROP_SIZE large)
+    test.NUM_ENSEMBLE_VIEWS = 10  # clips of a video, or windows of its audio, equally spaced
+    test.NUM_SPATIAL_CROPS = 1  # 1: center, 3: both ends of the longer side too
+    test.AUDIO_SECONDS = 0.0  # of a window of audio; 0: as long as the clips of the checkpoint
+    # fixed | released (random short side and color jitter) | random_crop | augmented (both DATA.TRAIN_CROP_SIZE large)
     test.TRANSFORM = "fixed"
-    test.PROCESSING = "centred"  # of trained features: raw | centred | standardised
+    test.FEATURE_NORM = "centered"  # of trained features: raw | centered | standardized
     test.KNN_K = 20
     test.COUNT_UNREADABLE_AS_WRONG = (
-        False  # an item that cannot be read, or lacks the sound asked for; False ends the run
+        False  # an item that cannot be read, or lacks the audio asked for; False ends the run
     )
     test.FEATURE_DTYPE = "float32"  # float32 | float16, of the features on disk
     model = section(cfg, "MODEL")
@@ -34,10 +34,10 @@ def add_evaluation_config(cfg: CfgNode) -> None:
     section(cfg, "DATA").TEST_CROP_SIZE = 112  # the short side is scaled to it; but see TEST.TRANSFORM
 
 
-def look_from_config(cfg: CfgNode) -> Look:
+def clip_format_from_config(cfg: CfgNode) -> ClipFormat:
     """How the networks of a configuration want their clips."""
     data = cfg.DATA
-    return Look(
+    return ClipFormat(
         frames=data.NUM_FRAMES,
         fps=data.TARGET_FPS,
         size=data.TEST_CROP_SIZE,
@@ -45,7 +45,7 @@ def look_from_config(cfg: CfgNode) -> Look:
         audio_rate_hz=cfg.AUDIO.SAMPLE_RATE,
         audio_seconds=cfg.TEST.AUDIO_SECONDS or data.NUM_FRAMES / data.TARGET_FPS,
         random_crop=spatial_from_config(cfg),
-        photometry=photometry_from_config(cfg),
+        color=color_from_config(cfg),
         frame_choice=data.FRAME_CHOICE,
         short_size=data.DECODING_SHORT_SIZE,
     )
@@ -57,7 +57,7 @@ declare_limits(
         "TEST.NUM_ENSEMBLE_VIEWS": AT_LEAST_ONE,
         "TEST.NUM_SPATIAL_CROPS": Limits(low=1, high=3),
         "TEST.TRANSFORM": one_of(*TEST_TRANSFORMS),
-        "TEST.PROCESSING": one_of(*PROCESSINGS),
+        "TEST.FEATURE_NORM": one_of(*FEATURE_NORMS),
         "TEST.KNN_K": AT_LEAST_ONE,
         "TEST.AUDIO_SECONDS": Limits(low=0, high=600),
         "TEST.FEATURE_DTYPE": one_of(*DTYPES),

@@ -1,4 +1,4 @@
-"""The bench that evaluations are run on: a labelled data set, contestants, and their features, each extracted once."""
+"""What evaluations are run on: a labeled data set, models, and their features, each extracted once."""
 
 import copy
 import hashlib
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from stica_pv.data.isolation.guard import Reader
 from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.data.manifest.manifest import exclusion_cause
-from stica_pv.data.manifest.media_info import FactTable
-from stica_pv.data.sources.labelled import LabelledSet
+from stica_pv.data.manifest.media_info import MediaInfoTable
+from stica_pv.data.sources.labeled import LabeledSet
 from stica_pv.distributed import from_main, is_main
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.evaluated_model import Contestant, Look
+from stica_pv.evaluation.evaluated_model import ClipFormat, EvaluatedModel
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.features.reestimate import reestimate_batch_norm, spread_over
 from stica_pv.evaluation.features.store import FeatureStore, Stored
@@ -46,7 +46,7 @@ class Loading:
         count_unreadable: Items that cannot be read are wrong in tests and left out of training; else they end the run.
     """
 
-    reader_of: Callable[[Look], Reader]
+    reader_of: Callable[[ClipFormat], Reader]
     clips_at_once: int
     num_workers: int
     start_method: str
@@ -58,17 +58,17 @@ class Loading:
 class Want:
     """Features that an evaluation will ask for."""
 
-    contestant: Contestant
+    model: EvaluatedModel
     request: FeatureRequest
     items: Tensor
 
 
-class Bench:
+class EvaluationContext:
     """Everything an evaluation may look at; each process of a run has one.
 
     Attributes:
-        labelled: The data set and its folds.
-        contestants: Who is evaluated.
+        labeled: The data set and its folds.
+        models: Who is evaluated.
         folder: OUTPUT_DIR.
         device: Where this process computes.
         loading: How files are read.
@@ -77,9 +77,9 @@ class Bench:
 
     def __init__(
         self,
-        labelled: LabelledSet,
-        contestants: Sequence[Contestant],
-        headers: FactTable,
+        labeled: LabeledSet,
+        models: Sequence[EvaluatedModel],
+        headers: MediaInfoTable,
         *,
         folder: Path,
         device: torch.device,
@@ -89,15 +89,15 @@ class Bench:
         """Takes what it offers.
 
         Args:
-            labelled: The data set.
-            contestants: Who is evaluated; their networks are moved to the device when they are needed.
+            labeled: The data set.
+            models: Who is evaluated; their networks are moved to the device when they are needed.
             headers: Facts of the files of the data set, in its order.
             folder: OUTPUT_DIR.
             device: Where this process computes.
             loading: How files are read.
             store: Where features are kept.
         """
-        self.labelled, self.contestants = labelled, tuple(contestants)
+        self.labeled, self.models = labeled, tuple(models)
         self.folder, self.device, self.loading = folder, device, loading
         self.store, self._headers = store, headers
         sizes = array("q", headers.column("size_bytes")).tobytes()
@@ -105,20 +105,20 @@ class Bench:
         self._ready: dict[tuple[Any, ...], nn.Module] = {}
         self._last: tuple[str, Stored] | None = None
 
-    def dataset(self, views: Views, modality: Modality, look: Look) -> ClipDataset:
+    def dataset(self, views: Views, modality: Modality, clip_format: ClipFormat) -> ClipDataset:
         """All items of the data set as samples, seen as `views` say; a failure is returned, never replaced."""
         return ClipDataset(
-            self.labelled.paths,
+            self.labeled.paths,
             self.durations_s(modality),
             views,
-            reader=self.loading.reader_of(look),
+            reader=self.loading.reader_of(clip_format),
             seed=self.loading.seed,
-            labels=None if self.labelled.multi_label else self.labelled.labels.tolist(),
+            labels=None if self.labeled.multi_label else self.labeled.labels.tolist(),
             replace_failures=False,
         )
 
     def durations_s(self, modality: Modality) -> list[float]:
-        """Length of every item in seconds: of its pictures, or of its sound."""
+        """Length of every item in seconds: of its frames, or of its audio."""
         return list(self._headers.column(f"{modality}_seconds"))
 
     def unusable(self, items: Iterable[int], modality: Modality) -> dict[int, str]:
@@ -138,33 +138,33 @@ class Bench:
         """
         message = ""
         if is_main() and causes and not self.loading.count_unreadable:
-            named = "; ".join(f"{self.labelled.paths[i]}: {causes[i]}" for i in sorted(causes)[:NAMED])
+            named = "; ".join(f"{self.labeled.paths[i]}: {causes[i]}" for i in sorted(causes)[:NAMED])
             message = (
-                f"{len(causes)} of {len(self.labelled)} items of {self.labelled.name} cannot be read: {named}; restore "
+                f"{len(causes)} of {len(self.labeled)} items of {self.labeled.name} cannot be read: {named}; restore "
                 "them, or set TEST.COUNT_UNREADABLE_AS_WRONG True (they then count as wrong in every test)"
             )
         message = from_main(message)
         if message:
             raise UsageError(message)
 
-    def encoder(self, contestant: Contestant, modality: Modality) -> nn.Module:
-        """The network of a contestant, ready to run: on the device, its statistics re-estimated if they shall be."""
-        key = contestant.hash, contestant.reestimate, modality
+    def encoder(self, model: EvaluatedModel, modality: Modality) -> nn.Module:
+        """The network of a model, ready to run: on the device, its statistics re-estimated if they shall be."""
+        key = model.hash, model.reestimate, modality
         if key not in self._ready:
-            encoder = contestant.encoders[modality]
-            if contestant.reestimate:
+            encoder = model.encoders[modality]
+            if model.reestimate:
                 encoder = copy.deepcopy(encoder).to(self.device)
-                self._reestimate(encoder, contestant.look, modality)
+                self._reestimate(encoder, model.clip_format, modality)
             self._ready[key] = encoder.to(self.device).eval()
         return self._ready[key]
 
-    def _reestimate(self, encoder: nn.Module, look: Look, modality: Modality) -> None:
-        train = self.labelled.folds[0].train.tolist()
+    def _reestimate(self, encoder: nn.Module, clip_format: ClipFormat, modality: Modality) -> None:
+        train = self.labeled.folds[0].train.tolist()
         unusable = self.unusable(train, modality)
-        logger.info("re-estimating the batch-norm statistics of random initialisation, %s", modality)
+        logger.info("re-estimating the batch-norm statistics of random initialization, %s", modality)
         reestimate_batch_norm(
             encoder,
-            self.dataset(views_of(FeatureRequest(modality, clips=1), look), modality, look),
+            self.dataset(views_of(FeatureRequest(modality, clips=1), clip_format), modality, clip_format),
             spread_over([i for i in train if i not in unusable], REESTIMATE_ITEMS),
             device=self.device,
             num_workers=self.loading.num_workers,
@@ -173,19 +173,19 @@ class Bench:
 
     def settings(self, want: Want) -> dict[str, Any]:
         """What makes the features; equal settings give equal features."""
-        contestant, request = want.contestant, want.request
+        model, request = want.model, want.request
         return {
             **asdict(request),
-            "networks": contestant.hash,
-            "reestimated_on": self.labelled.folds[0].name if contestant.reestimate else "",
-            "look": repr(contestant.look),
-            "dataset": self.labelled.name,
-            "dataset_hash": self.labelled.hash,
+            "networks": model.hash,
+            "reestimated_on": self.labeled.folds[0].name if model.reestimate else "",
+            "clip_format": repr(model.clip_format),
+            "dataset": self.labeled.name,
+            "dataset_hash": self.labeled.hash,
             "file_sizes_hash": self._files,
             "seed": self.loading.seed if request.transform in ("released", "random_crop", "augmented") else 0,
         }
 
-    def features(self, contestant: Contestant, request: FeatureRequest, items: Tensor) -> FeatureSet:
+    def features(self, model: EvaluatedModel, request: FeatureRequest, items: Tensor) -> FeatureSet:
         """Features of some items, which `extract_features` has made; on the main process.
 
         Rows of items that cannot be read are NaN.
@@ -193,20 +193,20 @@ class Bench:
         Raises:
             UsageError: Some that can be read are not on disk.
         """
-        stored = self._stored(Want(contestant, request, items))
+        stored = self._stored(Want(model, request, items))
         row_of = {item: row for row, item in enumerate(stored.index.tolist())}
         missing = set(items.tolist()) - row_of.keys()
         missing -= self.unusable(missing, request.modality).keys()
         if missing:
             raise UsageError(
-                f"{self.folder}: {request.modality} features of {contestant.name} lack {len(missing)} of the "
-                f"{len(items)} items of {self.labelled.name} that are needed, such as "
-                f"{self.labelled.paths[min(missing)]}: the same command makes them"
+                f"{self.folder}: {request.modality} features of {model.name} lack {len(missing)} of the "
+                f"{len(items)} items of {self.labeled.name} that are needed, such as "
+                f"{self.labeled.paths[min(missing)]}: the same command makes them"
             )
         rows = torch.tensor([row_of.get(int(item), -1) for item in items], dtype=torch.int64)
         features = stored.features[rows.clamp(min=0)]
         features[rows < 0] = torch.nan
-        return FeatureSet(features, self.labelled.labels[items], self.labelled.groups[items])
+        return FeatureSet(features, self.labeled.labels[items], self.labeled.groups[items])
 
     def unreadable(self, want: Want) -> dict[int, str]:
         """Items whose features are NaN, with the cause; on the main process."""
@@ -221,8 +221,8 @@ class Bench:
             stored = self.store.load(name)
             if stored is None:
                 raise UsageError(
-                    f"there are no {want.request.modality} features of {want.contestant.name}: none of the "
-                    f"{len(want.items)} items of {self.labelled.name} that are needed can be read"
+                    f"there are no {want.request.modality} features of {want.model.name}: none of the "
+                    f"{len(want.items)} items of {self.labeled.name} that are needed can be read"
                 )
             self._last = name, stored
         return self._last[1]

@@ -1,4 +1,4 @@
-"""The evaluating half of a run: checkpoints beside random initialisation and baselines, on a labelled data set."""
+"""The evaluating half of a run: checkpoints beside random initialization and baselines, on a labeled data set."""
 
 import logging
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from stica_pv.data.config import manifest_path
 from stica_pv.data.decoding.reader import read
 from stica_pv.data.isolation.guard import GuardedReader, Reader
 from stica_pv.data.manifest.manifest import probe_all
-from stica_pv.data.manifest.media_info import FactTable
+from stica_pv.data.manifest.media_info import MediaInfoTable
 from stica_pv.data.manifest.videos import PROBE_PROCESSES
-from stica_pv.data.sources.labelled import LabelledSet, labelled_set_from_config
+from stica_pv.data.sources.labeled import LabeledSet, labeled_set_from_config
 from stica_pv.distributed import barrier, check_agreement, is_main
 from stica_pv.engine import load_checkpoint
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.build_models import Checkpoints, checkpoint_paths, create_contestants, find_checkpoints
-from stica_pv.evaluation.context import Bench, Loading
-from stica_pv.evaluation.evaluated_model import Contestant, Look
+from stica_pv.evaluation.build_models import Checkpoints, checkpoint_paths, create_evaluated_models, find_checkpoints
+from stica_pv.evaluation.context import EvaluationContext, Loading
+from stica_pv.evaluation.evaluated_model import ClipFormat, EvaluatedModel
 from stica_pv.evaluation.features.store import FeatureStore
 from stica_pv.evaluation.results import Numbers
 from stica_pv.evaluation.suite import Evaluation, run_evaluations
@@ -46,19 +46,19 @@ def assess(cfg: CfgNode, folder: Path, device: torch.device, checkpoints: Checkp
     Raises:
         UsageError: Nothing can be evaluated, or the processes would evaluate different things.
     """
-    labelled = labelled_set_from_config(cfg)
-    contestants = create_contestants(cfg, folder, checkpoints)
-    _check_same_test(labelled, contestants)
-    bench = create_bench(cfg, labelled, contestants, folder, device)
+    labeled = labeled_set_from_config(cfg)
+    models = create_evaluated_models(cfg, folder, checkpoints)
+    _check_same_test(labeled, models)
+    context = create_context(cfg, labeled, models, folder, device)
     if is_main():
-        logger.info("%s, hash %s", labelled, labelled.hash)
-        for name, look in {contestant.name: contestant.look for contestant in bench.contestants}.items():
-            logger.info("%s sees %s", name, look)
-    results = run_evaluations(create_evaluations(cfg), bench)
+        logger.info("%s, hash %s", labeled, labeled.hash)
+        for name, clip_format in {model.name: model.clip_format for model in context.models}.items():
+            logger.info("%s sees %s", name, clip_format)
+    results = run_evaluations(create_evaluations(cfg), context)
     if not is_main():
         return {}
     results.write(folder)
-    logger.info("results on %s:\n%s", labelled.name, results.table())
+    logger.info("results on %s:\n%s", labeled.name, results.table())
     return results.flat()
 
 
@@ -69,7 +69,7 @@ def check_test(cfg: CfgNode) -> Checkpoints | None:
         The checkpoints of an evaluation alone; None before a training, which had better use the memory itself.
     """
     create_evaluations(cfg)
-    labelled_set_from_config(cfg)
+    labeled_set_from_config(cfg)
     if not cfg.TRAIN.ENABLE:
         return find_checkpoints(cfg, Path(cfg.OUTPUT_DIR))
     for path in checkpoint_paths(cfg):
@@ -84,10 +84,10 @@ def create_evaluations(cfg: CfgNode) -> list[Evaluation]:
     return [EVALUATIONS.get(name)(cfg) for name in dict.fromkeys(cfg.TEST.EVALUATIONS)]
 
 
-def create_bench(
-    cfg: CfgNode, labelled: LabelledSet, contestants: Sequence[Contestant], folder: Path, device: torch.device
-) -> Bench:
-    """Puts data set and contestants on a bench; the main process reads the headers, the others find them."""
+def create_context(
+    cfg: CfgNode, labeled: LabeledSet, models: Sequence[EvaluatedModel], folder: Path, device: torch.device
+) -> EvaluationContext:
+    """Puts data set and models on an evaluation context; the main process reads the headers, the others find them."""
     loading = Loading(
         reader_of=partial(_reader_of, cfg.DATA.READ_TIMEOUT_SECONDS),
         clips_at_once=cfg.TEST.BATCH_SIZE,
@@ -96,26 +96,26 @@ def create_bench(
         seed=cfg.RNG_SEED,
         count_unreadable=cfg.TEST.COUNT_UNREADABLE_AS_WRONG,
     )
-    headers = _headers_in_turn(labelled.paths, manifest_path(cfg, folder))
+    headers = _headers_in_turn(labeled.paths, manifest_path(cfg, folder))
     store = FeatureStore(folder / "features", cfg.TEST.FEATURE_DTYPE)
-    return Bench(labelled, contestants, headers, folder=folder, device=device, loading=loading, store=store)
+    return EvaluationContext(labeled, models, headers, folder=folder, device=device, loading=loading, store=store)
 
 
-def _check_same_test(labelled: LabelledSet, contestants: Sequence[Contestant]) -> None:
+def _check_same_test(labeled: LabeledSet, models: Sequence[EvaluatedModel]) -> None:
     """Each process computes a part of the features: all of them must be of the same networks and clips."""
-    who = ", ".join(dict.fromkeys(f"{one.name} {one.hash}" for one in contestants))
+    who = ", ".join(dict.fromkeys(f"{one.name} {one.hash}" for one in models))
     check_agreement(
-        f"tests {who} on the list {labelled.hash}",
+        f"tests {who} on the list {labeled.hash}",
         advice="give every machine the same configuration, data and checkpoint (TEST.CHECKPOINT_FILE_PATH names one)",
     )
 
 
-def _reader_of(timeout_s: float, look: Look) -> Reader:
-    reader = partial(read, frame_choice=look.frame_choice, short_size=look.short_size)
+def _reader_of(timeout_s: float, clip_format: ClipFormat) -> Reader:
+    reader = partial(read, frame_choice=clip_format.frame_choice, short_size=clip_format.short_size)
     return GuardedReader(reader, timeout_s=timeout_s)
 
 
-def _headers_in_turn(paths: Sequence[str], manifest: Path) -> FactTable:
+def _headers_in_turn(paths: Sequence[str], manifest: Path) -> MediaInfoTable:
     if not is_main():
         barrier()
     headers = probe_all(paths, manifest, PROBE_PROCESSES, trust=not is_main())

@@ -1,4 +1,4 @@
-"""Who is evaluated: trained encoders, random initialisation, baselines, each with the clips that it wants to see."""
+"""Who is evaluated: trained encoders, random initialization, baselines, each with the clips that it wants to see."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,26 +12,26 @@ from stica_pv.data.decoding.frames import FrameChoice
 from stica_pv.evaluation.requests import FeatureRequest
 from stica_pv.structures import FrameTransform
 from stica_pv.tasks.encoders import layers_of
-from stica_pv.transforms import PhotometrySettings
+from stica_pv.transforms import ColorSettings
 
 Kind = Literal["trained", "random", "baseline"]
 
 
 @dataclass(frozen=True)
-class Look:
-    """How a contestant wants its clips: as it was trained.
+class ClipFormat:
+    """How a model wants its clips: as it was trained.
 
     Attributes:
-        frames: Pictures a clip.
-        fps: Pictures a second.
-        size: Side of a picture in pixels.
+        frames: Frames a clip.
+        fps: Frames a second.
+        size: Side of a frame in pixels.
         train_size: The same in the views that training takes, for requests that ask for them.
-        audio_rate_hz: Sample rate of the sound.
-        audio_seconds: Length of a window of sound.
+        audio_rate_hz: Sample rate of the audio.
+        audio_seconds: Length of a window of audio.
         random_crop: Crop and flip of training, for requests that ask for it.
-        photometry: Colours of training, for requests that ask for them; also normalises then.
+        color: Colors of training, for requests that ask for them; also normalizes then.
         frame_choice: Of the reader: ``nearest``, ``previous`` or ``following``.
-        short_size: Larger pictures are scaled down to this short side in decoding, 0: never.
+        short_size: Larger frames are scaled down to this short side in decoding, 0: never.
     """
 
     frames: int
@@ -41,30 +41,30 @@ class Look:
     audio_rate_hz: int
     audio_seconds: float
     random_crop: FrameTransform
-    photometry: PhotometrySettings
+    color: ColorSettings
     frame_choice: FrameChoice = "nearest"
     short_size: int = 0
 
     @property
     def seconds(self) -> float:
-        """Length of a clip of pictures."""
+        """Length of a clip of frames."""
         return self.frames / self.fps
 
     def __str__(self) -> str:
-        pictures = f"{self.frames} frames at {self.fps:g} a second, {self.size} px"
-        pictures += f" ({self.train_size} px in views of training)" if self.train_size != self.size else ""
-        return f"{pictures}; hears {self.audio_seconds:.3g} s at {self.audio_rate_hz} Hz"
+        video = f"{self.frames} frames at {self.fps:g} a second, {self.size} px"
+        video += f" ({self.train_size} px in views of training)" if self.train_size != self.size else ""
+        return f"{video}; hears {self.audio_seconds:.3g} s at {self.audio_rate_hz} Hz"
 
 
 @dataclass(frozen=True)
-class Contestant:
+class EvaluatedModel:
     """An encoder in an evaluation.
 
     Attributes:
-        name: In tables; the two of random initialisation share theirs, the others are unique.
+        name: In tables; the two of random initialization share theirs, the others are unique.
         kind: ``trained``; ``random``: shown at its best; ``baseline``: no network, or that of somebody else.
-        encoders: By modality, on the CPU or wherever the bench put them; a missing modality is not scored.
-        look: The clips it wants.
+        encoders: By modality, on the CPU or wherever the evaluation context put them; a missing modality is not scored.
+        clip_format: The clips it wants.
         hash: Of the networks' contents.
         reestimate: Batch-norm statistics are to be re-estimated on training clips before use.
         networks: Keys of the configuration that build trunk and pooling head, for what is made of them.
@@ -73,7 +73,7 @@ class Contestant:
     name: str
     kind: Kind
     encoders: Mapping[str, nn.Module]
-    look: Look
+    clip_format: ClipFormat
     hash: str
     reestimate: bool = False
     networks: tuple[tuple[str, Any], ...] = ()

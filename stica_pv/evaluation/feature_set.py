@@ -7,7 +7,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Features of V items (videos or recordings), each seen in N views (clips × crops, or windows of sound).
+    """Features of V items (videos or recordings), each seen in N views (clips × crops, or windows of audio).
 
     Attributes:
         features: float32 (V, N, D); N is 1 where the views were averaged in extraction.

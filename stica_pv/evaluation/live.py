@@ -32,7 +32,7 @@ class Pace:
     start_method: str
 
 
-def look(
+def clip_format(
     network: nn.Module,
     dataset: ClipDataset,
     items: Sequence[int],

@@ -12,7 +12,7 @@ CHUNK_ELEMENTS = 2**24  # weights of draws × items that are held at a time
 
 
 @dataclass(frozen=True)
-class Measure:
+class Metric:
     """One score over the test items.
 
     Attributes:
@@ -20,14 +20,14 @@ class Measure:
         statistic: Maps float64 weights (R, V), how often each test item counts in each of R draws, to the scores
             float64 (R,): in % unless the name says else.
         items: Number of test items V.
-        beside: Name of the measure that this one belongs to, such as the mean of a deviation: where the best of several
-            contestants is shown, both are of the same one. Empty: it stands for itself.
+        paired_with: Name of the metric that this one belongs to, such as the mean of a deviation: where the best of
+            several models is shown, both are of the same one. Empty: it stands for itself.
     """
 
     name: str
     statistic: Callable[[Tensor], Tensor]
     items: int
-    beside: str = ""
+    paired_with: str = ""
 
     @property
     def value(self) -> float:
@@ -35,33 +35,33 @@ class Measure:
         return float(self.statistic(torch.ones(1, self.items, dtype=torch.float64)))
 
 
-def mean_measure(name: str, per_item: Tensor) -> Measure:
+def mean_metric(name: str, per_item: Tensor) -> Metric:
     """Returns the mean over test items of `per_item` (V,), which holds e.g. 100 for a hit and 0 for a miss."""
     values = per_item.double()
-    return Measure(name, lambda weights: weights @ values / weights.sum(dim=1), len(values))
+    return Metric(name, lambda weights: weights @ values / weights.sum(dim=1), len(values))
 
 
-def pooled(measures: Sequence[Measure]) -> Measure:
+def pooled(metrics: Sequence[Metric]) -> Metric:
     """Joins the same measure of several folds: its items are theirs in turn, its score is the mean over the folds.
 
     A draw that leaves a fold without items takes the mean over the others.
     """
-    lengths = [measure.items for measure in measures]
+    lengths = [metric.items for metric in metrics]
 
     def statistic(weights: Tensor) -> Tensor:
-        scores = [m.statistic(part) for m, part in zip(measures, weights.split(lengths, dim=1), strict=True)]
+        scores = [m.statistic(part) for m, part in zip(metrics, weights.split(lengths, dim=1), strict=True)]
         return torch.stack(scores).nanmean(dim=0)
 
-    return replace(measures[0], statistic=statistic, items=sum(lengths))
+    return replace(metrics[0], statistic=statistic, items=sum(lengths))
 
 
 def bootstrap_interval(
-    measure: Measure, groups: Tensor, *, seed: int, draws: int = 1000, level: float = 0.95
+    metric: Metric, groups: Tensor, *, seed: int, draws: int = 1000, level: float = 0.95
 ) -> tuple[float, float]:
     """Returns the percentile bootstrap interval: groups are resampled, not items, as siblings are not independent.
 
     Args:
-        measure: The score.
+        metric: The score.
         groups: int64 (V,), the source of each test item.
         seed: Of the draws, which are the same for every measure over the same groups.
         draws: How often the test set is drawn anew.
@@ -75,7 +75,7 @@ def bootstrap_interval(
         counts = torch.zeros(size, len(names), dtype=torch.float64).scatter_add_(
             1, drawn, torch.ones(1, 1, dtype=torch.float64).expand(drawn.shape)
         )
-        values.append(measure.statistic(counts[:, members]))
+        values.append(metric.statistic(counts[:, members]))
     tail = (1 - level) / 2
     low, high = torch.cat(values).nanquantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
     return low, high

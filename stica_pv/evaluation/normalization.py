@@ -7,7 +7,7 @@ import torch
 from stica_pv.errors import check_choice
 from stica_pv.evaluation.feature_set import FeatureSet
 
-PROCESSINGS = ("raw", "centred", "standardised")
+FEATURE_NORMS = ("raw", "centered", "standardized")
 LEAST_DEVIATION = 1e-6
 
 
@@ -17,13 +17,13 @@ def process(train: FeatureSet, test: FeatureSet, how: str) -> tuple[FeatureSet, 
     Args:
         train: (V, N, D).
         test: (V', N', D).
-        how: ``raw``: as they are; ``centred``: minus the mean; ``standardised``: also divided by the deviation.
+        how: ``raw``: as they are; ``centered``: minus the mean; ``standardized``: also divided by the deviation.
     """
-    check_choice("TEST.PROCESSING", how, PROCESSINGS)
+    check_choice("TEST.FEATURE_NORM", how, FEATURE_NORMS)
     if how == "raw":
         return train, test
     rows = train.features.flatten(0, 1)
     mean = rows.mean(dim=0)
-    scale = rows.std(dim=0).clamp(min=LEAST_DEVIATION) if how == "standardised" and len(rows) > 1 else torch.ones(1)
+    scale = rows.std(dim=0).clamp(min=LEAST_DEVIATION) if how == "standardized" and len(rows) > 1 else torch.ones(1)
     first, second = (replace(part, features=(part.features - mean) / scale) for part in (train, test))
     return first, second

@@ -18,9 +18,9 @@ from stica_pv.data.manifest.videos import Videos
 from stica_pv.data.sources.compact_strings import CompactStrings
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.live import RESULT, Pace, look
+from stica_pv.evaluation.live import RESULT, Pace, clip_format
 from stica_pv.evaluation.normalization import process
-from stica_pv.evaluation.protocols.neighbours import class_votes, nearest
+from stica_pv.evaluation.protocols.neighbors import class_votes, nearest
 from stica_pv.evaluation.ranking import top_k_hits
 from stica_pv.evaluation.splits import grouped_holdout
 from stica_pv.evaluation.views import grid_windows
@@ -63,7 +63,7 @@ class OnlineKnn:
         gallery: int64 (G,), the videos that vote.
         queries: int64 (Q,), the videos that are classified; of other sources than the gallery.
         every: Epochs.
-        k: Neighbours that vote.
+        k: Neighbors that vote.
         processing: Of the features, by the statistics of the gallery.
         pace: How videos are read and shown.
     """
@@ -82,7 +82,9 @@ class OnlineKnn:
         """Classifies the queries after so many epochs."""
         if epoch % self.every:
             return {}
-        found = look(self.task.encoders()["video"], self.dataset, range(len(self.dataset)), self.pace, average=True)
+        found = clip_format(
+            self.task.encoders()["video"], self.dataset, range(len(self.dataset)), self.pace, average=True
+        )
         if found is None:
             return {}  # the main process tells
         if found.causes:
@@ -148,7 +150,7 @@ def online_knn_from_config(cfg: CfgNode, task: Task, videos: Videos, device: tor
     )
     pace = Pace(device, cfg.TEST.BATCH_SIZE, cfg.DATA_LOADER.NUM_WORKERS, cfg.DATA_LOADER.START_METHOD)
     return OnlineKnn(
-        task, dataset, labels, gallery, queries, cfg.TEST.ONLINE_KNN_EPOCHS, cfg.TEST.KNN_K, cfg.TEST.PROCESSING, pace
+        task, dataset, labels, gallery, queries, cfg.TEST.ONLINE_KNN_EPOCHS, cfg.TEST.KNN_K, cfg.TEST.FEATURE_NORM, pace
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.metrics import Measure
+from stica_pv.evaluation.metrics import Metric
 from stica_pv.evaluation.requests import Requests
 
 
@@ -28,7 +28,7 @@ class FeatureProtocol(Protocol):
 
     Attributes:
         name: Exact and unique; tells protocols apart in results: ``linear (L2, lr 32 per 1024)``.
-        processed: Whether features are processed beforehand, raw, centred or standardised by the training rows (see
+        processed: Whether features are processed beforehand, raw, centered or standardized by the training rows (see
             `stica_pv.evaluation.normalization`; rows are not scaled to unit length there). False: the protocol does as
             its name declares.
     """
@@ -45,7 +45,7 @@ class FeatureProtocol(Protocol):
     def test_requests(self) -> Requests:
         """What it wants of the test items, by modality."""
 
-    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> Sequence[Measure]:
+    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> Sequence[Metric]:
         """Measures one encoder.
 
         Args:
@@ -65,9 +65,9 @@ class Row:
     Attributes:
         evaluation: Registered name.
         protocol: Exact name of the protocol.
-        measure: ``R@1``, ``top1``, ``mAP`` …
-        contestant: Whose score.
-        processing: Of the features: ``raw``, ``centred``, ``standardised``; ``-``: the protocol declares its own.
+        metric: ``R@1``, ``top1``, ``mAP`` …
+        model: Whose score.
+        processing: Of the features: ``raw``, ``centered``, ``standardized``; ``-``: the protocol declares its own.
         dataset: Name of the data set.
         dataset_hash: Of its items, labels and folds.
         fold: Name of the fold, or ``mean`` over all folds.
@@ -81,8 +81,8 @@ class Row:
 
     evaluation: str
     protocol: str
-    measure: str
-    contestant: str
+    metric: str
+    model: str
     processing: str
     dataset: str
     dataset_hash: str
@@ -99,4 +99,4 @@ MEAN = "mean"
 """`Row.fold` of the mean over all folds."""
 
 NOBODY = ""
-"""`Row.contestant` of a number that is no encoder's."""
+"""`Row.model` of a number that is no encoder's."""

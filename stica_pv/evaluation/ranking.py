@@ -7,12 +7,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from stica_pv.evaluation.metrics import Measure, mean_measure
+from stica_pv.evaluation.metrics import Metric, mean_metric
 
 TOP = (1, 5)
 
 
-def top_k_measures(scores: Tensor, labels: Tensor, *, prefix: str = "") -> list[Measure]:
+def top_k_metrics(scores: Tensor, labels: Tensor, *, prefix: str = "") -> list[Metric]:
     """Returns top-1 accuracy in %, and top-5 where there are more than five classes.
 
     Args:
@@ -21,7 +21,7 @@ def top_k_measures(scores: Tensor, labels: Tensor, *, prefix: str = "") -> list[
         prefix: Of the names.
     """
     return [
-        mean_measure(f"{prefix}top{k}", 100.0 * top_k_hits(scores, labels, k))
+        mean_metric(f"{prefix}top{k}", 100.0 * top_k_hits(scores, labels, k))
         for k in TOP
         if k == 1 or k < scores.shape[1]
     ]
@@ -94,10 +94,10 @@ class LabelRanking:
         """√2 Φ⁻¹(mean AUC), no percentage: float64 weights (R, V) -> (R,) (Gemmeke et al., ICASSP 2017)."""
         return math.sqrt(2) * torch.special.ndtri(self.auc(weights) / 100)
 
-    def measures(self) -> list[Measure]:
+    def metrics(self) -> list[Metric]:
         """Measures mAP, AUC (%) and d_prime."""
         scores = {"mAP": self.average_precision, "AUC": self.auc, "d_prime": self.d_prime}
-        return [Measure(name, statistic, self._labels.shape[1]) for name, statistic in scores.items()]
+        return [Metric(name, statistic, self._labels.shape[1]) for name, statistic in scores.items()]
 
     @cached_property
     def _positives(self) -> _Positives:

@@ -26,14 +26,14 @@ class FeatureRequest:
     Attributes:
         modality: ``video`` or ``audio``.
         layer: ``map``: the last feature map, flattened; ``map_max``: the same after max-pooling, 2 × 2 × 2 with stride
-            2 for pictures (SeLaVi), 3 with stride 2 along time for sound (GDT); ``pooled``: the vector before the
+            2 for frames (SeLaVi), 3 with stride 2 along time for audio (GDT); ``pooled``: the vector before the
             projection head; ``projected``: the embedding that the loss compares.
         clips: Windows of an item, equally spaced; one lies in the middle.
-        spatial_crops: 1: centre; 3: both ends of the longer side too. Without meaning for sound.
+        spatial_crops: 1: center; 3: both ends of the longer side too. Without meaning for audio.
         transform: ``fixed``: the short side is scaled to the clip, draws nothing; ``released``: STiCA's test as
-            released, random scale and colours; ``random_crop``: the training's crop and flip on the same windows
-            (SeLaVi's gallery); ``augmented``: windows drawn at random too, and the training's colours without blur.
-            The last two have the size of the training's views. Draws are keyed by item. Without meaning for sound, but
+            released, random scale and colors; ``random_crop``: the training's crop and flip on the same windows
+            (SeLaVi's gallery); ``augmented``: windows drawn at random too, and the training's colors without blur.
+            The last two have the size of the training's views. Draws are keyed by item. Without meaning for audio, but
             that ``augmented`` draws its windows.
         starts: Of the clips; ``spaced``: from the first to the last possible one; ``released``: the whole frame at or
             before k / clips of the slack, k = 0, 1, …, so that the last share of it is never seen.

@@ -13,7 +13,7 @@ from stica_pv.evaluation.protocol import MEAN, NOBODY, Row
 
 JSON, MARKDOWN = "results.json", "results.md"
 COLUMNS = (
-    *("protocol", "measure", "contestant", "features", "fold", "score", "95 % interval"),
+    *("protocol", "metric", "model", "features", "fold", "score", "95 % interval"),
     *("test items", "sources", "views", "data set (hash)"),
 )
 NO_ENCODER = "no encoder"
@@ -27,8 +27,8 @@ class ResultRow:
 
     Attributes:
         protocol: Its exact name.
-        measure: Name of the number.
-        contestant: Who was evaluated.
+        metric: Name of the number.
+        model: Who was evaluated.
         features: How they were processed.
         fold: Of the test.
         score: In % unless the measure's name says else.
@@ -40,8 +40,8 @@ class ResultRow:
     """
 
     protocol: str
-    measure: str
-    contestant: str
+    metric: str
+    model: str
     features: str
     fold: str
     score: float
@@ -78,7 +78,7 @@ class Results:
 
     Attributes:
         rows: In the order of the evaluations.
-        trained: Names of the trained contestants, in their order.
+        trained: Names of the trained models, in their order.
         chance: Of top1 in %, None where items may have several labels.
     """
 
@@ -102,8 +102,8 @@ class Results:
         found: Numbers = {} if self.chance is None else {"chance/top1": self.chance}
         overall = self.overall
         for row in self.rows:
-            alone = row.contestant == NOBODY or [row.contestant] == list(self.trained)
-            key = f"{row.evaluation}/{row.measure}" + ("" if alone else f"/{row.contestant}")
+            alone = row.model == NOBODY or [row.model] == list(self.trained)
+            key = f"{row.evaluation}/{row.metric}" + ("" if alone else f"/{row.model}")
             if row in overall:
                 found |= {key: row.value, f"{key}/low": row.low, f"{key}/high": row.high, f"{key}/n": float(row.n)}
             else:
@@ -111,14 +111,14 @@ class Results:
         return found
 
     def table(self) -> str:
-        """Returns a line for each measure and a column for each contestant, for a terminal."""
-        others = dict.fromkeys(row.contestant for row in self.rows if row.contestant not in self.trained)
+        """Returns a line for each measure and a column for each model, for a terminal."""
+        others = dict.fromkeys(row.model for row in self.rows if row.model not in self.trained)
         names = [*self.trained, *others]
         lines = [["score in %", *(name or NO_ENCODER for name in names)]]
         value = {_number(row): row.value for row in self.overall}
-        for evaluation, measure in dict.fromkeys((row.evaluation, row.measure) for row in self.rows):
-            found = [value.get((evaluation, measure, name)) for name in names]
-            lines.append([f"{evaluation}/{measure}", *("" if score is None else f"{score:.1f}" for score in found)])
+        for evaluation, metric in dict.fromkeys((row.evaluation, row.metric) for row in self.rows):
+            found = [value.get((evaluation, metric, name)) for name in names]
+            lines.append([f"{evaluation}/{metric}", *("" if score is None else f"{score:.1f}" for score in found)])
         if self.chance is not None:
             lines.append(["chance/top1", *(f"{self.chance:.1f}" for _ in names)])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -134,13 +134,13 @@ class Results:
             "",
             "Scores are in % unless their name says else. An interval is the 2.5 to 97.5 % range of 1000 bootstrap",
             "draws of the sources (not the items) of the test. `random_init` is, for each number by itself, the best",
-            "over raw, centred and standardised features, with batch-norm statistics as they are and re-estimated.",
+            "over raw, centered and standardized features, with batch-norm statistics as they are and re-estimated.",
         ]
         if self.chance is not None:
             lines += ["", f"Chance for top1 and R@1 is {self.chance:.1f}."]
         lines += ["", _line(COLUMNS), _line(["---"] * len(COLUMNS))]
-        for number in dict.fromkeys((row.evaluation, row.measure) for row in self.rows):
-            lines += [_line(_cells(row)) for row in self.rows if (row.evaluation, row.measure) == number]
+        for number in dict.fromkeys((row.evaluation, row.metric) for row in self.rows):
+            lines += [_line(_cells(row)) for row in self.rows if (row.evaluation, row.metric) == number]
         return "\n".join(lines) + "\n"
 
     def write(self, folder: Path) -> None:
@@ -157,13 +157,13 @@ class Results:
 
 
 def _number(row: Row) -> tuple[str, str, str]:
-    return row.evaluation, row.measure, row.contestant
+    return row.evaluation, row.metric, row.model
 
 
 def _cells(row: Row) -> list[str]:
     interval = f"{row.low:.1f} to {row.high:.1f}"
     counts = (str(row.n), str(row.groups), row.views, f"{row.dataset} ({row.dataset_hash})")
-    names = (row.protocol, row.measure, row.contestant or NO_ENCODER, row.processing, row.fold)
+    names = (row.protocol, row.metric, row.model or NO_ENCODER, row.processing, row.fold)
     return [*names, f"{row.value:.1f}", interval, *counts]
 
 

@@ -15,7 +15,7 @@ from stica_pv.keyed_random import generator
 logger = logging.getLogger(__name__)
 
 
-def choice_in_words(values: Sequence[float], share: float) -> str:
+def describe_choice(values: Sequence[float], share: float) -> str:
     """Names what is chosen from: ``0.1``, or ``one of 0.1, 1 by 20 % hold-out``."""
     words = ", ".join(f"{value:g}" for value in values)
     return words if len(values) == 1 else f"one of {words} by {100 * share:g} % hold-out"

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from stica_pv.errors import UsageError, check_choice
-from stica_pv.evaluation.evaluated_model import Look
+from stica_pv.evaluation.evaluated_model import ClipFormat
 from stica_pv.evaluation.requests import STARTS, TEST_TRANSFORMS, TRAINING_TRANSFORMS, FeatureRequest, Starts
 from stica_pv.keyed_random import generator, integer, uniform
 from stica_pv.structures import AtEnd, AudioSpec, FrameTransform, Views, ViewSpec, Window, WindowPolicy
 from stica_pv.tasks.windows import SHORT_VIDEOS, ShortVideos, end_of
-from stica_pv.transforms import FixedCrop, PhotometrySettings, apply_photometry, draw_photometry
+from stica_pv.transforms import ColorSettings, FixedCrop, apply_color, sample_color
 
 CROP_POSITIONS = {1: (0.5,), 3: (0.0, 0.5, 1.0)}
 RELEASED_SHORT_SIDE = (128, 160)
@@ -32,22 +32,22 @@ class ReleasedTestCrop:
 
 
 @dataclass(frozen=True)
-class KeyedPhotometry:
-    """Colours and normalises frames on the device; the draws are keyed by view and item.
+class KeyedColor:
+    """Colors and normalizes frames on the device; the draws are keyed by view and item.
 
     Attributes:
         settings: Of training; blur is switched off.
         seed: Seed of the run.
     """
 
-    settings: PhotometrySettings
+    settings: ColorSettings
     seed: int
 
     def __call__(self, video: Tensor, view: str, indices: Tensor) -> Tensor:
-        """Maps uint8 (B, 3, T, H, W) to normalised float32 of that shape."""
+        """Maps uint8 (B, 3, T, H, W) to normalized float32 of that shape."""
         settings = replace(self.settings, blur_prob=0.0)
         rngs = [generator("test photometry", self.seed, view, index) for index in indices.tolist()]
-        return apply_photometry(video, draw_photometry(rngs, settings).to(video.device), settings)
+        return apply_color(video, sample_color(rngs, settings).to(video.device), settings)
 
 
 def grid_windows(
@@ -86,8 +86,8 @@ def _grid(
     return {f"clip{i}": Window(start, seconds, at_end, whole_frames=released) for i, start in enumerate(starts)}
 
 
-def views_of(request: FeatureRequest, look: Look) -> Views:
-    """Returns what to see of every item: ``clip0 crop0``, ``clip0 crop1``, … or ``clip0``, ``clip1``, … of sound."""
+def views_of(request: FeatureRequest, clip_format: ClipFormat) -> Views:
+    """Returns what to see of every item: ``clip0 crop0``, ``clip0 crop1``, … or ``clip0``, ``clip1``, … of audio."""
     check_choice("transform of a request", request.transform, TEST_TRANSFORMS)
     if request.clips < 1 or request.spatial_crops not in CROP_POSITIONS:
         raise UsageError(
@@ -104,33 +104,40 @@ def views_of(request: FeatureRequest, look: Look) -> Views:
         short_videos=request.short_videos,
     )
     if request.modality == "audio":
-        sound = AudioSpec(look.audio_rate_hz)
-        specs = tuple(ViewSpec(f"clip{i}", f"clip{i}", 0, 0.0, 0, None, audio=sound) for i in range(request.clips))
-        return Views(specs, grid(look.audio_seconds), 0.0, needs_audio=False)
-    size = size_of(request, look)
+        audio = AudioSpec(clip_format.audio_rate_hz)
+        specs = tuple(ViewSpec(f"clip{i}", f"clip{i}", 0, 0.0, 0, None, audio=audio) for i in range(request.clips))
+        return Views(specs, grid(clip_format.audio_seconds), 0.0, needs_audio=False)
+    size = size_of(request, clip_format)
     specs = tuple(
-        ViewSpec(f"clip{i} crop{j}", f"clip{i}", look.frames, look.fps, size, _crop(request, look, position))
+        ViewSpec(
+            f"clip{i} crop{j}",
+            f"clip{i}",
+            clip_format.frames,
+            clip_format.fps,
+            size,
+            _crop(request, clip_format, position),
+        )
         for i in range(request.clips)
         for j, position in enumerate(CROP_POSITIONS[request.spatial_crops])
     )
-    return Views(specs, grid(look.seconds), 0.0, needs_audio=False)
+    return Views(specs, grid(clip_format.seconds), 0.0, needs_audio=False)
 
 
-def size_of(request: FeatureRequest, look: Look) -> int:
-    """Side in pixels of the pictures that a request asks for: views of training have that of the training."""
-    return look.train_size if request.transform in TRAINING_TRANSFORMS else look.size
+def size_of(request: FeatureRequest, clip_format: ClipFormat) -> int:
+    """Side in pixels of the frames that a request asks for: views of training have that of the training."""
+    return clip_format.train_size if request.transform in TRAINING_TRANSFORMS else clip_format.size
 
 
-def _crop(request: FeatureRequest, look: Look, position: float) -> FrameTransform:
+def _crop(request: FeatureRequest, clip_format: ClipFormat, position: float) -> FrameTransform:
     if request.transform == "fixed":
-        return FixedCrop(short_side=look.size, position=position)
-    return ReleasedTestCrop(position) if request.transform == "released" else look.random_crop
+        return FixedCrop(short_side=clip_format.size, position=position)
+    return ReleasedTestCrop(position) if request.transform == "released" else clip_format.random_crop
 
 
-def photometry_of(request: FeatureRequest, look: Look, seed: int) -> KeyedPhotometry | None:
-    """What is done to the colours before an encoder; None: nothing, encoders normalise bytes themselves."""
+def color_of(request: FeatureRequest, clip_format: ClipFormat, seed: int) -> KeyedColor | None:
+    """What is done to the colors before an encoder; None: nothing, encoders normalize bytes themselves."""
     if request.modality == "audio" or request.transform in ("fixed", "random_crop"):
         return None
-    if request.transform == "released":  # its colour jitter stays on at test, so that scores are random
-        return KeyedPhotometry(replace(look.photometry, gray_prob=0.0, style="released"), seed)
-    return KeyedPhotometry(look.photometry, seed)
+    if request.transform == "released":  # its color jitter stays on at test, so that scores are random
+        return KeyedColor(replace(clip_format.color, gray_prob=0.0, style="released"), seed)
+    return KeyedColor(clip_format.color, seed)

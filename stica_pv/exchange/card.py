@@ -9,7 +9,7 @@ from stica_pv.engine.checkpoint import FOLDER
 from stica_pv.exchange.described import AUDIO, TASK, TRUNK, Described
 from stica_pv.exchange.graphs import INPUT
 from stica_pv.exchange.pieces import Piece
-from stica_pv.weights import write_whole
+from stica_pv.weights import write_atomic
 from stica_pv.weights.files import sha256_of
 
 RESULTS = "results.json"
@@ -27,7 +27,7 @@ def write_card(card: Path, file: Path, kind: str, found: Described, piece: Piece
         check: Result of running a program, or empty.
     """
     text = card_text(file, kind, found, piece, check)
-    write_whole(card, lambda path: path.write_text(text, encoding="utf-8"))
+    write_atomic(card, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def card_text(file: Path, kind: str, found: Described, piece: Piece, check: str) -> str:
@@ -127,8 +127,8 @@ def _results(found: Described) -> str:
 
 def _licence(found: Described) -> str:
     if found.facts.get("converted"):
-        return "The code is Apache-2.0. The weights were not trained by it: the licence of their source holds for them."
+        return "The code is Apache-2.0. The weights were not trained by it: the license of their source holds for them."
     return (
-        "The code is Apache-2.0. Who publishes the weights says under which licence; "
+        "The code is Apache-2.0. Who publishes the weights says under which license; "
         "the terms of the videos they were trained on may bear on it."
     )

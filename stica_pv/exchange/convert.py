@@ -16,7 +16,7 @@ from stica_pv.engine.checkpoint import FORMAT, Checkpoint
 from stica_pv.errors import UsageError
 from stica_pv.exchange.described import HEADER, header_of
 from stica_pv.exchange.reference import GUESS, is_guess, is_reference, reference_settings
-from stica_pv.transforms.config import normalisation_is_chosen
+from stica_pv.transforms.config import normalization_is_chosen
 from stica_pv.weights import Match, WeightsFile, best_layout, layout_named, match
 from stica_pv.weights.layouts import GDT
 from stica_pv.weights.trunk import AUTO
@@ -98,7 +98,7 @@ def convert(weights: WeightsFile, cfg: CfgNode, *, layout: str = AUTO) -> Conver
 
     Args:
         weights: The file.
-        cfg: What the task is built of; goes into the checkpoint, with the normalisation of pictures that the layout
+        cfg: What the task is built of; goes into the checkpoint, with the normalization of frames that the layout
             was trained with unless the configuration chooses one.
         layout: A name of `stica_pv.weights.LAYOUTS`, or ``auto``.
 
@@ -129,13 +129,13 @@ def convert(weights: WeightsFile, cfg: CfgNode, *, layout: str = AUTO) -> Conver
 def _as_stored(cfg: CfgNode, weights: WeightsFile, found: Match) -> CfgNode:
     stored = cfg.clone()
     stored.defrost()
-    if not normalisation_is_chosen(cfg):
-        stored.DATA.MEAN, stored.DATA.STD = _normalisation(weights, found)
+    if not normalization_is_chosen(cfg):
+        stored.DATA.MEAN, stored.DATA.STD = _normalization(weights, found)
     stored.OVERRIDES = []
     return stored
 
 
-def _normalisation(weights: WeightsFile, found: Match) -> tuple[list[float], list[float]]:
+def _normalization(weights: WeightsFile, found: Match) -> tuple[list[float], list[float]]:
     """What the file says of itself, if it is an export of this package; else what its layout was trained with."""
     if HEADER in weights.about:
         header = header_of(weights)

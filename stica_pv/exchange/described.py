@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stica_pv.config import CfgNode
-from stica_pv.config.yaml_text import parse_settings
+from stica_pv.config.yaml_text import parse_stored_settings
 from stica_pv.defaults import get_cfg
 from stica_pv.engine.build_task import as_trained, create_task
 from stica_pv.engine.checkpoint import FORMAT, check_content, check_format
@@ -56,7 +56,7 @@ class Described:
 
     def setting(self, key: str) -> Any:
         """Value of any key of the run, as written; None if there is none."""
-        return dict(parse_settings(self.config, source=f"{self.path}: its configuration")).get(key)
+        return dict(parse_stored_settings(self.config, source=f"{self.path}: its configuration")).get(key)
 
     def header(self, what: str, modality: str) -> dict[str, Any]:
         """What an exported file says of itself."""
@@ -134,7 +134,7 @@ def load_encoder(path: str | os.PathLike[str], modality: str = VIDEO, *, imports
         imports: Modules of yours whose code the file may use.
 
     Returns:
-        From uint8 frames (B, 3, T, H, W), or sound (B, S) in [-1, 1], to (B, D).
+        From uint8 frames (B, 3, T, H, W), or audio (B, S) in [-1, 1], to (B, D).
 
     Raises:
         UsageError: The file cannot be read or holds no such encoder.
@@ -151,7 +151,7 @@ def load_trunk_of(path: str | os.PathLike[str], modality: str = VIDEO, *, import
         imports: Modules of yours whose code the file may use.
 
     Returns:
-        From normalised frames (B, 3, T, H, W) to the feature map, or from log-mel (B, 1, F, T) to (B, D).
+        From normalized frames (B, 3, T, H, W) to the feature map, or from log-mel (B, 1, F, T) to (B, D).
     """
     return build_trunk(read_described(path, imports=imports), modality)
 

@@ -24,7 +24,7 @@ from stica_pv.exchange.graphs import (
 )
 from stica_pv.exchange.pieces import Piece, piece_of
 from stica_pv.tasks.encoders import POOLED
-from stica_pv.weights import refuse_existing, write_whole
+from stica_pv.weights import refuse_existing, write_atomic
 from stica_pv.weights.files import NO_SAFETENSORS, save_torch
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def export(request: ExportRequest) -> Exported:
         check = _write_program(request.target, kind, piece)
     else:
         check = ""
-        write_whole(request.target, lambda path: _write_weights(path, kind, found, piece))
+        write_atomic(request.target, lambda path: _write_weights(path, kind, found, piece))
     write_card(card, request.target, kind, found, piece, check)
     return Exported(request.target, card, piece, check)
 
@@ -139,7 +139,7 @@ def _write_program(target: Path, kind: str, piece: Piece) -> str:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's compilers speak of their own inside; the check finds what is wrong
-        write_whole(target, write)
+        write_atomic(target, write)
     deprecated = deprecation_of_torchscript(torch.__version__) if kind == "torchscript" else ""
     return "; ".join(filter(None, (lines[0], deprecated)))
 

@@ -70,7 +70,7 @@ def piece_of(found: Described, what: str, modality: str, layer: str) -> Piece:
     if what == TASK:
         if found.what != TASK:
             raise UsageError(f"{found.path} holds one {found.what}: export it as such, a task needs a checkpoint")
-        return Piece(TASK, "", found.tensors, None, None, "videos with sound", "the loss of a training step", [])
+        return Piece(TASK, "", found.tensors, None, None, "videos with audio", "the loss of a training step", [])
     encoder = build_encoder(found, modality)
     clip, takes = example_of(found.cfg(), modality)
     if what == ENCODER:
@@ -87,7 +87,7 @@ def piece_of(found: Described, what: str, modality: str, layer: str) -> Piece:
         clip = (clip.float() / 255 - _channels(cfg.DATA.MEAN)) / _channels(cfg.DATA.STD)
         takes = (
             f"float32 {_written(clip)}, RGB in [0, 1] minus {list(cfg.DATA.MEAN)}, divided by {list(cfg.DATA.STD)}; "
-            f"{cfg.DATA.TARGET_FPS:g} pictures a second"
+            f"{cfg.DATA.TARGET_FPS:g} frames per second"
         )
     return Piece(TRUNK, modality, trunk.state_dict(), trunk, clip, takes, *_told_of(trunk, clip))
 
@@ -98,10 +98,10 @@ def example_of(cfg: CfgNode, modality: str) -> tuple[Tensor, str]:
     frames, fps, size = cfg.DATA.NUM_FRAMES, cfg.DATA.TARGET_FPS, cfg.DATA.TEST_CROP_SIZE
     if modality == VIDEO:
         clip = torch.randint(0, 256, (1, 3, frames, size, size), dtype=torch.uint8, generator=rng)
-        return clip, f"uint8 {_written(clip)}, RGB, {fps:g} pictures a second; it is normalised inside"
+        return clip, f"uint8 {_written(clip)}, RGB, {fps:g} frames per second; it is normalized inside"
     rate = cfg.AUDIO.SAMPLE_RATE
     clip = torch.rand(1, round(frames / fps * rate), generator=rng) - 0.5
-    return clip, f"float32 {_written(clip)}, mono sound in [-1, 1] at {rate} Hz"
+    return clip, f"float32 {_written(clip)}, mono audio in [-1, 1] at {rate} Hz"
 
 
 def _channels(values: list[float]) -> Tensor:

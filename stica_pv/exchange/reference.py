@@ -14,17 +14,17 @@ VIDEO_ARCHS = {1: "r2plus1d_10", 2: "r2plus1d_18"}  # by blocks a stage
 AUDIO_ARCHS = {1: "resnet9", 2: "resnet18"}
 
 AVERAGE: dict[str, Any] = {"POOL.NAME": "average"}
-# GDT's clips, sound and loss; its networks are those of STiCA with average pooling.
+# GDT's clips, audio and loss; its networks are those of STiCA with average pooling.
 GDT_SETTINGS: dict[str, Any] = AVERAGE | {
     "DATA.NUM_FRAMES": 30,
-    "AUDIO.BANDS": 40,
+    "AUDIO.NUM_MEL_BINS": 40,
     "AUDIO.MEAN": 1.93,
     "AUDIO.STD": 17.89,
-    "CROP.SPACE_LARGE": 0,
-    "CROP.SPACE_SMALL": 0,
-    "CROP.TIME_LARGE": 0,
-    "CROP.TIME_SMALL": 0,
-    "CONTRASTIVE.T": 0.07,
+    "CROP.NUM_LARGE_SPATIAL": 0,
+    "CROP.NUM_SMALL_SPATIAL": 0,
+    "CROP.NUM_LARGE_TEMPORAL": 0,
+    "CROP.NUM_SMALL_TEMPORAL": 0,
+    "CONTRASTIVE.TEMPERATURE": 0.07,
     "CONTRASTIVE.CROSS_MODAL_WEIGHT": 1.0,
 }
 STICA, GDT = "stica", "gdt"

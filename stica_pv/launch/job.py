@@ -13,11 +13,11 @@ import yaml
 from submitit.helpers import DelayedSubmission, TorchDistributedEnvironment
 
 from stica_pv.config import CfgNode
-from stica_pv.distributed import PULSE
+from stica_pv.distributed import HEARTBEAT
 from stica_pv.engine.signals import ON_A_CLUSTER, Interrupted, Request, Signals
 from stica_pv.errors import RunFailed, RunStopped, UsageError
 from stica_pv.launch.process import enter
-from stica_pv.launch.process_spec import place_in_environment
+from stica_pv.launch.process_spec import spec_from_environment
 from stica_pv.launch.requeue import Submission, write_failure
 from stica_pv.launch.snapshot import check_import
 from stica_pv.temporary_folder import keep_sockets_together
@@ -71,7 +71,7 @@ class ClusterJob:
         keep_sockets_together()
 
         def note_failure(reason: str) -> None:
-            write_failure(submission, PULSE.step, reason)
+            write_failure(submission, HEARTBEAT.step, reason)
 
         try:
             check_import(submission.code)
@@ -80,7 +80,7 @@ class ClusterJob:
             note_failure(f"UsageError: {error}")
             raise
         gpu = cfg.SUBMITIT.GPUS_PER_NODE > 0
-        place = place_in_environment(os.environ, gpu=gpu, log_dir=cfg.OUTPUT_DIR, token=submission.token)
+        place = spec_from_environment(os.environ, gpu=gpu, log_dir=cfg.OUTPUT_DIR, token=submission.token)
         assert place is not None, "submitit's environment names a rank"
         if gpu and place.local_rank >= torch.cuda.device_count():
             reason = (

@@ -6,7 +6,7 @@ from typing import Any
 from stica_pv.config import CfgNode
 from stica_pv.errors import UsageError
 from stica_pv.launch.process import Job, enter
-from stica_pv.launch.process_spec import ENVIRONMENT, Place, count_gpus, place_in_environment, places_here
+from stica_pv.launch.process_spec import ENVIRONMENT, ProcessSpec, count_gpus, spec_from_environment, specs_of_machine
 from stica_pv.launch.processes import run_processes
 from stica_pv.temporary_folder import keep_sockets_together
 
@@ -30,18 +30,18 @@ def launch(job: Job, cfg: CfgNode, *, init_method: str | None = None, log_to_fil
     keep_sockets_together()
     log_dir = cfg.OUTPUT_DIR if log_to_file else ""
     gpus = count_gpus(cfg)
-    place = place_in_environment(os.environ, gpu=gpus > 0, log_dir=log_dir)
+    place = spec_from_environment(os.environ, gpu=gpus > 0, log_dir=log_dir)
     if place is not None:
         _check_place(place, cfg, gpus, init_method)
         return enter(job, cfg, place)
-    places = places_here(cfg, init_method, log_dir)
+    places = specs_of_machine(cfg, init_method, log_dir)
     if len(places) == 1:
         return enter(job, cfg, places[0])
     run_processes(job, cfg, places)
     return None
 
 
-def _check_place(place: Place, cfg: CfgNode, gpus: int, init_method: str | None) -> None:
+def _check_place(place: ProcessSpec, cfg: CfgNode, gpus: int, init_method: str | None) -> None:
     """Refuses what would be passed over, since RANK and its like say where a process stands."""
     given = [f"NUM_SHARDS {cfg.NUM_SHARDS}"] if cfg.NUM_SHARDS > 1 else []
     given += [f"SHARD_ID {cfg.SHARD_ID}"] if cfg.SHARD_ID else []

@@ -12,12 +12,12 @@ import torch
 
 from stica_pv.config import CfgNode
 from stica_pv.credentials import without_credentials
-from stica_pv.distributed import PULSE, connect, disconnect
+from stica_pv.distributed import HEARTBEAT, connect, disconnect
 from stica_pv.engine.signals import requeue_asked, signals_of_run
 from stica_pv.errors import RunFailed, RunStopped
 from stica_pv.launch.logs import end_progress, set_up_logging
 from stica_pv.launch.memory import keep_freed_memory
-from stica_pv.launch.process_spec import Place
+from stica_pv.launch.process_spec import ProcessSpec
 from stica_pv.launch.rendezvous import meet
 from stica_pv.launch.watchdog import Limits, Peers, is_echo
 
@@ -36,7 +36,7 @@ def say_nothing(reason: str) -> None:
     """For runs where nobody asks why they failed."""
 
 
-def enter(job: Job, cfg: CfgNode, place: Place, *, on_failure: Callable[[str], None] = say_nothing) -> Any:
+def enter(job: Job, cfg: CfgNode, place: ProcessSpec, *, on_failure: Callable[[str], None] = say_nothing) -> Any:
     """Runs ``job(cfg, device)`` as the process of a place.
 
     Args:
@@ -67,7 +67,7 @@ def enter(job: Job, cfg: CfgNode, place: Place, *, on_failure: Callable[[str], N
         end_progress()
 
 
-def _alone(job: Job, cfg: CfgNode, place: Place, on_failure: Callable[[str], None]) -> Any:
+def _alone(job: Job, cfg: CfgNode, place: ProcessSpec, on_failure: Callable[[str], None]) -> Any:
     try:
         return job(cfg, place.device)
     except RunStopped:
@@ -77,10 +77,12 @@ def _alone(job: Job, cfg: CfgNode, place: Place, on_failure: Callable[[str], Non
         raise
 
 
-def _among_peers(job: Job, cfg: CfgNode, place: Place, on_failure: Callable[[str], None]) -> Any:
+def _among_peers(job: Job, cfg: CfgNode, place: ProcessSpec, on_failure: Callable[[str], None]) -> Any:
     for name, device in LOOPBACK_DEVICE.items() if place.one_machine else ():
         os.environ.setdefault(name, device)
-    limits = Limits(cfg.DIST.SILENCE_SECONDS, 60 * cfg.DIST.HANG_MINUTES, 60 * cfg.DIST.CONNECT_MINUTES)
+    limits = Limits(
+        cfg.DIST.HEARTBEAT_TIMEOUT_SECONDS, 60 * cfg.DIST.STEP_TIMEOUT_MINUTES, 60 * cfg.DIST.RENDEZVOUS_TIMEOUT_MINUTES
+    )
     try:
         meeting = meet(place, place.describe(), limits.connect_s, Path(cfg.OUTPUT_DIR))
     except Exception as error:
@@ -91,7 +93,7 @@ def _among_peers(job: Job, cfg: CfgNode, place: Place, on_failure: Callable[[str
     if place.rank:
         logger.info("process %d of %d: %s", place.rank, place.world_size, place.describe())
     with Peers(meeting.watch, place, limits, on_failure) as peers:
-        PULSE.beat()
+        HEARTBEAT.beat()
         try:
             connect("nccl" if place.gpu else "gloo", meeting.store, place.rank, place.world_size, NEVER)
             peers.connected()

@@ -19,7 +19,7 @@ LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
-class Place:
+class ProcessSpec:
     """Where one process of a run stands.
 
     Attributes:
@@ -74,7 +74,9 @@ def ranges(numbers: list[int]) -> str:
     return ",".join("-".join(map(str, part)) for part in parts)
 
 
-def place_in_environment(variables: Mapping[str, str], *, gpu: bool, log_dir: str, token: str = "") -> Place | None:
+def spec_from_environment(
+    variables: Mapping[str, str], *, gpu: bool, log_dir: str, token: str = ""
+) -> ProcessSpec | None:
     """The place that RANK, WORLD_SIZE and LOCAL_RANK name, as torchrun and submitit set them; None without them."""
     if not ("RANK" in variables and "WORLD_SIZE" in variables):
         return None
@@ -82,10 +84,10 @@ def place_in_environment(variables: Mapping[str, str], *, gpu: bool, log_dir: st
     here = variables.get("LOCAL_WORLD_SIZE") == str(world)
     hosted = variables.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun keeps the store itself
     local = int(variables.get("LOCAL_RANK", rank))
-    return Place(rank, local, world, ENVIRONMENT, gpu, log_dir, one_machine=here, hosted=hosted, token=token)
+    return ProcessSpec(rank, local, world, ENVIRONMENT, gpu, log_dir, one_machine=here, hosted=hosted, token=token)
 
 
-def places_here(cfg: CfgNode, init_method: str | None, log_dir: str) -> list[Place]:
+def specs_of_machine(cfg: CfgNode, init_method: str | None, log_dir: str) -> list[ProcessSpec]:
     """The places of this machine's processes, as NUM_GPUS, CPU_PROCESSES, NUM_SHARDS and SHARD_ID say.
 
     Raises:
@@ -105,7 +107,9 @@ def places_here(cfg: CfgNode, init_method: str | None, log_dir: str) -> list[Pla
     world, alone = here * cfg.NUM_SHARDS, cfg.NUM_SHARDS == 1
     token = secrets.token_hex(16) if alone else ""
     return [
-        Place(cfg.SHARD_ID * here + i, i, world, init_method or "", gpus > 0, log_dir, one_machine=alone, token=token)
+        ProcessSpec(
+            cfg.SHARD_ID * here + i, i, world, init_method or "", gpus > 0, log_dir, one_machine=alone, token=token
+        )
         for i in range(here)
     ]
 

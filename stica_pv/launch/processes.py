@@ -20,7 +20,7 @@ from stica_pv.command_line import output_that_may_be_left
 from stica_pv.config import CfgNode
 from stica_pv.errors import RunFailed, RunStopped, SignalReceived, UnreadableClip, UsageError
 from stica_pv.launch.process import Job, enter
-from stica_pv.launch.process_spec import TCP, Place
+from stica_pv.launch.process_spec import TCP, ProcessSpec
 from stica_pv.launch.relay import SignalRelay
 from stica_pv.launch.rendezvous import address_of, declare_failure, open_local_store
 
@@ -49,7 +49,7 @@ class End:
         return self.kind not in ("", RunStopped.__name__)
 
 
-def run_processes(job: Job, cfg: CfgNode, places: Sequence[Place]) -> None:
+def run_processes(job: Job, cfg: CfgNode, places: Sequence[ProcessSpec]) -> None:
     """Runs ``job(cfg, device)`` in a process for each place, all of this machine.
 
     Raises:
@@ -97,7 +97,7 @@ def raise_end(ends: Sequence[End], number: int) -> None:
         raise SignalReceived(received)
 
 
-def _with_store(places: Sequence[Place]) -> tuple[dist.Store | None, Sequence[Place]]:
+def _with_store(places: Sequence[ProcessSpec]) -> tuple[dist.Store | None, Sequence[ProcessSpec]]:
     """Opens a store in this process, which outlives the others, where all are on this machine."""
     if not places[0].one_machine:
         return None, places
@@ -118,7 +118,7 @@ class _Started:
         process: The process.
     """
 
-    def __init__(self, job: Job, cfg: CfgNode, place: Place) -> None:
+    def __init__(self, job: Job, cfg: CfgNode, place: ProcessSpec) -> None:
         self.place = place
         self._pipe, theirs = multiprocessing.Pipe(duplex=False)
         context = multiprocessing.get_context("spawn")
@@ -171,7 +171,7 @@ def _ctrl_c_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _run(job: Job, cfg: CfgNode, place: Place, pipe: Connection, parent: int) -> None:
+def _run(job: Job, cfg: CfgNode, place: ProcessSpec, pipe: Connection, parent: int) -> None:
     """What a started process does; it never raises, and says through the pipe how it ended."""
     _end_with(parent)
     with output_that_may_be_left():
@@ -180,7 +180,7 @@ def _run(job: Job, cfg: CfgNode, place: Place, pipe: Connection, parent: int) ->
     sys.exit(int(bool(end.kind)))
 
 
-def _outcome(job: Job, cfg: CfgNode, place: Place) -> End:
+def _outcome(job: Job, cfg: CfgNode, place: ProcessSpec) -> End:
     try:
         enter(job, cfg, place)
     except SignalReceived as error:

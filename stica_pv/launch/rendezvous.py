@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import torch.distributed as dist
 
 from stica_pv.errors import RunFailed, UsageError
-from stica_pv.launch.process_spec import ENVIRONMENT, LOOPBACK, Place
+from stica_pv.launch.process_spec import ENVIRONMENT, LOOPBACK, ProcessSpec
 from stica_pv.launch.run_token import token_of
 
 PAUSE_S = 0.1
@@ -23,7 +23,7 @@ VERDICT = "verdict"  # key of why the run is over, from then on
 
 
 @dataclass(frozen=True)
-class Meeting:
+class Rendezvous:
     """What a process has of the others once all have come.
 
     Attributes:
@@ -42,7 +42,7 @@ _stores: dict[tuple[str, int], tuple[dist.TCPStore, dist.TCPStore]] = {}
 _meetings = 0
 
 
-def address_of(place: Place) -> tuple[str, int]:
+def address_of(place: ProcessSpec) -> tuple[str, int]:
     """Host and port where the processes of a run meet; the host is this machine's own address if all are here.
 
     Raises:
@@ -63,7 +63,7 @@ def address_of(place: Place) -> tuple[str, int]:
     return (LOOPBACK if place.one_machine else found[0]), found[1]
 
 
-def meet(place: Place, greeting: str, timeout_s: float, folder: Path) -> Meeting:
+def meet(place: ProcessSpec, greeting: str, timeout_s: float, folder: Path) -> Rendezvous:
     """Waits until all processes have come.
 
     Args:
@@ -91,7 +91,7 @@ def meet(place: Place, greeting: str, timeout_s: float, folder: Path) -> Meeting
         store.set(f"greeting/{place.rank}", f"{place.world_size} {greeting}")
         if place.rank:
             _await_word(store, place, timeout_s)
-            return Meeting(store, watch, [])
+            return Rendezvous(store, watch, [])
         found = _await_all(store, place, deadline, timeout_s)
     wrong = [rank for rank, (world, _, _) in enumerate(found) if world != str(place.world_size)]
     if wrong:
@@ -102,10 +102,10 @@ def meet(place: Place, greeting: str, timeout_s: float, folder: Path) -> Meeting
         _tell(store, word, range(1, place.world_size))
         raise UsageError(word)
     store.set(WORD, "")
-    return Meeting(store, watch, [text for _, _, text in found])
+    return Rendezvous(store, watch, [text for _, _, text in found])
 
 
-def declare_failure(store: dist.Store, place: Place, reason: str) -> None:
+def declare_failure(store: dist.Store, place: ProcessSpec, reason: str) -> None:
     """Tells the processes of a run why it is over, from the process that has started them and keeps their store."""
     dist.PrefixStore(_prefix(place.token, 1), store).compare_set(VERDICT, "", reason)
 
@@ -136,7 +136,7 @@ def open_local_store(port: int) -> dist.TCPStore:
         listener.close()
 
 
-def _open_stores(place: Place, timeout_s: float) -> tuple[dist.TCPStore, dist.TCPStore]:
+def _open_stores(place: ProcessSpec, timeout_s: float) -> tuple[dist.TCPStore, dist.TCPStore]:
     """Two connections to the store that process 0, or whoever started it, keeps."""
     host, port = address_of(place)
     if (host, port) in _stores:
@@ -159,7 +159,7 @@ def _open_stores(place: Place, timeout_s: float) -> tuple[dist.TCPStore, dist.TC
     return first, second
 
 
-def _await_all(store: dist.Store, place: Place, deadline: float, timeout_s: float) -> list[tuple[str, str, str]]:
+def _await_all(store: dist.Store, place: ProcessSpec, deadline: float, timeout_s: float) -> list[tuple[str, str, str]]:
     """Returns each greeting as (world size, space, text); tells the others when somebody is missing."""
     keys = [f"greeting/{rank}" for rank in range(place.world_size)]
     while not store.check(keys):
@@ -187,7 +187,7 @@ def _tell(store: dist.Store, word: str, ranks: Iterable[int]) -> None:
         time.sleep(PAUSE_S)
 
 
-def _await_word(store: dist.Store, place: Place, timeout_s: float) -> None:
+def _await_word(store: dist.Store, place: ProcessSpec, timeout_s: float) -> None:
     word, deadline = WORD, time.monotonic() + timeout_s + 10  # process 0 is to speak first: it knows who is missing
     try:
         while not store.check([word]):
@@ -204,7 +204,7 @@ def _await_word(store: dist.Store, place: Place, timeout_s: float) -> None:
         raise RunFailed(reason)
 
 
-def _advice(place: Place) -> str:
+def _advice(place: ProcessSpec) -> str:
     if place.init_method == ENVIRONMENT:
         return "do all of them run, can MASTER_ADDR be reached from every machine, is MASTER_PORT free and not blocked?"
     return "does every machine run, is each SHARD_ID given once, can the address be reached, is the port free?"

@@ -122,7 +122,7 @@ def last_step(output_dir: Path) -> int:
 
 
 def is_still_running() -> bool:
-    """Whether Slurm counts this job as running: not cancelled, preempted, out of time or requeued already."""
+    """Whether Slurm counts this job as running: not canceled, preempted, out of time or requeued already."""
     command = ["scontrol", "show", "job", job_id()]
     told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
     return "JobState=RUNNING" in told

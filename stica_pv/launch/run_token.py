@@ -15,7 +15,7 @@ from pathlib import Path
 import torch.distributed as dist
 
 from stica_pv.errors import RunFailed
-from stica_pv.launch.process_spec import Place
+from stica_pv.launch.process_spec import ProcessSpec
 
 NAME = ".token"
 PAUSE_S = 0.1
@@ -31,7 +31,7 @@ def write_token(path: Path, token: str) -> None:
 
 
 @contextlib.contextmanager
-def token_of(place: Place, store: dist.Store, folder: Path, deadline: float) -> Iterator[str]:
+def token_of(place: ProcessSpec, store: dist.Store, folder: Path, deadline: float) -> Iterator[str]:
     """Gives the token of a run: the one of the place, or one that process 0 hands out in the run's folder.
 
     While this is entered, process 0 keeps the file there; the others read it. Folders that it made for that go with it.
@@ -73,7 +73,7 @@ def _handed_out(path: Path) -> Iterator[str]:
                 folder.rmdir()
 
 
-def _read(path: Path, place: Place, store: dist.Store, deadline: float) -> str:
+def _read(path: Path, place: ProcessSpec, store: dist.Store, deadline: float) -> str:
     who = f"process {place.rank} of {place.world_size}"
     try:
         store.wait(["token"], timedelta(seconds=max(1.0, deadline - time.monotonic())))

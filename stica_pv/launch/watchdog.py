@@ -1,6 +1,6 @@
 """Watches the processes of a run, so that one that dies or hangs ends the others soon, with its number and reason.
 
-Collective operations tell too little: they wait for ever (NCCL), or say "connection closed" of a neighbour that is
+Collective operations tell too little: they wait for ever (NCCL), or say "connection closed" of a neighbor that is
 itself a victim. Each process therefore gives signs of life through the store where the run met; process 0 judges them.
 """
 
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import torch.distributed as dist
 
-from stica_pv.distributed import PULSE
+from stica_pv.distributed import HEARTBEAT
 from stica_pv.errors import RunStopped
-from stica_pv.launch.process_spec import Place
+from stica_pv.launch.process_spec import ProcessSpec
 from stica_pv.launch.rendezvous import VERDICT
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,9 @@ class Peers:
         verdict: Why the run is over; "" while it is not.
     """
 
-    def __init__(self, store: dist.Store, place: Place, limits: Limits, on_verdict: Callable[[str], None]) -> None:
+    def __init__(
+        self, store: dist.Store, place: ProcessSpec, limits: Limits, on_verdict: Callable[[str], None]
+    ) -> None:
         self.verdict = ""
         self._store, self._place, self._limits, self._on_verdict = store, place, limits, on_verdict
         self._hang_s = limits.connect_s
@@ -64,7 +66,7 @@ class Peers:
     def connected(self) -> None:
         """Ends the time in which connecting counts as a step."""
         self._hang_s = self._limits.hang_s
-        PULSE.rest()
+        HEARTBEAT.rest()
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind in (None, RunStopped) and not self.verdict:
@@ -95,7 +97,7 @@ class Peers:
     def _talk(self) -> None:
         own = f"sign/{self._place.rank}"
         while not self._over.wait(BEAT_S):
-            sign = [round(PULSE.idle_s(), 1), PULSE.step, socket.gethostname(), where(self._main)]
+            sign = [round(HEARTBEAT.idle_s(), 1), HEARTBEAT.step, socket.gethostname(), where(self._main)]
             try:
                 self._store.set(own, json.dumps([time.monotonic(), *sign]))
                 if self._store.check([VERDICT]):

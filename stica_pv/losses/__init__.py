@@ -6,7 +6,7 @@ from stica_pv.losses.contrastive import (
     contrast_accuracy,
     contrast_rows,
     masked_mean,
-    normalise,
+    normalize,
 )
 from stica_pv.losses.nt_xent import nt_xent_rows
 from stica_pv.losses.regression import regression_rows
@@ -20,7 +20,7 @@ __all__ = [
     "contrast_accuracy",
     "contrast_rows",
     "masked_mean",
-    "normalise",
+    "normalize",
     "nt_xent_rows",
     "regression_rows",
 ]

@@ -35,22 +35,22 @@ class ContrastTerms:
         return len(self.queries)
 
 
-def normalise(x: Tensor) -> Tensor:
+def normalize(x: Tensor) -> Tensor:
     """Returns rows of unit length, computed in fp32 or better whatever the autocast state."""
     with torch.autocast(x.device.type, enabled=False):
         return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
 
 
 def contrast_rows(
-    queries: Tensor, keys: Tensor, *, temperature: float, first_label: int, key_valid: Tensor | None = None
+    queries: Tensor, keys: Tensor, *, temperature: float, rank_offset: int, key_valid: Tensor | None = None
 ) -> Tensor:
     """Loss of each query row against its own key and all others.
 
     Args:
         queries: Unit rows (…, B, D).
-        keys: Unit rows (…, N, D); row ``first_label + i`` is the positive of query i.
+        keys: Unit rows (…, N, D); row ``rank_offset + i`` is the positive of query i.
         temperature: t > 0.
-        first_label: Place of this process' first row among the keys.
+        rank_offset: Place of this process' first row among the keys.
         key_valid: bool (N,); keys that are False are no negatives.
 
     Returns:
@@ -60,13 +60,13 @@ def contrast_rows(
         logits = torch.matmul(queries / temperature, keys.mT)  # queries are much smaller than logits
         if key_valid is not None:
             logits = logits.masked_fill(~key_valid, MASKED)
-        return _against_own(logits, first_label)
+        return _against_own(logits, rank_offset)
 
 
-def _against_own(logits: Tensor, first_label: int) -> Tensor:
-    """-log softmax of (…, B, N) at N = first_label + i in row i: (…, B)."""
+def _against_own(logits: Tensor, rank_offset: int) -> Tensor:
+    """-log softmax of (…, B, N) at N = rank_offset + i in row i: (…, B)."""
     *leading, batch, keys = logits.shape
-    labels = torch.arange(first_label, first_label + batch, device=logits.device).expand(*leading, batch)
+    labels = torch.arange(rank_offset, rank_offset + batch, device=logits.device).expand(*leading, batch)
     # It passes over the logits less often than logsumexp - diagonal, and keeps as much for the backward pass.
     return F.cross_entropy(logits.reshape(-1, keys), labels.reshape(-1), reduction="none").view(*leading, batch)
 
@@ -88,7 +88,7 @@ def masked_mean(rows: Tensor, valid: Tensor, valid_everywhere: Tensor) -> Tensor
 
 
 class GroupContrast(nn.Module):
-    """L_t of every term of a table, in one product for each run of neighbouring keys that serve equally many queries.
+    """L_t of every term of a table, in one product for each run of neighboring keys that serve equally many queries.
 
     A group of keys is as long as the global batch, one of queries only as the local one: so the queries of a key are
     joined, and keys are neither copied nor gone through once for each term.
@@ -118,13 +118,13 @@ class GroupContrast(nn.Module):
         self.register_buffer("place", order.argsort(), persistent=False)
         self.register_buffer("weights", torch.tensor(terms.weights), persistent=False)
 
-    def forward(self, queries: Tensor, keys: Tensor, *, first_label: int) -> Tensor:
+    def forward(self, queries: Tensor, keys: Tensor, *, rank_offset: int) -> Tensor:
         """Loss of each term.
 
         Args:
             queries: Unit rows (G, B, D).
             keys: Unit rows (H, N, D), detached.
-            first_label: Place of this process' first row among the keys.
+            rank_offset: Place of this process' first row among the keys.
 
         Returns:
             (P,), one value a term, not yet weighted.
@@ -134,7 +134,7 @@ class GroupContrast(nn.Module):
             for number, run in enumerate(self.runs):
                 asking = scaled[self.get_buffer(f"queries_{number}")]  # (keys of the run, queries of each, B, D)
                 logits = torch.matmul(asking.flatten(1, 2), keys[run].mT).unflatten(1, asking.shape[1:3])
-                losses.append(_against_own(logits, first_label).mean(dim=-1).flatten())
+                losses.append(_against_own(logits, rank_offset).mean(dim=-1).flatten())
             return torch.cat(losses)[self.place] if losses else queries.new_zeros(0)
 
     def mean(self, losses: Tensor, chosen: Tensor | None = None) -> Tensor:
@@ -145,10 +145,10 @@ class GroupContrast(nn.Module):
 
 @torch.no_grad()
 def contrast_accuracy(
-    queries: Tensor, keys: Tensor, valid: Tensor, valid_everywhere: Tensor, *, first_label: int
+    queries: Tensor, keys: Tensor, valid: Tensor, valid_everywhere: Tensor, *, rank_offset: int
 ) -> Tensor:
     """Share of valid queries (…, B, D) whose own key is the nearest of the valid keys (…, N, D)."""
     with torch.autocast(queries.device.type, enabled=False):  # fp16 cannot even hold MASKED
         similarity = torch.matmul(queries, keys.mT).masked_fill(~valid_everywhere, MASKED)
-    labels = torch.arange(queries.shape[-2], device=queries.device) + first_label
+    labels = torch.arange(queries.shape[-2], device=queries.device) + rank_offset
     return masked_mean((similarity.argmax(dim=-1) == labels).to(queries.dtype), valid, valid_everywhere)

@@ -78,7 +78,7 @@ class VersionContrast(nn.Module):
         valid: Tensor,
         valid_everywhere: Tensor,
         *,
-        first_row: int,
+        rank_offset: int,
     ) -> Tensor:
         """Loss of a step; its mean over processes is that of one process on the whole batch.
 
@@ -87,13 +87,13 @@ class VersionContrast(nn.Module):
             gathered: Those of all processes, detached, (V, N, D) each.
             valid: bool (B,); other samples are neither queries nor keys.
             valid_everywhere: bool (N,).
-            first_row: Place of this process' first row among the gathered ones.
+            rank_offset: Place of this process' first row among the gathered ones.
         """
         with torch.autocast(valid.device.type, enabled=False):
             # Queries of either modality against the keys of the other: (2, V, B, V, N).
             queries, keys = torch.stack(local), torch.stack((gathered[1], gathered[0]))
             logits = torch.einsum("mvbd,mwnd->mvbwn", queries, keys) / self.temperature
-            own, near, far = self._split(logits, valid_everywhere, first_row)
+            own, near, far = self._split(logits, valid_everywhere, rank_offset)
             among = torch.stack(
                 (near[:, self.query] + self.near[:, None], far[:, self.query] + self.far[:, None]), dim=-1
             )
@@ -101,15 +101,15 @@ class VersionContrast(nn.Module):
             weights = self.weights.to(rows.dtype).unsqueeze(1) * len(self.weights)  # the mean over terms divides again
             return masked_mean(rows * weights, valid, valid_everywhere)
 
-    def _split(self, logits: Tensor, valid_everywhere: Tensor, first_row: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _split(self, logits: Tensor, valid_everywhere: Tensor, rank_offset: int) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the logit of the own sample and the log-sum-exp of near and of far keys, (2, V, B, V) each."""
         batch, keys = logits.shape[2], logits.shape[4]
-        place = torch.arange(keys, device=logits.device) - first_row
+        place = torch.arange(keys, device=logits.device) - rank_offset
         rows = torch.arange(batch, device=logits.device)
         is_own = place == rows[:, None]  # (B, N)
         is_near = ((place >= 0) & (place < batch)).expand(batch, keys) if self.of_process else is_own
         logits = logits.masked_fill(~valid_everywhere, MASKED)
-        own = logits.diagonal(offset=first_row, dim1=2, dim2=4).transpose(2, 3)
+        own = logits.diagonal(offset=rank_offset, dim1=2, dim2=4).transpose(2, 3)
         near = logits.masked_fill(~is_near[:, None], MASKED).logsumexp(dim=-1)
         far = logits.masked_fill(is_near[:, None], MASKED).logsumexp(dim=-1)
         return own, near, far

@@ -3,7 +3,7 @@
 from stica_pv.models import audio_pathways  # noqa: F401 - it registers its names
 from stica_pv.models.audio_resnet import AudioResNet, create_audio_resnet9, create_audio_resnet18
 from stica_pv.models.backbones import STANDARD_INPUTS, create_backbone, trunk_from_source
-from stica_pv.models.feature_crop import FeatureCrop, boxes_of, draw_boxes, plan_crops, same_window, whole_map
+from stica_pv.models.feature_crop import FeatureCrop, boxes_of, plan_crops, same_window, sample_boxes, whole_map
 from stica_pv.models.feature_map import (
     Maps,
     MapSize,
@@ -58,7 +58,7 @@ __all__ = [
     "create_transformer_pool",
     "create_tsm_resnet14",
     "create_tsm_resnet50",
-    "draw_boxes",
+    "sample_boxes",
     "join_pathways",
     "measure_map",
     "measure_pathways",

@@ -18,7 +18,7 @@ from stica_pv.registry import AUDIO_ENCODERS
 
 
 class AcousticNet(AudioEncoderNet):
-    """Blocks of a pytorchvideo network that wants sound as (B, 1, T, 1, F), averaged to one vector."""
+    """Blocks of a pytorchvideo network that wants audio as (B, 1, T, 1, F), averaged to one vector."""
 
     blocks: Any  # a ModuleList; what the library's blocks hold is not typed
 
@@ -44,7 +44,7 @@ class AcousticNet(AudioEncoderNet):
 
 
 class AudioPathway(AcousticNet):
-    """The audio pathway of Audiovisual SlowFast; nothing flows into it from the pictures.
+    """The audio pathway of Audiovisual SlowFast; nothing flows into it from the frames.
 
     Its parameters keep the names of the whole model, ``blocks.<n>.multipathway_blocks.2``.
     """

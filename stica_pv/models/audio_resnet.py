@@ -38,7 +38,7 @@ class AudioResNet(AudioEncoderNet):
         self.layer4 = _create_stage(4 * width, 8 * width, blocks[3], stride=2)
         self.out_channels = 8 * width
         for module in self.modules():
-            # The release replaces the first convolution after initialisation: it keeps the framework's default.
+            # The release replaces the first convolution after initialization: it keeps the framework's default.
             if isinstance(module, nn.Conv2d) and module is not self.conv1:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 

@@ -49,7 +49,7 @@ def backbone_from_config(cfg: CfgNode, channels: int = 3) -> nn.Module:
     arch, width = cfg.MODEL.ARCH, cfg.MODEL.WIDTH
     accepted = accepted_settings(arch)
     if channels != 3 and "channels" not in accepted:
-        raise UsageError(f"MODEL.ARCH {arch} takes pictures, not optical flow; tsm_resnet50 and tsm_resnet14 do")
+        raise UsageError(f"MODEL.ARCH {arch} takes frames, not optical flow; tsm_resnet50 and tsm_resnet14 do")
     if width and "width" not in accepted:
         raise UsageError(f"MODEL.WIDTH {width}: the width of {arch} is fixed; set it to 0")
     asked = {"frames": cfg.DATA.NUM_FRAMES, "size": cfg.DATA.TRAIN_CROP_SIZE} | ({"width": width} if width else {})
@@ -83,7 +83,7 @@ def head_from_config(cfg: CfgNode, in_dim: int) -> ProjectionHead | nn.Linear:
     """Builds a projection head."""
     head = cfg.HEAD
     return create_projection_head(
-        in_dim=in_dim, hidden_dim=head.HIDDEN_DIM, out_dim=head.DIM, dropout=head.DROPOUT, synchronise=cfg.BN.SYNC
+        in_dim=in_dim, hidden_dim=head.HIDDEN_DIM, out_dim=head.DIM, dropout=head.DROPOUT, synchronize=cfg.BN.SYNC
     )
 
 

@@ -17,7 +17,7 @@ MapShape = tuple[int, int, int]
 """(T, H, W) of a feature map, in cells."""
 
 
-def draw_boxes(
+def sample_boxes(
     count: int, size: MapShape, map_shape: MapShape, rng: torch.Generator, *, exclusive_bound: bool = False
 ) -> Tensor:
     """Draws windows of one size, each start uniform over every position that fits.

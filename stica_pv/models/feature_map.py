@@ -45,7 +45,7 @@ class Trunk(nn.Module):
 
     Attributes:
         probe: (frames, side in pixels) of an input that it takes and that all its strides divide.
-        in_channels: Of its input: 3 for pictures, 2 for optical flow.
+        in_channels: Of its input: 3 for frames, 2 for optical flow.
     """
 
     probe: tuple[int, int] = (64, 224)

@@ -23,7 +23,7 @@ from stica_pv.models.weights import Pretrained, Published, with_weights
 from stica_pv.registry import BACKBONES
 
 WIDTH = 64  # of the first stage of a ResNet, as published
-BETA, BETA_AUDIO = 8, 2  # how many times narrower than the slow pathway the fast one and the sound's are
+BETA, BETA_AUDIO = 8, 2  # how many times narrower than the slow pathway the fast one and the audio's are
 
 FIXED = ("s3d", "swin3d_t", "swin3d_s", "swin3d_b")  # of torchvision; any size of clip
 RESNETS = ("slow_r50", "c2d_r50", "i3d_r50", "r2plus1d_r50", "csn_r101")
@@ -87,14 +87,14 @@ def _register_torchvision_mvit(name: str) -> None:
 def create_av_slowfast_r50(
     *, width: int = WIDTH, fusion: bool = False, pretrained: Pretrained = False, **library: Any
 ) -> AudioVisualSlowFastTrunk:
-    """Builds Audiovisual SlowFast; with `fusion` its sound flows into the pictures (see `AudioVisualSlowFastTrunk`)."""
+    """Builds Audiovisual SlowFast; with `fusion` its audio flows into the frames (see `AudioVisualSlowFastTrunk`)."""
     net = create_audio_visual_slowfast(stem_dim_outs=av_widths(width), **library)
     with_weights(AudioVisualSlowFastTrunk(net, fusion=True), pretrained)  # a file holds the whole model
     return AudioVisualSlowFastTrunk(net, fusion=fusion)
 
 
 def av_widths(width: int) -> tuple[int, int, int]:
-    """Channels of the first stage of Audiovisual SlowFast: slow, fast and sound."""
+    """Channels of the first stage of Audiovisual SlowFast: slow, fast and audio."""
     return width, _share(width, BETA), _share(width, BETA_AUDIO)
 
 

@@ -13,7 +13,7 @@ class Projector(nn.Module):
     """Linear, batch-norm, ReLU, linear, batch-norm; views of other lengths get a first layer of their own."""
 
     def __init__(
-        self, in_dims: Sequence[int], *, hidden_dim: int = 4096, out_dim: int = 128, synchronise: bool = True
+        self, in_dims: Sequence[int], *, hidden_dim: int = 4096, out_dim: int = 128, synchronize: bool = True
     ) -> None:
         """Builds the layers.
 
@@ -21,37 +21,37 @@ class Projector(nn.Module):
             in_dims: Lengths of the features that it will meet; equal ones share all layers.
             hidden_dim: Width between the layers.
             out_dim: Length of z.
-            synchronise: Batch-norm statistics over all processes.
+            synchronize: Batch-norm statistics over all processes.
         """
         super().__init__()
         self.first = nn.ModuleDict({str(dim): nn.Linear(dim, hidden_dim) for dim in dict.fromkeys(in_dims)})
         self.rest = nn.Sequential(
-            GroupBatchNorm(hidden_dim, synchronise=synchronise),
+            GroupBatchNorm(hidden_dim, synchronize=synchronize),
             nn.ReLU(),
             nn.Linear(hidden_dim, out_dim),
-            GroupBatchNorm(out_dim, synchronise=synchronise),
+            GroupBatchNorm(out_dim, synchronize=synchronize),
         )
-        _initialise(self)
+        _initialize(self)
 
     def forward(self, features: Sequence[Tensor] | Tensor) -> Tensor:
-        """Maps N views (B, C), of one length or several, each normalised by its own batch, to z (N, B, out_dim)."""
+        """Maps N views (B, C), of one length or several, each normalized by its own batch, to z (N, B, out_dim)."""
         return self.rest(torch.stack([self.first[str(one.shape[-1])](one) for one in features]))
 
 
 class Predictor(nn.Sequential):
     """Linear, batch-norm, ReLU, then linear without batch-norm."""
 
-    def __init__(self, dim: int = 128, *, hidden_dim: int = 4096, synchronise: bool = True) -> None:
+    def __init__(self, dim: int = 128, *, hidden_dim: int = 4096, synchronize: bool = True) -> None:
         super().__init__(
             nn.Linear(dim, hidden_dim),
-            GroupBatchNorm(hidden_dim, synchronise=synchronise),
+            GroupBatchNorm(hidden_dim, synchronize=synchronize),
             nn.ReLU(),
             nn.Linear(hidden_dim, dim),
         )
-        _initialise(self)
+        _initialize(self)
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             truncated_normal(layer.weight)

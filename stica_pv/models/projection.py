@@ -9,7 +9,7 @@ from stica_pv.distributed import global_moments
 class GroupBatchNorm(nn.Module):
     """Batch-norm over rows with statistics per group, identical to one call of batch-norm per group, without the loop.
 
-    STiCA calls one head once per crop, so each crop is normalised by its own batch. Statistics span all processes.
+    STiCA calls one head once per crop, so each crop is normalized by its own batch. Statistics span all processes.
     The state dict has the layout of `nn.BatchNorm1d`.
     """
 
@@ -17,9 +17,9 @@ class GroupBatchNorm(nn.Module):
     running_var: Tensor
     num_batches_tracked: Tensor
 
-    def __init__(self, features: int, *, eps: float = 1e-5, momentum: float = 0.1, synchronise: bool = True) -> None:
+    def __init__(self, features: int, *, eps: float = 1e-5, momentum: float = 0.1, synchronize: bool = True) -> None:
         super().__init__()
-        self.eps, self.momentum, self.synchronise = eps, momentum, synchronise
+        self.eps, self.momentum, self.synchronize = eps, momentum, synchronize
         self.weight = nn.Parameter(torch.ones(features))
         self.bias = nn.Parameter(torch.zeros(features))
         self.register_buffer("running_mean", torch.zeros(features))
@@ -33,7 +33,7 @@ class GroupBatchNorm(nn.Module):
             return x * scale + (self.bias - self.running_mean * scale)
         with torch.autocast(x.device.type, enabled=False):
             wide = x.to(torch.promote_types(x.dtype, torch.float32))
-            mean, variance, count = global_moments(wide, (1,), synchronise=self.synchronise)
+            mean, variance, count = global_moments(wide, (1,), synchronize=self.synchronize)
             if count < 2:
                 raise ValueError("batch-norm needs more than one row per group in training; use a larger batch")
             self._track(mean[:, 0], variance[:, 0] * (count / (count - 1)))
@@ -54,7 +54,7 @@ class GroupBatchNorm(nn.Module):
 class ProjectionHead(nn.Module):
     """Dropout, linear without bias, batch-norm, ReLU, dropout, linear: the head of GDT and STiCA.
 
-    Its result is not normalised.
+    Its result is not normalized.
     """
 
     def __init__(
@@ -64,17 +64,17 @@ class ProjectionHead(nn.Module):
         hidden_dim: int = 512,
         out_dim: int = 256,
         dropout: float = 0.3,
-        synchronise: bool = True,
+        synchronize: bool = True,
     ) -> None:
         super().__init__()
         self.drop1 = nn.Dropout(dropout)
         self.linear1 = nn.Linear(in_dim, hidden_dim, bias=False)
-        self.norm = GroupBatchNorm(hidden_dim, synchronise=synchronise)
+        self.norm = GroupBatchNorm(hidden_dim, synchronize=synchronize)
         self.drop2 = nn.Dropout(dropout)
         self.linear2 = nn.Linear(hidden_dim, out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps (N, B, in_dim), N groups normalised apart, to (N, B, out_dim)."""
+        """Maps (N, B, in_dim), N groups normalized apart, to (N, B, out_dim)."""
         return self.linear2(self.drop2(torch.relu(self.norm(self.linear1(self.drop1(x))))))
 
 
@@ -89,14 +89,14 @@ class MLPHead(nn.Module):
         hidden_dim: int = 2048,
         out_dim: int = 128,
         momentum: float = 0.003,
-        synchronise: bool = True,
+        synchronize: bool = True,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for _ in range(hidden_layers):
             layers += [
                 nn.Linear(in_dim, hidden_dim),
-                GroupBatchNorm(hidden_dim, momentum=momentum, synchronise=synchronise),
+                GroupBatchNorm(hidden_dim, momentum=momentum, synchronize=synchronize),
                 nn.ReLU(),
             ]
             in_dim = hidden_dim
@@ -107,12 +107,12 @@ class MLPHead(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps (N, B, in_dim), N groups normalised apart, to (N, B, out_dim)."""
+        """Maps (N, B, in_dim), N groups normalized apart, to (N, B, out_dim)."""
         return self.layers(x)
 
 
 def create_projection_head(
-    *, in_dim: int, hidden_dim: int = 512, out_dim: int = 256, dropout: float = 0.3, synchronise: bool = True
+    *, in_dim: int, hidden_dim: int = 512, out_dim: int = 256, dropout: float = 0.3, synchronize: bool = True
 ) -> ProjectionHead | nn.Linear:
     """Builds the head of the papers.
 
@@ -121,8 +121,8 @@ def create_projection_head(
         hidden_dim: Width between its two layers; 0 for a single linear layer, without dropout.
         out_dim: Length of the embedding.
         dropout: Before each linear layer.
-        synchronise: Batch-norm statistics over all processes.
+        synchronize: Batch-norm statistics over all processes.
     """
     if hidden_dim == 0:
         return nn.Linear(in_dim, out_dim)
-    return ProjectionHead(in_dim, hidden_dim=hidden_dim, out_dim=out_dim, dropout=dropout, synchronise=synchronise)
+    return ProjectionHead(in_dim, hidden_dim=hidden_dim, out_dim=out_dim, dropout=dropout, synchronize=synchronize)

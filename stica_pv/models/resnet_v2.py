@@ -1,6 +1,6 @@
 """Pre-activation residual networks of 2-D convolutions (He et al., ECCV 2016), with a shift in time or without.
 
-BraVe (arXiv 2103.16559) uses them for pictures (tsm_resnet.py) and for spectrograms.
+BraVe (arXiv 2103.16559) uses them for frames (tsm_resnet.py) and for spectrograms.
 """
 
 from collections.abc import Sequence
@@ -13,18 +13,18 @@ from stica_pv.errors import UsageError
 from stica_pv.models.audio_resnet import AudioEncoderNet
 from stica_pv.registry import AUDIO_ENCODERS
 
-SHIFT_SHARE = 8  # one channel in so many comes from the picture before, as many from the one after
+SHIFT_SHARE = 8  # one channel in so many comes from the frame before, as many from the one after
 EXPANSION = 4
 
 
 def temporal_shift(x: Tensor, frames: int) -> Tensor:
-    """Replaces a quarter of the channels by those of neighbouring pictures (TSM, Lin et al., ICCV 2019).
+    """Replaces a quarter of the channels by those of neighboring frames (TSM, Lin et al., ICCV 2019).
 
-    The first C/8 channels come from the picture before and go to the end of the channels, the last C/8 come from the
-    picture after and go to the front, as in BraVe's release; beyond the clip there are zeros.
+    The first C/8 channels come from the frame before and go to the end of the channels, the last C/8 come from the
+    frame after and go to the front, as in BraVe's release; beyond the clip there are zeros.
 
     Args:
-        x: (B·T, C, H, W), pictures of a clip next to each other.
+        x: (B·T, C, H, W), frames of a clip next to each other.
         frames: T.
 
     Returns:
@@ -83,8 +83,8 @@ class PreActivationStage(nn.Module):
         return x.unflatten(0, (batch, frames)).transpose(1, 2)
 
 
-class PictureStem(nn.Module):
-    """7 x 7 convolution without batch-norm, and max-pooling, on every picture of a clip."""
+class FrameStem(nn.Module):
+    """7 x 7 convolution without batch-norm, and max-pooling, on every frame of a clip."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ def create_layers(channels: int, blocks: Sequence[int], width: int, *, shift: bo
             f"a pre-activation ResNet needs four stages of >= 1 block and a width that {SHIFT_SHARE} divides, "
             f"got {list(blocks)}, {width}"
         )
-    layers: dict[str, nn.Module] = {"stem": PictureStem(channels, width)}
+    layers: dict[str, nn.Module] = {"stem": FrameStem(channels, width)}
     before = width
     for number, count in enumerate(blocks):
         planes = EXPANSION * width * 2**number

@@ -18,7 +18,7 @@ from stica_pv.errors import UsageError
 from stica_pv.models.feature_map import Trunk
 from stica_pv.models.staged_trunks import blocks_without_heads
 
-AUDIO = 2  # place of the sound among the pathways
+AUDIO = 2  # place of the audio among the pathways
 
 
 class SlowFastTrunk(Trunk):
@@ -64,9 +64,9 @@ def _spread_over(frames: int, alpha: int) -> list[int]:
 
 
 class AudioVisualSlowFastTrunk(SlowFastTrunk):
-    """Audiovisual SlowFast, whose sound may flow into the slow pathway.
+    """Audiovisual SlowFast, whose audio may flow into the slow pathway.
 
-    In a loss that compares pictures with their sound it must not: the pictures' vector would hold the answer. So the
+    In a loss that compares frames with their audio it must not: the frames' vector would hold the answer. So the
     audio pathway is left out by default, as the paper does at random in training. Its own tower is
     `AudioPathway`; with `fusion` the trunk hears.
     """
@@ -76,7 +76,7 @@ class AudioVisualSlowFastTrunk(SlowFastTrunk):
 
         Args:
             net: The whole model.
-            fusion: Keep the audio pathway and its way into the slow one; forward then needs the sound.
+            fusion: Keep the audio pathway and its way into the slow one; forward then needs the audio.
         """
         super().__init__(net)
         self.fusion = fusion
@@ -90,7 +90,7 @@ class AudioVisualSlowFastTrunk(SlowFastTrunk):
         """Maps float (B, 3, T, H, W), and with fusion log-mel (B, 1, F, T_a), to the slow and the fast map."""
         if (log_mel is not None) != self.fusion:
             raise UsageError(
-                "an audiovisual SlowFast with fusion=True needs the sound: call it with (video, log_mel)"
+                "an audiovisual SlowFast with fusion=True needs the audio: call it with (video, log_mel)"
                 if self.fusion
                 else "this audiovisual SlowFast was built without its audio pathway: build it with fusion=True"
             )
@@ -105,11 +105,11 @@ class AudioVisualSlowFastTrunk(SlowFastTrunk):
 
 
 def _fuse(fusion: Any, maps: list[Tensor]) -> list[Tensor]:
-    """Adds fast channels to the slow map, and the sound to all of them; the library's own module prints each time."""
+    """Adds fast channels to the slow map, and the audio to all of them; the library's own module prints each time."""
     slow = torch.cat([maps[0], fusion.block_fast_to_slow(maps[1])], dim=1)
     if len(maps) > AUDIO:
         heard = fusion.block_audio_to_fastslow(maps[AUDIO].mean(dim=-1, keepdim=True))
-        # For the length of sound that the model was made for the two agree already.
+        # For the length of audio that the model was made for the two agree already.
         slow = slow + F.adaptive_avg_pool3d(heard, (slow.shape[2], 1, 1))
     return [slow, *maps[1:]]
 

@@ -20,7 +20,7 @@ class STiCAHead(nn.Module):
         self.pool, self.projection = pool, projection
 
     def forward(self, maps: Maps) -> Tensor:
-        """Maps (B, C, T, H, W), or one map for each pathway, to embeddings (B, out_dim), not normalised."""
+        """Maps (B, C, T, H, W), or one map for each pathway, to embeddings (B, out_dim), not normalized."""
         return self.projection(self.pool(maps).unsqueeze(0))[0]
 
     def embed_tokens(self, tokens: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ def create_stica_head(
     out_dim: int = 256,
     hidden_dim: int = 512,
     dropout: float = 0.3,
-    synchronise: bool = True,
+    synchronize: bool = True,
     pool: Pooling | None = None,
 ) -> STiCAHead:
     """Builds the head of the paper.
@@ -44,11 +44,11 @@ def create_stica_head(
         out_dim: Length of the embedding.
         hidden_dim: Width of the projection.
         dropout: In the projection.
-        synchronise: Batch-norm statistics over all processes.
+        synchronize: Batch-norm statistics over all processes.
         pool: Another pooling than the transformer with its defaults.
     """
     pool = pool or create_transformer_pool(in_channels=in_channels)
     projection = ProjectionHead(
-        pool.out_dim, hidden_dim=hidden_dim, out_dim=out_dim, dropout=dropout, synchronise=synchronise
+        pool.out_dim, hidden_dim=hidden_dim, out_dim=out_dim, dropout=dropout, synchronize=synchronize
     )
     return STiCAHead(pool, projection)

@@ -65,8 +65,8 @@ class TorchvisionMViTTrunk(Trunk):
         Learned positions (v1) begin anew if their number changes; relative ones (v2) are interpolated in the forward.
 
         Args:
-            frames: Pictures a clip.
-            size: Side of a picture in pixels.
+            frames: Frames a clip.
+            size: Side of a frame in pixels.
         """
         old = self.pos_encoding
         grid = _cells(self.conv_proj, (frames, size, size))

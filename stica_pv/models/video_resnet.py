@@ -120,5 +120,5 @@ def create_mc3_18(*, width: int = WIDTH, pretrained: Pretrained = False) -> Vide
 
 @BACKBONES.named("mc2_10")
 def create_mc2_10(*, width: int = WIDTH, pretrained: Pretrained = False) -> VideoResNet:
-    """Builds MC2 with one block a stage: time is seen in the stem alone, 3 pictures; the rest is for the pooling."""
+    """Builds MC2 with one block a stage: time is seen in the stem alone, 3 frames; the rest is for the pooling."""
     return with_weights(VideoResNet((1, 1, 1, 1), width, MC2), pretrained)

@@ -1,4 +1,4 @@
-"""Charts by matplotlib as SVG inside a page, in the colours of the page, with their numbers in a table beside them."""
+"""Charts by matplotlib as SVG inside a page, in the colors of the page, with their numbers in a table beside them."""
 
 import io
 import re
@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # an extra
 
 MISSING = "REPORT.ENABLE and the tools that write pages need the extra 'report': pip install 'stica_pv[report]'"
 
-# Charts are drawn in these colours, which mean nothing: the page puts its own, light or dark, in their place.
+# Charts are drawn in these colors, which mean nothing: the page puts its own, light or dark, in their place.
 INK, FAINT = "#010203", "#010204"
 SERIES = tuple(f"#0102{number:02x}" for number in range(16, 24))
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
@@ -43,18 +43,18 @@ def check_extra() -> None:
         raise UsageError(MISSING) from error
 
 
-def series_colour(number: int) -> str:
-    """Returns the colour of a series for matplotlib; `series_style` is the same for a page."""
+def series_color(number: int) -> str:
+    """Returns the color of a series for matplotlib; `series_style` is the same for a page."""
     return SERIES[number % len(SERIES)]
 
 
 def series_style(number: int) -> str:
-    """Returns the colour of a series as a page knows it, for a style attribute."""
+    """Returns the color of a series as a page knows it, for a style attribute."""
     return f"var(--series-{number % len(SERIES)})"
 
 
 def series_dash(number: int) -> Any:
-    """Returns the dashes of a line, so that lines differ on paper too; 32 pairs of colour and dashes are distinct."""
+    """Returns the dashes of a line, so that lines differ on paper too; 32 pairs of color and dashes are distinct."""
     return DASHES[(number + number // len(SERIES)) % len(DASHES)]
 
 
@@ -70,7 +70,7 @@ def chart(
     """Draws one chart.
 
     Args:
-        draw: Draws on the axes, in `INK`, `FAINT` and `series_colour`. Legends belong into the page, see `legend`:
+        draw: Draws on the axes, in `INK`, `FAINT` and `series_color`. Legends belong into the page, see `legend`:
             there any name is safe, and breaks where it is long.
         title: Above it.
         x: Name and unit of the horizontal axis.
@@ -97,12 +97,12 @@ def chart(
 
 
 def grid(parts: Sequence[Markup]) -> Markup:
-    """Puts charts or pictures side by side, as many as fit."""
+    """Puts charts or images side by side, as many as fit."""
     return fragment("grid.html", parts=parts)
 
 
 def legend(names: Sequence[str], *, points: bool = False) -> Markup:
-    """Names the series of all charts of a section, in their colours and dashes, or as points without dashes."""
+    """Names the series of all charts of a section, in their colors and dashes, or as points without dashes."""
     dashes = ["" if points else _svg_dashes(number) for number in range(len(names))]
     entries = [(name, number % len(SERIES), dashes[number]) for number, name in enumerate(names)]
     return fragment("legend.html", entries=entries)
@@ -123,6 +123,6 @@ def _svg(figure: Any, title: str) -> Markup:
     width, height = 72 * figure.get_size_inches()
     opening = f'<svg role="img" aria-label="{Markup.escape(title)}" viewBox="0 0 {width:.4g} {height:.4g}">'
     text = re.sub(r"<svg[^>]*>", lambda _: opening, text, count=1)
-    for colour, name in ((INK, "ink"), (FAINT, "faint"), *((one, f"series-{i}") for i, one in enumerate(SERIES))):
-        text = text.replace(colour, f"var(--{name})")
+    for color, name in ((INK, "ink"), (FAINT, "faint"), *((one, f"series-{i}") for i, one in enumerate(SERIES))):
+        text = text.replace(color, f"var(--{name})")
     return Markup(text)

@@ -1,4 +1,4 @@
-"""The clips of a step as one picture: for a glance, for a terminal without a browser, for a note in a lab book."""
+"""The clips of a step as one image: for a glance, for a terminal without a browser, for a note in a lab book."""
 
 import warnings
 from pathlib import Path
@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 from stica_pv.errors import UsageError
 from stica_pv.report.batch_page import frame_times, in_order, spec_of
 from stica_pv.report.charts import check_extra
-from stica_pv.report.seen_step import SeenStep
+from stica_pv.report.seen_step import InspectedStep
 from stica_pv.report.strips import FRAMES_SHOWN, frames_shown, rectangles_of, spectrogram_of, strip_of
 
 if TYPE_CHECKING:  # an extra
     from matplotlib.axes import Axes
 
-COLOURS = ("#0072b2", "#c8500a", "#00785a", "#a8457c", "#8a6d00", "#2a86c0", "#6b4fa0", "#5f6670")
+COLORS = ("#0072b2", "#c8500a", "#00785a", "#a8457c", "#8a6d00", "#2a86c0", "#6b4fa0", "#5f6670")
 DASHES = ("-", "--", ":", "-.")
 WIDTH_INCHES, LANE_INCHES = 11.0, 1.75
 DPI = 110
 
 
-def write_contact_sheet(seen: SeenStep, path: Path, title: str) -> Path:
+def write_contact_sheet(seen: InspectedStep, path: Path, title: str) -> Path:
     """Writes a PNG with a row for each input of each clip, all along the seconds of their windows.
 
     Args:
@@ -55,7 +55,7 @@ def write_contact_sheet(seen: SeenStep, path: Path, title: str) -> Path:
     return path
 
 
-def _draw(axes: "Axes", seen: SeenStep, sample: int, name: str) -> None:
+def _draw(axes: "Axes", seen: InspectedStep, sample: int, name: str) -> None:
     note, value = seen.notes[name], seen.inputs[name][sample]
     seconds = seen.drawn[sample].windows[spec_of(seen, name).window].seconds
     if value.ndim == 4:
@@ -67,14 +67,14 @@ def _draw(axes: "Axes", seen: SeenStep, sample: int, name: str) -> None:
 
         for one in rectangles_of(strip, note, sample):
             corner, size = (one.left * seconds / width, one.top), one.width * seconds / width
-            colour, dashes = COLOURS[one.window % len(COLOURS)], DASHES[one.window % len(DASHES)]
+            color, dashes = COLORS[one.window % len(COLORS)], DASHES[one.window % len(DASHES)]
             axes.add_patch(
-                Rectangle(corner, size, one.height, fill=False, linewidth=1.2, edgecolor=colour, linestyle=dashes)
+                Rectangle(corner, size, one.height, fill=False, linewidth=1.2, edgecolor=color, linestyle=dashes)
             )
         count = len(strip.frames)
     else:
-        greys = spectrogram_of(value)
-        axes.imshow(greys, extent=(0, seconds, 0, len(greys)), aspect="auto", cmap="gray", interpolation="nearest")
+        grays = spectrogram_of(value)
+        axes.imshow(grays, extent=(0, seconds, 0, len(grays)), aspect="auto", cmap="gray", interpolation="nearest")
         axes.set_ylabel("band", fontsize=7)
         count = len(frames_shown(spec_of(seen, name).frames)) or FRAMES_SHOWN
     times = frame_times(seen, sample, name, count)

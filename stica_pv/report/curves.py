@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from stica_pv.report.charts import chart, grid, legend, series_colour, series_dash
+from stica_pv.report.charts import chart, grid, legend, series_color, series_dash
 from stica_pv.report.page import Section, join, missing, table
 from stica_pv.report.quantities import KNN, LOSSES, MONITORS, NO_QUANTITY, SPEED, is_of, quantity
 from stica_pv.report.runs import Run
@@ -43,7 +43,7 @@ def monitors_section(runs: Sequence[Run]) -> Section | None:
     """Whether the vectors have collapsed."""
     intro = (
         "A model has collapsed if it gives the same vector for every clip: then spread and uniformity go to 0 and "
-        "the directions in use to 1 or less. A clip's distance to its own sound should fall meanwhile."
+        "the directions in use to 1 or less. A clip's distance to its own audio should fall meanwhile."
     )
     return _section(
         "Has it collapsed?", intro, runs, lambda name: is_of(name, MONITORS), absent="No monitor was logged."
@@ -53,7 +53,7 @@ def monitors_section(runs: Sequence[Run]) -> Section | None:
 def knn_section(runs: Sequence[Run]) -> Section | None:
     """The curve of TEST.ONLINE_KNN_EPOCHS."""
     intro = (
-        "Clips of the training list that were set aside are given the class of their nearest neighbours, by the "
+        "Clips of the training list that were set aside are given the class of their nearest neighbors, by the "
         "vectors of that moment. Labels are not used in training."
     )
     absent = "Not asked for: TEST.ONLINE_KNN_EPOCHS 5 would look every five epochs."
@@ -107,7 +107,7 @@ def curve(run: Run, name: str) -> Curve:
 
 
 def thinned(curve: Curve, most: int) -> Curve:
-    """Returns means over neighbouring points, equally many in each, so that `most` are left at most."""
+    """Returns means over neighboring points, equally many in each, so that `most` are left at most."""
     size = math.ceil(len(curve) / most) if curve else 1
     blocks = [curve[begin : begin + size] for begin in range(0, len(curve), size)]
     return [(block[-1][0], sum(value for _, value in block) / len(block)) for block in blocks]
@@ -126,7 +126,7 @@ def _draw(curves: Sequence[Curve], axes: "Axes") -> None:
     for number, points in enumerate(curves):
         dots: dict[str, Any] = {"marker": "o", "markersize": 2.5} if len(points) <= DOTS_UP_TO else {}
         xs, ys = [x for x, _ in points], [y for _, y in points]
-        axes.plot(xs, ys, color=series_colour(number), linestyle=series_dash(number), linewidth=1.4, **dots)
+        axes.plot(xs, ys, color=series_color(number), linestyle=series_dash(number), linewidth=1.4, **dots)
 
 
 def _numbers(axis: str, heads: Sequence[str], curves: Sequence[Curve]) -> Markup:
@@ -134,5 +134,5 @@ def _numbers(axis: str, heads: Sequence[str], curves: Sequence[Curve]) -> Markup
     of_run: list[Mapping[float, float]] = [dict(one) for one in few]
     rows = [[x, *(one.get(x) for one in of_run)] for x in sorted({x for one in few for x, _ in one})]
     averaged = any(len(one) > MOST_ROWS for one in curves)
-    words = "Numbers (means over neighbouring points)" if averaged else "Numbers"
+    words = "Numbers (means over neighboring points)" if averaged else "Numbers"
     return table([axis, *heads], rows, folded=words)

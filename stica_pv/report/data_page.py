@@ -13,7 +13,7 @@ from markupsafe import Markup
 from stica_pv.data.loading.read_test import Trial
 from stica_pv.data.manifest.overview import Counts
 from stica_pv.data.manifest.videos import short_cause
-from stica_pv.report.charts import chart, grid, series_colour
+from stica_pv.report.charts import chart, grid, series_color
 from stica_pv.report.page import Section, join, missing, table, write_page
 from stica_pv.safe_text import csv_cells
 from stica_pv.structures import ReadFailure
@@ -70,7 +70,7 @@ class DataCheck:
             (f"speed of DATA_LOADER.NUM_WORKERS {self.workers}, with a core for each", speed * processes, "samples/s"),
             (f"an epoch of {self.samples} samples", self.samples * self.trial.seconds / 3600, "core hours"),
             (
-                "silent sounds, 60 dB below full scale",
+                "silent audio tracks, 60 dB below full scale",
                 _percent(self.trial.silent, self.trial.heard),
                 "% of these",
             ),
@@ -133,7 +133,7 @@ def _bars(counts: Counts) -> Markup:
     names, heights = counts.names[:MOST_BARS], counts.counts[:MOST_BARS]
 
     def draw(axes: "Axes") -> None:
-        axes.barh(range(len(names)), heights, color=series_colour(0))
+        axes.barh(range(len(names)), heights, color=series_color(0))
         axes.set_yticks(range(len(names)), [name if len(name) < 28 else f"{name[:26]}…" for name in names])
         axes.invert_yaxis()
         axes.set_xlim(left=0)

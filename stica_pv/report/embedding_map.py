@@ -1,4 +1,4 @@
-"""Test clips on a plane: PCA and t-SNE of their features, coloured by class; a point shows its frame when touched."""
+"""Test clips on a plane: PCA and t-SNE of their features, colored by class; a point shows its frame when touched."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stica_pv.errors import UsageError
-from stica_pv.report.charts import SERIES, chart, grid, series_colour
+from stica_pv.report.charts import SERIES, chart, grid, series_color
 from stica_pv.report.page import fragment
 from stica_pv.report.thumbnails import STILL_SIDE, Thumbnails
 
@@ -64,10 +64,10 @@ def planes_of(features: Tensor) -> dict[str, Plane]:
 
 
 def map_of(features: Sequence[tuple[str, Tensor]], items: Tensor, labels: Tensor, thumbnails: Thumbnails) -> Markup:
-    """Draws the maps of several contestants.
+    """Draws the maps of several models.
 
     Args:
-        features: By contestant the rows of the items, (V, D).
+        features: By model the rows of the items, (V, D).
         items: Items of the data set, int64 (V,).
         labels: Their classes, int64 (V,).
         thumbnails: Gives frames and names; its store has to come into the page too.
@@ -98,9 +98,9 @@ def _drawing(plane: Plane, series: Sequence[int]) -> Callable[["Axes"], None]:
     def draw(axes: "Axes") -> None:
         for number in sorted(set(series)):
             own = [row for row, one in enumerate(series) if one == number]
-            colour, marker = series_colour(number), MARKERS[_look(number)[1]]
+            color, marker = series_color(number), MARKERS[_look(number)[1]]
             spots = [f"spot:{row}" for row in own]
-            axes.scatter(plane[own, 0], plane[own, 1], s=22, c=colour, marker=marker, urls=spots)
+            axes.scatter(plane[own, 0], plane[own, 1], s=22, c=color, marker=marker, urls=spots)
         axes.set_xticks([])
         axes.set_yticks([])
 
@@ -108,7 +108,7 @@ def _drawing(plane: Plane, series: Sequence[int]) -> Callable[["Axes"], None]:
 
 
 def _look(number: int) -> tuple[int, int]:
-    """Colour and marker of a class: pairs differ for `CLASSES` classes, neighbours in both."""
+    """Color and marker of a class: pairs differ for `CLASSES` classes, neighbors in both."""
     return number % len(SERIES), (number + number // len(SERIES)) % len(MARKERS)
 
 

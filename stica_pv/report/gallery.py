@@ -13,15 +13,15 @@ from stica_pv.report.page import fragment, table
 from stica_pv.report.search import ITSELF, OTHER, SAME_CLASS, Direction, Found, worth_a_look
 from stica_pv.report.thumbnails import SIDE, Kind, Thumbnails
 
-NEIGHBOURS, QUERIES = 5, 12
+NEIGHBORS, QUERIES = 5, 12
 MARKS = {OTHER: "✗ other class", SAME_CLASS: "✓ same class", ITSELF: "★ the clip itself"}
 _QUERY = '<div class="query">'  # of gallery.html
-PICTURE: dict[Modality, Kind] = {"video": "moving", "audio": "spectrogram"}
+FRAME: dict[Modality, Kind] = {"video": "moving", "audio": "spectrogram"}
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What one contestant finds in one direction."""
+    """What one model finds in one direction."""
 
     name: str
     found: Found
@@ -38,11 +38,11 @@ def gallery_of(
     thumbnails: Thumbnails,
     count: int = QUERIES,
 ) -> Markup:
-    """Shows queries and what each contestant finds for them; the first contestant decides which queries.
+    """Shows queries and what each model finds for them; the first model decides which queries.
 
     Args:
         direction: What was looked for.
-        answers: By contestant, all of the same queries.
+        answers: By model, all of the same queries.
         thumbnails: Makes the clips; its store has to come into the page too.
         count: How many queries to show, at most.
     """
@@ -74,7 +74,7 @@ def _intro(direction: Direction, found: Found) -> str:
 
 
 def _words(modality: Modality) -> str:
-    return {"video": "pictures", "audio": "sound"}[modality]
+    return {"video": "images", "audio": "audio"}[modality]
 
 
 def _summary(answers: Sequence[Answers]) -> Markup:
@@ -94,10 +94,10 @@ def _summary(answers: Sequence[Answers]) -> Markup:
 
 def _query(row: int, direction: Direction, answers: Sequence[Answers], thumbnails: Thumbnails) -> dict[str, Any]:
     asked = _cell(int(answers[0].found.queries[row]), direction.query, thumbnails)
-    by_contestant = []
+    by_model = []
     for one in answers:
         items, marks, similarity = (
-            value[row].tolist() for value in (one.found.neighbours, one.found.marks, one.found.similarity)
+            value[row].tolist() for value in (one.found.neighbors, one.found.marks, one.found.similarity)
         )
         cells = [
             {
@@ -108,18 +108,18 @@ def _query(row: int, direction: Direction, answers: Sequence[Answers], thumbnail
             }
             for item, mark, value in zip(items, marks, similarity, strict=True)
         ]
-        by_contestant.append((one.name, cells))
-    return {"asked": asked, "answers": by_contestant}
+        by_model.append((one.name, cells))
+    return {"asked": asked, "answers": by_model}
 
 
 def _cell(item: int, modality: Modality, thumbnails: Thumbnails) -> dict[str, Any]:
     name = thumbnails.name(item)
-    what = {"video": "moving picture", "audio": "spectrogram of the sound"}[modality]
+    what = {"video": "moving image", "audio": "spectrogram of the audio"}[modality]
     return {
-        "picture": thumbnails.get(item, PICTURE[modality]),
-        "sound": thumbnails.get(item, "sound") if modality == "audio" else None,
+        "image": thumbnails.get(item, FRAME[modality]),
+        "audio": thumbnails.get(item, "audio") if modality == "audio" else None,
         "alt": f"{what} of {name}",
-        "absent": thumbnails.failed.get(item, "no picture of it"),
+        "absent": thumbnails.failed.get(item, "no image of it"),
         "name": name,
         "label": thumbnails.label(item),
         "mark": "",

@@ -1,4 +1,4 @@
-"""Writes what a batch of a configured training is, as a page and as a picture."""
+"""Writes what a batch of a configured training is, as a page and as an image."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from stica_pv.report.batch_page import sections_of
 from stica_pv.report.charts import check_extra
 from stica_pv.report.contact_sheet import write_contact_sheet
 from stica_pv.report.page import write_page
-from stica_pv.report.seen_step import SeenStep, look_at_step
+from stica_pv.report.seen_step import InspectedStep, look_at_step
 
 
 def inspect_batch(cfg: CfgNode, folder: Path, *, step: int, clips: int, checkpoint: str | None = None) -> list[Path]:
@@ -45,7 +45,7 @@ def inspect_batch(cfg: CfgNode, folder: Path, *, step: int, clips: int, checkpoi
 
 def see_step(
     cfg: CfgNode, folder: Path, *, step: int, clips: int, checkpoint: Checkpoint | None, source: str = ""
-) -> SeenStep:
+) -> InspectedStep:
     """Makes the clips of a step, and asks the networks of a checkpoint if one is given."""
     if checkpoint is None:
         return look_at_step(cfg, create_task(cfg), folder, step=step, clips=clips)

@@ -1,4 +1,4 @@
-"""Pictures, moving pictures and sounds inside a page, as data URIs."""
+"""Images, moving images and audio tracks inside a page, as data URIs."""
 
 import base64
 import io
@@ -21,11 +21,11 @@ def data_uri(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def picture(pixels: Pixels, alt: str, *, width: int | None = None) -> Markup:
-    """Shows a picture without loss.
+def frame(pixels: Pixels, alt: str, *, width: int | None = None) -> Markup:
+    """Shows an image without loss.
 
     Args:
-        pixels: uint8 (H, W, 3), or (H, W) of greys.
+        pixels: uint8 (H, W, 3), or (H, W) of grays.
         alt: What it shows, in words.
         width: On the page in CSS pixels; None: its own, at most that of the page.
     """
@@ -50,7 +50,7 @@ def animation(frames: Sequence[Pixels] | Pixels, alt: str, *, fps: float, width:
     return _image(file.getvalue(), "image/webp", alt, width or first.width, (first.height, first.width))
 
 
-def sound(waveform: NDArray[np.floating], rate_hz: int, label: str) -> Markup:
+def audio(waveform: NDArray[np.floating], rate_hz: int, label: str) -> Markup:
     """Puts a player there.
 
     Args:
@@ -64,9 +64,9 @@ def sound(waveform: NDArray[np.floating], rate_hz: int, label: str) -> Markup:
         writer.setsampwidth(2)
         writer.setframerate(rate_hz)
         writer.writeframes((np.clip(waveform, -1, 1) * 32767).astype("<i2").tobytes())
-    return fragment("sound.html", source=data_uri(file.getvalue(), "audio/wav"), label=label)
+    return fragment("audio.html", source=data_uri(file.getvalue(), "audio/wav"), label=label)
 
 
 def _image(content: bytes, kind: str, alt: str, width: int, shape: tuple[int, ...]) -> Markup:
     height = round(width * shape[0] / shape[1])
-    return fragment("picture.html", source=data_uri(content, kind), alt=alt, width=width, height=height)
+    return fragment("image.html", source=data_uri(content, kind), alt=alt, width=width, height=height)

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from stica_pv.config import flatten
+from stica_pv.config.renamed import with_present_names
 from stica_pv.data.manifest.bad_files import NAME as BAD_FILES
 from stica_pv.data.manifest.bad_files import read_bad_files
 from stica_pv.engine.checkpoint import list_checkpoints
@@ -164,7 +165,7 @@ def _config(path: Path, missing: list[str]) -> dict[str, Any]:
         missing.append(f"{path.name} is missing.")
         return {}
     try:
-        return dict(flatten(yaml.safe_load(path.read_text(encoding="utf-8", errors="replace"))))
+        return dict(with_present_names(flatten(yaml.safe_load(path.read_text(encoding="utf-8", errors="replace")))))
     except (yaml.YAMLError, AttributeError):  # AttributeError: it holds no mapping
         missing.append(f"{path.name} cannot be read.")
         return {}

@@ -1,4 +1,4 @@
-"""Nearest neighbours of test clips by the features that evaluation keeps, and which queries are worth a look."""
+"""Nearest neighbors of test clips by the features that evaluation keeps, and which queries are worth a look."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from stica_pv.config import CfgNode
-from stica_pv.evaluation.context import Bench
-from stica_pv.evaluation.evaluated_model import Contestant
+from stica_pv.evaluation.context import EvaluationContext
+from stica_pv.evaluation.evaluated_model import EvaluatedModel
 from stica_pv.evaluation.feature_evaluation import requests_of
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.normalization import process
 from stica_pv.evaluation.protocol import FeatureProtocol
 from stica_pv.evaluation.protocols.cross_modal import CrossModal
-from stica_pv.evaluation.protocols.neighbours import nearest
+from stica_pv.evaluation.protocols.neighbors import nearest
 from stica_pv.evaluation.protocols.requests import request_for_test, request_for_training
 from stica_pv.evaluation.protocols.retrieval import Retrieval, averaged_rows
 from stica_pv.evaluation.requests import Modality, Requests
@@ -49,7 +49,7 @@ class Direction:
     @property
     def name(self) -> str:
         """As a heading says it."""
-        words = {"video": "pictures", "audio": "sound"}
+        words = {"video": "images", "audio": "audio"}
         return f"{words[self.query]} → {words[self.gallery]}"
 
 
@@ -59,14 +59,14 @@ class Found:
 
     Attributes:
         queries: Items of the data set, int64 (Q,).
-        neighbours: The nearest items, int64 (Q, k), the nearest first.
+        neighbors: The nearest items, int64 (Q, k), the nearest first.
         similarity: Cosines (Q, k), or what the metric of the direction gives.
-        marks: Of each neighbour: `OTHER` class, `SAME_CLASS` or the clip `ITSELF`, int64 (Q, k).
+        marks: Of each neighbor: `OTHER` class, `SAME_CLASS` or the clip `ITSELF`, int64 (Q, k).
         unreadable: Number of items without features, left out.
     """
 
     queries: Tensor
-    neighbours: Tensor
+    neighbors: Tensor
     similarity: Tensor
     marks: Tensor
     unreadable: int
@@ -77,8 +77,8 @@ class Found:
         return self.marks[:, 0] > OTHER
 
 
-def directions_of(cfg: CfgNode, contestants: Sequence[Contestant]) -> list[tuple[FeatureProtocol, list[Direction]]]:
-    """Returns the searches that all contestants have the features for, by the protocol whose features they use.
+def directions_of(cfg: CfgNode, models: Sequence[EvaluatedModel]) -> list[tuple[FeatureProtocol, list[Direction]]]:
+    """Returns the searches that all models have the features for, by the protocol whose features they use.
 
     These are test items among training items by TEST.MODALITY, as `retrieval` does, and among themselves from one
     modality to the other, as `cross_modal` does.
@@ -90,28 +90,28 @@ def directions_of(cfg: CfgNode, contestants: Sequence[Contestant]) -> list[tuple
     found: list[tuple[FeatureProtocol, list[Direction]]] = []
     own: tuple[tuple[Modality, Modality], ...] = ((near.test.modality, near.test.modality),)
     for protocol, pairs in ((near, own), (across, ACROSS)):
-        if all(one.offers(request) for one in contestants for request in requests_of(protocol)):
+        if all(one.offers(request) for one in models for request in requests_of(protocol)):
             requests = protocol.train_requests(), protocol.test_requests()
             ways = [
-                Direction(query, gallery, protocol is near, *requests, "cosine", cfg.TEST.PROCESSING)
+                Direction(query, gallery, protocol is near, *requests, "cosine", cfg.TEST.FEATURE_NORM)
                 for query, gallery in pairs
             ]
             found.append((protocol, ways))
     return found
 
 
-def search(direction: Direction, bench: Bench, contestant: Contestant, k: int) -> Found:
+def search(direction: Direction, context: EvaluationContext, model: EvaluatedModel, k: int) -> Found:
     """Finds the k nearest of each test item of the first fold, processed and compared as in the evaluation.
 
     Args:
         direction: What is looked for.
-        bench: Has the features, which were made before.
-        contestant: Whose they are.
-        k: Number of neighbours.
+        context: Has the features, which were made before.
+        model: Whose they are.
+        k: Number of neighbors.
     """
-    fold = bench.labelled.folds[0]
+    fold = context.labeled.folds[0]
     train, test = (
-        {modality: bench.features(contestant, request, items) for modality, request in requests.items()}
+        {modality: context.features(model, request, items) for modality, request in requests.items()}
         for requests, items in ((direction.train, fold.train), (direction.test, fold.test))
     )
     train_rows, test_rows = _readable(train), _readable(test)

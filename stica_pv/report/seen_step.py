@@ -23,7 +23,7 @@ from stica_pv.tasks.encoders import VideoEncoder
 
 
 @dataclass(frozen=True)
-class SeenStep:
+class InspectedStep:
     """Some clips of a step.
 
     Attributes:
@@ -64,7 +64,7 @@ class SeenStep:
 
 def look_at_step(
     cfg: CfgNode, task: Task, folder: Path, *, step: int, clips: int, ask_networks: bool = False
-) -> SeenStep:
+) -> InspectedStep:
     """Makes the first clips of a step exactly as training would.
 
     Every draw of a clip follows from its key, and those that all clips share from the step: how many clips of a batch
@@ -82,9 +82,9 @@ def look_at_step(
         UsageError: The run has no such step, or its list cannot be used.
         UnreadableClip: A clip cannot be read, and none of its replacements.
     """
-    if cfg.DATA.SHUFFLE_SOUND:
+    if cfg.DATA.SHUFFLE_AUDIO:
         raise UsageError(
-            "DATA.SHUFFLE_SOUND gives each clip the sound of another of its batch: set it to False to look"
+            "DATA.SHUFFLE_AUDIO gives each clip the audio of another of its batch: set it to False to look"
         )
     listed = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT)
     task.check_labels(listed.labels)
@@ -104,7 +104,7 @@ def look_at_step(
         attention, comparisons = _ask(task, inputs, plan, notes) if ask_networks else ({}, ())
     labels, names = videos.labels, videos.names
     places = batch.index.tolist()
-    return SeenStep(
+    return InspectedStep(
         step=step,
         epoch=keys[0].epoch,
         seed=cfg.RNG_SEED,

@@ -10,8 +10,8 @@ from stica_pv.report.page import Cell, Section, join, missing, table
 from stica_pv.report.runs import Run
 
 METHODS = {
-    "av_contrastive": "STiCA: a clip finds its own sound, and crops of its feature maps find each other",
-    "gdt": "GDT: clips and sounds are told apart or not by how they were transformed",
+    "av_contrastive": "STiCA: a clip finds its own audio, and crops of its feature maps find each other",
+    "gdt": "GDT: clips and audio tracks are told apart or not by how they were transformed",
     "cvrl": "CVRL: two clips of one video find each other",
     "brave": "BraVe: a short clip predicts a long one, and the reverse",
     "classification": "classification with labels",
@@ -76,7 +76,7 @@ def _videos(run: Run) -> str:
     if "videos" not in facts:
         return ""
     excluded, silent = facts.get("videos_excluded", 0), facts.get("videos_silent", 0)
-    return f"{facts['videos']} used, {excluded} left out, {silent} without sound"
+    return f"{facts['videos']} used, {excluded} left out, {silent} without audio"
 
 
 def _clip(run: Run) -> str:
@@ -84,7 +84,7 @@ def _clip(run: Run) -> str:
     if "DATA.NUM_FRAMES" not in config:
         return ""
     size, frames = config.get("DATA.TRAIN_CROP_SIZE"), config["DATA.NUM_FRAMES"]
-    return f"{frames} pictures of {size} × {size} pixels at {config.get('DATA.TARGET_FPS')} a second"
+    return f"{frames} images of {size} × {size} pixels at {config.get('DATA.TARGET_FPS')} a second"
 
 
 def _networks(run: Run) -> str:
@@ -103,7 +103,7 @@ def _schedule(run: Run) -> str:
     return f"{batch}, {facts['steps']} steps on {count} {processes}" if "steps" in facts else batch
 
 
-def _optimiser(run: Run) -> str:
+def _optimizer(run: Run) -> str:
     if not run.trains or "SOLVER.OPTIMIZING_METHOD" not in run.config:
         return ""
     return f"{run.config['SOLVER.OPTIMIZING_METHOD']}, learning rate at most {run.facts.get('peak_lr', ABSENT)}"
@@ -116,7 +116,7 @@ FACTS: Mapping[str, Callable[[Run], str]] = {
     "clip": _clip,
     "networks": _networks,
     "schedule": _schedule,
-    "optimiser": _optimiser,
+    "optimizer": _optimizer,
     "seed": lambda run: str(run.config.get("RNG_SEED", "")),
     "command": lambda run: run.environment.get("command", ""),
     "folder": lambda run: str(run.folder),

@@ -10,31 +10,31 @@ import torch.nn.functional as F
 from markupsafe import Markup
 
 from stica_pv.config import CfgNode
-from stica_pv.data.sources.labelled import labelled_set_from_config
+from stica_pv.data.sources.labeled import labeled_set_from_config
 from stica_pv.distributed import is_main
 from stica_pv.errors import UnreadableClip, UsageError
-from stica_pv.evaluation.build_models import create_contestants, find_checkpoints
-from stica_pv.evaluation.context import Bench
-from stica_pv.evaluation.evaluate import create_bench
-from stica_pv.evaluation.evaluated_model import Contestant
+from stica_pv.evaluation.build_models import create_evaluated_models, find_checkpoints
+from stica_pv.evaluation.context import EvaluationContext
+from stica_pv.evaluation.evaluate import create_context
+from stica_pv.evaluation.evaluated_model import EvaluatedModel
 from stica_pv.evaluation.feature_evaluation import wants_of
 from stica_pv.evaluation.feature_passes import extract_features
 from stica_pv.evaluation.normalization import process
 from stica_pv.evaluation.protocols.retrieval import averaged_rows
 from stica_pv.report.batch_page import INTRO, clip_of
 from stica_pv.report.embedding_map import POINTS, chosen_for_map, map_of
-from stica_pv.report.gallery import NEIGHBOURS, QUERIES, Answers, gallery_of
+from stica_pv.report.gallery import NEIGHBORS, QUERIES, Answers, gallery_of
 from stica_pv.report.inspection import see_step
 from stica_pv.report.page import Section, fragment, join, missing, write_page
 from stica_pv.report.search import Direction, directions_of, search
 from stica_pv.report.thumbnails import Thumbnails
 
 METHOD_CLIPS = 2
-RANDOM_SHOWN = "random initialisation"
+RANDOM_SHOWN = "random initialization"
 FEWEST_ON_MAP = 4
 MAP_INTRO = (
     "Each point is a test clip, where its features lie after a projection to the plane: PCA keeps large distances, "
-    "t-SNE keeps neighbours together and means little beyond. The same clips by the trained network, and before it."
+    "t-SNE keeps neighbors together and means little beyond. The same clips by the trained network, and before it."
 )
 
 
@@ -54,7 +54,7 @@ class GalleryJob:
         """Returns the page, on the main process.
 
         Raises:
-            UsageError: There is no checkpoint, no labelled data, or an extra is missing.
+            UsageError: There is no checkpoint, no labeled data, or an extra is missing.
         """
         sections = showcase_of(cfg, device, queries=self.queries)
         return write_page(self.path, "What it learned", sections, subtitle=cfg.OUTPUT_DIR) if is_main() else None
@@ -72,24 +72,24 @@ def showcase_of(cfg: CfgNode, device: torch.device, *, queries: int = QUERIES) -
         The sections on the main process, none on the others.
 
     Raises:
-        UsageError: There is no checkpoint or no labelled data.
+        UsageError: There is no checkpoint or no labeled data.
     """
     folder, cfg = Path(cfg.OUTPUT_DIR), _patient(cfg)
-    bench = create_bench(cfg, labelled_set_from_config(cfg), create_contestants(cfg, folder), folder, device)
-    trained = next((one for one in bench.contestants if one.kind == "trained"), None)
-    random = next((one for one in bench.contestants if one.kind == "random" and not one.reestimate), None)
+    context = create_context(cfg, labeled_set_from_config(cfg), create_evaluated_models(cfg, folder), folder, device)
+    trained = next((one for one in context.models if one.kind == "trained"), None)
+    random = next((one for one in context.models if one.kind == "random" and not one.reestimate), None)
     if trained is None or random is None:
         raise UsageError(f"{folder} has no trained network to show: set TEST.CHECKPOINT_FILE_PATH")
     pair = [(trained.name, trained), (RANDOM_SHOWN, random)]
     found = directions_of(cfg, [one for _, one in pair])
-    wants = [want for protocol, _ in found for want in wants_of(protocol, [one for _, one in pair], bench)]
-    extract_features(wants, bench)
+    wants = [want for protocol, _ in found for want in wants_of(protocol, [one for _, one in pair], context)]
+    extract_features(wants, context)
     if not is_main():
         return []
     directions = [direction for _, some in found for direction in some]
-    thumbnails = Thumbnails(bench, trained)
-    gallery = [_or_missing(partial(_gallery, one, bench, pair, thumbnails, queries)) for one in directions]
-    plane = _or_missing(partial(_map, directions[0], bench, pair, thumbnails))
+    thumbnails = Thumbnails(context, trained)
+    gallery = [_or_missing(partial(_gallery, one, context, pair, thumbnails, queries)) for one in directions]
+    plane = _or_missing(partial(_map, directions[0], context, pair, thumbnails))
     method = _or_missing(partial(_method, cfg, folder))
     return [
         Section("Who is nearest", join([*gallery, thumbnails.store()])),
@@ -99,7 +99,7 @@ def showcase_of(cfg: CfgNode, device: torch.device, *, queries: int = QUERIES) -
 
 
 def _patient(cfg: CfgNode) -> CfgNode:
-    """The same, but items that cannot be read, or lack sound, are left out; they end only what counts them."""
+    """The same, but items that cannot be read, or lack audio, are left out; they end only what counts them."""
     own = cfg.clone()
     own.defrost()
     own.TEST.COUNT_UNREADABLE_AS_WRONG = True
@@ -109,34 +109,36 @@ def _patient(cfg: CfgNode) -> CfgNode:
 
 def _gallery(
     direction: Direction,
-    bench: Bench,
-    pair: Sequence[tuple[str, Contestant]],
+    context: EvaluationContext,
+    pair: Sequence[tuple[str, EvaluatedModel]],
     thumbnails: Thumbnails,
     queries: int,
 ) -> Markup:
-    answers = [Answers(name, search(direction, bench, one, NEIGHBOURS)) for name, one in pair]
+    answers = [Answers(name, search(direction, context, one, NEIGHBORS)) for name, one in pair]
     if not len(answers[0].found.queries):
         return missing([f"{direction.name}: no test clip has the features for it."])
     return gallery_of(direction, answers, thumbnails, queries)
 
 
-def _map(direction: Direction, bench: Bench, pair: Sequence[tuple[str, Contestant]], thumbnails: Thumbnails) -> Markup:
-    if bench.labelled.multi_label:
+def _map(
+    direction: Direction, context: EvaluationContext, pair: Sequence[tuple[str, EvaluatedModel]], thumbnails: Thumbnails
+) -> Markup:
+    if context.labeled.multi_label:
         raise UsageError("The map needs one label for each clip, and this data set gives several.")
-    fold, modality = bench.labelled.folds[0], direction.query
+    fold, modality = context.labeled.folds[0], direction.query
     features, readable = [], torch.ones(len(fold.test), dtype=torch.bool)
     for name, one in pair:
-        train = bench.features(one, direction.train[modality], fold.train)
-        test = bench.features(one, direction.test[modality], fold.test)
+        train = context.features(one, direction.train[modality], fold.train)
+        test = context.features(one, direction.test[modality], fold.test)
         readable &= ~test.features.isnan().flatten(1).any(dim=1)
         train = train.rows(~train.features.isnan().flatten(1).any(dim=1))
         features.append((name, F.normalize(averaged_rows(process(train, test, direction.processing)[1]), dim=1)))
     kept = readable.nonzero().flatten()
-    rows = kept[chosen_for_map(bench.labelled.labels[fold.test[kept]])]
+    rows = kept[chosen_for_map(context.labeled.labels[fold.test[kept]])]
     if len(rows) < FEWEST_ON_MAP:
         raise UsageError(f"A map needs at least {FEWEST_ON_MAP} test clips, and there are {len(rows)}.")
     items = fold.test[rows]
-    drawn = map_of([(name, one[rows]) for name, one in features], items, bench.labelled.labels[items], thumbnails)
+    drawn = map_of([(name, one[rows]) for name, one in features], items, context.labeled.labels[items], thumbnails)
     return join([drawn, fragment("note.html", text=f"{len(rows)} of {len(fold.test)} test clips (at most {POINTS}).")])
 
 

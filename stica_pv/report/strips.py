@@ -11,7 +11,7 @@ from torch import Tensor
 from stica_pv.structures import InputNote
 
 FRAMES_SHOWN, MOST_FRAMES = 8, 12
-OUTSIDE = 1e-3  # of colours in [0, 1]; less is rounding
+OUTSIDE = 1e-3  # of colors in [0, 1]; less is rounding
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Strip:
         pixels: uint8 (H, n·W, 3).
         frames: Which frames of the input these are.
         shape: (T, H, W) of the input.
-        outside: Share of the values that lie outside [0, 1] after mean and deviation are undone; cut in the picture.
+        outside: Share of the values that lie outside [0, 1] after mean and deviation are undone; cut in the image.
     """
 
     pixels: NDArray[np.uint8]
@@ -62,7 +62,7 @@ class Span:
 def frames_shown(frames: int) -> tuple[int, ...]:
     """Returns at most `MOST_FRAMES` of T frames: those at the beginning of equal parts of the time.
 
-    The parts are whole frames long where T can be divided so, that a picture stands exactly above its sound.
+    The parts are whole frames long where T can be divided so, that an image stands exactly above its audio.
     """
     whole = [count for count in range(4, MOST_FRAMES + 1) if frames % count == 0]
     count = frames if frames <= MOST_FRAMES else max(whole, default=FRAMES_SHOWN)
@@ -80,17 +80,17 @@ def strip_of(x: Tensor, note: InputNote, frames: Sequence[int] | None = None) ->
     channels, length, height, width = x.shape
     shown = tuple(frames_shown(length) if frames is None else frames)
     mean, std = (x.new_tensor(value[:channels]).view(-1, 1, 1, 1) for value in (note.mean, note.std))
-    colours = x[:, list(shown)] * std + mean
-    outside = float(((colours < -OUTSIDE) | (colours > 1 + OUTSIDE)).float().mean())
+    colors = x[:, list(shown)] * std + mean
+    outside = float(((colors < -OUTSIDE) | (colors > 1 + OUTSIDE)).float().mean())
     if channels < 3:
-        colours = torch.cat([colours, colours.new_full((3 - channels, *colours.shape[1:]), 0.5)])
-    pixels = (colours.clamp(0, 1) * 255).round().to(torch.uint8)
+        colors = torch.cat([colors, colors.new_full((3 - channels, *colors.shape[1:]), 0.5)])
+    pixels = (colors.clamp(0, 1) * 255).round().to(torch.uint8)
     side_by_side = pixels.permute(2, 1, 3, 0).reshape(height, len(shown) * width, 3)
     return Strip(side_by_side.numpy(), shown, (length, height, width), outside)
 
 
 def rectangles_of(strip: Strip, note: InputNote, sample: int) -> list[Rectangle]:
-    """Windows that are a part of the picture, on every frame of a strip that they hold."""
+    """Windows that are a part of the image, on every frame of a strip that they hold."""
     _, height, width = strip.shape
     found = []
     for number, window in enumerate(note.windows):
@@ -105,7 +105,7 @@ def rectangles_of(strip: Strip, note: InputNote, sample: int) -> list[Rectangle]
 
 
 def windows_of(x: Tensor, note: InputNote, sample: int) -> tuple[Strip, list[Rectangle]] | None:
-    """Makes a strip of the windows that are a part of the picture, each alone on the middle frame of its time.
+    """Makes a strip of the windows that are a part of the image, each alone on the middle frame of its time.
 
     Returns:
         The strip and a rectangle for each of its frames; None if there are no such windows.
@@ -132,8 +132,8 @@ def spans_of(note: InputNote, sample: int, frames: int) -> list[Span]:
 
 
 def spectrogram_of(x: Tensor) -> NDArray[np.uint8]:
-    """Makes greys (F, T) of one sample's spectrogram (1, F, T): low bands at the bottom, its largest value black."""
+    """Makes grays (F, T) of one sample's spectrogram (1, F, T): low bands at the bottom, its largest value black."""
     values = x[0].flip(0)
     low, high = values.amin(), values.amax()
-    greys = 255 * (1 - (values - low) / (high - low).clamp(min=1e-12))
-    return greys.round().to(torch.uint8).numpy()
+    grays = 255 * (1 - (values - low) / (high - low).clamp(min=1e-12))
+    return grays.round().to(torch.uint8).numpy()

@@ -1,4 +1,4 @@
-"""Clips of a data set as small moving pictures, spectrograms and sounds, each of them once in a page."""
+"""Clips of a data set as small moving images, spectrograms and audio tracks, each of them once in a page."""
 
 import copy
 import io
@@ -14,8 +14,8 @@ from PIL import Image
 
 from stica_pv.data.decoding.reader import read
 from stica_pv.errors import UnreadableClip
-from stica_pv.evaluation.context import Bench
-from stica_pv.evaluation.evaluated_model import Contestant
+from stica_pv.evaluation.context import EvaluationContext
+from stica_pv.evaluation.evaluated_model import EvaluatedModel
 from stica_pv.report.media import Pixels, data_uri
 from stica_pv.report.page import fragment
 from stica_pv.report.seen_step import class_name
@@ -23,17 +23,17 @@ from stica_pv.report.strips import spectrogram_of
 from stica_pv.structures import ClipRequest, Window
 from stica_pv.tasks import AudioEncoder
 
-Kind = Literal["moving", "still", "spectrogram", "sound"]
+Kind = Literal["moving", "still", "spectrogram", "audio"]
 SIDE, STILL_SIDE = 96, 64  # longest side in pixels
 FRAMES, SECONDS = 8, 2.0  # from the middle of a file
 QUALITY = 50  # of WebP
-SOUND_BITS_A_SECOND = 48000
+AUDIO_BITS_A_SECOND = 48000
 BLOCK = 1024  # samples of a frame of AAC
 
 
 @dataclass(frozen=True)
 class _Clip:
-    """What is shown of a file: pictures (T, H, W, 3), none for sound alone; sound (S,), none without."""
+    """What is shown of a file: images (T, H, W, 3), none for audio alone; audio (S,), none without."""
 
     frames: Pixels
     audio: NDArray[np.float32]
@@ -47,19 +47,19 @@ class Thumbnails:
         failed: Why, of files that cannot be shown, by item.
     """
 
-    def __init__(self, bench: Bench, contestant: Contestant) -> None:
+    def __init__(self, context: EvaluationContext, model: EvaluatedModel) -> None:
         """Takes the clips.
 
         Args:
-            bench: Its data set.
-            contestant: Whose spectrograms are shown.
+            context: Its data set.
+            model: Whose spectrograms are shown.
         """
         self.failed: dict[int, str] = {}
-        self._labelled, self._names = bench.labelled, bench.labelled.names
-        self._paths, self._rate_hz = bench.labelled.paths, contestant.look.audio_rate_hz
-        self._choice = contestant.look.frame_choice
-        self._video_seconds, self._audio_seconds = bench.durations_s("video"), bench.durations_s("audio")
-        encoder = contestant.encoders.get("audio")
+        self._labeled, self._names = context.labeled, context.labeled.names
+        self._paths, self._rate_hz = context.labeled.paths, model.clip_format.audio_rate_hz
+        self._choice = model.clip_format.frame_choice
+        self._video_seconds, self._audio_seconds = context.durations_s("video"), context.durations_s("audio")
+        encoder = model.encoders.get("audio")
         self._log_mel = copy.deepcopy(encoder.log_mel).cpu() if isinstance(encoder, AudioEncoder) else None
         self._clips: dict[int, _Clip | None] = {}
         self._made: dict[str, str] = {}
@@ -70,7 +70,7 @@ class Thumbnails:
 
     def label(self, item: int) -> str:
         """Returns the name of its class, several with commas between them."""
-        label, names = self._labelled.labels[item], self._labelled.class_names
+        label, names = self._labeled.labels[item], self._labeled.class_names
         numbers = [int(label)] if label.ndim == 0 else label.nonzero().flatten().tolist()
         return ", ".join(class_name(names, number) for number in numbers)
 
@@ -115,41 +115,41 @@ class Thumbnails:
             if not len(clip.frames):
                 return None
             frames = clip.frames if kind == "moving" else clip.frames[len(clip.frames) // 2 :][:1]
-            return moving_picture(frames, SIDE if kind == "moving" else STILL_SIDE, clip.seconds)
+            return moving_frame(frames, SIDE if kind == "moving" else STILL_SIDE, clip.seconds)
         if not len(clip.audio):
             return None
-        if kind == "sound":
+        if kind == "audio":
             return data_uri(compressed(clip.audio, self._rate_hz), "audio/mp4")
         return None if self._log_mel is None else self._spectrogram(clip)
 
     @torch.no_grad()
     def _spectrogram(self, clip: _Clip) -> str:
         assert self._log_mel is not None  # noqa: S101 - asked by the only caller
-        greys = spectrogram_of(self._log_mel(torch.from_numpy(clip.audio).unsqueeze(0))[0])
-        return _webp([Image.fromarray(greys).resize((SIDE, SIDE * 2 // 3), Image.Resampling.BOX)])
+        grays = spectrogram_of(self._log_mel(torch.from_numpy(clip.audio).unsqueeze(0))[0])
+        return _webp([Image.fromarray(grays).resize((SIDE, SIDE * 2 // 3), Image.Resampling.BOX)])
 
 
-def moving_picture(frames: Pixels, side: int, seconds: float) -> str:
+def moving_frame(frames: Pixels, side: int, seconds: float) -> str:
     """Returns frames uint8 (T, H, W, 3) as an animated WebP of a longest side in pixels; a single one stands still."""
-    pictures = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
-    for one in pictures:
+    images = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
+    for one in images:
         one.thumbnail((side, side))
-    return _webp(pictures, duration=round(1000 * seconds / len(pictures)), loop=0)
+    return _webp(images, duration=round(1000 * seconds / len(images)), loop=0)
 
 
-def _webp(pictures: list[Image.Image], **settings: Any) -> str:
+def _webp(images: list[Image.Image], **settings: Any) -> str:
     file = io.BytesIO()
-    more = {"save_all": True, "append_images": pictures[1:], **settings} if len(pictures) > 1 else {}
-    pictures[0].save(file, "WEBP", quality=QUALITY, **more)
+    more = {"save_all": True, "append_images": images[1:], **settings} if len(images) > 1 else {}
+    images[0].save(file, "WEBP", quality=QUALITY, **more)
     return data_uri(file.getvalue(), "image/webp")
 
 
 def compressed(waveform: NDArray[np.float32], rate_hz: int) -> bytes:
-    """Returns sound (S,), mono in [-1, 1], as AAC in MP4: a tenth of its size, for ears alone."""
+    """Returns audio (S,), mono in [-1, 1], as AAC in MP4: a tenth of its size, for ears alone."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("aac", rate=rate_hz, layout="mono")
-        stream.bit_rate = SOUND_BITS_A_SECOND
+        stream.bit_rate = AUDIO_BITS_A_SECOND
         for begin in range(0, len(waveform), BLOCK):
             block = av.AudioFrame.from_ndarray(waveform[None, begin : begin + BLOCK], format="fltp", layout="mono")
             block.sample_rate, block.pts = rate_hz, begin

@@ -50,7 +50,7 @@ class Batch:
     Attributes:
         video: uint8 (B, C, T, H, W) by view; stored channels last, as workers cut them.
         audio: float32 (B, S) by view.
-        audio_valid: float32 (B,) by view, share of the samples that are real sound.
+        audio_valid: float32 (B,) by view, share of the samples that are real audio.
         index: int64 (B,), the samples' positions in the list (of the replacement where a file failed).
         label: int64 (B,) or None.
         failures: Files that could not be read and were replaced.
@@ -90,8 +90,8 @@ class Batch:
         label = None if self.label is None else move(self.label)
         return Batch(each(self.video), each(self.audio), each(self.audio_valid), move(self.index), label, self.failures)
 
-    def with_shuffled_sound(self) -> "Batch":
-        """Returns the batch with the sound of each clip given to the next one, that of the last to the first."""
+    def with_shuffled_audio(self) -> "Batch":
+        """Returns the batch with the audio of each clip given to the next one, that of the last to the first."""
         audio, valid = (
             {name: value.roll(1, dims=0) for name, value in views.items()} for views in (self.audio, self.audio_valid)
         )

@@ -44,8 +44,8 @@ class InputNote:
     """How one input of the networks was made.
 
     Attributes:
-        view: The view of the batch whose pictures, or whose sound, it holds.
-        mean: Of pictures by channel: ``x * std + mean`` brings them back to [0, 1].
+        view: The view of the batch whose frames, or whose audio, it holds.
+        mean: Of frames by channel: ``x * std + mean`` brings them back to [0, 1].
         std: See `mean`.
         reversed: It is made of a view that was read forwards, and runs backwards.
         changes: What was done to each sample, in words; empty if nothing is drawn.

@@ -1,4 +1,4 @@
-"""What is asked of a file and what it gives: windows on a time line, clips of picture and sound."""
+"""What is asked of a file and what it gives: windows on a time line, clips of frame and audio."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,12 +12,12 @@ AT_END: tuple[AtEnd, ...] = ("pad", "shift", "loop")
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of a file's time line; 0 s is the presentation time of its first picture (of its sound, if no picture).
+    """A stretch of a file's time line; 0 s is the presentation time of its first frame (of its audio, if no frame).
 
     Attributes:
         start_s: Start in seconds, >= 0.
         seconds: Length in seconds, > 0.
-        at_end: What happens where the window runs past the end: ``pad`` repeats the last picture and adds
+        at_end: What happens where the window runs past the end: ``pad`` repeats the last frame and adds
             silence, ``shift`` moves the window back to end with the file, ``loop`` plays the file again.
         whole_frames: Move the start back to the frame of the file that is shown then.
     """
@@ -40,10 +40,10 @@ class ClipRequest:
 
     Attributes:
         window: The window.
-        frames: Pictures, 0 for none.
-        fps: Pictures a second, of optical flow too.
-        audio_rate_hz: Rate of the sound, None for none.
-        flow_frames: Fields of stored optical flow, at the times that as many pictures would have; 0 for none.
+        frames: Frames, 0 for none.
+        fps: Frames a second, of optical flow too.
+        audio_rate_hz: Rate of the audio, None for none.
+        flow_frames: Fields of stored optical flow, at the times that as many frames would have; 0 for none.
     """
 
     window: Window
@@ -54,7 +54,7 @@ class ClipRequest:
 
     @property
     def audio_samples(self) -> int:
-        """Length of the sound, exactly ``round(seconds * rate)``."""
+        """Length of the audio, exactly ``round(seconds * rate)``."""
         return 0 if self.audio_rate_hz is None else round(self.window.seconds * self.audio_rate_hz)
 
 
@@ -63,20 +63,20 @@ class Clip:
     """What a file gave for one window.
 
     Attributes:
-        pictures: uint8 (C, N, H, W), RGB, each picture of the file once.
+        unique_frames: uint8 (C, N, H, W), RGB, each frame of the file once.
         frame_times_s: float64 (T,), the presentation time of each frame on the file's time line.
         audio: float32 (S,), mono in [-1, 1], starting at the start of the window; empty if none was asked for.
         audio_rate_hz: Sample rate of `audio`, None if none was asked for.
-        video_valid: Share of the asked pictures that the file really holds, 0 to 1 (the rest repeats the last).
+        video_valid: Share of the asked frames that the file really holds, 0 to 1 (the rest repeats the last).
         audio_valid: Share of the asked samples that the file really holds, 0 to 1 (the rest is silence).
-        shown: int64 (T,), which picture each frame is; None where each is shown once, in order.
-            At 30 frames a second of a file of 25, every fifth picture is shown twice; it is cropped once.
+        shown: int64 (T,), which frame each frame is; None where each is shown once, in order.
+            At 30 frames per second of a file of 25, every fifth frame is shown twice; it is cropped once.
         flow: uint8 (2, T, H, W), motion to the right and downwards, 127.5 is none; empty if none was asked for.
-        sound_error: Why there is no sound although the file's header promises some in this window; empty if there is
+        audio_error: Why there is no audio although the file's header promises some in this window; empty if there is
             some, or the file simply has none there.
     """
 
-    pictures: Tensor
+    unique_frames: Tensor
     frame_times_s: Tensor
     audio: Tensor
     audio_rate_hz: int | None
@@ -84,11 +84,11 @@ class Clip:
     audio_valid: float
     shown: Tensor | None = None
     flow: Tensor = field(default_factory=lambda: torch.zeros(2, 0, 0, 0, dtype=torch.uint8))
-    sound_error: str = ""
+    audio_error: str = ""
 
     def __post_init__(self) -> None:
-        if self.pictures.dtype != torch.uint8 or self.pictures.ndim != 4:
-            raise ValueError(f"pictures: expected uint8 (C, N, H, W), got {describe(self.pictures)}")
+        if self.unique_frames.dtype != torch.uint8 or self.unique_frames.ndim != 4:
+            raise ValueError(f"frames: expected uint8 (C, N, H, W), got {describe(self.unique_frames)}")
         if self.audio.dtype != torch.float32 or self.audio.ndim != 1:
             raise ValueError(f"audio: expected float32 (S,), got {describe(self.audio)}")
         if self.flow.dtype != torch.uint8 or self.flow.ndim != 4 or self.flow.shape[0] != 2:
@@ -96,14 +96,14 @@ class Clip:
 
     @property
     def frames(self) -> Tensor:
-        """uint8 (C, T, H, W), RGB; a copy where a picture is shown more than once."""
-        return self.over_time(self.pictures)
+        """uint8 (C, T, H, W), RGB; a copy where a frame is shown more than once."""
+        return self.over_time(self.unique_frames)
 
-    def over_time(self, pictures: Tensor) -> Tensor:
-        """Maps (C, N, H, W), made of each picture, to the frames (C, T, H, W); stored as (T, H, W, C)."""
+    def over_time(self, unique_frames: Tensor) -> Tensor:
+        """Maps (C, N, H, W), made of each frame, to the frames (C, T, H, W); stored as (T, H, W, C)."""
         if self.shown is None:
-            return pictures
-        return pictures.permute(1, 2, 3, 0).index_select(0, self.shown).permute(3, 0, 1, 2)
+            return unique_frames
+        return unique_frames.permute(1, 2, 3, 0).index_select(0, self.shown).permute(3, 0, 1, 2)
 
     def __repr__(self) -> str:
         return (

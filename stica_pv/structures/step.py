@@ -53,7 +53,7 @@ class LossTerms:
     """Result of a step.
 
     Attributes:
-        total: 0-d tensor with gradient, to be minimised.
+        total: 0-d tensor with gradient, to be minimized.
         scalars: Detached 0-d tensors to log, by name; the engine averages them over ranks on logged steps.
     """
 

@@ -22,7 +22,7 @@ class FrameTransform(Protocol):
 
 @dataclass(frozen=True)
 class AudioSpec:
-    """Sound of a view: mono at `sample_rate_hz`, as long as the view's window."""
+    """Audio of a view: mono at `sample_rate_hz`, as long as the view's window."""
 
     sample_rate_hz: int
 
@@ -38,13 +38,13 @@ class ViewSpec:
     Attributes:
         name: Key of the view in a `Batch`.
         window: Name of the window it looks at; views that share one are decoded once.
-        frames: Number of pictures, or of fields of optical flow; 0 for a view of sound alone.
-        fps: Pictures per second.
+        frames: Number of frames, or of fields of optical flow; 0 for a view of audio alone.
+        fps: Frames per second.
         size: Side of the square output in pixels.
-        transform: The spatial transform; may be None only without pictures.
-        reversed: Time runs backwards, in picture and sound.
-        audio: The sound to go with it, or None.
-        flow: It shows the stored optical flow of its window in place of the pictures.
+        transform: The spatial transform; may be None only without frames.
+        reversed: Time runs backwards, in frame and audio.
+        audio: The audio to go with it, or None.
+        flow: It shows the stored optical flow of its window in place of the frames.
     """
 
     name: str
@@ -59,9 +59,9 @@ class ViewSpec:
 
     def __post_init__(self) -> None:
         if self.frames < 0 or (self.frames > 0 and (self.fps <= 0 or self.size <= 0 or self.transform is None)):
-            raise ValueError(f"view {self.name!r}: pictures need frames, fps and size > 0 and a transform: {self}")
+            raise ValueError(f"view {self.name!r}: frames need frames, fps and size > 0 and a transform: {self}")
         if self.frames == 0 and self.audio is None:
-            raise ValueError(f"view {self.name!r} asks for neither pictures nor sound")
+            raise ValueError(f"view {self.name!r} asks for neither frames nor audio")
         if self.flow and (self.reversed or not self.frames):
             raise ValueError(f"view {self.name!r}: flow needs frames > 0, and none is stored of a reversed video")
 
@@ -78,7 +78,7 @@ class Views:
         specs: The views.
         draw_windows: Draws the windows that the views name.
         min_seconds: Shortest usable file; shorter ones are left out when the list is opened.
-        needs_audio: Whether files without sound are of no use.
+        needs_audio: Whether files without audio are of no use.
     """
 
     specs: tuple[ViewSpec, ...]
@@ -92,7 +92,7 @@ class Views:
             raise ValueError(f"view names must differ, got {names}")
         for name in {spec.window for spec in self.specs}:
             sharing = [spec for spec in self.specs if spec.window == name]
-            pictures = {(spec.frames, spec.fps) for spec in sharing if spec.frames}
+            frames = {(spec.frames, spec.fps) for spec in sharing if spec.frames}
             rates = {spec.audio.sample_rate_hz for spec in sharing if spec.audio}
-            if len(pictures) > 1 or len(rates) > 1:
+            if len(frames) > 1 or len(rates) > 1:
                 raise ValueError(f"views of window {name!r} differ in frames, fps or audio rate: {sharing}")

@@ -71,15 +71,15 @@ class Task(nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, batch: Batch, plan: Any) -> Inputs:
-        """Makes network inputs of a batch on its device: photometry, log-mel; fp32, no gradient."""
+        """Makes network inputs of a batch on its device: color, log-mel; fp32, no gradient."""
 
     @abstractmethod
     def embed(self, inputs: Inputs, plan: Any) -> Embeddings:
         """Runs the networks on this process' samples."""
 
     @abstractmethod
-    def loss(self, local: Embeddings, gathered: Embeddings, *, first_row: int) -> LossTerms:
-        """Compares local rows with those of all processes, of which the local ones begin at `first_row`.
+    def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
+        """Compares local rows with those of all processes, of which the local ones begin at `rank_offset`.
 
         In a step it is called by `compare`: outside autocast, with rows in fp32 or better.
         """
@@ -89,7 +89,7 @@ class Task(nn.Module, ABC):
         """What evaluation and export use: ``{"video": …, "audio": …}``, each from raw loader tensors to (B, D)."""
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Groups for the optimiser; by default one of everything that learns."""
+        """Groups for the optimizer; by default one of everything that learns."""
         return [ParameterGroup("all", tuple(p for p in self.parameters() if p.requires_grad))]
 
     def negatives(self, batch_size: int) -> int:
@@ -119,7 +119,7 @@ class Task(nn.Module, ABC):
         gathered = gather(local, with_gradient=self.gather_with_gradient)
         rows = next(iter(local.values()))
         with torch.autocast(rows.device.type, enabled=False):
-            return self.loss(_in_full(local), _in_full(gathered), first_row=rank() * rows.shape[1])
+            return self.loss(_in_full(local), _in_full(gathered), rank_offset=rank() * rows.shape[1])
 
 
 def _in_full(embeddings: Embeddings) -> Embeddings:

@@ -40,7 +40,7 @@ def run_layers(encoder: nn.Module, x: Tensor, names: Sequence[str]) -> dict[str,
 
 
 class VideoEncoder(Encoder):
-    """Trunk, pooling head and projection head, with the normalisation of the pictures built in."""
+    """Trunk, pooling head and projection head, with the normalization of the frames built in."""
 
     mean: Tensor
     std: Tensor
@@ -56,9 +56,9 @@ class VideoEncoder(Encoder):
         """Takes the networks.
 
         Args:
-            backbone: From pictures to the map (B, C, T', H', W').
+            backbone: From frames to the map (B, C, T', H', W').
             pool: From the map to (B, D).
-            mean: Of the pictures in [0, 1], by channel.
+            mean: Of the frames in [0, 1], by channel.
             std: By channel.
             head: Projection of groups (N, B, D); None offers no projected layer.
         """
@@ -69,16 +69,16 @@ class VideoEncoder(Encoder):
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1, 1), persistent=False)
 
     def layers(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        """Maps pictures to layers.
+        """Maps frames to layers.
 
         Args:
-            x: uint8 (B, 3, T, H, W), or floats that are normalised already.
+            x: uint8 (B, 3, T, H, W), or floats that are normalized already.
             names: Of the layers.
 
         Returns:
             The map (B, C, T', H', W') of all pathways, the pooled vector (B, D), the embedding (B, E), as named.
         """
-        feature_map = self.backbone(self._normalised(x))
+        feature_map = self.backbone(self._normalized(x))
         found = {MAP: join_pathways(feature_map)} if MAP in names else {}
         if set(names) - {MAP}:
             found |= _vectors(self.pool(feature_map), self.head, names)
@@ -92,9 +92,9 @@ class VideoEncoder(Encoder):
         """
         if not isinstance(self.pool, Pooling):
             return None
-        return self.pool.time_attention(self.backbone(self._normalised(x)))
+        return self.pool.time_attention(self.backbone(self._normalized(x)))
 
-    def _normalised(self, x: Tensor) -> Tensor:
+    def _normalized(self, x: Tensor) -> Tensor:
         if x.dtype != torch.uint8:
             return x
         # Batches come channels last; what trunks compute in is for MODEL.CHANNELS_LAST to say.
@@ -108,7 +108,7 @@ class AudioEncoder(Encoder):
         """Takes the networks.
 
         Args:
-            log_mel: From sound (B, S) to (B, 1, F, T).
+            log_mel: From audio (B, S) to (B, 1, F, T).
             tower: From there to (B, D); offers its map if it has a method of that name.
             head: Projection of groups (N, B, D); None offers no projected layer.
         """
@@ -118,7 +118,7 @@ class AudioEncoder(Encoder):
         self.offers = tuple(name for name, there in offered.items() if there)
 
     def layers(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        """Maps float32 sound (B, S) in [-1, 1] to the map (B, C, F', T'), the vector (B, D), the embedding (B, E)."""
+        """Maps float32 audio (B, S) in [-1, 1] to the map (B, C, F', T'), the vector (B, D), the embedding (B, E)."""
         spectrogram = self.log_mel(x)
         found: dict[str, Tensor] = {}
         if MAP in names:

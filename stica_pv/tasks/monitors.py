@@ -12,12 +12,12 @@ ROWS = 1024
 def collapse_monitors(
     local: tuple[Tensor, Tensor], gathered: tuple[Tensor, Tensor], valid: Tensor, valid_everywhere: Tensor
 ) -> dict[str, Tensor]:
-    """Measures one group of video rows and its sound.
+    """Measures one group of video rows and its audio.
 
     Args:
         local: Video and audio rows of this process, unit length, (B, D) each.
         gathered: Those of all processes, (N, D) each; the first `ROWS` count.
-        valid: bool (B,), samples with sound.
+        valid: bool (B,), samples with audio.
         valid_everywhere: bool (N,).
     """
     video, audio = (rows[:ROWS].detach() for rows in gathered)

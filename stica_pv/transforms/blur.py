@@ -10,7 +10,7 @@ from stica_pv.errors import UsageError
 Border = Literal["reflect", "zero"]
 
 _NOTHING = 1e-12
-"""Taps below this share of the centre's do not count. They could not change a float32 sum, but their products would be
+"""Taps below this share of the center's do not count. They could not change a float32 sum, but their products would be
 denormal numbers, with which a processor takes twenty times as long."""
 
 
@@ -21,7 +21,7 @@ def gaussian_blur(x: Tensor, sigma: Tensor, kernel: int, border: Border = "refle
         x: (B, 3, T, H, W).
         sigma: (B, 2), standard deviation in pixels along height and width; 0 changes nothing.
         kernel: Taps along each axis, odd.
-        border: What lies beyond the frame: its mirror image about the centre of the last pixel, or black.
+        border: What lies beyond the frame: its mirror image about the center of the last pixel, or black.
 
     Returns:
         (B, 3, T, H, W).
@@ -33,7 +33,7 @@ def gaussian_blur(x: Tensor, sigma: Tensor, kernel: int, border: Border = "refle
 
 
 def blur_matrix(side: int, sigma: Tensor, kernel: int, border: Border) -> Tensor:
-    """Returns (B, side, side): row i holds the normalised Gaussian around i.
+    """Returns (B, side, side): row i holds the normalized Gaussian around i.
 
     Reflected, a pixel j counts at its own place, at -j and at 2 (side - 1) - j, as far as these lie within the kernel.
     """

@@ -1,4 +1,4 @@
-"""Checks that the settings of all colour changes share: photometry, SimCLR's distortion, BraVe's colours."""
+"""Checks that the settings of all color changes share: color, SimCLR's distortion, BraVe's colors."""
 
 from stica_pv.errors import UsageError
 
@@ -11,7 +11,7 @@ def check_shares(**shares: float) -> None:
 
 
 def check_strengths(brightness: float, contrast: float, saturation: float, hue: float) -> None:
-    """Refuses strengths below 0, and a hue that would turn by more than half the colour circle."""
+    """Refuses strengths below 0, and a hue that would turn by more than half the color circle."""
     strengths = brightness, contrast, saturation
     if min(strengths) < 0 or not 0 <= hue <= 0.5:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Colour jitter, grayscale, blur and normalisation by a plan, to each sample its own draws; applying a plan is pure.
+"""Color jitter, grayscale, blur and normalization by a plan, to each sample its own draws; applying a plan is pure.
 
 A device works on the whole batch at once, a processor on a few frames at a time; both give the same numbers.
 """
@@ -11,15 +11,15 @@ from torch import Tensor
 from stica_pv.errors import UsageError
 from stica_pv.structures import describe
 from stica_pv.transforms.blur import gaussian_blur
-from stica_pv.transforms.color_cpu import FrameBlocks, clip_blur, colour_frames
-from stica_pv.transforms.color_ops import luma, normalise_
-from stica_pv.transforms.color_params import CONTRAST, SATURATION, PhotometryPlan, PhotometrySettings
-from stica_pv.transforms.color_passes import colour_passes
+from stica_pv.transforms.color_cpu import FrameBlocks, clip_blur, color_frames
+from stica_pv.transforms.color_ops import luma, normalize_
+from stica_pv.transforms.color_params import CONTRAST, SATURATION, ColorParams, ColorSettings
+from stica_pv.transforms.color_passes import color_passes
 
 
 @torch.no_grad()
-def apply_photometry(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings) -> Tensor:
-    """Applies a plan and normalises.
+def apply_color(video: Tensor, plan: ColorParams, settings: ColorSettings) -> Tensor:
+    """Applies a plan and normalizes.
 
     Args:
         video: (B, 3, T, H, W) RGB, uint8, or floating point in [0, 1]; left as it is.
@@ -37,7 +37,7 @@ def apply_photometry(video: Tensor, plan: PhotometryPlan, settings: PhotometrySe
         return (_on_processor if video.device.type == "cpu" else _on_device)(video, plan, settings)
 
 
-def _on_device(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings) -> Tensor:
+def _on_device(video: Tensor, plan: ColorParams, settings: ColorSettings) -> Tensor:
     """Works on the whole batch at once, and never waits for the device."""
     released, weights = settings.style == "released", settings.gray_weights
     plan = plan.to(video.device)
@@ -46,7 +46,7 @@ def _on_device(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings
     if video.dtype == torch.uint8:
         x.div_(255)
     if released:
-        normalise_(x, settings.mean, settings.std)
+        normalize_(x, settings.mean, settings.std)
     if len(rows.jitter):
         _jitter_(x, plan, weights, clip=not released)
     if len(rows.gray):
@@ -55,29 +55,29 @@ def _on_device(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings
     if len(rows.blur):
         sigma = plan.sigma.index_select(0, rows.blur)
         x.index_copy_(0, rows.blur, gaussian_blur(x.index_select(0, rows.blur), sigma, settings.blur_kernel))
-    return x if released else normalise_(x, settings.mean, settings.std)
+    return x if released else normalize_(x, settings.mean, settings.std)
 
 
-def _on_processor(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings) -> Tensor:
+def _on_processor(video: Tensor, plan: ColorParams, settings: ColorSettings) -> Tensor:
     """Works on a few frames of a clip at a time, which stay in the cache from the first step to the last."""
     out = torch.empty(video.shape, dtype=torch.float32)
     scale = 1 / 255 if video.dtype == torch.uint8 else 1.0
     blocks = FrameBlocks(video.shape[1:])
     decided = zip(plan.order.tolist(), plan.factors.tolist(), plan.gray.tolist(), plan.sigma.cpu(), strict=True)
     for into, clip, (order, factors, gray, sigma) in zip(out, video, decided, strict=True):
-        passes = colour_passes(order, factors, gray=gray, scale=scale, settings=settings)
+        passes = color_passes(order, factors, gray=gray, scale=scale, settings=settings)
         blur = clip_blur(clip.shape[-2:], sigma, settings.blur_kernel)
         planes = clip.contiguous()  # channels last, bytes are moved faster than floats
         for frames, x, scratch in blocks:
             x.copy_(planes[:, frames].transpose(1, 2))
-            colour_frames(x, passes, blur, scratch=scratch, into=into[:, frames].transpose(1, 2))
+            color_frames(x, passes, blur, scratch=scratch, into=into[:, frames].transpose(1, 2))
     return out
 
 
-def _jitter_(x: Tensor, plan: PhotometryPlan, weights: Sequence[float], *, clip: bool) -> None:
+def _jitter_(x: Tensor, plan: ColorParams, weights: Sequence[float], *, clip: bool) -> None:
     """Takes three steps in place; in each, every sample blends with the base of its own step, f x + (1 - f) base.
 
-    The base is black for brightness, the frame's mean gray for contrast, and the gray picture for saturation.
+    The base is black for brightness, the frame's mean gray for contrast, and the gray frame for saturation.
     """
     for step in plan.order.unbind(1):
         factor = plan.factors.gather(1, step[:, None]).view(-1, 1, 1, 1, 1)

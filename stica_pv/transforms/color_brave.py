@@ -1,7 +1,7 @@
-"""BraVe's colours (arXiv 2103.16559): a blur, then brightness, saturation, contrast and hue in this order, then gray.
+"""BraVe's colors (arXiv 2103.16559): a blur, then brightness, saturation, contrast and hue in this order, then gray.
 
 Unlike SimCLR's distortion (distortion.py), brightness is added, contrast is about the mean of each frame, the order is
-fixed, and colours are cut to [0, 1] once, at the end of the four.
+fixed, and colors are cut to [0, 1] once, at the end of the four.
 """
 
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ from stica_pv.transforms.color_ops import saturate, shift_hue, to_gray
 
 
 @dataclass(frozen=True)
-class BraveColourSettings:
-    """How strong the colours of one view change.
+class BraveColorSettings:
+    """How strong the colors of one view change.
 
     Attributes:
         jitter_prob: Probability of the four jitter steps.
-        brightness: U(-s, s) is added to colours in [0, 1].
+        brightness: U(-s, s) is added to colors in [0, 1].
         saturation: Factor U(1 - s, 1 + s), cut at 0, on the saturation of HSV.
         contrast: The same about the mean of each channel over a frame.
-        hue: Shift U(-h, h) as a share of the colour circle, h <= 0.5.
+        hue: Shift U(-h, h) as a share of the color circle, h <= 0.5.
         gray_prob: Probability of a gray clip.
         blur_prob: Probability of a Gaussian blur with a black border.
         blur_sigma: Bounds of its uniform standard deviation in pixels.
@@ -51,7 +51,7 @@ class BraveColourSettings:
 
 
 @dataclass(frozen=True)
-class BraveColourPlan:
+class BraveColorParams:
     """What happens to each clip, all its frames alike.
 
     Attributes:
@@ -66,7 +66,7 @@ class BraveColourPlan:
     gray: Tensor
     sigma: Tensor
 
-    def in_words(self, row: int) -> str:
+    def describe(self, row: int) -> str:
         """What happens to a clip, for a person."""
         brightness, saturation, contrast, hue = self.values[row].tolist()
         words = [f"blur {float(self.sigma[row]):.2f} px"] if float(self.sigma[row]) > 0 else []
@@ -74,20 +74,20 @@ class BraveColourPlan:
             words += [f"brightness {brightness:+.2f}", f"saturation × {saturation:.2f}"]
             words += [f"contrast × {contrast:.2f}", f"hue {hue:+.2f}"]
         words += ["gray"] if bool(self.gray[row]) else []
-        return ", ".join(words) or "colours as they are"
+        return ", ".join(words) or "colors as they are"
 
-    def to(self, device: torch.device) -> "BraveColourPlan":
+    def to(self, device: torch.device) -> "BraveColorParams":
         """Returns the plan on `device`."""
-        return BraveColourPlan(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
+        return BraveColorParams(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
 
 
-def draw_brave_colour(rngs: Sequence[torch.Generator], settings: BraveColourSettings) -> BraveColourPlan:
+def sample_brave_color(rngs: Sequence[torch.Generator], settings: BraveColorSettings) -> BraveColorParams:
     """Draws a plan, row b from `rngs[b]`; every row takes equally many draws."""
     jitter, values, gray, sigma = zip(*(_draw_row(rng, settings) for rng in rngs), strict=True)
-    return BraveColourPlan(torch.tensor(jitter), torch.tensor(values), torch.tensor(gray), torch.tensor(sigma))
+    return BraveColorParams(torch.tensor(jitter), torch.tensor(values), torch.tensor(gray), torch.tensor(sigma))
 
 
-def _draw_row(rng: torch.Generator, settings: BraveColourSettings) -> tuple[bool, list[float], bool, float]:
+def _draw_row(rng: torch.Generator, settings: BraveColorSettings) -> tuple[bool, list[float], bool, float]:
     jitter = chance(settings.jitter_prob, rng)
     values = [uniform(-settings.brightness, settings.brightness, rng)]
     values += [uniform(max(0.0, 1 - s), 1 + s, rng) for s in (settings.saturation, settings.contrast)]
@@ -98,7 +98,7 @@ def _draw_row(rng: torch.Generator, settings: BraveColourSettings) -> tuple[bool
 
 
 @torch.no_grad()
-def apply_brave_colour(video: Tensor, plan: BraveColourPlan, settings: BraveColourSettings) -> Tensor:
+def apply_brave_color(video: Tensor, plan: BraveColorParams, settings: BraveColorSettings) -> Tensor:
     """Applies a plan.
 
     Args:

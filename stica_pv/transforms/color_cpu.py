@@ -1,6 +1,6 @@
-"""Photometry on the processor, a few frames after the other: all passes over them then stay in the cache.
+"""Color on the processor, a few frames after the other: all passes over them then stay in the cache.
 
-The steps are those of `photometry.py`, which works on whole batches as a GPU likes it; both give the same numbers.
+The steps are those of `color.py`, which works on whole batches as a GPU likes it; both give the same numbers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stica_pv.transforms.blur import blur_matrix
-from stica_pv.transforms.color_passes import ColourPass
+from stica_pv.transforms.color_passes import ColorPass
 
 _BLOCK_BYTES = 1024 * 1024
 """Floats of the frames that are worked on at once; these and as much scratch fit in a core's second-level cache."""
@@ -84,24 +84,24 @@ def _bands(side: int, sigma: Tensor, kernel: int) -> list[Band]:
     return bands
 
 
-def colour_frames(
-    x: Tensor, passes: Sequence[ColourPass], blur: ClipBlur | None, *, scratch: Tensor, into: Tensor
+def color_frames(
+    x: Tensor, passes: Sequence[ColorPass], blur: ClipBlur | None, *, scratch: Tensor, into: Tensor
 ) -> None:
     """Takes the passes, and the blur before the last.
 
-    A blur's weights sum to 1, so that it may as well come before what is affine: colours and normalisation.
+    A blur's weights sum to 1, so that it may as well come before what is affine: colors and normalization.
 
     Args:
         x: float32 (3, H, t, W), contiguous, frames of a clip; overwritten.
-        passes: From `colour_passes`.
+        passes: From `color_passes`.
         blur: If there is one.
         scratch: Memory of the shape of `x`.
         into: (3, H, t, W), where the result goes.
     """
     *first, last = passes
-    for colours in first:
-        changed = x[: colours.channels]
-        colours.write(x, colours.offsets(x), scratch=scratch, into=changed)
+    for colors in first:
+        changed = x[: colors.channels]
+        colors.write(x, colors.offsets(x), scratch=scratch, into=changed)
         x = changed
     offsets = last.offsets(x)  # of the means before the blur
     if blur is not None:
@@ -110,11 +110,11 @@ def colour_frames(
 
 
 def blur_frames_(x: Tensor, blur: ClipBlur, *, scratch: Tensor) -> None:
-    """Blurs (C, H, t, W) in place; `scratch` as in `colour_frames`."""
+    """Blurs (C, H, t, W) in place; `scratch` as in `color_frames`."""
     part = scratch[: len(x)]
     lines, blurred_lines = x.view(-1, x.shape[3]), part.view(-1, x.shape[3])
     for band in blur.columns:
         torch.mm(lines[:, band.near], band.weights.T, out=blurred_lines[:, band.block])
-    pictures, blurred = part.flatten(2), x.flatten(2)
+    frames, blurred = part.flatten(2), x.flatten(2)
     for band in blur.rows:
-        torch.bmm(band.weights.expand(len(x), -1, -1), pictures[:, band.near], out=blurred[:, band.block])
+        torch.bmm(band.weights.expand(len(x), -1, -1), frames[:, band.near], out=blurred[:, band.block])

@@ -1,4 +1,4 @@
-"""Changes of colour in HSV and to gray, on which SimCLR's distortion and BraVe's colours are built."""
+"""Changes of color in HSV and to gray, on which SimCLR's distortion and BraVe's colors are built."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ def saturate(x: Tensor, factor: Tensor) -> Tensor:
     """Multiplies the saturation of HSV, at most to 1; hue and value stay.
 
     Args:
-        x: Colours (R, 3, T, H, W).
+        x: Colors (R, 3, T, H, W).
         factor: (R, 1, 1, 1, 1), >= 0.
 
     Returns:
-        The shape of `x`; colours outside [0, 1] count as the nearest that HSV can hold.
+        The shape of `x`; colors outside [0, 1] count as the nearest that HSV can hold.
     """
     top, bottom = x.amax(1, keepdim=True), x.amin(1, keepdim=True)
     chroma = (top - bottom).clamp_min(torch.finfo(x.dtype).tiny)
@@ -27,7 +27,7 @@ def shift_hue(x: Tensor, shift: Tensor) -> Tensor:
     """Turns the hue of HSV by a share of the circle; saturation and value stay.
 
     Args:
-        x: Colours (R, 3, T, H, W).
+        x: Colors (R, 3, T, H, W).
         shift: (R, 1, 1, 1, 1), a share of the circle.
 
     Returns:
@@ -48,7 +48,7 @@ def shift_hue(x: Tensor, shift: Tensor) -> Tensor:
 
 
 def to_gray(x: Tensor) -> Tensor:
-    """Maps colours (R, 3, T, H, W) to their luma, three times."""
+    """Maps colors (R, 3, T, H, W) to their luma, three times."""
     return luma(x, GRAY_WEIGHTS).expand_as(x)
 
 
@@ -58,8 +58,8 @@ def luma(x: Tensor, weights: Sequence[float]) -> Tensor:
     return (x[:, :1] * weights[0]).add_(x[:, 1:2], alpha=weights[1]).add_(x[:, 2:], alpha=weights[2])
 
 
-def normalise_(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Normalises (R, 3, T, H, W) in place, by a mean and a standard deviation for each channel."""
+def normalize_(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Normalizes (R, 3, T, H, W) in place, by a mean and a standard deviation for each channel."""
     for channel, (mean_of_it, std_of_it) in enumerate(zip(mean, std, strict=True)):
         x[:, channel].sub_(mean_of_it).div_(std_of_it)
     return x

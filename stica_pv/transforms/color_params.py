@@ -16,11 +16,11 @@ BRIGHTNESS, CONTRAST, SATURATION = range(3)
 
 
 @dataclass(frozen=True)
-class PhotometrySettings:
-    """How strong the photometry is, and in which order.
+class ColorSettings:
+    """How strong the color is, and in which order.
 
     Attributes:
-        jitter_prob: Probability of colour jitter.
+        jitter_prob: Probability of color jitter.
         brightness: Factors come from U(1 - s, 1 + s), cut at 0; likewise the next two.
         contrast: See `brightness`.
         saturation: See `brightness`.
@@ -30,8 +30,8 @@ class PhotometrySettings:
         blur_kernel: Taps of the blur along each axis, odd.
         mean: Subtracted from the channels (on [0, 1]).
         std: Divides the channels.
-        style: ``intended`` changes colours on [0, 1], clips after each step, and normalises at the end. ``released``
-            does what the published code does: it normalises first, does not clip, swaps the gray weights of red and
+        style: ``intended`` changes colors on [0, 1], clips after each step, and normalizes at the end. ``released``
+            does what the published code does: it normalizes first, does not clip, swaps the gray weights of red and
             blue, and always blurs with the two bounds of `blur_sigma` as the sigmas along height and width.
     """
 
@@ -77,7 +77,7 @@ class TouchedRows:
 
 
 @dataclass(frozen=True)
-class PhotometryPlan:
+class ColorParams:
     """What happens to each sample of a batch.
 
     Attributes:
@@ -101,8 +101,8 @@ class PhotometryPlan:
             raise ValueError(f"expected order (B, 3), factors (B, 3), gray (B,), sigma (B, 2), got {shapes}")
 
     @classmethod
-    def identity(cls, batch: int) -> "PhotometryPlan":
-        """Returns the plan that only normalises."""
+    def identity(cls, batch: int) -> "ColorParams":
+        """Returns the plan that only normalizes."""
         none, order = torch.zeros(batch, dtype=torch.bool), torch.arange(3).repeat(batch, 1)
         return cls(order, torch.ones(batch, 3), none, torch.zeros(batch, 2))
 
@@ -113,7 +113,7 @@ class PhotometryPlan:
         changes = (self.factors != 1).any(1), self.gray, (self.sigma > 0).any(1)
         return TouchedRows(*(torch.nonzero(change).flatten() for change in changes))
 
-    def in_words(self, row: int) -> str:
+    def describe(self, row: int) -> str:
         """What happens to a sample, for a person."""
         names, factors = ("brightness", "contrast", "saturation"), self.factors[row].tolist()
         words = [f"{names[step]} × {factors[step]:.2f}" for step in self.order[row].tolist() if factors[step] != 1]
@@ -121,9 +121,9 @@ class PhotometryPlan:
         height, width = self.sigma[row].tolist()
         if max(height, width) > 0:
             words.append(f"blur {height:.2f} px" + (f" × {width:.2f} px" if width != height else ""))
-        return ", ".join(words) or "colours as they are"
+        return ", ".join(words) or "colors as they are"
 
-    def to(self, device: torch.device) -> "PhotometryPlan":
+    def to(self, device: torch.device) -> "ColorParams":
         """Returns the plan on `device`."""
 
         def move(value: Tensor) -> Tensor:
@@ -131,12 +131,12 @@ class PhotometryPlan:
 
         rows = self.touched()
         rows = TouchedRows(move(rows.jitter), move(rows.gray), move(rows.blur))
-        return PhotometryPlan(move(self.order), move(self.factors), move(self.gray), move(self.sigma), rows)
+        return ColorParams(move(self.order), move(self.factors), move(self.gray), move(self.sigma), rows)
 
 
-def draw_photometry(rngs: Sequence[torch.Generator], settings: PhotometrySettings) -> PhotometryPlan:
+def sample_color(rngs: Sequence[torch.Generator], settings: ColorSettings) -> ColorParams:
     """Draws a plan, row b from `rngs[b]`; every row takes the same number of draws whatever it decides."""
-    plan = PhotometryPlan.identity(len(rngs))
+    plan = ColorParams.identity(len(rngs))
     low, high = settings.blur_sigma
     for row, rng in enumerate(rngs):
         jitter = chance(settings.jitter_prob, rng)

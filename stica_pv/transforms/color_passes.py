@@ -1,6 +1,6 @@
-"""Colour jitter, gray and normalisation of a clip as few passes over its pixels.
+"""Color jitter, gray and normalization of a clip as few passes over its pixels.
 
-Every step is affine in the colours of a frame, and such steps join to one matrix and one offset. Only a step that
+Every step is affine in the colors of a frame, and such steps join to one matrix and one offset. Only a step that
 clips needs the pixels as they are by then.
 """
 
@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stica_pv.transforms.color_params import BRIGHTNESS, CONTRAST, PhotometrySettings
+from stica_pv.transforms.color_params import BRIGHTNESS, CONTRAST, ColorSettings
 
 
-class ColourPass:
+class ColorPass:
     """Maps the C channels x of each frame to D: ``matrix x + offset + gain · level``, cut to [0, 1] if it clips.
 
     The level is the mean gray of the frame where its contrast changes, ``weights · means + black`` of the means of the
@@ -39,7 +39,7 @@ class ColourPass:
         return torch.addcmul(self._offset, self._gain, level)[:, None, :, None]
 
     def write(self, x: Tensor, offsets: Tensor, *, scratch: Tensor, into: Tensor) -> None:
-        """Writes the colours of x (C, H, t, W) to (D, H, t, W), which may be the first channels of x.
+        """Writes the colors of x (C, H, t, W) to (D, H, t, W), which may be the first channels of x.
 
         Args:
             x: float32, contiguous.
@@ -59,7 +59,7 @@ class ColourPass:
 
 
 class _Affine:
-    """Steps that joined so far, in double precision: see `ColourPass` for what the numbers mean."""
+    """Steps that joined so far, in double precision: see `ColorPass` for what the numbers mean."""
 
     def __init__(self, channels: int = 3) -> None:
         self.matrix = torch.eye(channels, dtype=torch.float64)
@@ -67,7 +67,7 @@ class _Affine:
         self.level: tuple[Tensor, float] | None = None
 
     def mix(self, matrix: Tensor) -> None:
-        """Multiplies the colours."""
+        """Multiplies the colors."""
         self.matrix, self.offset, self.gain = matrix @ self.matrix, matrix @ self.offset, matrix @ self.gain
 
     def contrast(self, factor: float, gray: Tensor) -> None:
@@ -76,17 +76,17 @@ class _Affine:
         self.mix(factor * torch.eye(len(gray), dtype=torch.float64))
         self.gain = self.gain + (1 - factor)
 
-    def normalise(self, settings: PhotometrySettings) -> None:
-        """Normalises; a single channel becomes three."""
+    def normalize(self, settings: ColorSettings) -> None:
+        """Normalizes; a single channel becomes three."""
         mean, std = (torch.tensor(values, dtype=torch.float64) for values in (settings.mean, settings.std))
         self.mix(torch.diag(1 / std) if len(self.matrix) > 1 else (1 / std)[:, None])
         self.offset = self.offset - mean / std
 
 
-def colour_passes(
-    order: Sequence[int], factors: Sequence[float], *, gray: bool, scale: float, settings: PhotometrySettings
-) -> list[ColourPass]:
-    """Joins what happens to the colours of a clip; a blur belongs before the last pass.
+def color_passes(
+    order: Sequence[int], factors: Sequence[float], *, gray: bool, scale: float, settings: ColorSettings
+) -> list[ColorPass]:
+    """Joins what happens to the colors of a clip; a blur belongs before the last pass.
 
     Args:
         order: BRIGHTNESS, CONTRAST and SATURATION in the order they are taken.
@@ -100,11 +100,11 @@ def colour_passes(
     """
     released, one = settings.style == "released", torch.eye(3, dtype=torch.float64)
     weights = torch.tensor(settings.gray_weights, dtype=torch.float64)
-    passes: list[ColourPass] = []
+    passes: list[ColorPass] = []
     joined = _Affine()
     joined.mix(scale * one)
     if released:
-        joined.normalise(settings)
+        joined.normalize(settings)
     for step in order:
         factor = factors[step]
         if factor == 1:
@@ -114,14 +114,14 @@ def colour_passes(
         else:
             joined.mix(factor * one + (0 if step == BRIGHTNESS else (1 - factor) * weights.expand(3, -1)))
         if factor > 1 and not released:  # a smaller one leads towards the base, which lies on [0, 1] too
-            passes.append(ColourPass(joined, clips=True))
+            passes.append(ColorPass(joined, clips=True))
             joined = _Affine()
     if gray:
         joined.mix(weights[None])
-        passes.append(ColourPass(joined, clips=False))
+        passes.append(ColorPass(joined, clips=False))
         joined = _Affine(1)
     if not released:
-        joined.normalise(settings)
+        joined.normalize(settings)
     elif gray:
         joined.mix(torch.ones(3, 1, dtype=torch.float64))
-    return [*passes, ColourPass(joined, clips=False)]
+    return [*passes, ColorPass(joined, clips=False)]

@@ -1,7 +1,7 @@
-"""SimCLR's colour distortion on clips, as CVRL uses it: jitter with hue, grayscale, blur, solarise; on a whole batch.
+"""SimCLR's color distortion on clips, as CVRL uses it: jitter with hue, grayscale, blur, solarize; on a whole batch.
 
-Parameters are drawn on the CPU into a `DistortionPlan`, one row a clip so that all its frames change alike (CVRL, arXiv
-2008.03800, section 3.3), or one row a frame for the paper's ablation; applying a plan is pure.
+Parameters are sampled on the CPU into `SimclrColorParams`, one row a clip so that all its frames change alike (CVRL,
+arXiv 2008.03800, section 3.3), or one row a frame for the paper's ablation; applying a plan is pure.
 """
 
 import itertools
@@ -16,21 +16,21 @@ from stica_pv.keyed_random import chance, uniform
 from stica_pv.structures import describe
 from stica_pv.transforms.blur import gaussian_blur
 from stica_pv.transforms.checks import check_blur, check_shares, check_strengths
-from stica_pv.transforms.color_ops import normalise_, saturate, shift_hue, to_gray
+from stica_pv.transforms.color_ops import normalize_, saturate, shift_hue, to_gray
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 
 
 @dataclass(frozen=True)
-class DistortionSettings:
+class SimclrColorSettings:
     """How strong the distortion of one view is.
 
     Attributes:
         jitter_prob: Probability of the four jitter steps, taken in random order.
-        brightness: Factor U(1 - s, 1 + s), cut at 0, on the colours.
+        brightness: Factor U(1 - s, 1 + s), cut at 0, on the colors.
         contrast: The same about the mean of each channel over the clip.
         saturation: The same on the saturation of HSV.
-        hue: Shift U(-h, h) as a share of the colour circle, h <= 0.5.
+        hue: Shift U(-h, h) as a share of the color circle, h <= 0.5.
         gray_prob: Probability of a gray clip.
         blur_prob: Probability of a Gaussian blur with a black border.
         blur_sigma: Bounds of its uniform standard deviation in pixels.
@@ -88,7 +88,7 @@ class DistortedRows:
 
 
 @dataclass(frozen=True)
-class DistortionPlan:
+class SimclrColorParams:
     """What happens to each row: a clip, or a frame (then R = B·T, frames of a clip next to each other).
 
     Attributes:
@@ -96,7 +96,7 @@ class DistortionPlan:
         values: float32 (R, 4): three factors (1 changes nothing) and the shift of the hue (0 changes nothing).
         gray: bool (R,).
         sigma: float32 (R,), blur in pixels; 0 means none.
-        solarise: bool (R,).
+        solarize: bool (R,).
         rows: Kept by `to`; leave it out.
     """
 
@@ -104,7 +104,7 @@ class DistortionPlan:
     values: Tensor
     gray: Tensor
     sigma: Tensor
-    solarise: Tensor
+    solarize: Tensor
     rows: DistortedRows | None = None
 
     def distorted(self) -> DistortedRows:
@@ -114,7 +114,7 @@ class DistortionPlan:
         steps = tuple(tuple(_rows(step == change) for change in range(4)) for step in self.order.unbind(1))
         return DistortedRows(steps, _rows(self.gray), _rows(self.sigma > 0))
 
-    def in_words(self, row: int) -> str:
+    def describe(self, row: int) -> str:
         """What happens to a row, for a person."""
         names, values = ("brightness", "contrast", "saturation"), self.values[row].tolist()
         same = (1.0, 1.0, 1.0, 0.0)
@@ -125,15 +125,15 @@ class DistortionPlan:
         ]
         words += ["gray"] if bool(self.gray[row]) else []
         words += [f"blur {float(self.sigma[row]):.2f} px"] if float(self.sigma[row]) > 0 else []
-        words += ["solarised"] if bool(self.solarise[row]) else []
-        return ", ".join(words) or "colours as they are"
+        words += ["solarized"] if bool(self.solarize[row]) else []
+        return ", ".join(words) or "colors as they are"
 
-    def in_words_by_clip(self, settings: DistortionSettings, frames: int) -> tuple[str, ...]:
+    def describe_by_clip(self, settings: SimclrColorSettings, frames: int) -> tuple[str, ...]:
         """What happens to each clip; where frames differ, to its first frame."""
         rows = range(0, len(self.gray), frames if settings.per_frame else 1)
-        return tuple("each frame by itself, the first: " * settings.per_frame + self.in_words(row) for row in rows)
+        return tuple("each frame by itself, the first: " * settings.per_frame + self.describe(row) for row in rows)
 
-    def to(self, device: torch.device) -> "DistortionPlan":
+    def to(self, device: torch.device) -> "SimclrColorParams":
         """Returns the plan on `device`."""
 
         def move(value: Tensor) -> Tensor:
@@ -141,31 +141,33 @@ class DistortionPlan:
 
         rows = self.distorted().to(device)
         order, values, gray, sigma = move(self.order), move(self.values), move(self.gray), move(self.sigma)
-        return DistortionPlan(order, values, gray, sigma, move(self.solarise), rows)
+        return SimclrColorParams(order, values, gray, sigma, move(self.solarize), rows)
 
 
-def draw_distortion(rngs: Sequence[torch.Generator], settings: DistortionSettings, frames: int) -> DistortionPlan:
+def sample_simclr_color(
+    rngs: Sequence[torch.Generator], settings: SimclrColorSettings, frames: int
+) -> SimclrColorParams:
     """Draws a plan for clips of `frames` frames, those of clip b from `rngs[b]`; every row takes equally many draws."""
     rows = [_draw_row(rng, settings) for rng in rngs for _ in range(frames if settings.per_frame else 1)]
-    order, values, gray, sigma, solarise = zip(*rows, strict=True)
-    return DistortionPlan(
-        torch.stack(order), torch.tensor(values), torch.tensor(gray), torch.tensor(sigma), torch.tensor(solarise)
+    order, values, gray, sigma, solarize = zip(*rows, strict=True)
+    return SimclrColorParams(
+        torch.stack(order), torch.tensor(values), torch.tensor(gray), torch.tensor(sigma), torch.tensor(solarize)
     )
 
 
-def _draw_row(rng: torch.Generator, settings: DistortionSettings) -> tuple[Tensor, list[float], bool, float, bool]:
+def _draw_row(rng: torch.Generator, settings: SimclrColorSettings) -> tuple[Tensor, list[float], bool, float, bool]:
     jitter, order = chance(settings.jitter_prob, rng), torch.randperm(4, generator=rng)
     strengths = (settings.brightness, settings.contrast, settings.saturation)
     values = [uniform(max(0.0, 1 - strength), 1 + strength, rng) for strength in strengths]
     values.append(uniform(-settings.hue, settings.hue, rng))
     gray, blur = chance(settings.gray_prob, rng), chance(settings.blur_prob, rng)
-    sigma, solarise = uniform(*settings.blur_sigma, rng), chance(settings.solarise_prob, rng)
-    return order, values if jitter else [1.0, 1.0, 1.0, 0.0], gray, sigma if blur else 0.0, solarise
+    sigma, solarize = uniform(*settings.blur_sigma, rng), chance(settings.solarise_prob, rng)
+    return order, values if jitter else [1.0, 1.0, 1.0, 0.0], gray, sigma if blur else 0.0, solarize
 
 
 @torch.no_grad()
-def apply_distortion(video: Tensor, plan: DistortionPlan, settings: DistortionSettings) -> Tensor:
-    """Applies a plan and normalises.
+def apply_simclr_color(video: Tensor, plan: SimclrColorParams, settings: SimclrColorSettings) -> Tensor:
+    """Applies a plan and normalizes.
 
     Args:
         video: uint8 (B, 3, T, H, W).
@@ -196,10 +198,10 @@ def apply_distortion(video: Tensor, plan: DistortionPlan, settings: DistortionSe
             sigma = plan.sigma[rows.blur].unsqueeze(1).expand(-1, 2)
             part = gaussian_blur(x.index_select(0, rows.blur), sigma, settings.blur_kernel, "zero")
             x.index_copy_(0, rows.blur, part)
-        x = torch.where(_wide(plan.solarise) & (x >= 0.5), 1 - x, x).clamp(0, 1)
+        x = torch.where(_wide(plan.solarize) & (x >= 0.5), 1 - x, x).clamp(0, 1)
         if settings.per_frame:
             x = x.flatten(1, 2).unflatten(0, (batch, frames)).transpose(1, 2).contiguous()
-        return normalise_(x, settings.mean, settings.std)
+        return normalize_(x, settings.mean, settings.std)
 
 
 def _rows(chosen: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
-"""Keys of what is done to pictures and sound, and their translation into transforms."""
+"""Keys of what is done to frames and audio, and their translation into transforms."""
 
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, declare_limits, one_of
 from stica_pv.errors import UsageError
-from stica_pv.transforms.color_params import PhotometrySettings
+from stica_pv.transforms.color_params import ColorSettings
 from stica_pv.transforms.log_mel import STYLES, LogMel, create_log_mel
 from stica_pv.transforms.spatial import CROP_STYLES, RandomResizedCrop, RandomShortSideCrop
 
@@ -25,28 +25,28 @@ def add_transform_config(cfg: CfgNode) -> None:
     data.ANTIALIAS = True  # when resizing; the release had none
     data.COLOR_JITTER_PROB = 0.8
     data.SSL_COLOR_BRI_CON_SAT = [0.4, 0.4, 0.4]
-    data.SSL_COLOR_HUE = 0.2  # share of the colour circle; of CVRL and BraVe
+    data.SSL_COLOR_HUE = 0.2  # share of the color circle; of CVRL and BraVe
     data.COLOR_RND_GRAYSCALE = 0.2
     data.BLUR_PROB = 0.5
     data.BLUR_SIGMA = [0.1, 2.0]
-    data.BLUR_KERNEL = 0  # taps, odd; 0: a tenth of the crop size, made odd: 11 at 112 px, 23 at 224 px
+    data.BLUR_KERNEL = 11  # taps, odd; 0: a tenth of the crop size, made odd: 11 at 112 px, 23 at 224 px
     data.MEAN = [0.45, 0.45, 0.45]
     data.STD = [0.225, 0.225, 0.225]
-    data.PHOTOMETRY = "intended"  # intended | released: order, clipping, gray weights, blur
+    data.COLOR_STYLE = "intended"  # intended | released: order, clipping, gray weights, blur
 
     audio = section(cfg, "AUDIO")
     audio.SAMPLE_RATE = 24000
     audio.LOG_MEL = "clean"  # clean | released | brave
-    audio.BANDS = 257
-    audio.WINDOW_SECONDS = 0.02
-    audio.HOP_SECONDS = 0.01
-    audio.FFT_SIZE = 4096
+    audio.NUM_MEL_BINS = 257
+    audio.WIN_LENGTH_SECONDS = 0.02
+    audio.HOP_LENGTH_SECONDS = 0.01
+    audio.N_FFT = 4096
     audio.MEAN = 0.0
     audio.STD = 1.0
     audio.VOLUME_JITTER = 0.1  # factor U(1 - v, 1 + v)
 
 
-def normalisation_is_chosen(cfg: CfgNode) -> bool:
+def normalization_is_chosen(cfg: CfgNode) -> bool:
     """Whether DATA.MEAN or DATA.STD stands on the command line, or differs from its default."""
     declared = CfgNode()
     add_transform_config(declared)
@@ -90,7 +90,7 @@ def spatial_from_config(cfg: CfgNode) -> RandomResizedCrop | RandomShortSideCrop
     )
 
 
-def photometry_from_config(cfg: CfgNode) -> PhotometrySettings:
+def color_from_config(cfg: CfgNode) -> ColorSettings:
     """Builds the settings of the photometric augmentation."""
     data = cfg.DATA
     for key in ("SSL_COLOR_BRI_CON_SAT", "MEAN", "STD"):
@@ -100,7 +100,7 @@ def photometry_from_config(cfg: CfgNode) -> PhotometrySettings:
         if not 0 <= data[key] <= 1:
             raise UsageError(f"DATA.{key}: expected a probability from 0 to 1, got {data[key]}")
     brightness, contrast, saturation = data.SSL_COLOR_BRI_CON_SAT
-    return PhotometrySettings(
+    return ColorSettings(
         jitter_prob=data.COLOR_JITTER_PROB,
         brightness=brightness,
         contrast=contrast,
@@ -111,7 +111,7 @@ def photometry_from_config(cfg: CfgNode) -> PhotometrySettings:
         blur_kernel=blur_taps(data.BLUR_KERNEL, data.TRAIN_CROP_SIZE),
         mean=tuple(data.MEAN),
         std=tuple(data.STD),
-        style=data.PHOTOMETRY,
+        style=data.COLOR_STYLE,
     )
 
 
@@ -121,10 +121,10 @@ def log_mel_from_config(cfg: CfgNode) -> LogMel:
     return create_log_mel(
         style=audio.LOG_MEL,
         sample_rate_hz=audio.SAMPLE_RATE,
-        bands=audio.BANDS,
-        window_seconds=audio.WINDOW_SECONDS,
-        hop_seconds=audio.HOP_SECONDS,
-        fft_size=audio.FFT_SIZE,
+        bands=audio.NUM_MEL_BINS,
+        window_seconds=audio.WIN_LENGTH_SECONDS,
+        hop_seconds=audio.HOP_LENGTH_SECONDS,
+        fft_size=audio.N_FFT,
         mean=audio.MEAN,
         std=audio.STD,
     )
@@ -148,13 +148,13 @@ declare_limits(
         "DATA.BLUR_KERNEL": NOT_NEGATIVE,
         "DATA.MEAN": Limits(count=3),
         "DATA.STD": Limits(above=0, count=3),
-        "DATA.PHOTOMETRY": one_of("intended", "released"),
+        "DATA.COLOR_STYLE": one_of("intended", "released"),
         "AUDIO.SAMPLE_RATE": Limits(low=1000, high=192000),
         "AUDIO.LOG_MEL": one_of(*STYLES),
-        "AUDIO.BANDS": AT_LEAST_ONE,
-        "AUDIO.WINDOW_SECONDS": Limits(above=0, high=1),
-        "AUDIO.HOP_SECONDS": Limits(above=0, high=1),
-        "AUDIO.FFT_SIZE": AT_LEAST_ONE,
+        "AUDIO.NUM_MEL_BINS": AT_LEAST_ONE,
+        "AUDIO.WIN_LENGTH_SECONDS": Limits(above=0, high=1),
+        "AUDIO.HOP_LENGTH_SECONDS": Limits(above=0, high=1),
+        "AUDIO.N_FFT": AT_LEAST_ONE,
         "AUDIO.STD": POSITIVE,
         "AUDIO.VOLUME_JITTER": Limits(low=0, high=0.99),
     }

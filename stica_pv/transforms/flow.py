@@ -1,4 +1,4 @@
-"""What happens to optical flow between file and network: the crop of pictures, motion mirrored as well, and a scale."""
+"""What happens to optical flow between file and network: the crop of frames, motion mirrored as well, and a scale."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ NO_MOTION = 127.5  # in uint8
 
 @dataclass(frozen=True)
 class FlowCrop:
-    """A crop of pictures, for optical flow: in a mirrored clip motion to the right becomes motion to the left.
+    """A crop of frames, for optical flow: in a mirrored clip motion to the right becomes motion to the left.
 
     Resizing does not change the length of the motion, as in two-stream networks.
 

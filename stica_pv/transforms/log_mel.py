@@ -19,12 +19,12 @@ PRE_EMPHASIS = 0.97
 INT16_SCALE = 32768.0  # the release feeds 16-bit samples as they are
 RELEASED_FFT_SIZE = 1024
 EPSILON = torch.finfo(torch.float64).eps
-CLEAN_FLOOR = 1e-8  # 20 dB above the rounding noise of 16-bit sound
+CLEAN_FLOOR = 1e-8  # 20 dB above the rounding noise of 16-bit audio
 BRAVE_SCALE = 10000.0  # log(1 + 10⁴ x)
 BRAVE_RANGE_HZ = (80.0, 7600.0)
 
 _BLOCK_BANDS = 33
-"""Bands that a processor mixes at once: neighbours have few bins in common, and most of the matrix is 0."""
+"""Bands that a processor mixes at once: neighbors have few bins in common, and most of the matrix is 0."""
 
 Style = Literal["clean", "released", "brave"]
 STYLES = ("clean", "released", "brave")
@@ -209,20 +209,20 @@ def _band_edges_hz(sample_rate_hz: int, bands: int) -> Tensor:
 
 def _triangles(sample_rate_hz: int, bands: int, fft_size: int) -> Tensor:
     """Returns float64 (fft_size // 2 + 1, bands) triangles of height 1 between the exact edges."""
-    left, centre, right = _band_edges_hz(sample_rate_hz, bands).unfold(0, 3, 1).unbind(1)
+    left, center, right = _band_edges_hz(sample_rate_hz, bands).unfold(0, 3, 1).unbind(1)
     bins = torch.arange(fft_size // 2 + 1, dtype=torch.float64)[:, None] * (sample_rate_hz / fft_size)
-    return torch.minimum((bins - left) / (centre - left), (right - bins) / (right - centre)).clamp_min(0)
+    return torch.minimum((bins - left) / (center - left), (right - bins) / (right - center)).clamp_min(0)
 
 
 def _rounded_triangles(sample_rate_hz: int, bands: int, fft_size: int) -> Tensor:
     """Returns float64 (fft_size // 2 + 1, bands) triangles between edges rounded down to bins, as the library's."""
     edges = ((fft_size + 1) * _band_edges_hz(sample_rate_hz, bands) / sample_rate_hz).floor()
-    left, centre, right = edges.unfold(0, 3, 1).unbind(1)
+    left, center, right = edges.unfold(0, 3, 1).unbind(1)
     bins = torch.arange(fft_size // 2 + 1, dtype=torch.float64)[:, None]
-    rise, fall = (bins - left) / (centre - left), (right - bins) / (right - centre)
+    rise, fall = (bins - left) / (center - left), (right - bins) / (right - center)
     nothing = torch.zeros(())
-    rise = torch.where((bins >= left) & (bins < centre), rise, nothing)
-    return torch.where((bins >= centre) & (bins < right), fall, rise)
+    rise = torch.where((bins >= left) & (bins < center), rise, nothing)
+    return torch.where((bins >= center) & (bins < right), fall, rise)
 
 
 def _mel_triangles(sample_rate_hz: int, bands: int, fft_size: int) -> Tensor:
@@ -237,9 +237,9 @@ def _mel_triangles(sample_rate_hz: int, bands: int, fft_size: int) -> Tensor:
         )
     bins_hz = torch.arange(fft_size // 2 + 1, dtype=torch.float64) * (sample_rate_hz / fft_size)
     low, high = (2595 * math.log10(1 + hz / 700) for hz in BRAVE_RANGE_HZ)
-    left, centre, right = torch.linspace(low, high, bands + 2, dtype=torch.float64).unfold(0, 3, 1).unbind(1)
+    left, center, right = torch.linspace(low, high, bands + 2, dtype=torch.float64).unfold(0, 3, 1).unbind(1)
     bins = 2595 * torch.log10(1 + bins_hz / 700)[:, None]
-    return torch.minimum((bins - left) / (centre - left), (right - bins) / (right - centre)).clamp_min(0)
+    return torch.minimum((bins - left) / (center - left), (right - bins) / (right - center)).clamp_min(0)
 
 
 def _smallest_fft(sample_rate_hz: int, bands: int, window_samples: int) -> int:

@@ -20,12 +20,12 @@ CUT_STD = 0.87962566103423978  # of a standard normal cut at two standard deviat
 
 
 @dataclass(frozen=True)
-class RandomConvolutionPlan:
+class RandomConvolutionParams:
     """Kernels float32 (B, 3, 3, 11, 11): to and from channels; smaller ones in the middle, surrounded by zeros."""
 
     kernels: Tensor
 
-    def in_words(self, row: int) -> str:
+    def describe(self, row: int) -> str:
         """What happens to a clip, for a person."""
         kernel, middle = self.kernels[row], LARGEST // 2
         if torch.equal(kernel[:, :, middle, middle], torch.eye(3)) and int((kernel != 0).sum()) == len(kernel):
@@ -33,19 +33,19 @@ class RandomConvolutionPlan:
         side = 1 + 2 * int((kernel != 0).flatten(0, 2).any(0).nonzero().sub(middle).abs().max())
         return f"random convolution {side} × {side}"
 
-    def to(self, device: torch.device) -> "RandomConvolutionPlan":
+    def to(self, device: torch.device) -> "RandomConvolutionParams":
         """Returns the plan on `device`."""
-        return RandomConvolutionPlan(self.kernels.to(device, non_blocking=True))
+        return RandomConvolutionParams(self.kernels.to(device, non_blocking=True))
 
 
-def draw_random_convolution(rngs: Sequence[torch.Generator], prob: float) -> RandomConvolutionPlan:
+def sample_random_convolution(rngs: Sequence[torch.Generator], prob: float) -> RandomConvolutionParams:
     """Draws kernels with probability `prob`, row b from `rngs[b]`; the others leave the clip as it is.
 
     The side is uniform over `SIZES`, weights are He-normal, cut at two standard deviations.
     """
     if not 0 <= prob <= 1:
         raise UsageError(f"BRAVE.RANDOM_CONV_PROB: expected 0 to 1, got {prob}")
-    return RandomConvolutionPlan(torch.stack([_draw_kernel(rng, prob) for rng in rngs]))
+    return RandomConvolutionParams(torch.stack([_draw_kernel(rng, prob) for rng in rngs]))
 
 
 def _draw_kernel(rng: torch.Generator, prob: float) -> Tensor:
@@ -64,7 +64,7 @@ def _draw_kernel(rng: torch.Generator, prob: float) -> Tensor:
 
 
 @torch.no_grad()
-def apply_random_convolution(video: Tensor, plan: RandomConvolutionPlan) -> Tensor:
+def apply_random_convolution(video: Tensor, plan: RandomConvolutionParams) -> Tensor:
     """Filters float (B, 3, T, H, W) with a black border, without bias, clipping or mixing; the shape stays."""
     if not video.is_floating_point() or video.ndim != 5 or len(plan.kernels) != len(video):
         raise UsageError(f"expected float (B, 3, T, H, W) with B = {len(plan.kernels)}, got {describe(video)}")

@@ -45,7 +45,7 @@ def apply_box(frames: Tensor, box: CropBox, size: int, antialias: bool) -> Tenso
         antialias: Widen the weights when shrinking; without it some source pixels are skipped.
 
     Returns:
-        (C, T, size, size) of the same dtype, stored as (T, H, W, C). uint8 is within one grey level of the exact value
+        (C, T, size, size) of the same dtype, stored as (T, H, W, C). uint8 is within one gray level of the exact value
         and equals it on average.
     """
     if frames.ndim != 4 or not (frames.dtype == torch.uint8 or frames.is_floating_point()):
@@ -72,7 +72,7 @@ def _resize_uint8(pixels: Tensor, height: int, width: int, antialias: bool) -> T
     """As `_resize`, for uint8 and without rounding bias; overwrites `pixels`.
 
     The kernel resizes the width, rounds, resizes the height and rounds, with halves going up each time: at simple
-    ratios (224 to 112) ties are common and the picture brightens by up to half a grey level. Negating every second
+    ratios (224 to 112) ties are common and the frame brightens by up to half a gray level. Negating every second
     line, the rows for the first pass and the columns for the second, makes as many ties go down as up.
     """
     rows = _every_second(pixels.shape[1])[:, None]
@@ -246,8 +246,8 @@ class FixedCrop:
 
     Attributes:
         short_side: Length of the short side in pixels.
-        position: Place along the longer side (the width of a square), 0 left or top, 0.5 centre, 1 right or bottom;
-            centred along the other.
+        position: Place along the longer side (the width of a square), 0 left or top, 0.5 center, 1 right or bottom;
+            centered along the other.
         antialias: See `apply_box`; False as released.
     """
 

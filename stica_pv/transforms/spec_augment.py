@@ -1,6 +1,6 @@
 """SpecAugment: bands and columns of a spectrogram set to its mean (Park et al., Interspeech 2019), without warping.
 
-The strengths are those of GDT's released code, which normalises first, so that the fill of 0 is the mean.
+The strengths are those of GDT's released code, which normalizes first, so that the fill of 0 is the mean.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ STRENGTHS = {"none": (0, 0, 0.0, 0.0), "mild": (1, 1, 2.0, 5.0), "medium": (1, 1
 
 
 @dataclass(frozen=True)
-class SpecAugmentPlan:
+class SpecAugmentParams:
     """Masks of each sample.
 
     Attributes:
@@ -29,7 +29,7 @@ class SpecAugmentPlan:
     bands: Tensor
     columns: Tensor
 
-    def in_words(self, row: int) -> str:
+    def describe(self, row: int) -> str:
         """What happens to a spectrogram, for a person."""
         words = [
             f"{what} {first} to {first + width - 1}"
@@ -39,17 +39,19 @@ class SpecAugmentPlan:
         ]
         return f"masked: {', '.join(words)}" if words else "no mask"
 
-    def mirrored(self, columns: int) -> "SpecAugmentPlan":
+    def mirrored(self, columns: int) -> "SpecAugmentParams":
         """Returns the masks of spectrograms of `columns` that are played backwards."""
         first, width = self.columns.unbind(-1)
-        return SpecAugmentPlan(self.bands, torch.stack((columns - first - width, width), dim=-1))
+        return SpecAugmentParams(self.bands, torch.stack((columns - first - width, width), dim=-1))
 
-    def to(self, device: torch.device) -> "SpecAugmentPlan":
+    def to(self, device: torch.device) -> "SpecAugmentParams":
         """Returns the plan on `device`."""
-        return SpecAugmentPlan(self.bands.to(device, non_blocking=True), self.columns.to(device, non_blocking=True))
+        return SpecAugmentParams(self.bands.to(device, non_blocking=True), self.columns.to(device, non_blocking=True))
 
 
-def draw_spec_augment(rngs: Sequence[torch.Generator], strength: str, *, bands: int, columns: int) -> SpecAugmentPlan:
+def sample_spec_augment(
+    rngs: Sequence[torch.Generator], strength: str, *, bands: int, columns: int
+) -> SpecAugmentParams:
     """Draws the masks of spectrograms of `bands` × `columns`, row b from `rngs[b]`.
 
     A width is U(0, bound) rounded down, its place uniform over all that fit.
@@ -64,10 +66,10 @@ def draw_spec_augment(rngs: Sequence[torch.Generator], strength: str, *, bands: 
             for mask in range(masks):
                 width = min(int(uniform(0, widest, rng)), length)
                 table[row, mask] = torch.tensor([integer(0, length - width, rng), width])
-    return SpecAugmentPlan(*drawn)
+    return SpecAugmentParams(*drawn)
 
 
-def apply_spec_augment(log_mel: Tensor, plan: SpecAugmentPlan) -> Tensor:
+def apply_spec_augment(log_mel: Tensor, plan: SpecAugmentParams) -> Tensor:
     """Maps (B, 1, F, T) to the same with the masked bands and columns set to 0."""
     if log_mel.ndim != 4 or len(log_mel) != len(plan.bands):
         raise UsageError(f"log_mel: expected (B, 1, F, T) with B = {len(plan.bands)}, got {describe(log_mel)}")

@@ -1,6 +1,6 @@
 """Foreign weights: files are read without running code from them, renamed by tables, and compared with a network."""
 
-from stica_pv.weights.files import WeightsFile, read_weights, refuse_existing, write_whole
+from stica_pv.weights.files import WeightsFile, read_weights, refuse_existing, write_atomic
 from stica_pv.weights.layouts import LAYOUTS, TRUNK_LAYOUTS, Layout, layout_named
 from stica_pv.weights.matching import Match, inflate, match
 from stica_pv.weights.trunk import best_layout, load_trunk
@@ -18,5 +18,5 @@ __all__ = [
     "match",
     "read_weights",
     "refuse_existing",
-    "write_whole",
+    "write_atomic",
 ]

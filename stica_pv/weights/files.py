@@ -92,7 +92,7 @@ def refuse_existing(path: Path) -> None:
         raise UsageError(f"{path} exists already: choose another name, or move it away")
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Writes a new file so that it is whole or absent.
 
     Args:

@@ -31,7 +31,7 @@ class Layout:
         splits: Pairs (pattern, replacements): one tensor that is cut into equal parts along its first axis.
         marks: Pattern of names that speak for this layout where another one finds as much.
         inflates: Two-dimensional kernels become three-dimensional ones.
-        mean_std: Normalisation of the pictures, per channel of values in [0, 1].
+        mean_std: Normalization of the frames, per channel of values in [0, 1].
     """
 
     name: str
@@ -191,7 +191,7 @@ GDT = Layout("gdt", "GDT and STiCA checkpoints as released", _GDT, _GDT_UNUSED)
 
 TRUNK_LAYOUTS: tuple[Layout, ...] = (
     Layout("pytorchvideo", "pytorchvideo models, of its hub or trained in SlowFast", (), _HUB_HEADS, _QKV),
-    # One for each normalisation; of two that fit and are marked alike the first counts.
+    # One for each normalization; of two that fit and are marked alike the first counts.
     _torchvision("_mvit", "MViT, versions 1 and 2", r"conv_proj\.", PYTORCHVIDEO_MEAN_STD),
     _torchvision("_swin", "Swin3D", r"patch_embed\.proj\.", IMAGENET_MEAN_STD),
     _torchvision("", "R3D, MC3, R(2+1)D and S3D", r"(stem|layer1|features)\.", KINETICS_MEAN_STD),

@@ -121,7 +121,7 @@ def _fitted(tensor: Tensor, own: Tensor, layout: Layout) -> Tensor:
 def inflate(kernel: Tensor, steps: int) -> Tensor:
     """Repeats a kernel (O, I, H, W) over time and divides by its length: (O, I, T, H, W).
 
-    On a clip that stands still the result is that of the picture, except where padding in time reaches in
+    On a clip that stands still the result is that of the frame, except where padding in time reaches in
     (Carreira and Zisserman, CVPR 2017, section 2.4).
     """
     return (kernel / steps).unsqueeze(2).repeat(1, 1, steps, 1, 1)

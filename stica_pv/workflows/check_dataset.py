@@ -15,9 +15,9 @@ from stica_pv.data.decoding.stream_checks import decodable
 from stica_pv.data.loading.read_test import Trial, read_some
 from stica_pv.data.manifest.duplicates import find_copies
 from stica_pv.data.manifest.manifest import probe_all
-from stica_pv.data.manifest.media_info import FactTable
+from stica_pv.data.manifest.media_info import MediaInfoTable
 from stica_pv.data.manifest.overview import count_classes, count_headers
-from stica_pv.data.manifest.report import describe_exclusions, describe_facts
+from stica_pv.data.manifest.report import describe_exclusions, describe_media_info
 from stica_pv.data.manifest.videos import PROBE_PROCESSES, NoneUsable, Videos, list_from_config, open_videos
 from stica_pv.data.sources.video_list import VideoList, check_absent
 from stica_pv.engine.build_task import create_task
@@ -71,7 +71,7 @@ def check_data(cfg: CfgNode, *, named: int, page: bool = True) -> None:
     folder = Path(cfg.OUTPUT_DIR)
     manifest = manifest_path(cfg, folder)
     listed = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT, max_absent_share=math.inf)
-    _tell_of_absent(listed.absent, folder / ABSENT)
+    _log_absent(listed.absent, folder / ABSENT)
     facts = _probe(listed, manifest)
     found, refusal = _Found(), None
     try:
@@ -99,11 +99,11 @@ def check_data(cfg: CfgNode, *, named: int, page: bool = True) -> None:
         raise refusal
 
 
-def _probe(listed: VideoList, manifest: Path) -> FactTable:
+def _probe(listed: VideoList, manifest: Path) -> MediaInfoTable:
     begin = time.perf_counter()
     facts = probe_all(listed.paths, manifest, PROBE_PROCESSES)
     seconds = time.perf_counter() - begin
-    logger.info("%s", describe_facts(facts))
+    logger.info("%s", describe_media_info(facts))
     rate = len(facts) / max(seconds, 1e-9)
     logger.info("looked at in %.1f s, %.0f files a second; the manifest is %s", seconds, rate, manifest)
     return facts
@@ -133,7 +133,7 @@ def _look(cfg: CfgNode, listed: VideoList, manifest: Path, named: int, found: _F
     logger.info("%s", describe_exclusions(videos.excluded, len(listed), named))
     if videos.silent:
         logger.info(
-            "%d of the %d usable files have no sound and are taken with silence", videos.silent, len(videos.paths)
+            "%d of the %d usable files have no audio and are taken with silence", videos.silent, len(videos.paths)
         )
     sampler = create_sampler(cfg, videos, 0)
     found.samples = sampler.steps_per_epoch * cfg.TRAIN.BATCH_SIZE
@@ -151,23 +151,23 @@ def _try(cfg: CfgNode, views: Views, videos: Videos) -> Trial:
     dataset.replace_failures = False
     trial = read_some(dataset, TRIED)
     logger.info(
-        "%d samples read: %.0f ms each, %.1f a second and process; %d failed, %d of %d sounds are silent",
+        "%d samples read: %.0f ms each, %.1f a second and process; %d failed, %d of %d audio tracks are silent",
         *(trial.samples, 1000 * trial.seconds, trial.clips_per_second()),
         *(len(trial.failures), trial.silent, trial.heard),
     )
     return trial
 
 
-def _totals(listed: VideoList, facts: FactTable) -> list[tuple[str, float, str]]:
+def _totals(listed: VideoList, facts: MediaInfoTable) -> list[tuple[str, float, str]]:
     usable = [not error for error in facts.column("error")]
     return [
         ("files", len(listed) + len(listed.absent), ""),
         ("files that are not there", len(listed.absent), ""),
         ("files that cannot be opened", len(usable) - sum(usable), ""),
-        ("files without sound", sum(not decodable(codec) for codec in facts.column("audio_codec")), ""),
+        ("files without audio", sum(not decodable(codec) for codec in facts.column("audio_codec")), ""),
         ("size", sum(facts.column("size_bytes")) / 1e9, "GB"),
-        ("pictures", sum(facts.column("video_seconds")) / 3600, "h"),
-        ("sound", sum(facts.column("audio_seconds")) / 3600, "h"),
+        ("frames", sum(facts.column("video_seconds")) / 3600, "h"),
+        ("audio", sum(facts.column("audio_seconds")) / 3600, "h"),
     ]
 
 
@@ -200,7 +200,7 @@ def _writing(folder: Path) -> Iterator[None]:
         raise UsageError(f"OUTPUT_DIR {folder} cannot be written: {error.strerror or error}") from error
 
 
-def _tell_of_absent(names: Sequence[str], path: Path) -> None:
+def _log_absent(names: Sequence[str], path: Path) -> None:
     with _writing(path.parent):
         path.unlink(missing_ok=True)  # of an earlier look
         if names:

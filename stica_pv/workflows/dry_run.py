@@ -168,7 +168,7 @@ def _expected_memory(task: Task, optimizer: Optimizer, kept: KeptTensors, batch:
     parts = {
         "weights": bytes_of([*task.parameters(), *task.buffers()]),
         "gradients": bytes_of(parameter.grad for parameter in task.parameters()),
-        "optimiser": optimizer_bytes(optimizer),
+        "optimizer": optimizer_bytes(optimizer),
         "kept for the backward pass": kept.peak,
         "batch": bytes_of([*batch.video.values(), *batch.audio.values()]),
     }

@@ -10,15 +10,15 @@ import torch
 
 from stica_pv.config import CfgNode
 from stica_pv.data.manifest.videos import list_from_config
-from stica_pv.data.sources.labelled import Fold, LabelledSet
+from stica_pv.data.sources.labeled import Fold, LabeledSet
 from stica_pv.data.sources.video_list import VideoList
 from stica_pv.distributed import is_main
 from stica_pv.engine import load_checkpoint
 from stica_pv.engine.build_task import as_trained
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.build_models import trained_contestant
-from stica_pv.evaluation.context import Bench, Want
-from stica_pv.evaluation.evaluate import create_bench
+from stica_pv.evaluation.build_models import trained_model
+from stica_pv.evaluation.context import EvaluationContext, Want
+from stica_pv.evaluation.evaluate import create_context
 from stica_pv.evaluation.feature_passes import extract_features
 from stica_pv.evaluation.features.store import Stored, write_features
 from stica_pv.evaluation.requests import FeatureRequest, Layer, Modality
@@ -54,24 +54,24 @@ class ExtractJob:
         """
         folder = Path(cfg.OUTPUT_DIR)
         checkpoint = load_checkpoint(cfg.TEST.CHECKPOINT_FILE_PATH)
-        contestant = trained_contestant(cfg.TEST.CHECKPOINT_FILE_PATH, checkpoint, as_trained(cfg, checkpoint))
+        model = trained_model(cfg.TEST.CHECKPOINT_FILE_PATH, checkpoint, as_trained(cfg, checkpoint))
         requests = self._requests(cfg)
         for request in requests:
-            if not contestant.offers(request):
+            if not model.offers(request):
                 path = cfg.TEST.CHECKPOINT_FILE_PATH
                 raise UsageError(f"the networks of {path} have no layer {request.layer!r} of {request.modality}")
         listed = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT)
-        labelled = as_labelled(listed, cfg.TRAIN.DATASET)
+        labeled = as_labeled(listed, cfg.TRAIN.DATASET)
         if is_main():
             folder.mkdir(parents=True, exist_ok=True)
-            logger.info("%d files; %s", len(listed), contestant.look)
-        bench = create_bench(cfg, labelled, [contestant], folder, device)
-        everything = labelled.folds[0].test
-        wants = [Want(contestant, request, everything) for request in requests]
-        extract_features(wants, bench)
+            logger.info("%d files; %s", len(listed), model.clip_format)
+        context = create_context(cfg, labeled, [model], folder, device)
+        everything = labeled.folds[0].test
+        wants = [Want(model, request, everything) for request in requests]
+        extract_features(wants, context)
         if not is_main():
             return []
-        return [write_named(want, bench, listed, folder, cfg) for want in wants]
+        return [write_named(want, context, listed, folder, cfg) for want in wants]
 
     def _requests(self, cfg: CfgNode) -> list[FeatureRequest]:
         test = cfg.TEST
@@ -84,24 +84,24 @@ class ExtractJob:
         return [replace(base, modality=modality, layer=layer) for modality in self.modalities for layer in self.layers]
 
 
-def as_labelled(listed: VideoList, name: str) -> LabelledSet:
+def as_labeled(listed: VideoList, name: str) -> LabeledSet:
     """Makes a data set of any list: all its items in the test of one fold, each its own source."""
     count = len(listed)
     labels = torch.tensor(listed.labels) if listed.labels is not None else torch.full((count,), NO_LABEL)
     fold = Fold("all", torch.zeros(0, dtype=torch.int64), torch.arange(count))
     names, groups = listed.class_names, torch.arange(count)
-    return LabelledSet(name, listed.paths, labels, names, groups, (fold,), listed.root, listed.list_hash)
+    return LabeledSet(name, listed.paths, labels, names, groups, (fold,), listed.root, listed.list_hash)
 
 
-def write_named(want: Want, bench: Bench, listed: VideoList, folder: Path, cfg: CfgNode) -> Path:
+def write_named(want: Want, context: EvaluationContext, listed: VideoList, folder: Path, cfg: CfgNode) -> Path:
     """Writes features with the names and labels of their files; returns the file."""
     request = want.request
-    features = bench.features(want.contestant, request, want.items).features
-    more = {"names": np.array(list(listed.names)), "labels": bench.labelled.labels.numpy()}
-    settings = {**bench.settings(want), "checkpoint": cfg.TEST.CHECKPOINT_FILE_PATH, "root": listed.root}
+    features = context.features(want.model, request, want.items).features
+    more = {"names": np.array(list(listed.names)), "labels": context.labeled.labels.numpy()}
+    settings = {**context.settings(want), "checkpoint": cfg.TEST.CHECKPOINT_FILE_PATH, "root": listed.root}
     path = folder / f"{request.modality}_{request.layer}.npz"
     write_features(
-        path, Stored(want.items, features, bench.unreadable(want)), settings, dtype=cfg.TEST.FEATURE_DTYPE, more=more
+        path, Stored(want.items, features, context.unreadable(want)), settings, dtype=cfg.TEST.FEATURE_DTYPE, more=more
     )
     logger.info("%s: features %s", path, tuple(features.shape))
     return path

@@ -10,6 +10,7 @@ from stica_pv.config import CfgNode
 from stica_pv.data.manifest.videos import list_from_config
 from stica_pv.data.sources.video_list import VideoList
 from stica_pv.data.synthetic import generate_from_config
+from stica_pv.defaults import get_cfg
 from stica_pv.distributed import barrier, is_main
 from stica_pv.engine.build_task import create_task
 from stica_pv.engine.config import check_batch, check_solver
@@ -52,7 +53,7 @@ def run(cfg: CfgNode, device: torch.device, *, profile_steps: int = 0) -> Number
     task, videos, checkpoints = _prepare(cfg, device)  # before the folder: a wrong request leaves nothing behind
     with RunLock(folder) if is_main() else nullcontext():
         if is_main():
-            claim(cfg)
+            claim(cfg, get_cfg())
         barrier()
         if task is not None and videos is not None and not pretrain(cfg, task, videos, folder, device, profile_steps):
             raise RunStopped(f"training in {folder} was interrupted; the same command continues it", stopping_signal())

@@ -42,7 +42,7 @@ def wrong_windows(path: Path, starts: tuple[float, ...], frames: int = 4) -> lis
         nearest = [int(np.argmin(np.abs(whole.times_s - start - at / 25))) for at in range(frames)]
         same = all(
             # exact: decoded by the same decoder in one process
-            np.array_equal(clip.frames[:, at].permute(1, 2, 0).numpy(), whole.pictures[number])
+            np.array_equal(clip.frames[:, at].permute(1, 2, 0).numpy(), whole.frames[number])
             for at, number in enumerate(nearest)
         )
         if not same or not np.allclose(clip.frame_times_s, whole.times_s[nearest], atol=1e-3):

@@ -1,4 +1,4 @@
-"""What a plain decode of a whole file gives: every picture with its time, all sound where its time stamps put it."""
+"""What a plain decode of a whole file gives: every frame with its time, all audio where its time stamps put it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _GAP_S = 2e-3
-"""Matroska keeps whole milliseconds: smaller steps between frames of sound are no gaps."""
+"""Matroska keeps whole milliseconds: smaller steps between frames of audio are no gaps."""
 
 _LASTING = 3
 """Ogg stamps single frames wrongly; a gap shows in as many frames one after the other."""
@@ -16,43 +16,43 @@ _LASTING = 3
 
 @dataclass(frozen=True)
 class FullDecode:
-    """A file; 0 s is its first picture, or its first sound without pictures.
+    """A file; 0 s is its first frame, or its first audio without frames.
 
     Attributes:
-        times_s: When each picture is shown, ascending.
-        pictures: The pictures, RGB and upright, (H, W, 3) each.
-        sound: Mono samples from `sound_s` on, silence in gaps; empty without sound.
+        times_s: When each frame is shown, ascending.
+        frames: The frames, RGB and upright, (H, W, 3) each.
+        audio: Mono samples from `audio_s` on, silence in gaps; empty without audio.
         present: Which samples there are.
-        sound_s: Time of the first sample.
-        rate_hz: Sample rate, 0 without sound.
+        audio_s: Time of the first sample.
+        rate_hz: Sample rate, 0 without audio.
     """
 
     times_s: NDArray[np.float64]
-    pictures: list[NDArray[np.uint8]]
-    sound: NDArray[np.float64]
+    frames: list[NDArray[np.uint8]]
+    audio: NDArray[np.float64]
     present: NDArray[np.bool_]
-    sound_s: float
+    audio_s: float
     rate_hz: int
 
     @property
     def seconds(self) -> float:
-        """When the last picture comes, or the sound ends without pictures."""
-        return float(self.times_s[-1]) if len(self.times_s) else len(self.sound) / max(1, self.rate_hz)
+        """When the last frame comes, or the audio ends without frames."""
+        return float(self.times_s[-1]) if len(self.times_s) else len(self.audio) / max(1, self.rate_hz)
 
-    def sound_between(self, start_s: float, count: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def audio_between(self, start_s: float, count: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Returns `count` samples from a time on, and which of them there are."""
-        first = round((start_s - self.sound_s) * self.rate_hz)
+        first = round((start_s - self.audio_s) * self.rate_hz)
         index = np.arange(first, first + count)
-        inside = (index >= 0) & (index < len(self.sound))
+        inside = (index >= 0) & (index < len(self.audio))
         index = np.where(inside, index, 0)
-        return np.where(inside, self.sound[index], 0), inside & self.present[index]
+        return np.where(inside, self.audio[index], 0), inside & self.present[index]
 
 
 def full_decode(path: Path) -> FullDecode:
     """Decodes a file from its first byte to its last, as FFmpeg would for playing, broken packets passed over."""
     video, audio, form, base, interval = _frames(path)
     stamps = [frame.pts for frame in video]
-    if form == "avi":  # which stores no times: the order of the pictures is all there is
+    if form == "avi":  # which stores no times: the order of the frames is all there is
         times = [i * interval for i in range(len(video))]
         origin = 0.0
     elif form == "mpeg":  # which stamps a frame here and there
@@ -62,8 +62,8 @@ def full_decode(path: Path) -> FullDecode:
         origin = min(known, default=None)
         times = [time - (origin or 0.0) for time in known]
     order = np.argsort(times, kind="stable") if times else []
-    pictures = [_picture(video[i]) for i in order]
-    return FullDecode(np.array(sorted(times)), pictures, *_sound(audio, origin))
+    frames = [_frame(video[i]) for i in order]
+    return FullDecode(np.array(sorted(times)), frames, *_audio(audio, origin))
 
 
 def _frames(path: Path) -> tuple[list[av.VideoFrame], list[av.AudioFrame], str, float, float]:
@@ -83,11 +83,11 @@ def _frames(path: Path) -> tuple[list[av.VideoFrame], list[av.AudioFrame], str, 
         return video, audio, container.format.name, base, interval
 
 
-def _picture(frame: av.VideoFrame) -> NDArray[np.uint8]:
+def _frame(frame: av.VideoFrame) -> NDArray[np.uint8]:
     return np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90) % 4)
 
 
-def _sound(
+def _audio(
     frames: list[av.AudioFrame], origin: float | None
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], float, int]:
     frames = [frame for frame in frames if frame.pts is not None]
@@ -105,11 +105,11 @@ def _sound(
         at = stamped[i] if min(steps) > _GAP_S * rate else at
         places.append(at)
         at += frame.samples
-    sound, present = np.zeros(at), np.zeros(at, bool)
+    audio, present = np.zeros(at), np.zeros(at, bool)
     for place, frame in zip(places, frames, strict=True):
-        sound[max(0, place) : place + frame.samples] = mono(frame)[max(0, -place) :]
+        audio[max(0, place) : place + frame.samples] = mono(frame)[max(0, -place) :]
         present[max(0, place) : place + frame.samples] = True
-    return sound, present, first - (first if origin is None else origin), rate
+    return audio, present, first - (first if origin is None else origin), rate
 
 
 def mono(frame: av.AudioFrame) -> NDArray[np.float64]:

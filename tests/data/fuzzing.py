@@ -20,7 +20,7 @@ REQUESTS = {
     "shift": ClipRequest(Window(0.3, 0.5, "shift"), 4, 8.0, 8000),
     "pad": ClipRequest(Window(0.7, 0.6, "pad"), 3, 25.0, 16000),
     "loop": ClipRequest(Window(0.1, 2.5, "loop"), 5, 2.0, 8000),
-    "sound": ClipRequest(Window(0.0, 0.25, "shift"), 0, 0.0, 48000),
+    "audio": ClipRequest(Window(0.0, 0.25, "shift"), 0, 0.0, 48000),
 }
 
 
@@ -56,7 +56,7 @@ def outcome(path: Path, short_size: int) -> str:
     """Reads a file as training does; returns ``fine``, ``unreadable``, or what is wrong with the result."""
     exclusion_cause(probe(str(path)), min_seconds=0.5, needs_audio=True)
     results = []
-    for requests in (REQUESTS, {"shift": REQUESTS["shift"]}, {"sound": REQUESTS["sound"]}):
+    for requests in (REQUESTS, {"shift": REQUESTS["shift"]}, {"audio": REQUESTS["audio"]}):
         try:
             clips = read(str(path), requests, short_size=short_size)
         except UnreadableClip as error:
@@ -73,11 +73,11 @@ def _faults(request: ClipRequest, clip: Clip) -> Iterator[str]:
     if clip.frames.dtype != torch.uint8 or shape[:2] != (3, request.frames):
         yield f"frames {clip.frames.dtype} {shape}"
     if request.frames and min(shape) < 1:
-        yield f"empty pictures {shape}"
+        yield f"empty frames {shape}"
     if audio.dtype != torch.float32 or tuple(audio.shape) != (request.audio_samples,):
-        yield f"sound {audio.dtype} {tuple(audio.shape)}, wanted {request.audio_samples}"
+        yield f"audio {audio.dtype} {tuple(audio.shape)}, wanted {request.audio_samples}"
     if not bool(torch.isfinite(audio).all()) or (audio.numel() and float(audio.abs().max()) > 1):
-        yield "sound out of range"
+        yield "audio out of range"
     if not (0 <= clip.video_valid <= 1 and 0 <= clip.audio_valid <= 1):
         yield f"valid {clip.video_valid} {clip.audio_valid}"
     if clip.frame_times_s.shape != (request.frames,) or not bool(torch.isfinite(clip.frame_times_s).all()):

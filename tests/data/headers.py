@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from stica_pv.data.manifest.manifest import FileFacts
+from stica_pv.data.manifest.manifest import MediaInfo
 
 
 class Probed:
     """Probes, and keeps the names."""
 
-    def __init__(self, log: Path, probe: Callable[[str], FileFacts]) -> None:
+    def __init__(self, log: Path, probe: Callable[[str], MediaInfo]) -> None:
         self._log, self._probe = log, probe
 
-    def __call__(self, path: str) -> FileFacts:
+    def __call__(self, path: str) -> MediaInfo:
         """Opens a file."""
         with self._log.open("a") as file:
             file.write(f"{path}\n")

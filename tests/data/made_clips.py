@@ -13,7 +13,7 @@ SIDE, FRAMES, RATE_HZ = 6, 4, 100
 
 
 class FakeReader:
-    """Picture t of video i is filled with 10 i + t; sample s of its sound is i + s / 1000. Picklable."""
+    """Frame t of video i is filled with 10 i + t; sample s of its audio is i + s / 1000. Picklable."""
 
     def __init__(self, bad: Mapping[str, str] | None = None, silent: tuple[str, ...] = ()) -> None:
         self.bad, self.silent = bad or {}, silent
@@ -28,13 +28,13 @@ class FakeReader:
 
     def _clip(self, path: str, request: ClipRequest) -> Clip:
         number = int(path.removesuffix(".mp4"))
-        pictures = torch.arange(request.frames, dtype=torch.uint8) + 10 * number
-        frames = pictures.view(1, -1, 1, 1).expand(3, -1, SIDE, SIDE).contiguous()
+        numbered = torch.arange(request.frames, dtype=torch.uint8) + 10 * number
+        frames = numbered.view(1, -1, 1, 1).expand(3, -1, SIDE, SIDE).contiguous()
         audio = number + torch.arange(request.audio_samples) / 1000
         valid = float(path not in self.silent)
-        error = "" if valid else "no sound can be decoded"
+        error = "" if valid else "no audio can be decoded"
         return Clip(
-            frames, torch.zeros(request.frames), audio * valid, request.audio_rate_hz, 1.0, valid, sound_error=error
+            frames, torch.zeros(request.frames), audio * valid, request.audio_rate_hz, 1.0, valid, audio_error=error
         )
 
 
@@ -52,8 +52,8 @@ def draw(duration_s: float, rng: torch.Generator) -> dict[str, Window]:
 
 
 def two_views(*, reverse_second: bool = False, needs_audio: bool = True) -> Views:
-    """Two looks at one window, the first with sound (and the second too if it is reversed)."""
-    sound = AudioSpec(RATE_HZ)
-    first = ViewSpec("a", "clip", FRAMES, 4.0, 4, cut, audio=sound)
-    second = ViewSpec("b", "clip", FRAMES, 4.0, 3, cut, reverse_second, sound if reverse_second else None)
+    """Two looks at one window, the first with audio (and the second too if it is reversed)."""
+    audio = AudioSpec(RATE_HZ)
+    first = ViewSpec("a", "clip", FRAMES, 4.0, 4, cut, audio=audio)
+    second = ViewSpec("b", "clip", FRAMES, 4.0, 3, cut, reverse_second, audio if reverse_second else None)
     return Views((first, second), draw, 1.0, needs_audio)

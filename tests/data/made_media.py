@@ -1,4 +1,4 @@
-"""Makes small media files whose every picture shows its number and whose sound is a known sweep."""
+"""Makes small media files whose every frame shows its number and whose audio is a known sweep."""
 
 import itertools
 from fractions import Fraction
@@ -15,7 +15,7 @@ BITS = 8
 SAMPLE_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
 
-def numbered_picture(number: int, width: int, height: int) -> NDArray[np.uint8]:
+def numbered_frame(number: int, width: int, height: int) -> NDArray[np.uint8]:
     """Returns (H, W, 3) with the bits of `number` as vertical stripes, the highest on the left."""
     bits = np.array([(number >> (BITS - 1 - i)) & 1 for i in range(BITS)], np.uint8)
     row = np.repeat(bits, width // BITS + 1)[:: (width // BITS + 1)].repeat(width // BITS)
@@ -24,10 +24,10 @@ def numbered_picture(number: int, width: int, height: int) -> NDArray[np.uint8]:
 
 
 def numbers_of(frames: "NDArray[np.uint8]") -> list[int]:
-    """Reads the numbers of (3, T, H, W) pictures."""
-    pictures = np.asarray(frames)
-    width = pictures.shape[3] // BITS
-    stripes = pictures[..., : width * BITS].mean(axis=(0, 2)).reshape(-1, BITS, width).mean(axis=2)
+    """Reads the numbers of (3, T, H, W) frames."""
+    pixels = np.asarray(frames)
+    width = pixels.shape[3] // BITS
+    stripes = pixels[..., : width * BITS].mean(axis=(0, 2)).reshape(-1, BITS, width).mean(axis=2)
     return [int("".join(str(int(bit)) for bit in row), 2) for row in (stripes > 128)]
 
 
@@ -71,20 +71,20 @@ def make_media(
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     broken_frames: range = range(0),
-    broken_sound: bool = False,
+    broken_audio: bool = False,
 ) -> Path:
-    """Writes a file; picture i at i / fps shows i, the sweep is 0 at the first picture whatever the start times are."""
+    """Writes a file; frame i at i / fps shows i, the sweep is 0 at the first frame whatever the start times are."""
     needs_encoders(*(name for name in (video, audio) if name))
     with av.open(str(path), "w", options=container_options or {}) as container:
         streams = []
         if video:
             v = container.add_stream(video, rate=fps, options=encoder_options(video, {"g": "12", **(options or {})}))
             v.width, v.height, v.pix_fmt, v.bit_rate = *size, pix_fmt, 400_000
-            streams.append(_pictures(v, round(seconds * fps), fps, size, round(video_start_s * fps)))
+            streams.append(_frames(v, round(seconds * fps), fps, size, round(video_start_s * fps)))
         if audio:
             a = container.add_stream(audio, rate=rate_hz, layout=layout)
             length = seconds if audio_seconds is None else audio_seconds
-            streams.append(_sound(a, audio_start_s, length, video_start_s, rate_hz, layout))
+            streams.append(_audio(a, audio_start_s, length, video_start_s, rate_hz, layout))
         packets = sorted(itertools.chain(*streams), key=lambda timed: timed[0])
         shown = 0
         for _, packet in packets:
@@ -92,23 +92,23 @@ def make_media(
                 shown += 1
                 if shown - 1 in broken_frames:
                     packet = _broken(packet)
-            elif broken_sound:
+            elif broken_audio:
                 packet = _broken(packet, b"\x55")
             container.mux(packet)
     return path
 
 
-def _pictures(stream, count, fps, size, first):
+def _frames(stream, count, fps, size, first):
     for i in range(count + 1):
         frame = None
         if i < count:
-            frame = av.VideoFrame.from_ndarray(numbered_picture(i, *size), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(numbered_frame(i, *size), format="rgb24")
             frame.pts, frame.time_base = first + i, Fraction(1, fps)
         for packet in stream.encode(frame):
             yield (first + i) / fps, packet
 
 
-def _sound(stream, start_s, seconds, zero_s, rate_hz, layout):
+def _audio(stream, start_s, seconds, zero_s, rate_hz, layout):
     count, channels = round(seconds * rate_hz), len(av.AudioLayout(layout).channels)
     samples = sweep(start_s - zero_s + np.arange(count) / rate_hz)
     for begin in range(0, count + 1024, 1024):

@@ -1,4 +1,4 @@
-"""The generated clips: the same every time, and telling their class by motion and sound over time alone."""
+"""The generated clips: the same every time, and telling their class by motion and audio over time alone."""
 
 import dataclasses
 from typing import Any
@@ -29,7 +29,7 @@ def rendered(settings: SyntheticSettings, label: int, number: int = 0) -> tuple[
 
 
 def many(settings: SyntheticSettings) -> tuple[Array, Array]:
-    """Returns pictures (N, T, H, W, 3) in 0 to 1 and classes (N,), the classes in turn."""
+    """Returns frames (N, T, H, W, 3) in 0 to 1 and classes (N,), the classes in turn."""
     labels = np.arange(CLIPS_PER_CLASS * len(settings.classes)) % len(settings.classes)
     clips = [rendered(settings, int(label), number)[0] for number, label in enumerate(labels)]
     return np.stack(clips).astype(np.float32) / 255, labels
@@ -44,33 +44,33 @@ def nearest_centroid(features: Array, labels: Array) -> float:
 
 
 def single_frame_scores(settings: SyntheticSettings) -> dict[str, float]:
-    """Returns what one picture, its colours and the mean picture tell about the class."""
+    """Returns what one frame, its colors and the mean frame tell about the class."""
     clips, labels = many(settings)
     middle = clips[:, clips.shape[1] // 2]
     count = len(labels)
     bins = (middle.reshape(count, -1, 3) * 7.99).astype(int)
-    colours = np.stack([np.bincount(clip[:, c], minlength=8) for clip in bins for c in range(3)])
+    colors = np.stack([np.bincount(clip[:, c], minlength=8) for clip in bins for c in range(3)])
     return {
-        "picture": nearest_centroid(middle.reshape(count, -1), labels),
-        "colours": nearest_centroid(colours.reshape(count, -1).astype(np.float32) / TINY.size**2, labels),
-        "mean picture": nearest_centroid(clips.mean(1).reshape(count, -1), labels),
+        "frame": nearest_centroid(middle.reshape(count, -1), labels),
+        "colors": nearest_centroid(colors.reshape(count, -1).astype(np.float32) / TINY.size**2, labels),
+        "mean frame": nearest_centroid(clips.mean(1).reshape(count, -1), labels),
     }
 
 
 def motion(frames: Array) -> Array:
-    """Returns the mean absolute change between neighbouring pictures, (T - 1,)."""
+    """Returns the mean absolute change between neighboring frames, (T - 1,)."""
     changes: Array = np.abs(np.diff(frames.astype(np.float64), axis=0)).mean((1, 2, 3))
     return changes
 
 
-def loudness(sound: Array, steps: int) -> Array:
-    """Returns the root mean square of the sound in equal steps, (steps,)."""
-    powers: Array = (sound[: len(sound) // steps * steps].reshape(steps, -1).astype(np.float64) ** 2).mean(1)
+def loudness(audio: Array, steps: int) -> Array:
+    """Returns the root mean square of the audio in equal steps, (steps,)."""
+    powers: Array = (audio[: len(audio) // steps * steps].reshape(steps, -1).astype(np.float64) ** 2).mean(1)
     return np.sqrt(powers)
 
 
 def quiet(**changes: Any) -> SyntheticSettings:
-    """Returns settings without noise in picture and sound."""
+    """Returns settings without noise in frame and audio."""
     silent: dict[str, Any] = {"image_noise": (0.0, 0.0), "audio_noise_db": (-90.0, -90.0)}
     return dataclasses.replace(SMALL, **(silent | changes))
 
@@ -83,35 +83,35 @@ def test_clip_depends_on_key_and_class_alone() -> None:
 
 
 def test_clip_has_the_shapes_and_ranges_it_promises() -> None:
-    frames, sound = rendered(SMALL, 0)
+    frames, audio = rendered(SMALL, 0)
     assert frames.shape == (16, 32, 32, 3)
     assert frames.dtype == np.uint8
-    assert sound.shape == (32000,)
-    assert sound.dtype == np.float32
-    assert 0.05 < np.abs(sound).max() <= 1
+    assert audio.shape == (32000,)
+    assert audio.dtype == np.float32
+    assert 0.05 < np.abs(audio).max() <= 1
 
 
-def test_one_picture_its_colours_and_the_mean_picture_stay_near_chance() -> None:
+def test_one_frame_its_colors_and_the_mean_frame_stay_near_chance() -> None:
     scores = single_frame_scores(TINY)
     assert max(scores.values()) < CHANCE + 0.1, scores  # 160 queries: four standard errors
 
 
-def test_leak_gives_the_class_away_in_one_picture() -> None:
-    assert single_frame_scores(dataclasses.replace(TINY, leak=1.0))["colours"] > 0.8
+def test_leak_gives_the_class_away_in_one_frame() -> None:
+    assert single_frame_scores(dataclasses.replace(TINY, leak=1.0))["colors"] > 0.8
 
 
 @pytest.mark.parametrize("label", range(len(CLASSES)))
-def test_pictures_move_while_there_is_sound_and_rest_in_silence(label: int) -> None:
+def test_frames_move_while_there_is_audio_and_rest_in_silence(label: int) -> None:
     settings = quiet(fps=24, event_seconds=(0.5, 0.6), timing_jitter=1.0)
     plan = draw_plan(label, generator("synchrony", label), settings)
-    frames, sound = render_plan(plan, settings)
-    changes, level = motion(frames), loudness(sound, settings.frames)
+    frames, audio = render_plan(plan, settings)
+    changes, level = motion(frames), loudness(audio, settings.frames)
     times = (np.arange(settings.frames) + 0.5) / settings.fps
     inside, near_edge = np.zeros((2, settings.frames), bool)
     for event in plan.events:
         inside |= (times > event.start_s) & (times < event.stop_s)
         near_edge |= np.minimum(abs(times - event.start_s), abs(times - event.stop_s)) < 0.08
-    assert plan.events == plan.sound_events
+    assert plan.events == plan.audio_events
     assert (changes[(inside & ~near_edge)[1:]] > 0.2).all()
     assert (changes[(~inside & ~near_edge)[1:]] < 0.01).all()
     assert (level[~inside & ~near_edge] < 1e-3).all()
@@ -136,11 +136,11 @@ def test_order_alone_separates_mirrored_classes() -> None:
         assert all(events.count(event) == 2 for event in set(events))
 
 
-def test_agreement_decides_whether_sound_follows_the_picture() -> None:
+def test_agreement_decides_whether_audio_follows_the_frame() -> None:
     def share(agreement: float) -> float:
         settings = dataclasses.replace(SMALL, agreement=agreement)
         plans = [draw_plan(0, generator("agreement", i), settings) for i in range(200)]
-        return float(np.mean([[e.name for e in p.sound_events] == [e.name for e in p.events] for p in plans]))
+        return float(np.mean([[e.name for e in p.audio_events] == [e.name for e in p.events] for p in plans]))
 
     assert share(1.0) == 1
     assert 0.4 < share(0.5) < 0.75
@@ -169,13 +169,13 @@ def test_range_of_zero_takes_the_variation_away(changes: dict[str, Any], attribu
     "changes",
     [{"image_noise": (20.0, 20.0)}, {"clutter": 1.0}, {"speed": (0.1, 0.1)}, {"radius": (0.05, 0.1)}, {"objects": 1}],
 )
-def test_knob_of_the_picture_changes_it(changes: dict[str, Any]) -> None:
+def test_knob_of_the_frame_changes_it(changes: dict[str, Any]) -> None:
     plain = quiet()
     changed = dataclasses.replace(plain, **changes)
     assert not (rendered(plain, 0)[0] == rendered(changed, 0)[0]).all()
 
 
-def test_loudness_and_noise_of_the_sound_follow_their_knobs() -> None:
+def test_loudness_and_noise_of_the_audio_follow_their_knobs() -> None:
     loud, soft = (rendered(quiet(loudness_db=(level, level)), 0)[1] for level in (-6.0, -26.0))
     np.testing.assert_allclose(soft, 0.1 * loud, atol=1e-6)
     rest = slice(0, round(0.05 * SMALL.audio_rate_hz))  # no event has begun

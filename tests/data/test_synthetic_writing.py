@@ -49,14 +49,14 @@ def test_lists_name_every_file_and_its_class(folder: Path) -> None:
     assert all((folder / line.split()[0]).is_file() for line in lines)
 
 
-def test_written_file_gives_back_pictures_and_sound(folder: Path) -> None:
-    frames, sound = render_clip(1, generator("synthetic", 5, "train", 1), SMALL)
+def test_written_file_gives_back_frames_and_audio(folder: Path) -> None:
+    frames, audio = render_clip(1, generator("synthetic", 5, "train", 1), SMALL)
     request = ClipRequest(Window(0.0, 2.0), 16, 8.0, 16000)
     clip = read(str(folder / "train/00001.mp4"), {"all": request})["all"]
     assert clip.frames.shape == (3, 16, 32, 32)
     assert (clip.video_valid, clip.audio_valid) == (1.0, 1.0)
-    assert np.abs(clip.frames.permute(1, 2, 3, 0).numpy().astype(float) - frames).mean() < 15  # 4:2:0, quantised
-    assert np.corrcoef(clip.audio.numpy(), sound)[0, 1] > 0.8
+    assert np.abs(clip.frames.permute(1, 2, 3, 0).numpy().astype(float) - frames).mean() < 15  # 4:2:0, quantized
+    assert np.corrcoef(clip.audio.numpy(), audio)[0, 1] > 0.8
 
 
 ENCODING = """
@@ -65,8 +65,8 @@ from pathlib import Path
 from stica_pv.data.synthetic import SyntheticSettings, render_clip, write_clip
 from stica_pv.keyed_random import generator
 for size in (32, 64):
-    frames, sound = render_clip(1, generator("synthetic", 0, "train", 1), SyntheticSettings(size=size))
-    write_clip(Path(sys.argv[1]), frames, sound, fps=12, audio_rate_hz=16000)
+    frames, audio = render_clip(1, generator("synthetic", 0, "train", 1), SyntheticSettings(size=size))
+    write_clip(Path(sys.argv[1]), frames, audio, fps=12, audio_rate_hz=16000)
     print(hashlib.sha256(Path(sys.argv[1]).read_bytes()).hexdigest())
 """
 

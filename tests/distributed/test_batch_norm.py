@@ -119,10 +119,10 @@ def test_input_without_channels_is_refused() -> None:
         CrossProcessBatchNorm(4)(torch.randn(4))
 
 
-@pytest.mark.parametrize("synchronise", [True, False])
-def test_moments_of_one_process(synchronise: bool) -> None:
+@pytest.mark.parametrize("synchronize", [True, False])
+def test_moments_of_one_process(synchronize: bool) -> None:
     x = torch.randn(4, 3, 5, dtype=torch.float64)
-    mean, variance, count = global_moments(x, (0, 2), synchronise=synchronise)
+    mean, variance, count = global_moments(x, (0, 2), synchronize=synchronize)
     assert mean.shape == variance.shape == (1, 3, 1)
     assert count == 20
     for channel in range(3):

@@ -45,6 +45,6 @@ def test_batch_norm_statistics_equal_those_of_one_process(pair: tuple[list[Notes
                 assert torch.allclose(notes[step]["buffers"][name], buffer, **TOLERANCE), name
 
 
-def test_processes_share_the_sound_unevenly(pair: tuple[list[Notes], Notes]) -> None:
+def test_processes_share_the_audio_unevenly(pair: tuple[list[Notes], Notes]) -> None:
     shares = [round(3 * notes[0]["scalars"]["audio_share"].item()) for notes in pair[0]]
     assert shares == [1, 3]

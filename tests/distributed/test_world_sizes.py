@@ -1,4 +1,4 @@
-"""1, 2 and 4 processes agree on the same global batch, plainly and with gradient caching, with sound missing."""
+"""1, 2 and 4 processes agree on the same global batch, plainly and with gradient caching, with audio missing."""
 
 import sys
 from collections.abc import Iterator

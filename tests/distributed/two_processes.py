@@ -29,7 +29,7 @@ from stica_pv.engine import save_checkpoint
 from stica_pv.engine.checkpoint import checkpoint_path
 from stica_pv.engine.resume import check_same_place, find_checkpoint
 from stica_pv.errors import UsageError
-from stica_pv.losses import contrast_rows, normalise
+from stica_pv.losses import contrast_rows, normalize
 from stica_pv.models import GroupBatchNorm
 from stica_pv.structures import StepKeys
 from stica_pv.tasks import AVContrastive, CropSettings
@@ -38,7 +38,7 @@ WORLD = 2
 LOCAL = 3  # rows a process
 CPU = torch.device("cpu")
 INDICES = (11, 5, 8, 2, 9, 4)
-AUDIO_VALID = (1.0, 0.0, 0.0, 1.0, 0.9, 1.0)  # one clip with sound on the first process, three on the second
+AUDIO_VALID = (1.0, 0.0, 0.0, 1.0, 0.9, 1.0)  # one clip with audio on the first process, three on the second
 STEPS = 2
 
 NORM_SHAPES: dict[str, tuple[int, ...]] = {"2d": (6, 4), "3d": (6, 4, 5), "5d": (6, 4, 2, 3, 3)}
@@ -157,9 +157,9 @@ def global_rows() -> Tensor:
 def contrast_job(rows: Tensor, first: int) -> dict[str, Tensor]:
     """A contrastive loss whose gradient also passes through the keys."""
     rows = rows.clone().requires_grad_()
-    unit = normalise(rows)
+    unit = normalize(rows)
     keys = gather({"rows": unit.unsqueeze(0)}, with_gradient=True)["rows"][0]
-    loss = contrast_rows(unit, keys.roll(1, dims=1), temperature=0.3, first_label=first).mean()
+    loss = contrast_rows(unit, keys.roll(1, dims=1), temperature=0.3, rank_offset=first).mean()
     loss.backward()
     return {"loss": loss.detach(), "grad": rows.grad}
 
@@ -191,9 +191,9 @@ def as_cross_process(shape: str, kind: str) -> nn.Module:
     return converted
 
 
-def group_norm(synchronise: bool) -> nn.Module:
+def group_norm(synchronize: bool) -> nn.Module:
     """A group norm in a state that is not its start."""
-    return scrambled_norm(GroupBatchNorm(4, synchronise=synchronise))
+    return scrambled_norm(GroupBatchNorm(4, synchronize=synchronize))
 
 
 def group_input() -> tuple[Tensor, Tensor]:

@@ -30,7 +30,7 @@ def rows_of(rank: int, world: int) -> list[int]:
     """The videos of a process, chunk by chunk.
 
     Chunk k of all processes together is the same set of videos for any number of processes: that is what a
-    batch-norm that is synchronised over processes, and taken per chunk, sees.
+    batch-norm that is synchronized over processes, and taken per chunk, sees.
     """
     size = len(AUDIO_VALID) // CHUNKS // world
     starts = [chunk * len(AUDIO_VALID) // CHUNKS + rank * size for chunk in range(CHUNKS)]

@@ -35,7 +35,7 @@ def largest_difference(plain: Path, other: Path, *, steps: int = 6) -> float:
         ({"TRAIN__MIXED_PRECISION": True, "TRAIN__AMP_DTYPE": "fp16"}, 1, 5e-3),  # 11 bits
         ({"MODEL__ACT_CHECKPOINT": True}, 6, 1e-6),
         ({"SOLVER__FUSED": True}, 4, 1e-5),
-        ({"TRAIN__CHUNK_SIZE": 4}, 6, 1e-4),  # one chunk: the path, without another batch-norm
+        ({"TRAIN__GRAD_CACHE_CHUNK": 4}, 6, 1e-4),  # one chunk: the path, without another batch-norm
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )

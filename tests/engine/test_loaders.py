@@ -22,6 +22,6 @@ def test_once_is_the_list_itself():
 
 
 def test_a_list_without_labels_stays_without():
-    unlabelled = Videos(VIDEOS.paths, [1.0, 2.0], None, "hash", (), 0, "root")
-    assert repeat(unlabelled, 2).labels is None
-    assert list(repeat(unlabelled, 2).durations_s) == [1.0, 2.0, 1.0, 2.0]
+    unlabeled = Videos(VIDEOS.paths, [1.0, 2.0], None, "hash", (), 0, "root")
+    assert repeat(unlabeled, 2).labels is None
+    assert list(repeat(unlabeled, 2).durations_s) == [1.0, 2.0, 1.0, 2.0]

@@ -99,13 +99,13 @@ def test_of_two_that_take_a_stale_lock_over_the_later_gives_the_new_one_back(
     path = leave_lock(tmp_path)
     late, looked = RunLock(tmp_path), lock.check_free
 
-    def look(folder: Path, name: str = NAME) -> None:
+    def clip_format(folder: Path, name: str = NAME) -> None:
         if name == NAME:
             leave_lock(tmp_path, pid=4711)  # a new one, and alive
         else:
             looked(folder, name)
 
-    monkeypatch.setattr(lock, "check_free", look)
+    monkeypatch.setattr(lock, "check_free", clip_format)
     with pytest.raises(UsageError, match="in use by process 4711"):
         late.__enter__()
     assert json.loads(path.read_text())["pid"] == 4711

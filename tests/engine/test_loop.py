@@ -300,7 +300,7 @@ BRAVE = Views(
     specs=(
         ViewSpec("narrow", "narrow", frames=16, fps=12.5, size=224, transform=CROP),
         ViewSpec("broad", "broad", frames=64, fps=6.25, size=112, transform=CROP),
-        ViewSpec("sound", "broad", frames=0, fps=0.0, size=0, transform=None, audio=AudioSpec(16000)),
+        ViewSpec("audio", "broad", frames=0, fps=0.0, size=0, transform=None, audio=AudioSpec(16000)),
     ),
     draw_windows=lambda seconds, rng: {"narrow": Window(0.0, 1.28), "broad": Window(0.0, 10.24, "loop")},
     min_seconds=1.28,
@@ -331,8 +331,8 @@ def test_views_of_another_method_pass_reader_collate_and_loop(clips_folder: Path
     )
     batch, keys = seen[-1]
     shapes = {name: tuple(view.shape) for name, view in (batch.video | batch.audio).items()}
-    assert shapes == {"narrow": (2, 3, 16, 224, 224), "broad": (2, 3, 64, 112, 112), "sound": (2, 163840)}
-    assert batch.audio_valid["sound"].tolist() == [1.0, 1.0]
+    assert shapes == {"narrow": (2, 3, 16, 224, 224), "broad": (2, 3, 64, 112, 112), "audio": (2, 163840)}
+    assert batch.audio_valid["audio"].tolist() == [1.0, 1.0]
     assert batch.index.tolist() == list(keys.indices)
     assert [line["step"] for line in read_metrics(tmp_path)] == [1, 2]
     assert all(not torch.equal(value, before[name]) for name, value in task.state_dict().items())

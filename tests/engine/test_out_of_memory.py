@@ -50,9 +50,13 @@ def test_a_rehearsal_that_does_not_fit_says_the_same(clips_folder: Path, tmp_pat
 @pytest.mark.parametrize(
     ("key", "overrides", "told"),
     [
-        ("TRAIN", {}, "TRAIN.MIXED_PRECISION True or MODEL.ACT_CHECKPOINT True or TRAIN.CHUNK_SIZE below 4 or TRAIN."),
-        ("TRAIN", {"TRAIN__MIXED_PRECISION": True, "MODEL__ACT_CHECKPOINT": True, "TRAIN__CHUNK_SIZE": 2},
-         "set TRAIN.CHUNK_SIZE below 2 or TRAIN.BATCH_SIZE below 4"),
+        (
+            "TRAIN",
+            {},
+            "TRAIN.MIXED_PRECISION True or MODEL.ACT_CHECKPOINT True or TRAIN.GRAD_CACHE_CHUNK below 4 or TRAIN.",
+        ),
+        ("TRAIN", {"TRAIN__MIXED_PRECISION": True, "MODEL__ACT_CHECKPOINT": True, "TRAIN__GRAD_CACHE_CHUNK": 2},
+         "set TRAIN.GRAD_CACHE_CHUNK below 2 or TRAIN.BATCH_SIZE below 4"),
         ("TEST.FINETUNE", {}, "process): set TRAIN.MIXED_PRECISION True or TEST.FINETUNE.BATCH_SIZE below 4"),
     ],
 )  # fmt: skip

@@ -24,8 +24,8 @@ def test_output_is_named_after_project_and_config():
 
 
 def test_overrides_that_change_the_result_are_part_of_the_name():
-    assert named("SOLVER.BASE_LR", "0.1", "CROP.SPACE_SIZES", "[0.8, 0.5]") == (
-        "output/stica/demo/SOLVER.BASE_LR=0.1,CROP.SPACE_SIZES=_0.8_0.5_".replace("_0.8_0.5_", "_0.8,_0.5_")
+    assert named("SOLVER.BASE_LR", "0.1", "CROP.SPATIAL_SIZES", "[0.8, 0.5]") == (
+        "output/stica/demo/SOLVER.BASE_LR=0.1,CROP.SPATIAL_SIZES=_0.8_0.5_".replace("_0.8_0.5_", "_0.8,_0.5_")
     )
 
 

@@ -7,7 +7,7 @@ from stica_pv.data.isolation.worker_process import TIMED_OUT
 from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.data.loading.sampler import StepSampler
 from stica_pv.data.manifest.bad_files import BadFiles
-from stica_pv.engine.skip_list import Skipper
+from stica_pv.engine.skip_list import SkipList
 from stica_pv.structures import ReadFailure, SampleKey
 
 
@@ -17,8 +17,8 @@ def test_a_file_that_hung_in_another_process_is_not_tried_from_the_next_epoch_on
 ) -> None:
     reader = FakeReader({"5.mp4": cause})
     dataset = ClipDataset([f"{i}.mp4" for i in range(8)], [3.0] * 8, two_views(), reader=reader, seed=0)
-    skipper = Skipper(tmp_path / "bad_files.csv", dataset, StepSampler(8, batch_size=2, seed=0))
-    skipper.look()
+    skipper = SkipList(tmp_path / "bad_files.csv", dataset, StepSampler(8, batch_size=2, seed=0))
+    skipper.clip_format()
     elsewhere = BadFiles(tmp_path / "bad_files.csv", 8, 1.0)
     elsewhere.begin(())
     elsewhere.report(1, [ReadFailure("5.mp4", cause)])

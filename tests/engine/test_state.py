@@ -53,7 +53,7 @@ def test_every_parameter_lies_in_a_compiled_network_that_a_step_calls(
 
 @pytest.mark.parametrize(("method", "chunk"), [*((method, 0) for method in METHODS), ("brave", 2)])
 def test_the_loss_of_half_precision_networks_is_computed_in_full(method: str, chunk: int, tmp_path: Path) -> None:
-    cfg = tiny_cfg(tmp_path, tmp_path, TASK=method, TRAIN__CHUNK_SIZE=chunk, **METHODS[method])
+    cfg = tiny_cfg(tmp_path, tmp_path, TASK=method, TRAIN__GRAD_CACHE_CHUNK=chunk, **METHODS[method])
     task = create_task(cfg)
     state = create_state(cfg, task, torch.device("cpu"))
     plan = task.draw(StepKeys(seed=0, step=1, epoch=0, indices=INDICES))

@@ -1,4 +1,4 @@
-"""Labelled videos without files, encoders whose features are known, and a bench of both."""
+"""Labeled videos without files, encoders whose features are known, and an evaluation context of both."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,31 +8,31 @@ import torch
 from torch import Tensor, nn
 
 from stica_pv.data.loading.dataset import ClipDataset
-from stica_pv.data.manifest.media_info import FactTable, FileFacts
-from stica_pv.data.sources.labelled import Fold, LabelledSet
+from stica_pv.data.manifest.media_info import MediaInfo, MediaInfoTable
+from stica_pv.data.sources.labeled import Fold, LabeledSet
 from stica_pv.errors import UnreadableClip
-from stica_pv.evaluation.context import Bench, Loading
-from stica_pv.evaluation.evaluated_model import Contestant, Kind, Look, content_hash
+from stica_pv.evaluation.context import EvaluationContext, Loading
+from stica_pv.evaluation.evaluated_model import ClipFormat, EvaluatedModel, Kind, content_hash
 from stica_pv.evaluation.features.store import FeatureStore
 from stica_pv.evaluation.requests import FeatureRequest
 from stica_pv.evaluation.views import views_of
 from stica_pv.structures import Clip, ClipRequest
-from stica_pv.transforms import PhotometrySettings, RandomResizedCrop
+from stica_pv.transforms import ColorSettings, RandomResizedCrop
 
 CPU = torch.device("cpu")
 FPS, SIZE, SECONDS, RATE_HZ = 4.0, 4, 3.0, 100
-LOOK = Look(2, FPS, SIZE, SIZE, RATE_HZ, 0.5, RandomResizedCrop(), PhotometrySettings())
+LOOK = ClipFormat(2, FPS, SIZE, SIZE, RATE_HZ, 0.5, RandomResizedCrop(), ColorSettings())
 
 
 class FakeReader:
-    """A picture of video i < 25 at s seconds has the colours (10 i, 10 s, 1); its sound is i / 100 everywhere.
+    """A frame of video i < 25 at s seconds has the colors (10 i, 10 s, 1); its audio is i / 100 everywhere.
 
-    Videos 25 to 49 have the colours (10 (i - 25), 10 s, 2), and so on.
+    Videos 25 to 49 have the colors (10 (i - 25), 10 s, 2), and so on.
 
     Attributes:
         paths: What was read, in this process.
         bad: Files that fail.
-        mute: Files whose sound holds nothing.
+        mute: Files whose audio holds nothing.
     """
 
     def __init__(self, bad: Sequence[str] = (), mute: Sequence[str] = ()) -> None:
@@ -50,8 +50,8 @@ class FakeReader:
         number = number_of(path)
         times = request.window.start_s + torch.arange(request.frames) / (request.fps or 1)
         red, blue = 10 * (number % 25), 1 + number // 25
-        colours = torch.stack([torch.full_like(times, red), 10 * times, torch.full_like(times, blue)])
-        frames = colours.to(torch.uint8).view(3, -1, 1, 1).expand(-1, -1, SIZE, SIZE).contiguous()
+        colors = torch.stack([torch.full_like(times, red), 10 * times, torch.full_like(times, blue)])
+        frames = colors.to(torch.uint8).view(3, -1, 1, 1).expand(-1, -1, SIZE, SIZE).contiguous()
         audio = torch.full((request.audio_samples,), number / 100)
         return Clip(frames, times.double(), audio, request.audio_rate_hz, 1.0, 0.0 if path in self.mute else 1.0)
 
@@ -62,21 +62,25 @@ def number_of(path: str) -> int:
 
 
 def videos(
-    count: int = 7, *, request: FeatureRequest | None = None, reader: FakeReader | None = None, look: Look = LOOK
+    count: int = 7,
+    *,
+    request: FeatureRequest | None = None,
+    reader: FakeReader | None = None,
+    clip_format: ClipFormat = LOOK,
 ) -> ClipDataset:
     """Returns a list of 3-s videos, seen as evaluations see them: in three clips, if nothing else is said."""
     return ClipDataset(
         [f"{i}.mp4" for i in range(count)],
         [SECONDS] * count,
-        views_of(request or FeatureRequest(clips=3), look),
+        views_of(request or FeatureRequest(clips=3), clip_format),
         reader=reader or FakeReader(),
         seed=0,
         replace_failures=False,
     )
 
 
-class Colours(nn.Module):
-    """The mean colours of a clip as its features; counts the clips that it saw in evaluation mode."""
+class Colors(nn.Module):
+    """The mean colors of a clip as its features; counts the clips that it saw in evaluation mode."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,15 +93,15 @@ class Colours(nn.Module):
 
 
 class Loudness(nn.Module):
-    """The mean of the sound, beside 1."""
+    """The mean of the audio, beside 1."""
 
-    def forward(self, sound: Tensor) -> Tensor:
+    def forward(self, audio: Tensor) -> Tensor:
         """Maps (B, S) to (B, 2)."""
-        return torch.stack([sound.mean(dim=1), torch.ones(len(sound))], dim=1)
+        return torch.stack([audio.mean(dim=1), torch.ones(len(audio))], dim=1)
 
 
 class Normed(nn.Module):
-    """A batch-norm on the pictures, and the mean of what it gives."""
+    """A batch-norm on the frames, and the mean of what it gives."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,13 +113,13 @@ class Normed(nn.Module):
 
 
 def numbers_in(video: Tensor) -> Tensor:
-    """Returns the numbers of videos (B,) that `FakeReader` put into pictures (B, 3, T, H, W)."""
+    """Returns the numbers of videos (B,) that `FakeReader` put into frames (B, 3, T, H, W)."""
     red, _, blue = video.float().mean(dim=(2, 3, 4)).unbind(dim=1)
     return (red / 10 + 25 * (blue - 1)).round().long()
 
 
 class Planted(nn.Module):
-    """Reads the number of a video out of its pictures and answers by its class: perfect features."""
+    """Reads the number of a video out of its frames and answers by its class: perfect features."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -136,22 +140,24 @@ class Noise(nn.Module):
         return torch.stack([torch.randn(8, generator=rng) for rng in rngs])
 
 
-def contestant(name: str, encoder: nn.Module, kind: Kind = "trained", **settings: Any) -> Contestant:
-    """Returns a contestant for pictures."""
+def model(name: str, encoder: nn.Module, kind: Kind = "trained", **settings: Any) -> EvaluatedModel:
+    """Returns a model for frames."""
     encoders = {"video": encoder}
-    return Contestant(name, kind, encoders, settings.pop("look", LOOK), content_hash(encoders, name), **settings)
+    return EvaluatedModel(
+        name, kind, encoders, settings.pop("clip_format", LOOK), content_hash(encoders, name), **settings
+    )
 
 
-def labelled_set(
+def labeled_set(
     count: int = 24, *, classes: int = 3, siblings: int = 1, folds: int = 1, labels: Tensor | None = None
-) -> LabelledSet:
+) -> LabeledSet:
     """Returns videos of which every other third, quarter … is the test of a fold."""
     numbers = torch.arange(count)
     groups = numbers // (classes * siblings)
     made = tuple(
         Fold(str(i + 1), numbers[groups % (folds + 1) != i], numbers[groups % (folds + 1) == i]) for i in range(folds)
     )
-    return LabelledSet(
+    return LabeledSet(
         name="made",
         paths=[f"{i}.mp4" for i in range(count)],
         labels=numbers % classes if labels is None else labels,
@@ -165,17 +171,17 @@ def labelled_set(
 
 def made_bench(
     folder: Path,
-    contestants: Sequence[Contestant],
-    labelled: LabelledSet | None = None,
+    models: Sequence[EvaluatedModel],
+    labeled: LabeledSet | None = None,
     *,
     reader: FakeReader | None = None,
     silent: Sequence[str] = (),
     **loading: Any,
-) -> Bench:
-    """Returns a bench of made videos; `silent` ones say in their headers that they have no sound."""
-    labelled, reader = labelled or labelled_set(), reader or FakeReader()
-    headers = FactTable(
-        FileFacts(
+) -> EvaluationContext:
+    """Returns an evaluation context of made videos; `silent` ones say in their headers that they have no audio."""
+    labeled, reader = labeled or labeled_set(), reader or FakeReader()
+    headers = MediaInfoTable(
+        MediaInfo(
             path,
             size_bytes=1,
             video_seconds=SECONDS,
@@ -183,15 +189,15 @@ def made_bench(
             video_codec="raw",
             audio_codec="" if path in silent else "pcm",
         )
-        for path in labelled.paths
+        for path in labeled.paths
     )
     settings: dict[str, Any] = {"clips_at_once": 8, "num_workers": 0, "start_method": "fork", "seed": 0} | loading
-    return Bench(
-        labelled,
-        contestants,
+    return EvaluationContext(
+        labeled,
+        models,
         headers,
         folder=folder,
         device=CPU,
-        loading=Loading(reader_of=lambda look: reader, **settings),
+        loading=Loading(reader_of=lambda clip_format: reader, **settings),
         store=FeatureStore(folder / "features", "float32"),
     )

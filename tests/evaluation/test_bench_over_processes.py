@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch.distributed as dist
-from made_videos import Colours, FakeReader, Normed, contestant, labelled_set, made_bench
+from made_videos import Colors, FakeReader, Normed, labeled_set, made_bench, model
 from torch.multiprocessing import start_processes
 
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation
@@ -24,13 +24,13 @@ REQUEST = FeatureRequest(clips=2)
 def evaluate(folder: Path, length: int) -> tuple[list[str], dict[str, float]]:
     """Files read here, and the numbers."""
     reader = FakeReader()
-    players = [contestant("trained", Colours()), contestant("random_init", Normed(), "random", reestimate=True)]
-    bench = made_bench(folder, players, labelled_set(length), reader=reader, clips_at_once=6)
+    players = [model("trained", Colors()), model("random_init", Normed(), "random", reestimate=True)]
+    context = made_bench(folder, players, labeled_set(length), reader=reader, clips_at_once=6)
     evaluation = FeatureEvaluation("retrieval", Retrieval("retrieval", REQUEST, REQUEST, "cosine"), "raw", 0)
-    return reader.paths, run_evaluations([evaluation], bench).flat()
+    return reader.paths, run_evaluations([evaluation], context).flat()
 
 
-def look(rank: int, folder: str) -> None:
+def clip_format(rank: int, folder: str) -> None:
     meeting = f"file://{folder}/meeting"
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD, timeout=timedelta(minutes=5))
     try:
@@ -43,7 +43,7 @@ def look(rank: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two-processes")
-    start_processes(look, args=(str(folder),), nprocs=WORLD, start_method="forkserver")
+    start_processes(clip_format, args=(str(folder),), nprocs=WORLD, start_method="forkserver")
     return folder
 
 
@@ -54,7 +54,7 @@ def told(folder: Path, rank: int, length: int) -> Any:
 @pytest.mark.parametrize("length", LENGTHS)
 def test_each_video_is_read_for_features_by_one_process_only(two: Path, length: int):
     # every process re-estimates the statistics for itself, on all training videos
-    training = [f"{i}.mp4" for i in labelled_set(length).folds[0].train.tolist()]
+    training = [f"{i}.mp4" for i in labeled_set(length).folds[0].train.tolist()]
     everything = [f"{i}.mp4" for i in range(length)]
     read = sorted(path for rank in range(WORLD) for path in told(two, rank, length)[0])
     assert read == sorted([*everything, *training * WORLD])

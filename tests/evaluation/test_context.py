@@ -6,23 +6,23 @@ import pytest
 import torch
 from made_videos import (
     LOOK,
-    Colours,
+    Colors,
     FakeReader,
     Loudness,
     Noise,
     Normed,
     Planted,
-    contestant,
-    labelled_set,
+    labeled_set,
     made_bench,
+    model,
 )
 
-from stica_pv.data.manifest.media_info import FactTable
-from stica_pv.data.sources.labelled import LabelledSet
+from stica_pv.data.manifest.media_info import MediaInfoTable
+from stica_pv.data.sources.labeled import LabeledSet
 from stica_pv.errors import RunFailed, UsageError
 from stica_pv.evaluation import feature_passes as feature_passes
-from stica_pv.evaluation.context import Bench, Want
-from stica_pv.evaluation.evaluated_model import Contestant
+from stica_pv.evaluation.context import EvaluationContext, Want
+from stica_pv.evaluation.evaluated_model import EvaluatedModel
 from stica_pv.evaluation.feature_passes import extract_features
 from stica_pv.evaluation.requests import FeatureRequest
 
@@ -31,36 +31,36 @@ REQUEST = FeatureRequest(clips=2)
 
 
 def extracted(
-    bench: Bench, contestant: Contestant, request: FeatureRequest = REQUEST, items: torch.Tensor = ALL
+    context: EvaluationContext, model: EvaluatedModel, request: FeatureRequest = REQUEST, items: torch.Tensor = ALL
 ) -> Any:
-    extract_features([Want(contestant, request, items)], bench)
-    return bench.features(contestant, request, items)
+    extract_features([Want(model, request, items)], context)
+    return context.features(model, request, items)
 
 
 def test_features_come_with_the_labels_and_sources_of_their_items(tmp_path: Path):
-    bench = made_bench(tmp_path, [player := contestant("a", Planted(3))])
-    found = extracted(bench, player, items=torch.tensor([7, 3, 11]))
+    context = made_bench(tmp_path, [player := model("a", Planted(3))])
+    found = extracted(context, player, items=torch.tensor([7, 3, 11]))
     assert found.features[:, 0].argmax(dim=1).tolist() == found.labels.tolist() == [1, 0, 2]
     assert found.groups.tolist() == [2, 1, 3]
 
 
-def test_files_are_read_once_for_all_contestants_that_see_them_alike(tmp_path: Path):
+def test_files_are_read_once_for_all_models_that_see_them_alike(tmp_path: Path):
     reader = FakeReader()
-    players = [contestant("a", Colours()), contestant("b", Noise())]
-    bench = made_bench(tmp_path, players, reader=reader)
-    extract_features([Want(player, REQUEST, ALL) for player in players], bench)
+    players = [model("a", Colors()), model("b", Noise())]
+    context = made_bench(tmp_path, players, reader=reader)
+    extract_features([Want(player, REQUEST, ALL) for player in players], context)
     assert len(reader.paths) == 24
-    other = contestant("c", Colours(), look=replace(LOOK, frames=3))
-    extract_features([Want(other, REQUEST, ALL), Want(players[0], REQUEST, ALL)], bench)
+    other = model("c", Colors(), clip_format=replace(LOOK, frames=3))
+    extract_features([Want(other, REQUEST, ALL), Want(players[0], REQUEST, ALL)], context)
     assert len(reader.paths) == 48
 
 
 def test_features_on_disk_are_used_again_and_only_what_is_missing_is_read(tmp_path: Path):
-    player = contestant("a", Planted(3))
+    player = model("a", Planted(3))
     extracted(made_bench(tmp_path, [player]), player, items=ALL[:10])
     reader = FakeReader()
-    bench = made_bench(tmp_path, [player], reader=reader)
-    found = extracted(bench, player)
+    context = made_bench(tmp_path, [player], reader=reader)
+    found = extracted(context, player)
     assert sorted(reader.paths, key=len) == sorted((f"{i}.mp4" for i in range(10, 24)), key=len)
     assert torch.equal(found.features[:, 0].argmax(dim=1), found.labels)
     assert len(list((tmp_path / "features").iterdir())) == 1
@@ -69,38 +69,38 @@ def test_features_on_disk_are_used_again_and_only_what_is_missing_is_read(tmp_pa
 @pytest.mark.parametrize(
     "change",
     [
-        {"contestant": contestant("a", Noise())},
+        {"model": model("a", Noise())},
         {"request": replace(REQUEST, clips=3)},
         {"request": replace(REQUEST, average=False)},
-        {"labelled": labelled_set(classes=4)},
-        {"contestant": contestant("a", Planted(3), look=replace(LOOK, fps=5.0))},
+        {"labeled": labeled_set(classes=4)},
+        {"model": model("a", Planted(3), clip_format=replace(LOOK, fps=5.0))},
     ],
     ids=["weights", "clips", "averaging", "data set", "clip settings"],
 )
 def test_another_network_data_set_view_or_clip_is_extracted_anew(tmp_path: Path, change: dict[str, Any]):
-    player = contestant("a", Planted(3))
+    player = model("a", Planted(3))
     extracted(made_bench(tmp_path, [player]), player)
     reader = FakeReader()
-    bench = made_bench(tmp_path, [player], change.get("labelled"), reader=reader)
-    extracted(bench, change.get("contestant", player), change.get("request", REQUEST))
+    context = made_bench(tmp_path, [player], change.get("labeled"), reader=reader)
+    extracted(context, change.get("model", player), change.get("request", REQUEST))
     assert len(reader.paths) == 24
 
 
 def test_files_of_other_sizes_are_other_files(tmp_path: Path):
-    player = contestant("a", Planted(3))
-    bench = made_bench(tmp_path, [player])
-    extracted(bench, player)
+    player = model("a", Planted(3))
+    context = made_bench(tmp_path, [player])
+    extracted(context, player)
     reader = FakeReader()
     again = made_bench(tmp_path, [player], reader=reader)
     facts = [replace(fact, size_bytes=2) for fact in again._headers]
-    again = Bench(again.labelled, [player], FactTable(facts), folder=tmp_path, device=again.device,
+    again = EvaluationContext(again.labeled, [player], MediaInfoTable(facts), folder=tmp_path, device=again.device,
                   loading=again.loading, store=again.store)  # fmt: skip
     extracted(again, player)
     assert len(reader.paths) == 24
 
 
 def test_seeds_count_only_where_something_is_drawn(tmp_path: Path):
-    player = contestant("a", Planted(3))
+    player = model("a", Planted(3))
     wants = [Want(player, replace(REQUEST, transform=name), ALL) for name in ("fixed", "augmented")]  # type: ignore[arg-type]
     first, second = (made_bench(tmp_path, [player], seed=seed) for seed in (0, 1))
     assert first.settings(wants[0]) == second.settings(wants[0])
@@ -109,7 +109,7 @@ def test_seeds_count_only_where_something_is_drawn(tmp_path: Path):
 
 def test_an_interrupted_extraction_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(feature_passes, "ITEMS_AT_ONCE", 5)
-    player = contestant("a", Planted(3))
+    player = model("a", Planted(3))
 
     class Ending(FakeReader):
         def __call__(self, path: str, requests: Any) -> Any:
@@ -126,7 +126,7 @@ def test_an_interrupted_extraction_goes_on_where_it_was(tmp_path: Path, monkeypa
 
 
 def test_an_item_that_cannot_be_read_ends_the_run_by_name_and_is_tried_again(tmp_path: Path):
-    player = contestant("a", Planted(3))
+    player = model("a", Planted(3))
     with pytest.raises(
         UsageError, match=r"2 of 24 items of made cannot be read: 5\.mp4: torn; 9\.mp4: torn.*COUNT_UNR"
     ):
@@ -141,7 +141,7 @@ def test_the_first_item_of_a_part_may_be_mended_before_the_other_parts_are_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(feature_passes, "ITEMS_AT_ONCE", 5)
-    player = contestant("a", Planted(3))
+    player = model("a", Planted(3))
     with pytest.raises(UsageError, match=r"0\.mp4: torn"):
         extracted(made_bench(tmp_path, [player], reader=FakeReader(bad=["0.mp4"])), player)
     reader = FakeReader()
@@ -151,92 +151,94 @@ def test_the_first_item_of_a_part_may_be_mended_before_the_other_parts_are_made(
 
 
 def test_items_that_were_never_looked_at_are_not_taken_for_unreadable_ones(tmp_path: Path):
-    bench = made_bench(tmp_path, [player := contestant("a", Planted(3))])
-    extract_features([Want(player, REQUEST, ALL[:20])], bench)
+    context = made_bench(tmp_path, [player := model("a", Planted(3))])
+    extract_features([Want(player, REQUEST, ALL[:20])], context)
     with pytest.raises(UsageError, match=r"lack 4 of the 24 items of made that are needed, such as 20\.mp4"):
-        bench.features(player, REQUEST, ALL)
+        context.features(player, REQUEST, ALL)
 
 
 def test_unreadable_items_are_rows_of_nan_where_that_is_allowed(tmp_path: Path):
-    player = contestant("a", Planted(3))
+    player = model("a", Planted(3))
     for _ in range(2):
         reader = FakeReader(bad=["5.mp4"])
-        bench = made_bench(tmp_path, [player], reader=reader, count_unreadable=True)
-        found = extracted(bench, player)
+        context = made_bench(tmp_path, [player], reader=reader, count_unreadable=True)
+        found = extracted(context, player)
         assert found.features.isnan().all(dim=2)[:, 0].tolist() == [i == 5 for i in range(24)]
-        assert bench.unreadable(Want(player, REQUEST, ALL)) == {5: "torn"}
+        assert context.unreadable(Want(player, REQUEST, ALL)) == {5: "torn"}
     assert reader.paths == []  # it was tried once, that is enough
 
 
-def test_missing_sound_is_told_before_anything_is_read(tmp_path: Path):
+def test_missing_audio_is_told_before_anything_is_read(tmp_path: Path):
     encoders = {"audio": Loudness()}
-    player = Contestant("a", "trained", encoders, LOOK, "hash")
+    player = EvaluatedModel("a", "trained", encoders, LOOK, "hash")
     reader, request = FakeReader(), FeatureRequest("audio", clips=2)
     with pytest.raises(UsageError, match=r"1 of 24 items of made cannot be read: 3\.mp4: no audio stream"):
         extracted(made_bench(tmp_path, [player], reader=reader, silent=["3.mp4"]), player, request)
     assert reader.paths == []
-    bench = made_bench(tmp_path, [player], reader=reader, silent=["3.mp4"], count_unreadable=True)
-    found = extracted(bench, player, request)
+    context = made_bench(tmp_path, [player], reader=reader, silent=["3.mp4"], count_unreadable=True)
+    found = extracted(context, player, request)
     assert found.features.isnan().any(dim=2)[:, 0].tolist() == [i == 3 for i in range(24)]
     assert "3.mp4" not in reader.paths
-    assert bench.unreadable(Want(player, request, ALL)) == {3: "no audio stream"}
+    assert context.unreadable(Want(player, request, ALL)) == {3: "no audio stream"}
 
 
 def test_when_no_item_at_all_can_be_read_the_run_ends(tmp_path: Path):
-    player = Contestant("a", "trained", {"audio": Loudness()}, LOOK, "hash")
+    player = EvaluatedModel("a", "trained", {"audio": Loudness()}, LOOK, "hash")
     silent = [f"{i}.mp4" for i in range(24)]
-    bench = made_bench(tmp_path, [player], silent=silent, count_unreadable=True)
+    context = made_bench(tmp_path, [player], silent=silent, count_unreadable=True)
     with pytest.raises(UsageError, match="none of the 24 items"):
-        extracted(bench, player, FeatureRequest("audio", clips=2))
+        extracted(context, player, FeatureRequest("audio", clips=2))
 
 
-def test_pictures_are_of_no_concern_to_sound_and_the_other_way_round(tmp_path: Path):
-    player = contestant("a", Planted(3))
-    bench = made_bench(tmp_path, [player], silent=["3.mp4"])
-    assert not extracted(bench, player).features.isnan().any()
+def test_frames_are_of_no_concern_to_audio_and_the_other_way_round(tmp_path: Path):
+    player = model("a", Planted(3))
+    context = made_bench(tmp_path, [player], silent=["3.mp4"])
+    assert not extracted(context, player).features.isnan().any()
 
 
 def test_only_re_estimated_networks_are_changed_and_as_a_copy(tmp_path: Path):
     encoder = Normed()
     before = encoder.norm.running_mean.clone()  # type: ignore[union-attr]
-    plain = contestant("random_init", encoder, "random")
-    bench = made_bench(tmp_path, [plain, again := replace(plain, reestimate=True)])
-    extract_features([Want(player, REQUEST, ALL) for player in (plain, again)], bench)
+    plain = model("random_init", encoder, "random")
+    context = made_bench(tmp_path, [plain, again := replace(plain, reestimate=True)])
+    extract_features([Want(player, REQUEST, ALL) for player in (plain, again)], context)
     # exact: left alone, not calculated
     assert torch.equal(encoder.norm.running_mean, before)  # type: ignore[arg-type]
-    assert not torch.allclose(*(bench.features(player, REQUEST, ALL).features for player in (plain, again)), atol=1e-3)
+    assert not torch.allclose(
+        *(context.features(player, REQUEST, ALL).features for player in (plain, again)), atol=1e-3
+    )
 
 
 def test_statistics_are_re_estimated_on_training_items_only(tmp_path: Path):
-    reader, labelled = FakeReader(), labelled_set(24, folds=2)
-    player = contestant("random_init", Normed(), "random", reestimate=True)
-    bench = made_bench(tmp_path, [player], labelled, reader=reader)
-    bench.encoder(player, "video")
-    assert sorted(reader.paths) == sorted(f"{i}.mp4" for i in labelled.folds[0].train.tolist())
+    reader, labeled = FakeReader(), labeled_set(24, folds=2)
+    player = model("random_init", Normed(), "random", reestimate=True)
+    context = made_bench(tmp_path, [player], labeled, reader=reader)
+    context.encoder(player, "video")
+    assert sorted(reader.paths) == sorted(f"{i}.mp4" for i in labeled.folds[0].train.tolist())
 
 
 def test_batch_size_and_workers_change_no_feature(tmp_path: Path):
-    player = contestant("random_init", Normed(), "random", reestimate=True)
+    player = model("random_init", Normed(), "random", reestimate=True)
     found = []
     for clips_at_once, workers in ((1, 0), (64, 0), (7, 2)):
-        bench = made_bench(tmp_path / str(clips_at_once), [player], clips_at_once=clips_at_once, num_workers=workers)
-        found.append(extracted(bench, player).features)
+        context = made_bench(tmp_path / str(clips_at_once), [player], clips_at_once=clips_at_once, num_workers=workers)
+        found.append(extracted(context, player).features)
     for other in found[1:]:
         assert torch.allclose(found[0], other, rtol=0, atol=1e-6)
 
 
 def test_sets_of_several_labels_are_taken(tmp_path: Path):
     labels = torch.eye(3, dtype=torch.bool)[torch.arange(24) % 3]
-    labelled: LabelledSet = labelled_set(labels=labels)
-    bench = made_bench(tmp_path, [player := contestant("a", Planted(3))], labelled)
-    assert torch.equal(extracted(bench, player).labels, labels)
+    labeled: LabeledSet = labeled_set(labels=labels)
+    context = made_bench(tmp_path, [player := model("a", Planted(3))], labeled)
+    assert torch.equal(extracted(context, player).labels, labels)
 
 
 def test_a_network_that_diverged_is_told_and_not_taken_for_unreadable_items(tmp_path: Path):
-    class Diverged(Colours):
+    class Diverged(Colors):
         def forward(self, video: torch.Tensor) -> torch.Tensor:
             return super().forward(video) * torch.nan
 
-    player = contestant("a", Diverged())
+    player = model("a", Diverged())
     with pytest.raises(RunFailed, match=r"features of a are not finite"):
         extracted(made_bench(tmp_path, [player], reader=FakeReader(bad=["5.mp4"]), count_unreadable=True), player)

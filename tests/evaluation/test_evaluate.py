@@ -19,8 +19,8 @@ from stica_pv.engine import load_checkpoint
 from stica_pv.engine.build_task import as_trained
 from stica_pv.engine.checkpoint import list_checkpoints
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.build_models import checkpoint_paths, create_contestants, names_of, source_contestant
-from stica_pv.evaluation.config import look_from_config
+from stica_pv.evaluation.build_models import checkpoint_paths, create_evaluated_models, names_of, source_model
+from stica_pv.evaluation.config import clip_format_from_config
 from stica_pv.evaluation.evaluate import assess
 from stica_pv.workflows.run import run
 
@@ -75,7 +75,7 @@ def test_a_checkpoint_alone_tells_its_networks_and_its_clips(clips_folder: Path,
         TEST__CHECKPOINT_FILE_PATH=trained,
     )  # fmt: skip
     assert found == whole
-    assert {"retrieval/R@1", "retrieval/R@1/random_init", "retrieval/R@1/colour thumbnail 4x4"} <= found.keys()
+    assert {"retrieval/R@1", "retrieval/R@1/random_init", "retrieval/R@1/color thumbnail 4x4"} <= found.keys()
     assert found["retrieval/R@1/n"] == 6
 
 
@@ -83,7 +83,7 @@ def test_keys_of_the_command_line_win_over_those_of_a_checkpoint(clips_folder: P
     cfg = cfg_of(clips_folder, tmp_path, trained, DATA__NUM_FRAMES=6, DATA__TARGET_FPS=4)
     adopted = as_trained(cfg, load_checkpoint(trained))
     assert (adopted.DATA.NUM_FRAMES, adopted.DATA.TARGET_FPS, adopted.MODEL.WIDTH) == (4, 8.0, 4)
-    assert (look_from_config(cfg).train_size, look_from_config(adopted).train_size) == (112, 32)
+    assert (clip_format_from_config(cfg).train_size, clip_format_from_config(adopted).train_size) == (112, 32)
     cfg = cfg_of(clips_folder, tmp_path, trained, DATA__NUM_FRAMES=6, OVERRIDES="['DATA.NUM_FRAMES']")
     adopted = as_trained(cfg, load_checkpoint(trained))
     assert (adopted.DATA.NUM_FRAMES, adopted.DATA.TARGET_FPS) == (6, 8.0)
@@ -91,7 +91,7 @@ def test_keys_of_the_command_line_win_over_those_of_a_checkpoint(clips_folder: P
     assert adopted.TEST == cfg.TEST
 
 
-def test_several_checkpoints_give_one_table_each_beside_its_own_random_initialisation(
+def test_several_checkpoints_give_one_table_each_beside_its_own_random_initialization(
     clips_folder: Path, tmp_path: Path, trained: Path, other: Path
 ):
     found = evaluate(clips_folder, tmp_path / "run", trained, other)
@@ -105,9 +105,9 @@ def test_several_checkpoints_give_one_table_each_beside_its_own_random_initialis
     assert alone["retrieval/mAP/random_init"] == found[f"retrieval/mAP/random_init of {name}"]
 
 
-def test_checkpoints_of_the_same_kind_share_random_initialisation(clips_folder: Path, tmp_path: Path, trained: Path):
+def test_checkpoints_of_the_same_kind_share_random_initialization(clips_folder: Path, tmp_path: Path, trained: Path):
     copy = shutil.copy(trained, tmp_path / "copy.pyth")
-    names = [one.name for one in create_contestants(cfg_of(clips_folder, tmp_path, trained, Path(copy)), tmp_path)]
+    names = [one.name for one in create_evaluated_models(cfg_of(clips_folder, tmp_path, trained, Path(copy)), tmp_path)]
     assert names.count("random_init") == 2
     assert len(names) == 6
 
@@ -140,7 +140,7 @@ def test_checkpoints_in_folders_with_commas_are_found(clips_folder: Path, tmp_pa
     assert checkpoint_paths(spaced) == [str(first), str(plain)]
     assert names_of([str(first), str(second)]) == ["SOLVER.BASE_LR=0.005,data=k400", "SOLVER.BASE_LR=1,data=k400"]
     with pytest.raises(UsageError, match=re.escape(f"checkpoint {tmp_path / 'a'}: there is no such file")):
-        create_contestants(cfg_of(clips_folder, tmp_path, absent, first), tmp_path)
+        create_evaluated_models(cfg_of(clips_folder, tmp_path, absent, first), tmp_path)
 
 
 def test_a_checkpoint_given_twice_is_refused():
@@ -151,12 +151,12 @@ def test_a_checkpoint_given_twice_is_refused():
 def test_random_initialisation_does_not_begin_with_the_weights_of_the_training(
     clips_folder: Path, tmp_path: Path, trained: Path
 ):
-    first, second, *_ = create_contestants(
+    first, second, *_ = create_evaluated_models(
         cfg_of(clips_folder, tmp_path, trained, TRAIN__CHECKPOINT_FILE_PATH=trained), tmp_path
     )
     assert (first.kind, second.kind) == ("trained", "random")
     assert first.hash != second.hash
-    plain = create_contestants(cfg_of(clips_folder, tmp_path, trained), tmp_path)[1]
+    plain = create_evaluated_models(cfg_of(clips_folder, tmp_path, trained), tmp_path)[1]
     assert plain.hash == second.hash
 
 
@@ -175,7 +175,7 @@ def test_an_evaluation_does_not_speak_of_resuming(
     logging.getLogger("stica_pv").propagate = True
     with caplog.at_level(logging.INFO, logger="stica_pv"):
         cfg = tiny_cfg(clips_folder, trained.parent.parent, TRAIN__ENABLE=False, TEST__ENABLE=True)
-        create_contestants(cfg, trained.parent.parent)
+        create_evaluated_models(cfg, trained.parent.parent)
     assert "evaluating" in caplog.text
     assert "resuming" not in caplog.text
 
@@ -195,10 +195,10 @@ def test_wrong_names_of_evaluations_and_checkpoints_are_told_before_anything_is_
 
 @pytest.fixture
 def broken(clips_folder: Path, tmp_path: Path) -> Path:
-    """The clips, one test file without sound and one training file that is none."""
+    """The clips, one test file without audio and one training file that is none."""
     shutil.copytree(clips_folder, tmp_path / "clips")
     names = [(clips_folder / f"{split}.csv").read_text().split()[0] for split in ("test", "train")]
-    make_clip(tmp_path / "clips" / names[0], 3, sound=False)
+    make_clip(tmp_path / "clips" / names[0], 3, audio=False)
     (tmp_path / "clips" / names[1]).write_bytes(b"no video")
     return tmp_path / "clips"
 
@@ -225,7 +225,7 @@ def test_unreadable_items_end_the_run_by_name_or_count_as_wrong(broken: Path, tm
     assert found["cross_modal/video_to_audio/R@1"] <= 100 * 5 / 6
 
 
-def test_a_model_of_another_library_is_evaluated_beside_its_own_random_initialisation(
+def test_a_model_of_another_library_is_evaluated_beside_its_own_random_initialization(
     clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "small_model_of_the_tests.py").write_text(
@@ -237,23 +237,23 @@ def test_a_model_of_another_library_is_evaluated_beside_its_own_random_initialis
     source = "small_model_of_the_tests:small"
     changes = {"MODEL__SOURCE": source, "DATA__NUM_FRAMES": 8, "DATA__TEST_CROP_SIZE": 32}
     cfg = cfg_of(clips_folder, tmp_path / "run", **changes)
-    contestants = create_contestants(cfg, tmp_path)
-    assert [(one.name, one.kind) for one in contestants[:3]] == [
+    models = create_evaluated_models(cfg, tmp_path)
+    assert [(one.name, one.kind) for one in models[:3]] == [
         (source, "trained"), ("random_init", "random"), ("random_init", "random"),
     ]  # fmt: skip
-    assert contestants[0].hash != contestants[1].hash
+    assert models[0].hash != models[1].hash
     (tmp_path / "run").mkdir()
     found = assess(cfg, tmp_path / "run", CPU)
     assert {"retrieval/R@1", "retrieval/R@1/random_init"} <= found.keys()
     with pytest.raises(UsageError, match="did you mean slow_r50"):
-        create_contestants(cfg_of(clips_folder, tmp_path, MODEL__SOURCE="pytorchvideo:slow_r5"), tmp_path)
+        create_evaluated_models(cfg_of(clips_folder, tmp_path, MODEL__SOURCE="pytorchvideo:slow_r5"), tmp_path)
 
 
-def test_a_model_of_torchvision_sees_pictures_as_torchvision_normalises_them(clips_folder: Path, tmp_path: Path):
+def test_a_model_of_torchvision_sees_frames_as_torchvision_normalises_them(clips_folder: Path, tmp_path: Path):
     changes = {"MODEL__SOURCE": "torchvision:r3d_18", "DATA__NUM_FRAMES": 2, "DATA__TEST_CROP_SIZE": 32}
     for chosen, mean in (({}, (0.43216, 0.394666, 0.37645)), ({"DATA__MEAN": "[0.5, 0.5, 0.5]"}, (0.5, 0.5, 0.5))):
-        one = source_contestant(cfg_of(clips_folder, tmp_path, **changes, **chosen), "random", False)
-        assert one.look.photometry.mean == mean
+        one = source_model(cfg_of(clips_folder, tmp_path, **changes, **chosen), "random", False)
+        assert one.clip_format.color.mean == mean
         assert one.encoders["video"].mean.flatten().tolist() == pytest.approx(mean)
 
 

@@ -1,11 +1,11 @@
 from dataclasses import replace
 
 import torch
-from made_videos import LOOK, Colours, contestant
+from made_videos import LOOK, Colors, model
 from torch import nn
 
-from stica_pv.evaluation.baselines import ColourThumbnail, MeanSpectrum, MiddleFrame, StillFrame
-from stica_pv.evaluation.evaluated_model import Contestant, content_hash
+from stica_pv.evaluation.baselines import ColorThumbnail, MeanSpectrum, MiddleFrame, StillFrame
+from stica_pv.evaluation.evaluated_model import EvaluatedModel, content_hash
 from stica_pv.evaluation.requests import FeatureRequest
 from stica_pv.tasks.encoders import VideoEncoder
 
@@ -39,7 +39,7 @@ def test_the_hash_does_not_follow_the_layout_in_memory():
 
 
 def test_only_what_an_encoder_has_is_offered():
-    plain = contestant("a", Colours())
+    plain = model("a", Colors())
     assert plain.offers(FeatureRequest())
     assert not plain.offers(FeatureRequest(layer="map"))
     assert not plain.offers(FeatureRequest("audio"))
@@ -47,7 +47,7 @@ def test_only_what_an_encoder_has_is_offered():
     with_map = replace(plain, encoders={"video": whole})
     assert with_map.offers(FeatureRequest(layer="map_max"))
     assert not with_map.offers(FeatureRequest(layer="projected"))
-    trivial = Contestant("b", "baseline", {"video": ColourThumbnail()}, LOOK, "")
+    trivial = EvaluatedModel("b", "baseline", {"video": ColorThumbnail()}, LOOK, "")
     assert trivial.offers(FeatureRequest(layer="map_max"))
     assert not trivial.offers(FeatureRequest(layer="projected"))
 
@@ -57,9 +57,9 @@ def test_a_look_tells_itself_in_words():
     assert "4 px (3 px in views of training); hears" in str(replace(LOOK, train_size=3))
 
 
-def test_a_thumbnail_is_the_mean_picture_in_sixteen_colours():
+def test_a_thumbnail_is_the_mean_frame_in_sixteen_colors():
     video = torch.randint(0, 256, (2, 3, 5, 8, 8), dtype=torch.uint8)
-    found = ColourThumbnail()(video)
+    found = ColorThumbnail()(video)
     assert found.shape == (2, 48)
     assert torch.allclose(found[1].view(3, 4, 4)[2, 3, 0], video[1, 2, :, 6:, :2].float().mean())
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stica_pv.evaluation.metrics import Measure, bootstrap_interval, mean_measure, pooled
+from stica_pv.evaluation.metrics import Metric, bootstrap_interval, mean_metric, pooled
 from stica_pv.keyed_random import generator
 
 
@@ -27,51 +27,51 @@ def slow_interval(per_item: Tensor, groups: Tensor, *, seed: int, draws: int) ->
 
 
 def test_the_value_counts_every_item_once():
-    assert mean_measure("top1", torch.tensor([100.0, 0.0, 0.0, 100.0, 50.0])).value == 50.0
+    assert mean_metric("top1", torch.tensor([100.0, 0.0, 0.0, 100.0, 50.0])).value == 50.0
 
 
 def test_the_interval_is_that_of_drawing_whole_groups():
     per_item, groups = values(23), torch.tensor([7, 7, 7, 3, 3, 9, 1, 1, 1, 1, 1, 4, 4, 4, 8, 0, 0, 5, 5, 5, 5, 2, 6])
-    found = bootstrap_interval(mean_measure("top1", per_item), groups, seed=3, draws=50)
+    found = bootstrap_interval(mean_metric("top1", per_item), groups, seed=3, draws=50)
     assert found == pytest.approx(slow_interval(per_item, groups, seed=3, draws=50))
 
 
 def test_siblings_that_rise_and_fall_together_widen_the_interval():
     groups = torch.arange(20).repeat_interleave(10)
-    measure = mean_measure("top1", values(20)[groups])
-    low, high = bootstrap_interval(measure, groups, seed=0)
-    single_low, single_high = bootstrap_interval(measure, torch.arange(200), seed=0)
+    metric = mean_metric("top1", values(20)[groups])
+    low, high = bootstrap_interval(metric, groups, seed=0)
+    single_low, single_high = bootstrap_interval(metric, torch.arange(200), seed=0)
     assert (high - low) > 2.5 * (single_high - single_low)
-    assert low < measure.value < high
+    assert low < metric.value < high
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     covered = 0
     for seed in range(200):
-        found = bootstrap_interval(mean_measure("top1", values(60, seed)), torch.arange(60), seed=seed, draws=300)
+        found = bootstrap_interval(mean_metric("top1", values(60, seed)), torch.arange(60), seed=seed, draws=300)
         covered += found[0] <= 50.0 <= found[1]
     assert 0.89 <= covered / 200 <= 0.99
 
 
 def test_the_interval_does_not_depend_on_chunks_or_item_order(monkeypatch: pytest.MonkeyPatch):
     per_item, groups = values(40), torch.arange(40) // 3
-    expected = bootstrap_interval(mean_measure("a", per_item), groups, seed=1, draws=100)
+    expected = bootstrap_interval(mean_metric("a", per_item), groups, seed=1, draws=100)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(5))
-    moved = bootstrap_interval(mean_measure("b", per_item[order]), groups[order], seed=1, draws=100)
+    moved = bootstrap_interval(mean_metric("b", per_item[order]), groups[order], seed=1, draws=100)
     assert moved == pytest.approx(expected, rel=1e-12)
     monkeypatch.setattr("stica_pv.evaluation.metrics.CHUNK_ELEMENTS", 400)
-    chunked = bootstrap_interval(mean_measure("a", per_item), groups, seed=1, draws=100)
+    chunked = bootstrap_interval(mean_metric("a", per_item), groups, seed=1, draws=100)
     assert chunked == pytest.approx(expected, rel=1e-12)  # sums in another order: the last bits may differ
 
 
 def test_another_seed_gives_another_interval_and_the_same_seed_the_same():
-    measure, groups = mean_measure("a", values(40)), torch.arange(40)
-    first, again, other = (bootstrap_interval(measure, groups, seed=seed) for seed in (1, 1, 2))
+    metric, groups = mean_metric("a", values(40)), torch.arange(40)
+    first, again, other = (bootstrap_interval(metric, groups, seed=seed) for seed in (1, 1, 2))
     assert first == again != other
 
 
 def test_folds_count_alike_whatever_their_size():
-    folds = [mean_measure("top1", torch.tensor([100.0, 100.0, 0.0, 0.0])), mean_measure("top1", torch.tensor([0.0]))]
+    folds = [mean_metric("top1", torch.tensor([100.0, 100.0, 0.0, 0.0])), mean_metric("top1", torch.tensor([0.0]))]
     joined = pooled(folds)
     assert joined.items == 5
     assert joined.value == 25.0
@@ -80,13 +80,13 @@ def test_folds_count_alike_whatever_their_size():
 
 
 def test_an_interval_of_any_statistic_takes_weights():
-    measure = Measure("largest", lambda weights: (weights * torch.arange(5.0)).amax(dim=1), 5)
-    low, high = bootstrap_interval(measure, torch.arange(5), seed=0, draws=200)
+    metric = Metric("largest", lambda weights: (weights * torch.arange(5.0)).amax(dim=1), 5)
+    low, high = bootstrap_interval(metric, torch.arange(5), seed=0, draws=200)
     assert 0 <= low < high <= 12
 
 
 @pytest.mark.slow
 def test_a_thousand_draws_of_twenty_thousand_items_take_about_a_second():
     begin = time.process_time()
-    bootstrap_interval(mean_measure("top1", values(20000)), torch.arange(20000), seed=0)
+    bootstrap_interval(mean_metric("top1", values(20000)), torch.arange(20000), seed=0)
     assert time.process_time() - begin < 5

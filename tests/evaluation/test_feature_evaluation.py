@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 import torch
-from made_videos import LOOK, Colours, FakeReader, Noise, Planted, contestant, labelled_set, made_bench
+from made_videos import LOOK, Colors, FakeReader, Noise, Planted, labeled_set, made_bench, model
 from torch import Tensor, nn
 
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.context import Bench
-from stica_pv.evaluation.evaluated_model import Contestant
+from stica_pv.evaluation.context import EvaluationContext
+from stica_pv.evaluation.evaluated_model import EvaluatedModel
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation, counting_as_wrong, wants_of
 from stica_pv.evaluation.feature_passes import extract_features
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.metrics import Measure, mean_measure
+from stica_pv.evaluation.metrics import Metric, mean_metric
 from stica_pv.evaluation.protocol import Row
 from stica_pv.evaluation.protocols.retrieval import Knn, Retrieval
 from stica_pv.evaluation.requests import FeatureRequest
@@ -23,30 +23,30 @@ REQUEST = FeatureRequest(clips=2)
 RETRIEVAL = Retrieval("retrieval", REQUEST, REQUEST, "cosine")
 
 
-def run(bench: Bench, protocol: Any = RETRIEVAL, processing: str = "raw") -> list[Row]:
+def run(context: EvaluationContext, protocol: Any = RETRIEVAL, processing: str = "raw") -> list[Row]:
     evaluation = FeatureEvaluation(protocol.name.split()[0], protocol, processing, seed=0)
-    extract_features(evaluation.wants(bench), bench)
-    return evaluation.run(bench)
+    extract_features(evaluation.wants(context), context)
+    return evaluation.run(context)
 
 
-def value(rows: Sequence[Row], contestant: str, measure: str = "R@1", fold: str = "1") -> float:
-    (found,) = (r.value for r in rows if (r.contestant, r.measure, r.fold) == (contestant, measure, fold))
+def value(rows: Sequence[Row], model: str, metric: str = "R@1", fold: str = "1") -> float:
+    (found,) = (r.value for r in rows if (r.model, r.metric, r.fold) == (model, metric, fold))
     return found
 
 
 def test_planted_features_give_full_marks_and_shuffled_labels_chance(tmp_path: Path):
-    plain = labelled_set(240, siblings=4)
+    plain = labeled_set(240, siblings=4)
     order = torch.randperm(240, generator=torch.Generator().manual_seed(0))
-    mixed = labelled_set(240, siblings=4, labels=plain.labels[order])
-    for labelled, low, high in ((plain, 100, 100), (replace(mixed, hash="mixed"), 15, 50)):  # chance is 33
-        bench = made_bench(tmp_path / labelled.hash, [contestant("planted", Planted(3))], labelled)
-        for protocol, measure in ((RETRIEVAL, "R@1"), (Knn(REQUEST, REQUEST, 20, "weighted"), "top1")):
-            assert low <= value(run(bench, protocol), "planted", measure) <= high
+    mixed = labeled_set(240, siblings=4, labels=plain.labels[order])
+    for labeled, low, high in ((plain, 100, 100), (replace(mixed, hash="mixed"), 15, 50)):  # chance is 33
+        context = made_bench(tmp_path / labeled.hash, [model("planted", Planted(3))], labeled)
+        for protocol, metric in ((RETRIEVAL, "R@1"), (Knn(REQUEST, REQUEST, 20, "weighted"), "top1")):
+            assert low <= value(run(context, protocol), "planted", metric) <= high
 
 
 def test_features_that_tell_nothing_are_at_chance(tmp_path: Path):
-    bench = made_bench(tmp_path, [contestant("noise", Noise())], labelled_set(24))
-    assert value(run(bench), "noise") < 80
+    context = made_bench(tmp_path, [model("noise", Noise())], labeled_set(24))
+    assert value(run(context), "noise") < 80
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,14 @@ class Recorder:
     def test_requests(self) -> dict[str, FeatureRequest]:
         return {"video": REQUEST}
 
-    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Measure]:
+    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
         self.seen.append((train, test))
-        return [mean_measure("x", test["video"].groups.double())]
+        return [mean_metric("x", test["video"].groups.double())]
 
 
-def test_maps_of_pictures_of_different_sizes_are_not_compared(tmp_path: Path):
+def test_maps_of_frames_of_different_sizes_are_not_compared(tmp_path: Path):
     request = FeatureRequest(layer="map_max", clips=2)
-    player = contestant("a", Planted(3), look=replace(LOOK, size=256, train_size=224))
+    player = model("a", Planted(3), clip_format=replace(LOOK, size=256, train_size=224))
     protocol = Retrieval("retrieval", replace(request, transform="random_crop"), request, "euclidean")
     with pytest.raises(
         UsageError, match=r"random_crop views of 224 px .* fixed views of 256 px .*TRAIN_TRANSFORM fixed"
@@ -80,37 +80,37 @@ def test_maps_of_pictures_of_different_sizes_are_not_compared(tmp_path: Path):
 
 
 def test_each_fold_trains_on_its_own_items_and_no_other(tmp_path: Path):
-    recorder, labelled = Recorder([]), labelled_set(24, folds=2)
-    run(made_bench(tmp_path, [contestant("a", Planted(3))], labelled), recorder)
+    recorder, labeled = Recorder([]), labeled_set(24, folds=2)
+    run(made_bench(tmp_path, [model("a", Planted(3))], labeled), recorder)
     assert len(recorder.seen) == 2
-    for (train, test), fold in zip(recorder.seen, labelled.folds, strict=True):
-        assert torch.equal(train["video"].groups, labelled.groups[fold.train])
-        assert torch.equal(test["video"].labels, labelled.labels[fold.test])
+    for (train, test), fold in zip(recorder.seen, labeled.folds, strict=True):
+        assert torch.equal(train["video"].groups, labeled.groups[fold.train])
+        assert torch.equal(test["video"].labels, labeled.labels[fold.test])
         assert train["video"].features.shape == (len(fold.train), 2, 3)
         assert test["video"].features.shape == (len(fold.test), 1, 3)
 
 
 def test_training_items_are_extracted_through_the_training_request_alone(tmp_path: Path):
-    reader, labelled = FakeReader(), labelled_set(24)
-    run(made_bench(tmp_path, [contestant("a", Planted(3))], labelled, reader=reader), Recorder([]))
-    assert sorted(reader.paths) == sorted(labelled.paths)  # one pass for both, as the clips are the same
-    fold = labelled.folds[0]
+    reader, labeled = FakeReader(), labeled_set(24)
+    run(made_bench(tmp_path, [model("a", Planted(3))], labeled, reader=reader), Recorder([]))
+    assert sorted(reader.paths) == sorted(labeled.paths)  # one pass for both, as the clips are the same
+    fold = labeled.folds[0]
     names = {path.name: path for path in (tmp_path / "features").iterdir()}
     assert len(names) == 2
     assert not set(fold.train.tolist()) & set(fold.test.tolist())
 
 
 def test_rows_tell_folds_mean_counts_and_views(tmp_path: Path):
-    labelled = labelled_set(30, folds=3)
-    rows = run(made_bench(tmp_path, [contestant("a", Planted(3))], labelled), Recorder([]), "centred")
+    labeled = labeled_set(30, folds=3)
+    rows = run(made_bench(tmp_path, [model("a", Planted(3))], labeled), Recorder([]), "centered")
     assert [row.fold for row in rows] == ["1", "2", "3", "mean"]
     assert rows[-1].value == pytest.approx(sum(row.value for row in rows[:3]) / 3)
-    counts = [len(fold.test) for fold in labelled.folds]
+    counts = [len(fold.test) for fold in labeled.folds]
     assert [row.n for row in rows] == [*counts, sum(counts)]
     assert [row.groups for row in rows] == [row.n // 3 for row in rows]
     row = rows[-1]
-    assert (row.evaluation, row.protocol, row.measure, row.views) == ("recorder", "recorder (exactly)", "x", "2 x 1")
-    assert (row.dataset, row.dataset_hash, row.processing) == ("made", labelled.hash, "centred")
+    assert (row.evaluation, row.protocol, row.metric, row.views) == ("recorder", "recorder (exactly)", "x", "2 x 1")
+    assert (row.dataset, row.dataset_hash, row.processing) == ("made", labeled.hash, "centered")
     assert row.low <= row.value <= row.high
 
 
@@ -122,52 +122,52 @@ class Shifted(nn.Module):
         return torch.cat([0.01 * Planted(3)(video), 0.5 * clutter, torch.ones_like(clutter)], dim=1)
 
 
-@pytest.mark.parametrize(("processing", "found"), [("raw", False), ("centred", False), ("standardised", True)])
+@pytest.mark.parametrize(("processing", "found"), [("raw", False), ("centered", False), ("standardized", True)])
 def test_trained_features_are_shown_under_the_declared_processing_alone(tmp_path: Path, processing: str, found: bool):
-    bench = made_bench(tmp_path, [contestant("a", Shifted())], labelled_set(48))
-    assert (value(run(bench, processing=processing), "a") == 100) is found
+    context = made_bench(tmp_path, [model("a", Shifted())], labeled_set(48))
+    assert (value(run(context, processing=processing), "a") == 100) is found
 
 
 def test_random_initialisation_is_shown_at_its_best_for_each_number(tmp_path: Path):
     players = [
-        contestant("random_init", Shifted(), "random"),
-        contestant("random_init", Noise(), "random", reestimate=True),
+        model("random_init", Shifted(), "random"),
+        model("random_init", Noise(), "random", reestimate=True),
     ]
-    rows = run(made_bench(tmp_path, players, labelled_set(48)))
-    best = [row for row in rows if row.measure == "R@1"]
-    assert [(row.contestant, row.value, row.processing) for row in best] == [
-        ("random_init", 100.0, "standardised, as it is")
+    rows = run(made_bench(tmp_path, players, labeled_set(48)))
+    best = [row for row in rows if row.metric == "R@1"]
+    assert [(row.model, row.value, row.processing) for row in best] == [
+        ("random_init", 100.0, "standardized, as it is")
     ]
     rows = run(
         made_bench(
-            tmp_path, [replace(players[1], reestimate=False), replace(players[0], reestimate=True)], labelled_set(48)
+            tmp_path, [replace(players[1], reestimate=False), replace(players[0], reestimate=True)], labeled_set(48)
         )
     )
-    assert next(row.processing for row in rows if row.measure == "R@1") == "standardised, re-estimated"
+    assert next(row.processing for row in rows if row.metric == "R@1") == "standardized, re-estimated"
 
 
 @dataclass(frozen=True)
 class WithDeviation(Recorder):
     """A measure that is best in the second try, and one beside it that is largest in the first."""
 
-    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Measure]:
+    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
         self.seen.append((train, test))
         rows = torch.full((len(test["video"]),), float(len(self.seen)))
         good = rows if len(self.seen) < 3 else -rows
-        return [mean_measure("top1", good), replace(mean_measure("top1 std", -rows), beside="top1")]
+        return [mean_metric("top1", good), replace(mean_metric("top1 std", -rows), paired_with="top1")]
 
 
 def test_a_deviation_is_that_of_the_number_that_it_stands_beside(tmp_path: Path):
-    bench = made_bench(tmp_path, [contestant("random_init", Planted(3), "random")])
-    rows = run(bench, WithDeviation([]))
-    assert {row.measure: (row.value, row.processing) for row in rows} == {
-        "top1": (2.0, "centred, as it is"),
-        "top1 std": (-2.0, "centred, as it is"),
+    context = made_bench(tmp_path, [model("random_init", Planted(3), "random")])
+    rows = run(context, WithDeviation([]))
+    assert {row.metric: (row.value, row.processing) for row in rows} == {
+        "top1": (2.0, "centered, as it is"),
+        "top1 std": (-2.0, "centered, as it is"),
     }
 
 
 def test_random_initialisation_of_other_networks_has_rows_of_its_own(tmp_path: Path):
-    players = [contestant("random_init of a", Planted(3), "random"), contestant("random_init of b", Noise(), "random")]
+    players = [model("random_init of a", Planted(3), "random"), model("random_init of b", Noise(), "random")]
     rows = run(made_bench(tmp_path, players))
     assert value(rows, "random_init of a") == 100 > value(rows, "random_init of b")
 
@@ -175,54 +175,54 @@ def test_random_initialisation_of_other_networks_has_rows_of_its_own(tmp_path: P
 def test_a_protocol_with_a_processing_of_its_own_sees_raw_features(tmp_path: Path):
     recorder = Recorder([], processed=False)
     players = [
-        contestant("a", Planted(3)),
-        contestant("random_init", Planted(3), "random"),
-        contestant("c", Planted(3), "baseline"),
+        model("a", Planted(3)),
+        model("random_init", Planted(3), "random"),
+        model("c", Planted(3), "baseline"),
     ]
-    rows = run(made_bench(tmp_path, players), recorder, "standardised")
+    rows = run(made_bench(tmp_path, players), recorder, "standardized")
     assert len(recorder.seen) == 3
     # exact: small whole numbers, which floats hold
     assert all(torch.equal(train["video"].features.sum(dim=2), torch.ones(12, 2)) for train, _ in recorder.seen)
     assert [row.processing for row in rows] == ["-", "-", "-, as it is"]
 
 
-def test_contestants_without_what_is_asked_for_take_no_part(tmp_path: Path):
-    players = [contestant("a", Planted(3))]
-    bench = made_bench(tmp_path, players)
+def test_models_without_what_is_asked_for_take_no_part(tmp_path: Path):
+    players = [model("a", Planted(3))]
+    context = made_bench(tmp_path, players)
     for request in (replace(REQUEST, layer="projected"), FeatureRequest("audio")):  # type: ignore[arg-type]
-        assert run(bench, Retrieval("retrieval", request, request, "cosine")) == []
+        assert run(context, Retrieval("retrieval", request, request, "cosine")) == []
 
 
 def test_unreadable_test_items_count_as_wrong_and_unreadable_training_items_do_not_train(tmp_path: Path):
-    labelled = labelled_set(24)
-    fold = labelled.folds[0]
+    labeled = labeled_set(24)
+    fold = labeled.folds[0]
     bad = [f"{int(fold.test[0])}.mp4", f"{int(fold.train[0])}.mp4", f"{int(fold.train[1])}.mp4"]
-    players = [contestant("a", Planted(3))]
-    bench = made_bench(tmp_path, players, labelled, reader=FakeReader(bad=bad), count_unreadable=True)
-    rows = run(bench)
+    players = [model("a", Planted(3))]
+    context = made_bench(tmp_path, players, labeled, reader=FakeReader(bad=bad), count_unreadable=True)
+    rows = run(context)
     assert value(rows, "a") == pytest.approx(100 * 11 / 12)
     assert {row.n for row in rows} == {12}
     recorder = Recorder([])
-    run(bench, recorder)
+    run(context, recorder)
     assert len(recorder.seen[0][0]["video"]) == 10
 
 
 def test_a_measure_of_readable_items_is_extended_by_zeros():
     readable = torch.tensor([True, False, True, True])
-    measure = counting_as_wrong(mean_measure("x", torch.tensor([100.0, 0.0, 50.0])), readable)
-    full = mean_measure("x", torch.tensor([100.0, 0.0, 0.0, 50.0]))
+    metric = counting_as_wrong(mean_metric("x", torch.tensor([100.0, 0.0, 50.0])), readable)
+    full = mean_metric("x", torch.tensor([100.0, 0.0, 0.0, 50.0]))
     weights = torch.tensor([[1, 1, 1, 1], [2, 0, 1, 1], [0, 4, 0, 0], [0, 1, 2, 1]], dtype=torch.float64)
-    assert torch.allclose(measure.statistic(weights), full.statistic(weights))
-    assert measure.value == full.value == 37.5
-    assert measure.items == 4
+    assert torch.allclose(metric.statistic(weights), full.statistic(weights))
+    assert metric.value == full.value == 37.5
+    assert metric.items == 4
 
 
-def test_several_contestants_stand_in_their_order(tmp_path: Path):
-    players: list[Contestant] = [
-        contestant("b", Planted(3)),
-        contestant("a", Colours()),
-        contestant("x", Noise(), "baseline"),
+def test_several_models_stand_in_their_order(tmp_path: Path):
+    players: list[EvaluatedModel] = [
+        model("b", Planted(3)),
+        model("a", Colors()),
+        model("x", Noise(), "baseline"),
     ]
     rows = run(made_bench(tmp_path, players))
-    assert list(dict.fromkeys(row.contestant for row in rows)) == ["b", "a", "x"]
-    assert next(row.processing for row in rows if row.contestant == "x") == "standardised"
+    assert list(dict.fromkeys(row.model for row in rows)) == ["b", "a", "x"]
+    assert next(row.processing for row in rows if row.model == "x") == "standardized"

@@ -6,7 +6,7 @@ from planted_features import ones
 from torch import Tensor
 
 from stica_pv.evaluation.metrics import bootstrap_interval
-from stica_pv.evaluation.ranking import LabelRanking, top_k_hits, top_k_measures
+from stica_pv.evaluation.ranking import LabelRanking, top_k_hits, top_k_metrics
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics")
 
@@ -23,13 +23,13 @@ def test_top_k_agrees_with_scikit_learn(k: int):
     scores, _ = drawn(classes=9)
     labels = torch.arange(60) % 9
     expected = 100 * sklearn_metrics.top_k_accuracy_score(labels, scores, k=k)
-    found = {measure.name: measure.value for measure in top_k_measures(scores, labels)}
+    found = {metric.name: metric.value for metric in top_k_metrics(scores, labels)}
     assert found[f"top{k}"] == pytest.approx(expected)
 
 
 def test_top5_of_five_classes_says_nothing_and_is_left_out():
-    assert [m.name for m in top_k_measures(torch.rand(4, 5), torch.arange(4))] == ["top1"]
-    assert [m.name for m in top_k_measures(torch.rand(4, 6), torch.arange(4), prefix="a ")] == ["a top1", "a top5"]
+    assert [m.name for m in top_k_metrics(torch.rand(4, 5), torch.arange(4))] == ["top1"]
+    assert [m.name for m in top_k_metrics(torch.rand(4, 6), torch.arange(4), prefix="a ")] == ["a top1", "a top5"]
 
 
 def test_a_class_that_was_never_trained_is_a_miss():
@@ -87,6 +87,6 @@ def test_classes_without_a_positive_item_are_left_out_of_the_mean():
 
 def test_perfect_scores_give_full_marks_and_an_interval_of_no_width():
     _, labels = drawn()
-    found = {measure.name: measure for measure in LabelRanking(labels.float(), labels).measures()}
+    found = {metric.name: metric for metric in LabelRanking(labels.float(), labels).metrics()}
     assert found["mAP"].value == found["AUC"].value == 100.0
     assert bootstrap_interval(found["mAP"], torch.arange(60) // 2, seed=0, draws=50) == (100.0, 100.0)

@@ -8,15 +8,13 @@ from stica_pv.evaluation.protocol import MEAN, NOBODY, Row
 from stica_pv.evaluation.results import Results, read_rows
 
 
-def row(
-    contestant: str, value: float, *, fold: str = "test", measure: str = "R@1", evaluation: str = "retrieval"
-) -> Row:
+def row(model: str, value: float, *, fold: str = "test", metric: str = "R@1", evaluation: str = "retrieval") -> Row:
     return Row(
         evaluation=evaluation,
         protocol=f"{evaluation} (exactly|so)",
-        measure=measure,
-        contestant=contestant,
-        processing="centred",
+        metric=metric,
+        model=model,
+        processing="centered",
         dataset="csv",
         dataset_hash="abc",
         fold=fold,
@@ -29,13 +27,13 @@ def row(
     )
 
 
-ONE = Results([row("trained", 50.0), row("random_init", 30.0), row("colours", 20.0)], ["trained"], 25.0)
+ONE = Results([row("trained", 50.0), row("random_init", 30.0), row("colors", 20.0)], ["trained"], 25.0)
 
 
 def test_the_only_trained_encoder_has_the_short_names():
     found = ONE.flat()
-    assert {key: found[key] for key in ("retrieval/R@1", "retrieval/R@1/random_init", "retrieval/R@1/colours")} == {
-        "retrieval/R@1": 50.0, "retrieval/R@1/random_init": 30.0, "retrieval/R@1/colours": 20.0,
+    assert {key: found[key] for key in ("retrieval/R@1", "retrieval/R@1/random_init", "retrieval/R@1/colors")} == {
+        "retrieval/R@1": 50.0, "retrieval/R@1/random_init": 30.0, "retrieval/R@1/colors": 20.0,
     }  # fmt: skip
     assert found["chance/top1"] == 25.0
     assert (found["retrieval/R@1/low"], found["retrieval/R@1/high"], found["retrieval/R@1/n"]) == (49.0, 51.0, 20.0)
@@ -63,22 +61,22 @@ def test_folds_stand_beside_their_mean():
 
 
 def test_a_number_of_no_encoder_has_no_name_behind_it():
-    results = Results([row(NOBODY, 7.0, evaluation="single_frame", measure="linear/top1")], ["trained"], None)
+    results = Results([row(NOBODY, 7.0, evaluation="single_frame", metric="linear/top1")], ["trained"], None)
     assert results.flat()["single_frame/linear/top1"] == 7.0
     assert "no encoder" in results.table()
     assert "| no encoder |" in results.markdown()
 
 
-def test_the_table_has_a_line_for_each_measure_and_a_column_for_each_contestant():
+def test_the_table_has_a_line_for_each_measure_and_a_column_for_each_model():
     rows = [
         *ONE.rows,
-        row("trained", 61.26, measure="R@5"),
+        row("trained", 61.26, metric="R@5"),
         row("trained", 1.0, fold="1"),
         row("trained", 50.0, fold=MEAN),
     ]
     lines = Results(rows, ["trained"], 25.0).table().splitlines()
     assert [line.split() for line in lines] == [
-        ["score", "in", "%", "trained", "random_init", "colours"],
+        ["score", "in", "%", "trained", "random_init", "colors"],
         ["retrieval/R@1", "50.0", "30.0", "20.0"],
         ["retrieval/R@5", "61.3"],
         ["chance/top1", "25.0", "25.0", "25.0"],
@@ -90,7 +88,7 @@ def test_the_table_has_a_line_for_each_measure_and_a_column_for_each_contestant(
 def test_the_page_has_every_row_with_protocol_counts_interval_and_hash():
     lines = [line for line in ONE.markdown().splitlines() if line.startswith("| retrieval")]
     assert lines[0] == (
-        "| retrieval (exactly\\|so) | R@1 | trained | centred | test | 50.0 | 49.0 to 51.0 "
+        "| retrieval (exactly\\|so) | R@1 | trained | centered | test | 50.0 | 49.0 to 51.0 "
         "| 20 | 5 | 10 x 1 | csv (abc) |"
     )
     assert len(lines) == 3
@@ -109,11 +107,11 @@ def test_both_files_are_written(tmp_path: Path):
 def test_rows_are_read_as_they_were_written_and_a_torn_one_is_left_out(tmp_path: Path):
     ONE.write(tmp_path)
     found = read_rows(tmp_path)
-    assert [(one.contestant, one.score, one.bounds) for one in found] == [
-        ("trained", 50.0, (49.0, 51.0)), ("random_init", 30.0, (29.0, 31.0)), ("colours", 20.0, (19.0, 21.0)),
+    assert [(one.model, one.score, one.bounds) for one in found] == [
+        ("trained", 50.0, (49.0, 51.0)), ("random_init", 30.0, (29.0, 31.0)), ("colors", 20.0, (19.0, 21.0)),
     ]  # fmt: skip
     assert (found[0].protocol, found[0].dataset, found[0].items) == ("retrieval (exactly|so)", "csv (abc)", "20")
     text = (tmp_path / "results.md").read_text()
     (tmp_path / "results.md").write_text(text[: text.rindex("19.0 to")])
-    assert [one.contestant for one in read_rows(tmp_path)] == ["trained", "random_init"]
+    assert [one.model for one in read_rows(tmp_path)] == ["trained", "random_init"]
     assert read_rows(tmp_path / "none") == []

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_videos import FakeReader, Noise, Planted, contestant, labelled_set, made_bench
+from made_videos import FakeReader, Noise, Planted, labeled_set, made_bench, model
 
 from stica_pv.config import CfgNode
 from stica_pv.defaults import get_cfg
-from stica_pv.evaluation.context import Bench
+from stica_pv.evaluation.context import EvaluationContext
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation
 from stica_pv.evaluation.protocol import Row
 from stica_pv.evaluation.protocols.retrieval import Knn, Retrieval
@@ -31,13 +31,13 @@ class Trainer:
     order: list[str] = field(default_factory=list)
     name: str = "trainer"
 
-    def run(self, bench: Bench) -> list[Row]:
-        self.order.append("files read" if (bench.folder / "features").exists() else "nothing read yet")
+    def run(self, context: EvaluationContext) -> list[Row]:
+        self.order.append("files read" if (context.folder / "features").exists() else "nothing read yet")
         return []
 
 
 def run(folder: Path, found: Sequence[Evaluation], **settings: object) -> dict[str, float]:
-    players = [contestant("trained", Planted(3)), contestant("random_init", Noise(), "random")]
+    players = [model("trained", Planted(3)), model("random_init", Noise(), "random")]
     return run_evaluations(found, made_bench(folder, players, **settings)).flat()  # type: ignore[arg-type]
 
 
@@ -58,7 +58,7 @@ def test_what_trains_networks_comes_first(tmp_path: Path):
 
 def test_sets_of_several_labels_have_no_chance(tmp_path: Path):
     labels = torch.eye(3, dtype=torch.bool)[torch.arange(24) % 3]
-    assert run(tmp_path, [], labelled=labelled_set(labels=labels)) == {}
+    assert run(tmp_path, [], labeled=labeled_set(labels=labels)) == {}
 
 
 @pytest.fixture
@@ -69,9 +69,9 @@ def cfg() -> CfgNode:
 
 
 def test_single_frame_tells_what_pixels_and_stills_give_away(tmp_path: Path, cfg: CfgNode):
-    players = [contestant("trained", Planted(3)), contestant("random_init", Noise(), "random")]
-    labelled = labelled_set(48, siblings=2)
-    results = run_evaluations([EVALUATIONS.get("single_frame")(cfg)], made_bench(tmp_path, players, labelled))
+    players = [model("trained", Planted(3)), model("random_init", Noise(), "random")]
+    labeled = labeled_set(48, siblings=2)
+    results = run_evaluations([EVALUATIONS.get("single_frame")(cfg)], made_bench(tmp_path, players, labeled))
     numbers = results.flat()
     assert numbers["single_frame/encoder/R@1"] == 100.0
     assert "single_frame/linear/top1" in numbers

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from coloured_clips import coloured_bench, coloured_cfg, labelled_set, make_coloured
+from colored_clips import colored_bench, colored_cfg, labeled_set, make_colored
 from tiny_runs import run_tiny
 from torch.multiprocessing import start_processes
 
@@ -21,20 +21,20 @@ RECIPE: dict[str, Any] = {"TEST__FINETUNE__CLIPS_PER_VIDEO": 3, "TEST__FINETUNE_
 CURVE: dict[str, Any] = {"TEST__ONLINE_KNN_EPOCHS": 1, "SOLVER__BASE_LR": 0.0}
 
 
-def jobs(output: Path, clips: str, coloured: list[str]) -> None:
-    synchronised = coloured_cfg(output / "synchronised", output / "synchronised", **RECIPE)
-    finetune_from_config(synchronised).run(coloured_bench(synchronised, labelled_set(coloured)))
-    alone = coloured_cfg(output / "alone", output / "alone", **RECIPE, TEST__FINETUNE__SYNC_BN=False)
-    finetune_from_config(alone).run(coloured_bench(alone, labelled_set(coloured)))
+def jobs(output: Path, clips: str, colored: list[str]) -> None:
+    synchronized = colored_cfg(output / "synchronized", output / "synchronized", **RECIPE)
+    finetune_from_config(synchronized).run(colored_bench(synchronized, labeled_set(colored)))
+    alone = colored_cfg(output / "alone", output / "alone", **RECIPE, TEST__FINETUNE__SYNC_BN=False)
+    finetune_from_config(alone).run(colored_bench(alone, labeled_set(colored)))
     run_tiny(Path(clips), output / "curve", **CURVE)
 
 
-def live(rank: int, output: str, clips: str, coloured: list[str]) -> None:
+def live(rank: int, output: str, clips: str, colored: list[str]) -> None:
     torch.set_num_threads(1)
     meeting = f"file://{output}/meeting"
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD, timeout=timedelta(minutes=5))
     try:
-        jobs(Path(output), clips, coloured)
+        jobs(Path(output), clips, colored)
     finally:
         dist.destroy_process_group()
 
@@ -43,9 +43,9 @@ def live(rank: int, output: str, clips: str, coloured: list[str]) -> None:
 def outputs(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Folders of the jobs on one process and on two."""
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
-    coloured = make_coloured(one / "clips")
-    jobs(one, str(clips_folder), coloured)
-    start_processes(live, args=(str(two), str(clips_folder), coloured), nprocs=WORLD, start_method="forkserver")
+    colored = make_colored(one / "clips")
+    jobs(one, str(clips_folder), colored)
+    start_processes(live, args=(str(two), str(clips_folder), colored), nprocs=WORLD, start_method="forkserver")
     return one, two
 
 
@@ -55,7 +55,7 @@ def scores(output: Path) -> torch.Tensor:
 
 
 def test_fine_tuning_gives_the_same_scores(outputs: tuple[Path, Path]):
-    one, two = (scores(output / "synchronised") for output in outputs)
+    one, two = (scores(output / "synchronized") for output in outputs)
     assert one.shape == (3, 6, 3)
     torch.testing.assert_close(two, one, rtol=1e-3, atol=1e-3)
 
@@ -64,7 +64,7 @@ def test_statistics_of_each_process_by_itself_are_another_recipe_that_runs_too(o
     one, two = (scores(output / "alone") for output in outputs)
     assert two.shape == one.shape
     assert not torch.allclose(two, one, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(one, scores(outputs[0] / "synchronised"), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(one, scores(outputs[0] / "synchronized"), rtol=1e-5, atol=1e-5)
 
 
 def test_the_curve_is_the_same(outputs: tuple[Path, Path]):

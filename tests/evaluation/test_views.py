@@ -6,9 +6,9 @@ from made_videos import LOOK
 
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.requests import TEST_TRANSFORMS, FeatureRequest, TestTransform
-from stica_pv.evaluation.views import RELEASED_SHORT_SIDE, KeyedPhotometry, grid_windows, photometry_of, views_of
+from stica_pv.evaluation.views import RELEASED_SHORT_SIDE, KeyedColor, color_of, grid_windows, views_of
 from stica_pv.keyed_random import generator
-from stica_pv.transforms import PhotometrySettings
+from stica_pv.transforms import ColorSettings
 
 RNG = torch.Generator()
 BIG = replace(LOOK, size=112, train_size=112, frames=1)
@@ -78,7 +78,7 @@ def test_every_clip_is_seen_through_every_crop():
     assert {(spec.frames, spec.fps, spec.size) for spec in views.specs} == {(LOOK.frames, LOOK.fps, LOOK.size)}
 
 
-def test_sound_is_asked_for_without_pictures_at_the_rate_of_the_networks():
+def test_audio_is_asked_for_without_frames_at_the_rate_of_the_networks():
     views = views_of(FeatureRequest("audio", clips=3, spatial_crops=3), LOOK)
     assert len(views.specs) == 3
     assert all(
@@ -113,7 +113,7 @@ def test_the_other_crops_are_drawn_by_key(transform: str):
     assert any(not torch.equal(cuts[0], cut) for cut in cuts[1:])
 
 
-def test_the_released_crop_sees_less_of_the_picture():
+def test_the_released_crop_sees_less_of_the_frame():
     # its short side is 128 to 160 px instead of 112
     assert min(RELEASED_SHORT_SIDE) > 112
     spans = [
@@ -141,34 +141,34 @@ def test_impossible_grids_are_refused(settings: dict[str, object], message: str)
 VIDEO = torch.randint(0, 256, (1, 3, 2, 6, 6), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
 
-def look(*indices: int, seed: int = 0, view: str = "clip0 crop0", **settings: float) -> torch.Tensor:
-    photometry = KeyedPhotometry(PhotometrySettings(style="released", gray_prob=0.0, **settings), seed)  # type: ignore[arg-type]
-    return photometry(VIDEO.expand(len(indices), -1, -1, -1, -1), view, torch.tensor(indices))
+def clip_format(*indices: int, seed: int = 0, view: str = "clip0 crop0", **settings: float) -> torch.Tensor:
+    color = KeyedColor(ColorSettings(style="released", gray_prob=0.0, **settings), seed)  # type: ignore[arg-type]
+    return color(VIDEO.expand(len(indices), -1, -1, -1, -1), view, torch.tensor(indices))
 
 
 def test_the_jitter_of_a_view_is_keyed_by_its_item_its_name_and_the_seed():
-    assert torch.equal(look(3), look(3))  # exact: the same code with the same shapes, twice
-    torch.testing.assert_close(look(7, 3)[1:], look(3), rtol=0, atol=1e-5)
-    assert not torch.equal(look(3), look(3, seed=1))
-    assert not torch.equal(look(3), look(3, view="clip1 crop0"))
-    assert len({tuple(look(i).flatten()[:4].tolist()) for i in range(20)}) > 10
+    assert torch.equal(clip_format(3), clip_format(3))  # exact: the same code with the same shapes, twice
+    torch.testing.assert_close(clip_format(7, 3)[1:], clip_format(3), rtol=0, atol=1e-5)
+    assert not torch.equal(clip_format(3), clip_format(3, seed=1))
+    assert not torch.equal(clip_format(3), clip_format(3, view="clip1 crop0"))
+    assert len({tuple(clip_format(i).flatten()[:4].tolist()) for i in range(20)}) > 10
 
 
 def test_without_jitter_only_the_normalisation_is_left():
     plain = (VIDEO.float() / 255 - 0.45) / 0.225
-    assert torch.allclose(look(0, jitter_prob=0.0), plain, atol=1e-5)
-    assert not torch.allclose(look(0, jitter_prob=1.0), plain, atol=1e-2)
+    assert torch.allclose(clip_format(0, jitter_prob=0.0), plain, atol=1e-5)
+    assert not torch.allclose(clip_format(0, jitter_prob=1.0), plain, atol=1e-2)
 
 
 def test_no_view_is_blurred():
     # exact: the same code with the same shapes, twice
-    assert torch.equal(look(0, blur_prob=1.0), look(0, blur_prob=0.0))
+    assert torch.equal(clip_format(0, blur_prob=1.0), clip_format(0, blur_prob=0.0))
 
 
-def test_colours_change_only_where_the_transform_says_so():
-    wanted = {name: photometry_of(FeatureRequest(transform=name), LOOK, 5) for name in TEST_TRANSFORMS}
+def test_colors_change_only_where_the_transform_says_so():
+    wanted = {name: color_of(FeatureRequest(transform=name), LOOK, 5) for name in TEST_TRANSFORMS}
     assert wanted["fixed"] is None
     assert wanted["random_crop"] is None
-    assert wanted["released"] == KeyedPhotometry(replace(LOOK.photometry, gray_prob=0.0, style="released"), 5)
-    assert wanted["augmented"] == KeyedPhotometry(LOOK.photometry, 5)
-    assert photometry_of(FeatureRequest("audio", transform="augmented"), LOOK, 5) is None
+    assert wanted["released"] == KeyedColor(replace(LOOK.color, gray_prob=0.0, style="released"), 5)
+    assert wanted["augmented"] == KeyedColor(LOOK.color, 5)
+    assert color_of(FeatureRequest("audio", transform="augmented"), LOOK, 5) is None

@@ -202,7 +202,7 @@ class StandIn(nn.Module):
 
     @torch.no_grad()
     def embed_video(self, video: Tensor) -> Tensor:
-        """Unit rows (B, D) of normalised frames (B, 3, T, H, W)."""
+        """Unit rows (B, D) of normalized frames (B, 3, T, H, W)."""
         maps = self.video_network.base(video)
         if hasattr(self, "video_pooling"):
             steps = maps.shape[2]

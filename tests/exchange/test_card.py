@@ -100,10 +100,10 @@ def test_the_outputs_of_an_onnx_program_are_told_by_their_names(trained: Path, t
 def test_converted_weights_keep_the_licence_of_their_source(tmp_path: Path) -> None:
     torch.save(StandIn(layers=0, linear_heads=True).video_network.base.state_dict(), tmp_path / "trunk_only.pth")
     weights = read_weights(tmp_path / "trunk_only.pth")
-    overrides = ["MODEL.WIDTH", "4", "AUDIO.WIDTH", "4", "DATA.NUM_FRAMES", "8", "CROP.SPACE_LARGE", "1"]
+    overrides = ["MODEL.WIDTH", "4", "AUDIO.WIDTH", "4", "DATA.NUM_FRAMES", "8", "CROP.NUM_LARGE_SPATIAL", "1"]
     cfg = configure("projects/stica/k400.yaml", overrides, root=ROOT)
     torch.save(convert(weights, cfg).checkpoint, tmp_path / "converted.pyth")
     text = card_of(tmp_path / "converted.pyth", tmp_path / "out.pth")
     assert "| converted from | `trunk_only.pth` (layout torchvision)" in text
     assert "| initial weights, not trained | pool, video_head, audio_tower, audio_head |" in text
-    assert "the licence of their source holds for them" in text
+    assert "the license of their source holds for them" in text

@@ -36,7 +36,7 @@ def write(source: Path, target: Path, **request: Any) -> Path:
     return export(ExportRequest(str(source), target, **request)).file
 
 
-def sound(count: int = 2) -> Tensor:
+def audio(count: int = 2) -> Tensor:
     return torch.rand(count, 4000, generator=torch.Generator().manual_seed(1)) - 0.5
 
 
@@ -54,7 +54,7 @@ def largest_difference(mine: Any, theirs: Any, clips: Tensor) -> float:
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
-@pytest.mark.parametrize(("modality", "clips"), [("video", frames), ("audio", sound)])
+@pytest.mark.parametrize(("modality", "clips"), [("video", frames), ("audio", audio)])
 def test_weights_come_back_as_they_were(
     trained: Path, tmp_path: Path, extra: None, name: str, modality: str, clips: Any
 ) -> None:
@@ -157,7 +157,7 @@ def test_trunks_become_programs_too(trained: Path, tmp_path: Path, modality: str
         ({"target": "x.pth", "format": "onxx"}, r"--format: got 'onxx' \(did you mean onnx\?\)"),
         ({"target": "x.pth", "format": "onnx"}, r"x.pth: a file of format onnx is called \*.onnx"),
         ({"target": "x.pth", "what": "encodr"}, r"--what: got 'encodr' \(did you mean encoder\?\)"),
-        ({"target": "x.pth", "modality": "sound"}, r"--modality: got 'sound'; expected one of video, audio"),
+        ({"target": "x.pth", "modality": "speech"}, r"--modality: got 'speech'; expected one of video, audio"),
         ({"target": "x.ts", "what": "encoder", "layer": "pool"}, r"--layer: got 'pool' \(did you mean pooled\?\)"),
         ({"target": "x.pth", "what": "encoder", "layer": "map"}, "--layer is for programs"),
         ({"target": "x.ts", "layer": "map"}, "--layer is for --what encoder, got trunk"),

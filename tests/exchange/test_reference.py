@@ -18,7 +18,7 @@ from stica_pv.exchange import convert, implied_by
 from stica_pv.exchange.convert import Conversion
 from stica_pv.exchange.reference import reference_settings
 from stica_pv.launch.configuration import configure
-from stica_pv.losses import normalise
+from stica_pv.losses import normalize
 from stica_pv.weights import read_weights
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +57,7 @@ def embeddings(conversion: Conversion, cfg: CfgNode, video: Tensor, log_mel: Ten
     task.load_state_dict(conversion.checkpoint["model"])
     task.eval()
     seen, heard = task.pool(task.backbone(video)), task.audio_tower(log_mel)
-    return normalise(task.video_head(seen[None])[0]), normalise(task.audio_head(heard[None])[0])
+    return normalize(task.video_head(seen[None])[0]), normalize(task.audio_head(heard[None])[0])
 
 
 def largest_difference(stand_in: StandIn, path: Path, *overrides: str) -> float:
@@ -111,10 +111,10 @@ def test_settings_follow_from_the_shapes() -> None:
     assert (stica["POOL.LAYERS"], stica["POOL.DIM"]) == (2, 32)
     assert stica["POOL.VALUE_PROJECTION"] is stica["POOL.POSITIONS"] is True
     assert (stica["HEAD.DIM"], stica["HEAD.HIDDEN_DIM"]) == (12, 16)
-    assert "AUDIO.BANDS" not in stica
+    assert "AUDIO.NUM_MEL_BINS" not in stica
     gdt = implied(StandIn(layers=0, linear_heads=True))
     assert (gdt["POOL.NAME"], gdt["HEAD.HIDDEN_DIM"]) == ("average", 0)
-    assert (gdt["AUDIO.BANDS"], gdt["AUDIO.MEAN"], gdt["AUDIO.STD"]) == (40, 1.93, 17.89)
+    assert (gdt["AUDIO.NUM_MEL_BINS"], gdt["AUDIO.MEAN"], gdt["AUDIO.STD"]) == (40, 1.93, 17.89)
 
 
 def implied(stand_in: StandIn) -> dict[str, Any]:
@@ -125,8 +125,8 @@ def test_the_checkpoint_carries_the_settings_and_where_it_comes_from(tmp_path: P
     torch.save(wrapped(StandIn(layers=0).state_dict(), "model", ""), tmp_path / "gdt.pth")
     conversion, _ = convert_file(tmp_path / "gdt.pth")
     config = CfgNode.load_cfg(conversion.checkpoint["config"])
-    assert (config.POOL.NAME, config.AUDIO.BANDS, config.AUDIO.LOG_MEL) == ("average", 40, "released")
-    assert config.DATA.PHOTOMETRY == "released"
+    assert (config.POOL.NAME, config.AUDIO.NUM_MEL_BINS, config.AUDIO.LOG_MEL) == ("average", 40, "released")
+    assert config.DATA.COLOR_STYLE == "released"
     converted = conversion.checkpoint["converted"]
     assert (converted["file"], converted["layout"], converted["about"]) == ("gdt.pth", "gdt", {"epoch": 200})
     assert len(converted["sha256"]) == 64

@@ -12,7 +12,7 @@ from tiny_runs import REPOSITORY, assert_same_weights, losses, metrics_text, run
 
 from stica_pv.errors import UsageError
 from stica_pv.launch.local import launch
-from stica_pv.launch.process_spec import count_gpus, places_here
+from stica_pv.launch.process_spec import count_gpus, specs_of_machine
 
 TOOL = REPOSITORY / "tools" / "run_net.py"
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -66,7 +66,11 @@ def test_a_spawned_process_that_is_killed_ends_the_run_with_its_number(clips_fol
     )
     cfg = write_tiny(tmp_path / "tiny.yaml")
     given = words(
-        clips_folder, tmp_path / "run", CPU_PROCESSES=2, CUSTOM_IMPORTS="['deadly']", DIST__SILENCE_SECONDS=6.0
+        clips_folder,
+        tmp_path / "run",
+        CPU_PROCESSES=2,
+        CUSTOM_IMPORTS="['deadly']",
+        DIST__HEARTBEAT_TIMEOUT_SECONDS=6.0,
     )
     env = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(TOOL), "--cfg", str(cfg), *given]
@@ -86,7 +90,7 @@ def cfg_of(**changes: Any) -> Any:
 
 
 def test_a_machine_s_processes_follow_those_of_the_machines_before_it():
-    places = places_here(cfg_of(CPU_PROCESSES=3, NUM_SHARDS=4, SHARD_ID=2), "tcp://host:1", "out")
+    places = specs_of_machine(cfg_of(CPU_PROCESSES=3, NUM_SHARDS=4, SHARD_ID=2), "tcp://host:1", "out")
     assert [(place.rank, place.local_rank, place.world_size) for place in places] == [
         (6, 0, 12),
         (7, 1, 12),
@@ -96,7 +100,7 @@ def test_a_machine_s_processes_follow_those_of_the_machines_before_it():
 
 
 def test_one_process_on_several_machines_is_a_world_too():
-    (place,) = places_here(cfg_of(NUM_SHARDS=2, SHARD_ID=1), "tcp://host:1", "")
+    (place,) = specs_of_machine(cfg_of(NUM_SHARDS=2, SHARD_ID=1), "tcp://host:1", "")
     assert (place.rank, place.world_size) == (1, 2)
 
 
@@ -110,7 +114,7 @@ def test_one_process_on_several_machines_is_a_world_too():
 )
 def test_numbers_that_do_not_fit_are_refused(changes: dict[str, Any], method: str | None, message: str):
     with pytest.raises(UsageError, match=message):
-        places_here(cfg_of(**changes), method, "")
+        specs_of_machine(cfg_of(**changes), method, "")
 
 
 def test_more_gpus_than_there_are_are_refused():

@@ -7,10 +7,10 @@ import pytest
 import torch.distributed as dist
 
 from stica_pv.errors import RunFailed
-from stica_pv.launch.process_spec import Place
+from stica_pv.launch.process_spec import ProcessSpec
 from stica_pv.launch.run_token import NAME, token_of, write_token
 
-FIRST, SECOND = (Place(rank, rank, 2, "tcp://host:1", False, "") for rank in (0, 1))
+FIRST, SECOND = (ProcessSpec(rank, rank, 2, "tcp://host:1", False, "") for rank in (0, 1))
 
 
 def soon() -> float:
@@ -61,6 +61,6 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path):
 
 
 def test_a_token_that_was_given_needs_no_folder():
-    place = Place(0, 0, 2, "tcp://host:1", False, "", token="given")
+    place = ProcessSpec(0, 0, 2, "tcp://host:1", False, "", token="given")
     with token_of(place, dist.HashStore(), Path("/dev/null/nowhere"), soon()) as token:
         assert token == "given"

@@ -21,12 +21,12 @@ from sockets import listening
 
 from stica_pv.config import CfgNode
 from stica_pv.defaults import get_cfg
-from stica_pv.distributed import PULSE, barrier, is_main, rank
+from stica_pv.distributed import HEARTBEAT, barrier, is_main, rank
 from stica_pv.errors import RunFailed, RunStopped, UsageError
 from stica_pv.launch import process
 from stica_pv.launch import rendezvous as meeting
 from stica_pv.launch import watchdog as peers
-from stica_pv.launch.process_spec import Place, place_in_environment, ranges
+from stica_pv.launch.process_spec import ProcessSpec, ranges, spec_from_environment
 from stica_pv.launch.rendezvous import address_of
 from stica_pv.launch.watchdog import is_echo, where
 
@@ -47,10 +47,14 @@ def enter(
     torch.set_num_threads(1)
     peers.LAST_WORD_S, process.LAST_WORD_S = 10.0, 0.1
     cfg = get_cfg()
-    for key, value in ({"CONNECT_MINUTES": 1.0, "SILENCE_SECONDS": 6.0, "HANG_MINUTES": 1.0} | overrides).items():
+    for key, value in (
+        {"RENDEZVOUS_TIMEOUT_MINUTES": 1.0, "HEARTBEAT_TIMEOUT_SECONDS": 6.0, "STEP_TIMEOUT_MINUTES": 1.0} | overrides
+    ).items():
         cfg.DIST[key] = value
     cfg.OUTPUT_DIR = folder
-    place = Place(number, number, world, f"tcp://127.0.0.1:{port}", False, folder, one_machine=bool(token), token=token)
+    place = ProcessSpec(
+        number, number, world, f"tcp://127.0.0.1:{port}", False, folder, one_machine=bool(token), token=token
+    )
     try:
         end = str(process.enter(job, cfg, place, on_failure=lambda reason: said(folder, number, reason)))
     except (UsageError, RunFailed, RunStopped, RuntimeError) as error:
@@ -119,7 +123,7 @@ def stop(cfg: CfgNode, device: torch.device) -> None:
 
 
 def fail(cfg: CfgNode, device: torch.device) -> None:
-    PULSE.beat(7)
+    HEARTBEAT.beat(7)
     if rank() == 1:
         raise ValueError("the\ndisk is broken")
     barrier()
@@ -132,7 +136,7 @@ def fail_while_others_are_busy(cfg: CfgNode, device: torch.device) -> None:
 
 
 def die(cfg: CfgNode, device: torch.device) -> None:
-    PULSE.beat(4)
+    HEARTBEAT.beat(4)
     time.sleep(2.5)
     if rank() == 1:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -152,7 +156,7 @@ def freeze(cfg: CfgNode, device: torch.device) -> None:
 
 
 def hang(cfg: CfgNode, device: torch.device) -> None:
-    PULSE.beat(3)
+    HEARTBEAT.beat(3)
     if rank() == 2:
         read_a_file_for_ever()
     barrier()
@@ -197,7 +201,7 @@ def test_the_error_of_one_is_told_by_all(tmp_path: Path):
 
 
 def test_a_first_process_that_does_not_come_is_told_by_the_others(tmp_path: Path):
-    (end,) = ends(start(end_well, tmp_path, come=[1], CONNECT_MINUTES=0.02), tmp_path)
+    (end,) = ends(start(end_well, tmp_path, come=[1], RENDEZVOUS_TIMEOUT_MINUTES=0.02), tmp_path)
     assert end.startswith("RunFailed: process 1 of 3 did not reach process 0 within 1 s at 127.0.0.1:")
 
 
@@ -254,7 +258,7 @@ def check_absent(started: dict[int, BaseProcess], folder: Path) -> None:
 
 def start_twins(folder: Path) -> dict[int, BaseProcess]:
     run = (3, free_port(), str(folder), end_well)
-    given = [(0, *run, {"CONNECT_MINUTES": 0.1}), (1, *run, {}), (1, *run, {})]
+    given = [(0, *run, {"RENDEZVOUS_TIMEOUT_MINUTES": 0.1}), (1, *run, {}), (1, *run, {})]
     started = {number: CONTEXT.Process(target=enter, args=args) for number, args in enumerate(given)}
     for one in started.values():
         one.start()
@@ -273,11 +277,11 @@ KILLED: dict[str, tuple[Start, Check]] = {
     "busy": (partial(start, fail_while_others_are_busy), check_busy),
     "killed": (partial(start, die), check_killed),
     "first killed": (partial(start, die_first), check_first_killed),
-    "absent": (partial(start, end_well, world=4, come=[0, 2], CONNECT_MINUTES=0.1), check_absent),
+    "absent": (partial(start, end_well, world=4, come=[0, 2], RENDEZVOUS_TIMEOUT_MINUTES=0.1), check_absent),
 }
 STUCK: dict[str, tuple[Start, Check]] = {
     "frozen": (partial(start, freeze), check_frozen),
-    "hanging": (partial(start, hang, HANG_MINUTES=0.05), check_hanging),
+    "hanging": (partial(start, hang, STEP_TIMEOUT_MINUTES=0.05), check_hanging),
     "twins": (start_twins, check_twins),
 }
 
@@ -308,7 +312,7 @@ def wait_with_a_full_disk(folder: str) -> None:
         (Path(folder) / "said").write_text(reason)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    place = Place(0, 0, 1, "tcp://127.0.0.1:1", False, "")
+    place = ProcessSpec(0, 0, 1, "tcp://127.0.0.1:1", False, "")
     with peers.Peers(torch.distributed.HashStore(), place, peers.Limits(60.0, 60.0, 60.0), on_verdict) as watch:
         watch.tell("it hangs")
         time.sleep(PATIENCE_S)
@@ -329,7 +333,7 @@ def test_the_processes_of_torchrun_meet_anew_after_a_restart(monkeypatch: pytest
     store = torch.distributed.TCPStore("127.0.0.1", port, None, True, wait_for_workers=False)  # outlives the processes
     for name, value in {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}.items():
         monkeypatch.setenv(name, value)
-    place = Place(0, 0, 1, "env://", False, "", hosted=True, token="secret")
+    place = ProcessSpec(0, 0, 1, "env://", False, "", hosted=True, token="secret")
     for count in ("0", "1"):
         monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", count)
         monkeypatch.setattr(meeting, "_stores", {})  # as in new processes
@@ -356,28 +360,28 @@ def test_the_echo_of_another_s_end_is_told_from_an_error(error: Exception, echo:
 
 
 def test_places_of_the_environment():
-    assert place_in_environment({}, gpu=False, log_dir="") is None
-    place = place_in_environment({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}, gpu=False, log_dir="")
-    assert place == Place(3, 1, 4, "env://", False, "")
+    assert spec_from_environment({}, gpu=False, log_dir="") is None
+    place = spec_from_environment({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}, gpu=False, log_dir="")
+    assert place == ProcessSpec(3, 1, 4, "env://", False, "")
     by_torchrun = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_USE_AGENT_STORE": "True"}
-    place = place_in_environment(by_torchrun, gpu=False, log_dir="", token="t")
-    assert place == Place(1, 1, 2, "env://", False, "", one_machine=True, hosted=True, token="t")
+    place = spec_from_environment(by_torchrun, gpu=False, log_dir="", token="t")
+    assert place == ProcessSpec(1, 1, 2, "env://", False, "", one_machine=True, hosted=True, token="t")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:99", "tcp://host", "tcp://:99", "tcp://host:x"])
 def test_an_address_without_host_or_port_is_refused(address: str):
     with pytest.raises(UsageError, match="expected tcp://<host of shard 0>:<port>"):
-        address_of(Place(0, 0, 2, address, False, ""))
+        address_of(ProcessSpec(0, 0, 2, address, False, ""))
 
 
 def test_a_rank_without_a_meeting_point_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     with pytest.raises(UsageError, match="MASTER_ADDR and MASTER_PORT must be"):
-        address_of(Place(0, 0, 2, "env://", False, ""))
+        address_of(ProcessSpec(0, 0, 2, "env://", False, ""))
 
 
 def test_where_names_the_line_of_another_thread():
-    PULSE.beat(1)
+    HEARTBEAT.beat(1)
     stop = threading.Event()
     thread = threading.Thread(target=stop.wait)
     thread.start()

@@ -10,7 +10,7 @@ from stica_pv.losses import (
     contrast_accuracy,
     contrast_rows,
     masked_mean,
-    normalise,
+    normalize,
 )
 
 TERMS = ContrastTerms(queries=(0, 2, 2, 1), keys=(1, 0, 1, 1), weights=(0.5, 1.0, 1.0, 0.5))
@@ -19,7 +19,7 @@ T = 0.3
 
 def unit_rows(*shape: int, seed: int = 0) -> Tensor:
     rng = torch.Generator().manual_seed(seed)
-    return normalise(torch.randn(*shape, dtype=torch.float64, generator=rng))
+    return normalize(torch.randn(*shape, dtype=torch.float64, generator=rng))
 
 
 def slow_row(queries: Tensor, keys: Tensor, i: int, label: int, t: float, negatives: list[int]) -> float:
@@ -28,25 +28,25 @@ def slow_row(queries: Tensor, keys: Tensor, i: int, label: int, t: float, negati
     return -math.log(terms[label] / sum(terms.values()))
 
 
-def slow_loss(queries: Tensor, keys: Tensor, t: float, first_label: int = 0) -> float:
+def slow_loss(queries: Tensor, keys: Tensor, t: float, rank_offset: int = 0) -> float:
     everything = list(range(len(keys)))
-    return sum(slow_row(queries, keys, i, first_label + i, t, everything) for i in range(len(queries))) / len(queries)
+    return sum(slow_row(queries, keys, i, rank_offset + i, t, everything) for i in range(len(queries))) / len(queries)
 
 
 @pytest.mark.parametrize("t", [0.07, 0.1, 0.5])
-@pytest.mark.parametrize("first_label", [0, 4, 8])
-def test_rows_equal_the_written_out_loss(t: float, first_label: int) -> None:
+@pytest.mark.parametrize("rank_offset", [0, 4, 8])
+def test_rows_equal_the_written_out_loss(t: float, rank_offset: int) -> None:
     queries, keys = unit_rows(4, 6), unit_rows(12, 6, seed=1)
-    rows = contrast_rows(queries, keys, temperature=t, first_label=first_label)
-    slow = [slow_row(queries, keys, i, first_label + i, t, list(range(12))) for i in range(4)]
+    rows = contrast_rows(queries, keys, temperature=t, rank_offset=rank_offset)
+    slow = [slow_row(queries, keys, i, rank_offset + i, t, list(range(12))) for i in range(4)]
     assert rows.tolist() == pytest.approx(slow, rel=1e-12)
 
 
 def test_every_term_of_a_table_equals_the_written_out_loss() -> None:
     queries, keys = unit_rows(3, 4, 6), unit_rows(2, 8, 6, seed=1)
-    losses = GroupContrast(TERMS, temperature=T)(queries, keys, first_label=4)
+    losses = GroupContrast(TERMS, temperature=T)(queries, keys, rank_offset=4)
     pairs = zip(TERMS.queries, TERMS.keys, strict=True)
-    slow = [slow_loss(queries[q], keys[k], T, first_label=4) for q, k in pairs]
+    slow = [slow_loss(queries[q], keys[k], T, rank_offset=4) for q, k in pairs]
     assert losses.tolist() == pytest.approx(slow, rel=1e-12)
 
 
@@ -54,7 +54,7 @@ def test_every_term_of_a_table_equals_the_written_out_loss() -> None:
     ("keys", "runs"),
     [
         ((0, 1, 2, 3), 1),
-        ((3, 0, 3, 0, 1), 3),  # a gap, and neighbours that serve other numbers of queries
+        ((3, 0, 3, 0, 1), 3),  # a gap, and neighbors that serve other numbers of queries
         ((2, 1, 1, 2, 4, 4, 0), 3),
         ((4, 4, 4), 1),
     ],
@@ -64,8 +64,8 @@ def test_terms_joined_by_their_keys_keep_their_places(keys: tuple[int, ...], run
     contrast = GroupContrast(ContrastTerms(asking, keys, (1.0,) * len(keys)), temperature=T)
     assert len(contrast.runs) == runs
     rows, others = unit_rows(5, 3, 6), unit_rows(5, 6, 6, seed=1)
-    losses = contrast(rows, others, first_label=3)
-    slow = [slow_loss(rows[q], others[k], T, first_label=3) for q, k in zip(asking, keys, strict=True)]
+    losses = contrast(rows, others, rank_offset=3)
+    slow = [slow_loss(rows[q], others[k], T, rank_offset=3) for q, k in zip(asking, keys, strict=True)]
     assert losses.tolist() == pytest.approx(slow, rel=1e-12)
 
 
@@ -78,34 +78,34 @@ def test_mean_of_terms_is_weighted_and_can_be_restricted() -> None:
 
 def test_mean_of_no_terms_is_zero() -> None:
     nothing = GroupContrast(ContrastTerms((), (), ()), temperature=T)
-    losses = nothing(unit_rows(2, 4, 6), unit_rows(2, 4, 6), first_label=0)
+    losses = nothing(unit_rows(2, 4, 6), unit_rows(2, 4, 6), rank_offset=0)
     assert losses.shape == (0,)
     assert nothing.mean(losses).item() == 0
 
 
 def test_equal_rows_give_the_logarithm_of_their_number() -> None:
     rows = unit_rows(1, 6).expand(9, -1)
-    loss = contrast_rows(rows[:3], rows, temperature=0.07, first_label=3)
+    loss = contrast_rows(rows[:3], rows, temperature=0.07, rank_offset=3)
     assert torch.allclose(loss, torch.full((3,), math.log(9), dtype=torch.float64), atol=1e-12)
 
 
 @pytest.mark.parametrize("t", [0.1, 0.5])
 def test_orthonormal_rows_give_the_closed_form(t: float) -> None:
     rows = torch.eye(7, dtype=torch.float64)
-    loss = contrast_rows(rows, rows, temperature=t, first_label=0)
+    loss = contrast_rows(rows, rows, temperature=t, rank_offset=0)
     assert torch.allclose(loss, torch.full((7,), math.log(math.exp(1 / t) + 6) - 1 / t, dtype=torch.float64))
 
 
 def test_loss_does_not_depend_on_the_order_of_the_negatives() -> None:
     queries, keys = unit_rows(2, 6), unit_rows(7, 6, seed=1)
     shuffled = torch.cat([keys[:2], keys[[5, 3, 6, 2, 4]]])
-    a, b = (contrast_rows(queries, k, temperature=T, first_label=0) for k in (keys, shuffled))
+    a, b = (contrast_rows(queries, k, temperature=T, rank_offset=0) for k in (keys, shuffled))
     assert torch.allclose(a, b, atol=1e-12)
 
 
 def test_gradient_of_a_query_is_expected_key_minus_own_key_over_t() -> None:
     queries, keys = unit_rows(4, 6).requires_grad_(), unit_rows(8, 6, seed=1)
-    contrast_rows(queries, keys, temperature=T, first_label=4).mean().backward()
+    contrast_rows(queries, keys, temperature=T, rank_offset=4).mean().backward()
     shares = (queries.detach() @ keys.mT / T).softmax(-1)
     assert torch.allclose(queries.grad, (shares @ keys - keys[4:]) / (4 * T), atol=1e-12)
 
@@ -114,7 +114,7 @@ def test_detached_keys_leave_the_gradient_to_the_query_alone() -> None:
     rows = unit_rows(2, 4, 6).requires_grad_()
     terms = ContrastTerms((0,), (1,), (1.0,))
     contrast = GroupContrast(terms, temperature=T)
-    contrast.mean(contrast(rows, rows.detach(), first_label=0)).backward()
+    contrast.mean(contrast(rows, rows.detach(), rank_offset=0)).backward()
     assert rows.grad[0].abs().min() > 0
     assert not rows.grad[1].any()
 
@@ -128,10 +128,10 @@ VALID = {
 
 
 @pytest.mark.parametrize("name", ["some", "all", "one"])
-def test_masked_loss_equals_the_loss_of_the_clips_with_sound(name: str) -> None:
+def test_masked_loss_equals_the_loss_of_the_clips_with_audio(name: str) -> None:
     valid = torch.tensor(VALID[name])
     queries, keys = unit_rows(2, 6, 5).requires_grad_(), unit_rows(2, 6, 5, seed=1)
-    rows = contrast_rows(queries, keys, temperature=T, first_label=0, key_valid=valid)
+    rows = contrast_rows(queries, keys, temperature=T, rank_offset=0, key_valid=valid)
     loss = masked_mean(rows, valid, valid)
     chosen = valid.nonzero().flatten()
     slow = [slow_loss(queries[g, chosen].detach(), keys[g, chosen], T) for g in range(2)]
@@ -143,16 +143,16 @@ def test_masked_loss_equals_the_loss_of_the_clips_with_sound(name: str) -> None:
         assert queries.grad[:, valid].any(-1).all()
 
 
-def test_loss_without_any_sound_is_zero_with_zero_gradient() -> None:
+def test_loss_without_any_audio_is_zero_with_zero_gradient() -> None:
     valid = torch.tensor(VALID["none"])
     queries, keys = unit_rows(6, 5).float().requires_grad_(), unit_rows(6, 5, seed=1).float()
-    loss = masked_mean(contrast_rows(queries, keys, temperature=0.01, first_label=0, key_valid=valid), valid, valid)
+    loss = masked_mean(contrast_rows(queries, keys, temperature=0.01, rank_offset=0, key_valid=valid), valid, valid)
     loss.backward()
     assert loss.item() == 0
     assert torch.equal(queries.grad, torch.zeros_like(queries))
 
 
-def test_a_broken_row_without_sound_does_not_reach_the_loss() -> None:
+def test_a_broken_row_without_audio_does_not_reach_the_loss() -> None:
     rows = torch.tensor([1.0, torch.inf, 3.0], requires_grad=True)
     valid = torch.tensor([True, False, True])
     loss = masked_mean(rows, valid, valid)
@@ -170,10 +170,10 @@ def test_average_over_virtual_processes_equals_one_process(name: str, processes:
     losses = []
     for first in range(0, 6, share):
         here = slice(first, first + share)
-        rows = contrast_rows(parts[here], keys, temperature=T, first_label=first, key_valid=valid)
+        rows = contrast_rows(parts[here], keys, temperature=T, rank_offset=first, key_valid=valid)
         losses.append(masked_mean(rows, valid[here], valid))
     split = torch.stack(losses).mean()
-    one = masked_mean(contrast_rows(whole, keys, temperature=T, first_label=0, key_valid=valid), valid, valid)
+    one = masked_mean(contrast_rows(whole, keys, temperature=T, rank_offset=0, key_valid=valid), valid, valid)
     assert split.item() == pytest.approx(one.item(), rel=1e-12)
     split.backward()
     one.backward()
@@ -187,9 +187,9 @@ def test_autocast_does_not_change_losses_or_accuracy(dtype: torch.dtype) -> None
     contrast = GroupContrast(ContrastTerms((0, 1), (1, 0), (1.0, 1.0)), temperature=0.07)
 
     def results() -> list[Tensor]:
-        rows = contrast_rows(queries, keys, temperature=0.07, first_label=4, key_valid=valid)
-        accuracy = contrast_accuracy(queries, keys, valid[4:], valid, first_label=4)
-        return [rows, contrast(queries, keys, first_label=4), accuracy, normalise(queries * 3)]
+        rows = contrast_rows(queries, keys, temperature=0.07, rank_offset=4, key_valid=valid)
+        accuracy = contrast_accuracy(queries, keys, valid[4:], valid, rank_offset=4)
+        return [rows, contrast(queries, keys, rank_offset=4), accuracy, normalize(queries * 3)]
 
     plain = results()
     with torch.autocast("cpu", dtype):
@@ -199,27 +199,27 @@ def test_autocast_does_not_change_losses_or_accuracy(dtype: torch.dtype) -> None
 
 
 def test_half_precision_rows_are_normalised_in_fp32() -> None:
-    rows = normalise(torch.randn(5, 64).bfloat16())
+    rows = normalize(torch.randn(5, 64).bfloat16())
     assert rows.dtype == torch.float32
     assert torch.allclose(rows.norm(dim=-1), torch.ones(5), atol=1e-6)
-    assert not normalise(torch.zeros(2, 4)).any()
+    assert not normalize(torch.zeros(2, 4)).any()
 
 
 def test_accuracy_is_the_share_of_valid_queries_whose_own_key_is_nearest() -> None:
     keys = torch.eye(4, dtype=torch.float64)
     queries = keys[[0, 2, 2, 0]]  # right, wrong, right, wrong
     everything = torch.ones(4, dtype=torch.bool)
-    assert contrast_accuracy(queries, keys, everything, everything, first_label=0).item() == 0.5
+    assert contrast_accuracy(queries, keys, everything, everything, rank_offset=0).item() == 0.5
     valid = torch.tensor([True, False, True, True])
-    assert contrast_accuracy(queries, keys, valid, valid, first_label=0).item() == pytest.approx(2 / 3)
+    assert contrast_accuracy(queries, keys, valid, valid, rank_offset=0).item() == pytest.approx(2 / 3)
     nothing = torch.zeros(4, dtype=torch.bool)
-    assert contrast_accuracy(queries, keys, nothing, nothing, first_label=0).item() == 0
+    assert contrast_accuracy(queries, keys, nothing, nothing, rank_offset=0).item() == 0
 
 
-def test_accuracy_ignores_keys_without_sound() -> None:
-    keys = normalise(torch.tensor([[1.0, 0.1], [1.0, 0.0], [0.0, 1.0]]))
+def test_accuracy_ignores_keys_without_audio() -> None:
+    keys = normalize(torch.tensor([[1.0, 0.1], [1.0, 0.0], [0.0, 1.0]]))
     queries, valid = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), torch.tensor([True, False, True])
-    assert contrast_accuracy(queries, keys, valid, valid, first_label=0).item() == 1
+    assert contrast_accuracy(queries, keys, valid, valid, rank_offset=0).item() == 1
 
 
 def test_table_of_unequal_columns_is_refused() -> None:

@@ -71,10 +71,10 @@ def av_slowfast(width: int = 8) -> nn.Module:
     return create_audio_visual_slowfast(stem_dim_outs=(width, width // 8, width // 2))
 
 
-def av_maps(model: nn.Module, slow: Tensor, fast: Tensor, sound: Tensor) -> list[Tensor]:
+def av_maps(model: nn.Module, slow: Tensor, fast: Tensor, audio: Tensor) -> list[Tensor]:
     """The three maps of Audiovisual SlowFast by the library's forward, which prints."""
     with contextlib.redirect_stdout(io.StringIO()):
-        maps: list[Tensor] = input_of(model, "blocks.5", [slow, fast, sound])
+        maps: list[Tensor] = input_of(model, "blocks.5", [slow, fast, audio])
     return maps
 
 

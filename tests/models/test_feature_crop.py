@@ -8,7 +8,7 @@ from torch import Tensor
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
-from stica_pv.models import FeatureCrop, boxes_of, draw_boxes, plan_crops, whole_map
+from stica_pv.models import FeatureCrop, boxes_of, plan_crops, sample_boxes, whole_map
 from stica_pv.structures import CropPlan
 
 MAP = (4, 3, 5)
@@ -111,7 +111,7 @@ def test_token_averages_the_steps_of_adaptive_pooling(length: int, tokens: int, 
 
 
 def test_large_crop_reaches_the_last_row_and_column() -> None:
-    boxes = draw_boxes(200, (4, 6, 6), (4, 7, 7), generator("reach"))
+    boxes = sample_boxes(200, (4, 6, 6), (4, 7, 7), generator("reach"))
     assert starts_of(boxes, 1) == starts_of(boxes, 2) == {0, 1}
     seen = plan_crops(boxes, (4, 7, 7), 4).space.sum(0).unflatten(0, (7, 7))
     assert (seen[6] > 0).all()
@@ -122,7 +122,7 @@ def test_large_crop_reaches_the_last_row_and_column() -> None:
 def test_every_position_is_equally_likely(size: tuple[int, int, int]) -> None:
     shape, draws = (8, 7, 7), 20_000
     positions = [cells - length + 1 for cells, length in zip(shape, size, strict=True)]
-    boxes = draw_boxes(draws, size, shape, generator("coverage", *size))
+    boxes = sample_boxes(draws, size, shape, generator("coverage", *size))
     assert (boxes[..., 1] - boxes[..., 0] == torch.tensor(size)).all()
     t, y, x = boxes[..., 0].unbind(1)
     kinds = positions[0] * positions[1] * positions[2]
@@ -140,20 +140,20 @@ def test_every_position_is_equally_likely(size: tuple[int, int, int]) -> None:
 def test_exclusive_bound_draws_the_released_temporal_starts(steps, large, large_starts, small, small_starts) -> None:
     for length, starts in ((large, large_starts), (small, small_starts)):
         rng = generator("released", steps, length)
-        boxes = draw_boxes(600, (length, 7, 7), (steps, 7, 7), rng, exclusive_bound=True)
+        boxes = sample_boxes(600, (length, 7, 7), (steps, 7, 7), rng, exclusive_bound=True)
         assert starts_of(boxes, 0) == set(range(starts))
         assert starts_of(boxes, 1) == starts_of(boxes, 2) == {0}
 
 
 def test_exclusive_bound_keeps_large_crops_in_the_corner_and_small_ones_off_the_last_row_and_column() -> None:
-    large = draw_boxes(100, (4, 6, 6), (4, 7, 7), generator("large"), exclusive_bound=True)
+    large = sample_boxes(100, (4, 6, 6), (4, 7, 7), generator("large"), exclusive_bound=True)
     assert not large[..., 0].any()
-    small = draw_boxes(400, (4, 4, 4), (4, 7, 7), generator("small"), exclusive_bound=True)
+    small = sample_boxes(400, (4, 4, 4), (4, 7, 7), generator("small"), exclusive_bound=True)
     assert {tuple(start) for start in small[:, 1:, 0].tolist()} == set(itertools.product(range(3), range(3)))
 
 
 def test_equal_generators_draw_equal_boxes() -> None:
-    first, again, other = (draw_boxes(9, (2, 2, 2), (9, 9, 9), generator("box", seed)) for seed in (0, 0, 1))
+    first, again, other = (sample_boxes(9, (2, 2, 2), (9, 9, 9), generator("box", seed)) for seed in (0, 0, 1))
     assert torch.equal(first, again)  # exact: integers
     assert not torch.equal(first, other)
 
@@ -163,7 +163,7 @@ def test_equal_generators_draw_equal_boxes() -> None:
 def test_impossible_crop_is_refused_with_its_numbers(size: tuple[int, int, int], exclusive_bound: bool) -> None:
     message = rf"{size}.*\(4, 7, 7\)".replace(f"{size}", "\\(" + ", ".join(map(str, size)) + "\\)")
     with pytest.raises(UsageError, match=message):
-        draw_boxes(1, size, (4, 7, 7), generator("impossible"), exclusive_bound=exclusive_bound)
+        sample_boxes(1, size, (4, 7, 7), generator("impossible"), exclusive_bound=exclusive_bound)
 
 
 @pytest.mark.parametrize("box", [[[0, 5], [0, 3], [0, 5]], [[0, 4], [-1, 3], [0, 5]], [[2, 2], [0, 3], [0, 5]]])
@@ -206,7 +206,7 @@ def test_boxes_of_a_plan_are_those_it_was_made_of():
     rng = torch.Generator().manual_seed(0)
     for map_shape in ((1, 4, 4), (7, 5, 3), (4, 7, 7)):
         sizes = [(map_shape[0], 2, 3), (1, 1, 1), map_shape, (max(1, map_shape[0] - 1), map_shape[1], map_shape[2])]
-        boxes = torch.cat([draw_boxes(6, size, map_shape, rng) for size in sizes])
+        boxes = torch.cat([sample_boxes(6, size, map_shape, rng) for size in sizes])
         assert torch.equal(boxes_of(plan_crops(boxes, map_shape, 2), map_shape), boxes)
         own = boxes.view(3, -1, 3, 2)  # each sample's own
         assert torch.equal(boxes_of(plan_crops(own, map_shape, 2), map_shape), own)  # exact: integers

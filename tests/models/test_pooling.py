@@ -34,8 +34,8 @@ def scrambled(pool: TransformerPool, seed: int = 0) -> TransformerPool:
 
 
 def slow_norm(x: Tensor, norm: nn.LayerNorm) -> Tensor:
-    centred = x - sum(x) / len(x)
-    return centred / torch.sqrt(sum(centred**2) / len(x) + 1e-12) * norm.weight + norm.bias
+    centered = x - sum(x) / len(x)
+    return centered / torch.sqrt(sum(centered**2) / len(x) + 1e-12) * norm.weight + norm.bias
 
 
 def slow_gelu(x: Tensor) -> Tensor:

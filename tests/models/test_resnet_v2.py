@@ -52,15 +52,15 @@ def test_number_of_parameters(build: Any, blocks: list[int], width: int, channel
 
 
 def slow_shift(x: torch.Tensor) -> torch.Tensor:
-    """(T, C, H, W): channel by channel and picture by picture."""
+    """(T, C, H, W): channel by channel and frame by frame."""
     frames, channels = x.shape[:2]
     fold = channels // 8
     out = torch.zeros_like(x)
     for t in range(frames):
         for c in range(channels):
-            if c < fold:  # to the front: the last channels of the next picture
+            if c < fold:  # to the front: the last channels of the next frame
                 source, channel = t + 1, channels - fold + c
-            elif c >= channels - fold:  # to the end: the first channels of the picture before
+            elif c >= channels - fold:  # to the end: the first channels of the frame before
                 source, channel = t - 1, c - (channels - fold)
             else:
                 source, channel = t, c
@@ -104,7 +104,7 @@ def test_a_block_equals_the_one_written_out(shift: bool, first: bool) -> None:
 
 
 @pytest.mark.parametrize(("frames", "size"), [(5, 64), (1, 32), (8, 40)])
-def test_the_map_keeps_time_and_halves_pictures_five_times(frames: int, size: int) -> None:
+def test_the_map_keeps_time_and_halves_frames_five_times(frames: int, size: int) -> None:
     trunk = create_backbone("tsm_resnet14", width=8).eval()
     cells = -(-size // 32)
     assert trunk(torch.rand(1, 3, frames, size, size)).shape == (1, 256, frames, cells, cells)
@@ -116,12 +116,12 @@ def test_full_trunk_and_tower_give_2048_channels() -> None:
         trunk, tower = create_tsm_resnet50(), create_audio_resnet50_v2()
     assert measure_map(trunk, frames=16, size=224) == (2048, 16, 7, 7)
     assert trunk.pathways[0].strides == (1, 32, 32)
-    sound = torch.empty(2, 1, 80, 3072, device="meta")
-    assert (tower.out_channels, tower(sound).shape) == (2048, (2, 2048))
-    assert tower.map(sound).shape == (2, 2048, 3, 96)
+    audio = torch.empty(2, 1, 80, 3072, device="meta")
+    assert (tower.out_channels, tower(audio).shape) == (2048, (2, 2048))
+    assert tower.map(audio).shape == (2, 2048, 3, 96)
 
 
-def test_a_picture_is_seen_by_its_neighbours_alone_within_a_block() -> None:
+def test_a_frame_is_seen_by_its_neighbors_alone_within_a_block() -> None:
     trunk = create_tsm_resnet14(width=8).eval()
     clip = torch.rand(1, 3, 11, 32, 32)
     changed = clip.clone()

@@ -41,16 +41,16 @@ def test_the_clip_is_not_changed() -> None:
     assert torch.equal(video, before)  # exact: copied, not calculated
 
 
-@pytest.mark.parametrize("sound_steps", [32, 40])
-def test_fusion_is_that_of_the_library_and_adapts_to_other_lengths_of_sound(sound_steps: int) -> None:
+@pytest.mark.parametrize("audio_steps", [32, 40])
+def test_fusion_is_that_of_the_library_and_adapts_to_other_lengths_of_audio(audio_steps: int) -> None:
     torch.manual_seed(0)
     model = shake(av_slowfast()).eval()
-    video, log_mel = torch.randn(1, 3, 8, 64, 64), torch.randn(1, 1, 24, sound_steps)
+    video, log_mel = torch.randn(1, 3, 8, 64, 64), torch.randn(1, 1, 24, audio_steps)
     trunk = AudioVisualSlowFastTrunk(copy.deepcopy(model), fusion=True).eval()
     with torch.no_grad():
         ours = trunk(video, log_mel)
     assert [tuple(one.shape) for one in ours] == [(1, 256, 2, 2, 2), (1, 32, 8, 2, 2)]
-    if sound_steps == 32:  # 16 steps of sound for each slow frame, as the model wants it
+    if audio_steps == 32:  # 16 steps of audio for each slow frame, as the model wants it
         theirs = av_maps(model, slow_frames(video, 4), video, time_first(log_mel))
         for mine, other in zip(ours, theirs[:2], strict=True):
             torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-5)
@@ -62,7 +62,7 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().out == ""
 
 
-def test_without_fusion_nothing_of_the_sound_is_in_the_trunk() -> None:
+def test_without_fusion_nothing_of_the_audio_is_in_the_trunk() -> None:
     trunk = create_backbone("av_slowfast_r50", width=8)
     assert not any("audio" in name or "multipathway_blocks.2" in name for name, _ in trunk.named_parameters())
     with pytest.raises(UsageError, match="build it with fusion=True"):

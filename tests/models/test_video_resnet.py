@@ -144,7 +144,7 @@ def test_r3d_and_mc3_are_torchvisions(create, build) -> None:
     assert ours.shape == (1, 512, 9 if create is create_mc3_18 else 2, 2, 2)
 
 
-def test_a_unit_of_mc2_10_sees_three_pictures_and_no_more() -> None:
+def test_a_unit_of_mc2_10_sees_three_frames_and_no_more() -> None:
     trunk = create_mc2_10(width=4).eval()
     video = torch.randn(1, 3, 13, 16, 16, requires_grad=True)
     trunk(video)[:, :, 6].square().sum().backward()

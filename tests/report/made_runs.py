@@ -13,7 +13,7 @@ from stica_pv.evaluation.results import Results
 from stica_pv.structures import ReadFailure
 
 ODD = "<img src=x onerror=alert(1)> & \"q\" 'é' 日本 {{ 7 * 7 }} $x$ " + "long" * 60
-SCORES = {"trained": 62.5, "random_init": 30.0, "colour thumbnail 4x4": 25.0}
+SCORES = {"trained": 62.5, "random_init": 30.0, "color thumbnail 4x4": 25.0}
 
 
 def made_cfg(folder: Path, **overrides: Any) -> CfgNode:
@@ -41,7 +41,7 @@ def made_run(folder: Path, *, steps: int = 6, wanted: int = 6, evaluated: bool =
         records.write_epoch(steps, steps // 2, {"online_knn/top1": 40.0})
     records.close()
     bad_files = BadFiles(folder / "bad_files.csv", 32, 0.5)
-    bad_files.begin([ReadFailure(f"clips/{ODD}.mp4", "has no sound")])
+    bad_files.begin([ReadFailure(f"clips/{ODD}.mp4", "has no audio")])
     bad_files.report(3, [ReadFailure("clips/\udcff.mp4", "hung: 60 s")])
     if evaluated:
         made_results(SCORES).write(folder)
@@ -54,7 +54,7 @@ def made_results(scores: dict[str, float]) -> Results:
         Row(
             "retrieval",
             "retrieval (x|y)",
-            measure,
+            metric,
             name,
             "raw",
             "csv",
@@ -65,7 +65,7 @@ def made_results(scores: dict[str, float]) -> Results:
             score + 5,
             *rest,
         )
-        for measure in ("R@1", "mAP")
+        for metric in ("R@1", "mAP")
         for (name, score), rest in zip(scores.items(), [(160, 40, "1 x 1")] * len(scores), strict=True)
     ]
     return Results(rows, ["trained"], 12.5)

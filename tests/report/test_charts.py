@@ -9,19 +9,19 @@ from stica_pv.report import charts
 
 def drawn(title: str = "title", name: str = "x") -> str:
     def draw(axes):  # noqa: ANN001
-        axes.plot([0, 1], [0, 1], color=charts.series_colour(9), linestyle=charts.series_dash(9))
+        axes.plot([0, 1], [0, 1], color=charts.series_color(9), linestyle=charts.series_dash(9))
         axes.set_xticks([0, 1], ["a $b$", "<i>"])
 
     return str(charts.chart(draw, title=title, x=name, y="loss (nats)"))
 
 
-def test_a_chart_takes_its_colours_from_the_page():
+def test_a_chart_takes_its_colors_from_the_page():
     text = drawn()
     assert "stroke: var(--series-1)" in text
     assert "fill: var(--ink)" in text
     assert "stroke: var(--faint)" in text
-    colours = set(re.findall(r"#[0-9a-f]{6}", re.sub(r'href="#\w+"', "", text)))
-    assert colours <= {"#ffffff", "#000000"}  # of what is never painted
+    colors = set(re.findall(r"#[0-9a-f]{6}", re.sub(r'href="#\w+"', "", text)))
+    assert colors <= {"#ffffff", "#000000"}  # of what is never painted
     assert not re.findall(r"fill: #(?:ffffff|000000)(?!; opacity: 0)", text)
 
 
@@ -40,8 +40,8 @@ def test_charts_of_one_page_do_not_share_names_of_parts():
     assert not first & second
 
 
-def test_thirty_two_series_differ_in_colour_or_dashes():
-    assert len({(charts.series_colour(i), str(charts.series_dash(i))) for i in range(32)}) == 32
+def test_thirty_two_series_differ_in_color_or_dashes():
+    assert len({(charts.series_color(i), str(charts.series_dash(i))) for i in range(32)}) == 32
     assert charts.series_style(9) == "var(--series-1)"
 
 

@@ -67,7 +67,7 @@ def test_the_command_names_its_page_or_says_in_one_line_what_is_wrong(
     (tmp_path / "config.yaml").write_text("TASK: gdt\n")
     assert command.main([str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
-    shown = dict.fromkeys(("kind", "name", "picture", "alt", "absent", "sound", "mark", "label", "similarity"), "")
+    shown = dict.fromkeys(("kind", "name", "image", "alt", "absent", "audio", "mark", "label", "similarity"), "")
     gallery = fragment(
         "gallery.html", title="", intro="", summary="", groups=[("", [{"asked": shown, "answers": []}])], side=9
     )

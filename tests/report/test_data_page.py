@@ -16,11 +16,11 @@ FOUND = DataCheck(
     refusal="",
     totals=[("files", 8, ""), ("size", 0.5, "GB")],
     left_out=[
-        ReadFailure(ODD, "picture lasts 0.2 s, the recipe needs 1.00 s"),
-        ReadFailure("b.mp4", "picture lasts 0.3 s, the recipe needs 1.00 s"),
+        ReadFailure(ODD, "image lasts 0.2 s, the recipe needs 1.00 s"),
+        ReadFailure("b.mp4", "image lasts 0.3 s, the recipe needs 1.00 s"),
         ReadFailure("c.mp4", "no audio stream"),
     ],
-    spreads=[Counts("Pictures a second", "1/s", (ODD, "25"), (3, 5))],
+    spreads=[Counts("Images a second", "1/s", (ODD, "25"), (3, 5))],
     classes=[(ODD, 6), ("small", 2)],
     copies=[(ODD, "a.mp4")],
     trial=Trial(4, 0.5, (ReadFailure(ODD, ODD),), heard=4, silent=1),
@@ -31,13 +31,13 @@ FOUND = DataCheck(
 
 def test_the_csv_has_each_number_of_the_page():
     rows = {(row["table"], row["name"]): float(row["value"]) for row in csv.DictReader(data_csv(FOUND).splitlines())}
-    assert rows["left out", "picture is shorter than 1.00 s"] == 2
-    assert rows["Pictures a second, 1/s", "25"] == 5
+    assert rows["left out", "image is shorter than 1.00 s"] == 2
+    assert rows["Images a second, 1/s", "25"] == 5
     assert rows["classes", "small"] == 2
     assert rows["copies", "copies of another file of the list"] == 1
     assert rows["reading", "an epoch of 7200 samples"] == 1.0  # core hours
     assert rows["reading", "speed of DATA_LOADER.NUM_WORKERS 3, with a core for each"] == 6.0
-    assert rows["reading", "silent sounds, 60 dB below full scale"] == 25.0
+    assert rows["reading", "silent audio tracks, 60 dB below full scale"] == 25.0
 
 
 def test_the_page_says_what_training_would_say_and_escapes_names(tmp_path: Path):

@@ -36,8 +36,8 @@ def test_both_projections_keep_clusters_apart_and_repeat_themselves():
     again = planes_of(rows)
     for how, plane in planes.items():
         assert (plane == again[how]).all()  # exact: the same code with the same shapes, twice
-        centres = [plane[labels == label].mean(axis=0) for label in range(3)]
-        nearest = [min(range(3), key=lambda c, point=point: ((point - centres[c]) ** 2).sum()) for point in plane]
+        centers = [plane[labels == label].mean(axis=0) for label in range(3)]
+        nearest = [min(range(3), key=lambda c, point=point: ((point - centers[c]) ** 2).sum()) for point in plane]
         assert nearest == labels.tolist(), how
 
 
@@ -57,7 +57,7 @@ def test_every_point_carries_the_frame_and_name_of_its_own_clip():
     for chart in html.split("<figure")[1:]:
         found = re.findall(r'data-frame="(.*?)" data-name="(.*?)">.*?fill: var\(--series-(\d)\)', chart, re.DOTALL)
         assert len(found) == 30
-        assert [label for _, name, label in found] == [name[6] for _, name, label in found]  # colour and class agree
+        assert [label for _, name, label in found] == [name[6] for _, name, label in found]  # color and class agree
         names = {name: frame for frame, name, _ in found}
         assert names["class 1: &lt;b&gt;4&lt;/b&gt;.mp4"] == "4-still"
         assert names["class 0: &lt;b&gt;3&lt;/b&gt;.mp4"] == ""

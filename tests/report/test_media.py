@@ -7,7 +7,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from stica_pv.report.media import animation, picture, sound
+from stica_pv.report.media import animation, audio, frame
 
 RNG = np.random.default_rng(0)
 CLIP = RNG.integers(0, 255, (3, 12, 20, 3), dtype=np.uint8)
@@ -19,8 +19,8 @@ def content(html: Markup, kind: str) -> io.BytesIO:
     return io.BytesIO(base64.b64decode(found[1]))
 
 
-def test_a_picture_comes_back_pixel_by_pixel():
-    html = picture(CLIP[0], 'a "b"', width=40)
+def test_a_frame_comes_back_pixel_by_pixel():
+    html = frame(CLIP[0], 'a "b"', width=40)
     assert np.array_equal(np.asarray(Image.open(content(html, "image/png"))), CLIP[0])  # exact: copied, not calculated
     assert 'width="40" height="24"' in html
     assert 'alt="a &#34;b&#34;"' in html
@@ -28,9 +28,7 @@ def test_a_picture_comes_back_pixel_by_pixel():
 
 def test_greys_come_back_too():
     # exact: copied, not calculated
-    assert np.array_equal(
-        np.asarray(Image.open(content(picture(CLIP[0, :, :, 0], "g"), "image/png"))), CLIP[0, :, :, 0]
-    )
+    assert np.array_equal(np.asarray(Image.open(content(frame(CLIP[0, :, :, 0], "g"), "image/png"))), CLIP[0, :, :, 0])
 
 
 def test_an_animation_has_every_frame_at_its_pace():
@@ -41,9 +39,9 @@ def test_an_animation_has_every_frame_at_its_pace():
     assert shown.info["duration"] == 125
 
 
-def test_a_sound_comes_back_sample_by_sample_and_loud_ones_are_clipped():
+def test_a_audio_comes_back_sample_by_sample_and_loud_ones_are_clipped():
     waveform = np.array([0.0, 0.5, -0.5, 3.0, -3.0])
-    with wave.open(content(sound(waveform, 16000, "tone"), "audio/wav")) as file:
+    with wave.open(content(audio(waveform, 16000, "tone"), "audio/wav")) as file:
         assert (file.getframerate(), file.getnchannels()) == (16000, 1)
         samples = np.frombuffer(file.readframes(9), "<i2")
     assert samples.tolist() == [0, 16383, -16383, 32767, -32767]

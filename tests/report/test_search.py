@@ -24,9 +24,9 @@ class PlantedBench:
         other = FeatureSet(items.features + noise[1], items.labels, items.groups)
         self.sets = {"video": items, "audio": other}
         order = torch.randperm(ITEMS, generator=torch.Generator().manual_seed(3))
-        self.labelled = SimpleNamespace(folds=[SimpleNamespace(train=order[:TRAIN], test=order[TRAIN:])])
+        self.labeled = SimpleNamespace(folds=[SimpleNamespace(train=order[:TRAIN], test=order[TRAIN:])])
 
-    def features(self, contestant: object, request: object, items: torch.Tensor) -> FeatureSet:
+    def features(self, model: object, request: object, items: torch.Tensor) -> FeatureSet:
         return self.sets[request.modality].rows(items)
 
 
@@ -34,22 +34,22 @@ def direction(query: str, gallery: str) -> Direction:
     near, across = Retrieval("retrieval", REQUEST, REQUEST, "cosine"), CrossModal(1, 1, "fixed")
     protocol = near if query == gallery else across
     requests = protocol.train_requests(), protocol.test_requests()
-    return Direction(query, gallery, query == gallery, *requests, "cosine", "centred")
+    return Direction(query, gallery, query == gallery, *requests, "cosine", "centered")
 
 
 REQUEST = CrossModal(1, 1, "fixed").test_requests()["video"]
 
 
-def test_neighbours_are_those_of_a_slow_search_among_training_items():
-    bench = PlantedBench()
-    fold, items = bench.labelled.folds[0], bench.sets["video"]
-    found = search(direction("video", "video"), bench, None, 3)
+def test_neighbors_are_those_of_a_slow_search_among_training_items():
+    context = PlantedBench()
+    fold, items = context.labeled.folds[0], context.sets["video"]
+    found = search(direction("video", "video"), context, None, 3)
     assert torch.equal(found.queries, fold.test)
     rows = items.features[:, 0] - items.features[fold.train, 0].mean(dim=0)
     for row, query in enumerate(fold.test.tolist()):
         cosines = {item: float(F.cosine_similarity(rows[query], rows[item], dim=0)) for item in fold.train.tolist()}
         nearest = sorted(cosines, key=lambda item: -cosines[item])[:3]
-        assert found.neighbours[row].tolist() == nearest
+        assert found.neighbors[row].tolist() == nearest
         marks = [SAME_CLASS if items.labels[item] == items.labels[query] else OTHER for item in nearest]
         assert found.marks[row].tolist() == marks
     assert 0 < int(found.hits.sum()) < len(fold.test)
@@ -57,12 +57,12 @@ def test_neighbours_are_those_of_a_slow_search_among_training_items():
 
 @pytest.mark.parametrize(("query", "gallery"), [("audio", "video"), ("video", "audio")])
 def test_across_modalities_the_clip_itself_counts_as_the_evaluation_counts_it(query: str, gallery: str):
-    bench = PlantedBench()
-    fold = bench.labelled.folds[0]
-    found = search(direction(query, gallery), bench, None, 2)
-    assert set(found.neighbours.flatten().tolist()) <= set(fold.test.tolist())
+    context = PlantedBench()
+    fold = context.labeled.folds[0]
+    found = search(direction(query, gallery), context, None, 2)
+    assert set(found.neighbors.flatten().tolist()) <= set(fold.test.tolist())
     moved = {}
-    for name, items in bench.sets.items():
+    for name, items in context.sets.items():
         mean = items.features[fold.train].flatten(0, 1).mean(dim=0)
         moved[name] = FeatureSet(items.features[fold.test] - mean, items.labels[fold.test], items.groups[fold.test])
     hits = cross_hits(moved[query], moved[gallery], (1,))["R@1"]
@@ -71,14 +71,14 @@ def test_across_modalities_the_clip_itself_counts_as_the_evaluation_counts_it(qu
 
 
 def test_items_without_features_are_left_out_and_counted():
-    bench = PlantedBench()
-    fold = bench.labelled.folds[0]
-    bench.sets["video"].features[fold.test[0]] = torch.nan
-    bench.sets["video"].features[fold.train[:2]] = torch.nan
-    found = search(direction("video", "video"), bench, None, 3)
+    context = PlantedBench()
+    fold = context.labeled.folds[0]
+    context.sets["video"].features[fold.test[0]] = torch.nan
+    context.sets["video"].features[fold.train[:2]] = torch.nan
+    found = search(direction("video", "video"), context, None, 3)
     assert found.unreadable == 3
     assert torch.equal(found.queries, fold.test[1:])
-    assert not set(found.neighbours.flatten().tolist()) & set(fold.train[:2].tolist())
+    assert not set(found.neighbors.flatten().tolist()) & set(fold.train[:2].tolist())
 
 
 def made(marks: list[int], similarity: list[float]) -> Found:

@@ -47,7 +47,7 @@ def test_differing_keys_stand_first_that_change_what_is_computed(runs: list[Run]
     assert "The runs differ in 2 keys" in text
 
 
-def test_scores_stand_beside_random_initialisation_and_colours(runs: list[Run]):
+def test_scores_stand_beside_random_initialisation_and_colors(runs: list[Run]):
     text = words(scores_section(runs))
     for expected in ("retrieval (x|y): 160 test items of 40 sources", "57.5 to 67.5", "killed: not evaluated yet"):
         assert expected in text
@@ -75,7 +75,7 @@ def test_of_several_folds_their_mean_counts(tmp_path: Path):
 
 def test_files_are_counted_by_cause_and_named(runs: list[Run]):
     text = words(left_out_section(runs))
-    assert "<td>before training</td><td>has no sound</td>" in text
+    assert "<td>before training</td><td>has no audio</td>" in text
     assert "<td>in reading</td><td>hung</td>" in text
     assert "hung: 60 s" in text
     assert "&lt;img" in text

@@ -11,7 +11,7 @@ from stica_pv.data.manifest.videos import list_from_config, open_in_turn
 from stica_pv.engine.build_task import create_task
 from stica_pv.engine.loaders import create_loader, create_sampler
 from stica_pv.errors import UsageError
-from stica_pv.report.seen_step import SeenStep, look_at_step
+from stica_pv.report.seen_step import InspectedStep, look_at_step
 from stica_pv.structures import StepKeys
 from stica_pv.tasks import Task
 from stica_pv.transforms import apply_box
@@ -28,7 +28,9 @@ TASKS = {
 }  # fmt: skip
 
 
-def look(clips: Path, folder: Path, task_name: str, shown: int = 2) -> tuple[SeenStep, Task, dict[str, torch.Tensor]]:
+def clip_format(
+    clips: Path, folder: Path, task_name: str, shown: int = 2
+) -> tuple[InspectedStep, Task, dict[str, torch.Tensor]]:
     """Returns what a person sees of a step, and the inputs of the whole batch as training makes them."""
     cfg = tiny_cfg(clips, folder, TASK=task_name, **TASKS[task_name])
     task = create_task(cfg)
@@ -51,7 +53,7 @@ def look(clips: Path, folder: Path, task_name: str, shown: int = 2) -> tuple[See
     [("av_contrastive", 26), ("gdt", 11), ("cvrl", 1), ("brave", 4), ("classification", 0)],
 )
 def test_the_clips_shown_are_those_of_training(task_name: str, comparisons: int, clips_folder: Path, tmp_path: Path):
-    seen, task, inputs = look(clips_folder, tmp_path, task_name)
+    seen, task, inputs = clip_format(clips_folder, tmp_path, task_name)
     assert seen.inputs.keys() == inputs.keys()
     for name, value in inputs.items():  # calculated here in a larger batch
         torch.testing.assert_close(value[:2], seen.inputs[name], rtol=1e-5, atol=1e-5)
@@ -69,7 +71,7 @@ def test_the_clips_shown_are_those_of_training(task_name: str, comparisons: int,
 
 
 def test_boxes_windows_and_times_are_those_of_the_clips_shown(clips_folder: Path, tmp_path: Path):
-    seen, _, _ = look(clips_folder, tmp_path, "av_contrastive")
+    seen, _, _ = clip_format(clips_folder, tmp_path, "av_contrastive")
     for sample, drawn in enumerate(seen.drawn):
         assert Path(drawn.path).name == seen.names[sample]
         window, clip = drawn.windows["clip"], drawn.clips["clip"]
@@ -81,13 +83,13 @@ def test_boxes_windows_and_times_are_those_of_the_clips_shown(clips_folder: Path
 
 
 def test_networks_tell_attention_and_every_comparison_of_the_loss(clips_folder: Path, tmp_path: Path):
-    seen, task, _ = look(clips_folder, tmp_path, "av_contrastive")
+    seen, task, _ = clip_format(clips_folder, tmp_path, "av_contrastive")
     assert set(seen.attention) == {"view1", "view2"}
     torch.testing.assert_close(seen.attention["view1"].sum(-1), torch.ones(2, 2))
     names = [(one.query, one.key) for one in seen.comparisons]
     assert len(names) == len(task.table.terms) + 2
     assert ("view1, small space 4", "view2, large space 1") in names
-    assert names[-2:] == [("view1, whole map", "sound"), ("view2, whole map", "sound")]
+    assert names[-2:] == [("view1, whole map", "audio"), ("view2, whole map", "audio")]
     task.eval()
     with torch.no_grad():
         rows = task.embed(seen.inputs, task.draw(StepKeys(0, STEP, 1, tuple(key.index for key in seen.keys))))

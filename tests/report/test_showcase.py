@@ -25,18 +25,18 @@ SETTINGS = {
     "TRAIN__DATASET": "class_folders",
     "TRAIN__MAX_STEPS": 1,
     "POOL__NAME": "transformer",
-    "DATA__TRAIN_JITTER_SCALES_RELATIVE": "[0.9, 1.0]",  # small crops may be of one colour, as absent pictures are
+    "DATA__TRAIN_JITTER_SCALES_RELATIVE": "[0.9, 1.0]",  # small crops may be of one color, as absent images are
 }
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of a second on ten clips in two classes with odd names, evaluated by retrieval; one has no sound."""
+    """A run of a second on ten clips in two classes with odd names, evaluated by retrieval; one has no audio."""
     folder = tmp_path_factory.mktemp("odd")
     for number in range(10):
         place = folder / "clips" / ("train" if number < 6 else "test") / CLASSES[number % 2]
         place.mkdir(parents=True, exist_ok=True)
-        made = make_clip(folder / "plain.mp4", number, sound=number != 9)
+        made = make_clip(folder / "plain.mp4", number, audio=number != 9)
         made.rename(place / f"{number}{ODD[number % len(ODD)]}")
     run_tiny(folder / "clips", folder / "run", TEST__ENABLE=True, TEST__EVALUATIONS="['retrieval']", **SETTINGS)
     return folder
@@ -55,9 +55,9 @@ def test_gallery_and_batch_are_pages_that_a_stranger_can_look_at(folder: Path, t
     assert gallery.returncode == 0, gallery.stderr
     assert kept.items() <= {p.name: p.stat().st_mtime_ns for p in (folder / "run" / "features").iterdir()}.items()
     cfg = tiny_cfg(folder / "clips", tmp_path, **SETTINGS)
-    page, picture = inspect_batch(cfg, tmp_path, step=0, clips=2)
-    assert (page.name, picture.name) == ("batch.html", "batch.png")
-    assert picture.stat().st_size > 20_000
+    page, frame = inspect_batch(cfg, tmp_path, step=0, clips=2)
+    assert (page.name, frame.name) == ("batch.html", "batch.png")
+    assert frame.stat().st_size > 20_000
     with browsing(tmp_path / "profile") as browser:
         for page in ("batch.html", "gallery.html"):
             assert faults_of(browser, tmp_path / page) == []

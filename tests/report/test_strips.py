@@ -1,11 +1,11 @@
-"""Inputs brought back to pictures: exact colours, exact windows, the right way up."""
+"""Inputs brought back to images: exact colors, exact windows, the right way up."""
 
 import torch
 
 from stica_pv.models import boxes_of, plan_crops
 from stica_pv.report.strips import frames_shown, rectangles_of, spans_of, spectrogram_of, strip_of, windows_of
 from stica_pv.structures import FeatureWindow, InputNote
-from stica_pv.transforms import PhotometryPlan, PhotometrySettings, apply_photometry
+from stica_pv.transforms import ColorParams, ColorSettings, apply_color
 
 MAP = (4, 7, 7)
 
@@ -15,10 +15,10 @@ def noted(*boxes: list[list[int]]) -> InputNote:
     return InputNote("view", windows=tuple(FeatureWindow(f"w{i}", one, MAP) for i, one in enumerate(cells)))
 
 
-def test_pictures_come_back_as_the_loader_gave_them():
+def test_frames_come_back_as_the_loader_gave_them():
     video = torch.randint(0, 256, (1, 3, 12, 6, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    settings = PhotometrySettings(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25))
-    x = apply_photometry(video, PhotometryPlan.identity(1), settings)[0]
+    settings = ColorSettings(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25))
+    x = apply_color(video, ColorParams.identity(1), settings)[0]
     strip = strip_of(x, InputNote("view", settings.mean, settings.std))
     assert strip.frames == tuple(range(12))
     assert strip.outside == 0
@@ -34,7 +34,7 @@ def test_shown_frames_begin_equal_parts_of_the_time_of_whole_frames_where_that_i
     assert (frames_shown(1), frames_shown(0)) == ((0,), ())
 
 
-def test_colours_beyond_the_screen_are_counted_and_two_channels_shown():
+def test_colors_beyond_the_screen_are_counted_and_two_channels_shown():
     x = torch.zeros(2, 4, 2, 2)
     x[0, :2], x[1] = 1.5, 0.2
     strip = strip_of(x, InputNote("view"))
@@ -66,7 +66,7 @@ def test_windows_of_a_samples_own_are_its_own():
 def test_spectrogram_has_low_bands_at_the_bottom_and_the_loudest_black():
     x = torch.full((1, 5, 3), -2.0)
     x[0, 1, 2] = 4.0
-    greys = spectrogram_of(x)
-    assert greys.shape == (5, 3)
-    assert greys[3, 2] == 0
-    assert (greys == 255).sum() == 14
+    grays = spectrogram_of(x)
+    assert grays.shape == (5, 3)
+    assert grays[3, 2] == 0
+    assert (grays == 255).sum() == 14

@@ -15,7 +15,7 @@ from tiny_clips import make_clip
 
 from stica_pv.report.gallery import Answers, gallery_of
 from stica_pv.report.search import Direction, Found
-from stica_pv.report.thumbnails import FRAMES, SIDE, Thumbnails, compressed, moving_picture
+from stica_pv.report.thumbnails import FRAMES, SIDE, Thumbnails, compressed, moving_frame
 
 RATE_HZ = 16000
 
@@ -29,10 +29,10 @@ def thumbnails_of(folder: Path, count: int = 3) -> Thumbnails:
     paths = [str(make_clip(folder / f"<{number}>.mp4", number)) for number in range(count)]
     Path(paths[-1]).write_bytes(b"no video")
     names = [Path(path).name for path in paths]
-    labelled = SimpleNamespace(paths=paths, names=names, class_names=("a & b", "1"), labels=torch.tensor([0, 1, 0]))
-    bench = SimpleNamespace(labelled=labelled, durations_s=lambda modality: array("d", [1.5] * count))
-    look = SimpleNamespace(audio_rate_hz=RATE_HZ, frame_choice="nearest")
-    return Thumbnails(bench, SimpleNamespace(look=look, encoders={}))
+    labeled = SimpleNamespace(paths=paths, names=names, class_names=("a & b", "1"), labels=torch.tensor([0, 1, 0]))
+    context = SimpleNamespace(labeled=labeled, durations_s=lambda modality: array("d", [1.5] * count))
+    clip_format = SimpleNamespace(audio_rate_hz=RATE_HZ, frame_choice="nearest")
+    return Thumbnails(context, SimpleNamespace(clip_format=clip_format, encoders={}))
 
 
 def test_a_clip_is_put_into_the_page_once_and_a_broken_one_is_named(tmp_path: Path):
@@ -42,13 +42,13 @@ def test_a_clip_is_put_into_the_page_once_and_a_broken_one_is_named(tmp_path: Pa
     assert list(thumbnails.failed) == [2]
     media = json.loads(thumbnails.store().partition(">")[2].partition("</script>")[0])
     assert list(media) == ["0-moving", "1-moving"]
-    picture = Image.open(io.BytesIO(content(media["0-moving"])))
-    assert (picture.format, picture.n_frames) == ("WEBP", FRAMES)
-    assert max(picture.size) <= SIDE
+    frame = Image.open(io.BytesIO(content(media["0-moving"])))
+    assert (frame.format, frame.n_frames) == ("WEBP", FRAMES)
+    assert max(frame.size) <= SIDE
     assert [thumbnails.label(item) for item in (0, 1)] == ["a & b", "class 1"]
 
 
-def test_compressed_sound_is_heard_as_it_was():
+def test_compressed_audio_is_heard_as_it_was():
     times = np.arange(2 * RATE_HZ) / RATE_HZ
     tone = (0.5 * np.sin(2 * np.pi * 500 * times)).astype(np.float32)
     with av.open(io.BytesIO(compressed(tone, RATE_HZ))) as container:
@@ -60,14 +60,14 @@ def test_compressed_sound_is_heard_as_it_was():
 
 
 def test_a_single_frame_stands_still():
-    one = Image.open(io.BytesIO(content(moving_picture(np.zeros((1, 200, 100, 3), np.uint8), 64, 1.0))))
+    one = Image.open(io.BytesIO(content(moving_frame(np.zeros((1, 200, 100, 3), np.uint8), 64, 1.0))))
     assert (getattr(one, "n_frames", 1), one.size) == (1, (32, 64))
 
 
 def test_gallery_marks_right_and_wrong_in_words_and_escapes_names(tmp_path: Path):
-    queries, neighbours = torch.tensor([0, 1]), torch.tensor([[1, 0], [1, 2]])
-    found = Found(queries, neighbours, torch.tensor([[0.9, 0.5], [0.8, -0.1]]), torch.tensor([[0, 1], [2, 0]]), 1)
-    direction = Direction("video", "video", False, {}, {}, "cosine", "centred")
+    queries, neighbors = torch.tensor([0, 1]), torch.tensor([[1, 0], [1, 2]])
+    found = Found(queries, neighbors, torch.tensor([[0.9, 0.5], [0.8, -0.1]]), torch.tensor([[0, 1], [2, 0]]), 1)
+    direction = Direction("video", "video", False, {}, {}, "cosine", "centered")
     html = gallery_of(direction, [Answers("trained", found)], thumbnails_of(tmp_path))
     for expected in (
         "1 of the 1 queries whose nearest is of another class", "1 of the 1 whose nearest is right", "✗ other class",

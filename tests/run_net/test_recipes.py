@@ -19,6 +19,6 @@ def test_every_recipe_loads_and_its_task_builds(recipe: Path, tool: ModuleType):
     with torch.device("cpu" if "mvit" in cfg.MODEL.ARCH else "meta"):  # MViT reads numbers while it is built
         task = create_task(cfg)
     assert "video" in task.encoders()
-    if cfg.TASK == "av_contrastive":  # one window, as long as its pictures
+    if cfg.TASK == "av_contrastive":  # one window, as long as its frames
         assert task.views().min_seconds == pytest.approx(cfg.DATA.NUM_FRAMES / cfg.DATA.TARGET_FPS)
         assert {"video", "audio"} == task.encoders().keys()

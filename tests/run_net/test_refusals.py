@@ -21,8 +21,8 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "missing split": ({"TRAIN__SPLIT": "val"}, ("val.csv",)),
     "more GPUs than present": ({"NUM_GPUS": 999}, ("NUM_GPUS 999", "this machine has")),
     "global batch of 1": ({"TRAIN__BATCH_SIZE": 1}, ("TRAIN.BATCH_SIZE: got 1", "at least 2")),
-    "crop larger than the map": ({"CROP__SPACE_SIZES": [1.5, 0.5]}, ("CROP.SPACE_SIZES", "1.5", "at most 1")),
-    "small crops without large ones": ({"CROP__SPACE_LARGE": 0}, ("CROP.SPACE_LARGE",)),
+    "crop larger than the map": ({"CROP__SPATIAL_SIZES": [1.5, 0.5]}, ("CROP.SPATIAL_SIZES", "1.5", "at most 1")),
+    "small crops without large ones": ({"CROP__NUM_LARGE_SPATIAL": 0}, ("CROP.NUM_LARGE_SPATIAL",)),
     "weights that are not there": ({"TRAIN__CHECKPOINT_FILE_PATH": "a.pyth"}, ("a.pyth", "no such file")),
     "evaluation without checkpoint": ({"TRAIN__ENABLE": False, "TEST__ENABLE": True}, ("there is no checkpoint",)),
     "no processes": ({"CPU_PROCESSES": 0}, ("CPU_PROCESSES: got 0", "at least 1")),
@@ -75,7 +75,7 @@ def test_a_list_with_missing_videos_is_refused(say: Say, cfg_file: Path, clips_f
 def mute_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mute")
     for number in range(4):
-        make_clip(folder / f"{number}.mp4", number, sound=False)
+        make_clip(folder / f"{number}.mp4", number, audio=False)
     return folder
 
 

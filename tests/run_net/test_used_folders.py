@@ -42,7 +42,7 @@ def test_another_run_in_a_used_folder_is_refused_and_nothing_is_touched(
 
 
 def test_a_diverging_run_fails_with_code_1_and_one_line(say: Say, cfg_file: Path, clips_folder: Path, tmp_path: Path):
-    diverging = words(CONTRASTIVE__T=1e-38)
+    diverging = words(CONTRASTIVE__TEMPERATURE=1e-38)
     code, _, err = say("--cfg", cfg_file, *words(clips_folder, tmp_path / "run"), *diverging)
     assert code == 1
     assert err.startswith("failed: ")

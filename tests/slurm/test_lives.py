@@ -98,7 +98,7 @@ def test_one_rank_killed(runs: Runs):
 
 
 def test_a_cancelled_job_stays_so_and_a_new_one_goes_on(runs: Runs):
-    begin, name = time.monotonic(), "cancelled"
+    begin, name = time.monotonic(), "canceled"
     job = runs.begin(name, pace_s=PACE_S)
     runs.await_steps(name, 4)
     with pytest.raises(ValueError, match=rf"(in use by process|belongs to job {job})"):

@@ -12,7 +12,7 @@ from stica_pv.structures import Embeddings, StepKeys
 from stica_pv.tasks import AVContrastive
 
 INDICES = (11, 5, 8, 2, 9, 4)
-UNEVEN = (1.0, 0.0, 0.7, 0.2, 0.0, 1.0)  # with sound: 0, 2 and 5 at the default share of 0.5
+UNEVEN = (1.0, 0.0, 0.7, 0.2, 0.0, 1.0)  # with audio: 0, 2 and 5 at the default share of 0.5
 
 
 def keys_of(step: int = 3, indices: tuple[int, ...] = INDICES, epoch: int = 1, seed: int = 7) -> StepKeys:
@@ -32,10 +32,10 @@ def slow_symmetric(x: Tensor, y: Tensor, t: float) -> float:
     return 0.5 * (slow_contrast(x, y, t) + slow_contrast(y, x, t))
 
 
-def slow_cross(views: list[Tensor], sounds: list[Tensor], heard: list[int], t: float) -> float:
+def slow_cross(views: list[Tensor], audios: list[Tensor], heard: list[int], t: float) -> float:
     if not heard:
         return 0.0
-    return 0.5 * sum(slow_symmetric(v[heard], a[heard], t) for v, a in zip(views, sounds, strict=True))
+    return 0.5 * sum(slow_symmetric(v[heard], a[heard], t) for v, a in zip(views, audios, strict=True))
 
 
 def slow_within(large: list[list[Tensor]], small: list[list[Tensor]], pairing: str, t: float) -> tuple[float, int]:
@@ -56,8 +56,8 @@ def slow_total(task: AVContrastive, embeddings: Embeddings, a: float = 0.5) -> d
     windows, n1 = embeddings["windows"].detach(), 1 + len(task.table.crops[0])
     of_view = (windows[:n1], windows[n1:])
     heard = embeddings["audio_valid"][0, :, 0].nonzero().flatten().tolist()
-    sounds = list(embeddings["audio"].detach().expand(2, -1, -1))
-    result = {"cross": slow_cross([view[0] for view in of_view], sounds, heard, t=0.1)}
+    audios = list(embeddings["audio"].detach().expand(2, -1, -1))
+    result = {"cross": slow_cross([view[0] for view in of_view], audios, heard, t=0.1)}
     sums, counts = [], []
     for kind in ("space", "time"):
         found: dict[bool, list[list[Any]]] = {True: [[None] * 2, [None] * 2], False: [[None] * 4, [None] * 4]}

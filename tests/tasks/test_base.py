@@ -44,8 +44,8 @@ class ToyTask(Task):
         self.seen += ["embed", f"gradient {torch.is_grad_enabled()}", f"cast {torch.is_autocast_enabled('cpu')}"]
         return {"rows": self.linear(inputs["x"]).unsqueeze(0)}
 
-    def loss(self, local: Embeddings, gathered: Embeddings, *, first_row: int) -> LossTerms:
-        self.seen += ["loss", f"from {first_row}", f"keys learn {gathered['rows'].requires_grad}"]
+    def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
+        self.seen += ["loss", f"from {rank_offset}", f"keys learn {gathered['rows'].requires_grad}"]
         self.seen += [f"cast {torch.is_autocast_enabled('cpu')}", f"rows {local['rows'].dtype}"]
         return LossTerms((local["rows"].mean() - gathered["rows"]).square().mean())
 
@@ -78,7 +78,7 @@ def test_forward_is_prepare_embed_gather_loss(batch: Batch) -> None:
 def test_forward_gives_what_the_parts_give(batch: Batch) -> None:
     task = ToyTask()
     rows = task.linear(batch.video["view"].float().flatten(1) + 2).unsqueeze(0)
-    expected = task.loss({"rows": rows}, {"rows": rows.detach()}, first_row=0)
+    expected = task.loss({"rows": rows}, {"rows": rows.detach()}, rank_offset=0)
     assert torch.equal(step(task, batch).total, expected.total)  # exact: the same code with the same shapes, twice
 
 

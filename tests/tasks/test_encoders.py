@@ -86,7 +86,7 @@ def test_what_was_not_built_is_not_offered(video_encoder: VideoEncoder):
         video_encoder(torch.randn(1, 3, 8, 28, 28), layer="projected")
 
 
-def test_sound_has_a_map_a_vector_and_an_embedding():
+def test_audio_has_a_map_a_vector_and_an_embedding():
     log_mel = create_log_mel(sample_rate_hz=AUDIO_RATE_HZ, bands=16, fft_size=512)
     head = create_projection_head(in_dim=16, hidden_dim=6, out_dim=5)
     encoder = AudioEncoder(log_mel, create_audio_resnet9(width=2), head).eval()

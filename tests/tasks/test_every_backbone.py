@@ -19,9 +19,9 @@ from stica_pv.models import (
 from stica_pv.registry import AUDIO_ENCODERS, BACKBONES
 from stica_pv.structures import Batch, StepKeys
 from stica_pv.tasks import AVContrastive, ClipSettings, CropSettings
-from stica_pv.transforms import PhotometrySettings, RandomResizedCrop, create_log_mel
+from stica_pv.transforms import ColorSettings, RandomResizedCrop, create_log_mel
 
-# The smallest clip (frames, side) whose map can still be cut; most halve a picture five times.
+# The smallest clip (frames, side) whose map can still be cut; most halve a frame five times.
 CLIPS = dict.fromkeys(BACKBONES.names(), (4, 64)) | {"s3d": (16, 64)}
 FIXED_SIZE = ("mvit_base_16x4", "mvit_base_32x3", "mvit_v1_b", "mvit_v2_s")
 
@@ -59,7 +59,7 @@ def task_on(backbone: nn.Module, clip: tuple[int, int], audio_tower: nn.Module |
     heads = {"hidden_dim": 8, "out_dim": 4, "dropout": 0.0}
     return AVContrastive(
         clip=ClipSettings(frames, frames / 0.5, size, AUDIO_RATE_HZ, RandomResizedCrop()),
-        photometry=PhotometrySettings(),
+        color=ColorSettings(),
         volume_jitter=0.1,
         backbone=backbone,
         pool=pool,
@@ -74,8 +74,8 @@ def task_on(backbone: nn.Module, clip: tuple[int, int], audio_tower: nn.Module |
 def batch_for(clip: tuple[int, int]) -> Batch:
     frames, size = clip
     video = {name: torch.randint(0, 256, (2, 3, frames, size, size), dtype=torch.uint8) for name in ("view1", "view2")}
-    sound, valid = torch.rand(2, AUDIO_RATE_HZ // 2) * 2 - 1, torch.ones(2)
-    return Batch(video, {"view1": sound}, {"view1": valid}, torch.arange(2))
+    audio, valid = torch.rand(2, AUDIO_RATE_HZ // 2) * 2 - 1, torch.ones(2)
+    return Batch(video, {"view1": audio}, {"view1": valid}, torch.arange(2))
 
 
 def parameters_without_gradient(module: nn.Module) -> list[str]:

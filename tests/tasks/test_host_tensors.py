@@ -8,14 +8,14 @@ from tiny_runs import REPOSITORY
 from stica_pv.config import apply_overrides, merge_file
 from stica_pv.defaults import get_cfg
 from stica_pv.engine.build_task import create_task
-from stica_pv.transforms import color as photometry
+from stica_pv.transforms import color as color
 
 INDICES = (3, 5, 8, 9)
 
 
 @pytest.mark.parametrize("recipe", ["stica/demo.yaml", "gdt/demo.yaml", "cvrl/demo.yaml", "brave/demo.yaml"])
 def test_a_step_copies_no_number_of_python_to_the_device(recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photometry, "_on_processor", photometry._on_device)
+    monkeypatch.setattr(color, "_on_processor", color._on_device)
     cfg = get_cfg()
     merge_file(cfg, REPOSITORY / "projects" / recipe)
     apply_overrides(cfg, ["MODEL.WIDTH", "4"])
@@ -23,4 +23,4 @@ def test_a_step_copies_no_number_of_python_to_the_device(recipe: str, monkeypatc
     plan, batch = task.draw(keys_of(indices=INDICES)).to(torch.device("cpu")), noise_batch(task.views(), INDICES)
     with NoHostTensors():
         rows = task.embed(task.prepare(batch, plan), plan)
-        task.loss(rows, rows, first_row=0).total.backward()
+        task.loss(rows, rows, rank_offset=0).total.backward()

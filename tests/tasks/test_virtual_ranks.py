@@ -30,13 +30,13 @@ def test_the_mean_over_64_ranks_is_the_loss_of_one_process_and_so_are_its_gradie
     names = ("windows", "audio")
     whole = {name: value.clone().requires_grad_(name in names) for name, value in everything.items()}
     gathered = {name: value.detach() for name, value in everything.items()}
-    expected = task.loss(whole, gathered, first_row=0)
+    expected = task.loss(whole, gathered, rank_offset=0)
     expected.total.backward()
     total = torch.zeros((), dtype=torch.float64)
     for rank in range(RANKS):
         own = slice(rank * LOCAL, (rank + 1) * LOCAL)
         local = {name: value[:, own].clone().requires_grad_(name in names) for name, value in everything.items()}
-        terms = task.loss(local, gathered, first_row=rank * LOCAL)
+        terms = task.loss(local, gathered, rank_offset=rank * LOCAL)
         terms.total.backward()
         total += terms.total.detach() / RANKS
         for name in names:
@@ -50,7 +50,7 @@ def test_rows_told_at_another_place_are_another_loss():
     task = tiny_task(double=True)
     everything = rows_of_all(task.facts()["windows"], silent=False)
     local = {name: value[:, :LOCAL] for name, value in everything.items()}
-    right, wrong = (task.loss(local, everything, first_row=row).total.item() for row in (0, LOCAL))
+    right, wrong = (task.loss(local, everything, rank_offset=row).total.item() for row in (0, LOCAL))
     assert wrong > right + 0.1
 
 
@@ -65,6 +65,6 @@ def test_the_shapes_of_the_paper_pass_through_the_loss():
         }
         for count in (LOCAL, RANKS * LOCAL)
     )
-    terms = task.loss(local, gathered, first_row=63 * LOCAL)
+    terms = task.loss(local, gathered, rank_offset=63 * LOCAL)
     assert terms.total.isfinite()
     assert terms.scalars["loss_cross"].item() == pytest.approx(torch.tensor(512.0).log().item(), abs=0.5)  # chance

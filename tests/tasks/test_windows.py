@@ -26,9 +26,9 @@ def test_file_no_longer_than_the_window_is_read_from_its_start(duration_s: float
 
 @pytest.mark.parametrize("at_end", ["shift", "pad", "loop"])
 def test_window_has_the_asked_name_length_and_end(at_end) -> None:
-    windows = one_window("sound", 1.5, at_end)(9.0, generator("one"))
-    assert list(windows) == ["sound"]
-    assert (windows["sound"].seconds, windows["sound"].at_end) == (1.5, at_end)
+    windows = one_window("audio", 1.5, at_end)(9.0, generator("one"))
+    assert list(windows) == ["audio"]
+    assert (windows["audio"].seconds, windows["audio"].at_end) == (1.5, at_end)
 
 
 def test_policy_is_a_function_of_duration_and_generator() -> None:

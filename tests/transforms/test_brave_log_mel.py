@@ -56,11 +56,11 @@ def slow_log_mel(wave: np.ndarray, rate_hz: int) -> np.ndarray:
     for t in range(columns):
         magnitude = np.abs(np.fft.rfft(padded[160 * t : 160 * t + 320] * window))
         for band in range(80):
-            left, centre, right = edges[band : band + 3]
+            left, center, right = edges[band : band + 3]
             total = 0.0
             for k in range(1, 161):  # without the constant part
                 place = mel(k * rate_hz / 320)
-                weight = min((place - left) / (centre - left), (right - place) / (right - centre))
+                weight = min((place - left) / (center - left), (right - place) / (right - center))
                 total += max(weight, 0.0) * magnitude[k]
             out[band, t] = math.log(1 + 10000 * total)
     return out

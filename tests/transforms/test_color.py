@@ -1,4 +1,4 @@
-"""Photometry equals a slow loop over samples, in both styles; plans are drawn by row."""
+"""Color equals a slow loop over samples, in both styles; plans are drawn by row."""
 
 import math
 
@@ -9,9 +9,9 @@ from torch import Tensor
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
-from stica_pv.transforms import PhotometryPlan, PhotometrySettings, apply_photometry, draw_photometry
-from stica_pv.transforms import color as photometry
-from stica_pv.transforms import color_cpu as photometry_cpu
+from stica_pv.transforms import ColorParams, ColorSettings, apply_color, sample_color
+from stica_pv.transforms import color as color
+from stica_pv.transforms import color_cpu as color_cpu
 
 STYLES = ("intended", "released")
 EVERYTHING = {"jitter_prob": 0.8, "gray_prob": 0.3, "blur_prob": 0.6}
@@ -22,12 +22,12 @@ def clips(batch: int = 6, frames: int = 3, height: int = 20, width: int = 24) ->
     return torch.randint(0, 256, (batch, 3, frames, height, width), dtype=torch.uint8, generator=rng)
 
 
-def plan_of(batch: int, settings: PhotometrySettings) -> PhotometryPlan:
-    return draw_photometry([generator("plan", row) for row in range(batch)], settings)
+def plan_of(batch: int, settings: ColorSettings) -> ColorParams:
+    return sample_color([generator("plan", row) for row in range(batch)], settings)
 
 
 def slow_blur(frame: Tensor, sigma: list[float], taps: int) -> Tensor:
-    """(3, H, W) with a two-dimensional kernel over a padded picture."""
+    """(3, H, W) with a two-dimensional kernel over a padded frame."""
     axes = []
     for s in sigma:
         steps = range(-(taps // 2), taps // 2 + 1)
@@ -37,7 +37,7 @@ def slow_blur(frame: Tensor, sigma: list[float], taps: int) -> Tensor:
     return F.conv2d(padded, kernel, groups=3)[0]
 
 
-def slow(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings) -> Tensor:
+def slow(video: Tensor, plan: ColorParams, settings: ColorSettings) -> Tensor:
     """One sample, one frame and one step after the other, in double precision."""
     released = settings.style == "released"
     red, green, blue = (0.114, 0.587, 0.299) if released else (0.299, 0.587, 0.114)
@@ -62,52 +62,52 @@ def slow(video: Tensor, plan: PhotometryPlan, settings: PhotometrySettings) -> T
 
 
 @pytest.mark.parametrize(
-    ("way", "width"), [(photometry._on_device, 24), (photometry._on_processor, 20), (photometry._on_processor, 60)]
+    ("way", "width"), [(color._on_device, 24), (color._on_processor, 20), (color._on_processor, 60)]
 )
 @pytest.mark.parametrize("style", STYLES)
 def test_a_batch_at_once_and_clip_by_clip_equal_the_slow_loop(style: str, width: int, way, monkeypatch) -> None:
-    monkeypatch.setattr(photometry, "_on_processor", way)
-    monkeypatch.setattr(photometry_cpu, "_BLOCK_BYTES", 2 * 4 * 3 * 20 * width)  # three frames: a block of two, and one
-    settings = PhotometrySettings(style=style, mean=(0.4, 0.45, 0.5), std=(0.2, 0.225, 0.25), **EVERYTHING)
+    monkeypatch.setattr(color, "_on_processor", way)
+    monkeypatch.setattr(color_cpu, "_BLOCK_BYTES", 2 * 4 * 3 * 20 * width)  # three frames: a block of two, and one
+    settings = ColorSettings(style=style, mean=(0.4, 0.45, 0.5), std=(0.2, 0.225, 0.25), **EVERYTHING)
     plan = plan_of(16, settings)
     assert plan.gray.any()
     assert (plan.gray & (plan.sigma > 0).any(1)).any()
     assert len(set(map(tuple, plan.order.tolist()))) > 3
     video = clips(16, frames=3, width=width)
     before = video.clone()
-    out = apply_photometry(video, plan, settings)
+    out = apply_color(video, plan, settings)
     assert out.dtype == torch.float32
     torch.testing.assert_close(out.double(), slow(video, plan, settings), rtol=0, atol=1e-5)
     assert torch.equal(video, before)  # exact: left alone, not calculated
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_identity_only_normalises(style: str) -> None:
-    settings = PhotometrySettings(style=style)
-    out = apply_photometry(clips(), PhotometryPlan.identity(6), settings)
+def test_identity_only_normalizes(style: str) -> None:
+    settings = ColorSettings(style=style)
+    out = apply_color(clips(), ColorParams.identity(6), settings)
     torch.testing.assert_close(out, (clips() / 255 - 0.45) / 0.225)
 
 
 def test_float_input_is_on_zero_to_one_and_left_alone() -> None:
-    settings = PhotometrySettings(**EVERYTHING)
+    settings = ColorSettings(**EVERYTHING)
     video, plan = clips() / 255, plan_of(6, settings)
     before = video.clone()
-    torch.testing.assert_close(apply_photometry(video, plan, settings), apply_photometry(clips(), plan, settings))
+    torch.testing.assert_close(apply_color(video, plan, settings), apply_color(clips(), plan, settings))
     assert torch.equal(video, before)  # exact: left alone, not calculated
 
 
 @pytest.mark.parametrize("style", STYLES)
 def test_rows_do_not_depend_on_their_batch(style: str) -> None:
-    settings = PhotometrySettings(style=style, **EVERYTHING)
-    together = apply_photometry(clips(), plan_of(6, settings), settings)
+    settings = ColorSettings(style=style, **EVERYTHING)
+    together = apply_color(clips(), plan_of(6, settings), settings)
     for row in range(6):
-        alone = draw_photometry([generator("plan", row)], settings)
-        torch.testing.assert_close(apply_photometry(clips()[row : row + 1], alone, settings)[0], together[row])
+        alone = sample_color([generator("plan", row)], settings)
+        torch.testing.assert_close(apply_color(clips()[row : row + 1], alone, settings)[0], together[row])
 
 
-def test_intended_colours_stay_on_zero_to_one() -> None:
-    settings = PhotometrySettings(brightness=2.0, contrast=2.0, jitter_prob=1.0, mean=(0, 0, 0), std=(1, 1, 1))
-    out = apply_photometry(clips(), plan_of(6, settings), settings)
+def test_intended_colors_stay_on_zero_to_one() -> None:
+    settings = ColorSettings(brightness=2.0, contrast=2.0, jitter_prob=1.0, mean=(0, 0, 0), std=(1, 1, 1))
+    out = apply_color(clips(), plan_of(6, settings), settings)
     assert out.min() >= 0
     assert out.max() <= 1 + 1e-6
     assert plan_of(6, settings).factors.min() >= 0
@@ -116,44 +116,44 @@ def test_intended_colours_stay_on_zero_to_one() -> None:
 def test_gray_uses_the_red_weight_for_red_and_the_swapped_one_as_released() -> None:
     red = torch.zeros(1, 3, 1, 2, 2)
     red[:, 0] = 1
-    plan = PhotometryPlan(torch.arange(3)[None], torch.ones(1, 3), torch.tensor([True]), torch.zeros(1, 2))
+    plan = ColorParams(torch.arange(3)[None], torch.ones(1, 3), torch.tensor([True]), torch.zeros(1, 2))
     for style, weight in (("intended", 0.299), ("released", 0.114)):
-        settings = PhotometrySettings(style=style, mean=(0, 0, 0), std=(1, 1, 1))
-        torch.testing.assert_close(apply_photometry(red, plan, settings), torch.full_like(red, weight))
+        settings = ColorSettings(style=style, mean=(0, 0, 0), std=(1, 1, 1))
+        torch.testing.assert_close(apply_color(red, plan, settings), torch.full_like(red, weight))
 
 
 def test_released_blur_acts_along_the_width_alone() -> None:
-    settings = PhotometrySettings(style="released", jitter_prob=0, gray_prob=0, blur_prob=1.0)
+    settings = ColorSettings(style="released", jitter_prob=0, gray_prob=0, blur_prob=1.0)
     plan = plan_of(6, settings)
     assert plan.sigma.tolist() == torch.tensor([[0.1, 2.0]] * 6).tolist()  # exact: the same generators draw the same
     rows = torch.rand(6, 3, 1, 20, 1).expand(-1, -1, -1, -1, 24)  # constant along the width
-    torch.testing.assert_close(apply_photometry(rows, plan, settings), (rows - 0.45) / 0.225)
+    torch.testing.assert_close(apply_color(rows, plan, settings), (rows - 0.45) / 0.225)
     columns = torch.rand(6, 3, 1, 1, 24).expand(-1, -1, -1, 20, -1)
-    assert (apply_photometry(columns, plan, settings) - (columns - 0.45) / 0.225).abs().max() > 0.1
+    assert (apply_color(columns, plan, settings) - (columns - 0.45) / 0.225).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("style", STYLES)
 def test_autocast_changes_nothing(style: str) -> None:
-    settings = PhotometrySettings(style=style, **EVERYTHING)
+    settings = ColorSettings(style=style, **EVERYTHING)
     plan = plan_of(6, settings)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = apply_photometry(clips(), plan, settings)
+        inside = apply_color(clips(), plan, settings)
     assert inside.dtype == torch.float32
     # exact: the same code with the same shapes, twice
-    assert torch.equal(inside, apply_photometry(clips(), plan, settings))
+    assert torch.equal(inside, apply_color(clips(), plan, settings))
 
 
 def test_moved_plan_keeps_its_rows_and_its_effect() -> None:
-    settings = PhotometrySettings(**EVERYTHING)
+    settings = ColorSettings(**EVERYTHING)
     plan = plan_of(6, settings)
     moved = plan.to(torch.device("cpu"))
     assert moved.touched() is moved.rows
     # exact: the same code with the same shapes, twice
-    assert torch.equal(apply_photometry(clips(), moved, settings), apply_photometry(clips(), plan, settings))
+    assert torch.equal(apply_color(clips(), moved, settings), apply_color(clips(), plan, settings))
 
 
 def test_draws_follow_their_laws() -> None:
-    settings = PhotometrySettings()
+    settings = ColorSettings()
     plan = plan_of(2000, settings)
     jittered = (plan.factors != 1).any(1)
     blurred = plan.sigma[:, 0] > 0
@@ -170,31 +170,31 @@ def test_draws_follow_their_laws() -> None:
 
 
 def test_draws_of_a_row_do_not_shift_with_probabilities() -> None:
-    never = plan_of(20, PhotometrySettings(jitter_prob=0, gray_prob=0.5))
-    always = plan_of(20, PhotometrySettings(jitter_prob=1, gray_prob=0.5))
+    never = plan_of(20, ColorSettings(jitter_prob=0, gray_prob=0.5))
+    always = plan_of(20, ColorSettings(jitter_prob=1, gray_prob=0.5))
     assert torch.equal(never.gray, always.gray)  # exact: integers
     assert torch.equal(never.sigma, always.sigma)  # exact: the same generators draw the same
     assert (never.factors == 1).all()
 
 
-def test_smallest_picture_that_can_be_blurred_and_the_next_smaller() -> None:
-    settings = PhotometrySettings(blur_prob=1.0)
+def test_smallest_frame_that_can_be_blurred_and_the_next_smaller() -> None:
+    settings = ColorSettings(blur_prob=1.0)
     plan = plan_of(2, settings)
     video = clips(2, 1, 6, 6)
     torch.testing.assert_close(
-        apply_photometry(video, plan, settings).double(), slow(video, plan, settings), rtol=0, atol=2e-5
+        apply_color(video, plan, settings).double(), slow(video, plan, settings), rtol=0, atol=2e-5
     )
     with pytest.raises(UsageError, match="more than 5 pixels, got 5"):
-        apply_photometry(clips(2, 1, 5, 6), plan, settings)
-    apply_photometry(clips(2, 1, 5, 5), PhotometryPlan.identity(2), settings)
+        apply_color(clips(2, 1, 5, 6), plan, settings)
+    apply_color(clips(2, 1, 5, 5), ColorParams.identity(2), settings)
 
 
 def test_impossible_requests_raise() -> None:
-    settings = PhotometrySettings()
+    settings = ColorSettings()
     with pytest.raises(UsageError, match="expected uint8 or float"):
-        apply_photometry(clips()[:, :2], PhotometryPlan.identity(6), settings)
+        apply_color(clips()[:, :2], ColorParams.identity(6), settings)
     with pytest.raises(UsageError, match="plan for 2 samples"):
-        apply_photometry(clips(), PhotometryPlan.identity(2), settings)
+        apply_color(clips(), ColorParams.identity(2), settings)
     for wrong in (
         {"style": "relased"},
         {"jitter_prob": 1.5},
@@ -204,21 +204,21 @@ def test_impossible_requests_raise() -> None:
         {"std": (0.0, 1.0, 1.0)},
     ):
         with pytest.raises(UsageError, match=next(iter(wrong))):
-            PhotometrySettings(**wrong)
+            ColorSettings(**wrong)
     with pytest.raises(ValueError, match="expected order"):
-        PhotometryPlan(torch.zeros(2, 3), torch.ones(2, 3), torch.zeros(2), torch.zeros(2))
+        ColorParams(torch.zeros(2, 3), torch.ones(2, 3), torch.zeros(2), torch.zeros(2))
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("style", STYLES)
 def test_device_is_never_waited_for(style: str) -> None:
-    settings, device = PhotometrySettings(style=style, **EVERYTHING), torch.device("cuda")
+    settings, device = ColorSettings(style=style, **EVERYTHING), torch.device("cuda")
     plan, video = plan_of(6, settings), clips()
-    known, video = apply_photometry(video, plan, settings), video.to(device)
-    apply_photometry(video, plan, settings)  # the first call loads kernels
+    known, video = apply_color(video, plan, settings), video.to(device)
+    apply_color(video, plan, settings)  # the first call loads kernels
     torch.cuda.set_sync_debug_mode("error")
     try:
-        out = apply_photometry(video, plan.to(device), settings)
+        out = apply_color(video, plan.to(device), settings)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     torch.testing.assert_close(out.cpu(), known, rtol=0, atol=1e-4)

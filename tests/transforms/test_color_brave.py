@@ -5,10 +5,10 @@ import torch
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
-from stica_pv.transforms import BraveColourPlan, BraveColourSettings, apply_brave_colour, draw_brave_colour
+from stica_pv.transforms import BraveColorParams, BraveColorSettings, apply_brave_color, sample_brave_color
 from stica_pv.transforms.color_ops import saturate
 
-PLAIN = BraveColourSettings(blur_kernel=5)
+PLAIN = BraveColorSettings(blur_kernel=5)
 
 
 def noise(clips: int = 2, frames: int = 3, side: int = 8) -> torch.Tensor:
@@ -16,14 +16,14 @@ def noise(clips: int = 2, frames: int = 3, side: int = 8) -> torch.Tensor:
     return torch.randint(0, 256, (clips, 3, frames, side, side), generator=rng, dtype=torch.uint8)
 
 
-def plan(values: list[float], *, jitter: bool = True, gray: bool = False, sigma: float = 0.0) -> BraveColourPlan:
-    return BraveColourPlan(
+def plan(values: list[float], *, jitter: bool = True, gray: bool = False, sigma: float = 0.0) -> BraveColorParams:
+    return BraveColorParams(
         torch.tensor([jitter] * 2), torch.tensor([values] * 2), torch.tensor([gray] * 2), torch.tensor([sigma] * 2)
     )
 
 
 def slow_frame(frame: torch.Tensor, added: float, saturation: float, contrast: float, hue: float) -> torch.Tensor:
-    """One (3, H, W) picture, pixel by pixel with Python's own colour library."""
+    """One (3, H, W) frame, pixel by pixel with Python's own color library."""
     x = frame + added
     out = torch.empty_like(x)
     for i in range(x.shape[1]):
@@ -43,44 +43,44 @@ def slow_frame(frame: torch.Tensor, added: float, saturation: float, contrast: f
 @pytest.mark.parametrize("values", [[0.12, 1.3, 0.7, 0.15], [0.0, 0.6, 1.4, -0.2], [0.12, 1.0, 1.0, 0.0]])
 def test_the_four_steps_equal_the_slow_loop_frame_by_frame(values: list[float]) -> None:
     video = noise(side=6)
-    coloured = apply_brave_colour(video, plan(values), PLAIN)
-    for clip, result in zip(video.float() / 255, coloured, strict=True):
+    colored = apply_brave_color(video, plan(values), PLAIN)
+    for clip, result in zip(video.float() / 255, colored, strict=True):
         for t in range(clip.shape[1]):
             assert torch.allclose(result[:, t], slow_frame(clip[:, t], *values), atol=1e-5)
 
 
-def test_values_below_black_become_gray_or_lose_colour_and_never_anything_odd() -> None:
+def test_values_below_black_become_gray_or_lose_color_and_never_anything_odd() -> None:
     video = noise()
-    coloured = apply_brave_colour(video, plan([-0.5, 1.4, 1.4, 0.2]), PLAIN)
-    assert torch.isfinite(coloured).all()
-    assert coloured.min() >= 0
-    black = apply_brave_colour(torch.zeros_like(video), plan([-0.1, 1.4, 1.4, 0.2]), PLAIN)
+    colored = apply_brave_color(video, plan([-0.5, 1.4, 1.4, 0.2]), PLAIN)
+    assert torch.isfinite(colored).all()
+    assert colored.min() >= 0
+    black = apply_brave_color(torch.zeros_like(video), plan([-0.1, 1.4, 1.4, 0.2]), PLAIN)
     assert not black.any()
 
 
 def test_without_jitter_gray_and_blur_nothing_changes() -> None:
     video = noise()
-    assert torch.allclose(apply_brave_colour(video, plan([0.1, 0.5, 0.5, 0.1], jitter=False), PLAIN), video / 255)
+    assert torch.allclose(apply_brave_color(video, plan([0.1, 0.5, 0.5, 0.1], jitter=False), PLAIN), video / 255)
 
 
 def test_gray_clips_have_the_luma_in_all_channels() -> None:
     video = noise()
-    gray = apply_brave_colour(video, plan([0.0, 1.0, 1.0, 0.0], jitter=False, gray=True), PLAIN)
+    gray = apply_brave_color(video, plan([0.0, 1.0, 1.0, 0.0], jitter=False, gray=True), PLAIN)
     luma = (video / 255 * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1, 1)).sum(1, keepdim=True)
     assert torch.allclose(gray, luma.expand_as(gray), atol=1e-6)
 
 
 def test_a_blur_comes_first_and_has_a_black_border() -> None:
     white = torch.full((2, 3, 1, 9, 9), 255, dtype=torch.uint8)
-    blurred = apply_brave_colour(white, plan([0.0, 1.0, 1.0, 0.0], jitter=False, sigma=2.0), PLAIN)
+    blurred = apply_brave_color(white, plan([0.0, 1.0, 1.0, 0.0], jitter=False, sigma=2.0), PLAIN)
     assert blurred[0, 0, 0, 4, 4].item() == pytest.approx(1.0)
     assert blurred[0, 0, 0, 0, 0].item() < 0.6
-    offset = apply_brave_colour(white, plan([-0.1, 1.0, 1.0, 0.0], sigma=2.0), PLAIN)
+    offset = apply_brave_color(white, plan([-0.1, 1.0, 1.0, 0.0], sigma=2.0), PLAIN)
     assert torch.allclose(offset, (blurred - 0.1).clamp(0, 1), atol=1e-6)
 
 
 def test_draws_follow_their_ranges_and_shares() -> None:
-    drawn = draw_brave_colour([generator("colour", i) for i in range(3000)], BraveColourSettings())
+    drawn = sample_brave_color([generator("colour", i) for i in range(3000)], BraveColorSettings())
     low = torch.tensor([-32 / 255, 0.6, 0.6, -0.2])
     high = torch.tensor([32 / 255, 1.4, 1.4, 0.2])
     assert (drawn.values >= low).all()
@@ -90,22 +90,22 @@ def test_draws_follow_their_ranges_and_shares() -> None:
     assert drawn.jitter.float().mean().item() == pytest.approx(0.8, abs=0.03)
     assert drawn.gray.float().mean().item() == pytest.approx(0.2, abs=0.03)
     assert (drawn.sigma.min().item(), drawn.sigma.max().item()) == pytest.approx((0.1, 2.0), abs=0.01)
-    never = draw_brave_colour([generator("colour", i) for i in range(9)], BraveColourSettings(blur_prob=0.0))
+    never = sample_brave_color([generator("colour", i) for i in range(9)], BraveColorSettings(blur_prob=0.0))
     assert not never.sigma.any()
 
 
 def test_wrong_settings_and_inputs_are_refused() -> None:
     with pytest.raises(UsageError, match="jitter_prob: expected 0 to 1, got 2"):
-        BraveColourSettings(jitter_prob=2)
+        BraveColorSettings(jitter_prob=2)
     with pytest.raises(UsageError, match="hue from 0 to 0.5"):
-        BraveColourSettings(hue=0.6)
+        BraveColorSettings(hue=0.6)
     with pytest.raises(UsageError, match="an odd kernel"):
-        BraveColourSettings(blur_kernel=22)
+        BraveColorSettings(blur_kernel=22)
     with pytest.raises(UsageError, match="expected uint8"):
-        apply_brave_colour(noise().float(), plan([0.0, 1.0, 1.0, 0.0]), PLAIN)
+        apply_brave_color(noise().float(), plan([0.0, 1.0, 1.0, 0.0]), PLAIN)
 
 
-def test_saturating_a_colour_below_black_gives_its_gray() -> None:
+def test_saturating_a_color_below_black_gives_its_gray() -> None:
     dark = torch.tensor([-0.02, -0.06, -0.1]).view(1, 3, 1, 1, 1)
     # exact: copied, not calculated
     assert torch.equal(saturate(dark, torch.full((1, 1, 1, 1, 1), 1.3)), torch.full_like(dark, -0.02))

@@ -1,4 +1,4 @@
-"""Joined passes give the colours of the steps one by one, and there are as few as the clipping allows."""
+"""Joined passes give the colors of the steps one by one, and there are as few as the clipping allows."""
 
 from itertools import permutations
 
@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from stica_pv.transforms import PhotometrySettings
+from stica_pv.transforms import ColorSettings
 from stica_pv.transforms.color_params import BRIGHTNESS, CONTRAST
-from stica_pv.transforms.color_passes import colour_passes
+from stica_pv.transforms.color_passes import color_passes
 
 ORDERS = list(permutations(range(3)))
 
@@ -18,17 +18,15 @@ def frames() -> Tensor:
     return torch.rand(3, 6, 2, 5, generator=torch.Generator().manual_seed(0))
 
 
-def joined(x: Tensor, order: list[int], factors: list[float], *, gray: bool, settings: PhotometrySettings) -> Tensor:
-    for colours in colour_passes(order, factors, gray=gray, scale=1.0, settings=settings):
-        out = torch.empty(colours.channels, *x.shape[1:])
-        colours.write(x.contiguous(), colours.offsets(x), scratch=torch.empty(3, *x.shape[1:]), into=out)
+def joined(x: Tensor, order: list[int], factors: list[float], *, gray: bool, settings: ColorSettings) -> Tensor:
+    for colors in color_passes(order, factors, gray=gray, scale=1.0, settings=settings):
+        out = torch.empty(colors.channels, *x.shape[1:])
+        colors.write(x.contiguous(), colors.offsets(x), scratch=torch.empty(3, *x.shape[1:]), into=out)
         x = out
     return x
 
 
-def one_by_one(
-    x: Tensor, order: list[int], factors: list[float], *, gray: bool, settings: PhotometrySettings
-) -> Tensor:
+def one_by_one(x: Tensor, order: list[int], factors: list[float], *, gray: bool, settings: ColorSettings) -> Tensor:
     """Each step by itself in double precision."""
     released = settings.style == "released"
     mean, std = (torch.tensor(values).double().view(3, 1, 1, 1) for values in (settings.mean, settings.std))
@@ -49,7 +47,7 @@ def one_by_one(
 @pytest.mark.parametrize("style", ["intended", "released"])
 @pytest.mark.parametrize("order", ORDERS)
 def test_joined_steps_equal_the_steps_one_by_one(order, style, gray, std):
-    settings = PhotometrySettings(style=style, mean=(0.4, 0.45, 0.5), std=std)
+    settings = ColorSettings(style=style, mean=(0.4, 0.45, 0.5), std=std)
     for factors in ([1.3, 1.4, 1.2], [0.7, 0.6, 0.8], [1.3, 0.7, 0.6], [0.8, 1.3, 1.4], [1.0, 0.7, 1.0]):
         found = joined(frames(), order, factors, gray=gray, settings=settings)
         expected = one_by_one(frames(), order, factors, gray=gray, settings=settings)
@@ -67,8 +65,8 @@ def test_joined_steps_equal_the_steps_one_by_one(order, style, gray, std):
     ],
 )
 def test_pixels_are_passed_only_where_a_step_clips_or_turns_gray(factors, gray, count):
-    passes = colour_passes([0, 1, 2], factors, gray=gray, scale=1 / 255, settings=PhotometrySettings())
+    passes = color_passes([0, 1, 2], factors, gray=gray, scale=1 / 255, settings=ColorSettings())
     assert len(passes) == count
     assert [one.clips for one in passes].count(True) == sum(factor > 1 for factor in factors)
-    released = PhotometrySettings(style="released")
-    assert len(colour_passes([0, 1, 2], factors, gray=gray, scale=1 / 255, settings=released)) == 1 + gray
+    released = ColorSettings(style="released")
+    assert len(color_passes([0, 1, 2], factors, gray=gray, scale=1 / 255, settings=released)) == 1 + gray

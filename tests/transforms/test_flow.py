@@ -12,13 +12,13 @@ def rng() -> torch.Generator:
 
 
 @pytest.mark.parametrize("kind", [RandomResizedCrop, RandomShortSideCrop])
-def test_a_mirrored_clip_moves_the_other_way_within_the_crop_of_pictures(kind: type) -> None:
+def test_a_mirrored_clip_moves_the_other_way_within_the_crop_of_frames(kind: type) -> None:
     for flip_prob in (0.0, 1.0):
         crop = kind(flip_prob=flip_prob)
-        pictures, flow = crop(FLOW, 24, rng()), FlowCrop(crop)(FLOW, 24, rng())
+        frames, flow = crop(FLOW, 24, rng()), FlowCrop(crop)(FLOW, 24, rng())
         assert flow.shape == (2, 3, 24, 24)
-        assert torch.equal(flow[1], pictures[1])  # exact: integers
-        assert torch.equal(flow[0], 255 - pictures[0] if flip_prob else pictures[0])  # exact: integers
+        assert torch.equal(flow[1], frames[1])  # exact: integers
+        assert torch.equal(flow[0], 255 - frames[0] if flip_prob else frames[0])  # exact: integers
 
 
 def test_scaled_flow_lies_around_no_motion_and_a_mirror_negates_it() -> None:
@@ -30,6 +30,6 @@ def test_scaled_flow_lies_around_no_motion_and_a_mirror_negates_it() -> None:
     assert scale_flow(last).is_contiguous()
 
 
-def test_pictures_are_no_flow() -> None:
+def test_frames_are_no_flow() -> None:
     with pytest.raises(UsageError, match=r"expected optical flow, uint8 \(2, T, H, W\), got uint8\(3, 3, 8, 8\)"):
         FlowCrop(RandomResizedCrop())(torch.zeros(3, 3, 8, 8, dtype=torch.uint8), 8, rng())

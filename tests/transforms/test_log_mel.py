@@ -8,7 +8,7 @@ import torch
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
-from stica_pv.transforms import create_log_mel, draw_volume, log_mel_frames
+from stica_pv.transforms import create_log_mel, log_mel_frames, sample_volume
 
 CONSTANT_BANDS = [
     0, 2, 3, 5, 6, 8, 9, 11, 13, 14, 16, 18, 19, 21, 23, 25, 27, 28, 30, 32, 34, 36, 38, 41, 43, 45, 47, 50, 52, 55, 58,
@@ -18,7 +18,7 @@ LN_EPS = math.log(np.finfo(float).eps)
 
 
 def signal(kind: str, samples: int = 24000) -> np.ndarray:
-    """float32 (S,) on the grid of 16-bit sound."""
+    """float32 (S,) on the grid of 16-bit audio."""
     rng, t = np.random.default_rng(0), np.arange(samples) / 24000
     wave = {
         "noise": 0.1 * rng.standard_normal(samples),
@@ -90,12 +90,12 @@ def slow_clean(wave: np.ndarray, bands: int, fft_size: int, rate: int, window: i
         frame = wave[t * hop : t * hop + window] * hann / math.sqrt((hann**2).sum())
         power = np.abs(np.fft.fft(frame, fft_size)) ** 2
         for band in range(bands):
-            left, centre, right = edges[band : band + 3]
+            left, center, right = edges[band : band + 3]
             energy = 0.0
             for k in range(fft_size // 2 + 1):
                 hz = k * rate / fft_size
                 if left < hz < right:
-                    weight = (hz - left) / (centre - left) if hz < centre else (right - hz) / (right - centre)
+                    weight = (hz - left) / (center - left) if hz < center else (right - hz) / (right - center)
                     energy += power[k] * weight
             out[band, t] = math.log(energy + 1e-8)
     return out
@@ -187,9 +187,9 @@ def test_impossible_requests_raise() -> None:
 
 
 def test_volume_factors_are_uniform_by_row() -> None:
-    factors = draw_volume([generator("volume", row) for row in range(2000)])
+    factors = sample_volume([generator("volume", row) for row in range(2000)])
     assert factors.shape == (2000,)
     assert 0.9 <= factors.min() < 0.902 < 1.098 < factors.max() <= 1.1
     assert abs(factors.mean() - 1) < 0.005
-    assert draw_volume([generator("volume", 5)])[0] == factors[5]
-    assert (draw_volume([generator(0)], spread=0.0) == 1).all()
+    assert sample_volume([generator("volume", 5)])[0] == factors[5]
+    assert (sample_volume([generator(0)], spread=0.0) == 1).all()

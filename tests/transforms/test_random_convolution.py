@@ -6,17 +6,17 @@ import torch.nn.functional as F
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
-from stica_pv.transforms import apply_random_convolution, draw_random_convolution
+from stica_pv.transforms import apply_random_convolution, sample_random_convolution
 
 DRAWS = 1200
 
 
 def draw(count: int, prob: float = 1.0) -> torch.Tensor:
-    return draw_random_convolution([generator("kernel", i) for i in range(count)], prob).kernels
+    return sample_random_convolution([generator("kernel", i) for i in range(count)], prob).kernels
 
 
 def side_of(kernel: torch.Tensor) -> int:
-    """Side of the smallest centred square that holds everything."""
+    """Side of the smallest centered square that holds everything."""
     ring = torch.arange(11) - 5
     distance = torch.maximum(ring.abs()[:, None], ring.abs())
     return 2 * int(distance[kernel.abs().sum((0, 1)) > 0].max()) + 1
@@ -40,7 +40,7 @@ def test_weights_are_he_normal_cut_at_two_deviations() -> None:
 
 
 def test_each_clip_is_filtered_by_its_own_small_kernel_on_every_frame() -> None:
-    plan = draw_random_convolution([generator("kernel", i) for i in range(6)], 1.0)
+    plan = sample_random_convolution([generator("kernel", i) for i in range(6)], 1.0)
     video = torch.rand(6, 3, 4, 13, 9)
     filtered = apply_random_convolution(video, plan)
     assert filtered.shape == video.shape
@@ -57,7 +57,7 @@ def test_clips_that_are_spared_stay_as_they_are() -> None:
     video = torch.rand(3, 3, 2, 12, 12)
     rngs = [generator("kernel", i) for i in range(3)]
     torch.testing.assert_close(
-        apply_random_convolution(video, draw_random_convolution(rngs, 0.0)), video, rtol=0, atol=1e-6
+        apply_random_convolution(video, sample_random_convolution(rngs, 0.0)), video, rtol=0, atol=1e-6
     )
     identity = torch.zeros(3, 3, 11, 11)
     identity[:, :, 5, 5] = torch.eye(3)
@@ -73,7 +73,7 @@ def test_equal_keys_give_equal_kernels() -> None:
 
 def test_wrong_input_is_refused() -> None:
     with pytest.raises(UsageError, match="BRAVE.RANDOM_CONV_PROB: expected 0 to 1, got 1.5"):
-        draw_random_convolution([generator("kernel")], 1.5)
-    plan = draw_random_convolution([generator("kernel")], 1.0)
+        sample_random_convolution([generator("kernel")], 1.5)
+    plan = sample_random_convolution([generator("kernel")], 1.0)
     with pytest.raises(UsageError, match=r"expected float \(B, 3, T, H, W\) with B = 1, got uint8"):
         apply_random_convolution(torch.zeros(1, 3, 1, 12, 12, dtype=torch.uint8), plan)

@@ -185,7 +185,7 @@ def test_short_side_crop_equals_resize_then_crop() -> None:
     ("position", "box"),
     [(0.0, CropBox(0, 0, 256, 256)), (0.5, CropBox(0, 42, 256, 256)), (1.0, CropBox(0, 84, 256, 256))],
 )
-def test_fixed_crop_takes_left_centre_and_right(position: float, box: CropBox) -> None:
+def test_fixed_crop_takes_left_center_and_right(position: float, box: CropBox) -> None:
     assert FixedCrop(position=position).draw(256, 340, 128, generator(0)) == box
     turned = FixedCrop(position=position).draw(340, 256, 128, generator(0))
     assert turned == CropBox(box.left, box.top, box.width, box.height)

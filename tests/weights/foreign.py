@@ -24,7 +24,7 @@ def slowfast_stage(state: State, prefix: str, res_blocks: Iterable[nn.Module]) -
         for letter in "abc":
             add(state, f"{own}.branch2.{letter}", getattr(block.branch2, f"conv_{letter}"))
             norm = getattr(block.branch2, f"norm_{letter}")
-            if isinstance(norm, nn.Sequential):  # X3D: normalisation, then squeeze and excitation or nothing
+            if isinstance(norm, nn.Sequential):  # X3D: normalization, then squeeze and excitation or nothing
                 squeeze = norm[1]
                 norm = norm[0]
                 if hasattr(squeeze, "block"):

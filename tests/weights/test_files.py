@@ -14,7 +14,7 @@ import torch
 from full_disk import full_disk
 
 from stica_pv.errors import RunFailed, UsageError
-from stica_pv.weights import read_weights, write_whole
+from stica_pv.weights import read_weights, write_atomic
 from stica_pv.weights.files import save_torch
 
 STATE = {"stem.weight": torch.arange(6.0).view(2, 3), "stem.bias": torch.ones(2)}
@@ -183,7 +183,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "there.txt"
     path.write_text("old")
     with pytest.raises(UsageError, match="exists already"):
-        write_whole(path, lambda partial: partial.write_text("new"))
+        write_atomic(path, lambda partial: partial.write_text("new"))
     assert path.read_text() == "old"
 
 
@@ -193,7 +193,7 @@ def test_a_failure_while_writing_leaves_nothing(tmp_path: Path) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(UsageError, match="cannot write .*No space left"):
-        write_whole(tmp_path / "new" / "file.txt", fail)
+        write_atomic(tmp_path / "new" / "file.txt", fail)
     assert list((tmp_path / "new").iterdir()) == []
 
 
@@ -203,7 +203,7 @@ def test_a_failure_while_writing_leaves_nothing(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_in_one_line(tmp_path: Path, save_as: Callable[..., None], told: str) -> None:
     content = {"weight": torch.ones(20_000)}
     with full_disk(), pytest.raises(UsageError, match=rf"^cannot write .*weights.pth: [^\n]*{told}[^\n]*$"):
-        write_whole(tmp_path / "weights.pth", lambda path: save_as(content, path))
+        write_atomic(tmp_path / "weights.pth", lambda path: save_as(content, path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -213,7 +213,7 @@ def test_what_is_no_error_of_the_disk_passes_through(tmp_path: Path, error: Exce
         raise error
 
     with pytest.raises(type(error), match=f"^{error}$"):
-        write_whole(tmp_path / "file.txt", fail)
+        write_atomic(tmp_path / "file.txt", fail)
 
 
 def test_without_the_extra_reading_safetensors_says_how_to_get_it(
@@ -233,6 +233,6 @@ def test_what_is_written_lies_under_its_name_only_when_whole(tmp_path: Path) -> 
         partial.write_text("whole")
         assert not path.exists()
 
-    write_whole(path, write)
+    write_atomic(path, write)
     assert path.read_text() == "whole"
     assert list(path.parent.iterdir()) == [path]

@@ -66,7 +66,7 @@ FAMILIES: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module], State]]
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_every_tensor_of_a_slowfast_file_finds_its_place_and_the_layout_is_recognised(name: str) -> None:
+def test_every_tensor_of_a_slowfast_file_finds_its_place_and_the_layout_is_recognized(name: str) -> None:
     build, foreign = FAMILIES[name]
     net = build()
     own = net.state_dict()
@@ -119,7 +119,7 @@ def test_networks_of_torchvision_are_normalised_as_there(name: str) -> None:
     assert best_layout(names, names).layout.mean_std == (tuple(theirs.mean), tuple(theirs.std))
 
 
-def test_a_picture_network_is_the_inflated_one_on_a_clip_that_stands_still() -> None:
+def test_a_frame_network_is_the_inflated_one_on_a_clip_that_stands_still() -> None:
     torch.manual_seed(0)
     flat = ResNet(Bottleneck, [3, 4, 6, 3], num_classes=3).eval()
     for module in flat.modules():
@@ -133,11 +133,11 @@ def test_a_picture_network_is_the_inflated_one_on_a_clip_that_stands_still() -> 
     assert found.fits
     assert set(found.unused) == {"fc.weight", "fc.bias"}
     net.load_state_dict(found.tensors)
-    picture = torch.randn(1, 3, 32, 32)
+    image = torch.randn(1, 3, 32, 32)
     with torch.no_grad():
-        x = flat.maxpool(flat.relu(flat.bn1(flat.conv1(picture))))
+        x = flat.maxpool(flat.relu(flat.bn1(flat.conv1(image))))
         expected = flat.layer4(flat.layer3(flat.layer2(flat.layer1(x))))
-        got = net(picture.unsqueeze(2).expand(-1, -1, 2, -1, -1))
+        got = net(image.unsqueeze(2).expand(-1, -1, 2, -1, -1))
     for frame in range(2):
         assert torch.allclose(got[:, :, frame], expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 

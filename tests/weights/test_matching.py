@@ -51,9 +51,9 @@ def test_a_part_that_cannot_be_split_is_reported_with_its_shape() -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 3, 5])
-def test_an_inflated_kernel_gives_the_picture_of_a_still_clip(steps: int) -> None:
+def test_an_inflated_kernel_gives_the_frame_of_a_still_clip(steps: int) -> None:
     torch.manual_seed(0)
-    kernel, picture = torch.randn(4, 3, 3, 3), torch.randn(2, 3, 8, 8)
-    clip = picture.unsqueeze(2).expand(-1, -1, steps, -1, -1)
+    kernel, frame = torch.randn(4, 3, 3, 3), torch.randn(2, 3, 8, 8)
+    clip = frame.unsqueeze(2).expand(-1, -1, steps, -1, -1)
     assert inflate(kernel, steps).shape == (4, 3, steps, 3, 3)
-    assert torch.allclose(F.conv3d(clip, inflate(kernel, steps))[:, :, 0], F.conv2d(picture, kernel), atol=1e-5)
+    assert torch.allclose(F.conv3d(clip, inflate(kernel, steps))[:, :, 0], F.conv2d(frame, kernel), atol=1e-5)

@@ -33,7 +33,7 @@ def test_torchvisions_weights_give_torchvisions_map(torchvision_file: Path) -> N
         assert torch.equal(trunk(video).flatten(1), theirs(video))  # exact: the same code with the same shapes, twice
 
 
-def test_a_network_of_pictures_becomes_one_of_clips(tmp_path: Path) -> None:
+def test_a_network_of_frames_becomes_one_of_clips(tmp_path: Path) -> None:
     torch.save(resnet18().state_dict(), tmp_path / "resnet18.pth")
     net = r3d_18()
     net.fc = torch.nn.Identity()

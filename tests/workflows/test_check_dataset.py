@@ -29,11 +29,11 @@ def tool() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def mixed(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve clips, of which one is short and three have no sound."""
+    """Twelve clips, of which one is short and three have no audio."""
     folder = tmp_path_factory.mktemp("mixed") / "clips"
     shutil.copytree(clips_folder, folder)
     for number in (1, 4, 6):
-        make_clip(folder / f"clip{number:02}.mp4", number, sound=False)
+        make_clip(folder / f"clip{number:02}.mp4", number, audio=False)
     make_clip(folder / "clip03.mp4", 3, seconds=0.25)
     return folder
 
@@ -69,7 +69,7 @@ def test_a_list_that_training_accepts_ends_with_0_and_every_exclusion_by_name(sa
     assert "12 files, " in out
     assert "8 of 12 files can be used by this recipe, 4 are left out" in out
     assert "3: no audio stream\n    " + "\n    ".join(str(mixed / f"clip{n:02}.mp4") for n in (1, 4, 6)) in out
-    assert f"1: picture is shorter than 0.50 s\n    {mixed / 'clip03.mp4'} (picture lasts 0.25 s" in out
+    assert f"1: frame is shorter than 0.50 s\n    {mixed / 'clip03.mp4'} (frame lasts 0.25 s" in out
     assert "48 x 36        12 ######" in out
     assert "16000         9 ######" in out
     assert "an epoch is 2 steps of 4 videos" in out
@@ -100,7 +100,7 @@ def test_names_are_as_many_as_asked_for(say: Say, mixed: Path):
 
 def test_silent_files_are_told(say: Say, mixed: Path):
     assert (
-        "3 of the 11 usable files have no sound and are taken with silence"
+        "3 of the 11 usable files have no audio and are taken with silence"
         in say(mixed, DATA__MISSING_AUDIO="silence")[1]
     )
 
@@ -153,7 +153,7 @@ def test_a_folder_that_cannot_be_written_ends_with_2_and_one_line(say: Say, mixe
 
 
 @pytest.mark.slow
-def test_missing_sound_is_dropped_or_taken_as_silence_and_told_at_the_start(
+def test_missing_audio_is_dropped_or_taken_as_silence_and_told_at_the_start(
     mixed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(logging.getLogger("stica_pv"), "propagate", True)

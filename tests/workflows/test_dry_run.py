@@ -177,7 +177,7 @@ def test_a_used_folder_stays_as_it_is_its_manifest_is_used_and_the_step_is_that_
 
 
 def test_chunks_are_rehearsed_too_and_a_named_manifest_is_kept(clips_folder: Path, tmp_path: Path):
-    settings = {"TRAIN__CHUNK_SIZE": 2, "DATA__MANIFEST": tmp_path / "facts.csv"}
+    settings = {"TRAIN__GRAD_CACHE_CHUNK": 2, "DATA__MANIFEST": tmp_path / "facts.csv"}
     assert "one step: loss" in rehearsal(clips_folder, tmp_path / "run", **settings).text
     assert (tmp_path / "facts.csv").is_file()
 

@@ -59,7 +59,7 @@ def test_every_modality_and_layer_is_a_file_with_names_and_settings(
     settings = json.loads(str(file["settings"]))
     assert settings["checkpoint"] == str(checkpoint)
     assert (settings["layer"], settings["clips"], settings["causes"]) == ("pooled", 2, {})
-    assert "frames=4" in settings["look"]
+    assert "frames=4" in settings["clip_format"]
 
 
 @pytest.mark.slow

@@ -157,8 +157,13 @@ def test_a_run_that_diverges_ends_by_its_step_without_a_checkpoint_after_it(clip
         {"TRAIN__MIXED_PRECISION": True, "TRAIN__AMP_DTYPE": "fp16"},  # bf16 convolutions do not repeat on every CPU
         {"SOLVER__OPTIMIZING_METHOD": "adamw", "SOLVER__LR_POLICY": "cosine", "SOLVER__CLIP_GRAD_L2NORM": 1.0},
         {"SOLVER__ZERO_WD_1D_PARAM": True, "CROP__PER_SAMPLE": True},
-        {"POOL__NAME": "average", "CROP__SPACE_LARGE": 0, "CROP__SPACE_SMALL": 0, "CONTRASTIVE__CROSS_MODAL_WEIGHT": 1},
-        {"DATA__PHOTOMETRY": "released", "AUDIO__LOG_MEL": "released", "AUDIO__FFT_SIZE": 1024, "AUDIO__HEAD_PASSES": 2,
+        {
+            "POOL__NAME": "average",
+            "CROP__NUM_LARGE_SPATIAL": 0,
+            "CROP__NUM_SMALL_SPATIAL": 0,
+            "CONTRASTIVE__CROSS_MODAL_WEIGHT": 1,
+        },
+        {"DATA__COLOR_STYLE": "released", "AUDIO__LOG_MEL": "released", "AUDIO__N_FFT": 1024, "AUDIO__HEAD_PASSES": 2,
          "CROP__PAIRING": "released", "CROP__EXCLUSIVE_BOUND": True, "DATA__FRAME_CHOICE": "following"},
     ],
     ids=lambda overrides: next(reversed(overrides)),
@@ -222,10 +227,10 @@ def test_files_that_fail_in_reading_are_replaced_and_named_until_there_are_too_m
         run_tiny(tmp_path / "clips", tmp_path / "worse", DATA__MAX_BAD_SHARE=0.01)
 
 
-def test_clips_without_sound_can_be_kept(clips_folder: Path, tmp_path: Path):
+def test_clips_without_audio_can_be_kept(clips_folder: Path, tmp_path: Path):
     shutil.copytree(clips_folder, tmp_path / "clips")
     for path in sorted((tmp_path / "clips").glob("*.mp4"))[:6]:
-        make_clip(path, 1, sound=False)
+        make_clip(path, 1, audio=False)
     run_tiny(tmp_path / "clips", tmp_path / "run", DATA__MISSING_AUDIO="silence")
     shares = [json.loads(line)["audio_share"] for line in metrics_text(tmp_path / "run").splitlines()]
     assert sum(shares) == pytest.approx(TOTAL * 0.5, abs=1.0)

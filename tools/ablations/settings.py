@@ -9,7 +9,7 @@ from ablations.grid import Run
 
 from stica_pv.config import flatten
 from stica_pv.defaults import get_cfg
-from stica_pv.engine.run_folder import CONFIG, FREE_KEYS, differences_in_words, has_begun, settings_of
+from stica_pv.engine.run_folder import CONFIG, FREE_KEYS, describe_differences, has_begun, settings_of
 from stica_pv.errors import UsageError
 from stica_pv.launch.configuration import configure
 
@@ -41,7 +41,7 @@ def check_settings(runs: Sequence[Run], finished: Callable[[Run], bool], *, root
         different = sorted(key for key in now if _decides(key, ended) and _differ(before.get(key), now[key]))
         if different:
             raise UsageError(
-                f"{run.folder} holds a run of other settings ({differences_in_words(different, before, now)}): "
+                f"{run.folder} holds a run of other settings ({describe_differences(different, before, now)}): "
                 "choose another --out, or move it away"
             )
 

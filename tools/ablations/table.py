@@ -7,7 +7,7 @@ from pathlib import Path
 from ablations.grid import Grid, Run
 from ablations.statistics import estimate, paired
 
-STYLES = (":", "--", "-.")  # of the untrained contestants in the plot
+STYLES = (":", "--", "-.")  # of the untrained models in the plot
 INTERVAL = ("low", "high", "n")  # what stands beside the trained score in results.json
 Scores = dict[str, dict[str, dict[str, float]]]  # measure, cell, replicate
 
@@ -23,16 +23,16 @@ def collect(runs: Sequence[Run], measures: Sequence[str]) -> Scores:
 
 
 def reference_scores(runs: Sequence[Run], measure: str) -> dict[str, dict[str, float]]:
-    """Returns what the untrained contestants reached, by their names and replicates: the mean of a replicate's cells.
+    """Returns what the untrained models reached, by their names and replicates: the mean of a replicate's cells.
 
     Cells of a replicate share data and seeds, so their untrained scores are no independent values.
     """
     found: dict[str, dict[str, list[float]]] = {}
     for run in runs:
         for name, value in (run.scores() or {}).items():
-            contestant = name.removeprefix(f"{measure}/")
-            if contestant not in (name, *INTERVAL) and "/" not in contestant and not contestant.startswith("fold"):
-                found.setdefault(contestant, {}).setdefault(run.name, []).append(value)
+            model = name.removeprefix(f"{measure}/")
+            if model not in (name, *INTERVAL) and "/" not in model and not model.startswith("fold"):
+                found.setdefault(model, {}).setdefault(run.name, []).append(value)
     return {
         name: {replicate: sum(each) / len(each) for replicate, each in scores.items()} for name, scores in found.items()
     }

@@ -1,7 +1,7 @@
 """A training step with every means for speed, beside the plain one in fp32, and beside its bare trunk.
 
 Runs anywhere and says on what. On the CPU, at a small size, it compares what applies there; reduced precision, copies
-from the host, CUDA graphs and synchronisations need a GPU. There: wall time after all kernels.
+from the host, CUDA graphs and synchronizations need a GPU. There: wall time after all kernels.
 """
 
 import argparse
@@ -25,7 +25,7 @@ ON_GPU = {"width": 64, "frames": 30, "size": 112}
 
 PLAIN = ("MODEL.CHANNELS_LAST", "False", "SOLVER.FUSED", "False")
 BF16 = ("TRAIN.MIXED_PRECISION", "True", "TRAIN.AMP_DTYPE", "bf16")
-MEANS = {"channels last": ("MODEL.CHANNELS_LAST", "True"), "fused optimiser": ("SOLVER.FUSED", "True")}
+MEANS = {"channels last": ("MODEL.CHANNELS_LAST", "True"), "fused optimizer": ("SOLVER.FUSED", "True")}
 ON_GPU_ALONE = {"bf16": BF16, "fp16": ("TRAIN.MIXED_PRECISION", "True", "TRAIN.AMP_DTYPE", "fp16")}
 COMPILE = ("TRAIN.COMPILE", "True")
 TOP = 5
@@ -86,7 +86,7 @@ def beside(
     sizes = f"batch {args.batch}, width {args.width}, {args.frames} × {args.size}²"
     note = f"Sizes: {args.arch}, {sizes}."
     if device.type == "cpu":
-        note += " A GPU is needed for bf16, fp16, TF32, copies from the host, CUDA graphs and synchronisations."
+        note += " A GPU is needed for bf16, fp16, TF32, copies from the host, CUDA graphs and synchronizations."
     return Row.paired(name, "ms", in_ms(taken["figure"]), against, in_ms(taken["comparison"]), target=target, note=note)
 
 
@@ -99,11 +99,11 @@ def beside_limits(
     share = beside(args, device, "bare trunk of both views, forward and backward", step.trunk, "whole step", step, goal)
     yield share
     peaks = measure_peaks(device, torch.bfloat16 if on_gpu else torch.float32)
-    yield utilisation(share, step, twin, peaks)
+    yield utilization(share, step, twin, peaks)
     yield Row.single("copy within the device", "GB/s", [peaks.bytes / 1e9])
 
 
-def utilisation(share: Row, step: TrainingStep, twin: TrainingStep, peaks: Peaks) -> Row:
+def utilization(share: Row, step: TrainingStep, twin: TrainingStep, peaks: Peaks) -> Row:
     """Operations a second of the whole step, beside those of a large matrix product.
 
     They are counted on a twin that is not compiled: counting in a compiled step leaves it uncompiled for good.
@@ -136,11 +136,11 @@ def in_shares(averages: Iterable[Any], key: str) -> str:
 
 
 def only_on_gpu(args: argparse.Namespace, device: torch.device, step: TrainingStep) -> Iterator[Row]:
-    """Copies from the host, synchronisations of a step that is not logged, and the trunk as a CUDA graph."""
+    """Copies from the host, synchronizations of a step that is not logged, and the trunk as a CUDA graph."""
     hidden = Target("ratio", "<=", 1.01)
     yield beside(args, device, "step on clips of the host", step.from_host, "step on clips of the device", step, hidden)
-    name = "synchronisations in a step that is not logged"
-    yield Row.single(name, "", [synchronisations(step.from_host)], target=Target("figure", "<=", 0))
+    name = "synchronizations in a step that is not logged"
+    yield Row.single(name, "", [synchronizations(step.from_host)], target=Target("figure", "<=", 0))
     graphed = TrainingStep(args, device, *PLAIN, *MEANS["channels last"], *BF16)
     with torch.autocast("cuda", dtype=torch.bfloat16, cache_enabled=False):  # a graph must not hold cached casts
         sample = torch.rand(args.batch, 3, args.frames, args.size, args.size, device=device)
@@ -149,7 +149,7 @@ def only_on_gpu(args: argparse.Namespace, device: torch.device, step: TrainingSt
     yield beside(args, device, "bare trunk as a CUDA graph", graphed.trunk, "bare trunk, bf16", eager.trunk, None)
 
 
-def synchronisations(work: Work) -> float:
+def synchronizations(work: Work) -> float:
     """How often some work waits for the GPU, as CUDA's debug mode counts it."""
     work()
     torch.cuda.synchronize()

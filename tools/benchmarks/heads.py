@@ -18,7 +18,7 @@ class Heads(nn.Module):
         super().__init__()
         self.crop = FeatureCrop()
         pool = create_transformer_pool(in_channels=channels, max_tokens=MAX_TOKENS)
-        self.head = create_stica_head(in_channels=channels, pool=pool, dropout=0.0, synchronise=False)
+        self.head = create_stica_head(in_channels=channels, pool=pool, dropout=0.0, synchronize=False)
 
     def forward(self, maps: Maps, plan: CropPlan) -> Tensor:
         """Embeds every window: (N, B, 256)."""

@@ -1,6 +1,6 @@
 """Files to network-ready tensors on one core: ours beside a pytorchvideo user's way, and beside decoding alone.
 
-Of each file one second at a random place: 30 pictures as two augmented views of 112 pixels, a log-mel of 257 bands.
+Of each file one second at a random place: 30 frames as two augmented views of 112 pixels, a log-mel of 257 bands.
 Without --data clips are generated. One thread, processor seconds; the rows of several workers are of the wall.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from benchmarks.loader_clips import as_originals, chosen_files, generate, light_copies
+from benchmarks.loader_clips import as_originals, chosen_files, generate, low_res_copies
 from benchmarks.loader_memory import TENTHS
 from benchmarks.loader_paths import BATCH, Ours, Work, bare_worker, decoding, pytorchvideo_way, work_on
 from benchmarks.records import Limit, Row, Spread, Target
@@ -25,7 +25,7 @@ from stica_pv.data.loading.sampler import StepSampler
 from stica_pv.errors import UsageError
 
 REPEATS = 3
-ORIGINALS, LIGHT = "originals", "light copy"
+ORIGINALS, LIGHT = "originals", "low-resolution copy"
 LEAST = {ORIGINALS: 20.0, LIGHT: 70.0}
 BESIDE_PYTORCHVIDEO, OF_DECODING, MOST_OVERHEAD_MS, TWO_WORKERS, GROWTH = 5.0, 0.8, 2.0, 1.8, 1.02
 UNIT = "videos/s"
@@ -33,7 +33,7 @@ UNIT = "videos/s"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this benchmark."""
-    parser.add_argument("--data", default="", metavar="FOLDER", help="videos with sound; generated without it")
+    parser.add_argument("--data", default="", metavar="FOLDER", help="videos with audio; generated without it")
     parser.add_argument("--recode", action="store_true", help="encode those of --data as UCF-101's originals first")
     parser.add_argument(
         "--clips", type=int, default=16, metavar="N", help="how many files, spread over the folder (16)"
@@ -59,7 +59,7 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
             path.mkdir()
         given = chosen_files(args.data, args.clips) if args.data else generate(there["generated"], args.clips)
         originals = given if args.data and not args.recode else as_originals(given, there[ORIGINALS])
-        for name, paths in ((ORIGINALS, originals), (LIGHT, light_copies(originals, there[LIGHT]))):
+        for name, paths in ((ORIGINALS, originals), (LIGHT, low_res_copies(originals, there[LIGHT]))):
             work = work_on(paths)
             yield from of_one_core(name, work, args.repeats)
             yield of_workers(name, work, args.repeats, args.passes)
@@ -79,13 +79,13 @@ def of_one_core(name: str, work: Work, repeats: int) -> Iterator[Row]:
     }
     taken = alternate(ways, repeats, time.process_time)
     rate = {way: [len(work.paths) / seconds for seconds in found] for way, found in taken.items()}
-    bound = Limit("decoding alone, all pictures", Spread.of(rate["decoding"]).median)
+    bound = Limit("decoding alone, all frames", Spread.of(rate["decoding"]).median)
     whole = Target("figure", ">=", LEAST[name])
     yield Row.single(f"{name}: files to tensors, one core", UNIT, rate["ours"], target=whole, limit=bound)
     beside = Target("ratio", ">=", BESIDE_PYTORCHVIDEO) if name == ORIGINALS else None
     against = "EncodedVideo, transforms, STFT of pytorchvideo"
     yield Row.paired(f"{name}: the same", UNIT, rate["ours"], against, rate["pytorchvideo"], target=beside, limit=bound)
-    share, against = Target("ratio", ">=", OF_DECODING), "decoding with RGB, all pictures"
+    share, against = Target("ratio", ">=", OF_DECODING), "decoding with RGB, all frames"
     yield Row.paired(f"{name}: a worker's part", UNIT, rate["worker"], against, rate["rgb"], target=share, limit=bound)
     around = [1000 * (part - bare) / len(work.paths) for part, bare in zip(taken["worker"], taken["bare"], strict=True)]
     most = Target("figure", "<=", MOST_OVERHEAD_MS)

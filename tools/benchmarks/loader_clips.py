@@ -19,7 +19,7 @@ GENERATED = SyntheticSettings(seconds=7.0, fps=25, size=128, image_noise=(4.0, 8
 """As long as a clip of UCF-101, with the grain of a camera."""
 
 ORIGINAL_SIZE, ORIGINAL_FPS, ORIGINAL_BIT_RATE, ORIGINAL_GOP, B_FRAMES = (320, 240), 25, 270_000, 300, 2
-SOUND_RATE_HZ, SOUND_BIT_RATE = 44_100, 128_000
+AUDIO_RATE_HZ, AUDIO_BIT_RATE = 44_100, 128_000
 
 
 def chosen_files(folder: str, count: int) -> list[str]:
@@ -38,8 +38,8 @@ def generate(folder: Path, count: int) -> list[str]:
     """Draws clips into a folder."""
     paths = [folder / f"{number:03}.mp4" for number in range(count)]
     for number, path in enumerate(paths):
-        pictures, sound = render_clip(number % len(GENERATED.classes), generator("benchmark", number), GENERATED)
-        write_clip(path, pictures, sound, fps=GENERATED.fps, audio_rate_hz=GENERATED.audio_rate_hz)
+        frames, audio = render_clip(number % len(GENERATED.classes), generator("benchmark", number), GENERATED)
+        write_clip(path, frames, audio, fps=GENERATED.fps, audio_rate_hz=GENERATED.audio_rate_hz)
     return [str(path) for path in paths]
 
 
@@ -52,7 +52,7 @@ def as_originals(paths: list[str], folder: Path) -> list[str]:
     return [str(path) for path in written]
 
 
-def light_copies(paths: list[str], folder: Path) -> list[str]:
+def low_res_copies(paths: list[str], folder: Path) -> list[str]:
     """Copies files as tools/transcode.py does by default."""
     written = [folder / f"{number:03}.mp4" for number in range(len(paths))]
     for source, target in zip(paths, written, strict=True):
@@ -63,16 +63,16 @@ def light_copies(paths: list[str], folder: Path) -> list[str]:
 def _encode(given: Any, made: Any) -> None:
     video = made.add_stream("mpeg4", rate=ORIGINAL_FPS, options={"bf": str(B_FRAMES), "g": str(ORIGINAL_GOP)})
     (video.width, video.height), video.pix_fmt, video.bit_rate = ORIGINAL_SIZE, "yuv420p", ORIGINAL_BIT_RATE
-    audio = made.add_stream("libmp3lame", rate=SOUND_RATE_HZ, layout="stereo")
-    audio.bit_rate = SOUND_BIT_RATE
-    resampler = av.AudioResampler("s16p", "stereo", SOUND_RATE_HZ)
+    audio = made.add_stream("libmp3lame", rate=AUDIO_RATE_HZ, layout="stereo")
+    audio.bit_rate = AUDIO_BIT_RATE
+    resampler = av.AudioResampler("s16p", "stereo", AUDIO_RATE_HZ)
     shown = 0
     for frame in given.decode(*given.streams.video[:1], *given.streams.audio[:1]):
         if isinstance(frame, av.VideoFrame):
-            picture = frame.reformat(*ORIGINAL_SIZE, "yuv420p")
-            picture.pts, picture.time_base, picture.pict_type = shown, Fraction(1, ORIGINAL_FPS), 0
+            output = frame.reformat(*ORIGINAL_SIZE, "yuv420p")
+            output.pts, output.time_base, output.pict_type = shown, Fraction(1, ORIGINAL_FPS), 0
             shown += 1
-            made.mux(video.encode(picture))
+            made.mux(video.encode(output))
         else:
             for part in _unstamped(resampler.resample(frame)):
                 made.mux(audio.encode(part))

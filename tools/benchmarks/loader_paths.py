@@ -1,6 +1,6 @@
 """Ways from files to tensors that the benchmark of the loader times: ours, a pytorchvideo user's, and bare decoding.
 
-The work is the same for all: of each file one second at a random place, 30 pictures as two augmented views of 112
+The work is the same for all: of each file one second at a random place, 30 frames as two augmented views of 112
 pixels, and a log-mel of 257 bands. Every way draws the same place.
 """
 
@@ -29,14 +29,14 @@ from stica_pv.defaults import get_cfg
 from stica_pv.keyed_random import generator
 from stica_pv.structures import AudioSpec, Batch, ReadFailure, SampleKey, Views, ViewSpec
 from stica_pv.tasks.windows import one_window
-from stica_pv.transforms import apply_photometry, draw_photometry, draw_volume
-from stica_pv.transforms.config import log_mel_from_config, photometry_from_config, spatial_from_config
+from stica_pv.transforms import apply_color, sample_color, sample_volume
+from stica_pv.transforms.config import color_from_config, log_mel_from_config, spatial_from_config
 
 BATCH = 8
 SECONDS, FRAMES, SIZE, RATE_HZ = 1.0, 30, 112, 24_000
 VIEWS = ("a", "b")
 _SEED = 0
-_LATE_S = 0.15  # packets of pictures and sound do not stand in the order of their times
+_LATE_S = 0.15  # packets of frames and audio do not stand in the order of their times
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ class Ours:
     def __init__(self, work: Work) -> None:
         cfg: CfgNode = get_cfg()
         self.work, crop = work, spatial_from_config(cfg)
-        self.photometry, self.log_mel = photometry_from_config(cfg), log_mel_from_config(cfg)
+        self.color, self.log_mel = color_from_config(cfg), log_mel_from_config(cfg)
         self.volume_jitter = cfg.AUDIO.VOLUME_JITTER
-        sound = AudioSpec(RATE_HZ)
+        track = AudioSpec(RATE_HZ)
         specs = tuple(
-            ViewSpec(name, "clip", FRAMES, FRAMES / SECONDS, SIZE, crop, audio=sound if name == VIEWS[0] else None)
+            ViewSpec(name, "clip", FRAMES, FRAMES / SECONDS, SIZE, crop, audio=track if name == VIEWS[0] else None)
             for name in VIEWS
         )
         views = Views(specs, one_window("clip", SECONDS), min_seconds=SECONDS, needs_audio=True)
@@ -84,25 +84,22 @@ class Ours:
             self.on_device(collate(samples[begin : begin + BATCH]))
 
     def on_device(self, batch: Batch | ReadFailure) -> list[Tensor]:
-        """Colours both views and makes the log-mel."""
+        """Colors both views and makes the log-mel."""
         if isinstance(batch, ReadFailure):
             raise RuntimeError(f"{batch.path}: {batch.cause}")
 
         def rngs(purpose: str) -> list[torch.Generator]:
             return [generator(purpose, _SEED, 0, index) for index in batch.index.tolist()]
 
-        volume = draw_volume(rngs("volume"), self.volume_jitter)
-        seen = [
-            apply_photometry(batch.video[name], draw_photometry(rngs(name), self.photometry), self.photometry)
-            for name in VIEWS
-        ]
+        volume = sample_volume(rngs("volume"), self.volume_jitter)
+        seen = [apply_color(batch.video[name], sample_color(rngs(name), self.color), self.color) for name in VIEWS]
         return [*seen, self.log_mel(batch.audio[VIEWS[0]] * volume[:, None])]
 
 
 def pytorchvideo_way(work: Work) -> Callable[[], None]:
     """What a user of pytorchvideo writes: `EncodedVideo`, its transforms and torchvision's, an STFT."""
     cfg = get_cfg()
-    settings, log_mel = photometry_from_config(cfg), log_mel_from_config(cfg)
+    settings, log_mel = color_from_config(cfg), log_mel_from_config(cfg)
     view = transforms.Compose(
         [
             UniformTemporalSubsample(FRAMES),
@@ -136,7 +133,7 @@ def pytorchvideo_way(work: Work) -> Callable[[], None]:
 
 
 def decoding(work: Work, *, rgb: bool) -> Callable[[], None]:
-    """Bare PyAV: from the key frame before the second to its end, picture and sound; in RGB if asked for."""
+    """Bare PyAV: from the key frame before the second to its end, frame and audio; in RGB if asked for."""
 
     def run() -> None:
         for path, start_s in zip(work.paths, work.starts_s, strict=True):
@@ -144,9 +141,9 @@ def decoding(work: Work, *, rgb: bool) -> Callable[[], None]:
                 video, audio = container.streams.video[0], container.streams.audio[0]
                 for stream in (video, audio):
                     stream.codec_context.thread_count = 1
-                pictures, _ = _decode_second(container, video, audio, start_s, VideoReformatter() if rgb else None)
+                frames, _ = _decode_second(container, video, audio, start_s, VideoReformatter() if rgb else None)
                 if rgb:
-                    np.stack(pictures)
+                    np.stack(frames)
 
     return run
 
@@ -161,12 +158,12 @@ def bare_worker(work: Work) -> Callable[[], None]:
                 video, audio = container.streams.video[0], container.streams.audio[0]
                 for stream in (video, audio):
                     stream.codec_context.thread_count = 1
-                frames, sound = _decode_second(container, video, audio, start_s, VideoReformatter(), skip=True)
+                frames, track = _decode_second(container, video, audio, start_s, VideoReformatter(), skip=True)
                 shown = torch.from_numpy(np.stack([frames[i * len(frames) // FRAMES] for i in range(FRAMES)]))
                 rng = generator("sample", _SEED, 0, index, 0)
                 for _ in VIEWS:
                     crop(shown.permute(3, 0, 1, 2), SIZE, rng)
-                resample(np.concatenate(sound), audio.codec_context.sample_rate, RATE_HZ)
+                resample(np.concatenate(track), audio.codec_context.sample_rate, RATE_HZ)
 
     return run
 
@@ -176,17 +173,17 @@ def _decode_second(
 ) -> tuple[list[Any], list[Any]]:
     container.seek(int(start_s / video.time_base), stream=video)
     interval, end_s = 1 / float(video.average_rate), start_s + SECONDS
-    pictures: list[Any] = []
-    sound: list[Any] = []
+    frames: list[Any] = []
+    track: list[Any] = []
     for packet in container.demux(video, audio):
         early = skip and packet.dts is not None and float(packet.dts * packet.time_base) < start_s - 2 * interval
         video.codec_context.skip_frame = "NONREF" if early else "DEFAULT"
         for frame in packet.decode():
             if isinstance(frame, av.AudioFrame):
-                sound.append(mono(frame))
+                track.append(mono(frame))
             elif rgb and frame.time is not None and start_s - interval / 2 <= frame.time < end_s:
-                picture = rgb.reformat(frame, format="rgb24", interpolation=Interpolation.BILINEAR, threads=1)
-                pictures.append(picture.to_ndarray())
+                image = rgb.reformat(frame, format="rgb24", interpolation=Interpolation.BILINEAR, threads=1)
+                frames.append(image.to_ndarray())
         if packet.dts is not None and float(packet.dts * packet.time_base) > end_s + _LATE_S:
             break
-    return pictures, sound
+    return frames, track

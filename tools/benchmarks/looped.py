@@ -24,13 +24,13 @@ class Looped(nn.Module):
         self.task = [task]  # in a list: its parameters are not registered a second time
         self.video_head, self.audio_head = plain_head(task.video_head), plain_head(task.audio_head)
 
-    def embed(self, maps: Sequence[Tensor], boxes: Sequence[Tensor], sound: Tensor) -> Embeddings:
-        """Embeds windows and sound.
+    def embed(self, maps: Sequence[Tensor], boxes: Sequence[Tensor], audio_vectors: Tensor) -> Embeddings:
+        """Embeds windows and audio.
 
         Args:
             maps: Feature map (B, C, T, H, W) of each view.
             boxes: Windows of each view, int64 (N, 3, 2).
-            sound: Vectors of the audio tower (B, C).
+            audio_vectors: Vectors of the audio tower (B, C).
         """
         tokens = self.task[0].pool.num_tokens(maps[0].shape[2])
         rows = []
@@ -38,7 +38,7 @@ class Looped(nn.Module):
             for (t0, t1), (y0, y1), (x0, x1) in its.tolist():
                 crop = feature_map[:, :, t0:t1, y0:y1, x0:x1]
                 rows.append(F.normalize(self.video_head(self.pool(time_tokens(crop, tokens))), dim=-1))
-        audio = F.normalize(self.audio_head(sound), dim=-1)
+        audio = F.normalize(self.audio_head(audio_vectors), dim=-1)
         return {"windows": torch.stack(rows), "audio": audio.unsqueeze(0)}
 
     def pool(self, tokens: Tensor) -> Tensor:
@@ -48,11 +48,11 @@ class Looped(nn.Module):
             return pool.pool_tokens(tokens)
         return pool.layers(pool.reduce(tokens))[:, 0]
 
-    def loss(self, local: Embeddings, gathered: Embeddings, *, first_row: int) -> Tensor:
-        """L of clips that all have sound."""
+    def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> Tensor:
+        """L of clips that all have audio."""
         task = self.task[0]
         windows, keys = local["windows"], gathered["windows"]
-        labels = torch.arange(windows.shape[1], device=windows.device) + first_row
+        labels = torch.arange(windows.shape[1], device=windows.device) + rank_offset
 
         def contrast(x: Tensor, y: Tensor, temperature: float) -> Tensor:
             return F.cross_entropy(x @ y.mT / temperature, labels)

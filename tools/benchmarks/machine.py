@@ -29,7 +29,7 @@ def describe_machine() -> dict[str, Any]:
     return machine | {name: _version(name) for name in PACKAGES}
 
 
-def in_words(machine: dict[str, Any]) -> str:
+def describe(machine: dict[str, Any]) -> str:
     """One line of it for a reader."""
     versions = ", ".join(f"{name} {machine[name]}" for name in ("python", *PACKAGES) if machine[name])
     gpu = machine["gpu"] or "no GPU"

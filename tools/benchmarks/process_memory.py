@@ -12,12 +12,12 @@ def proportional_mb(pids: Iterable[int]) -> float:
 
 def family() -> list[int]:
     """This process, its children, theirs and so on."""
-    found, look = [], [os.getpid()]
-    while look:
-        found.append(look.pop())
+    found, clip_format = [], [os.getpid()]
+    while clip_format:
+        found.append(clip_format.pop())
         for children in Path(f"/proc/{found[-1]}/task").glob("*/children"):
             try:
-                look.extend(map(int, children.read_text(encoding="utf-8").split()))
+                clip_format.extend(map(int, children.read_text(encoding="utf-8").split()))
             except (FileNotFoundError, ProcessLookupError):  # a thread that ended
                 continue
     return found

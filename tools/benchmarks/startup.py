@@ -108,7 +108,7 @@ def reading_headers(paths: list[str], repeats: int) -> Iterator[Row]:
 
 
 def long_list(folder: Path, entries: int) -> Path:
-    """Writes empty files, a list of them and a manifest that knows them as videos with sound."""
+    """Writes empty files, a list of them and a manifest that knows them as videos with audio."""
     names = [f"class {i // PER_FOLDER:03}/{i:011x}_{i % 300:06}_{i % 300 + 10:06}.mp4" for i in range(entries)]
     for name in sorted({name.partition("/")[0] for name in names}):
         (folder / "videos" / name).mkdir(parents=True)

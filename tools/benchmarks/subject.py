@@ -51,7 +51,7 @@ def add_subject_arguments(parser: argparse.ArgumentParser, *, batch: int) -> Non
     """Declares what the network and its input are."""
     parser.add_argument("--arch", default="r2plus1d_18", metavar="NAME", help="video backbone (r2plus1d_18)")
     parser.add_argument("--width", type=int, default=64, metavar="C", help="its width (64)")
-    parser.add_argument("--frames", type=int, default=30, metavar="T", help="pictures a clip (30)")
+    parser.add_argument("--frames", type=int, default=30, metavar="T", help="frames per clip (30)")
     parser.add_argument("--size", type=int, default=112, metavar="PX", help="their side (112)")
     parser.add_argument("--batch", type=int, default=batch, metavar="B", help=f"clips of a step ({batch})")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cuda or cpu")
@@ -73,7 +73,9 @@ def subject_cfg(args: argparse.Namespace, crops: Counts = STANDARD, *overrides: 
     """Returns the recipe at the sizes asked for, without dropout, so that numbers can be compared."""
     words = [word for name, key in SIZES for word in (key, str(getattr(args, name)))]
     words += ["HEAD.DROPOUT", "0.0"]
-    for key, count in zip(("SPACE_LARGE", "SPACE_SMALL", "TIME_LARGE", "TIME_SMALL"), crops, strict=True):
+    for key, count in zip(
+        ("NUM_LARGE_SPATIAL", "NUM_SMALL_SPATIAL", "NUM_LARGE_TEMPORAL", "NUM_SMALL_TEMPORAL"), crops, strict=True
+    ):
         words += [f"CROP.{key}", str(count)]
     return configure(str(ROOT / RECIPE), [*words, *overrides], root=ROOT)
 
@@ -103,7 +105,7 @@ class BeyondTrunk:
     def __init__(self, task: AVContrastive, batch: int, device: torch.device) -> None:
         rng = torch.Generator().manual_seed(0)
         channels = sum(pathway.channels for pathway in task.backbone.pathways)
-        self.sound = torch.randn(batch, task.audio_tower.out_channels, generator=rng).to(device)
+        self.audio = torch.randn(batch, task.audio_tower.out_channels, generator=rng).to(device)
         self.maps = [torch.randn(batch, channels, *task.map_shape, generator=rng).relu().to(device) for _ in VIEWS]
         task.backbone, task.audio_tower = nn.Identity(), nn.Identity()
         self.task = task.to(device)
@@ -117,14 +119,14 @@ class BeyondTrunk:
     def inputs(self) -> Inputs:
         """New leaves, whose gradients the trunk would go on with."""
         found = {name: one.detach().requires_grad_() for name, one in zip(VIEWS, self.maps, strict=True)}
-        return found | {"log_mel": self.sound.detach().requires_grad_(), "audio_valid": self.heard}
+        return found | {"log_mel": self.audio.detach().requires_grad_(), "audio_valid": self.heard}
 
     def ours(self) -> tuple[Tensor, Inputs]:
         """Runs the task's own path; returns its loss and the inputs with their gradients."""
         self.task.zero_grad(set_to_none=True)
         inputs = self.inputs()
         local = self.task.embed(inputs, self.plan)
-        total = self.task.loss(local, detached(local), first_row=0).total
+        total = self.task.loss(local, detached(local), rank_offset=0).total
         total.backward()
         return total.detach(), inputs
 
@@ -133,7 +135,7 @@ class BeyondTrunk:
         self.task.zero_grad(set_to_none=True)
         inputs = self.inputs()
         local = self.looped.embed([inputs[name] for name in VIEWS], self.boxes, inputs["log_mel"])
-        total = self.looped.loss(local, detached(local), first_row=0)
+        total = self.looped.loss(local, detached(local), rank_offset=0)
         total.backward()
         return total.detach(), inputs
 

@@ -15,7 +15,7 @@ from stica_pv.engine.config import loop_settings_from_config
 from stica_pv.engine.state import create_state
 from stica_pv.structures import Batch
 from stica_pv.tasks import AVContrastive
-from stica_pv.tasks.stica.av_plan import SOUND, VIEWS
+from stica_pv.tasks.stica.av_plan import AUDIO, VIEWS
 
 STEPS = 1000  # of an epoch that never ends here
 
@@ -37,7 +37,7 @@ class SameSamples:
 
 
 class TrainingStep:
-    """One step after the other: photometry and log-mel, networks, loss, backward, optimiser.
+    """One step after the other: color and log-mel, networks, loss, backward, optimizer.
 
     Attributes:
         task: What is trained.
@@ -95,7 +95,7 @@ def random_batch(task: AVContrastive, size: int) -> Batch:
     pixels = {name: torch.randint(0, 256, shape, generator=rng, dtype=torch.uint8) for name in VIEWS}
     video = {name: values.permute(0, 4, 1, 2, 3) for name, values in pixels.items()}
     audio = torch.rand(size, round(clip.seconds * clip.audio_rate_hz), generator=rng) * 2 - 1
-    return Batch(video, {SOUND: audio}, {SOUND: torch.ones(size)}, torch.arange(size))
+    return Batch(video, {AUDIO: audio}, {AUDIO: torch.ones(size)}, torch.arange(size))
 
 
 @contextmanager

@@ -23,10 +23,10 @@ def loss_rows(args: argparse.Namespace, device: torch.device) -> Iterator[Row]:
         looped = Looped(task).to(device)
 
         def ours(mine=mine, everybodys=everybodys) -> None:
-            task.loss(fresh(mine), everybodys, first_row=0).total.backward()
+            task.loss(fresh(mine), everybodys, rank_offset=0).total.backward()
 
         def loop(mine=mine, everybodys=everybodys, looped=looped) -> None:
-            looped.loss(fresh(mine), everybodys, first_row=0).backward()
+            looped.loss(fresh(mine), everybodys, rank_offset=0).backward()
 
         taken = alternate({"ours": ours, "loop": loop}, args.repeats, clock_of(device))
         yield Row.paired(

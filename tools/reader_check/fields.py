@@ -2,7 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
-from reader_check.signals import numbered_picture
+from reader_check.signals import numbered_frame
 
 FRAMES_PER_KEY = 12
 _I_SLICE, _P_SLICE = 7, 5
@@ -64,14 +64,14 @@ def _parameter_sets(width: int, height: int, fps: int) -> bytes:
     sequence.fixed(0b10001, 5)  # fixed rate, no HRD, and how frames are reordered
     sequence.fixed(1, 1)
     sequence.golomb(0, 0, 9, 9, 0, 2)
-    picture = _Bits()
-    picture.golomb(0, 0)
-    picture.fixed(0, 2)
-    picture.golomb(0, 0, 0)
-    picture.fixed(0, 3)
-    picture.golomb(0, 0, 0)
-    picture.fixed(0b100, 3)
-    return _unit(0x67, sequence) + _unit(0x68, picture)
+    frame = _Bits()
+    frame.golomb(0, 0)
+    frame.fixed(0, 2)
+    frame.golomb(0, 0, 0)
+    frame.fixed(0, 3)
+    frame.golomb(0, 0, 0)
+    frame.fixed(0b100, 3)
+    return _unit(0x67, sequence) + _unit(0x68, frame)
 
 
 def _field(number: int, lines: npt.NDArray[np.uint8], *, bottom: bool) -> bytes:
@@ -105,7 +105,7 @@ def coded_fields(frames: int, fps: int, size: tuple[int, int]) -> list[bytes]:
     """Returns two fields for each frame, the first one of a key frame with what a decoder has to know."""
     fields: list[bytes] = []
     for number in range(frames):
-        lines = numbered_picture(number, *size)[..., 0]
+        lines = numbered_frame(number, *size)[..., 0]
         head = _parameter_sets(*size, fps) if number % FRAMES_PER_KEY == 0 else b""
         fields += [head + _field(number, lines[0::2], bottom=False), _field(number, lines[1::2], bottom=True)]
     return fields

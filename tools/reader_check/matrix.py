@@ -13,7 +13,7 @@ _NO_B, _TWO_B = {"bf": "0"}, {"bf": "2"}
 _HIDDEN = {"deadline": "good", "cpu-used": "4", "auto-alt-ref": "1", "lag-in-frames": "16"}
 
 _NO_DELAY = "AVI has no place for the delay of an encoder, and players do not guess it"
-_LATE_GAPS = "with B-frames FFmpeg writes the gaps between slots as many slots late as it reorders pictures"
+_LATE_GAPS = "with B-frames FFmpeg writes the gaps between slots as many slots late as it reorders frames"
 
 CODECS = (
     Specimen("mp4", "libx264", "aac", "B-frames", options=_B),
@@ -62,9 +62,9 @@ CODECS = (
     Specimen("mkv", "mpeg4", "libmp3lame", "B-frames", options=_TWO_B),
     Specimen("mkv", "libsvtav1", "libopus", rate_hz=48000, options=_AV1),
     Specimen("webm", "libvpx", "vorbis", options=_QUICK),
-    Specimen("webm", "libvpx", "vorbis", "hidden pictures", options=_HIDDEN),
+    Specimen("webm", "libvpx", "vorbis", "hidden frames", options=_HIDDEN),
     Specimen("webm", "libvpx-vp9", "libopus", rate_hz=48000, options=_QUICK),
-    Specimen("webm", "libvpx-vp9", "vorbis", "hidden pictures", options=_HIDDEN),
+    Specimen("webm", "libvpx-vp9", "vorbis", "hidden frames", options=_HIDDEN),
     Specimen("webm", "libsvtav1", "libopus", rate_hz=48000, options=_AV1),
     Specimen("flv", "flv", "libmp3lame"),
     Specimen("flv", "flv", "pcm_s16le", rate_hz=11025, layout="mono"),
@@ -73,7 +73,7 @@ CODECS = (
     Specimen("3gp", "h263", "aac", size=(128, 96), options=_NO_B),
 )
 
-SOUNDS = (
+AUDIOS = (
     *(Specimen("mp4", "libx264", "aac", "channels or rate", rate_hz=rate, layout="mono", options=_X264)
       for rate in (8000, 11025, 12000, 16000, 22050, 24000, 32000)),
     *(Specimen("mp4", "libx264", "aac", "channels or rate", rate_hz=48000, layout=layout, options=_X264)
@@ -106,14 +106,14 @@ PROPERTIES = (
     Specimen("webm", "libvpx-vp9", "libopus", "variable frame rate", uneven=True, rate_hz=48000, options=_QUICK),
     Specimen("avi", "mpeg4", "pcm_s16le", "variable frame rate", uneven=True, options=_NO_B),
     Specimen("avi", "libx264", "pcm_s16le", "variable frame rate, B-frames", uneven=True, options=_B, cause=_LATE_GAPS),
-    *(Specimen(ending, "libx264", "aac", "pictures 0.4 s later", video_start_s=0.4, options=_B)
+    *(Specimen(ending, "libx264", "aac", "frames 0.4 s later", video_start_s=0.4, options=_B)
       for ending in ("mp4", "mov", "mkv", "flv", "ts")),
-    *(Specimen(ending, "libx264", "aac", "sound 0.3 s later", audio_start_s=0.3, options=_B)
+    *(Specimen(ending, "libx264", "aac", "audio 0.3 s later", audio_start_s=0.3, options=_B)
       for ending in ("mp4", "mov", "mkv", "flv", "ts")),
-    Specimen("webm", "libvpx-vp9", "libopus", "pictures 0.4 s later", rate_hz=48000, video_start_s=0.4, options=_QUICK),
-    Specimen("webm", "libvpx-vp9", "libopus", "sound 0.3 s later", rate_hz=48000, audio_start_s=0.3, options=_QUICK),
-    Specimen("mpg", "mpeg2video", "mp2", "pictures 0.4 s later", video_start_s=0.4, options=_TWO_B),
-    Specimen("mpg", "mpeg1video", "mp2", "sound 0.3 s later", audio_start_s=0.3, options=_TWO_B),
+    Specimen("webm", "libvpx-vp9", "libopus", "frames 0.4 s later", rate_hz=48000, video_start_s=0.4, options=_QUICK),
+    Specimen("webm", "libvpx-vp9", "libopus", "audio 0.3 s later", rate_hz=48000, audio_start_s=0.3, options=_QUICK),
+    Specimen("mpg", "mpeg2video", "mp2", "frames 0.4 s later", video_start_s=0.4, options=_TWO_B),
+    Specimen("mpg", "mpeg1video", "mp2", "audio 0.3 s later", audio_start_s=0.3, options=_TWO_B),
     Specimen("mp4", "libx264", "aac", "turned by 90 degrees", size=(96, 64), turned=True, options=_B),
     Specimen("mov", "libx264", "pcm_s16le", "turned by 90 degrees", size=(96, 64), turned=True, options=_B),
     Specimen("mp4", "libx264", "aac", "65 x 47, yuv444", size=(65, 47), pixels="yuv444p", options=_B),
@@ -173,7 +173,7 @@ AUDIO_FAULTS = (
     Specimen("avi", "mpeg4", "adpcm_ms", options=_NO_B),
 )  # fmt: skip
 
-ALL = (*CODECS, *SOUNDS, *PROPERTIES, *FAULTS, *AUDIO_FAULTS)
+ALL = (*CODECS, *AUDIOS, *PROPERTIES, *FAULTS, *AUDIO_FAULTS)
 FEW = tuple(
     row
     for row in ALL
@@ -187,8 +187,8 @@ FEW = tuple(
         ("mov", "libx264", "turned by 90 degrees"),
         ("webm", "libvpx", "no duration"),
         ("flv", "libx264", "variable frame rate"),
-        ("ts", "libx264", "pictures 0.4 s later"),
-        ("mkv", "libx264", "sound 0.3 s later"),
+        ("ts", "libx264", "frames 0.4 s later"),
+        ("mkv", "libx264", "audio 0.3 s later"),
         ("mp4", "libx265", "10-bit"),
         ("flv", "libx264", "B-frames"),
         ("mp4", "libx264", "jittered audio stamps, early"),

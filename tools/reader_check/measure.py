@@ -1,4 +1,4 @@
-"""Reads windows of a test file and measures how far the pictures and the sound are from where they belong."""
+"""Reads windows of a test file and measures how far the frames and the audio are from where they belong."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ import stica_pv.compat  # noqa: F401
 import av
 import numpy as np
 from pytorchvideo.data.encoded_video_pyav import EncodedVideoPyAV
-from reader_check.signals import Sound, lag_seconds, numbers_of
+from reader_check.signals import Audio, lag_seconds, numbers_of
 from reader_check.specimens import SECONDS, Specimen
 
 from stica_pv.data.decoding.media_file import MediaFile
@@ -28,7 +28,7 @@ BEYOND: tuple[tuple[float, float, AtEnd], ...] = (
 """Windows past the end: start, length, and what then happens."""
 
 _ROUNDED_S = 1.1e-3
-"""Some containers keep whole milliseconds: pictures nearly as near as the nearest are as good."""
+"""Some containers keep whole milliseconds: frames nearly as near as the nearest are as good."""
 
 _EDGE_S = 0.06
 _SEARCH_S = 0.6
@@ -40,24 +40,24 @@ class Errors:
     """What was found in one file.
 
     Attributes:
-        pictures: Pictures asked for.
+        num_frames: Frames asked for.
         wrong: How many of them were not those that belong there, or were missing.
-        picture_s: Largest time between the picture that came and the one that belongs there.
-        sounds: Stretches of sound asked for.
-        silent: How many of them did not come, or were not recognised.
-        sound_s: Largest lag of the sound, negative where it is early.
+        frame_s: Largest time between the frame that came and the one that belongs there.
+        audio tracks: Stretches of audio asked for.
+        silent: How many of them did not come, or were not recognized.
+        audio_s: Largest lag of the audio, negative where it is early.
         length_s: By how much the length that the reader takes from the header is longer than the file's.
-        remark: What else is wrong with all pictures.
+        remark: What else is wrong with all frames.
         failure: The first failure in words, empty if there was none.
         details: Every error, for a person.
     """
 
-    pictures: int = 0
+    num_frames: int = 0
     wrong: int = 0
-    picture_s: float = 0.0
-    sounds: int = 0
+    frame_s: float = 0.0
+    audios: int = 0
     silent: int = 0
-    sound_s: float = 0.0
+    audio_s: float = 0.0
     length_s: float = 0.0
     remark: str = ""
     failure: str = ""
@@ -65,41 +65,41 @@ class Errors:
 
     @property
     def good(self) -> bool:
-        """Whether every picture was right and all sound within 1 ms."""
-        return not self.failure and self.wrong == 0 and self.silent == 0 and abs(self.sound_s) < 1e-3
+        """Whether every frame was right and all audio within 1 ms."""
+        return not self.failure and self.wrong == 0 and self.silent == 0 and abs(self.audio_s) < 1e-3
 
-    def note_pictures(self, label: str, got: Sequence[float | None], belong: Sequence[float]) -> None:
-        """Compares the true times of pictures with those that belong there; None is a picture of no known number."""
-        self.pictures += len(belong)
+    def note_frames(self, label: str, got: Sequence[float | None], belong: Sequence[float]) -> None:
+        """Compares the true times of frames with those that belong there; None is a frame of no known number."""
+        self.num_frames += len(belong)
         extra = len(got) - len(belong)
         bad = [(a, b) for a, b in zip(got, belong, strict=False) if a is None or abs(a - b) > 1e-9]
         self.wrong += len(bad) + abs(extra)
-        self.picture_s = max([self.picture_s, *(abs(a - b) for a, b in bad if a is not None)])
+        self.frame_s = max([self.frame_s, *(abs(a - b) for a, b in bad if a is not None)])
         if bad or extra:
             self.details.append(f"{label}: {len(bad)} wrong, {extra:+d}, first {bad[:1]}")
 
-    def note_sound(self, label: str, audio: Sound, start_s: float, rate_hz: int) -> None:
-        """Measures the lag of sound that should begin at `start_s`."""
-        self.sounds += 1
+    def note_audio(self, label: str, audio: Audio, start_s: float, rate_hz: int) -> None:
+        """Measures the lag of audio that should begin at `start_s`."""
+        self.audios += 1
         lag = lag_seconds(audio, start_s, rate_hz, _SEARCH_S)
         if lag is None:
             self.silent += 1
-            self.details.append(f"{label}: sound not recognised")
-        elif abs(lag) > abs(self.sound_s):
-            self.sound_s = lag
-            self.details.append(f"{label}: sound {lag * 1e3:.2f} ms")
+            self.details.append(f"{label}: audio not recognized")
+        elif abs(lag) > abs(self.audio_s):
+            self.audio_s = lag
+            self.details.append(f"{label}: audio {lag * 1e3:.2f} ms")
 
 
 @lru_cache(maxsize=1)
 def _whole_decode(path: Path) -> dict[bytes, int]:
-    """Returns the number of each picture of a decode from the start, by its content.
+    """Returns the number of each frame of a decode from the start, by its content.
 
-    Of a file that only names an old encoder, the decoder makes other pictures than were encoded.
+    Of a file that only names an old encoder, the decoder makes other frames than were encoded.
     """
     with av.open(str(path)) as container:
         container.streams.video[0].thread_count = 1  # what cannot be decoded looks otherwise with more threads
         frames = [frame.to_ndarray(format="rgb24").tobytes() for frame in container.decode(video=0)]
-    return {picture: number for number, picture in enumerate(frames)}
+    return {image: number for number, image in enumerate(frames)}
 
 
 def _true_times(specimen: Specimen, path: Path, frames: np.ndarray, turned: bool) -> list[float | None]:
@@ -112,7 +112,7 @@ def _true_times(specimen: Specimen, path: Path, frames: np.ndarray, turned: bool
     if specimen.fault == "old x264":
         known = _whole_decode(path)
         shown = np.ascontiguousarray(frames.transpose(1, 2, 3, 0), np.uint8)
-        return [times[known[picture.tobytes()]] if picture.tobytes() in known else None for picture in shown]
+        return [times[known[image.tobytes()]] if image.tobytes() in known else None for image in shown]
     return [times[number] if 0 <= number < len(times) else None for number in numbers_of(frames)]
 
 
@@ -146,36 +146,36 @@ def _note_ours(
     if window.at_end == "loop":
         wanted = wanted % end_s
     got = _true_times(specimen, path, clip.frames.numpy(), specimen.turned)
-    errors.note_pictures(label, got, [_belongs(times, w, g) for w, g in zip(wanted, got, strict=True)])
+    errors.note_frames(label, got, [_belongs(times, w, g) for w, g in zip(wanted, got, strict=True)])
     rate = request.audio_rate_hz or 0
     if len(clip.audio) != request.audio_samples:
         errors.failure = f"{len(clip.audio)} samples, {request.audio_samples} were asked for"
-    sound = np.arange(request.audio_samples) / rate + start
-    for first, last, at in _pieces(sound, specimen, end_s, loop=window.at_end == "loop"):
-        errors.note_sound(f"{label} from {at:.2f}", clip.audio.numpy()[first:last], at, rate)
+    waveform = np.arange(request.audio_samples) / rate + start
+    for first, last, at in _pieces(waveform, specimen, end_s, loop=window.at_end == "loop"):
+        errors.note_audio(f"{label} from {at:.2f}", clip.audio.numpy()[first:last], at, rate)
 
 
 def _belongs(times: np.ndarray, wanted_s: float, got_s: float | None) -> float:
-    """Returns the time of the picture nearest to a wanted time; of two as near, the one that came."""
+    """Returns the time of the frame nearest to a wanted time; of two as near, the one that came."""
     nearest = float(times[np.argmin(np.abs(times - wanted_s))])
     if got_s is not None and abs(got_s - wanted_s) <= abs(nearest - wanted_s) + _ROUNDED_S:
         return got_s
     return nearest
 
 
-def _pieces(sound_s: np.ndarray, specimen: Specimen, end_s: float, *, loop: bool) -> Iterable[tuple[int, int, float]]:
+def _pieces(audio_s: np.ndarray, specimen: Specimen, end_s: float, *, loop: bool) -> Iterable[tuple[int, int, float]]:
     """Yields (first, last, time) of the stretches of a window that lie inside the file, away from its ends."""
     low = max(0.0, specimen.audio_start_s - specimen.video_start_s) + _EDGE_S
     high = min(end_s, specimen.audio_start_s - specimen.video_start_s + SECONDS) - _EDGE_S
-    cycles = range(int(sound_s[-1] / end_s) + 1) if loop else range(1)
+    cycles = range(int(audio_s[-1] / end_s) + 1) if loop else range(1)
     for cycle in cycles:
-        inside = np.flatnonzero((sound_s - cycle * end_s >= low) & (sound_s - cycle * end_s < high))
-        if len(inside) > 0.1 * len(sound_s) and (sound_s[inside[-1]] - sound_s[inside[0]]) > 0.08:
-            yield int(inside[0]), int(inside[-1]) + 1, float(sound_s[inside[0]]) - cycle * end_s
+        inside = np.flatnonzero((audio_s - cycle * end_s >= low) & (audio_s - cycle * end_s < high))
+        if len(inside) > 0.1 * len(audio_s) and (audio_s[inside[-1]] - audio_s[inside[0]]) > 0.08:
+            yield int(inside[0]), int(inside[-1]) + 1, float(audio_s[inside[0]]) - cycle * end_s
 
 
 def check_pytorchvideo(specimen: Specimen, path: Path) -> Errors:
-    """Measures pytorchvideo's PyAV reader by its own contract, the pictures and sound in [start, end).
+    """Measures pytorchvideo's PyAV reader by its own contract, the frames and audio in [start, end).
 
     Charitably: windows inside the file only, the sample rate told, packed channels taken apart.
     """
@@ -201,11 +201,11 @@ def check_pytorchvideo(specimen: Specimen, path: Path) -> Errors:
         turned = specimen.turned and frames is not None and frames.shape[2] == specimen.size[0]
         if specimen.turned and not turned:
             errors.remark = "not turned"
-        errors.note_pictures(label, [] if frames is None else _true_times(specimen, path, frames, turned), belong)
+        errors.note_frames(label, [] if frames is None else _true_times(specimen, path, frames, turned), belong)
         late_s = max(0.0, specimen.audio_start_s - specimen.video_start_s - start)
-        sound = np.zeros(0, np.float32) if audio is None else audio.reshape(-1)
+        waveform = np.zeros(0, np.float32) if audio is None else audio.reshape(-1)
         if packed:
-            sound = sound[: len(sound) // channels * channels].reshape(-1, channels).mean(axis=1)
+            waveform = waveform[: len(waveform) // channels * channels].reshape(-1, channels).mean(axis=1)
         if late_s < CLIP_S / 2:
-            errors.note_sound(label, sound, start + late_s, rate)
+            errors.note_audio(label, waveform, start + late_s, rate)
     return errors

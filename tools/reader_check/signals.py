@@ -1,12 +1,12 @@
-"""Pictures that carry their number and sound that carries its time, and how to read both back."""
+"""Frames that carry their number and audio that carries its time, and how to read both back."""
 
 import math
 
 import numpy as np
 import numpy.typing as npt
 
-Picture = npt.NDArray[np.uint8]
-Sound = npt.NDArray[np.float32]
+Frame = npt.NDArray[np.uint8]
+Audio = npt.NDArray[np.float32]
 
 BITS = 8
 _LOWEST_LEVEL, _LEVEL_STEP = 25, 3
@@ -16,8 +16,8 @@ _HERTZ = _RNG.uniform(120, 2800, _TONES)
 _PHASES = _RNG.uniform(0, 2 * math.pi, _TONES)
 
 
-def numbered_picture(number: int, width: int, height: int) -> Picture:
-    """Returns (H, W, 3): the bits of `number` as vertical stripes, or its grey level where there is no room."""
+def numbered_frame(number: int, width: int, height: int) -> Frame:
+    """Returns (H, W, 3): the bits of `number` as vertical stripes, or its gray level where there is no room."""
     if width < BITS:
         return np.full((height, width, 3), _LOWEST_LEVEL + _LEVEL_STEP * number, np.uint8)
     bits = [(number >> (BITS - 1 - i)) & 1 for i in range(BITS)]
@@ -27,30 +27,30 @@ def numbered_picture(number: int, width: int, height: int) -> Picture:
 
 
 def numbers_of(frames: npt.NDArray[np.generic]) -> list[int]:
-    """Reads the numbers of (3, T, H, W) pictures of any number type."""
-    pictures = np.asarray(frames, np.float32)
-    width = pictures.shape[3]
+    """Reads the numbers of (3, T, H, W) frames of any number type."""
+    pixels = np.asarray(frames, np.float32)
+    width = pixels.shape[3]
     if width < BITS:
-        return [round((float(level) - _LOWEST_LEVEL) / _LEVEL_STEP) for level in pictures.mean(axis=(0, 2, 3))]
+        return [round((float(level) - _LOWEST_LEVEL) / _LEVEL_STEP) for level in pixels.mean(axis=(0, 2, 3))]
     stripe = width // BITS
-    means = pictures[..., : stripe * BITS].mean(axis=(0, 2)).reshape(-1, BITS, stripe).mean(axis=2)
+    means = pixels[..., : stripe * BITS].mean(axis=(0, 2)).reshape(-1, BITS, stripe).mean(axis=2)
     return [int("".join(str(int(bit)) for bit in row), 2) for row in means > 128]
 
 
-def sound_at(times_s: npt.NDArray[np.float64]) -> Sound:
-    """Returns the known sound: tones of 120 to 2800 Hz with no common period, so that it fits itself at one place."""
+def audio_at(times_s: npt.NDArray[np.float64]) -> Audio:
+    """Returns the known audio: tones of 120 to 2800 Hz with no common period, so that it fits itself at one place."""
     total = np.zeros(len(times_s))
     for hertz, phase in zip(_HERTZ, _PHASES, strict=True):
         total += np.sin(2 * math.pi * hertz * times_s + phase)
     return (0.3 / math.sqrt(_TONES) * total).astype(np.float32)
 
 
-def lag_seconds(audio: Sound, start_s: float, rate_hz: int, search_s: float = 0.15) -> float | None:
-    """Returns by how much sound is later than it should be, to a hundredth of a sample; None if it is not ours.
+def lag_seconds(audio: Audio, start_s: float, rate_hz: int, search_s: float = 0.15) -> float | None:
+    """Returns by how much audio is later than it should be, to a hundredth of a sample; None if it is not ours.
 
     Args:
-        audio: Sound (S,), which should begin at `start_s`.
-        start_s: Where it should begin in the known sound.
+        audio: Audio (S,), which should begin at `start_s`.
+        start_s: Where it should begin in the known audio.
         rate_hz: Its sample rate.
         search_s: Largest lag that is looked for.
     """
@@ -58,7 +58,7 @@ def lag_seconds(audio: Sound, start_s: float, rate_hz: int, search_s: float = 0.
         return None
     audio = audio - audio.mean()
     around = round(search_s * rate_hz)
-    truth = sound_at(start_s + np.arange(-around, len(audio) + around) / rate_hz)
+    truth = audio_at(start_s + np.arange(-around, len(audio) + around) / rate_hz)
     size = 1 << math.ceil(math.log2(len(truth) + len(audio)))
     spectrum = np.fft.rfft(truth, size) * np.conj(np.fft.rfft(audio, size))
     fit = np.fft.irfft(spectrum, size)[: 2 * around + 1]

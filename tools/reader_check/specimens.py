@@ -1,4 +1,4 @@
-"""Writes one test file: each picture shows its number, each instant sounds its time."""
+"""Writes one test file: each frame shows its number, each instant audio tracks its time."""
 
 import io
 import itertools
@@ -11,7 +11,7 @@ import av
 import numpy as np
 from reader_check.audio_faults import AudioFault, bad_bytes, stamp_badly
 from reader_check.faults import Fault, faulty, faulty_bytes, field_packets
-from reader_check.signals import numbered_picture, sound_at
+from reader_check.signals import audio_at, numbered_frame
 
 from stica_pv.data.conversion.encoding import encoder_options, priority_kept
 
@@ -19,7 +19,7 @@ SECONDS = 3.0
 _TICKS = 1000
 _BLOCK = 1024
 _UNEVEN_MS = (40, 20, 90, 33, 57)
-"""Steps between the pictures of a file of variable frame rate."""
+"""Steps between the frames of a file of variable frame rate."""
 
 _UPRIGHT = bytes.fromhex("00010000 00000000 00000000 00000000 00010000 00000000 00000000 00000000 40000000")
 _TURNED = bytes.fromhex("00000000 00010000 00000000 ffff0000 00000000 00000000 00000000 00000000 40000000")
@@ -31,22 +31,22 @@ class Specimen:
 
     Attributes:
         container: Extension of the file.
-        video: FFmpeg's name of the picture encoder.
-        audio: FFmpeg's name of the sound encoder.
+        video: FFmpeg's name of the frame encoder.
+        audio: FFmpeg's name of the audio encoder.
         note: What is special about it, for the table.
-        fps: Pictures per second.
-        rate_hz: Sample rate of the sound.
+        fps: Frames per second.
+        rate_hz: Sample rate of the audio.
         layout: Channels, in FFmpeg's words.
         size: Width and height.
         pixels: FFmpeg's name of the pixel format.
-        options: Of the picture encoder.
+        options: Of the frame encoder.
         muxing: Options of the container.
-        video_start_s: Time stamp of the first picture.
-        audio_start_s: Time stamp of the first sound.
+        video_start_s: Time stamp of the first frame.
+        audio_start_s: Time stamp of the first audio.
         uneven: Whether the frame rate varies.
-        turned: Whether the header says to turn the pictures by 90 degrees (mp4 and mov).
+        turned: Whether the header says to turn the frames by 90 degrees (mp4 and mov).
         fault: What a program that writes such files does wrong, or FFmpeg's encoders do not write.
-        keeps_delay: Whether an encoder's delay that the container has no place for is left in the sound.
+        keeps_delay: Whether an encoder's delay that the container has no place for is left in the audio.
         audio_fault: What is wrong with the stamps of the audio, as some programs write them.
         cause: Why the file cannot be read exactly; empty where it can.
     """
@@ -79,7 +79,7 @@ class Specimen:
 
     @property
     def times_s(self) -> list[float]:
-        """When each picture is shown, from the first one on."""
+        """When each frame is shown, from the first one on."""
         if not self.uneven:
             return [i / self.fps for i in range(round(SECONDS * self.fps))]
         ends = itertools.accumulate(itertools.cycle(_UNEVEN_MS), initial=0)
@@ -98,12 +98,12 @@ def write(specimen: Specimen, folder: Path) -> Path:
     """Writes the file and returns its path."""
     path = folder / f"{specimen.name}.{specimen.container}"
     with priority_kept(), av.open(str(path), "w", options=specimen.muxing) as container:
-        pictures = _picture_packets(container, specimen)
-        audio = _sound_stream(container, specimen)
+        frames = _frame_packets(container, specimen)
+        audio = _audio_stream(container, specimen)
         delay = _unstored_delay(specimen)
-        sound = list(_sound(audio, specimen, delay))
-        stamp_badly(specimen.audio_fault, [packet for _, packet in sound])
-        packets = [*pictures, *sound]
+        audio_packets = list(_audio(audio, specimen, delay))
+        stamp_badly(specimen.audio_fault, [packet for _, packet in audio_packets])
+        packets = [*frames, *audio_packets]
         for _, packet in sorted(packets, key=lambda timed: timed[0]):
             if delay and packet.stream is audio:
                 packet.pts = packet.dts = packet.pts + round(delay / specimen.rate_hz / packet.time_base)
@@ -117,7 +117,7 @@ def write(specimen: Specimen, folder: Path) -> Path:
     return path
 
 
-def _sound_stream(container: av.container.OutputContainer, specimen: Specimen) -> av.AudioStream:
+def _audio_stream(container: av.container.OutputContainer, specimen: Specimen) -> av.AudioStream:
     stream = container.add_stream(
         specimen.audio, rate=specimen.rate_hz, layout=specimen.layout, options={"strict": "-2"}
     )
@@ -131,7 +131,7 @@ def _unstored_delay(specimen: Specimen) -> int:
     if specimen.container != "avi" or specimen.keeps_delay:
         return 0
     with av.open(io.BytesIO(), "w", format="nut") as container:
-        packets = [packet for _, packet in _sound(_sound_stream(container, specimen), specimen, 0)]
+        packets = [packet for _, packet in _audio(_audio_stream(container, specimen), specimen, 0)]
     return -min(0, round(float(packets[0].pts * packets[0].time_base) * specimen.rate_hz))
 
 
@@ -141,10 +141,10 @@ def _turned(data: bytes) -> bytes:
     return data[:first] + _TURNED + data[first + len(_TURNED) :]
 
 
-def _picture_packets(
+def _frame_packets(
     container: av.container.OutputContainer, specimen: Specimen
 ) -> "list[tuple[float, av.Packet[av.VideoStream]]]":
-    """Adds the stream of pictures and returns its packets, each with the time at which it is written."""
+    """Adds the stream of frames and returns its packets, each with the time at which it is written."""
     if specimen.fault == "fields":
         return field_packets(container, len(specimen.times_s), specimen.fps, specimen.size)
     base = Fraction(1, _TICKS) if specimen.uneven else Fraction(1, specimen.fps)
@@ -153,13 +153,13 @@ def _picture_packets(
     video.width, video.height = specimen.size
     video.pix_fmt, video.bit_rate = specimen.pixels, 3_000_000
     video.codec_context.time_base = base
-    timed = list(_pictures(video, specimen, base))
+    timed = list(_frames(video, specimen, base))
     packets = faulty(specimen.fault, [packet for _, packet in timed])
     times = [time for time, _ in timed] + [timed[-1][0]] * (len(packets) - len(timed))
     return list(zip(times, packets, strict=True))
 
 
-def _pictures(
+def _frames(
     stream: av.VideoStream, specimen: Specimen, base: Fraction
 ) -> Iterator[tuple[float, "av.Packet[av.VideoStream]"]]:
     times: Sequence[float | None] = (*specimen.times_s, None)
@@ -168,19 +168,19 @@ def _pictures(
         frame = None
         if time is not None:
             at = specimen.video_start_s + time
-            picture = numbered_picture(number, *specimen.size)
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            output = numbered_frame(number, *specimen.size)
+            frame = av.VideoFrame.from_ndarray(output, format="rgb24")
             frame.pts, frame.time_base = round(at / base), base
         for packet in stream.encode(frame):
             yield at, packet
 
 
-def _sound(
+def _audio(
     stream: av.AudioStream, specimen: Specimen, delay: int
 ) -> Iterator[tuple[float, "av.Packet[av.AudioStream]"]]:
     rate, channels = specimen.rate_hz, len(av.AudioLayout(specimen.layout).channels)
-    zero_s = specimen.audio_start_s - specimen.video_start_s  # time 0 is the first picture
-    samples = sound_at(zero_s + (delay + np.arange(round(SECONDS * rate))) / rate)
+    zero_s = specimen.audio_start_s - specimen.video_start_s  # time 0 is the first frame
+    samples = audio_at(zero_s + (delay + np.arange(round(SECONDS * rate))) / rate)
     at = specimen.audio_start_s
     for begin in range(0, len(samples), _BLOCK):
         block = np.tile(samples[begin : begin + _BLOCK], (channels, 1))

@@ -1,6 +1,6 @@
 """Something made of every file of a data set: under which name, in parallel, resumable, every failure named.
 
-A light copy of each (transcode.py) is one such conversion, its optical flow (optical_flow.py) another.
+A low-resolution copy of each (transcode.py) is one such conversion, its optical flow (optical_flow.py) another.
 """
 
 import errno
@@ -17,7 +17,7 @@ from stica_pv.data.conversion.conversion_log import (
     ConversionName,
     failures_name,
     is_note,
-    open_receipts,
+    open_conversion_log,
     receipt_of,
     receipts_name,
     write_failures,
@@ -175,7 +175,7 @@ def make_copy(plan: CopyPlan, settings: Any, *, processes: int, limit_s: int = 6
 
 def _make_copy(plan: CopyPlan, settings: Any, processes: int, limit_s: int) -> CopyReport:
     plan.target.mkdir(parents=True, exist_ok=True)
-    with open_receipts(plan.target / plan.conversion.receipts) as receipts:
+    with open_conversion_log(plan.target / plan.conversion.receipts) as receipts:
         for part in plan.target.rglob(".*.part"):
             part.unlink()
         keys = {name: receipt_of(plan.source / name, name, settings) for name in plan.names}

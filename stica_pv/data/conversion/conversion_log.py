@@ -15,7 +15,7 @@ from stica_pv.safe_text import csv_cells, csv_texts
 _LOG = logging.getLogger(__name__)
 
 ConversionName = Literal["transcode", "flow"]
-Receipt = tuple[str, ...]
+ConversionRecord = tuple[str, ...]
 
 _HEADER = ("name", "size_bytes", "mtime_ns", "settings", "target_bytes")
 
@@ -38,7 +38,7 @@ def is_note(path: str) -> bool:
     return Path(path).name in _NAMES
 
 
-class Receipts:
+class ConversionLog:
     """The receipts of a folder, to be read and added to.
 
     Attributes:
@@ -53,14 +53,14 @@ class Receipts:
         self.known = {tuple(row[:4]): int(row[4]) for row in rows if len(row) == len(_HEADER) and row[4].isdecimal()}
         file.write("\n" if self.known else ",".join(_HEADER) + "\n")  # ends a line that a killed run left unfinished
 
-    def add(self, receipt: Receipt, size: int) -> None:
+    def add(self, receipt: ConversionRecord, size: int) -> None:
         """Notes a new file of so many bytes, at once."""
         csv.writer(self._file, lineterminator="\n").writerow(csv_cells([*receipt, size]))
         self._file.flush()
 
 
 @contextmanager
-def open_receipts(path: Path) -> Iterator[Receipts]:
+def open_conversion_log(path: Path) -> Iterator[ConversionLog]:
     """Opens the receipts, and holds them alone meanwhile; the end of the process lets go of them too.
 
     Raises:
@@ -75,10 +75,10 @@ def open_receipts(path: Path) -> Iterator[Receipts]:
             ) from error
         except OSError as error:
             _LOG.warning("%s: no lock (%s), so begin no second command that writes here", path, error.strerror)
-        yield Receipts(file)
+        yield ConversionLog(file)
 
 
-def receipt_of(path: Path, name: str, settings: Any) -> Receipt:
+def receipt_of(path: Path, name: str, settings: Any) -> ConversionRecord:
     """Returns what tells the state of a source and the settings apart."""
     digest = hashlib.blake2b(repr(settings).encode(), digest_size=6).hexdigest()
     try:

@@ -1,4 +1,4 @@
-"""How fast our reader gives clips of files and of their light copies, measured side by side."""
+"""How fast our reader gives clips of files and of their low-resolution copies, measured side by side."""
 
 import time
 from collections.abc import Sequence
@@ -38,14 +38,14 @@ def measure_decode_speed(
     frames: int = 16,
     files: int = 16,
 ) -> DecodeSpeed | None:
-    """Reads the same windows of originals and copies in turns, pictures reduced to `short_side` and sound if any.
+    """Reads the same windows of originals and copies in turns, frames reduced to `short_side` and audio if any.
 
     Args:
         pairs: Paths of originals and copies.
-        short_side: Of the pictures asked for, in pixels.
-        audio_rate_hz: Of the sound asked for.
+        short_side: Of the frames asked for, in pixels.
+        audio_rate_hz: Of the audio asked for.
         seconds: Length of a clip.
-        frames: Number of its pictures.
+        frames: Number of its frames.
         files: How many files to measure at most, evenly spread over the pairs.
 
     Returns:

@@ -1,7 +1,7 @@
 """Optical flow of a video file, computed by OpenCV's DIS and stored for training (flow_files.py reads it).
 
-DIS (Kroeger et al., ECCV 2016) stands for the TV-L1 of the two-stream papers: it needs milliseconds a picture and is
-part of OpenCV's plain packages. Flow of TV-L1 from other tools is read as picture pairs.
+DIS (Kroeger et al., ECCV 2016) stands for the TV-L1 of the two-stream papers: it needs milliseconds a frame and is
+part of OpenCV's plain packages. Flow of TV-L1 from other tools is read as frame pairs.
 """
 
 import math
@@ -19,7 +19,7 @@ from stica_pv.data.conversion.batch_convert import Conversion
 from stica_pv.data.decoding.container import failure_cause
 from stica_pv.data.decoding.demux import WHOLE_FILE, collect_packets
 from stica_pv.data.decoding.flow_files import BOUND, FLOW, TIMES
-from stica_pv.data.decoding.frames import Picture, PictureConverter, Pictures, check_whole, timed_frames
+from stica_pv.data.decoding.frames import DecodedFrames, Frame, FrameConverter, check_complete, timed_frames
 from stica_pv.data.decoding.media_file import MediaFile
 from stica_pv.errors import UnreadableClip, UsageError
 
@@ -32,9 +32,9 @@ class FlowSettings:
     """How optical flow is computed and stored.
 
     Attributes:
-        short_side: Longest allowed shorter side in pixels; smaller pictures are not enlarged. 0: as they are.
-        bound: Motion in pixels of this size, from one picture to the next, that is stored as 0 and 255; faster is cut.
-        fps: Fields kept a second, each that of the first picture at or after its instant; 0: of every picture.
+        short_side: Longest allowed shorter side in pixels; smaller frames are not enlarged. 0: as they are.
+        bound: Motion in pixels of this size, from one frame to the next, that is stored as 0 and 255; faster is cut.
+        fps: Fields kept a second, each that of the first frame at or after its instant; 0: of every frame.
     """
 
     short_side: int = 128
@@ -59,12 +59,12 @@ def _opencv() -> Any:
 def compute_flow(source: str, target: Path, settings: FlowSettings) -> None:
     """Writes the optical flow of a file as npz; the name exists only once it is whole.
 
-    Each field leads from one picture, whose time it has, to the next picture of the file. The npz holds ``flow`` uint8
+    Each field leads from one frame, whose time it has, to the next frame of the file. The npz holds ``flow`` uint8
     (N, 2, H, W), to the right and downwards, 127.5 for no motion; ``times_s`` float64 (N,); and ``bound``. All fields
     of the file are held in memory.
 
     Raises:
-        UnreadableClip: The source has no two pictures, cannot be decoded, or ends before its header says.
+        UnreadableClip: The source has no two frames, cannot be decoded, or ends before its header says.
     """
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def compute_flow(source: str, target: Path, settings: FlowSettings) -> None:
                 raise UnreadableClip(source, media.undecodable("video") or "no video stream")
             found = list(_fields(media, settings))
         if not found:
-            raise UnreadableClip(source, "a single picture has no optical flow")
+            raise UnreadableClip(source, "a single frame has no optical flow")
         times, fields = zip(*found, strict=True)
         with part.open("wb") as file:
             arrays = {FLOW: np.stack(fields), TIMES: np.array(times), BOUND: np.array(settings.bound)}
@@ -87,10 +87,10 @@ def compute_flow(source: str, target: Path, settings: FlowSettings) -> None:
 
 
 def _fields(media: MediaFile, settings: FlowSettings) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
-    """Yields the time of a picture and the flow uint8 (2, H, W) from it to the next, for each that is kept."""
+    """Yields the time of a frame and the flow uint8 (2, H, W) from it to the next, for each that is kept."""
     cv2 = _opencv()
     engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    convert, decoded = PictureConverter(settings.short_side), Pictures()
+    convert, decoded = FrameConverter(settings.short_side), DecodedFrames()
     before: tuple[float, Any] | None = None
     due_s = 0.0
     for shown_s, frame in timed_frames(media, collect_packets(media, WHOLE_FILE, None).video, decoded):
@@ -102,18 +102,18 @@ def _fields(media: MediaFile, settings: FlowSettings) -> Iterator[tuple[float, n
             yield before[0], np.rint((flow / settings.bound + 1) * 127.5).clip(0, 255).astype(np.uint8)
             due_s = _after(before[0], settings.fps)
         before = (shown_s, gray) if shown_s >= due_s - _SAME_TIME_S else None
-    check_whole(media, decoded)
+    check_complete(media, decoded)
 
 
-def _gray(cv2: Any, picture: Picture, path: str) -> Any:
-    height, width, _ = picture.shape
+def _gray(cv2: Any, frame: Frame, path: str) -> Any:
+    height, width, _ = frame.shape
     if min(height, width) < _SMALLEST:
-        raise UnreadableClip(path, f"pictures of {width} x {height} pixels; optical flow needs {_SMALLEST} each way")
-    return cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY)
+        raise UnreadableClip(path, f"frames of {width} x {height} pixels; optical flow needs {_SMALLEST} each way")
+    return cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
 
 
 def _after(time_s: float, fps: float) -> float:
-    """Returns the next instant i / fps after a time; the time itself if every picture counts."""
+    """Returns the next instant i / fps after a time; the time itself if every frame counts."""
     return (math.floor(time_s * fps + _SAME_TIME_S) + 1) / fps if fps else time_s
 
 

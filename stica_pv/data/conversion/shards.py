@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stica_pv.data.decoding.container import local_path
-from stica_pv.data.decoding.tar_entry import Member
+from stica_pv.data.decoding.tar_entry import TarEntry
 from stica_pv.data.sources.video_list import VideoList
 from stica_pv.errors import UsageError
 
@@ -68,7 +68,7 @@ def _write_shard(videos: VideoList, names: Sequence[str], begin: int, path: Path
     return lines
 
 
-def _add(tar: tarfile.TarFile, path: str, name: str, shard: str) -> Member:
+def _add(tar: tarfile.TarFile, path: str, name: str, shard: str) -> TarEntry:
     """Copies a file into a shard and returns its place."""
     try:
         with open(local_path(path), "rb") as file:
@@ -78,7 +78,7 @@ def _add(tar: tarfile.TarFile, path: str, name: str, shard: str) -> Member:
     except OSError as error:
         raise UsageError(f"cannot copy {path} into {shard}: {error.strerror or error}") from error
     end_of_data = -(-info.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-    return Member(shard, tar.offset - end_of_data, info.size, name)
+    return TarEntry(shard, tar.offset - end_of_data, info.size, name)
 
 
 def _add_text(tar: tarfile.TarFile, name: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""A light copy of one media file: smaller pictures, more key frames, mono sound, both at their old times."""
+"""A low-resolution copy of one media file: smaller frames, more key frames, mono audio, both at their old times."""
 
 import heapq
 import os
@@ -19,15 +19,15 @@ from stica_pv.data.conversion.encoding import check_aac_rate, encoder_options, p
 from stica_pv.data.decoding.audio_track import AudioTrack, Samples, resample
 from stica_pv.data.decoding.container import failure_cause
 from stica_pv.data.decoding.demux import WHOLE_FILE, StretchPackets, collect_packets
-from stica_pv.data.decoding.frames import PictureConverter, Pictures, check_whole, timed_frames
+from stica_pv.data.decoding.frames import DecodedFrames, FrameConverter, check_complete, timed_frames
 from stica_pv.data.decoding.media_file import MediaFile
 from stica_pv.data.isolation.worker_pool import answer_all
-from stica_pv.data.isolation.worker_process import Lost
+from stica_pv.data.isolation.worker_process import WorkerFailure
 from stica_pv.errors import UnreadableClip, UsageError
 
 _CLOCK_HZ = 90_000
 _OPEN_LIMIT_S = 60.0
-_BLOCK = 1024  # samples handed to the sound encoder at a time
+_BLOCK = 1024  # samples handed to the audio encoder at a time
 
 _MUXER = {"movflags": "faststart", "movie_timescale": str(_CLOCK_HZ)}  # starts of streams are whole ticks of the latter
 
@@ -39,15 +39,15 @@ Timed = tuple[float, Any]
 
 @dataclass(frozen=True)
 class TranscodeSettings:
-    """How a light copy is written.
+    """How a low-resolution copy is written.
 
     Attributes:
-        short_side: Longest allowed shorter side in pixels; smaller pictures are not enlarged. 0: as they are.
-        gop: Most pictures from one key frame to the next.
-        codec: FFmpeg's name of the encoder of pictures.
+        short_side: Longest allowed shorter side in pixels; smaller frames are not enlarged. 0: as they are.
+        gop: Most frames from one key frame to the next.
+        codec: FFmpeg's name of the encoder of frames.
         crf: Its constant quality, lower is better.
-        audio_rate_hz: Sample rate of the mono sound.
-        audio_bitrate: Of the AAC sound in bit/s.
+        audio_rate_hz: Sample rate of the mono audio.
+        audio_bitrate: Of the AAC audio in bit/s.
         fast_decoding: Leave out what is slow to decode (CABAC, deblocking), where x264 or x265 encode.
     """
 
@@ -61,13 +61,13 @@ class TranscodeSettings:
 
     def __post_init__(self) -> None:
         if self.short_side < 0 or self.crf < 0 or min(self.gop, self.audio_rate_hz, self.audio_bitrate) < 1:
-            raise UsageError(f"a light copy needs short_side, crf >= 0 and gop, rates >= 1, got {self}")
+            raise UsageError(f"a low-resolution copy needs short_side, crf >= 0 and gop, rates >= 1, got {self}")
         try:
             known = av.Codec(self.codec, "w")
         except (av.FFmpegError, ValueError) as error:
             raise UsageError(f"codec: this FFmpeg has no encoder {self.codec!r}; try libx264") from error
         if known.type != "video":
-            raise UsageError(f"codec: {self.codec!r} encodes {known.type}, expected an encoder of pictures")
+            raise UsageError(f"codec: {self.codec!r} encodes {known.type}, expected an encoder of frames")
         _check_encoder(self)
         check_aac_rate(self.audio_rate_hz)
 
@@ -78,13 +78,13 @@ def _check_encoder(settings: TranscodeSettings) -> None:
     The encoder runs in a process of its own (on Linux), which ends if it hangs.
     """
     ((_, result),) = answer_all(_open_encoder, [settings], processes=1, timeout_s=_OPEN_LIMIT_S)
-    if isinstance(result, Lost):
+    if isinstance(result, WorkerFailure):
         raise UsageError(f"codec: {settings.codec!r} cannot be opened ({result.cause}); try libx264")
 
 
 def _open_encoder(settings: TranscodeSettings) -> None:
     with priority_kept(), av.open(os.devnull, "w", format="mp4") as container:
-        stream = _picture_stream(container, Fraction(25), 64, 64, settings)
+        stream = _frame_stream(container, Fraction(25), 64, 64, settings)
         try:
             stream.codec_context.open()
         except av.FFmpegError as error:
@@ -95,11 +95,11 @@ def _open_encoder(settings: TranscodeSettings) -> None:
 
 
 def transcode(source: str, target: Path, settings: TranscodeSettings) -> None:
-    """Writes the light copy of a file as MP4; the name exists only once the copy is whole.
+    """Writes the low-resolution copy of a file as MP4; the name exists only once the copy is whole.
 
-    Pictures are upright and each keeps its time, the sound starts as long before or after the first picture as it did,
-    and its gaps are filled with silence; sound that starts late is preceded by one coded frame of silence (43 ms at
-    24 kHz), which counts as sound. What the file lacks (picture or sound), the copy lacks. All of the sound and the
+    Frames are upright and each keeps its time, the audio starts as long before or after the first frame as it did,
+    and its gaps are filled with silence; audio that starts late is preceded by one coded frame of silence (43 ms at
+    24 kHz), which counts as audio. What the file lacks (frame or audio), the copy lacks. All of the audio and the
     packets of the file are held in memory.
 
     Raises:
@@ -121,22 +121,22 @@ def transcode(source: str, target: Path, settings: TranscodeSettings) -> None:
 
 def _write(container: OutputContainer, media: MediaFile, packets: StretchPackets, settings: TranscodeSettings) -> None:
     streams: list[Iterable[Timed]] = []
-    start_s, sound = _sound(media, packets, settings.audio_rate_hz)
-    delay_s = max(0.0, -start_s) if len(sound) else 0.0  # no time stamp of the copy is below 0
+    start_s, audio = _audio(media, packets, settings.audio_rate_hz)
+    delay_s = max(0.0, -start_s) if len(audio) else 0.0  # no time stamp of the copy is below 0
     if media.video is not None:
-        streams.append(_picture_packets(container, media, packets, delay_s, settings))
-    if len(sound):
+        streams.append(_frame_packets(container, media, packets, delay_s, settings))
+    if len(audio):
         stream: AudioStream = container.add_stream("aac", rate=settings.audio_rate_hz, layout="mono")
         stream.bit_rate = settings.audio_bitrate
-        streams.append(_sound_packets(stream, sound, start_s + delay_s))
+        streams.append(_audio_packets(stream, audio, start_s + delay_s))
     if not streams:
-        raise UnreadableClip(media.path, "no sound can be decoded")
+        raise UnreadableClip(media.path, "no audio can be decoded")
     for _, packet in heapq.merge(*streams, key=lambda timed: timed[0]):
         container.mux(packet)
 
 
-def _sound(media: MediaFile, packets: StretchPackets, rate_hz: int) -> tuple[float, Samples]:
-    """Returns when the sound starts on the file's clock, and all of it at `rate_hz`."""
+def _audio(media: MediaFile, packets: StretchPackets, rate_hz: int) -> tuple[float, Samples]:
+    """Returns when the audio starts on the file's clock, and all of it at `rate_hz`."""
     track = AudioTrack()
     track.decode(media, packets.audio)
     first, end = track.extent
@@ -146,7 +146,7 @@ def _sound(media: MediaFile, packets: StretchPackets, rate_hz: int) -> tuple[flo
     return first / max(1, track.rate_hz), np.clip(samples, -1.0, 1.0)
 
 
-def _sound_packets(stream: AudioStream, samples: Samples, start_s: float) -> Iterator[Timed]:
+def _audio_packets(stream: AudioStream, samples: Samples, start_s: float) -> Iterator[Timed]:
     rate_hz = stream.sample_rate
     for begin in range(0, len(samples), _BLOCK):
         frame = av.AudioFrame.from_ndarray(samples[None, begin : begin + _BLOCK], format="fltp", layout="mono")
@@ -156,31 +156,31 @@ def _sound_packets(stream: AudioStream, samples: Samples, start_s: float) -> Ite
     yield from ((start_s + len(samples) / rate_hz, packet) for packet in stream.encode(None))
 
 
-def _picture_packets(
+def _frame_packets(
     container: OutputContainer, media: MediaFile, packets: StretchPackets, delay_s: float, settings: TranscodeSettings
 ) -> Iterator[Timed]:
     assert media.video is not None
-    convert, found = PictureConverter(settings.short_side), Pictures()
+    convert, found = FrameConverter(settings.short_side), DecodedFrames()
     stream: VideoStream | None = None
     durations = _Durations()
     last_s = 0.0
     for shown_s, frame in timed_frames(media, packets.video, found):
-        picture = _even(VideoFrame.from_ndarray(np.ascontiguousarray(convert(frame)), format="rgb24"))
-        picture.pts, picture.time_base = round((shown_s + delay_s) * _CLOCK_HZ), Fraction(1, _CLOCK_HZ)
-        durations.add(picture.pts)
+        output = _even(VideoFrame.from_ndarray(np.ascontiguousarray(convert(frame)), format="rgb24"))
+        output.pts, output.time_base = round((shown_s + delay_s) * _CLOCK_HZ), Fraction(1, _CLOCK_HZ)
+        durations.add(output.pts)
         if stream is None:
             rate = media.video.average_rate or media.video.guessed_rate or Fraction(25)
-            stream = _picture_stream(container, rate, picture.width, picture.height, settings)
+            stream = _frame_stream(container, rate, output.width, output.height, settings)
         last_s = shown_s + delay_s
-        yield from ((last_s, durations.set(packet)) for packet in stream.encode(picture))
-    check_whole(media, found)
+        yield from ((last_s, durations.set(packet)) for packet in stream.encode(output))
+    check_complete(media, found)
     assert stream is not None
     assert found.end_s is not None
     durations.add(round((found.end_s + delay_s) * _CLOCK_HZ))
     yield from ((last_s, durations.set(packet)) for packet in stream.encode(None))
 
 
-def _picture_stream(
+def _frame_stream(
     container: OutputContainer, rate: Fraction, width: int, height: int, settings: TranscodeSettings
 ) -> VideoStream:
     options = encoder_options(settings.codec, {"crf": str(settings.crf)})
@@ -195,14 +195,14 @@ def _picture_stream(
     return stream
 
 
-def _even(picture: VideoFrame) -> VideoFrame:
-    """Returns the picture as yuv420p, which has chroma for whole pairs of pixels only."""
-    width, height = (max(2, side - side % 2) for side in (picture.width, picture.height))
-    return picture.reformat(width=width, height=height, format="yuv420p")
+def _even(output: VideoFrame) -> VideoFrame:
+    """Returns the frame as yuv420p, which has chroma for whole pairs of pixels only."""
+    width, height = (max(2, side - side % 2) for side in (output.width, output.height))
+    return output.reformat(width=width, height=height, format="yuv420p")
 
 
 class _Durations:
-    """How long each picture is shown; encoders do not hand it on, and the copy would end with another length."""
+    """How long each frame is shown; encoders do not hand it on, and the copy would end with another length."""
 
     def __init__(self) -> None:
         self._ticks: dict[int, int] = {}

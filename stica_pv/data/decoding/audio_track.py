@@ -1,4 +1,4 @@
-"""Sound on a file's clock: decoded samples stand where their time stamps say, silence where there are none."""
+"""Audio on a file's clock: decoded samples stand where their time stamps say, silence where there are none."""
 
 import contextlib
 import math
@@ -20,7 +20,7 @@ Samples = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 MARGIN_S = 0.05
-"""Sound read on both sides of a window, so that the resampling filter never sees an edge."""
+"""Audio read on both sides of a window, so that the resampling filter never sees an edge."""
 
 _PREROLL_S = 0.1
 """Decoders need this much before their output is right (Opus 80 ms, MP3 up to four frames)."""
@@ -29,7 +29,7 @@ _JITTER_S = 1e-3
 """Time stamps of some containers are rounded to milliseconds; smaller steps between frames are not gaps."""
 
 _PLANES = 8
-"""From this many channels on PyAV 18 reads beyond a frame's list of planes, and crashes; packed sound has one plane."""
+"""From this many channels on PyAV 18 reads beyond a frame's list of planes, and crashes; packed audio has one plane."""
 
 _LASTING_S = 0.5
 """Time stamps that come back within this long are jittered; a gap lasts longer."""
@@ -38,7 +38,7 @@ _ENCRYPTED = "the audio is encrypted; decrypt the file first"
 
 
 def preroll_seconds(media: MediaFile) -> float:
-    """Returns how long before the wanted sound decoding has to start."""
+    """Returns how long before the wanted audio decoding has to start."""
     if media.audio is None:
         return 0.0
     context = media.audio.codec_context
@@ -48,7 +48,7 @@ def preroll_seconds(media: MediaFile) -> float:
 
 
 class AudioTrack:
-    """Decoded mono sound of a file at its own sample rate; sample k is heard at k / rate_hz on the file's clock.
+    """Decoded mono audio of a file at its own sample rate; sample k is heard at k / rate_hz on the file's clock.
 
     Attributes:
         rate_hz: The sample rate that the decoder gives; 0 before anything was decoded.
@@ -61,15 +61,15 @@ class AudioTrack:
         self._pieces: list[tuple[int, Samples]] = []
 
     def decode(self, media: MediaFile, packets: Sequence[MediaPacket], *, from_start: bool = False) -> bool:
-        """Adds the sound of packets that follow one another.
+        """Adds the audio of packets that follow one another.
 
         Args:
             media: The file.
-            packets: Of its sound.
+            packets: Of its audio.
             from_start: Whether they are all from the first one of the file on.
 
         Returns:
-            False if only a decode from the first packet on can tell where the sound belongs; then nothing is added.
+            False if only a decode from the first packet on can tell where the audio belongs; then nothing is added.
         """
         base = float(media.audio.time_base or 0) if media.audio else 0.0
         pieces: list[Samples] = []
@@ -96,7 +96,7 @@ class AudioTrack:
         return sure or from_start
 
     def decode_from_start(self, media: MediaFile, end_s: float) -> None:
-        """Adds all sound from the first packet on to a time in seconds."""
+        """Adds all audio from the first packet on to a time in seconds."""
         self.error = None
         self.decode(media, collect_packets(media, None, Span(-math.inf, end_s)).audio, from_start=True)
 
@@ -130,7 +130,7 @@ class AudioTrack:
         return samples, present
 
     def cut_loop(self, first: int, count: int, period: int) -> tuple[Samples, Mask]:
-        """As `cut`, of the sound in [0, period) repeated for ever in both directions."""
+        """As `cut`, of the audio in [0, period) repeated for ever in both directions."""
         if count > period:
             samples, present = self.cut(0, period)
             index = np.arange(first, first + count) % period
@@ -142,7 +142,7 @@ class AudioTrack:
     def render(
         self, start_s: float, seconds: float, rate_hz: int, loop_s: float | None = None
     ) -> tuple[Samples, float]:
-        """Returns the sound of a window.
+        """Returns the audio of a window.
 
         Args:
             start_s: Start on the file's clock.

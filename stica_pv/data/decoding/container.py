@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 from iopath.common.file_io import g_pathmgr
 
 from stica_pv.data.decoding.pyav import OPEN_OPTIONS
-from stica_pv.data.decoding.tar_entry import member_of
+from stica_pv.data.decoding.tar_entry import tar_entry_of
 from stica_pv.errors import UnreadableClip
 
 
@@ -22,7 +22,7 @@ def local_path(path: str) -> str:
     """Returns where a file (or its shard) lies on this machine; a URI goes through iopath and may be fetched."""
     if "://" not in path:
         return path
-    member = member_of(path)
+    member = tar_entry_of(path)
     if member is None:
         return str(g_pathmgr.get_local_path(path))
     return str(replace(member, shard=str(g_pathmgr.get_local_path(member.shard))))
@@ -36,7 +36,7 @@ def size_and_mtime(path: str) -> tuple[int, int]:
         UnreadableClip: The shard ends before its member does.
     """
     local = local_path(path)
-    member = member_of(local)
+    member = tar_entry_of(local)
     if member is None:
         status = os.stat(local)
         return status.st_size, status.st_mtime_ns
@@ -49,7 +49,7 @@ def size_and_mtime(path: str) -> tuple[int, int]:
 def _address(path: str) -> str:
     """Returns what FFmpeg opens."""
     # "file:" keeps names with a colon or a leading dash from being taken for a protocol or an option.
-    member = member_of(path)
+    member = tar_entry_of(path)
     if member is None:
         return f"file:{path}"
     return f"subfile,,start,{member.offset},end,{member.offset + member.size},,:file:{member.shard}"
@@ -98,15 +98,15 @@ def logged(at_level: int) -> Iterator[list[tuple[int, str, str]]]:
         av.logging.set_skip_repeated(skip_repeated)
 
 
-def picture_stream(container: InputContainer) -> VideoStream | None:
-    """Returns the first stream of moving pictures that can be decoded; a cover image is none."""
+def video_stream(container: InputContainer) -> VideoStream | None:
+    """Returns the first stream of moving frames that can be decoded; a cover image is none."""
     return next(
         (s for s in container.streams.video if s.codec_context and not s.disposition & Disposition.attached_pic), None
     )
 
 
-def sound_stream(container: InputContainer) -> AudioStream | None:
-    """Returns the first stream of sound that can be decoded."""
+def audio_stream(container: InputContainer) -> AudioStream | None:
+    """Returns the first stream of audio that can be decoded."""
     return next((s for s in container.streams.audio if s.codec_context), None)
 
 

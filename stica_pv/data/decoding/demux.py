@@ -72,14 +72,14 @@ class _Collector:
 
 @dataclass(frozen=True)
 class StretchPackets:
-    """Packets in decoding order that show and sound a stretch of a file.
+    """Packets in decoding order that show and audio a stretch of a file.
 
     Attributes:
-        video: Of its pictures.
-        audio: Of its sound.
+        video: Of its frames.
+        audio: Of its audio.
         tries: How many times it was looked for, each time further back.
-        from_start: Whether the first packet of its pictures is the first of the file.
-        to_end: Whether the last packet of its pictures is the last of the file.
+        from_start: Whether the first packet of its frames is the first of the file.
+        to_end: Whether the last packet of its frames is the last of the file.
     """
 
     video: list[MediaPacket]
@@ -90,19 +90,19 @@ class StretchPackets:
 
 
 def collect_packets(
-    media: MediaFile, pictures: Span | None, sound: Span | None, *, tried: int = 0, beyond: int = 0
+    media: MediaFile, frame_span: Span | None, audio_span: Span | None, *, tried: int = 0, beyond: int = 0
 ) -> StretchPackets:
-    """Demuxes a stretch once: pictures from the key frame before it, sound from `sound.start_s` on.
+    """Demuxes a stretch once: frames from the key frame before it, audio from `audio.start_s` on.
 
     Args:
         media: The file.
-        pictures: First and last wanted picture, None for no pictures.
-        sound: Wanted sound with its margins, None for none; from minus infinity on for all from the first packet on.
+        frame_span: First and last wanted frame, None for no frames.
+        audio_span: Wanted audio with its margins, None for none; minus infinity as its start means the first packet.
         tried: How many times it was looked for before, and the key frame was none: look further back, and keep all.
-        beyond: How many more time stamps past the end of the pictures to read.
+        beyond: How many more time stamps past the end of the frames to read.
     """
-    stream = media.audio if pictures is None else media.video
-    starts = [span.start_s for span in (pictures, sound) if span is not None]
+    stream = media.audio if frame_span is None else media.video
+    starts = [span.start_s for span in (frame_span, audio_span) if span is not None]
     if stream is None or not starts:
         return StretchPackets([], [])
     if media.video is not None and media.video.codec_context.field_order >= _INTERLACED:
@@ -111,18 +111,18 @@ def collect_packets(
     for back_s in _BACK_S[tries:]:
         tries += 1
         target = None if back_s is None or min(starts) - back_s <= _START_IS_NEAR_S else min(starts) - back_s
-        video, audio = _demux(media, target, pictures, sound, beyond)
-        reached = (pictures is None or _key_before(video.packets, pictures.start_s, media.reordered) is not None) and (
-            sound is None or _sound_reached(media, audio.packets, sound.start_s)
-        )
+        video, audio = _demux(media, target, frame_span, audio_span, beyond)
+        reached = (
+            frame_span is None or _key_before(video.packets, frame_span.start_s, media.reordered) is not None
+        ) and (audio_span is None or _audio_reached(media, audio.packets, audio_span.start_s))
         if target is None or reached:
             break
     begin, end = 0, 0
-    if pictures is not None:
-        begin, end = _needed_pictures(media, video, pictures, from_start=target is None, trust=tried == 0)
+    if frame_span is not None:
+        begin, end = _needed_frames(media, video, frame_span, from_start=target is None, trust=tried == 0)
     return StretchPackets(
         [timed.packet for timed in video.packets[begin:end]],
-        [timed.packet for timed in (_needed_sound(audio.packets, sound) if sound is not None else ())],
+        [timed.packet for timed in (_needed_audio(audio.packets, audio_span) if audio_span is not None else ())],
         tries,
         from_start=target is None and begin == 0,
         to_end=not video.done,
@@ -130,15 +130,15 @@ def collect_packets(
 
 
 def _demux(
-    media: MediaFile, target_s: float | None, pictures: Span | None, sound: Span | None, beyond: int
+    media: MediaFile, target_s: float | None, frame_span: Span | None, audio_span: Span | None, beyond: int
 ) -> tuple[_Collector, _Collector]:
-    stream = media.audio if pictures is None else media.video
+    stream = media.audio if frame_span is None else media.video
     assert stream is not None
     incoming = media.packets(target_s, stream)  # may open the file anew, and with it the streams
-    video, audio = _Collector(pictures or _NOTHING, media.reordered, beyond), _Collector(sound or _NOTHING)
+    video, audio = _Collector(frame_span or _NOTHING, media.reordered, beyond), _Collector(audio_span or _NOTHING)
     of_stream = {
         kind.index: collector
-        for kind, span, collector in ((media.video, pictures, video), (media.audio, sound, audio))
+        for kind, span, collector in ((media.video, frame_span, video), (media.audio, audio_span, audio))
         if kind is not None and span is not None
     }
     waiting = len(of_stream)
@@ -174,7 +174,7 @@ def _key_before(packets: Sequence[TimedPacket], time_s: float, ahead: int = 0) -
     return found
 
 
-def _needed_pictures(
+def _needed_frames(
     media: MediaFile, video: _Collector, span: Span, *, from_start: bool, trust: bool
 ) -> tuple[int, int]:
     """Returns which packets are needed: from a key frame on, to the last one that can be chosen.
@@ -182,7 +182,7 @@ def _needed_pictures(
     Args:
         media: The file.
         video: The packets.
-        span: First and last wanted picture.
+        span: First and last wanted frame.
         from_start: Whether the packets are from the start of the file on.
         trust: Whether the last key frame before the span may be one; else begin with the first one, or at the start.
     """
@@ -194,13 +194,13 @@ def _needed_pictures(
     else:
         lead_s = _SPARSE_LEAD_S if media.sparse_times else 0.0
         begin = _key_before(packets, span.start_s - lead_s, media.reordered) or 0
-    if video.after_s is None or media.counts_pictures:
+    if video.after_s is None or media.counts_frames:
         return begin, len(packets)
     needed = (i for i, timed in enumerate(packets) if timed.time_s is None or timed.time_s <= video.after_s)
     return begin, max(needed) + 1
 
 
-def _sound_reached(media: MediaFile, packets: Sequence[TimedPacket], start_s: float) -> bool:
+def _audio_reached(media: MediaFile, packets: Sequence[TimedPacket], start_s: float) -> bool:
     """Says whether packets begin early enough, or as early as the stream does."""
     if media.audio_end_s < start_s:
         return True
@@ -210,7 +210,7 @@ def _sound_reached(media: MediaFile, packets: Sequence[TimedPacket], start_s: fl
     return first is not None and first <= max(start_s, media.audio_start_s) + 1e-3
 
 
-def _needed_sound(packets: list[TimedPacket], span: Span) -> list[TimedPacket]:
+def _needed_audio(packets: list[TimedPacket], span: Span) -> list[TimedPacket]:
     """Drops the packets that end before the span, as far as the last key packet before it."""
     times = [timed.time_s for timed in packets if timed.time_s is not None]
     if too_dense(times, [timed.seconds for timed in packets]):

@@ -1,6 +1,6 @@
 """Stored optical flow: which file belongs to a video, and its fields at wanted times.
 
-The flow of ``a/b.mp4`` is ``a/b.npz`` (or ``a/b.mp4.npz``) or a folder ``a/b`` of picture pairs ``flow_x_00001.jpg``,
+The flow of ``a/b.mp4`` is ``a/b.npz`` (or ``a/b.mp4.npz``) or a folder ``a/b`` of frame pairs ``flow_x_00001.jpg``,
 ``flow_y_00001.jpg``, as the usual tools of two-stream networks write them. Both hold uint8, 127.5 for no motion.
 """
 
@@ -19,16 +19,16 @@ from PIL import Image
 from torch import Tensor
 
 from stica_pv.data.decoding.frames import FrameChoice
-from stica_pv.data.decoding.tar_entry import member_of
+from stica_pv.data.decoding.tar_entry import tar_entry_of
 from stica_pv.errors import UnreadableClip, UsageError
 
 FLOW, TIMES, BOUND = "flow", "times_s", "bound"
-"""Names in an npz: uint8 (N, 2, H, W); float64 (N,), when the picture is shown from which each field leads on; the
+"""Names in an npz: uint8 (N, 2, H, W); float64 (N,), when the frame is shown from which each field leads on; the
 motion in pixels that 255 stands for, which training does not need."""
 
 _NEARLY_S = 0.25
 """A field farther from a wanted time than this and two steps does not stand for it: the flow ends, or has a hole. Two,
-since the last picture has no flow and is shown for a step."""
+since the last frame has no flow and is shown for a step."""
 
 _SAME_TIME_S = 1e-6
 
@@ -44,7 +44,7 @@ class FlowFiles:
     Attributes:
         folder: Of the flow.
         root: Of the videos: the flow has their names below it.
-        fps: Fields a second of picture pairs, the first at 0 s; an npz has its own times.
+        fps: Fields a second of frame pairs, the first at 0 s; an npz has its own times.
     """
 
     folder: Path
@@ -60,7 +60,7 @@ class FlowFiles:
     def read(
         self, path: str, wanted_s: Mapping[str, Sequence[float]], frame_choice: FrameChoice = "nearest"
     ) -> dict[str, Tensor]:
-        """Reads a field for each wanted time, as pictures are chosen.
+        """Reads a field for each wanted time, as frames are chosen.
 
         Args:
             path: The video.
@@ -85,7 +85,7 @@ class FlowFiles:
         return {name: part.transpose(0, 1) for name, part in zip(wanted_s, parts, strict=True)}
 
     def _find(self, path: str) -> Path:
-        member = member_of(path)
+        member = tar_entry_of(path)
         name = os.path.relpath(path, self.root) if member is None else member.name
         if name.startswith(".."):
             raise UnreadableClip(path, f"no optical flow: it does not lie below {self.root}, see DATA.PATH_PREFIX")
@@ -105,7 +105,7 @@ class FlowFiles:
         if not numbers or numbers != sorted(names["y"]) or numbers[-1] - numbers[0] + 1 != len(numbers):
             raise UnreadableClip(path, f"{folder} does not hold pairs flow_x_00001.jpg, flow_y_00001.jpg without gaps")
         if self.fps <= 0:
-            raise UnreadableClip(path, "its optical flow is pairs of pictures, which have no times: set DATA.FLOW_FPS")
+            raise UnreadableClip(path, "its optical flow is pairs of frames, which have no times: set DATA.FLOW_FPS")
 
         def fields(rows: Sequence[int]) -> npt.NDArray[np.uint8]:
             return np.stack([[_plane(folder / names[axis][numbers[row]]) for axis in "xy"] for row in rows])
@@ -115,8 +115,8 @@ class FlowFiles:
 
 def _plane(file: Path) -> npt.NDArray[np.uint8]:
     """Reads uint8 (H, W)."""
-    with Image.open(file) as picture:
-        return np.asarray(picture.convert("L"))
+    with Image.open(file) as frame:
+        return np.asarray(frame.convert("L"))
 
 
 def _open_npz(path: str, file: Path) -> tuple[npt.NDArray[np.float64], Fields]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from stica_pv.data.decoding.demux import Span, StretchPackets, collect_packets
-from stica_pv.data.decoding.frames import FrameChoice, PictureConverter, Pictures, decode_pictures
+from stica_pv.data.decoding.frames import DecodedFrames, FrameChoice, FrameConverter, decode_frames
 from stica_pv.data.decoding.media_file import MediaFile
 
 _BEYOND_TIMES = 4
@@ -15,8 +15,8 @@ def read_frames(
     wanted_s: Sequence[float],
     audio: Span | None,
     frame_choice: FrameChoice,
-    convert: PictureConverter,
-) -> tuple[Pictures, StretchPackets]:
+    convert: FrameConverter,
+) -> tuple[DecodedFrames, StretchPackets]:
     """Reads the frames of a stretch, and with them the packets of its audio.
 
     Decoding begins at the last key frame that the container names. If the decoder gives no key frame in time, it begins
@@ -37,7 +37,7 @@ def read_frames(
         if not packets.from_start and media.notes.is_too_late(begin, span.start_s):
             tried = packets.tries
             continue
-        found = decode_pictures(media, packets.video, wanted_s, frame_choice, convert, from_start=packets.from_start)
+        found = decode_frames(media, packets.video, wanted_s, frame_choice, convert, from_start=packets.from_start)
         if found.too_late:
             media.notes.note_too_late(begin, span.start_s)
             tried = packets.tries

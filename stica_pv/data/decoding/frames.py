@@ -1,4 +1,4 @@
-"""From packets to chosen pictures: decode a stretch, keep the frames that were asked for, make each RGB once."""
+"""From packets to chosen frames: decode a stretch, keep the frames that were asked for, make each RGB once."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from stica_pv.data.decoding.skipping import skippable_packets
 from stica_pv.errors import UnreadableClip
 
 FrameChoice = Literal["nearest", "previous", "following"]
-Picture = npt.NDArray[np.uint8]
+Frame = npt.NDArray[np.uint8]
 
 _SAME_TIME_S = 1e-6
 """Time stamps are fractions; as floats, two that are equal may differ by rounding."""
@@ -28,17 +28,17 @@ _WHOLE = 1e-6
 """As `_SAME_TIME_S`, for numbers of frames."""
 
 _CLEARLY_S = 0.25
-"""A picture track that ends this long before its header says is cut short, not rounded."""
+"""A frame track that ends this long before its header says is cut short, not rounded."""
 
 _CLEARLY_FRAMES = 1.5
 """The same in frames, where they last longer: edit lists cut within a frame."""
 
 
-class PictureConverter:
-    """Makes RGB pictures, upright and of one size, with one scaler for the whole file.
+class FrameConverter:
+    """Makes RGB frames, upright and of one size, with one scaler for the whole file.
 
     Attributes:
-        short_size: Longest allowed shorter side in pixels, 0 for no limit; pictures are never enlarged.
+        short_size: Longest allowed shorter side in pixels, 0 for no limit; frames are never enlarged.
     """
 
     def __init__(self, short_size: int) -> None:
@@ -49,7 +49,7 @@ class PictureConverter:
         self._target: tuple[int, int] | None = None
         self._quarter_turns = 0
 
-    def __call__(self, frame: VideoFrame) -> Picture:
+    def __call__(self, frame: VideoFrame) -> Frame:
         """Returns uint8 (H, W, 3)."""
         if self._target is None:  # a stream that changes its size later is scaled to how it began
             self._target = scaled_size(frame.width, frame.height, self.short_size)
@@ -58,8 +58,8 @@ class PictureConverter:
         rgb = self._reformatter.reformat(
             frame, width=width, height=height, format="rgb24", interpolation=Interpolation.BILINEAR, threads=1
         )
-        picture: Any = rgb.to_ndarray()
-        return np.rot90(picture, self._quarter_turns) if self._quarter_turns else picture
+        pixels: Any = rgb.to_ndarray()
+        return np.rot90(pixels, self._quarter_turns) if self._quarter_turns else pixels
 
 
 def scaled_size(width: int, height: int, short_size: int) -> tuple[int, int]:
@@ -71,7 +71,7 @@ def scaled_size(width: int, height: int, short_size: int) -> tuple[int, int]:
 
 
 def frame_rate(stream: VideoStream) -> float:
-    """Returns the frames a second of a stream, on the average."""
+    """Returns the frames per second of a stream, on the average."""
     return float(stream.average_rate or stream.guessed_rate or 25)
 
 
@@ -89,7 +89,7 @@ def following_times(start_s: float, count: int, fps: float, source_fps: float) -
     Args:
         start_s: Start of the clip on the file's clock.
         count: Frames of the clip.
-        fps: Its frames a second.
+        fps: Its frames per second.
         source_fps: Those of the file, at equal distances from 0 s on.
     """
     first = math.ceil(start_s * source_fps - _WHOLE)
@@ -98,8 +98,8 @@ def following_times(start_s: float, count: int, fps: float, source_fps: float) -
 
 
 @dataclass
-class Pictures:
-    """The chosen pictures of a stretch.
+class DecodedFrames:
+    """The chosen frames of a stretch.
 
     Attributes:
         images: Each chosen frame once, uint8 (H, W, 3).
@@ -111,7 +111,7 @@ class Pictures:
         error: Why a packet could not be decoded, if one could not.
     """
 
-    images: list[Picture] = field(default_factory=list)
+    images: list[Frame] = field(default_factory=list)
     times_s: list[float] = field(default_factory=list)
     chosen: dict[float, int] = field(default_factory=dict)
     end_s: float | None = None
@@ -119,41 +119,41 @@ class Pictures:
     too_late: bool = False
     error: str | None = None
 
-    def add(self, image: Picture, time_s: float) -> int:
-        """Keeps a picture and returns its position."""
+    def add(self, image: Frame, time_s: float) -> int:
+        """Keeps a frame and returns its position."""
         self.images.append(image)
         self.times_s.append(time_s)
         return len(self.images) - 1
 
-    def extend(self, other: "Pictures") -> None:
-        """Takes over the pictures of a later stretch."""
+    def extend(self, other: "DecodedFrames") -> None:
+        """Takes over the frames of a later stretch."""
         self.chosen |= {time: at + len(self.images) for time, at in other.chosen.items()}
         self.images += other.images
         self.times_s += other.times_s
         self.end_s = other.end_s if self.end_s is None else max(self.end_s, other.end_s or 0.0)
 
 
-def decode_pictures(
+def decode_frames(
     media: MediaFile,
     packets: Sequence[MediaPacket],
     wanted_s: Sequence[float],
     frame_choice: FrameChoice,
-    convert: PictureConverter,
+    convert: FrameConverter,
     *,
     from_start: bool = True,
-) -> Pictures:
+) -> DecodedFrames:
     """Decodes packets and chooses a frame for each wanted time.
 
     Args:
         media: The file that the packets are from.
-        packets: Packets of its picture stream in decoding order, from a key frame on.
+        packets: Packets of its frame stream in decoding order, from a key frame on.
         wanted_s: Ascending times in seconds on the file's clock.
         frame_choice: ``previous`` is the last at or before a time, else the nearest (of two equally near the earlier).
-        convert: Makes the pictures.
+        convert: Makes the frames.
         from_start: Whether the first packet is the file's first. Elsewhere the container's key frames are not trusted:
             frames before one of which the decoder says that it is a key frame are dropped.
     """
-    result = Pictures()
+    result = DecodedFrames()
     times = iter(wanted_s)
     time = next(times, None)
     before: tuple[float, VideoFrame] | None = None
@@ -178,7 +178,7 @@ def decode_pictures(
         if time is None:
             return result
     result.reached_end = True
-    if before is not None and time is not None:  # the last picture stays on
+    if before is not None and time is not None:  # the last frame stays on
         at = before_at if before_at is not None else result.add(convert(before[1]), before[0])
         result.chosen |= {late: at for late in (time, *times)}
     return result
@@ -191,7 +191,7 @@ def _earlier_is_chosen(earlier_s: float, wanted_s: float, later_s: float, frame_
 
 
 def _from_key_frame(
-    media: MediaFile, frames: Iterator[tuple[float, VideoFrame]], first_s: float, result: Pictures
+    media: MediaFile, frames: Iterator[tuple[float, VideoFrame]], first_s: float, result: DecodedFrames
 ) -> Iterator[tuple[float, VideoFrame]]:
     """Yields frames from the first key frame on; none if that is shown after `first_s`, which is noted in `result`."""
     result.too_late = True
@@ -205,11 +205,11 @@ def _from_key_frame(
 
 
 def timed_frames(
-    media: MediaFile, packets: Sequence[MediaPacket], result: Pictures, skippable: int = 0
+    media: MediaFile, packets: Sequence[MediaPacket], result: DecodedFrames, skippable: int = 0
 ) -> Iterator[tuple[float, VideoFrame]]:
     """Yields frames in the order they are shown, with strictly growing times in seconds; notes errors in `result`.
 
-    Of the first `skippable` packets come only pictures that others refer to.
+    Of the first `skippable` packets come only frames that others refer to.
     """
     stream = media.video
     assert stream is not None
@@ -233,18 +233,18 @@ def ends_early(media: MediaFile, end_s: float, promised_s: float) -> bool:
     return end_s + max(_CLEARLY_S, _CLEARLY_FRAMES / fps if fps else 0.0) < promised_s
 
 
-def check_whole(media: MediaFile, found: Pictures) -> None:
-    """Raises `UnreadableClip` if a file, decoded to its end, gave no picture or ended before its header says."""
+def check_complete(media: MediaFile, found: DecodedFrames) -> None:
+    """Raises `UnreadableClip` if a file, decoded to its end, gave no frame or ended before its header says."""
     reason = found.error or media.read_error
     if found.end_s is None:
-        raise UnreadableClip(media.path, "no picture can be decoded" + (f": {reason}" if reason else ""))
+        raise UnreadableClip(media.path, "no frame can be decoded" + (f": {reason}" if reason else ""))
     if ends_early(media, found.end_s, media.seconds):
-        raise UnreadableClip(media.path, f"picture ends at {found.end_s:.1f} s, the header says {media.seconds:.1f} s")
+        raise UnreadableClip(media.path, f"frame ends at {found.end_s:.1f} s, the header says {media.seconds:.1f} s")
 
 
 def _slots(media: MediaFile, packets: Sequence[MediaPacket]) -> "_Slots | None":
     """Returns the slots where frames have to be counted; None where their time stamps are in order after all."""
-    if not media.counts_pictures:
+    if not media.counts_frames:
         return None
     stamps = [media.stamp(packet) for packet in packets]
     known = [stamp for stamp in stamps if stamp is not None]
@@ -255,7 +255,7 @@ def _slots(media: MediaFile, packets: Sequence[MediaPacket]) -> "_Slots | None":
 class _Slots:
     """Times of frames where the container stores none (AVI): its packets are slots, and frames fill them in order.
 
-    A decoder gives a picture for each packet, `delay` packets late. Those that it holds back, at a key frame or at the
+    A decoder gives a frame for each packet, `delay` packets late. Those that it holds back, at a key frame or at the
     end, come all at once; those that it drops after a seek, as they need an earlier key frame, leave their slots empty.
     """
 
@@ -264,14 +264,14 @@ class _Slots:
         self._next = 0
 
     def take(self, fed: int, delay: int) -> int | None:
-        """Returns the time stamp of a picture that came after `fed` packets; None if it is not known."""
+        """Returns the time stamp of a frame that came after `fed` packets; None if it is not known."""
         slot = max(self._next, fed - 1 - delay)
         self._next = slot + 1
         return self._stamps[slot] if slot < len(self._stamps) else None
 
 
 def _decoded(
-    media: MediaFile, packets: Sequence[MediaPacket], result: Pictures, skippable: int
+    media: MediaFile, packets: Sequence[MediaPacket], result: DecodedFrames, skippable: int
 ) -> Iterator[tuple[int, VideoFrame]]:
     """Yields frames as they leave the decoder, each with the number of packets that it had been given by then."""
     assert media.video is not None

@@ -15,13 +15,13 @@ from av.video.stream import VideoStream
 
 from stica_pv.data.decoding.avi_slots import AviSlots, smallest_frame_bytes
 from stica_pv.data.decoding.container import (
+    audio_stream,
     failure_cause,
     header_seconds,
     local_path,
     open_container,
-    picture_stream,
     scan_seconds,
-    sound_stream,
+    video_stream,
 )
 from stica_pv.data.decoding.file_head import Stamped, read_head
 from stica_pv.data.decoding.seek_notes import seek_notes
@@ -48,31 +48,31 @@ class TimedPacket(NamedTuple):
 
 
 _MOST_REORDERED = 17
-"""No codec shows a picture further than this from its place in decoding order (H.264: 16)."""
+"""No codec shows a frame further than this from its place in decoding order (H.264: 16)."""
 
 _ROUNDED_LENGTH_S = 0.1
 """How far a header's length may be from what the packets give."""
 
 
 class MediaFile:
-    """An open file with one clock: 0 s is the first picture, or the first sound where there is no picture.
+    """An open file with one clock: 0 s is the first frame, or the first audio where there is no frame.
 
     Attributes:
         path: The file, as asked for.
-        video: The stream of pictures, or None.
-        audio: The stream of sound, or None.
+        video: The stream of frames, or None.
+        audio: The stream of audio, or None.
         origin_s: FFmpeg's time stamp of 0 s.
-        seconds: How long the pictures last (the sound, without pictures) according to the header.
-        length_is_of_file: Whether the header gives one length for both streams, so that the pictures may end earlier.
-        audio_start_s: Where the sound starts, on this clock.
+        seconds: How long the frames last (the audio, without frames) according to the header.
+        length_is_of_file: Whether the header gives one length for both streams, so that the frames may end earlier.
+        audio_start_s: Where the audio starts, on this clock.
         audio_end_s: Where it ends according to the header.
         audio_from_start: Whether only decoding from the first packet on can place the audio.
-        counts_pictures: Whether the container stores no times of presentation (AVI, and files whose frames are stamped
+        counts_frames: Whether the container stores no times of presentation (AVI, and files whose frames are stamped
             in decoding order): frames then follow one another in the slots of their packets, in the order in which
             they are shown.
         sparse_times: Whether only some frames are stamped (MPEG program streams); such a file is read from its start.
-        reordered: How many packets of pictures may lie between a packet and the slot in which it is shown, where
-            pictures are counted; 0 elsewhere.
+        reordered: How many packets of frames may lie between a packet and the slot in which it is shown, where
+            frames are counted; 0 elsewhere.
         decodes_from_start: Whether no frame can be decoded without those before it, key frame or not.
         notes: What earlier reads found out about seeking in the file.
         read_error: Why demuxing stopped early, if it did.
@@ -86,7 +86,7 @@ class MediaFile:
         self.decodes_from_start = False
         self.audio_from_start = False
         self._open()
-        self.counts_pictures = self._avi is not None
+        self.counts_frames = self._avi is not None
         # An MPEG program stream stamps a frame here and there; after a seek, those in between are guessed wrong.
         self.sparse_times = self._container.format.name == "mpeg"
         try:
@@ -107,8 +107,8 @@ class MediaFile:
             self._container = open_container(self._local)
         except UnreadableClip as error:
             raise UnreadableClip(self.path, error.cause) from error
-        self.video = picture_stream(self._container)
-        self.audio = sound_stream(self._container)
+        self.video = video_stream(self._container)
+        self.audio = audio_stream(self._container)
         avi = self._container.format.name == "avi"
         self._avi = AviSlots(self.video) if avi and self.video is not None else None
         self._smallest = {} if self.video is None else {self.video.index: smallest_frame_bytes(self.video)}
@@ -127,7 +127,7 @@ class MediaFile:
         main = self._streams[0]
         self.origin_s = float((main.start_time or 0) * (main.time_base or 0))
         undecodable_s = 0.0 if self.video is None else self._read_head(self.video)
-        # FLV, ASF and others give one length for all streams: the pictures may end before the sound, or after.
+        # FLV, ASF and others give one length for all streams: the frames may end before the audio, or after.
         self.length_is_of_file = not main.duration and "DURATION" not in main.metadata
         lengths = [header_seconds(self._container, stream) for stream in self._streams]
         if None in lengths:
@@ -151,11 +151,11 @@ class MediaFile:
 
     def _read_head(self, stream: VideoStream) -> float:
         """Sets what depends on the first packets; returns how many seconds pass before the first frame."""
-        stamped: Stamped = "some" if self.sparse_times else "none" if self.counts_pictures else "all"
+        stamped: Stamped = "some" if self.sparse_times else "none" if self.counts_frames else "all"
         head = read_head(self._local, stream, self._demux(), self.stamp, stamped=stamped)
         self._head, self.decodes_from_start = head.packets, head.needed
-        self.counts_pictures |= head.without_order
-        if self.counts_pictures and stream.codec_context.has_b_frames:
+        self.counts_frames |= head.without_order
+        if self.counts_frames and stream.codec_context.has_b_frames:
             self.reordered = _MOST_REORDERED
         base = float(stream.time_base or 0)
         if head.first_stamp is not None:
@@ -172,7 +172,7 @@ class MediaFile:
             self.read_error = failure_cause(self._local, error)
 
     def stamp(self, packet: MediaPacket) -> int | None:
-        """Returns when what a packet holds is shown, in ticks; where pictures are counted, the slot that it makes."""
+        """Returns when what a packet holds is shown, in ticks; where frames are counted, the slot that it makes."""
         if self._avi is None or self.video is None or packet.stream_index != self.video.index:
             return packet.pts
         return self._avi.stamp(packet)
@@ -192,13 +192,13 @@ class MediaFile:
         """Returns why no stream of a kind can be decoded; "" if one can, or there is none."""
         return undecodable_cause(self._local, self._container, kind)
 
-    def sound_fills_length(self) -> bool:
-        """Says whether the sound's packets last as long as the header says the file does; reads through the file."""
+    def audio_fills_length(self) -> bool:
+        """Says whether the audio's packets last as long as the header says the file does; reads through the file."""
         if self.audio is None:
             return False
         with open_container(self._local) as container:
-            sound_s = scan_seconds(container, [container.streams[self.audio.index]]).get(self.audio.index, 0.0)
-        return max(0.0, self.audio_start_s) + sound_s + _ROUNDED_LENGTH_S >= self.seconds
+            audio_s = scan_seconds(container, [container.streams[self.audio.index]]).get(self.audio.index, 0.0)
+        return max(0.0, self.audio_start_s) + audio_s + _ROUNDED_LENGTH_S >= self.seconds
 
     def packets(self, start_s: float | None, stream: Stream) -> Iterator[TimedPacket]:
         """Yields the packets of both streams from the key frame before `start_s` on, by the file's index.

@@ -1,4 +1,4 @@
-"""Reads clips out of a media file: opened once, each stretch demuxed once for picture and sound alike."""
+"""Reads clips out of a media file: opened once, each stretch demuxed once for frame and audio alike."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,9 +12,9 @@ from stica_pv.data.decoding.demux import Span, collect_packets
 from stica_pv.data.decoding.flow_files import FlowFiles
 from stica_pv.data.decoding.frame_search import read_frames
 from stica_pv.data.decoding.frames import (
+    DecodedFrames,
     FrameChoice,
-    PictureConverter,
-    Pictures,
+    FrameConverter,
     ends_early,
     following_times,
     frame_rate,
@@ -36,22 +36,22 @@ _CLEARLY_S = 0.25
 
 @dataclass(frozen=True)
 class _Stretch:
-    """A part of the file that is decoded in one pass: wanted pictures (ascending) and the hull of wanted sound."""
+    """A part of the file that is decoded in one pass: wanted frames (ascending) and the hull of wanted audio."""
 
     times_s: tuple[float, ...]
-    sound: Span | None
+    audio_span: Span | None
 
     @property
     def start_s(self) -> float:
-        return min(self.times_s[:1] + ((self.sound.start_s,) if self.sound else ()))
+        return min(self.times_s[:1] + ((self.audio_span.start_s,) if self.audio_span else ()))
 
     @property
     def end_s(self) -> float:
-        return max(self.times_s[-1:] + ((self.sound.end_s,) if self.sound else ()))
+        return max(self.times_s[-1:] + ((self.audio_span.end_s,) if self.audio_span else ()))
 
     def joined(self, other: "_Stretch") -> "_Stretch":
-        sounds = [stretch.sound for stretch in (self, other) if stretch.sound]
-        hull = Span(min(s.start_s for s in sounds), max(s.end_s for s in sounds)) if sounds else None
+        audio_spans = [stretch.audio_span for stretch in (self, other) if stretch.audio_span]
+        hull = Span(min(s.start_s for s in audio_spans), max(s.end_s for s in audio_spans)) if audio_spans else None
         return _Stretch(tuple(sorted({*self.times_s, *other.times_s})), hull)
 
 
@@ -62,7 +62,7 @@ class _Plan:
     Attributes:
         request: What was asked.
         start_s: Where its window starts after shifting.
-        times_s: Time of each wanted picture in the file.
+        times_s: Time of each wanted frame in the file.
         flow_times_s: Time of each wanted field of optical flow.
         loop_s: Length of the loop, None where the file does not repeat.
         stretches: What has to be decoded.
@@ -86,19 +86,19 @@ def read(
 ) -> dict[str, Clip]:
     """Reads windows of a file.
 
-    A request of 0 frames gets `Clip.frames` of shape (3, 0, 0, 0), and no picture is decoded for it. A file without
-    sound gives silence with `audio_valid` 0. Upright pictures are (W, H) of the stream, square pixels assumed.
+    A request of 0 frames gets `Clip.frames` of shape (3, 0, 0, 0), and no frame is decoded for it. A file without
+    audio gives silence with `audio_valid` 0. Upright frames are (W, H) of the stream, square pixels assumed.
 
     Args:
         path: File, or a URI that iopath knows.
         requests: What to read, by name.
         frame_choice: Per wanted time the ``nearest`` frame (of two equally near the earlier), or the ``previous``;
             ``following``: whole frames from the first at or after the start on, as released (`following_times`).
-        short_size: Longest allowed shorter side of a picture, 0 for as they are; smaller ones are not enlarged.
+        short_size: Longest allowed shorter side of a frame, 0 for as they are; smaller ones are not enlarged.
         flow: Where stored optical flow lies, for requests that ask for it.
 
     Returns:
-        A clip for each request, its pictures a (3, N, H, W) view of (N, H, W, 3) memory.
+        A clip for each request, its frames a (3, N, H, W) view of (N, H, W, 3) memory.
 
     Raises:
         UnreadableClip: The file cannot give what was asked, with the cause.
@@ -107,8 +107,8 @@ def read(
         plans = {name: _plan(request, media, frame_choice) for name, request in requests.items()}
         if media.video is None and any(plan.times_s for plan in plans.values()):
             raise UnreadableClip(path, media.undecodable("video") or "no video stream")
-        pictures, track = _decode(media, _passes(plans.values()), frame_choice, short_size)
-        clips = {name: _clip(plan, media, pictures, track) for name, plan in plans.items()}
+        decoded, track = _decode(media, _passes(plans.values()), frame_choice, short_size)
+        clips = {name: _clip(plan, media, decoded, track) for name, plan in plans.items()}
     fields = {name: plan.flow_times_s for name, plan in plans.items() if plan.flow_times_s}
     if not fields:
         return clips
@@ -131,18 +131,18 @@ def _plan(request: ClipRequest, media: MediaFile, frame_choice: FrameChoice) -> 
         _wanted_times(start, count, request.fps, media, frame_choice) for count in (request.frames, request.flow_frames)
     )
     if loop is None:
-        flow_times = [min(time, length) for time in flow_times]  # as the last picture stays on
-    sound = None
+        flow_times = [min(time, length) for time in flow_times]  # as the last frame stays on
+    audio_span = None
     if request.audio_samples and media.audio is not None:
-        sound = Span(start - MARGIN_S, start + window.seconds + MARGIN_S)
+        audio_span = Span(start - MARGIN_S, start + window.seconds + MARGIN_S)
     stretches: tuple[_Stretch, ...]
     if loop is None:
         lead = preroll_seconds(media)
-        padded = None if sound is None else Span(sound.start_s - lead, sound.end_s)
+        padded = None if audio_span is None else Span(audio_span.start_s - lead, audio_span.end_s)
         stretches = (_Stretch(tuple(times), padded),)
     else:
         times, flow_times = [time % loop for time in times], [time % loop for time in flow_times]
-        stretches = _looped(times, sound, loop, preroll_seconds(media))
+        stretches = _looped(times, audio_span, loop, preroll_seconds(media))
     return _Plan(request, start, tuple(times), tuple(flow_times), loop, stretches)
 
 
@@ -152,13 +152,13 @@ def _wanted_times(start_s: float, count: int, fps: float, media: MediaFile, fram
     return [start_s + i / fps for i in range(count)]
 
 
-def _looped(times: Sequence[float], sound: Span | None, loop_s: float, lead_s: float) -> tuple[_Stretch, ...]:
-    """Splits a window of a repeated file into the parts of the file that it shows; neighbours are joined later."""
+def _looped(times: Sequence[float], audio_span: Span | None, loop_s: float, lead_s: float) -> tuple[_Stretch, ...]:
+    """Splits a window of a repeated file into the parts of the file that it shows; neighbors are joined later."""
     parts = [_Stretch((time,), None) for time in sorted(set(times))]
-    if sound is not None:
-        for cycle in range(math.floor(sound.start_s / loop_s), math.floor(sound.end_s / loop_s) + 1):
-            low = max(0.0, sound.start_s - cycle * loop_s)
-            high = min(loop_s, sound.end_s - cycle * loop_s)
+    if audio_span is not None:
+        for cycle in range(math.floor(audio_span.start_s / loop_s), math.floor(audio_span.end_s / loop_s) + 1):
+            low = max(0.0, audio_span.start_s - cycle * loop_s)
+            high = min(loop_s, audio_span.end_s - cycle * loop_s)
             parts.append(_Stretch((), Span(low - lead_s, high)))
     return tuple(parts)
 
@@ -166,7 +166,7 @@ def _looped(times: Sequence[float], sound: Span | None, loop_s: float, lead_s: f
 def _passes(plans: Iterable[_Plan]) -> list[_Stretch]:
     """Joins stretches that overlap, or nearly; what remains apart is worth a seek."""
     passes: list[_Stretch] = []
-    wanted = [stretch for plan in plans for stretch in plan.stretches if stretch.times_s or stretch.sound]
+    wanted = [stretch for plan in plans for stretch in plan.stretches if stretch.times_s or stretch.audio_span]
     for stretch in sorted(wanted, key=lambda stretch: stretch.start_s):
         if passes and stretch.start_s <= passes[-1].end_s + _NEARLY_S:
             passes[-1] = passes[-1].joined(stretch)
@@ -177,70 +177,73 @@ def _passes(plans: Iterable[_Plan]) -> list[_Stretch]:
 
 def _decode(
     media: MediaFile, passes: Sequence[_Stretch], frame_choice: FrameChoice, short_size: int
-) -> tuple[Pictures, AudioTrack]:
-    convert, pictures, track = PictureConverter(short_size), Pictures(), AudioTrack()
+) -> tuple[DecodedFrames, AudioTrack]:
+    convert, decoded, track = FrameConverter(short_size), DecodedFrames(), AudioTrack()
     for stretch in passes:
         if stretch.times_s:
-            found, packets = read_frames(media, stretch.times_s, stretch.sound, frame_choice, convert)
-            _check_pictures(media, found, stretch.times_s[-1])
-            pictures.extend(found)
+            found, packets = read_frames(media, stretch.times_s, stretch.audio_span, frame_choice, convert)
+            _check_frames(media, found, stretch.times_s[-1])
+            decoded.extend(found)
         else:
-            packets = collect_packets(media, None, stretch.sound)
-        if stretch.sound is not None and (media.audio_from_start or not track.decode(media, packets.audio)):
+            packets = collect_packets(media, None, stretch.audio_span)
+        if stretch.audio_span is not None and (media.audio_from_start or not track.decode(media, packets.audio)):
             media.audio_from_start = True
-            track.decode_from_start(media, stretch.sound.end_s)
-    return pictures, track
+            track.decode_from_start(media, stretch.audio_span.end_s)
+    return decoded, track
 
 
-def _check_pictures(media: MediaFile, found: Pictures, last_s: float) -> None:
-    """Raises `UnreadableClip` if the pictures stop clearly before a wanted time that the header promises."""
+def _check_frames(media: MediaFile, found: DecodedFrames, last_s: float) -> None:
+    """Raises `UnreadableClip` if the frames stop clearly before a wanted time that the header promises."""
     reason = found.error or media.read_error
     if found.end_s is None:
-        raise UnreadableClip(media.path, "no picture can be decoded" + (f": {reason}" if reason else ""))
+        raise UnreadableClip(media.path, "no frame can be decoded" + (f": {reason}" if reason else ""))
     cut_short = found.reached_end and ends_early(media, found.end_s, min(last_s, media.seconds))
-    if cut_short and not (media.length_is_of_file and media.sound_fills_length()):
-        raise UnreadableClip(media.path, f"picture ends at {found.end_s:.1f} s, the header says {media.seconds:.1f} s")
+    if cut_short and not (media.length_is_of_file and media.audio_fills_length()):
+        raise UnreadableClip(media.path, f"frame ends at {found.end_s:.1f} s, the header says {media.seconds:.1f} s")
 
 
-def _clip(plan: _Plan, media: MediaFile, pictures: Pictures, track: AudioTrack) -> Clip:
+def _clip(plan: _Plan, media: MediaFile, decoded: DecodedFrames, track: AudioTrack) -> Clip:
     request = plan.request
     frames, times = torch.zeros(3, 0, 0, 0, dtype=torch.uint8), torch.zeros(0, dtype=torch.float64)
     shown: torch.Tensor | None = None
-    video_valid, audio_valid, audio, sound_error = 0.0, 0.0, torch.zeros(0), ""
+    video_valid, audio_valid, audio, audio_error = 0.0, 0.0, torch.zeros(0), ""
     if plan.times_s:
-        positions = [pictures.chosen[time] for time in plan.times_s]
+        positions = [decoded.chosen[time] for time in plan.times_s]
         once, which = np.unique(positions, return_inverse=True)
-        frames = torch.from_numpy(np.stack([pictures.images[at] for at in once])).permute(3, 0, 1, 2)
+        frames = torch.from_numpy(np.stack([decoded.images[at] for at in once])).permute(3, 0, 1, 2)
         shown = None if np.array_equal(which, np.arange(len(once))) else torch.from_numpy(which)
-        times = torch.tensor([pictures.times_s[at] for at in positions], dtype=torch.float64)
-        end_s = max(media.seconds, pictures.end_s or 0.0)
+        times = torch.tensor([decoded.times_s[at] for at in positions], dtype=torch.float64)
+        end_s = max(media.seconds, decoded.end_s or 0.0)
         video_valid = sum(time < end_s for time in plan.times_s) / len(plan.times_s)
     if request.audio_rate_hz is not None:
         samples, audio_valid = track.render(plan.start_s, request.window.seconds, request.audio_rate_hz, plan.loop_s)
         audio = torch.from_numpy(samples)
-        sound_error = "" if audio_valid else _sound_error(plan, media, track)
-        if sound_error and not plan.times_s:
-            raise UnreadableClip(media.path, sound_error)
-    return Clip(frames, times, audio, request.audio_rate_hz, video_valid, audio_valid, shown, sound_error=sound_error)
+        audio_error = "" if audio_valid else _audio_error(plan, media, track)
+        if audio_error and not plan.times_s:
+            raise UnreadableClip(media.path, audio_error)
+    return Clip(frames, times, audio, request.audio_rate_hz, video_valid, audio_valid, shown, audio_error=audio_error)
 
 
-def _sound_error(plan: _Plan, media: MediaFile, track: AudioTrack) -> str:
-    """Says why a window is silent; nothing where the header promises no sound in it."""
+def _audio_error(plan: _Plan, media: MediaFile, track: AudioTrack) -> str:
+    """Says why a window is silent; nothing where the header promises no audio in it."""
     if media.audio is None:
         return media.undecodable("audio")
     reason = track.error or media.read_error
     if media.length_is_of_file and not reason:
         return ""
     lead_s = preroll_seconds(media) + MARGIN_S
-    shown = [stretch.sound for stretch in plan.stretches if stretch.sound]
+    shown = [stretch.audio_span for stretch in plan.stretches if stretch.audio_span]
     promised_s = sum(
-        max(0.0, min(sound.end_s - MARGIN_S, media.audio_end_s) - max(sound.start_s + lead_s, media.audio_start_s))
-        for sound in shown
+        max(
+            0.0,
+            min(audio_span.end_s - MARGIN_S, media.audio_end_s) - max(audio_span.start_s + lead_s, media.audio_start_s),
+        )
+        for audio_span in shown
     )
     if promised_s <= min(_CLEARLY_S, plan.request.window.seconds / 2):
         return ""
     if reason or not track.rate_hz:
-        return "no sound can be decoded" + (f": {reason}" if reason else "")
+        return "no audio can be decoded" + (f": {reason}" if reason else "")
     end_s = track.extent[1] / track.rate_hz
-    later = end_s > min(sound.start_s + lead_s for sound in shown)  # sound that goes on has a gap here
-    return "" if later else f"sound ends at {end_s:.1f} s, the header says {media.audio_end_s:.1f} s"
+    later = end_s > min(audio_span.start_s + lead_s for audio_span in shown)  # audio that goes on has a gap here
+    return "" if later else f"audio ends at {end_s:.1f} s, the header says {media.audio_end_s:.1f} s"

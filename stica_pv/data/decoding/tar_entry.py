@@ -11,7 +11,7 @@ _MEMBER = re.compile(r"(?P<shard>.+?)::(?P<offset>\d+)\+(?P<size>\d+)::(?P<name>
 
 
 @dataclass(frozen=True)
-class Member:
+class TarEntry:
     """A file in a shard.
 
     Attributes:
@@ -30,10 +30,10 @@ class Member:
         return f"{self.shard}::{self.offset}+{self.size}::{self.name}"
 
 
-def member_of(path: str) -> Member | None:
+def tar_entry_of(path: str) -> TarEntry | None:
     """Returns what a path says of a member of a shard, None if it is a file of its own."""
     found = _MEMBER.fullmatch(path) if "::" in path else None
-    return Member(found["shard"], int(found["offset"]), int(found["size"]), found["name"]) if found else None
+    return TarEntry(found["shard"], int(found["offset"]), int(found["size"]), found["name"]) if found else None
 
 
 def files_of(paths: Sequence[str]) -> Sequence[str]:
@@ -43,5 +43,5 @@ def files_of(paths: Sequence[str]) -> Sequence[str]:
 
 def file_of(path: str) -> str:
     """Returns the file that holds a path: its shard, or itself."""
-    member = member_of(path)
+    member = tar_entry_of(path)
     return path if member is None else member.shard

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.data import get_worker_info
 
-from stica_pv.data.isolation.worker_process import ENDED, KILLED, TIMED_OUT, Helper, Lost
+from stica_pv.data.isolation.worker_process import ENDED, KILLED, TIMED_OUT, WorkerFailure, WorkerProcess
 from stica_pv.errors import UnreadableClip, UsageError
 from stica_pv.structures import Clip, ClipRequest
 
@@ -47,7 +47,7 @@ class GuardedReader:
         if timeout_s < 0:
             raise UsageError(f"DATA.READ_TIMEOUT_SECONDS must be >= 0, got {timeout_s}")
         self.reader, self.timeout_s = reader, timeout_s
-        self._helper: Helper | None = None
+        self._helper: WorkerProcess | None = None
         self._finish: Finish | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -79,9 +79,9 @@ class GuardedReader:
 
     def _ask(self, finish: Finish, path: str, requests: Mapping[str, ClipRequest], *args: Any) -> Any:
         result = self._ask_once(finish, (path, dict(requests), args))
-        if isinstance(result, Lost) and result.may_be_retried:
+        if isinstance(result, WorkerFailure) and result.may_be_retried:
             result = self._ask_once(finish, (path, dict(requests), args))
-        if isinstance(result, Lost):
+        if isinstance(result, WorkerFailure):
             raise UnreadableClip(path, result.cause)
         return result
 
@@ -90,10 +90,13 @@ class GuardedReader:
             self._helper.stop()
             self._helper = None
         if self._helper is None:
-            self._helper, self._finish = Helper(functools.partial(_answer, self.reader, finish), self.timeout_s), finish
+            self._helper, self._finish = (
+                WorkerProcess(functools.partial(_answer, self.reader, finish), self.timeout_s),
+                finish,
+            )
         self._helper.ask(question)
         (result,) = self._helper.receive()
-        if isinstance(result, Lost):
+        if isinstance(result, WorkerFailure):
             self._helper = None
         return result
 
@@ -125,15 +128,15 @@ def _packed_clips(path: str, clips: Mapping[str, Clip]) -> dict[str, tuple[Any, 
 
 
 def _packed(clip: Clip) -> tuple[Any, ...]:
-    # As arrays: tensors would be pickled by way of torch.save. Pictures keep their layout in memory, (T, H, W, C).
-    pictures = clip.pictures.permute(1, 2, 3, 0).contiguous().numpy()
+    # As arrays: tensors would be pickled by way of torch.save. Frames keep their layout in memory, (T, H, W, C).
+    unique_frames = clip.unique_frames.permute(1, 2, 3, 0).contiguous().numpy()
     shown = None if clip.shown is None else clip.shown.numpy()
-    arrays = (pictures, shown, clip.frame_times_s.numpy(), clip.audio.numpy(), clip.flow.contiguous().numpy())
-    return *arrays, clip.audio_rate_hz, clip.video_valid, clip.audio_valid, clip.sound_error
+    arrays = (unique_frames, shown, clip.frame_times_s.numpy(), clip.audio.numpy(), clip.flow.contiguous().numpy())
+    return *arrays, clip.audio_rate_hz, clip.video_valid, clip.audio_valid, clip.audio_error
 
 
 def _unpacked(
-    pictures: Any,
+    unique_frames: Any,
     shown: Any,
     times: Any,
     audio: Any,
@@ -141,10 +144,10 @@ def _unpacked(
     rate_hz: int | None,
     video_valid: float,
     audio_valid: float,
-    sound_error: str,
+    audio_error: str,
 ) -> Clip:
     return Clip(
-        torch.from_numpy(pictures).permute(3, 0, 1, 2),
+        torch.from_numpy(unique_frames).permute(3, 0, 1, 2),
         torch.from_numpy(times),
         torch.from_numpy(audio),
         rate_hz,
@@ -152,5 +155,5 @@ def _unpacked(
         audio_valid,
         shown=None if shown is None else torch.from_numpy(shown),
         flow=torch.from_numpy(flow),
-        sound_error=sound_error,
+        audio_error=audio_error,
     )

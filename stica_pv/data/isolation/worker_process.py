@@ -42,7 +42,7 @@ _OTHERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
-class Lost:
+class WorkerFailure:
     """Stands for an answer that a helper could not give, as it hung or died; `cause` says which."""
 
     cause: str
@@ -53,10 +53,10 @@ class Lost:
         return not self.cause.startswith(TIMED_OUT)
 
 
-AGAIN = Lost("another question of its batch hung or killed the helper")
+AGAIN = WorkerFailure("another question of its batch hung or killed the helper")
 
 
-class Helper:
+class WorkerProcess:
     """A forked process (Linux only) that answers batches of questions until the pipe is closed.
 
     It sets itself an alarm for each question, which ends it even within a decoder. Answers come in the order of the
@@ -81,7 +81,7 @@ class Helper:
         self._place = mmap.mmap(-1, 1)  # shared: which question of its batch the helper is at
         self.pipe, there = Pipe()
         parent = watched_parent()
-        self._memory = os.memfd_create("answers")  # pictures take long through a pipe, in pieces of 64 KiB
+        self._memory = os.memfd_create("answers")  # frames take long through a pipe, in pieces of 64 KiB
         self._pid = os.fork()
         if self._pid == 0:  # not a multiprocessing.Process: a loader's worker may have none
             end_with_parent(parent)
@@ -108,7 +108,7 @@ class Helper:
     def receive(self) -> list[Any]:
         """Returns the answers to the oldest batch.
 
-        If the helper hung or died over one, that is its `Lost`, the others are `AGAIN`, and the helper is no more.
+        If the process hung or died over one, that is its `WorkerFailure`, the others are `AGAIN`, and it has ended.
         """
         questions, begun_s = self.asked.popleft(), self._begun_s
         try:
@@ -121,7 +121,7 @@ class Helper:
             answers: list[Any] = pickle.loads(body, buffers=buffers)
         except (EOFError, OSError):
             place, cause = self._place[0], self._end()
-            return [Lost(cause) if number == place else AGAIN for number in range(len(questions))]
+            return [WorkerFailure(cause) if number == place else AGAIN for number in range(len(questions))]
         self._begun_s = time.monotonic()
         self.size = min(2 * self.size, _MOST) if self._begun_s - begun_s < _BATCH_S else max(1, self.size // 2)
         for answer in answers:

@@ -114,7 +114,7 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
         path = self.paths[index]
         windows = self.views.draw_windows(self.durations_s[index], rng)
         requests = {name: _request(window, self.views.specs, name) for name, window in windows.items()}
-        # Cut where they are decoded: small views come out of the guard's process, not whole pictures.
+        # Cut where they are decoded: small views come out of the guard's process, not whole frames.
         state = rng.get_state().numpy().tobytes()
         seen: _Seen = read_then(self.reader, self._cut, path, requests, state)
         label = None if self.labels is None else self.labels[index]
@@ -125,14 +125,14 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
     def _cut(self, path: str, clips: Mapping[str, Clip], state: bytes) -> "_Seen":
         """Makes the views of what was read; `state` is that of the sample's generator."""
         for clip in clips.values():
-            if self.views.needs_audio and clip.sound_error:
-                raise UnreadableClip(path, clip.sound_error)
+            if self.views.needs_audio and clip.audio_error:
+                raise UnreadableClip(path, clip.audio_error)
         rng = torch.Generator().set_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
         seen = _Seen({}, {}, {})
         for spec in self.views.specs:
             clip = clips[spec.window]
             if spec.transform is not None and spec.frames:
-                view = spec.transform(clip.flow if spec.flow else clip.pictures, spec.size, rng)
+                view = spec.transform(clip.flow if spec.flow else clip.unique_frames, spec.size, rng)
                 view = view if spec.flow else clip.over_time(view)
                 view = view.flip(1) if spec.reversed else view
                 seen.video[spec.name] = view.permute(1, 2, 3, 0).contiguous().numpy()
@@ -144,7 +144,7 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
 
 @dataclass(frozen=True)
 class _Seen:
-    """Views of a video by name, as arrays, which travel between processes: pictures (T, H, W, C), sound (S,)."""
+    """Views of a video by name, as arrays, which travel between processes: frames (T, H, W, C), audio (S,)."""
 
     video: dict[str, NDArray[np.uint8]]
     audio: dict[str, NDArray[np.float32]]
@@ -153,12 +153,12 @@ class _Seen:
 
 def _request(window: Window, specs: Sequence[ViewSpec], name: str) -> ClipRequest:
     sharing = [spec for spec in specs if spec.window == name]
-    sound = next((spec.audio for spec in sharing if spec.audio), None)
+    audio = next((spec.audio for spec in sharing if spec.audio), None)
     return ClipRequest(
         window,
         frames=max((spec.frames for spec in sharing if not spec.flow), default=0),
         fps=max(spec.fps for spec in sharing),
-        audio_rate_hz=sound.sample_rate_hz if sound else None,
+        audio_rate_hz=audio.sample_rate_hz if audio else None,
         flow_frames=max((spec.frames for spec in sharing if spec.flow), default=0),
     )
 

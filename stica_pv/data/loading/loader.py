@@ -55,7 +55,7 @@ class ClipLoader:
         pin_memory: bool = False,
         start_method: str = "fork",
         keep_failures: bool = False,
-        shuffle_sound: bool = False,
+        shuffle_audio: bool = False,
     ) -> None:
         """Prepares the loader; workers start with the iteration.
 
@@ -66,15 +66,15 @@ class ClipLoader:
             pin_memory: Page-locked batches, for copies to a GPU that overlap with its work.
             start_method: ``fork`` starts workers at once; ``spawn`` takes seconds for each, but copies no threads.
             keep_failures: A batch goes on without the samples that have no replacement, and names them.
-            shuffle_sound: A control: each clip of a batch hears the one before it.
+            shuffle_audio: A control: each clip of a batch hears the one before it.
         """
         check_choice("DATA_LOADER.START_METHOD", start_method, START_METHODS)
-        if keep_failures and shuffle_sound:
-            raise ValueError("sound is shuffled in training, failures are kept in evaluation")
+        if keep_failures and shuffle_audio:
+            raise ValueError("audio is shuffled in training, failures are kept in evaluation")
         if num_workers < 0:
             raise UsageError(f"DATA_LOADER.NUM_WORKERS must be >= 0, got {num_workers}")
         self.dataset, self._sampler = dataset, sampler
-        self._collate = _collate_shuffled if shuffle_sound else collate_readable if keep_failures else collate
+        self._collate = _collate_shuffled if shuffle_audio else collate_readable if keep_failures else collate
         self._num_workers, self._start_method = num_workers, cast(StartMethod, start_method)
         self._pin = pin_memory and torch.cuda.is_available()
 
@@ -109,4 +109,4 @@ class ClipLoader:
 
 def _collate_shuffled(items: Sequence[Sample | ReadFailure], empty: Empty = own_memory) -> Batch | ReadFailure:
     batch = collate(items, empty)
-    return batch if isinstance(batch, ReadFailure) else batch.with_shuffled_sound()
+    return batch if isinstance(batch, ReadFailure) else batch.with_shuffled_audio()

@@ -19,7 +19,7 @@ _LONG_S = 60.0  # a video from which every window can be taken
 
 
 def sample_bytes(views: Views) -> int:
-    """Returns the bytes of the views of one video: pictures as uint8, flow as two channels, sound as float32."""
+    """Returns the bytes of the views of one video: frames as uint8, flow as two channels, audio as float32."""
     windows = views.draw_windows(max(_LONG_S, views.min_seconds), torch.Generator().manual_seed(0))
     size = 0
     for spec in views.specs:

@@ -110,7 +110,7 @@ class WorkerPool:
         worker.asked.append(len(question))
 
     def _receive(self, worker: _Worker) -> Batch | ReadFailure | None:
-        """Waits for an answer; None once the pool is cancelled."""
+        """Waits for an answer; None once the pool is canceled."""
         while True:
             ended = [one for one in self._workers if one.process.exitcode is not None]
             if ended:

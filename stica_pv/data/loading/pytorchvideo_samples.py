@@ -1,7 +1,7 @@
-"""Our crops and sound on the sample dict of pytorchvideo's data sets, and a collate function for such dicts.
+"""Our crops and audio on the sample dict of pytorchvideo's data sets, and a collate function for such dicts.
 
-`pytorchvideo.data.LabeledVideoDataset` gives a dict of "video", "audio" (absent without sound), "label" and names, with
-as many pictures and samples as the clip happened to hold. Here these become of one size each.
+`pytorchvideo.data.LabeledVideoDataset` gives a dict of "video", "audio" (absent without audio), "label" and names, with
+as many frames and samples as the clip happened to hold. Here these become of one size each.
 """
 
 import math
@@ -25,8 +25,8 @@ _INTERLEAVED = 1.5
 
 
 @dataclass(frozen=True)
-class SampleSound:
-    """What the sound of a sample dict is, and what it shall be.
+class SampleAudio:
+    """What the audio of a sample dict is, and what it shall be.
 
     Attributes:
         seconds: Length of the result, that of the clips.
@@ -44,7 +44,7 @@ class SampleSound:
 
     def __post_init__(self) -> None:
         if self.seconds <= 0 or min(self.rate_hz, self.file_rate_hz, self.packed_channels or 1) < 1:
-            raise UsageError(f"sound of a sample: seconds, rates and channels must be positive, got {self}")
+            raise UsageError(f"audio of a sample: seconds, rates and channels must be positive, got {self}")
 
     @property
     def samples(self) -> int:
@@ -52,7 +52,7 @@ class SampleSound:
         return round(self.seconds * self.rate_hz)
 
     def fit(self, audio: Tensor | None, file_rate_hz: int | None = None) -> tuple[Tensor, float]:
-        """Makes the sound mono, of one rate and one length.
+        """Makes the audio mono, of one rate and one length.
 
         Args:
             audio: (S,) at the file's rate, floats in [-1, 1] or the integers of PCM as numbers of any dtype; or None.
@@ -75,7 +75,7 @@ class SampleSound:
         if audio.ndim != 1:
             raise UsageError(f"audio of a sample: expected (S,) as pytorchvideo returns it, got {describe(audio)}")
         values = audio.to(torch.float64)
-        # Averaging two channels of integers makes halves; decoded sound in [-1, 1] never is that regular.
+        # Averaging two channels of integers makes halves; decoded audio in [-1, 1] never is that regular.
         whole = bool((values * 2 == (values * 2).round()).all()) and float(values.abs().max()) > 1
         if whole and self.packed_channels is None and len(values) > _INTERLEAVED * self.seconds * rate_hz:
             raise UsageError(
@@ -91,35 +91,35 @@ class SampleSound:
 
 @dataclass(frozen=True)
 class SampleTransform:
-    """Give it to ``LabeledVideoDataset(transform=…)``: crops the video on uint8 and makes the sound fit.
+    """Give it to ``LabeledVideoDataset(transform=…)``: crops the video on uint8 and makes the audio fit.
 
     Maps a dict with "video" (C, T, H, W), uint8 or float in 0 to 255, and maybe "audio" (S,) to the same dict with
-    "video" uint8 (C, frames, size, size) and, if `sound` is given, "audio" float32 (samples,) and "audio_valid". Draws
+    "video" uint8 (C, frames, size, size) and, if `audio` is given, "audio" float32 (samples,) and "audio_valid". Draws
     come from torch's own generator, as in pytorchvideo's transforms: the loader seeds it for each worker and epoch.
 
     Attributes:
-        frames: Number of pictures, evenly spread over the clip from its first one on, as `ViewSpec` places them.
+        frames: Number of frames, evenly spread over the clip from its first one on, as `ViewSpec` places them.
         size: Side of the square result in pixels.
         crop: One of `stica_pv.transforms`, e.g. ``RandomResizedCrop()``.
-        sound: What the sound is and shall be; None removes it.
+        audio: What the audio is and shall be; None removes it.
     """
 
     frames: int
     size: int
     crop: FrameTransform
-    sound: SampleSound | None = None
+    audio: SampleAudio | None = None
 
     def __post_init__(self) -> None:
         if min(self.frames, self.size) < 1:
             raise UsageError(f"a sample needs frames and size >= 1, got {self.frames} and {self.size}")
 
     def __call__(self, sample: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the dict with video and sound replaced; what else it holds is kept."""
+        """Returns the dict with video and audio replaced; what else it holds is kept."""
         result = {key: value for key, value in sample.items() if key not in ("video", "audio")}
         rng = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
         result["video"] = self.crop(_as_uint8(_spread(sample["video"], self.frames)), self.size, rng)
-        if self.sound is not None:
-            result["audio"], result["audio_valid"] = self.sound.fit(sample.get("audio"), sample.get("audio_rate_hz"))
+        if self.audio is not None:
+            result["audio"], result["audio_valid"] = self.audio.fit(sample.get("audio"), sample.get("audio_rate_hz"))
         return result
 
 
@@ -135,7 +135,7 @@ def _as_uint8(video: Tensor) -> Tensor:
     if not video.is_floating_point() or video.min() < 0 or (video.max() <= 1 and bool((video % 1 != 0).any())):
         raise UsageError(
             f"video of a sample: expected uint8 or float in 0 to 255, got {describe(video)} from {video.min():g} to "
-            f"{video.max():g}; put this transform before those that scale or normalise"
+            f"{video.max():g}; put this transform before those that scale or normalize"
         )
     return video.round().clamp(0, 255).to(torch.uint8)
 
@@ -143,8 +143,8 @@ def _as_uint8(video: Tensor) -> Tensor:
 def collate_samples(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Makes a batch of sample dicts: a `collate_fn` for loaders of pytorchvideo's data sets.
 
-    Sound of unequal length is filled up with silence, absent sound is all silence; "audio_valid", float32 (B,), says
-    how much of each row is real. If no sample has sound, the batch has none.
+    Audio of unequal length is filled up with silence, absent audio is all silence; "audio_valid", float32 (B,), says
+    how much of each row is real. If no sample has audio, the batch has none.
 
     Returns:
         Tensors of one shape stacked, numbers as a tensor (B,), anything else as a list in the order of `samples`.

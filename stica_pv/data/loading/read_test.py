@@ -1,4 +1,4 @@
-"""Reads a few samples of a list as a training would: what one costs, which files fail, how much sound is silent."""
+"""Reads a few samples of a list as a training would: what one costs, which files fail, how much audio is silent."""
 
 import time
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class Trial:
         samples: How many were read.
         seconds: For one of them, the mean, by one process.
         failures: Files that failed in reading.
-        heard: Sounds that were read.
+        heard: Audio tracks that were read.
         silent: How many of these stay 60 dB below full scale.
     """
 
@@ -44,7 +44,7 @@ def read_some(dataset: ClipDataset, count: int, clock: Callable[[], float] = tim
         clock: Tells seconds.
     """
     count = min(count, len(dataset))
-    failures, seconds, sounds = [], 0.0, list[Tensor]()
+    failures, seconds, audios = [], 0.0, list[Tensor]()
     if count:
         dataset[SampleKey(0, 0)]
     for number in range(count):
@@ -54,7 +54,7 @@ def read_some(dataset: ClipDataset, count: int, clock: Callable[[], float] = tim
             failures.append(sample)
             continue
         seconds += clock() - begin
-        sounds += [sound for name, sound in sample.audio.items() if sample.audio_valid[name] > 0]
+        audios += [audio for name, audio in sample.audio.items() if sample.audio_valid[name] > 0]
     good = count - len(failures)
-    silent = sum(float(sound.square().mean().sqrt()) < SILENT_RMS for sound in sounds)
-    return Trial(count, seconds / good if good else 0.0, tuple(failures), len(sounds), silent)
+    silent = sum(float(audio.square().mean().sqrt()) < SILENT_RMS for audio in audios)
+    return Trial(count, seconds / good if good else 0.0, tuple(failures), len(audios), silent)

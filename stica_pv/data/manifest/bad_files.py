@@ -26,7 +26,7 @@ EXCLUDED, READ = "excluded", "read"
 class BadFiles:
     """Keeps the list, and ends a run in which too many files fail in reading.
 
-    Files that the manifest excludes (no sound, too short, unreadable header) are named but are no error. Files that
+    Files that the manifest excludes (no audio, too short, unreadable header) are named but are no error. Files that
     passed it and then failed count: more than `max_share` of the list, rounded up to whole files, ends the run.
 
     Attributes:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from stica_pv.data.decoding.container import local_path
-from stica_pv.data.decoding.tar_entry import member_of
+from stica_pv.data.decoding.tar_entry import tar_entry_of
 from stica_pv.safe_text import printable
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def find_copies(
 
 def content_digest(path: str) -> str:
     """Returns a hash of a file's bytes; "" if it cannot be read, which the manifest tells of."""
-    member = member_of(path)
+    member = tar_entry_of(path)
     digest = hashlib.blake2b(digest_size=16)
     try:
         with open(local_path(member.shard if member else path), "rb") as file:

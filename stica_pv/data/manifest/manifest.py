@@ -10,24 +10,24 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from stica_pv.data.decoding.container import (
+    audio_stream,
     failure_cause,
     header_seconds,
     local_path,
     open_container,
-    picture_stream,
     scan_seconds,
     size_and_mtime,
-    sound_stream,
+    video_stream,
 )
 from stica_pv.data.decoding.stream_checks import StreamKind, absence_cause, decodable, undecodable_codec
 from stica_pv.data.isolation.worker_pool import answer_all
-from stica_pv.data.isolation.worker_process import TIMED_OUT, Lost
-from stica_pv.data.manifest.manifest_csv import append_facts, load_facts
-from stica_pv.data.manifest.media_info import FactTable, FileFacts
+from stica_pv.data.isolation.worker_process import TIMED_OUT, WorkerFailure
+from stica_pv.data.manifest.manifest_csv import append_media_info, load_media_info
+from stica_pv.data.manifest.media_info import MediaInfo, MediaInfoTable
 from stica_pv.data.manifest.staleness import changed_files, stamp
 from stica_pv.errors import UnreadableClip, UsageError
 
-__all__ = ["FactTable", "FileFacts", "exclusion_cause", "exclusion_causes", "probe", "probe_all"]
+__all__ = ["MediaInfoTable", "MediaInfo", "exclusion_cause", "exclusion_causes", "probe", "probe_all"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ _TIMEOUT_S = 60.0  # for one header; of a file that gives no length all packets 
 _TIMEOUTS_IN_A_ROW = 16
 
 
-def probe(path: str) -> FileFacts:
+def probe(path: str) -> MediaInfo:
     """Reads the facts of a file; a bad file gives facts with an `error`, never an exception."""
     size = mtime = 0
     try:
@@ -46,20 +46,20 @@ def probe(path: str) -> FileFacts:
         with open_container(local) as container:
             return _facts(path, size, mtime, container, local)
     except UnreadableClip as error:
-        return FileFacts(path, size, mtime, error=error.cause)
+        return MediaInfo(path, size, mtime, error=error.cause)
     except (av.FFmpegError, OSError, ValueError) as error:
-        return FileFacts(path, size, mtime, error=failure_cause(path, error))
+        return MediaInfo(path, size, mtime, error=failure_cause(path, error))
 
 
-def _facts(path: str, size: int, mtime: int, container: InputContainer, local: str) -> FileFacts:
-    video, audio = picture_stream(container), sound_stream(container)
+def _facts(path: str, size: int, mtime: int, container: InputContainer, local: str) -> MediaInfo:
+    video, audio = video_stream(container), audio_stream(container)
     streams: list[Stream] = [stream for stream in (video, audio) if stream is not None]
     seconds = {stream.index: header_seconds(container, stream) for stream in streams}
     if None in seconds.values():
         with open_container(local) as again:
             scanned = scan_seconds(again, [again.streams[index] for index in seconds])
         seconds = {index: known or scanned.get(index) for index, known in seconds.items()}
-    return FileFacts(
+    return MediaInfo(
         path,
         size,
         mtime,
@@ -85,7 +85,7 @@ def _truncation(container: InputContainer, streams: Sequence[Stream], size: int)
     return f"the file is cut short: the header promises {end} bytes, there are {size}" if end > size else ""
 
 
-def probe_all(paths: Sequence[str], cache: Path | None, processes: int, *, trust: bool = False) -> FactTable:
+def probe_all(paths: Sequence[str], cache: Path | None, processes: int, *, trust: bool = False) -> MediaInfoTable:
     """Reads the facts of many files, those of unchanged files from a csv.
 
     The csv grows as files are read, whole lines at a time: a run that is stopped goes on where it was. A file is
@@ -105,7 +105,7 @@ def probe_all(paths: Sequence[str], cache: Path | None, processes: int, *, trust
         UsageError: One header after the other hangs, so it is not the files; or the csv cannot be written.
     """
     wanted = list(paths)  # texts are made anew at each look into `CompactStrings`
-    table = FactTable() if cache is None else load_facts(cache)
+    table = MediaInfoTable() if cache is None else load_media_info(cache)
     row_of = dict(zip(table.column("path"), range(len(table)), strict=True))  # of a file twice there the last counts
     rows = list(map(row_of.get, wanted))
     changed = [] if trust else changed_files(table, wanted, rows)
@@ -123,7 +123,7 @@ def probe_all(paths: Sequence[str], cache: Path | None, processes: int, *, trust
     return table.take(list(map(row_of.__getitem__, wanted)))
 
 
-def _log_changed(table: FactTable, changed: Sequence[tuple[str, int | None]]) -> None:
+def _log_changed(table: MediaInfoTable, changed: Sequence[tuple[str, int | None]]) -> None:
     """Says which files are not those any more that the manifest knows; a run that goes on sees others than before."""
     others = [(path, table[row].size_bytes, stamp(path)[0]) for path, row in changed if row is not None]
     present = [(path, before, now) for path, before, now in others if now]
@@ -136,9 +136,9 @@ def _log_changed(table: FactTable, changed: Sequence[tuple[str, int | None]]) ->
         )  # fmt: skip
 
 
-def _probe_missing(missing: Sequence[str], cache: Path | None, processes: int) -> Iterator[FileFacts]:
+def _probe_missing(missing: Sequence[str], cache: Path | None, processes: int) -> Iterator[MediaInfo]:
     """Yields facts as files are read, and writes them to the csv every few seconds and at the end, whatever comes."""
-    fresh: list[FileFacts] = []
+    fresh: list[MediaInfo] = []
     begin = last = time.monotonic()
     try:
         for done, facts in enumerate(_probe_each(missing, processes), start=1):
@@ -154,16 +154,16 @@ def _probe_missing(missing: Sequence[str], cache: Path | None, processes: int) -
         _keep(cache, fresh)
 
 
-def _probe_each(paths: Sequence[str], processes: int) -> Iterator[FileFacts]:
+def _probe_each(paths: Sequence[str], processes: int) -> Iterator[MediaInfo]:
     """Yields facts in the order in which they come in."""
-    late: list[FileFacts] = []
+    late: list[MediaInfo] = []
     for path, facts in answer_all(probe, paths, processes=processes, timeout_s=_TIMEOUT_S):
-        if not isinstance(facts, Lost):
+        if not isinstance(facts, WorkerFailure):
             yield facts
         elif not facts.cause.startswith(TIMED_OUT):
-            yield FileFacts(path, *stamp(path), error=facts.cause)
+            yield MediaInfo(path, *stamp(path), error=facts.cause)
         else:  # held back: a disk that stands still must not be written down as the fault of its files
-            late.append(FileFacts(path, *stamp(path), error=facts.cause))
+            late.append(MediaInfo(path, *stamp(path), error=facts.cause))
             if len(late) >= _TIMEOUTS_IN_A_ROW:
                 raise UsageError(
                     f"{len(late)} headers, one after the other: {facts.cause}; the last is {path}. Is the disk there?"
@@ -174,16 +174,16 @@ def _probe_each(paths: Sequence[str], processes: int) -> Iterator[FileFacts]:
     yield from late
 
 
-def _keep(cache: Path | None, facts: Sequence[FileFacts]) -> None:
+def _keep(cache: Path | None, facts: Sequence[MediaInfo]) -> None:
     if cache is None:
         return
     try:
-        append_facts(cache, facts)
+        append_media_info(cache, facts)
     except OSError as error:
         raise UsageError(f"cannot write the manifest {cache}: {error.strerror}; set DATA.MANIFEST elsewhere") from error
 
 
-def exclusion_causes(table: FactTable, *, min_seconds: float, needs_audio: bool) -> dict[int, str]:
+def exclusion_causes(table: MediaInfoTable, *, min_seconds: float, needs_audio: bool) -> dict[int, str]:
     """Returns by row why a recipe cannot use a file, for those that it cannot; see `exclusion_cause`."""
     limit = min_seconds - _ROUNDING_S
     columns = (table.column(name) for name in ("error", "video_codec", "video_seconds", "audio_codec", "audio_seconds"))
@@ -199,20 +199,20 @@ def exclusion_causes(table: FactTable, *, min_seconds: float, needs_audio: bool)
     return {row: exclusion_cause(table[row], min_seconds=min_seconds, needs_audio=needs_audio) for row in doubtful}
 
 
-def exclusion_cause(facts: FileFacts, *, min_seconds: float, needs_audio: bool, needs_video: bool = True) -> str:
+def exclusion_cause(facts: MediaInfo, *, min_seconds: float, needs_audio: bool, needs_video: bool = True) -> str:
     """Returns why a recipe cannot use a file, "" if it can.
 
     Args:
         facts: The file.
         min_seconds: Shortest usable length of what is needed, in seconds.
-        needs_audio: Whether the recipe wants sound.
-        needs_video: Whether the recipe wants pictures.
+        needs_audio: Whether the recipe wants audio.
+        needs_video: Whether the recipe wants frames.
     """
     if facts.error:
         return f"cannot be opened: {facts.error}"
     needs: tuple[tuple[bool, str, StreamKind, str, float], ...] = (
-        (needs_video, facts.video_codec, "video", "picture", facts.video_seconds),
-        (needs_audio, facts.audio_codec, "audio", "sound", facts.audio_seconds),
+        (needs_video, facts.video_codec, "video", "frame", facts.video_seconds),
+        (needs_audio, facts.audio_codec, "audio", "audio", facts.audio_seconds),
     )
     for needed, codec, kind, what, seconds in needs:
         if needed and not decodable(codec):

@@ -9,7 +9,7 @@ from dataclasses import astuple
 from itertools import groupby
 from pathlib import Path
 
-from stica_pv.data.manifest.media_info import COLUMNS, FactTable, FileFacts
+from stica_pv.data.manifest.media_info import COLUMNS, MediaInfo, MediaInfoTable
 from stica_pv.safe_text import csv_cells, csv_texts
 
 _CODING = {"encoding": "utf-8", "errors": "surrogateescape"}
@@ -18,12 +18,12 @@ _ROWS_ONE_BY_ONE = 32
 _HEADING = ",".join(COLUMNS) + "\n"
 
 
-def load_facts(path: Path) -> FactTable:
+def load_media_info(path: Path) -> MediaInfoTable:
     """Returns the facts of a csv, oldest first; none if there is no such file.
 
     Lines that a killed run left unfinished, and those of other columns, are passed over.
     """
-    table = FactTable()
+    table = MediaInfoTable()
     if not path.is_file():
         return table
     with path.open("r", newline="\n", encoding="utf-8-sig", errors="surrogateescape") as file:
@@ -37,7 +37,7 @@ def load_facts(path: Path) -> FactTable:
     return table
 
 
-def _extend(table: FactTable, text: str) -> None:
+def _extend(table: MediaInfoTable, text: str) -> None:
     """Adds the facts of whole lines, in order."""
     text = text.replace("\r\n", "\n") if "\r" in text else text
     if '"' not in text:
@@ -54,7 +54,7 @@ def _is_quoted(line: str) -> bool:
     return '"' in line
 
 
-def _extend_plain(table: FactTable, text: str) -> None:
+def _extend_plain(table: MediaInfoTable, text: str) -> None:
     """Adds lines without quotes: split all at once, as that makes no list for each."""
     width = len(COLUMNS) + 1  # with a cell that holds the end of the line, to see whether all have their width
     cells = text.replace("\n", ",\n,").split(",")
@@ -75,14 +75,14 @@ def _extend_plain(table: FactTable, text: str) -> None:
         _extend_rows(table, [row.split(",") for row in rows])
 
 
-def _extend_rows(table: FactTable, rows: Iterable[list[str]]) -> None:
+def _extend_rows(table: MediaInfoTable, rows: Iterable[list[str]]) -> None:
     for row in rows:
         if len(row) == len(COLUMNS):
             with contextlib.suppress(ValueError):
                 table.extend_from_text([[cell] for cell in csv_texts(row)])
 
 
-def append_facts(path: Path, facts: Iterable[FileFacts]) -> None:
+def append_media_info(path: Path, facts: Iterable[MediaInfo]) -> None:
     """Adds lines in one write, which processes that share the file do on a local disk one after the other."""
     rows = [astuple(one) for one in facts]
     if not rows:

@@ -13,22 +13,22 @@ Key = tuple[str, int, int]
 
 
 @dataclass(frozen=True)
-class FileFacts:
+class MediaInfo:
     """What the header of a file says.
 
     Attributes:
         path: The file, as asked for.
         size_bytes: Its size; 0 if it could not be found.
         mtime_ns: When it was last changed.
-        video_seconds: How long the pictures last; 0 without.
-        audio_seconds: How long the sound lasts; 0 without.
-        fps: Mean number of pictures per second; 0 if unknown.
-        width: Of a coded picture, before rotation, in pixels.
-        height: Of a coded picture, before rotation, in pixels.
-        video_codec: Empty without pictures; "?" and the tag of its codec where it cannot be decoded.
-        audio_codec: Empty without sound; as `video_codec`.
-        audio_rate_hz: Sample rate; 0 without sound.
-        audio_channels: 0 without sound.
+        video_seconds: How long the frames last; 0 without.
+        audio_seconds: How long the audio lasts; 0 without.
+        fps: Mean number of frames per second; 0 if unknown.
+        width: Of a coded frame, before rotation, in pixels.
+        height: Of a coded frame, before rotation, in pixels.
+        video_codec: Empty without frames; "?" and the tag of its codec where it cannot be decoded.
+        audio_codec: Empty without audio; as `video_codec`.
+        audio_rate_hz: Sample rate; 0 without audio.
+        audio_channels: 0 without audio.
         error: Why the file cannot be used at all; empty if it can.
     """
 
@@ -52,14 +52,14 @@ class FileFacts:
         return self.path, self.size_bytes, self.mtime_ns
 
 
-COLUMNS = tuple(field.name for field in fields(FileFacts))
-_KINDS = tuple(type(value) for value in astuple(FileFacts("")))
+COLUMNS = tuple(field.name for field in fields(MediaInfo))
+_KINDS = tuple(type(value) for value in astuple(MediaInfo("")))
 
 
-class FactTable(Sequence[FileFacts]):
-    """Facts of many files, column by column: a twentieth of the memory and time of as many `FileFacts`."""
+class MediaInfoTable(Sequence[MediaInfo]):
+    """Facts of many files, column by column: a twentieth of the memory and time of as many `MediaInfo`."""
 
-    def __init__(self, facts: Iterable[FileFacts] = ()) -> None:
+    def __init__(self, facts: Iterable[MediaInfo] = ()) -> None:
         """Takes facts, in order."""
         self._columns: list[Any] = [_empty(kind) for kind in _KINDS]
         for one in facts:
@@ -69,21 +69,21 @@ class FactTable(Sequence[FileFacts]):
         return len(self._columns[0])
 
     @overload
-    def __getitem__(self, index: int) -> FileFacts: ...
+    def __getitem__(self, index: int) -> MediaInfo: ...
 
     @overload
-    def __getitem__(self, index: slice) -> "FactTable": ...
+    def __getitem__(self, index: slice) -> "MediaInfoTable": ...
 
-    def __getitem__(self, index: int | slice) -> "FileFacts | FactTable":
+    def __getitem__(self, index: int | slice) -> "MediaInfo | MediaInfoTable":
         if isinstance(index, slice):
             return self.take(range(*index.indices(len(self))))
-        return FileFacts(*(column[index] for column in self._columns))
+        return MediaInfo(*(column[index] for column in self._columns))
 
     def column(self, name: str) -> Sequence[Any]:
         """Returns one fact of all files, e.g. ``column("fps")``."""
         return self._columns[COLUMNS.index(name)]
 
-    def append(self, facts: FileFacts) -> None:
+    def append(self, facts: MediaInfo) -> None:
         """Adds a file."""
         for column, value in zip(self._columns, astuple(facts), strict=True):
             column.append(value)
@@ -99,9 +99,9 @@ class FactTable(Sequence[FileFacts]):
             for column, values in zip(self._columns, read, strict=True):
                 column.extend(values)
 
-    def take(self, rows: Iterable[int]) -> "FactTable":
+    def take(self, rows: Iterable[int]) -> "MediaInfoTable":
         """Returns the facts of some rows, in the order given."""
-        order, taken = np.fromiter(rows, np.int64), FactTable()
+        order, taken = np.fromiter(rows, np.int64), MediaInfoTable()
         whole = np.array_equal(order, np.arange(len(self)))
         for column, to in zip(self._columns, taken._columns, strict=True):
             if whole:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stica_pv.data.manifest.media_info import FactTable
+from stica_pv.data.manifest.media_info import MediaInfoTable
 from stica_pv.data.sources.video_list import VideoList
 
 BINS = 12
@@ -32,20 +32,20 @@ class Counts:
     counts: tuple[int, ...]
 
 
-def count_headers(facts: FactTable) -> list[Counts]:
-    """Returns durations, frame rates, sizes and sound rates of files that can be opened, and which have no sound."""
+def count_headers(facts: MediaInfoTable) -> list[Counts]:
+    """Returns durations, frame rates, sizes and audio rates of files that can be opened, and which have no audio."""
     usable = facts.take(row for row, error in enumerate(facts.column("error")) if not error)
     sizes = [f"{w} × {h}" if w else NONE for w, h in zip(usable.column("width"), usable.column("height"), strict=True)]
     seconds = [s for s in usable.column("video_seconds") if s > 0]
     megabytes = [size / 1e6 for size in usable.column("size_bytes")]
     fps = [f"{rate:.2f}" if rate else NONE for rate in usable.column("fps")]
-    rates = [str(rate) if rate else "no sound" for rate in usable.column("audio_rate_hz")]
+    rates = [str(rate) if rate else "no audio" for rate in usable.column("audio_rate_hz")]
     return [
-        count_ranges("Length of the pictures", "s", seconds),
-        count_values("Pictures a second", "1/s", fps),
-        count_values("Size of a picture", "pixels", sizes),
+        count_ranges("Length of the frames", "s", seconds),
+        count_values("Frames a second", "1/s", fps),
+        count_values("Size of a frame", "pixels", sizes),
         count_ranges("Size of a file", "MB", megabytes),
-        count_values("Sample rate of the sound", "Hz", rates),
+        count_values("Sample rate of the audio", "Hz", rates),
     ]
 
 

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from stica_pv.data.manifest.media_info import FactTable
+from stica_pv.data.manifest.media_info import MediaInfoTable
 from stica_pv.data.manifest.videos import short_cause
 from stica_pv.safe_text import printable
 from stica_pv.structures import ReadFailure
@@ -14,20 +14,20 @@ _ROWS = 12
 _NAMED = 5
 
 
-def describe_facts(facts: FactTable) -> str:
+def describe_media_info(facts: MediaInfoTable) -> str:
     """Returns totals and spreads of all files of a list, whether a recipe can use them or not."""
-    picture, sound = sum(facts.column("video_seconds")) / 3600, sum(facts.column("audio_seconds")) / 3600
+    frame, audio = sum(facts.column("video_seconds")) / 3600, sum(facts.column("audio_seconds")) / 3600
     size = sum(facts.column("size_bytes")) / 1e9
     sizes = [f"{w} x {h}" if w else "none" for w, h in zip(facts.column("width"), facts.column("height"), strict=True)]
     return "\n".join(
         (
-            f"{len(facts)} files, {size:.3f} GB, {picture:.3f} h of pictures, {sound:.3f} h of sound",
-            *_spread("seconds of pictures, rounded down", map(int, facts.column("video_seconds")), str, sort=True),
-            *_spread("pictures a second", facts.column("fps"), lambda fps: f"{fps:.2f}" if fps else "none"),
+            f"{len(facts)} files, {size:.3f} GB, {frame:.3f} h of frames, {audio:.3f} h of audio",
+            *_spread("seconds of frames, rounded down", map(int, facts.column("video_seconds")), str, sort=True),
+            *_spread("frames per second", facts.column("fps"), lambda fps: f"{fps:.2f}" if fps else "none"),
             *_spread("size", sizes, str),
-            *_spread("picture codec", facts.column("video_codec"), lambda name: name or "none"),
-            *_spread("sound codec", facts.column("audio_codec"), lambda name: name or "none"),
-            *_spread("sound rate, Hz", facts.column("audio_rate_hz"), lambda rate: str(rate) if rate else "none"),
+            *_spread("frame codec", facts.column("video_codec"), lambda name: name or "none"),
+            *_spread("audio codec", facts.column("audio_codec"), lambda name: name or "none"),
+            *_spread("audio rate, Hz", facts.column("audio_rate_hz"), lambda rate: str(rate) if rate else "none"),
         )
     )
 

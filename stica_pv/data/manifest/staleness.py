@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from stica_pv.data.decoding.container import size_and_mtime
-from stica_pv.data.manifest.media_info import FactTable
+from stica_pv.data.manifest.media_info import MediaInfoTable
 from stica_pv.errors import UnreadableClip
 
 _STATS_AT_ONCE = 1000
@@ -26,7 +26,7 @@ def stamp(path: str) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def changed_files(table: FactTable, paths: Sequence[str], rows: Sequence[int | None]) -> list[int]:
+def changed_files(table: MediaInfoTable, paths: Sequence[str], rows: Sequence[int | None]) -> list[int]:
     """Looks at every file that a table knows.
 
     Args:
@@ -39,7 +39,7 @@ def changed_files(table: FactTable, paths: Sequence[str], rows: Sequence[int | N
     """
     sizes, mtimes = table.column("size_bytes"), table.column("mtime_ns")
 
-    def look(begin: int) -> list[int]:
+    def clip_format(begin: int) -> list[int]:
         part = slice(begin, begin + _STATS_AT_ONCE)
         return [
             place
@@ -48,15 +48,15 @@ def changed_files(table: FactTable, paths: Sequence[str], rows: Sequence[int | N
         ]
 
     begins = range(0, len(paths), _STATS_AT_ONCE)
-    trials = [_timed(look, begin) for begin in begins[:_TRIALS]]
+    trials = [_timed(clip_format, begin) for begin in begins[:_TRIALS]]
     changed = [place for found, _ in trials for place in found]
     rest = begins[_TRIALS:]
     if min((seconds for _, seconds in trials), default=0.0) > _SLOW_STAT_S * _STATS_AT_ONCE:
         with ThreadPoolExecutor(max_workers=_STAT_THREADS) as pool:  # a networked disk: wait for many at once
-            return changed + [place for found in pool.map(look, rest) for place in found]
-    return changed + [place for begin in rest for place in look(begin)]
+            return changed + [place for found in pool.map(clip_format, rest) for place in found]
+    return changed + [place for begin in rest for place in clip_format(begin)]
 
 
-def _timed(look: Callable[[int], list[int]], begin: int) -> tuple[list[int], float]:
+def _timed(clip_format: Callable[[int], list[int]], begin: int) -> tuple[list[int], float]:
     start = time.perf_counter()
-    return look(begin), time.perf_counter() - start
+    return clip_format(begin), time.perf_counter() - start

@@ -16,7 +16,7 @@ from stica_pv.data.decoding.stream_checks import decodable
 from stica_pv.data.manifest.manifest import exclusion_causes, probe_all
 from stica_pv.data.sources.compact_strings import CompactStrings
 from stica_pv.data.sources.media_folder import check_set
-from stica_pv.data.sources.video_list import VideoList, names_below, relative_names, tell_of_absent
+from stica_pv.data.sources.video_list import VideoList, log_absent, names_below, relative_names
 from stica_pv.distributed import from_main, is_main
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
@@ -36,11 +36,11 @@ class Videos:
 
     Attributes:
         paths: Files or URIs.
-        durations_s: Length of each picture track (of the sound where there is no picture).
+        durations_s: Length of each frame track (of the audio where there is no frame).
         labels: Class of each, or None.
         list_hash: Of names and labels of the usable files; another value means other data.
         excluded: Files left out, with the cause.
-        silent: How many of the usable files have no sound.
+        silent: How many of the usable files have no audio.
         root: Folder that names are relative to.
     """
 
@@ -82,7 +82,7 @@ def list_from_config(cfg: CfgNode, *, dataset: str, split: str, max_absent_share
         max_absent_share=share,
     )
     if max_absent_share is None:
-        tell_of_absent(listed, f"the {split} list")
+        log_absent(listed, f"the {split} list")
     return listed
 
 
@@ -107,7 +107,7 @@ def open_videos(
         videos: The list.
         manifest: Facts of files; read if there, extended by files it does not know or that have changed.
         min_seconds: Shortest usable file.
-        needs_audio: Leave out files without sound.
+        needs_audio: Leave out files without audio.
         trust: Do not look whether files have changed: another process has just done so.
 
     Raises:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stica_pv.data.decoding.tar_entry import member_of
+from stica_pv.data.decoding.tar_entry import tar_entry_of
 from stica_pv.errors import UsageError
 
 KEY = "DATA.GROUP_PATTERN"
@@ -54,7 +54,7 @@ def source_groups(names: Iterable[str], pattern: str) -> NDArray[np.int64]:
     numbers: list[int] = []
     matched, last = 0, ""
     for entry in names:
-        member = member_of(entry)
+        member = tar_entry_of(entry)
         last = entry if member is None else member.name
         found = compiled.search(last)
         source = None if found is None else found["source"] if alone else _up_to_first_group(last, found)

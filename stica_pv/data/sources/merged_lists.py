@@ -58,7 +58,7 @@ def join_lists(lists: Mapping[str, VideoList]) -> JoinedLists:
     for split, listed in lists.items():
         if listed.labels is None and listed.tags is None:
             raise UsageError(
-                f"TEST.ENABLE needs labels, and the {split!r} list has none: name labelled splits, "
+                f"TEST.ENABLE needs labels, and the {split!r} list has none: name labeled splits, "
                 "or use csv or class_folders for TRAIN.DATASET and TEST.DATASET"
             )
     class_names = _all_class_names([listed.class_names for listed in lists.values()])
@@ -76,7 +76,7 @@ def join_lists(lists: Mapping[str, VideoList]) -> JoinedLists:
                 names.append(name)
             elif classes[row] != own:
                 known, other = (" + ".join(class_names[label] for label in some) for some in (classes[row], own))
-                raise UsageError(f"{path} has the class {known} and also {other}: mend the lists")
+                raise UsageError(f"{path} has the class {known} and also {other}: fix the lists")
             mine[row] = None
         if len(mine) < len(listed):
             again = len(listed) - len(mine)

@@ -1,4 +1,4 @@
-"""pytorchvideo's clip samplers as window policies of our views, and its labelled paths as our lists of videos."""
+"""pytorchvideo's clip samplers as window policies of our views, and its labeled paths as our lists of videos."""
 
 import copy
 import functools
@@ -133,13 +133,13 @@ def from_labeled_paths(labeled_paths: Any, *, root: str = "", label_key: str = "
     """
     pairs = [labeled_paths[index] for index in range(len(labeled_paths))]
     if not pairs:
-        raise UsageError("the labelled paths are empty; expected pairs of a path and a dict")
+        raise UsageError("the labeled paths are empty; expected pairs of a path and a dict")
     paths = tuple(str(path) for path, _ in pairs)
     labels = [_label(path, info, label_key) for path, info in pairs]
     known = tuple(label for label in labels if label is not None)
     if known and len(known) != len(labels):
         missing = paths[labels.index(None)]
-        raise UsageError(f"either all labelled paths have a class or none, {missing} has none under {label_key!r}")
+        raise UsageError(f"either all labeled paths have a class or none, {missing} has none under {label_key!r}")
     names = tuple(str(label) for label in range(max(known) + 1)) if known else ()
     return VideoList(paths, known or None, names, root or _common_folder(paths))
 

@@ -104,7 +104,7 @@ def check_absent(
     raise UsageError(f"{_missing(absent, total, source)}{hint}; looked below {root}: check DATA.PATH_PREFIX{advice}")
 
 
-def tell_of_absent(videos: VideoList, source: str) -> None:
+def log_absent(videos: VideoList, source: str) -> None:
     """Logs how many files of a list are missing, if any are."""
     if videos.absent:
         total = len(videos) + len(videos.absent)

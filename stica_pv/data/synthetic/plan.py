@@ -3,7 +3,7 @@
 A class is an ordered sequence of events: the objects move up, move down, grow or shrink. Place and size of an object
 live on a torus (leaving at the top it comes back at the bottom, at its largest it fades into its smallest) and start
 anywhere on it. Hence a single frame has exactly the same distribution in every class and at every time; only motion
-and its order tell the classes apart. Each event carries its own sound while it lasts; between events all is still and
+and its order tell the classes apart. Each event carries its own audio while it lasts; between events all is still and
 silent. Nothing changes its meaning under a horizontal flip.
 """
 
@@ -30,14 +30,14 @@ _HARMONICS = 4
 
 @dataclass(frozen=True)
 class SyntheticSettings:
-    """The factors of the generated data, one knob each. Lengths are in units of the picture's side, 0 to 1.
+    """The factors of the generated data, one knob each. Lengths are in units of the frame's side, 0 to 1.
 
     Attributes:
         classes: The classes, each an ordered tuple of events out of `EVENTS`; all equally long.
         seconds: Length of a clip.
-        fps: Pictures per second.
-        size: Side of the square picture in pixels, even.
-        audio_rate_hz: Sample rate of the mono sound, one of those of AAC.
+        fps: Frames per second.
+        size: Side of the square frame in pixels, even.
+        audio_rate_hz: Sample rate of the mono audio, one of those of AAC.
         objects: Number of objects, which all take part in the events.
         position_range: Share of the torus over which objects start; 1 hides the class from single frames.
         radius: Smallest and largest radius of an object.
@@ -46,12 +46,12 @@ class SyntheticSettings:
         growth: Range of the speed of growth, size ranges per second.
         event_seconds: Range of the length of an event; an event stays within its equal share of the clip.
         timing_jitter: 0 puts events in the middle of their share, 1 anywhere in it.
-        image_noise: Range of the standard deviation of the pixel noise, in grey levels of 255.
-        agreement: Probability that the sound belongs to the clip's class; else it is that of a random class.
+        image_noise: Range of the standard deviation of the pixel noise, in gray levels of 255.
+        agreement: Probability that the audio belongs to the clip's class; else it is that of a random class.
         pitch_hz: Range of the base pitch.
         loudness_db: Range of the loudness relative to full scale.
-        audio_noise_db: Range of the noise relative to the sound.
-        leak: 0 to 1, the weight of a colour of the class in the background; 0 hides the class from single frames.
+        audio_noise_db: Range of the noise relative to the audio.
+        leak: 0 to 1, the weight of a color of the class in the background; 0 hides the class from single frames.
         clutter: 0 to 1, how bright the background is beside the objects; 1 makes them hard to tell from it.
     """
 
@@ -112,18 +112,18 @@ class SyntheticSettings:
 
     @property
     def frames(self) -> int:
-        """Pictures in a clip."""
+        """Frames in a clip."""
         return round(self.seconds * self.fps)
 
     @property
     def samples(self) -> int:
-        """Samples of sound in a clip."""
+        """Samples of audio in a clip."""
         return round(self.seconds * self.audio_rate_hz)
 
 
 @dataclass(frozen=True)
 class Event:
-    """`name` happens from `start_s` to `stop_s`: `rate` in its unit per second, `cycles` repeats of its sound."""
+    """`name` happens from `start_s` to `stop_s`: `rate` in its unit per second, `cycles` repeats of its audio."""
 
     name: str
     start_s: float
@@ -140,15 +140,15 @@ class ObjectPlan:
     norm: int
     angle: float
     stripes: tuple[float, float]
-    colours: Floats
+    colors: Floats
 
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """All that is drawn for a clip; `seed` is that of background and noise, `background` (2, 3) its two colours."""
+    """All that is drawn for a clip; `seed` is that of background and noise, `background` (2, 3) its two colors."""
 
     events: tuple[Event, ...]
-    sound_events: tuple[Event, ...]
+    audio_events: tuple[Event, ...]
     objects: tuple[ObjectPlan, ...]
     background: Floats
     image_noise: float
@@ -166,15 +166,15 @@ def draw_plan(label: int, rng: torch.Generator, settings: SyntheticSettings) -> 
     if not 0 <= label < len(s.classes):
         raise UsageError(f"label: expected 0 to {len(s.classes) - 1}, got {label}")
     events = tuple(_draw_event(i, name, rng, s) for i, name in enumerate(s.classes[label]))
-    sound_events = events
+    audio_events = events
     if not chance(s.agreement, rng):
         other = s.classes[integer(0, len(s.classes) - 1, rng)]
-        sound_events = tuple(_draw_event(i, name, rng, s) for i, name in enumerate(other))
-    background = _colours(rng) * np.float32(0.3 + 0.7 * s.clutter)
-    background += s.leak * (_class_colour(label, len(s.classes)) - background)
+        audio_events = tuple(_draw_event(i, name, rng, s) for i, name in enumerate(other))
+    background = _colors(rng) * np.float32(0.3 + 0.7 * s.clutter)
+    background += s.leak * (_class_color(label, len(s.classes)) - background)
     return ClipPlan(
         events,
-        sound_events,
+        audio_events,
         objects=tuple(_draw_object(rng, s) for _ in range(s.objects)),
         background=background,
         image_noise=uniform(*s.image_noise, rng),
@@ -200,15 +200,15 @@ def _draw_object(rng: torch.Generator, s: SyntheticSettings) -> ObjectPlan:
     scale = 0.5 + s.scale_range * uniform(-0.5, 0.5, rng)
     norm, angle = integer(0, 2, rng), uniform(0.0, 6.28, rng)
     stripes = (uniform(2.0, 7.0, rng), uniform(0.0, 6.28, rng))
-    return ObjectPlan((x, y, scale), norm, angle, stripes, 255 - _colours(rng) * np.float32(0.5 + 0.5 * s.clutter))
+    return ObjectPlan((x, y, scale), norm, angle, stripes, 255 - _colors(rng) * np.float32(0.5 + 0.5 * s.clutter))
 
 
-def _colours(rng: torch.Generator) -> Floats:
-    """Draws two colours, float32 (2, 3) in 0 to 255."""
+def _colors(rng: torch.Generator) -> Floats:
+    """Draws two colors, float32 (2, 3) in 0 to 255."""
     drawn: Floats = (255 * torch.rand(2, 3, generator=rng)).numpy()
     return drawn
 
 
-def _class_colour(label: int, classes: int) -> Floats:
+def _class_color(label: int, classes: int) -> Floats:
     angles = 2 * np.pi * (label / classes + np.arange(3) / 3)
     return np.asarray(127.5 + 127.5 * np.cos(angles), np.float32)

@@ -1,4 +1,4 @@
-"""Pictures and sound of a generated clip, rendered from its plan."""
+"""Frames and audio of a generated clip, rendered from its plan."""
 
 from typing import Any
 
@@ -12,21 +12,21 @@ _FADE = 0.2  # share of the size range in which an object fades in or out
 
 
 def render_plan(plan: ClipPlan, settings: SyntheticSettings) -> tuple[NDArray[np.uint8], Floats]:
-    """Returns the pictures, uint8 (T, H, W, 3), and the sound, float32 (S,) in [-1, 1], of a plan."""
+    """Returns the frames, uint8 (T, H, W, 3), and the audio, float32 (S,) in [-1, 1], of a plan."""
     noise = np.random.default_rng(plan.seed)
-    return _pictures(plan, settings, noise), _sound(plan, settings, noise)
+    return _frames(plan, settings, noise), _audio(plan, settings, noise)
 
 
 def render_clip(
     label: int, rng: torch.Generator, settings: SyntheticSettings | None = None
 ) -> tuple[NDArray[np.uint8], Floats]:
-    """Draws and renders a clip of class `label`: pictures uint8 (T, H, W, 3), sound float32 (S,) in [-1, 1]."""
+    """Draws and renders a clip of class `label`: frames uint8 (T, H, W, 3), audio float32 (S,) in [-1, 1]."""
     settings = settings or SyntheticSettings()
     return render_plan(draw_plan(label, rng, settings), settings)
 
 
 def _travel(events: tuple[Event, ...], forward: str, backward: str, times: Floats) -> Floats:
-    """Returns the way travelled by each time (T,): forward events count up, backward events down."""
+    """Returns the way traveled by each time (T,): forward events count up, backward events down."""
     total = np.zeros_like(times)
     for event in events:
         sign = {forward: 1.0, backward: -1.0}.get(event.name, 0.0)
@@ -35,7 +35,7 @@ def _travel(events: tuple[Event, ...], forward: str, backward: str, times: Float
     return total
 
 
-def _pictures(plan: ClipPlan, s: SyntheticSettings, noise: np.random.Generator) -> NDArray[np.uint8]:
+def _frames(plan: ClipPlan, s: SyntheticSettings, noise: np.random.Generator) -> NDArray[np.uint8]:
     times: Floats = ((np.arange(s.frames) + 0.5) / s.fps).astype(np.float32)
     rise, growth = _travel(plan.events, "up", "down", times), _travel(plan.events, "grow", "shrink", times)
     grid: Floats = ((np.arange(s.size) + 0.5) / s.size).astype(np.float32)
@@ -69,21 +69,21 @@ def _paint(
     alpha = np.clip((1 - reach) * radius * s.size, 0, 1) * fade
     stripe = np.float32(0.5) + np.float32(0.5) * np.sin(thing.stripes[0] * a + thing.stripes[1])
     for channel in range(3):
-        low, high = thing.colours[:, channel]
+        low, high = thing.colors[:, channel]
         layer = canvas[..., channel]
         layer += alpha * (low + stripe * (high - low) - layer)
 
 
-def _sound(plan: ClipPlan, s: SyntheticSettings, noise: np.random.Generator) -> Floats:
-    sound = np.zeros(s.samples, np.float64)
-    for event in plan.sound_events:
+def _audio(plan: ClipPlan, s: SyntheticSettings, noise: np.random.Generator) -> Floats:
+    audio = np.zeros(s.samples, np.float64)
+    for event in plan.audio_events:
         first, last = round(event.start_s * s.audio_rate_hz), round(event.stop_s * s.audio_rate_hz)
-        sound[first:last] = _event_sound(event, plan, noise.standard_normal(last - first), s.audio_rate_hz)
-    sound += noise.standard_normal(s.samples) * 0.5 * 10 ** (plan.audio_noise_db / 20)
-    return np.clip(sound * 10 ** (plan.loudness_db / 20), -1, 1).astype(np.float32)
+        audio[first:last] = _event_audio(event, plan, noise.standard_normal(last - first), s.audio_rate_hz)
+    audio += noise.standard_normal(s.samples) * 0.5 * 10 ** (plan.audio_noise_db / 20)
+    return np.clip(audio * 10 ** (plan.loudness_db / 20), -1, 1).astype(np.float32)
 
 
-def _event_sound(event: Event, plan: ClipPlan, hiss: NDArray[Any], rate_hz: int) -> NDArray[Any]:
+def _event_audio(event: Event, plan: ClipPlan, hiss: NDArray[Any], rate_hz: int) -> NDArray[Any]:
     """Returns float64 (samples,): glides up or down for movement, swells or dying tones for changes of size."""
     samples = len(hiss)
     phase = np.mod(event.cycles * np.arange(samples) / samples, 1.0)

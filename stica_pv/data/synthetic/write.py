@@ -1,4 +1,4 @@
-"""Writes a generated data set as real files: mp4 with sound, lists, and the settings that made them."""
+"""Writes a generated data set as real files: mp4 with audio, lists, and the settings that made them."""
 
 import dataclasses
 import json
@@ -13,7 +13,7 @@ import numpy as np
 
 from stica_pv.data.conversion.encoding import encoder_options
 from stica_pv.data.isolation.worker_pool import answer_all
-from stica_pv.data.isolation.worker_process import Lost
+from stica_pv.data.isolation.worker_process import WorkerFailure
 from stica_pv.data.synthetic.plan import SyntheticSettings
 from stica_pv.data.synthetic.render import render_clip
 from stica_pv.errors import RunFailed, UsageError
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 RECEIPT = "synthetic.json"
 _CLIP_LIMIT_S = 600.0  # a clip takes less than a second; an encoder that hangs must not hold the run
-VERSION = 1  # of the pictures and sounds; data of another one are other data
+VERSION = 1  # of the frames and audio tracks; data of another one are other data
 
 
 def write_dataset(
@@ -111,7 +111,7 @@ def _write_all(folder: Path, clips: dict[str, int], seed: int, settings: Synthet
         jobs = [(folder, split, number, seed, settings) for number in range(count)]
         lines = [""] * count
         for job, line in answer_all(_write_one, jobs, processes=processes, timeout_s=_CLIP_LIMIT_S):
-            if isinstance(line, Lost):
+            if isinstance(line, WorkerFailure):
                 raise RunFailed(f"clip {job[2]} of {folder / split} could not be written: {line.cause}")
             lines[job[2]] = line
         (folder / f"{split}.csv").write_text("".join(lines), encoding="utf-8")
@@ -131,20 +131,20 @@ def _put(fresh: Path, folder: Path, receipt: str) -> bool:
 def _write_one(job: tuple[Path, str, int, int, SyntheticSettings]) -> str:
     folder, split, number, seed, settings = job
     label = number % len(settings.classes)
-    frames, sound = render_clip(label, generator("synthetic", seed, split, number), settings)
+    frames, waveform = render_clip(label, generator("synthetic", seed, split, number), settings)
     name = f"{split}/{number:05d}.mp4"
-    write_clip(folder / name, frames, sound, fps=settings.fps, audio_rate_hz=settings.audio_rate_hz)
+    write_clip(folder / name, frames, waveform, fps=settings.fps, audio_rate_hz=settings.audio_rate_hz)
     return f"{name} {label}\n"
 
 
-def write_clip(path: Path, frames: np.ndarray, sound: np.ndarray, *, fps: int, audio_rate_hz: int) -> None:
+def write_clip(path: Path, frames: np.ndarray, waveform: np.ndarray, *, fps: int, audio_rate_hz: int) -> None:
     """Encodes one clip as H.264 and AAC.
 
     Args:
         path: The mp4 file.
         frames: uint8 (T, H, W, 3), even H and W.
-        sound: float32 (S,) in [-1, 1], mono, starting with the first picture.
-        fps: Pictures per second.
+        waveform: float32 (S,) in [-1, 1], mono, starting with the first frame.
+        fps: Frames per second.
         audio_rate_hz: Samples per second.
     """
     with av.open(str(path), "w") as container:
@@ -155,11 +155,11 @@ def write_clip(path: Path, frames: np.ndarray, sound: np.ndarray, *, fps: int, a
         video.codec_context.thread_count = 1  # with more, bytes depend on cores and load
         audio = container.add_stream("aac", rate=audio_rate_hz, layout="mono")
         for number, pixels in enumerate(frames):
-            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            picture.pts, picture.time_base = number, Fraction(1, fps)
-            container.mux(video.encode(picture))
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, fps)
+            container.mux(video.encode(frame))
         container.mux(video.encode(None))
-        samples = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
+        samples = av.AudioFrame.from_ndarray(waveform[None], format="fltp", layout="mono")
         samples.sample_rate, samples.pts, samples.time_base = audio_rate_hz, 0, Fraction(1, audio_rate_hz)
         container.mux(audio.encode(samples))
         container.mux(audio.encode(None))

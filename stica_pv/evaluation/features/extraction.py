@@ -27,7 +27,7 @@ PROGRESS_S = 10.0
 Prepare = Callable[[Tensor, str, Tensor], Tensor]
 """(frames uint8 (B, 3, T, H, W), name of the view, item indices (B,)) -> what the encoder takes."""
 
-NO_SOUND = "no sound can be decoded in any of its windows"
+NO_AUDIO = "no audio can be decoded in any of its windows"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def extract(
 
     Args:
         jobs: What to make, by name.
-        dataset: The items; all views are of pictures, or all are of sound alone.
+        dataset: The items; all views are of frames, or all are of audio alone.
         items: Indices of the wanted ones, each once.
         device: Where the encoders are.
         clips_at_once: Clips in a forward pass; of the batches that are read too, but for items of more views.
@@ -172,11 +172,11 @@ def max_pooled(feature_map: Tensor) -> Tensor:
 
 
 def _silent(batch: Batch) -> dict[int, str]:
-    """Items of which sound was wanted and none of it is real."""
+    """Items of which audio was wanted and none of it is real."""
     if batch.video or not batch.audio_valid:
         return {}
     valid = torch.stack(list(batch.audio_valid.values())).sum(dim=0)
-    return {int(index): NO_SOUND for index in batch.index[valid == 0]}
+    return {int(index): NO_AUDIO for index in batch.index[valid == 0]}
 
 
 def _unread(wanted: Sequence[int], batch: Batch, dataset: ClipDataset) -> dict[int, str]:

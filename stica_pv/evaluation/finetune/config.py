@@ -28,12 +28,12 @@ def add_finetune_config(cfg: CfgNode) -> None:
     finetune.MOMENTUM = 0.9
     finetune.WEIGHT_DECAY = 5e-3
     finetune.SYNC_BN = True  # statistics over the global batch; released: False, of each process by itself
-    finetune.NUM_FRAMES = 0  # pictures a clip; 0: as in pre-training
+    finetune.NUM_FRAMES = 0  # frames per clip; 0: as in pre-training
     finetune.CROP_SIZE = 128  # in training; in the test the short side is scaled to it
     finetune.TEST_CLIPS = 10
-    finetune.TEST_CROPS = 3  # 1: centre, 3: both ends of the longer side too
+    finetune.TEST_CROPS = 3  # 1: center, 3: both ends of the longer side too
     finetune.COLOR_JITTER_PROB = 0.8  # in training, and in a released test; not that of pre-training
-    finetune.TEST_TRANSFORM = "fixed"  # fixed | released (random short side and colour jitter at test)
+    finetune.TEST_TRANSFORM = "fixed"  # fixed | released (random short side and color jitter at test)
     finetune.TEST_STARTS = (
         "spaced"  # spaced (from the first to the last possible start) | released (frame ⌊slack k / n⌋)
     )
@@ -77,9 +77,9 @@ class FinetuneSettings:
         test_from: First epoch that is tested, counted from 1.
         request: Views of the test.
         average: ``logits`` or ``probabilities``.
-        frames: Pictures a clip; 0: as in pre-training.
-        size: Side of a picture in pixels.
-        jitter_prob: Share of the clips whose colours are changed.
+        frames: Frames a clip; 0: as in pre-training.
+        size: Side of a frame in pixels.
+        jitter_prob: Share of the clips whose colors are changed.
         seed: Of the run.
     """
 
@@ -131,13 +131,13 @@ def exact_name(cfg: CfgNode) -> str:
     frames = f"{finetune.NUM_FRAMES} frames" if finetune.NUM_FRAMES else "frames as pre-trained"
     views = f"{finetune.TEST_CLIPS} x {finetune.TEST_CROPS} {finetune.TEST_TRANSFORM} views"
     views += _unless("at {} starts", finetune.TEST_STARTS, "spaced")
-    views += _unless("colours of {:.0%} changed", finetune.COLOR_JITTER_PROB, 0.8)
+    views += _unless("colors of {:.0%} changed", finetune.COLOR_JITTER_PROB, 0.8)
     views += _unless("short videos {}", scales.SHORT_VIDEOS, "loop")
     return (
         f"finetune (SGD, {finetune.EPOCHS} epochs of {finetune.CLIPS_PER_VIDEO} clips a video, batch "
         f"{finetune.BATCH_SIZE}, lr {finetune.BASE_LR:g} trunk x{scales.BACKBONE_LR_SCALE:g} pooling "
         f"x{scales.POOL_LR_SCALE:g}, {finetune.SCHEDULE} schedule, weight decay {finetune.WEIGHT_DECAY:g}, "
-        f"{'synchronised' if finetune.SYNC_BN else 'unsynchronised'} batch-norm, {frames}, {finetune.CROP_SIZE} px, "
+        f"{'synchronized' if finetune.SYNC_BN else 'unsynchronized'} batch-norm, {frames}, {finetune.CROP_SIZE} px, "
         f"mean of {finetune.AVERAGE} over {views})"
     )
 

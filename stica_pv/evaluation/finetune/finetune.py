@@ -1,6 +1,6 @@
 """Fine-tuning as an evaluation: trunk and pooling head learn the labels of a fold, and are tested on its test list.
 
-Every trained encoder is fine-tuned, and so is random initialisation by the same recipe: that is training from scratch.
+Every trained encoder is fine-tuned, and so is random initialization by the same recipe: that is training from scratch.
 The last epoch is reported, and the best one besides, which was chosen on the test list and says so.
 """
 
@@ -12,18 +12,18 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from stica_pv.config import CfgNode
-from stica_pv.data.sources.labelled import Fold
+from stica_pv.data.sources.labeled import Fold
 from stica_pv.distributed import is_main
 from stica_pv.engine.run_folder import FREE_KEYS
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.config import look_from_config
-from stica_pv.evaluation.context import Bench
-from stica_pv.evaluation.evaluated_model import Contestant
+from stica_pv.evaluation.config import clip_format_from_config
+from stica_pv.evaluation.context import EvaluationContext
+from stica_pv.evaluation.evaluated_model import EvaluatedModel
 from stica_pv.evaluation.feature_evaluation import OWN, Scored, rows_of
 from stica_pv.evaluation.finetune.config import FinetuneSettings, exact_name, settings_from_config
 from stica_pv.evaluation.finetune.fold import Scores, finetune_fold, hits
 from stica_pv.evaluation.finetune.recipe import identity, in_folder, training_config
-from stica_pv.evaluation.metrics import Measure, mean_measure
+from stica_pv.evaluation.metrics import Metric, mean_metric
 from stica_pv.evaluation.protocol import Row
 from stica_pv.evaluation.ranking import TOP
 from stica_pv.evaluation.requests import FeatureRequest, Requests
@@ -69,48 +69,48 @@ class Finetune:
     protocol: FinetuneProtocol
     name: str = NAME
 
-    def run(self, bench: Bench) -> list[Row]:
-        """Trains and tests every contestant on every fold, on all processes; the main one returns the rows."""
-        if bench.labelled.multi_label:
-            raise UsageError(f"{NAME} needs one label for each item, and {bench.labelled.name} gives several")
-        players = [contestant for contestant in bench.contestants if is_finetuned(contestant)]
+    def run(self, context: EvaluationContext) -> list[Row]:
+        """Trains and tests every model on every fold, on all processes; the main one returns the rows."""
+        if context.labeled.multi_label:
+            raise UsageError(f"{NAME} needs one label for each item, and {context.labeled.name} gives several")
+        players = [model for model in context.models if is_finetuned(model)]
         if not players:
-            raise UsageError(f"{NAME}: none of the contestants has a video trunk with a pooling head")
-        found = [scored for contestant in players for scored in self._score(bench, contestant)]
-        return rows_of(NAME, self.protocol, found, bench, seed=self.settings.seed) if is_main() else []
+            raise UsageError(f"{NAME}: none of the models has a video trunk with a pooling head")
+        found = [scored for model in players for scored in self._score(context, model)]
+        return rows_of(NAME, self.protocol, found, context, seed=self.settings.seed) if is_main() else []
 
-    def _score(self, bench: Bench, contestant: Contestant) -> list[Scored]:
-        folds = bench.labelled.folds
-        scores = [self._finetune(bench, contestant, fold) for fold in folds]
+    def _score(self, context: EvaluationContext, model: EvaluatedModel) -> list[Scored]:
+        folds = context.labeled.folds
+        scores = [self._finetune(context, model, fold) for fold in folds]
         if not is_main():
             return []
-        labels = [bench.labelled.labels[fold.test] for fold in folds]
-        by_fold = [measures_of(*pair) for pair in zip(scores, labels, strict=True)]
-        groups = tuple(bench.labelled.groups[fold.test] for fold in folds)
-        return [Scored(contestant.name, OWN, measures, groups) for measures in zip(*by_fold, strict=True)]
+        labels = [context.labeled.labels[fold.test] for fold in folds]
+        by_fold = [metrics_of(*pair) for pair in zip(scores, labels, strict=True)]
+        groups = tuple(context.labeled.groups[fold.test] for fold in folds)
+        return [Scored(model.name, OWN, metrics, groups) for metrics in zip(*by_fold, strict=True)]
 
-    def _finetune(self, bench: Bench, contestant: Contestant, fold: Fold) -> Scores:
-        frames = self.settings.frames or contestant.look.frames
+    def _finetune(self, context: EvaluationContext, model: EvaluatedModel, fold: Fold) -> Scores:
+        frames = self.settings.frames or model.clip_format.frames
         size = self.settings.size
-        photometry = replace(contestant.look.photometry, jitter_prob=self.settings.jitter_prob)
-        clips = replace(contestant.look, frames=frames, size=size, train_size=size, photometry=photometry)
+        color = replace(model.clip_format.color, jitter_prob=self.settings.jitter_prob)
+        clips = replace(model.clip_format, frames=frames, size=size, train_size=size, color=color)
         run = training_config(
-            self.cfg, classes=len(bench.labelled.class_names), look=clips, networks=contestant.networks
+            self.cfg, classes=len(context.labeled.class_names), clip_format=clips, networks=model.networks
         )
-        decides = (*identity(run, FREE_KEYS), contestant.hash, bench.labelled.hash)
+        decides = (*identity(run, FREE_KEYS), model.hash, context.labeled.hash)
         digest = hashlib.sha256(repr(decides).encode()).hexdigest()[:8]
-        slug = re.sub(r"[^A-Za-z0-9.=,_-]+", "_", contestant.name)
-        folder = bench.folder / FOLDER / f"{slug}-{digest}" / f"fold{fold.name}"
-        logger.info("fine-tuning %s on fold %s of %s in %s", contestant.name, fold.name, bench.labelled.name, folder)
-        return finetune_fold(in_folder(run, folder), bench, contestant, clips, fold, self.settings)
+        slug = re.sub(r"[^A-Za-z0-9.=,_-]+", "_", model.name)
+        folder = context.folder / FOLDER / f"{slug}-{digest}" / f"fold{fold.name}"
+        logger.info("fine-tuning %s on fold %s of %s in %s", model.name, fold.name, context.labeled.name, folder)
+        return finetune_fold(in_folder(run, folder), context, model, clips, fold, self.settings)
 
 
-def is_finetuned(contestant: Contestant) -> bool:
-    """Whether it has something to train; random initialisation counts once, as its statistics are learned anew."""
-    return isinstance(contestant.encoders.get("video"), VideoEncoder) and not contestant.reestimate
+def is_finetuned(model: EvaluatedModel) -> bool:
+    """Whether it has something to train; random initialization counts once, as its statistics are learned anew."""
+    return isinstance(model.encoders.get("video"), VideoEncoder) and not model.reestimate
 
 
-def measures_of(scores: Scores, labels: Tensor) -> list[Measure]:
+def metrics_of(scores: Scores, labels: Tensor) -> list[Metric]:
     """Returns top1 and top5 (with more than five classes) in % of the last epoch, and of the best one by top1.
 
     Args:
@@ -122,7 +122,7 @@ def measures_of(scores: Scores, labels: Tensor) -> list[Measure]:
     last = max(hit)
     best = max(hit, key=lambda epoch: (float(hit[epoch][1].mean()), -epoch))  # of equal ones the first
     return [
-        mean_measure(f"top{k} ({which})", hit[epoch][k]) for which, epoch in ((LAST, last), (BEST, best)) for k in ranks
+        mean_metric(f"top{k} ({which})", hit[epoch][k]) for which, epoch in ((LAST, last), (BEST, best)) for k in ranks
     ]
 
 
@@ -130,5 +130,5 @@ def measures_of(scores: Scores, labels: Tensor) -> list[Measure]:
 def finetune_from_config(cfg: CfgNode) -> Finetune:
     """Fine-tuning by the keys of TEST.FINETUNE; wrong ones are told at once."""
     settings = settings_from_config(cfg)
-    training_config(cfg, classes=2, look=look_from_config(cfg))
+    training_config(cfg, classes=2, clip_format=clip_format_from_config(cfg))
     return Finetune(cfg, settings, FinetuneProtocol(exact_name(cfg), settings.request))

@@ -1,4 +1,4 @@
-"""One fine-tuning: one contestant trained on one fold, tested after its last epochs, in a folder of its own."""
+"""One fine-tuning: one model trained on one fold, tested after its last epochs, in a folder of its own."""
 
 import copy
 import logging
@@ -12,19 +12,19 @@ from torch import Tensor, nn
 from stica_pv.config import CfgNode
 from stica_pv.data.manifest.videos import Videos
 from stica_pv.data.sources.compact_strings import CompactStrings
-from stica_pv.data.sources.labelled import Fold
+from stica_pv.data.sources.labeled import Fold
 from stica_pv.distributed import barrier, from_main, is_main
 from stica_pv.engine.config import check_solver
 from stica_pv.engine.run_folder import claim
 from stica_pv.engine.signals import stopping_signal
 from stica_pv.engine.training import run_training
 from stica_pv.errors import RunStopped, UsageError
-from stica_pv.evaluation.context import Bench
-from stica_pv.evaluation.evaluated_model import Contestant, Look
+from stica_pv.evaluation.context import EvaluationContext
+from stica_pv.evaluation.evaluated_model import ClipFormat, EvaluatedModel
 from stica_pv.evaluation.finetune.config import FinetuneSettings
-from stica_pv.evaluation.live import RESULT, Pace, look
+from stica_pv.evaluation.live import RESULT, Pace, clip_format
 from stica_pv.evaluation.ranking import top_k_hits
-from stica_pv.evaluation.views import photometry_of, views_of
+from stica_pv.evaluation.views import color_of, views_of
 from stica_pv.keyed_random import seed_of
 from stica_pv.structures import ReadFailure
 from stica_pv.tasks.classification.classification import Classification, Classifier
@@ -44,17 +44,17 @@ class FoldTest:
 
     Attributes:
         task: Is being trained.
-        bench: Has the videos.
+        context: Has the videos.
         fold: Whose test items.
-        look: How clips are seen.
+        clip_format: How clips are seen.
         settings: Views, and what is averaged over them.
         folder: Takes a file for each epoch.
     """
 
     task: Classification
-    bench: Bench
+    context: EvaluationContext
     fold: Fold
-    look: Look
+    clip_format: ClipFormat
     settings: FinetuneSettings
     folder: Path
 
@@ -62,16 +62,16 @@ class FoldTest:
         """Tests after an epoch, if that is due; returns top1 in %."""
         if epoch < self.settings.test_from:
             return {}
-        request, loading = self.settings.request, self.bench.loading
-        found = look(
+        request, loading = self.settings.request, self.context.loading
+        found = clip_format(
             Classifier(self.task),
-            self.bench.dataset(views_of(request, self.look), "video", self.look),
+            self.context.dataset(views_of(request, self.clip_format), "video", self.clip_format),
             self.fold.test.tolist(),
-            Pace(self.bench.device, loading.clips_at_once, loading.num_workers, loading.start_method),
+            Pace(self.context.device, loading.clips_at_once, loading.num_workers, loading.start_method),
             average=False,
-            prepare=photometry_of(request, self.look, loading.seed),
+            prepare=color_of(request, self.clip_format, loading.seed),
         )
-        self.bench.check_readable({} if found is None else found.causes)
+        self.context.check_readable({} if found is None else found.causes)
         if found is None:
             return {}  # the main process tells
         views = found.features[RESULT]
@@ -79,7 +79,7 @@ class FoldTest:
         row_of = {item: row for row, item in enumerate(found.index.tolist())}
         scores = averaged[[row_of[item] for item in self.fold.test.tolist()]]
         write_scores(self.folder, epoch, scores)
-        return {"finetune/top1": float(hits(scores, self.bench.labelled.labels[self.fold.test], 1).mean())}
+        return {"finetune/top1": float(hits(scores, self.context.labeled.labels[self.fold.test], 1).mean())}
 
 
 def hits(scores: Tensor, labels: Tensor, k: int) -> Tensor:
@@ -100,14 +100,19 @@ def hits(scores: Tensor, labels: Tensor, k: int) -> Tensor:
 
 
 def finetune_fold(
-    cfg: CfgNode, bench: Bench, contestant: Contestant, clips: Look, fold: Fold, settings: FinetuneSettings
+    cfg: CfgNode,
+    context: EvaluationContext,
+    model: EvaluatedModel,
+    clips: ClipFormat,
+    fold: Fold,
+    settings: FinetuneSettings,
 ) -> Scores:
     """Trains and tests; goes on where it was interrupted, and repeats nothing that is done.
 
     Args:
         cfg: Of this training, with its own OUTPUT_DIR.
-        bench: Has the videos.
-        contestant: Whose trunk and pooling head are trained; they are copied.
+        context: Has the videos.
+        model: Whose trunk and pooling head are trained; they are copied.
         clips: How clips are seen.
         fold: What to train and to test on.
         settings: Of the recipe.
@@ -123,10 +128,10 @@ def finetune_fold(
         if is_main():
             claim(cfg)
         barrier()
-        task = create_classification(cfg, contestant, settings).to(bench.device)
-        check_solver(cfg, task.parameter_groups(), bench.device)
-        test = FoldTest(task, bench, fold, clips, settings, folder)
-        if not _train(cfg, task, training_videos(bench, fold), folder, test):
+        task = create_classification(cfg, model, settings).to(context.device)
+        check_solver(cfg, task.parameter_groups(), context.device)
+        test = FoldTest(task, context, fold, clips, settings, folder)
+        if not _train(cfg, task, training_videos(context, fold), folder, test):
             raise RunStopped(
                 f"fine-tuning in {folder} was interrupted; the same command continues it", stopping_signal()
             )
@@ -141,18 +146,18 @@ def _train(cfg: CfgNode, task: Classification, videos: Videos, folder: Path, tes
         task,
         videos,
         folder,
-        test.bench.device,
-        shown_per_epoch=test.settings.clips_per_video,
+        test.context.device,
+        repeats_per_epoch=test.settings.clips_per_video,
         at_epoch_end=test,
         batch_key="TEST.FINETUNE.BATCH_SIZE",
     )
 
 
-def create_classification(cfg: CfgNode, contestant: Contestant, settings: FinetuneSettings) -> Classification:
-    """Builds the task around copies of a contestant's trunk and pooling head; the classifier follows from the seed."""
-    encoder = contestant.encoders["video"]
+def create_classification(cfg: CfgNode, model: EvaluatedModel, settings: FinetuneSettings) -> Classification:
+    """Builds the task around copies of a model's trunk and pooling head; the classifier follows from the seed."""
+    encoder = model.encoders["video"]
     if not isinstance(encoder, VideoEncoder):
-        raise UsageError(f"finetune: {contestant.name} has no trunk and pooling head to train")
+        raise UsageError(f"finetune: {model.name} has no trunk and pooling head to train")
     backbone, pool = copy.deepcopy(encoder.backbone).cpu(), copy.deepcopy(encoder.pool).cpu()
     clip = seen_clip_from_config(cfg)
     with torch.random.fork_rng(devices=[]):
@@ -178,25 +183,25 @@ def _dim(network: nn.Module, frames: int, size: int) -> int:
         raise UsageError(f"finetune: the networks cannot take {frames} frames of {size} px: {error}") from error
 
 
-def training_videos(bench: Bench, fold: Fold) -> Videos:
+def training_videos(context: EvaluationContext, fold: Fold) -> Videos:
     """The training items of a fold as a training takes them; nothing of the test items is in it.
 
     Raises:
         UsageError: Some cannot be read, and TEST.COUNT_UNREADABLE_AS_WRONG is not set.
     """
-    labelled, items = bench.labelled, fold.train.tolist()
-    causes = bench.unusable((*items, *fold.test.tolist()), "video")
-    bench.check_readable(causes)
+    labeled, items = context.labeled, fold.train.tolist()
+    causes = context.unusable((*items, *fold.test.tolist()), "video")
+    context.check_readable(causes)
     keep = [item for item in items if item not in causes]
-    seconds = bench.durations_s("video")
+    seconds = context.durations_s("video")
     return Videos(
-        paths=CompactStrings(labelled.paths[item] for item in keep),
+        paths=CompactStrings(labeled.paths[item] for item in keep),
         durations_s=[seconds[item] for item in keep],
-        labels=labelled.labels[keep].tolist(),
-        list_hash=f"{labelled.hash} fold {fold.name}",
-        excluded=tuple(ReadFailure(labelled.paths[i], cause) for i, cause in causes.items()),
+        labels=labeled.labels[keep].tolist(),
+        list_hash=f"{labeled.hash} fold {fold.name}",
+        excluded=tuple(ReadFailure(labeled.paths[i], cause) for i, cause in causes.items()),
         silent=0,
-        root=labelled.root,
+        root=labeled.root,
     )
 
 

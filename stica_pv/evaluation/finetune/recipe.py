@@ -8,7 +8,7 @@ from stica_pv.config import CfgNode, flatten
 from stica_pv.config.node import set_key
 from stica_pv.engine.config import check_batch, peak_lr, schedule_from_config
 from stica_pv.errors import UsageError, check_choice
-from stica_pv.evaluation.evaluated_model import Look
+from stica_pv.evaluation.evaluated_model import ClipFormat
 from stica_pv.evaluation.finetune.config import SCHEDULES
 
 
@@ -41,13 +41,15 @@ def schedule_keys(
     }
 
 
-def training_config(cfg: CfgNode, *, classes: int, look: Look, networks: Sequence[tuple[str, Any]] = ()) -> CfgNode:
+def training_config(
+    cfg: CfgNode, *, classes: int, clip_format: ClipFormat, networks: Sequence[tuple[str, Any]] = ()
+) -> CfgNode:
     """Returns the configuration of one fine-tuning: `cfg` with its training replaced.
 
     Args:
         cfg: The configuration of the evaluation.
         classes: Number of classes.
-        look: The clips that the networks want.
+        clip_format: The clips that the networks want.
         networks: Keys that build them; they make the checkpoints describe themselves.
 
     Raises:
@@ -70,14 +72,14 @@ def training_config(cfg: CfgNode, *, classes: int, look: Look, networks: Sequenc
             gamma=finetune.LR_GAMMA,
             schedule=finetune.SCHEDULE,
         ),
-        "DATA.NUM_FRAMES": look.frames,
-        "DATA.TARGET_FPS": look.fps,
-        "DATA.TRAIN_CROP_SIZE": look.train_size,
-        "DATA.TEST_CROP_SIZE": look.size,
-        "DATA.MEAN": list(look.photometry.mean),
-        "DATA.STD": list(look.photometry.std),
-        "DATA.FRAME_CHOICE": look.frame_choice,
-        "DATA.DECODING_SHORT_SIZE": look.short_size,
+        "DATA.NUM_FRAMES": clip_format.frames,
+        "DATA.TARGET_FPS": clip_format.fps,
+        "DATA.TRAIN_CROP_SIZE": clip_format.train_size,
+        "DATA.TEST_CROP_SIZE": clip_format.size,
+        "DATA.MEAN": list(clip_format.color.mean),
+        "DATA.STD": list(clip_format.color.std),
+        "DATA.FRAME_CHOICE": clip_format.frame_choice,
+        "DATA.DECODING_SHORT_SIZE": clip_format.short_size,
         "DATA.COLOR_JITTER_PROB": finetune.COLOR_JITTER_PROB,
         "DATA.COLOR_RND_GRAYSCALE": 0.0,
         "DATA.BLUR_PROB": 0.0,
@@ -110,7 +112,7 @@ def _train_keys(finetune: CfgNode) -> dict[str, Any]:
     return {
         "ENABLE": True,
         "BATCH_SIZE": finetune.BATCH_SIZE,
-        "CHUNK_SIZE": 0,
+        "GRAD_CACHE_CHUNK": 0,
         "MAX_STEPS": 0,
         "AUTO_RESUME": True,
         "CHECKPOINT_PERIOD": 1,

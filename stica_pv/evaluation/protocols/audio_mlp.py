@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.metrics import Measure
+from stica_pv.evaluation.metrics import Metric
 from stica_pv.evaluation.normalization import LEAST_DEVIATION
-from stica_pv.evaluation.protocols.requests import views_in_words
+from stica_pv.evaluation.protocols.requests import describe_views
 from stica_pv.evaluation.ranking import LabelRanking
 from stica_pv.evaluation.requests import FeatureRequest, Requests
 from stica_pv.keyed_random import generator, seed_of
@@ -37,7 +37,7 @@ class MlpRecipe:
 
 @dataclass(frozen=True)
 class AudioMlp:
-    """Standardised features, one hidden layer, sigmoid for each class; test scores are the mean over windows.
+    """Standardized features, one hidden layer, sigmoid for each class; test scores are the mean over windows.
 
     Attributes:
         train: Windows of a training item.
@@ -57,7 +57,7 @@ class AudioMlp:
         """Exact name."""
         r = self.recipe
         return (
-            f"audio_mlp ({views_in_words(self.train, self.test)}, standardised, {r.hidden} hidden units, lr {r.lr:g}, "
+            f"audio_mlp ({describe_views(self.train, self.test)}, standardized, {r.hidden} hidden units, lr {r.lr:g}, "
             f"batch {r.batch_size}, {r.epochs} epochs, weight decay {r.weight_decay:g})"
         )
 
@@ -69,13 +69,13 @@ class AudioMlp:
         """Every window by itself."""
         return {self.test.modality: self.test}
 
-    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Measure]:
+    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
         """Measures mAP and AUC over classes, and d_prime."""
         fitted, unseen = train[self.train.modality], test[self.test.modality]
         classes = several_labels(fitted.labels).shape[1]
         labels = several_labels(unseen.labels, classes=classes)
         network = self.fit(fitted, seed=seed)
-        return LabelRanking(self.probabilities(network, unseen.features), labels).measures()
+        return LabelRanking(self.probabilities(network, unseen.features), labels).metrics()
 
     def fit(self, train: FeatureSet, *, seed: int) -> "Mlp":
         """Trains on the training items."""
@@ -99,7 +99,7 @@ def several_labels(labels: Tensor, *, classes: int | None = None) -> Tensor:
 
 
 class Mlp(nn.Module):
-    """Standardisation by the training rows, a hidden layer with ReLU, and logits.
+    """Standardization by the training rows, a hidden layer with ReLU, and logits.
 
     Args:
         features: Of the training items, (V, N, D).

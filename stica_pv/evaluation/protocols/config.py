@@ -3,7 +3,7 @@
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Limits, declare_limits, one_of
 from stica_pv.evaluation.protocols.linear_svm import CLASSIFIERS
-from stica_pv.evaluation.protocols.neighbours import VOTES
+from stica_pv.evaluation.protocols.neighbors import VOTES
 from stica_pv.evaluation.protocols.requests import AS_TEST
 from stica_pv.evaluation.requests import LAYERS, MODALITIES, TEST_TRANSFORMS
 
@@ -11,7 +11,7 @@ from stica_pv.evaluation.requests import LAYERS, MODALITIES, TEST_TRANSFORMS
 def add_protocol_config(cfg: CfgNode) -> None:
     """Declares the keys of TEST that the protocols share, and TEST.LINEAR, .FEW_SHOT, .SVM and .AUDIO_MLP."""
     test = section(cfg, "TEST")
-    test.MODALITY = "video"  # video | audio; cross_modal takes both, audio_mlp sound
+    test.MODALITY = "video"  # video | audio; cross_modal takes both, audio_mlp audio
     test.LAYER = "pooled"  # map | map_max | pooled | projected; cross_modal: projected, retrieval_selavi: map_max
     test.TRAIN_CLIPS = 0  # of a training item; 0: as many as in the test
     test.TRAIN_TRANSFORM = AS_TEST  # of training items: as_test, or a value of TEST.TRANSFORM
@@ -29,11 +29,11 @@ def add_protocol_config(cfg: CfgNode) -> None:
     few_shot.SHOTS = [1, 5, 20]  # labels of a class
     few_shot.DRAWS = 10
     few_shot.CLASSIFIER = "svm"  # svm | logistic
-    few_shot.COST = 1.0  # C
+    few_shot.C = 1.0  # C
 
     svm = section(test, "SVM")
-    svm.COSTS = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]  # C; one value is used as it is
-    svm.STANDARDISE = True
+    svm.C = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]  # C; one value is used as it is
+    svm.STANDARDIZE = True
 
     mlp = section(test, "AUDIO_MLP")
     mlp.HIDDEN_DIM = 512
@@ -59,8 +59,8 @@ declare_limits(
         "TEST.FEW_SHOT.SHOTS": AT_LEAST_ONE,
         "TEST.FEW_SHOT.DRAWS": AT_LEAST_ONE,
         "TEST.FEW_SHOT.CLASSIFIER": one_of(*CLASSIFIERS),
-        "TEST.FEW_SHOT.COST": POSITIVE,
-        "TEST.SVM.COSTS": POSITIVE,
+        "TEST.FEW_SHOT.C": POSITIVE,
+        "TEST.SVM.C": POSITIVE,
         "TEST.AUDIO_MLP.HIDDEN_DIM": AT_LEAST_ONE,
         "TEST.AUDIO_MLP.LR": POSITIVE,
         "TEST.AUDIO_MLP.BATCH_SIZE": AT_LEAST_ONE,

@@ -1,4 +1,4 @@
-"""Sound finds pictures and pictures find sound among held-out items: the direct test of what pre-training optimises."""
+"""Audio finds frames and frames find audio among held-out items: the direct test of what pre-training optimizes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.metrics import Measure, mean_measure
-from stica_pv.evaluation.protocols.neighbours import recall_hits, similarity_chunks
+from stica_pv.evaluation.metrics import Metric, mean_metric
+from stica_pv.evaluation.protocols.neighbors import recall_hits, similarity_chunks
 from stica_pv.evaluation.protocols.retrieval import averaged_rows
 from stica_pv.evaluation.requests import MODALITIES, FeatureRequest, Layer, Modality, Requests, TestTransform
 
@@ -23,7 +23,7 @@ class CrossModal:
     Attributes:
         clips: Of an item: windows seen and heard, averaged on each side.
         spatial_crops: Of a clip.
-        transform: Of the pictures.
+        transform: Of the frames.
         layer: ``projected``, or another on which both modalities have the same size.
     """
 
@@ -47,17 +47,17 @@ class CrossModal:
         """Both modalities of an item."""
         return {modality: self._request(modality) for modality in MODALITIES}
 
-    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Measure]:
+    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
         """Measures ``video_to_audio/R@1`` … in both directions, with ``video_to_audio/chance R@1`` … beside.
 
         ``R@k``: the item itself is among the k found. ``R@k by group``: an item of its source is. ``R@k same class``:
         an item that shares a class with it is, where all items of its own source are left out of what can be found.
         """
-        measures = []
+        metrics = []
         for query, gallery in DIRECTIONS:
             for name, per_item in cross_hits(test[query], test[gallery], CROSS_RECALLS).items():
-                measures.append(mean_measure(f"{query}_to_{gallery}/{name}", 100 * per_item))
-        return measures
+                metrics.append(mean_metric(f"{query}_to_{gallery}/{name}", 100 * per_item))
+        return metrics
 
     def _request(self, modality: Modality) -> FeatureRequest:
         return FeatureRequest(

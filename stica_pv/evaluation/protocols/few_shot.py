@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.metrics import Measure, mean_measure
+from stica_pv.evaluation.metrics import Metric, mean_metric
 from stica_pv.evaluation.protocols.linear_svm import ViewClassifier, fit_views
-from stica_pv.evaluation.protocols.requests import one_label_each, views_in_words
+from stica_pv.evaluation.protocols.requests import describe_views, one_label_each
 from stica_pv.evaluation.ranking import top_k_hits
 from stica_pv.evaluation.requests import FeatureRequest, Requests
 from stica_pv.keyed_random import generator
@@ -21,13 +21,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FewShot:
-    """Accuracy with n labelled items of each class: mean and standard deviation over draws.
+    """Accuracy with n labeled items of each class: mean and standard deviation over draws.
 
     Attributes:
         train: Views of a training item, averaged.
         test: Views of a test item, averaged.
         shots: Values of n.
-        draws: Draws of the labelled items for each n.
+        draws: Draws of the labeled items for each n.
         classifier: ``svm`` or ``logistic``, see `fit_views`.
         cost: Its C, fixed: with one item of a class nothing can be held out.
     """
@@ -43,7 +43,7 @@ class FewShot:
     @property
     def name(self) -> str:
         """Exact name."""
-        views = views_in_words(self.train, self.test)
+        views = describe_views(self.train, self.test)
         return f"few_shot ({views}, L2 -> mean -> L2, {self.classifier}, C {self.cost:g}, {self.draws} draws)"
 
     def train_requests(self) -> Requests:
@@ -54,28 +54,28 @@ class FewShot:
         """The test items."""
         return {self.test.modality: self.test}
 
-    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Measure]:
+    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
         """``1-shot top1`` and its deviation between draws, ``1-shot top1 std``, for each n."""
         items = one_label_each(train[self.train.modality], "few_shot")
         unseen = one_label_each(test[self.test.modality], "few_shot")
         features = _unit_length(unseen.features)
-        measures = []
+        metrics = []
         for shots in self.shots:
             hits = [
                 top_k_hits(self.fit(items, shots, draw, seed=seed).scores(features), unseen.labels, 1)
                 for draw in range(self.draws)
             ]
-            measures += draw_measures(f"{shots}-shot top1", 100.0 * torch.stack(hits))
-        return measures
+            metrics += sample_metrics(f"{shots}-shot top1", 100.0 * torch.stack(hits))
+        return metrics
 
     def fit(self, train: FeatureSet, shots: int, draw: int, *, seed: int) -> ViewClassifier:
         """Fits to the items of one draw."""
-        chosen = train.rows(draw_shots(train.labels, shots, draw=draw, seed=seed))
+        chosen = train.rows(sample_shots(train.labels, shots, draw=draw, seed=seed))
         features = _unit_length(chosen.features)
-        return fit_views(features, chosen.labels, classifier=self.classifier, cost=self.cost, standardise=False)
+        return fit_views(features, chosen.labels, classifier=self.classifier, cost=self.cost, standardize=False)
 
 
-def draw_shots(labels: Tensor, shots: int, *, draw: int, seed: int) -> Tensor:
+def sample_shots(labels: Tensor, shots: int, *, draw: int, seed: int) -> Tensor:
     """Draws `shots` items of each class, all of a class that has fewer; a log line names how many classes have.
 
     Args:
@@ -105,7 +105,7 @@ def _tell(classes: int, shots: int, smallest: int) -> None:
     )
 
 
-def draw_measures(name: str, per_draw: Tensor) -> list[Measure]:
+def sample_metrics(name: str, per_draw: Tensor) -> list[Metric]:
     """Returns the mean over draws and their standard deviation (with n - 1; none for one draw).
 
     Args:
@@ -113,14 +113,14 @@ def draw_measures(name: str, per_draw: Tensor) -> list[Measure]:
         per_draw: Score of every test item in each draw (R, V).
     """
     values = per_draw.double()
-    mean = mean_measure(name, values.mean(dim=0))
+    mean = mean_metric(name, values.mean(dim=0))
     if len(values) == 1:
         return [mean]
 
     def deviation(weights: Tensor) -> Tensor:
         return (weights @ values.mT / weights.sum(dim=1, keepdim=True)).std(dim=1)
 
-    return [mean, Measure(f"{name} std", deviation, values.shape[1], beside=name)]
+    return [mean, Metric(f"{name} std", deviation, values.shape[1], paired_with=name)]
 
 
 def _unit_length(features: Tensor) -> Tensor:

@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.metrics import Measure
-from stica_pv.evaluation.protocols.requests import one_label_each, views_in_words
+from stica_pv.evaluation.metrics import Metric
+from stica_pv.evaluation.protocols.requests import describe_views, one_label_each
 from stica_pv.evaluation.protocols.softmax import LinearClassifier, SoftmaxRecipe, fit_softmax
-from stica_pv.evaluation.ranking import top_k_measures
+from stica_pv.evaluation.ranking import top_k_metrics
 from stica_pv.evaluation.requests import FeatureRequest, Requests
-from stica_pv.evaluation.splits import choice_in_words, choose_on_holdout
+from stica_pv.evaluation.splits import choose_on_holdout, describe_choice
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Linear:
     @property
     def name(self) -> str:
         """Exact name."""
-        lr = choice_in_words(self.lrs or (self.recipe.lr,), self.holdout_share)
+        lr = describe_choice(self.lrs or (self.recipe.lr,), self.holdout_share)
         decay = f", weight decay {self.recipe.weight_decay:g}" if self.recipe.weight_decay else ""
         return (
-            f"{self.evaluation} ({views_in_words(self.train, self.test)}, {'L2' if self.unit_length else 'no L2'}, "
+            f"{self.evaluation} ({describe_views(self.train, self.test)}, {'L2' if self.unit_length else 'no L2'}, "
             f"lr {lr} x batch/1024, batch {self.recipe.batch_size}, {self.recipe.epochs} epochs{decay})"
         )
 
@@ -59,11 +59,11 @@ class Linear:
         """Every view by itself."""
         return {self.test.modality: self.test}
 
-    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Measure]:
+    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
         """top1 and top5."""
         items = one_label_each(test[self.test.modality], self.evaluation)
         classifier = self.fit(one_label_each(train[self.train.modality], self.evaluation), seed=seed)
-        return top_k_measures(classifier.probabilities(self._rows(items.features)), items.labels)
+        return top_k_metrics(classifier.probabilities(self._rows(items.features)), items.labels)
 
     def fit(self, train: FeatureSet, *, seed: int) -> LinearClassifier:
         """Trains on the training items, with the best learning rate where there is a choice."""

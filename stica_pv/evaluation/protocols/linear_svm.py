@@ -41,7 +41,7 @@ class ViewClassifier:
 
 
 def fit_views(
-    features: Tensor, labels: Tensor, *, classifier: str, cost: float, standardise: bool, max_iterations: int = 1000
+    features: Tensor, labels: Tensor, *, classifier: str, cost: float, standardize: bool, max_iterations: int = 1000
 ) -> ViewClassifier:
     """Fits one linear classifier to all views of the training items, each with the label of its item.
 
@@ -51,8 +51,8 @@ def fit_views(
         features: float32 (V, N, D).
         labels: int64 (V,), two classes at least.
         classifier: ``svm``: LinearSVC, squared hinge, L2, one against the rest; ``logistic``: softmax regression, L2.
-        cost: C of scikit-learn, the weight of the data beside the norm; larger is less regularised.
-        standardise: Whether rows are centred and scaled by mean and standard deviation of all these views.
+        cost: C of scikit-learn, the weight of the data beside the norm; larger is less regularized.
+        standardize: Whether rows are centered and scaled by mean and standard deviation of all these views.
         max_iterations: Of the solver; a warning tells when they do not suffice.
 
     Raises:
@@ -64,7 +64,7 @@ def fit_views(
     if len(targets.unique()) < 2:
         raise UsageError(f"{classifier}: the training items are of one class, expected two at least")
     mean, scale = torch.zeros(rows.shape[1], dtype=torch.float64), torch.ones(rows.shape[1], dtype=torch.float64)
-    if standardise:
+    if standardize:
         mean, scale = rows.mean(dim=0), rows.std(dim=0, correction=0)
         scale[scale <= 1e-6 * mean.abs()] = 1.0  # a feature that never changes but for rounding
         scale[scale == 0] = 1.0

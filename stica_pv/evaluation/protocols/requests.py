@@ -23,7 +23,7 @@ def request_for_test(cfg: CfgNode, *, average: bool) -> FeatureRequest:
 def request_for_training(cfg: CfgNode, *, average: bool) -> FeatureRequest:
     """Views of a training item: as in the test, unless TEST.TRAIN_CLIPS or TEST.TRAIN_TRANSFORM say else.
 
-    A classifier that takes its views one by one (`average` False) gets one crop of a clip, the centre; a mean over
+    A classifier that takes its views one by one (`average` False) gets one crop of a clip, the center; a mean over
     views takes the crops of the test.
     """
     return FeatureRequest(
@@ -36,7 +36,7 @@ def request_for_training(cfg: CfgNode, *, average: bool) -> FeatureRequest:
     )
 
 
-def views_in_words(train: FeatureRequest, test: FeatureRequest) -> str:
+def describe_views(train: FeatureRequest, test: FeatureRequest) -> str:
     """Names layer, modality and views: ``pooled video, 10 fixed views`` or ``…, 3 random_crop -> 30 fixed views``."""
     seen = f"{test.views} {test.transform}"
     if (train.views, train.transform) != (test.views, test.transform):

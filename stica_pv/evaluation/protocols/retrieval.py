@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.metrics import Measure, mean_measure
-from stica_pv.evaluation.protocols.neighbours import RECALLS, average_precisions, class_votes, nearest, recall_hits
-from stica_pv.evaluation.protocols.requests import one_label_each, views_in_words
-from stica_pv.evaluation.ranking import top_k_measures
+from stica_pv.evaluation.metrics import Metric, mean_metric
+from stica_pv.evaluation.protocols.neighbors import RECALLS, average_precisions, class_votes, nearest, recall_hits
+from stica_pv.evaluation.protocols.requests import describe_views, one_label_each
+from stica_pv.evaluation.ranking import top_k_metrics
 from stica_pv.evaluation.requests import FeatureRequest, Requests
 
 
@@ -34,7 +34,7 @@ class Retrieval:
     def name(self) -> str:
         """Exact name."""
         how = "L2 -> mean -> L2, cosine" if self.metric == "cosine" else "L2 -> mean, euclidean"
-        return f"{self.evaluation} ({views_in_words(self.train, self.test)}, {how})"
+        return f"{self.evaluation} ({describe_views(self.train, self.test)}, {how})"
 
     def train_requests(self) -> Requests:
         """The gallery."""
@@ -44,7 +44,7 @@ class Retrieval:
         """The queries."""
         return {self.test.modality: self.test}
 
-    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Measure]:
+    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
         """R@1 to R@50, mAP over queries, and mAP by class: its mean over the queries of a class, then over classes."""
         gallery = one_label_each(train[self.train.modality], self.evaluation)
         queries = one_label_each(test[self.test.modality], self.evaluation)
@@ -53,9 +53,9 @@ class Retrieval:
         hits = recall_hits(gallery.labels[indices] == queries.labels.unsqueeze(1), RECALLS)
         precisions = 100 * average_precisions(rows, gallery.labels, wanted, queries.labels, metric=self.metric)
         return [
-            *(mean_measure(f"R@{k}", 100.0 * found) for k, found in hits.items()),
-            mean_measure("mAP", precisions),
-            class_mean_measure("mAP by class", precisions, queries.labels),
+            *(mean_metric(f"R@{k}", 100.0 * found) for k, found in hits.items()),
+            mean_metric("mAP", precisions),
+            class_mean_metric("mAP by class", precisions, queries.labels),
         ]
 
 
@@ -66,7 +66,7 @@ class Knn:
     Attributes:
         train: Views of the gallery, averaged.
         test: Views of the queries, averaged.
-        k: Neighbours that vote.
+        k: Neighbors that vote.
         votes: ``weighted`` or ``plain``, see `class_votes`.
     """
 
@@ -80,7 +80,7 @@ class Knn:
     def name(self) -> str:
         """Exact name."""
         return (
-            f"knn ({views_in_words(self.train, self.test)}, L2 -> mean -> L2, cosine, k {self.k}, {self.votes} votes)"
+            f"knn ({describe_views(self.train, self.test)}, L2 -> mean -> L2, cosine, k {self.k}, {self.votes} votes)"
         )
 
     def train_requests(self) -> Requests:
@@ -91,14 +91,14 @@ class Knn:
         """The queries."""
         return {self.test.modality: self.test}
 
-    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Measure]:
+    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
         """top1 and top5."""
         gallery = one_label_each(train[self.train.modality], "knn")
         queries = one_label_each(test[self.test.modality], "knn")
         similarity, indices = nearest(averaged_rows(gallery), averaged_rows(queries), k=self.k, metric="cosine")
         classes = int(gallery.labels.max()) + 1
         votes = class_votes(similarity, gallery.labels[indices], classes=classes, votes=self.votes)
-        return top_k_measures(votes, queries.labels)
+        return top_k_metrics(votes, queries.labels)
 
 
 def averaged_rows(items: FeatureSet) -> Tensor:
@@ -112,7 +112,7 @@ def averaged_rows(items: FeatureSet) -> Tensor:
     return items.features[:, 0]
 
 
-def class_mean_measure(name: str, per_item: Tensor, labels: Tensor) -> Measure:
+def class_mean_metric(name: str, per_item: Tensor, labels: Tensor) -> Metric:
     """Returns the mean over classes of the mean over their items of `per_item` (V,); empty classes do not count."""
     values, (_, members) = per_item.double(), labels.unique(return_inverse=True)
 
@@ -122,4 +122,4 @@ def class_mean_measure(name: str, per_item: Tensor, labels: Tensor) -> Measure:
         sums = weights.new_zeros(shape).scatter_add_(1, index, weights * values)
         return (sums / weights.new_zeros(shape).scatter_add_(1, index, weights)).nanmean(dim=1)
 
-    return Measure(name, statistic, len(values))
+    return Metric(name, statistic, len(values))

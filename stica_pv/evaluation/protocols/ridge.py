@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.metrics import Measure
-from stica_pv.evaluation.protocols.requests import one_label_each, views_in_words
+from stica_pv.evaluation.metrics import Metric
+from stica_pv.evaluation.protocols.requests import describe_views, one_label_each
 from stica_pv.evaluation.protocols.retrieval import averaged_rows
-from stica_pv.evaluation.ranking import top_k_measures
+from stica_pv.evaluation.ranking import top_k_metrics
 from stica_pv.evaluation.requests import FeatureRequest, Requests
-from stica_pv.evaluation.splits import choice_in_words, choose_on_holdout
+from stica_pv.evaluation.splits import choose_on_holdout, describe_choice
 
 RIDGE_STRENGTHS = (1e-3, 1e-1, 10.0)
 
@@ -38,8 +38,8 @@ class RidgeProbe:
     @property
     def name(self) -> str:
         """Exact name."""
-        strength = choice_in_words(RIDGE_STRENGTHS, self.holdout_share)
-        return f"{self.evaluation} ({views_in_words(self.train, self.test)}, L2, ridge {strength})"
+        strength = describe_choice(RIDGE_STRENGTHS, self.holdout_share)
+        return f"{self.evaluation} ({describe_views(self.train, self.test)}, L2, ridge {strength})"
 
     def train_requests(self) -> Requests:
         """The mean over views."""
@@ -49,13 +49,13 @@ class RidgeProbe:
         """The mean over views."""
         return {self.test.modality: self.test}
 
-    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Measure]:
+    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
         """top1 and top5."""
         fitted = one_label_each(train[self.train.modality], self.evaluation)
         unseen = one_label_each(test[self.test.modality], self.evaluation)
         rows, queries = (F.normalize(averaged_rows(part), dim=1) for part in (fitted, unseen))
         strength = choose_strength(rows, fitted, share=self.holdout_share, seed=seed)
-        return top_k_measures(ridge_scores(rows, fitted.labels, queries, strength=strength), unseen.labels)
+        return top_k_metrics(ridge_scores(rows, fitted.labels, queries, strength=strength), unseen.labels)
 
 
 def choose_strength(rows: Tensor, train: FeatureSet, *, share: float, seed: int) -> float:
@@ -80,9 +80,9 @@ def ridge_scores(rows: Tensor, labels: Tensor, queries: Tensor, *, strength: flo
     classes = int(labels.max()) + 1
     x, y = rows.double(), F.one_hot(labels, classes).double()
     mean = x.mean(dim=0)
-    centred = x - mean
-    gram = centred.mT @ centred
+    centered = x - mean
+    gram = centered.mT @ centered
     scale = gram.diagonal().mean().clamp(min=1e-12)  # equal rows tell nothing; the classifier then is a constant
     gram += strength * scale * torch.eye(len(gram), dtype=gram.dtype)
-    weights = torch.linalg.solve(gram, centred.mT @ (y - y.mean(dim=0)))
+    weights = torch.linalg.solve(gram, centered.mT @ (y - y.mean(dim=0)))
     return (queries.double() - mean) @ weights + y.mean(dim=0)

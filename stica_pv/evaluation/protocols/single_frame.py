@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from stica_pv.config import CfgNode
 from stica_pv.distributed import is_main
 from stica_pv.evaluation.baselines import MiddleFrame, StillFrame
-from stica_pv.evaluation.context import Bench, Want
-from stica_pv.evaluation.evaluated_model import Contestant, content_hash
+from stica_pv.evaluation.context import EvaluationContext, Want
+from stica_pv.evaluation.evaluated_model import EvaluatedModel, content_hash
 from stica_pv.evaluation.feature_evaluation import BASELINE_PROCESSING, FeatureEvaluation, rows_of, wants_of
 from stica_pv.evaluation.protocol import NOBODY, Row
 from stica_pv.evaluation.protocols.requests import request_for_test
@@ -35,42 +35,42 @@ class SingleFrame:
     seed: int
     name: str = NAME
 
-    def wants(self, bench: Bench) -> list[Want]:
+    def wants(self, context: EvaluationContext) -> list[Want]:
         """Pixels, and the still frames of every trained encoder."""
-        return wants_of(self.probe, [pixels(bench)], bench) + wants_of(self.retrieval, stills(bench), bench)
+        return wants_of(self.probe, [pixels(context)], context) + wants_of(self.retrieval, stills(context), context)
 
-    def run(self, bench: Bench) -> list[Row]:
+    def run(self, context: EvaluationContext) -> list[Row]:
         """Scores them, on the main process."""
         if not is_main():
             return []
         by_probe = FeatureEvaluation(NAME, self.probe, self.processing, self.seed)
-        found = by_probe.score(bench, pixels(bench), BASELINE_PROCESSING)
+        found = by_probe.score(context, pixels(context), BASELINE_PROCESSING)
         rows = [
-            replace(row, measure=f"linear/{row.measure}", contestant=NOBODY, protocol=f"{row.protocol} on {PIXELS}")
-            for row in rows_of(NAME, self.probe, found, bench, seed=self.seed)
+            replace(row, metric=f"linear/{row.metric}", model=NOBODY, protocol=f"{row.protocol} on {PIXELS}")
+            for row in rows_of(NAME, self.probe, found, context, seed=self.seed)
         ]
         by_retrieval = FeatureEvaluation(NAME, self.retrieval, self.processing, self.seed)
-        for still in stills(bench):
-            found = by_retrieval.score(bench, still, self.processing)
+        for still in stills(context):
+            found = by_retrieval.score(context, still, self.processing)
             found = [scored for scored in found if scored.folds[0].name == "R@1"]
-            more = rows_of(NAME, self.retrieval, found, bench, seed=self.seed)
-            rows += [replace(row, measure=f"encoder/{row.measure}") for row in more]
+            more = rows_of(NAME, self.retrieval, found, context, seed=self.seed)
+            rows += [replace(row, metric=f"encoder/{row.metric}") for row in more]
         return rows
 
 
-def pixels(bench: Bench) -> Contestant:
-    """The middle frame itself, as the first contestant sees it."""
+def pixels(context: EvaluationContext) -> EvaluatedModel:
+    """The middle frame itself, as the first model sees it."""
     encoders = {"video": MiddleFrame()}
-    return Contestant(PIXELS, "baseline", encoders, bench.contestants[0].look, content_hash(encoders))
+    return EvaluatedModel(PIXELS, "baseline", encoders, context.models[0].clip_format, content_hash(encoders))
 
 
-def stills(bench: Bench) -> list[Contestant]:
+def stills(context: EvaluationContext) -> list[EvaluatedModel]:
     """Trained encoders that see the middle frame repeated; each keeps its name."""
     found = []
-    for contestant in bench.contestants:
-        if contestant.kind == "trained" and "video" in contestant.encoders:
-            encoders = {"video": StillFrame(contestant.encoders["video"])}
-            found.append(replace(contestant, encoders=encoders, hash=content_hash(encoders)))
+    for model in context.models:
+        if model.kind == "trained" and "video" in model.encoders:
+            encoders = {"video": StillFrame(model.encoders["video"])}
+            found.append(replace(model, encoders=encoders, hash=content_hash(encoders)))
     return found
 
 
@@ -81,6 +81,6 @@ def single_frame_from_config(cfg: CfgNode) -> SingleFrame:
     return SingleFrame(
         probe=RidgeProbe(NAME, request, request, holdout_share=cfg.TEST.HOLDOUT_SHARE),
         retrieval=Retrieval(f"{NAME} still", request, request, metric="cosine"),
-        processing=cfg.TEST.PROCESSING,
+        processing=cfg.TEST.FEATURE_NORM,
         seed=cfg.RNG_SEED,
     )

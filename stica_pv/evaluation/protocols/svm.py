@@ -1,4 +1,4 @@
-"""A linear SVM on frozen features of videos or of sound, its C chosen inside the training items or fixed."""
+"""A linear SVM on frozen features of videos or of audio, its C chosen inside the training items or fixed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.metrics import Measure
+from stica_pv.evaluation.metrics import Metric
 from stica_pv.evaluation.protocols.linear_svm import ViewClassifier, fit_views
-from stica_pv.evaluation.protocols.requests import one_label_each, views_in_words
-from stica_pv.evaluation.ranking import top_k_measures
+from stica_pv.evaluation.protocols.requests import describe_views, one_label_each
+from stica_pv.evaluation.ranking import top_k_metrics
 from stica_pv.evaluation.requests import FeatureRequest, Requests
-from stica_pv.evaluation.splits import choice_in_words, choose_on_holdout
+from stica_pv.evaluation.splits import choose_on_holdout, describe_choice
 
 
 @dataclass(frozen=True)
 class Svm:
-    """One-against-rest SVM on every view (clip, crop or window of sound); an item's score is the mean over its views.
+    """One-against-rest SVM on every view (clip, crop or window of audio); an item's score is the mean over its views.
 
     Attributes:
         evaluation: Registered name.
         train: Views of a training item, all of them used.
         test: Views of a test item.
         costs: Values of C; one is used as it is, several are compared on a grouped hold-out of the training items.
-        standardise: Whether features are standardised by the rows that the SVM is fitted to.
+        standardize: Whether features are standardized by the rows that the SVM is fitted to.
         holdout_share: Of the training items, where there is a choice.
     """
 
@@ -31,7 +31,7 @@ class Svm:
     train: FeatureRequest
     test: FeatureRequest
     costs: tuple[float, ...]
-    standardise: bool
+    standardize: bool
     holdout_share: float
     processed: bool = False
 
@@ -39,9 +39,9 @@ class Svm:
     def name(self) -> str:
         """Exact name."""
         return (
-            f"{self.evaluation} ({views_in_words(self.train, self.test)}, "
-            f"{'standardised' if self.standardise else 'not standardised'}, LinearSVC, "
-            f"C {choice_in_words(self.costs, self.holdout_share)}, mean decision value)"
+            f"{self.evaluation} ({describe_views(self.train, self.test)}, "
+            f"{'standardized' if self.standardize else 'not standardized'}, LinearSVC, "
+            f"C {describe_choice(self.costs, self.holdout_share)}, mean decision value)"
         )
 
     def train_requests(self) -> Requests:
@@ -52,11 +52,11 @@ class Svm:
         """Every view by itself."""
         return {self.test.modality: self.test}
 
-    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Measure]:
+    def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
         """top1 and top5."""
         items = one_label_each(test[self.test.modality], self.evaluation)
         classifier = self.fit(one_label_each(train[self.train.modality], self.evaluation), seed=seed)
-        return top_k_measures(classifier.scores(items.features), items.labels)
+        return top_k_metrics(classifier.scores(items.features), items.labels)
 
     def fit(self, train: FeatureSet, *, seed: int) -> ViewClassifier:
         """Fits to all training items, with the best C where there is a choice."""
@@ -73,4 +73,4 @@ class Svm:
         )
 
     def _fit(self, train: FeatureSet, cost: float) -> ViewClassifier:
-        return fit_views(train.features, train.labels, classifier="svm", cost=cost, standardise=self.standardise)
+        return fit_views(train.features, train.labels, classifier="svm", cost=cost, standardize=self.standardize)

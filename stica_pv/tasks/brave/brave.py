@@ -1,7 +1,7 @@
 """BraVe: a narrow view of a video and broad ones guess each other's projections (arXiv 2103.16559, ICCV 2021).
 
-The narrow view is a short clip of large pictures; a broad one a long clip of small pictures, of optical flow, or of
-sound. Each kind has a network of its own; there are no negatives.
+The narrow view is a short clip of large frames; a broad one a long clip of small frames, of optical flow, or of
+audio. Each kind has a network of its own; there are no negatives.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
-from stica_pv.losses import contrast_accuracy, masked_mean, normalise, regression_rows
+from stica_pv.losses import contrast_accuracy, masked_mean, normalize, regression_rows
 from stica_pv.metrics import effective_rank, spread
 from stica_pv.structures import (
     AudioSpec,
@@ -27,21 +27,21 @@ from stica_pv.structures import (
 )
 from stica_pv.tasks.base import Inputs, ParameterGroup, Task
 from stica_pv.tasks.brave.heads import SharedHeads
-from stica_pv.tasks.brave.plan import AUDIO, FLOW, VIDEO, BravePictures, BravePlan, kind_of, name_broad
+from stica_pv.tasks.brave.plan import AUDIO, FLOW, VIDEO, BravePlan, BraveVideo, kind_of, name_broad
 from stica_pv.tasks.brave.windows import BROAD, NARROW, narrow_in_broad
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
 from stica_pv.tasks.stica.av_plan import ClipSettings
-from stica_pv.tasks.stica.inspection import volume_in_words
+from stica_pv.tasks.stica.inspection import describe_volume
 from stica_pv.transforms import (
     LogMel,
-    apply_brave_colour,
+    apply_brave_color,
     apply_random_convolution,
-    draw_brave_colour,
-    draw_random_convolution,
-    draw_volume,
+    sample_brave_color,
+    sample_random_convolution,
+    sample_volume,
     scale_flow,
 )
-from stica_pv.transforms.color_ops import normalise_
+from stica_pv.transforms.color_ops import normalize_
 
 
 class BraVe(Task):
@@ -52,7 +52,7 @@ class BraVe(Task):
         *,
         narrow: ClipSettings,
         broad: ClipSettings,
-        pictures: dict[str, BravePictures],
+        video_settings: dict[str, BraveVideo],
         alignment: str,
         backbone: nn.Module,
         pool: nn.Module,
@@ -69,19 +69,19 @@ class BraVe(Task):
         """Composes the task of its parts.
 
         Args:
-            narrow: What is read of the narrow view; its sound is not.
+            narrow: What is read of the narrow view; its audio is not.
             broad: What is read of the broad views, as far as their kinds need it.
-            pictures: Augmentation of ``narrow`` and ``video``.
+            video_settings: Augmentation of ``narrow`` and ``video``.
             alignment: Places of the windows; see `narrow_in_broad`.
             backbone: Trunk of the narrow view, which is evaluated.
             pool: Its pooling head; the paper averages.
             broad_kinds: Of the broad views, ``video``, ``flow``, ``audio``; see `name_broad`.
             broad_networks: By kind: ``video`` and ``flow`` to (B, C), ``audio`` an audio tower. Without ``video`` among
-                them broad pictures pass the narrow view's network.
+                them broad frames pass the narrow view's network.
             log_mel: Spectrogram.
             heads: Projectors and predictors.
             volume_jitter: Spread v of the volume factor U(1 - v, 1 + v).
-            audio_min_valid: Share of a clip's sound that must be real for it to be compared.
+            audio_min_valid: Share of a clip's audio that must be real for it to be compared.
             flow_crop: Crop of optical flow in the loader; needed where it is seen.
             weights: Of broad views that guess the narrow one, and of the narrow one that guesses them.
             predictor_lr_scale: Factor on the learning rate of the predictors.
@@ -89,10 +89,10 @@ class BraVe(Task):
         super().__init__()
         self.broad_views = name_broad(broad_kinds)
         if broad.silence_allowed and self.broad_views == (AUDIO,):
-            raise UsageError("DATA.MISSING_AUDIO silence: the broad view is sound alone; set it to drop")
+            raise UsageError("DATA.MISSING_AUDIO silence: the broad view is audio alone; set it to drop")
         if min(weights) < 0 or max(weights) <= 0:
             raise UsageError(f"BRAVE.WEIGHTS: expected two numbers >= 0, not both 0, got {list(weights)}")
-        self.narrow, self.broad, self.pictures, self.alignment = narrow, broad, pictures, alignment
+        self.narrow, self.broad, self.video_settings, self.alignment = narrow, broad, video_settings, alignment
         self.backbone, self.pool, self.log_mel, self.heads = backbone, pool, log_mel, heads
         for kind, network in broad_networks.items():
             self.add_module(f"broad_{kind}", network)
@@ -100,7 +100,7 @@ class BraVe(Task):
         self.weights, self.predictor_lr_scale = weights, predictor_lr_scale
 
     def views(self) -> Views:
-        """The narrow window without sound, and the broad one with what its views need."""
+        """The narrow window without audio, and the broad one with what its views need."""
         narrow, broad = self.narrow, self.broad
         specs = [ViewSpec(NARROW, NARROW, narrow.frames, narrow.fps, narrow.size, narrow.transform)]
         for view in self.broad_views:
@@ -114,35 +114,35 @@ class BraVe(Task):
         return Views(tuple(specs), windows, min_seconds=0.0, needs_audio=needs_audio)
 
     def draw(self, keys: StepKeys) -> BravePlan:
-        """Draws colours and kernels of each view, and the volume, by sample."""
+        """Draws colors and kernels of each view, and the volume, by sample."""
 
         def rngs(purpose: str) -> list[torch.Generator]:
             return [generator(purpose, keys.seed, keys.epoch, index) for index in keys.indices]
 
-        pictures = {view: self.pictures[kind_of(view)] for view in self._pictured()}
+        video_settings = {view: self.video_settings[kind_of(view)] for view in self._pictured()}
         return BravePlan(
-            {view: draw_brave_colour(rngs(f"colour {view}"), its.colour) for view, its in pictures.items()},
+            {view: sample_brave_color(rngs(f"colour {view}"), its.color) for view, its in video_settings.items()},
             {
-                view: draw_random_convolution(rngs(f"convolution {view}"), its.convolution_prob)
-                for view, its in pictures.items()
+                view: sample_random_convolution(rngs(f"convolution {view}"), its.convolution_prob)
+                for view, its in video_settings.items()
                 if its.convolution_prob
             },
-            draw_volume(rngs("volume"), self.volume_jitter),
+            sample_volume(rngs("volume"), self.volume_jitter),
         )
 
     def _pictured(self) -> list[str]:
-        """Views with pictures."""
+        """Views with frames."""
         return [NARROW, *(view for view in self.broad_views if kind_of(view) == VIDEO)]
 
     def prepare(self, batch: Batch, plan: BravePlan) -> Inputs:
-        """Colours the pictures, scales the flow and makes the spectrogram."""
+        """Colors the frames, scales the flow and makes the spectrogram."""
         inputs = {}
         for view in self._pictured():
-            settings = self.pictures[kind_of(view)]
-            x = apply_brave_colour(batch.video[view], plan.colour[view], settings.colour)
+            settings = self.video_settings[kind_of(view)]
+            x = apply_brave_color(batch.video[view], plan.color[view], settings.color)
             if view in plan.convolution:
                 x = apply_random_convolution(x, plan.convolution[view])
-            inputs[view] = normalise_(x, settings.mean, settings.std)
+            inputs[view] = normalize_(x, settings.mean, settings.std)
         if FLOW in self.broad_views:
             inputs[FLOW] = scale_flow(batch.video[FLOW])
         if AUDIO in self.broad_views:
@@ -154,7 +154,7 @@ class BraVe(Task):
         """Runs every view through its network and the heads.
 
         Returns:
-            ``projections`` z and ``predictions`` h(z), (slots, B, D), see brave_heads.py; with sound ``audio_valid``
+            ``projections`` z and ``predictions`` h(z), (slots, B, D), see brave_heads.py; with audio ``audio_valid``
             (1, B, 1), 1 or 0.
         """
         networks = dict(self.named_children())
@@ -166,7 +166,7 @@ class BraVe(Task):
         rows = {"projections": projections, "predictions": predictions}
         return rows | ({"audio_valid": inputs["audio_valid"].view(1, -1, 1)} if AUDIO in inputs else {})
 
-    def loss(self, local: Embeddings, gathered: Embeddings, *, first_row: int) -> LossTerms:
+    def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
         """Weighted mean over both directions of every pair of narrow and broad view."""
         targets = local["projections"].unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
         rows = regression_rows(local["predictions"], targets).unflatten(0, (-1, 2))  # (broad views, directions, B)
@@ -178,7 +178,7 @@ class BraVe(Task):
             directions.append(both)
         to_narrow, to_broad = torch.stack(directions).mean(0)
         total = (self.weights[0] * to_narrow + self.weights[1] * to_broad) / sum(self.weights)
-        scalars |= {"loss": total} | self._monitors(local, gathered, here, everywhere, first_row)
+        scalars |= {"loss": total} | self._monitors(local, gathered, here, everywhere, rank_offset)
         return LossTerms(total, {name: value.detach() for name, value in scalars.items()})
 
     def _valid(self, rows: Embeddings) -> list[Tensor]:
@@ -187,13 +187,13 @@ class BraVe(Task):
         return [rows["audio_valid"][0, :, 0] > 0 if name == AUDIO else everybody for name in self.broad_views]
 
     def _monitors(
-        self, local: Embeddings, gathered: Embeddings, here: list[Tensor], everywhere: list[Tensor], first_row: int
+        self, local: Embeddings, gathered: Embeddings, here: list[Tensor], everywhere: list[Tensor], rank_offset: int
     ) -> dict[str, Tensor]:
         """Signs of collapse, and how often the narrow view's guess is nearest to its own first broad view."""
-        broad, narrow = normalise(gathered["projections"][:2].detach())
-        guesses = normalise(local["predictions"][1].detach())
+        broad, narrow = normalize(gathered["projections"][:2].detach())
+        guesses = normalize(local["predictions"][1].detach())
         found = {
-            "accuracy": contrast_accuracy(guesses, broad, here[0], everywhere[0], first_label=first_row),
+            "accuracy": contrast_accuracy(guesses, broad, here[0], everywhere[0], rank_offset=rank_offset),
             "spread_video": spread(narrow),
             "rank_video": effective_rank(narrow),
             f"spread_broad_{self.broad_views[0]}": spread(broad),
@@ -218,18 +218,18 @@ class BraVe(Task):
         return {"terms": 2 * len(self.broad_views)}
 
     def input_notes(self, plan: BravePlan) -> dict[str, InputNote]:
-        """Colours and convolution of each view with pictures, volume of the sound."""
+        """Colors and convolution of each view with frames, volume of the audio."""
         notes = {}
         for view in self._pictured():
-            settings, encoder = self.pictures[kind_of(view)], "video" if view == NARROW else ""
-            notes[view] = InputNote(view, settings.mean, settings.std, changes=plan.in_words(view), encoder=encoder)
+            settings, encoder = self.video_settings[kind_of(view)], "video" if view == NARROW else ""
+            notes[view] = InputNote(view, settings.mean, settings.std, changes=plan.describe(view), encoder=encoder)
         if AUDIO in self.broad_views:
-            notes[AUDIO] = InputNote(AUDIO, changes=volume_in_words(plan.volume), encoder="audio")
+            notes[AUDIO] = InputNote(AUDIO, changes=describe_volume(plan.volume), encoder="audio")
         return notes
 
     def comparisons(self, local: Embeddings) -> list[Comparison]:
         """What each view guesses of the other one's projection."""
-        guesses, keys = normalise(local["predictions"]), normalise(local["projections"])
+        guesses, keys = normalize(local["predictions"]), normalize(local["projections"])
         names = self.heads.slots
         return [
             Comparison(f"guess of {names[i]}", f"{names[i ^ 1]}", guesses[i] @ keys[i ^ 1].mT)
@@ -237,8 +237,8 @@ class BraVe(Task):
         ]
 
     def encoders(self) -> dict[str, nn.Module]:
-        """The narrow view's trunk and, with sound, the audio tower; their projectors can be asked for."""
-        settings, head = self.pictures[NARROW], self.heads.projector_of(NARROW)
+        """The narrow view's trunk and, with audio, the audio tower; their projectors can be asked for."""
+        settings, head = self.video_settings[NARROW], self.heads.projector_of(NARROW)
         found: dict[str, nn.Module] = {
             "video": VideoEncoder(self.backbone, self.pool, settings.mean, settings.std, head)
         }

@@ -13,26 +13,26 @@ from stica_pv.models.config import audio_encoder_from_config, backbone_from_conf
 from stica_pv.registry import TASKS
 from stica_pv.tasks.brave.brave import BraVe
 from stica_pv.tasks.brave.heads import SHARINGS, SharedHeads
-from stica_pv.tasks.brave.plan import AUDIO, FLOW, VIDEO, BravePictures, kind_of, name_broad
+from stica_pv.tasks.brave.plan import AUDIO, FLOW, VIDEO, BraveVideo, kind_of, name_broad
 from stica_pv.tasks.brave.windows import ALIGNMENTS, NARROW
-from stica_pv.tasks.stica.config import SOUND_KEYS, clip_from_config
-from stica_pv.transforms import BraveColourSettings, FlowCrop
+from stica_pv.tasks.stica.config import AUDIO_KEYS, clip_from_config
+from stica_pv.transforms import BraveColorSettings, FlowCrop
 from stica_pv.transforms.config import blur_taps, log_mel_from_config, spatial_from_config
 
-BRAVE_KEYS = ("BRAVE.", "DATA.SSL_COLOR_HUE", "DATA.PATH_TO_FLOW_DIR", "DATA.FLOW_FPS", *SOUND_KEYS)
+BRAVE_KEYS = ("BRAVE.", "DATA.SSL_COLOR_HUE", "DATA.PATH_TO_FLOW_DIR", "DATA.FLOW_FPS", *AUDIO_KEYS)
 
 
 def add_brave_config(cfg: CfgNode) -> None:
     """Declares BRAVE; the narrow view is that of DATA and MODEL."""
     brave = section(cfg, "BRAVE")
     brave.BROAD = ["audio"]  # of video (once or several times), flow, audio
-    brave.BROAD_FRAMES = 64  # with BROAD_FPS the length of the sound as well
+    brave.BROAD_FRAMES = 64  # with BROAD_FPS the length of the audio as well
     brave.BROAD_FPS = 6.25
     brave.BROAD_CROP_SIZE = 112
-    brave.BROAD_BLUR_KERNEL = 0  # taps, odd; 0: a tenth of BROAD_CROP_SIZE, made odd
-    brave.RANDOM_CONV_PROB = 1.0  # of broad pictures
+    brave.BROAD_BLUR_KERNEL = 11  # taps, odd; 0: a tenth of BROAD_CROP_SIZE, made odd
+    brave.RANDOM_CONV_PROB = 1.0  # of broad frames
     brave.ALIGNMENT = "start"  # start | random | independent: the narrow window within the broad one
-    brave.SHARE_BACKBONE = False  # broad pictures pass the narrow view's network, as in SimSiam
+    brave.SHARE_BACKBONE = False  # broad frames pass the narrow view's network, as in SimSiam
     brave.HEADS = "all"  # all | per_view | per_direction: who shares a projector and a predictor
     brave.PREDICTOR_DIM = 4096
     brave.PREDICTOR_LR_SCALE = 10.0
@@ -56,9 +56,9 @@ def brave_from_config(cfg: CfgNode) -> BraVe:
     return BraVe(
         narrow=narrow,
         broad=broad,
-        pictures={
-            NARROW: _pictures(cfg, _kernel(cfg, "DATA.BLUR_KERNEL", narrow.size), 0.0),
-            VIDEO: _pictures(cfg, _kernel(cfg, "BRAVE.BROAD_BLUR_KERNEL", broad.size), brave.RANDOM_CONV_PROB),
+        video_settings={
+            NARROW: _frames(cfg, _kernel(cfg, "DATA.BLUR_KERNEL", narrow.size), 0.0),
+            VIDEO: _frames(cfg, _kernel(cfg, "BRAVE.BROAD_BLUR_KERNEL", broad.size), brave.RANDOM_CONV_PROB),
         },
         alignment=brave.ALIGNMENT,
         backbone=backbone,
@@ -72,7 +72,7 @@ def brave_from_config(cfg: CfgNode) -> BraVe:
             hidden_dim=head.HIDDEN_DIM,
             out_dim=head.DIM,
             predictor_dim=brave.PREDICTOR_DIM,
-            synchronise=cfg.BN.SYNC,
+            synchronize=cfg.BN.SYNC,
         ),
         volume_jitter=cfg.AUDIO.VOLUME_JITTER,
         audio_min_valid=cfg.AUDIO.MIN_VALID,
@@ -85,7 +85,7 @@ def brave_from_config(cfg: CfgNode) -> BraVe:
 def _broad_networks(cfg: CfgNode, kinds: Collection[str]) -> tuple[dict[str, nn.Module], dict[str, int]]:
     """Networks of the broad views by kind, and the length of what each gives; none where it is the narrow view's."""
     if cfg.BRAVE.SHARE_BACKBONE and VIDEO not in kinds:
-        raise UsageError(f"BRAVE.SHARE_BACKBONE: there are no broad pictures to share it with in {sorted(kinds)}")
+        raise UsageError(f"BRAVE.SHARE_BACKBONE: there are no broad frames to share it with in {sorted(kinds)}")
     networks: dict[str, nn.Module] = {}
     lengths: dict[str, int] = {}
     for kind, channels in ((VIDEO, 3), (FLOW, 2)):
@@ -117,14 +117,14 @@ def _kernel(cfg: CfgNode, key: str, size: int) -> int:
     part, name = key.split(".")
     taps = blur_taps(cfg[part][name], size)
     if taps % 2 == 0 or taps // 2 >= size:
-        raise UsageError(f"{key}: got {taps}, expected an odd number less than {2 * size} for pictures of {size} px")
+        raise UsageError(f"{key}: got {taps}, expected an odd number less than {2 * size} for frames of {size} px")
     return taps
 
 
-def _pictures(cfg: CfgNode, blur_kernel: int, convolution_prob: float) -> BravePictures:
+def _frames(cfg: CfgNode, blur_kernel: int, convolution_prob: float) -> BraveVideo:
     data = cfg.DATA
     brightness, contrast, saturation = data.SSL_COLOR_BRI_CON_SAT
-    colour = BraveColourSettings(
+    color = BraveColorSettings(
         jitter_prob=data.COLOR_JITTER_PROB,
         brightness=brightness,
         saturation=saturation,
@@ -135,7 +135,7 @@ def _pictures(cfg: CfgNode, blur_kernel: int, convolution_prob: float) -> BraveP
         blur_sigma=tuple(data.BLUR_SIGMA),
         blur_kernel=blur_kernel,
     )
-    return BravePictures(colour, convolution_prob, tuple(data.MEAN), tuple(data.STD))
+    return BraveVideo(color, convolution_prob, tuple(data.MEAN), tuple(data.STD))
 
 
 declare_limits(

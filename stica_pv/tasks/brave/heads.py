@@ -27,7 +27,7 @@ class SharedHeads(nn.Module):
         hidden_dim: int = 4096,
         out_dim: int = 128,
         predictor_dim: int = 4096,
-        synchronise: bool = True,
+        synchronize: bool = True,
     ) -> None:
         """Builds the heads.
 
@@ -39,7 +39,7 @@ class SharedHeads(nn.Module):
             hidden_dim: Width of the projectors.
             out_dim: Length of z.
             predictor_dim: Width of the predictors.
-            synchronise: Batch-norm statistics over all processes.
+            synchronize: Batch-norm statistics over all processes.
         """
         super().__init__()
         check_choice("BRAVE.HEADS", sharing, SHARINGS)
@@ -54,15 +54,15 @@ class SharedHeads(nn.Module):
         self.projectors, self.predictors = nn.ModuleDict(), nn.ModuleDict()
         for name, slots in self._users.items():
             in_dims = [dims[self.slots[i]] for i in slots]
-            self.projectors[name] = Projector(in_dims, hidden_dim=hidden_dim, out_dim=out_dim, synchronise=synchronise)
-            self.predictors[name] = Predictor(out_dim, hidden_dim=predictor_dim, synchronise=synchronise)
+            self.projectors[name] = Projector(in_dims, hidden_dim=hidden_dim, out_dim=out_dim, synchronize=synchronize)
+            self.predictors[name] = Predictor(out_dim, hidden_dim=predictor_dim, synchronize=synchronize)
         order = [i for slots in self._users.values() for i in slots]
         self._back = [order.index(i) for i in range(len(order))]
 
     def forward(self, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Maps the vectors (B, C) of every view to z and h(z), each (slots, B, out_dim) in fp32 or wider.
 
-        The slots of one head pass it together, each normalised by its own batch.
+        The slots of one head pass it together, each normalized by its own batch.
         """
         projections, predictions = [], []
         for name, slots in self._users.items():

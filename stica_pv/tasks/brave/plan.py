@@ -1,4 +1,4 @@
-"""What BraVe's views are called, how their pictures change, and the random choices of one of its steps."""
+"""What BraVe's views are called, how their frames change, and the random choices of one of its steps."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,24 +8,24 @@ from torch import Tensor
 
 from stica_pv.errors import UsageError
 from stica_pv.tasks.base import Plan
-from stica_pv.transforms import BraveColourPlan, BraveColourSettings, RandomConvolutionPlan
+from stica_pv.transforms import BraveColorParams, BraveColorSettings, RandomConvolutionParams
 
 VIDEO, FLOW, AUDIO = "video", "flow", "audio"  # kinds of broad views
 Mean = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class BravePictures:
-    """How the pictures of one view change before a network sees them.
+class BraveVideo:
+    """How the frames of one view change before a network sees them.
 
     Attributes:
-        colour: Blur and colours.
+        color: Blur and colors.
         convolution_prob: Probability of a random convolution.
         mean: Subtracted from the channels (on [0, 1]) at the end.
         std: Divides them.
     """
 
-    colour: BraveColourSettings
+    color: BraveColorSettings
     convolution_prob: float = 0.0
     mean: Mean = (0.0, 0.0, 0.0)
     std: Mean = (1.0, 1.0, 1.0)
@@ -33,26 +33,26 @@ class BravePictures:
 
 @dataclass(frozen=True)
 class BravePlan(Plan):
-    """Random choices of a step: colours and kernels by view with pictures, and factors on the sound (B,)."""
+    """Random choices of a step: colors and kernels by view with frames, and factors on the audio (B,)."""
 
-    colour: dict[str, BraveColourPlan]
-    convolution: dict[str, RandomConvolutionPlan]
+    color: dict[str, BraveColorParams]
+    convolution: dict[str, RandomConvolutionParams]
     volume: Tensor
 
     def rows(self, part: slice) -> "BravePlan":
         """Returns what `BraVe.embed` needs: nothing, all choices are spent in `BraVe.prepare`."""
         return BravePlan({}, {}, self.volume[part])
 
-    def in_words(self, view: str) -> tuple[str, ...]:
-        """What happens to the pictures of a view, sample by sample, for a person."""
-        plans: list[BraveColourPlan | RandomConvolutionPlan] = [self.colour[view]]
+    def describe(self, view: str) -> tuple[str, ...]:
+        """What happens to the frames of a view, sample by sample, for a person."""
+        plans: list[BraveColorParams | RandomConvolutionParams] = [self.color[view]]
         plans += [self.convolution[view]] if view in self.convolution else []
-        return tuple(", ".join(plan.in_words(row) for plan in plans) for row in range(len(self.volume)))
+        return tuple(", ".join(plan.describe(row) for plan in plans) for row in range(len(self.volume)))
 
     def to(self, device: torch.device) -> "BravePlan":
         """Returns the plan on `device`."""
         return BravePlan(
-            {view: plan.to(device) for view, plan in self.colour.items()},
+            {view: plan.to(device) for view, plan in self.color.items()},
             {view: plan.to(device) for view, plan in self.convolution.items()},
             self.volume.to(device, non_blocking=True),
         )
@@ -61,10 +61,10 @@ class BravePlan(Plan):
 def name_broad(kinds: Iterable[str]) -> tuple[str, ...]:
     """Names the broad views by their kinds: ``video``, ``video_2``, ``flow``, ``audio``, in the order given.
 
-    Several of pictures see the same window, each cut, coloured and convolved by itself.
+    Several of frames see the same window, each cut, colored and convolved by itself.
 
     Raises:
-        UsageError: There is none, one is unknown, or flow or sound, which would be the same again, is there twice.
+        UsageError: There is none, one is unknown, or flow or audio, which would be the same again, is there twice.
     """
     found, names = list(kinds), list[str]()
     for kind in found:

@@ -15,9 +15,9 @@ from stica_pv.keyed_random import generator
 from stica_pv.structures import Batch, Embeddings, FrameTransform, InputNote, LossTerms, StepKeys, Views, ViewSpec
 from stica_pv.tasks.base import Inputs, ParameterGroup, Plan, Task
 from stica_pv.tasks.encoders import VideoEncoder
-from stica_pv.tasks.stica.inspection import photometry_note
+from stica_pv.tasks.stica.inspection import color_note
 from stica_pv.tasks.windows import ShortVideos, end_of, one_window
-from stica_pv.transforms import PhotometryPlan, PhotometrySettings, apply_photometry, draw_photometry
+from stica_pv.transforms import ColorParams, ColorSettings, apply_color, sample_color
 
 VIEW = "clip"
 
@@ -27,11 +27,11 @@ class SeenClip:
     """What is seen of a video.
 
     Attributes:
-        frames: Pictures a clip.
-        fps: Pictures a second.
+        frames: Frames a clip.
+        fps: Frames a second.
         size: Side of the view in pixels.
         transform: Random crop, in the loader.
-        photometry: Colour augmentation.
+        color: Color augmentation.
         short_videos: ``loop`` plays one that is shorter than a clip again; ``repeat_last``: its last frame stays.
     """
 
@@ -39,23 +39,23 @@ class SeenClip:
     fps: float
     size: int
     transform: FrameTransform
-    photometry: PhotometrySettings
+    color: ColorSettings
     short_videos: ShortVideos = "loop"
 
 
 @dataclass(frozen=True)
 class ClipPlan(Plan):
-    """Random choices of a step: the colours of each clip."""
+    """Random choices of a step: the colors of each clip."""
 
-    photometry: PhotometryPlan
+    color: ColorParams
 
     def rows(self, part: slice) -> "ClipPlan":
-        """Returns itself: colours are applied before the networks run."""
+        """Returns itself: colors are applied before the networks run."""
         return self
 
     def to(self, device: torch.device) -> "ClipPlan":
         """Returns the plan on `device`."""
-        return ClipPlan(self.photometry.to(device))
+        return ClipPlan(self.color.to(device))
 
 
 class Classification(Task):
@@ -114,15 +114,15 @@ class Classification(Task):
             )
 
     def draw(self, keys: StepKeys) -> ClipPlan:
-        """Draws colours by sample."""
+        """Draws colors by sample."""
         rngs = [generator("photometry", keys.seed, keys.epoch, index) for index in keys.indices]
-        return ClipPlan(draw_photometry(rngs, self.clip.photometry))
+        return ClipPlan(sample_color(rngs, self.clip.color))
 
     def prepare(self, batch: Batch, plan: ClipPlan) -> Inputs:
-        """Colours the clips; labels go along as numbers."""
+        """Colors the clips; labels go along as numbers."""
         if batch.label is None:
             raise ValueError("a classification needs a label of each video; see check_labels")
-        video = apply_photometry(batch.video[VIEW], plan.photometry, self.clip.photometry)
+        video = apply_color(batch.video[VIEW], plan.color, self.clip.color)
         return {"video": video, "label": batch.label}
 
     def embed(self, inputs: Inputs, plan: ClipPlan) -> Embeddings:
@@ -136,7 +136,7 @@ class Classification(Task):
             logits = self.classifier(vectors.float())
         return {"logits": logits.unsqueeze(0), "label": inputs["label"].float().view(1, -1, 1)}
 
-    def loss(self, local: Embeddings, gathered: Embeddings, *, first_row: int) -> LossTerms:
+    def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
         """Cross-entropy of this process' clips; its gradients are averaged over the processes."""
         logits, label = local["logits"][0], local["label"][0, :, 0].long()
         total = F.cross_entropy(logits, label)
@@ -144,13 +144,13 @@ class Classification(Task):
         return LossTerms(total, {"loss": total.detach(), "accuracy": accuracy.detach()})
 
     def input_notes(self, plan: ClipPlan) -> dict[str, InputNote]:
-        """Colours of the clips."""
-        return {"video": photometry_note(VIEW, plan.photometry, self.clip.photometry)}
+        """Colors of the clips."""
+        return {"video": color_note(VIEW, plan.color, self.clip.color)}
 
     def encoders(self) -> dict[str, nn.Module]:
         """Trunk with pooling head."""
-        photometry = self.clip.photometry
-        return {"video": VideoEncoder(self.backbone, self.pool, photometry.mean, photometry.std)}
+        color = self.clip.color
+        return {"video": VideoEncoder(self.backbone, self.pool, color.mean, color.std)}
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Classifier, trunk and pooling head, each with its factor."""
@@ -174,5 +174,5 @@ class Classifier(nn.Module):
         self.encoder, self.classifier = task.encoders()["video"], task.classifier
 
     def forward(self, video: Tensor) -> Tensor:
-        """Maps frames, uint8 (B, 3, T, H, W) or normalised floats, to logits (B, classes)."""
+        """Maps frames, uint8 (B, 3, T, H, W) or normalized floats, to logits (B, classes)."""
         return self.classifier(self.encoder(video).float())

@@ -8,7 +8,7 @@ from stica_pv.models.config import backbone_from_config, pool_from_config
 from stica_pv.registry import TASKS
 from stica_pv.tasks.classification.classification import Classification, SeenClip
 from stica_pv.tasks.windows import SHORT_VIDEOS
-from stica_pv.transforms.config import photometry_from_config, spatial_from_config
+from stica_pv.transforms.config import color_from_config, spatial_from_config
 
 CLASSIFICATION_KEYS = ("CLASSIFICATION.", "MODEL.NUM_CLASSES")
 
@@ -30,7 +30,7 @@ def seen_clip_from_config(cfg: CfgNode) -> SeenClip:
         fps=data.TARGET_FPS,
         size=data.TRAIN_CROP_SIZE,
         transform=spatial_from_config(cfg),
-        photometry=photometry_from_config(cfg),
+        color=color_from_config(cfg),
         short_videos=cfg.CLASSIFICATION.SHORT_VIDEOS,
     )
 

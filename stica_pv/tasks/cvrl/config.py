@@ -8,10 +8,10 @@ from stica_pv.models.config import backbone_from_config, pool_from_config
 from stica_pv.registry import TASKS
 from stica_pv.tasks.cvrl.cvrl import CVRL, REDUCTIONS, PairSettings
 from stica_pv.tasks.windows import INTERVALS, IntervalSettings
-from stica_pv.transforms import DistortionSettings
+from stica_pv.transforms import SimclrColorSettings
 from stica_pv.transforms.config import blur_taps, spatial_from_config
 
-CVRL_KEYS = ("CVRL.", "CONTRASTIVE.T", "DATA.SSL_COLOR_HUE")
+CVRL_KEYS = ("CVRL.", "CONTRASTIVE.TEMPERATURE", "DATA.SSL_COLOR_HUE")
 
 
 def add_cvrl_config(cfg: CfgNode) -> None:
@@ -24,8 +24,8 @@ def add_cvrl_config(cfg: CfgNode) -> None:
     cvrl.HIDDEN_LAYERS = 3  # of the projection head
     cvrl.HEAD_BN_MOMENTUM = 0.003
     cvrl.BLUR_PROBS = [1.0, 0.1]  # of the first and the second clip; [0.5, 0.5] is symmetric
-    cvrl.SOLARISE_PROBS = [0.0, 0.2]
-    cvrl.PER_FRAME = False  # colours drawn for each frame instead of each clip: the paper's ablation
+    cvrl.SOLARIZE_PROBS = [0.0, 0.2]
+    cvrl.PER_FRAME = False  # colors drawn for each frame instead of each clip: the paper's ablation
 
 
 @TASKS.named("cvrl")
@@ -53,17 +53,17 @@ def cvrl_from_config(cfg: CfgNode) -> CVRL:
             hidden_dim=head.HIDDEN_DIM,
             out_dim=head.DIM,
             momentum=cfg.CVRL.HEAD_BN_MOMENTUM,
-            synchronise=cfg.BN.SYNC,
+            synchronize=cfg.BN.SYNC,
         ),
-        temperature=cfg.CONTRASTIVE.T,
+        temperature=cfg.CONTRASTIVE.TEMPERATURE,
         reduction=cfg.CVRL.REDUCTION,
     )
 
 
-def _distortion(cfg: CfgNode, view: int) -> DistortionSettings:
+def _distortion(cfg: CfgNode, view: int) -> SimclrColorSettings:
     data = cfg.DATA
     brightness, contrast, saturation = data.SSL_COLOR_BRI_CON_SAT
-    return DistortionSettings(
+    return SimclrColorSettings(
         jitter_prob=data.COLOR_JITTER_PROB,
         brightness=brightness,
         contrast=contrast,
@@ -73,7 +73,7 @@ def _distortion(cfg: CfgNode, view: int) -> DistortionSettings:
         blur_prob=cfg.CVRL.BLUR_PROBS[view],
         blur_sigma=tuple(data.BLUR_SIGMA),
         blur_kernel=blur_taps(data.BLUR_KERNEL, data.TRAIN_CROP_SIZE),
-        solarise_prob=cfg.CVRL.SOLARISE_PROBS[view],
+        solarise_prob=cfg.CVRL.SOLARIZE_PROBS[view],
         per_frame=cfg.CVRL.PER_FRAME,
         mean=tuple(data.MEAN),
         std=tuple(data.STD),
@@ -89,6 +89,6 @@ declare_limits(
         "CVRL.HIDDEN_LAYERS": AT_LEAST_ONE,
         "CVRL.HEAD_BN_MOMENTUM": SHARE,
         "CVRL.BLUR_PROBS": Limits(low=0, high=1, count=2),
-        "CVRL.SOLARISE_PROBS": Limits(low=0, high=1, count=2),
+        "CVRL.SOLARIZE_PROBS": Limits(low=0, high=1, count=2),
     }
 )

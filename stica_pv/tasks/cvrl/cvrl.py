@@ -1,6 +1,6 @@
 """CVRL: contrast between two clips of each video, a drawn interval apart (arXiv 2008.03800, CVPR 2021).
 
-Video alone, without sound. With both clips at one place it is SimCLR on videos.
+Video alone, without audio. With both clips at one place it is SimCLR on videos.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch import nn
 
 from stica_pv.errors import UsageError, check_choice
 from stica_pv.keyed_random import generator
-from stica_pv.losses import contrast_accuracy, normalise, nt_xent_rows
+from stica_pv.losses import contrast_accuracy, normalize, nt_xent_rows
 from stica_pv.metrics import effective_rank, spread, uniformity
 from stica_pv.models import Pooling
 from stica_pv.structures import (
@@ -28,7 +28,7 @@ from stica_pv.tasks.base import Inputs, Plan, Task
 from stica_pv.tasks.encoders import VideoEncoder
 from stica_pv.tasks.monitors import ROWS
 from stica_pv.tasks.windows import IntervalSettings, interval_windows
-from stica_pv.transforms import DistortionPlan, DistortionSettings, apply_distortion, draw_distortion
+from stica_pv.transforms import SimclrColorParams, SimclrColorSettings, apply_simclr_color, sample_simclr_color
 
 VIEWS = ("clip1", "clip2")
 REDUCTIONS = ("sum", "mean")
@@ -39,12 +39,12 @@ class PairSettings:
     """What is seen of a video.
 
     Attributes:
-        frames: Pictures a clip.
-        fps: Pictures a second.
+        frames: Frames a clip.
+        fps: Frames a second.
         size: Side of a view in pixels.
         transform: Random crop of a clip, in the loader.
         interval: How far apart the clips are.
-        distortion: Colours of the first and of the second clip.
+        distortion: Colors of the first and of the second clip.
     """
 
     frames: int
@@ -52,17 +52,17 @@ class PairSettings:
     size: int
     transform: FrameTransform
     interval: IntervalSettings
-    distortion: tuple[DistortionSettings, DistortionSettings]
+    distortion: tuple[SimclrColorSettings, SimclrColorSettings]
 
 
 @dataclass(frozen=True)
 class CVRLPlan(Plan):
-    """Random choices of a step: the colours of both clips."""
+    """Random choices of a step: the colors of both clips."""
 
-    distortion: tuple[DistortionPlan, ...]
+    distortion: tuple[SimclrColorParams, ...]
 
     def rows(self, part: slice) -> "CVRLPlan":
-        """Returns what `CVRL.embed` needs: nothing, colours are applied before."""
+        """Returns what `CVRL.embed` needs: nothing, colors are applied before."""
         return CVRLPlan(())
 
     def to(self, device: torch.device) -> "CVRLPlan":
@@ -97,7 +97,7 @@ class CVRL(Task):
         """
         super().__init__()
         if temperature <= 0:
-            raise UsageError(f"CONTRASTIVE.T must be positive, got {temperature}")
+            raise UsageError(f"CONTRASTIVE.TEMPERATURE must be positive, got {temperature}")
         self.sums = check_choice("CVRL.REDUCTION", reduction, REDUCTIONS) == "sum"
         self.pair, self.temperature = pair, temperature
         self.backbone, self.pool, self.head = backbone, pool, head
@@ -110,10 +110,10 @@ class CVRL(Task):
         return Views(specs, windows, min_seconds=0.0, needs_audio=False)
 
     def draw(self, keys: StepKeys) -> CVRLPlan:
-        """Draws the colours of each clip by sample."""
+        """Draws the colors of each clip by sample."""
         return CVRLPlan(
             tuple(
-                draw_distortion(
+                sample_simclr_color(
                     [generator(f"distortion {name}", keys.seed, keys.epoch, index) for index in keys.indices],
                     settings,
                     self.pair.frames,
@@ -123,9 +123,9 @@ class CVRL(Task):
         )
 
     def prepare(self, batch: Batch, plan: CVRLPlan) -> Inputs:
-        """Colours the clips."""
+        """Colors the clips."""
         return {
-            name: apply_distortion(batch.video[name], distortion, settings)
+            name: apply_simclr_color(batch.video[name], distortion, settings)
             for name, distortion, settings in zip(VIEWS, plan.distortion, self.pair.distortion, strict=True)
         }
 
@@ -136,16 +136,16 @@ class CVRL(Task):
             ``video`` (2, B, D), unit rows in fp32.
         """
         vectors = self.pool(self.backbone(torch.cat([inputs[name] for name in VIEWS])))
-        return {"video": normalise(self.head(vectors.unsqueeze(0))[0].unflatten(0, (len(VIEWS), -1)))}
+        return {"video": normalize(self.head(vectors.unsqueeze(0))[0].unflatten(0, (len(VIEWS), -1)))}
 
-    def loss(self, local: Embeddings, gathered: Embeddings, *, first_row: int) -> LossTerms:
+    def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
         """L_a + L_b, or half of it."""
         views, keys = local["video"], gathered["video"]
-        rows = nt_xent_rows(views, keys, temperature=self.temperature, first_label=first_row)
+        rows = nt_xent_rows(views, keys, temperature=self.temperature, rank_offset=rank_offset)
         total = rows.mean(dim=1).sum() if self.sums else rows.mean()
         # Of first clips whose own second clip is the nearest of all second clips; every clip counts.
         counted = views.new_ones(keys.shape[1], dtype=torch.bool)
-        accuracy = contrast_accuracy(views[0], keys[1], counted[: views.shape[1]], counted, first_label=first_row)
+        accuracy = contrast_accuracy(views[0], keys[1], counted[: views.shape[1]], counted, rank_offset=rank_offset)
         scalars = {"loss": total, "accuracy": accuracy}
         first = keys[0, :ROWS].detach()
         scalars |= {
@@ -160,13 +160,13 @@ class CVRL(Task):
         return 2 * (batch_size - 1)
 
     def input_notes(self, plan: CVRLPlan) -> dict[str, InputNote]:
-        """Colours of both clips."""
+        """Colors of both clips."""
         return {
             name: InputNote(
                 name,
                 settings.mean,
                 settings.std,
-                changes=distortion.in_words_by_clip(settings, self.pair.frames),
+                changes=distortion.describe_by_clip(settings, self.pair.frames),
                 encoder="video",
             )
             for name, distortion, settings in zip(VIEWS, plan.distortion, self.pair.distortion, strict=True)

@@ -7,11 +7,11 @@ from stica_pv.models.config import audio_encoder_from_config, backbone_from_conf
 from stica_pv.registry import TASKS
 from stica_pv.tasks.gdt.gdt import GDT
 from stica_pv.tasks.gdt.terms import HYPOTHESES, NEGATIVES, REVERSED_AUDIO
-from stica_pv.tasks.stica.config import SOUND_KEYS, clip_from_config
-from stica_pv.transforms.config import log_mel_from_config, photometry_from_config
+from stica_pv.tasks.stica.config import AUDIO_KEYS, clip_from_config
+from stica_pv.transforms.config import color_from_config, log_mel_from_config
 from stica_pv.transforms.spec_augment import STRENGTHS
 
-GDT_KEYS = ("GDT.", "CONTRASTIVE.T", *SOUND_KEYS)
+GDT_KEYS = ("GDT.", "CONTRASTIVE.TEMPERATURE", *AUDIO_KEYS)
 
 
 def add_gdt_config(cfg: CfgNode) -> None:
@@ -32,21 +32,21 @@ def gdt_from_config(cfg: CfgNode) -> GDT:
     audio_tower = audio_encoder_from_config(cfg)
     return GDT(
         clip=clip,
-        photometry=photometry_from_config(cfg),
+        color=color_from_config(cfg),
         volume_jitter=cfg.AUDIO.VOLUME_JITTER,
         spec_augment=cfg.GDT.SPEC_AUGMENT,
         backbone=backbone,
         pool=pool,
         video_head=head_from_config(cfg, pool.out_dim),
         log_mel=log_mel_from_config(cfg),
-        bands=cfg.AUDIO.BANDS,
+        bands=cfg.AUDIO.NUM_MEL_BINS,
         audio_tower=audio_tower,
         audio_head=head_from_config(cfg, audio_tower.out_channels),
         audio_min_valid=cfg.AUDIO.MIN_VALID,
         hypothesis=cfg.GDT.HYPOTHESIS,
         negatives=cfg.GDT.NEGATIVES,
         reversed_audio=cfg.GDT.REVERSED_AUDIO,
-        temperature=cfg.CONTRASTIVE.T,
+        temperature=cfg.CONTRASTIVE.TEMPERATURE,
     )
 
 

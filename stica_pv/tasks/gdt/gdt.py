@@ -1,4 +1,4 @@
-"""GDT: contrast of video and sound over transformed versions of each sample (arXiv 2003.04298, ICCV 2021).
+"""GDT: contrast of video and audio over transformed versions of each sample (arXiv 2003.04298, ICCV 2021).
 
 Of each video one or two times are taken, played forwards and backwards; a hypothesis says to which of these changes the
 representation shall be blind and which it shall tell apart. Video and text, the paper's other pair, are left out.
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from stica_pv.errors import UsageError, check_choice
 from stica_pv.keyed_random import generator
-from stica_pv.losses import VersionContrast, contrast_accuracy, normalise
+from stica_pv.losses import VersionContrast, contrast_accuracy, normalize
 from stica_pv.models import Pooling
 from stica_pv.structures import (
     AudioSpec,
@@ -33,15 +33,15 @@ from stica_pv.tasks.monitors import collapse_monitors
 from stica_pv.tasks.stica.av_plan import ClipSettings
 from stica_pv.tasks.windows import independent_windows
 from stica_pv.transforms import (
+    ColorParams,
+    ColorSettings,
     LogMel,
-    PhotometryPlan,
-    PhotometrySettings,
-    SpecAugmentPlan,
-    apply_photometry,
+    SpecAugmentParams,
+    apply_color,
     apply_spec_augment,
-    draw_photometry,
-    draw_spec_augment,
-    draw_volume,
+    sample_color,
+    sample_spec_augment,
+    sample_volume,
 )
 
 
@@ -50,14 +50,14 @@ class GDTPlan(Plan):
     """Random choices of a step, one entry a version.
 
     Attributes:
-        photometry: Parameters of the pictures.
-        volume: (B,) factors on the sound.
+        color: Parameters of the frames.
+        volume: (B,) factors on the audio.
         masks: Masks on the spectrogram.
     """
 
-    photometry: tuple[PhotometryPlan, ...]
+    color: tuple[ColorParams, ...]
     volume: tuple[Tensor, ...]
-    masks: tuple[SpecAugmentPlan, ...]
+    masks: tuple[SpecAugmentParams, ...]
 
     def rows(self, part: slice) -> "GDTPlan":
         """Returns what `GDT.embed` needs: nothing, all choices are spent in `GDT.prepare`."""
@@ -66,7 +66,7 @@ class GDTPlan(Plan):
     def to(self, device: torch.device) -> "GDTPlan":
         """Returns the plan on `device`."""
         return GDTPlan(
-            tuple(photometry.to(device) for photometry in self.photometry),
+            tuple(color.to(device) for color in self.color),
             tuple(volume.to(device, non_blocking=True) for volume in self.volume),
             tuple(masks.to(device) for masks in self.masks),
         )
@@ -79,7 +79,7 @@ class GDT(Task):
         self,
         *,
         clip: ClipSettings,
-        photometry: PhotometrySettings,
+        color: ColorSettings,
         volume_jitter: float,
         spec_augment: str,
         backbone: nn.Module,
@@ -99,7 +99,7 @@ class GDT(Task):
 
         Args:
             clip: What is read at each time.
-            photometry: Colour augmentation, drawn anew for each version.
+            color: Color augmentation, drawn anew for each version.
             volume_jitter: Spread v of the volume factor U(1 - v, 1 + v).
             spec_augment: Strength of the masks on the spectrogram: none, mild, medium or heavy.
             backbone: Trunk that gives (B, C, T', H', W').
@@ -109,7 +109,7 @@ class GDT(Task):
             bands: Its mel bands.
             audio_tower: Network from spectrogram to vector.
             audio_head: Projection of the audio vectors.
-            audio_min_valid: Share of a clip's sound that must be real for it to be compared.
+            audio_min_valid: Share of a clip's audio that must be real for it to be compared.
             hypothesis: ``h1`` to ``h9``.
             negatives: ``intended``, or ``released``: see `gdt_terms.terms_of` and `VersionContrast`.
             reversed_audio: ``own``: a reversal draws its volume and its masks; ``mirrored``: it has those of its time.
@@ -117,10 +117,10 @@ class GDT(Task):
         """
         super().__init__()
         if clip.silence_allowed:
-            raise UsageError("DATA.MISSING_AUDIO silence: every comparison of GDT needs sound; set it to drop")
+            raise UsageError("DATA.MISSING_AUDIO silence: every comparison of GDT needs audio; set it to drop")
         if temperature <= 0:
-            raise UsageError(f"CONTRASTIVE.T must be positive, got {temperature}")
-        self.clip, self.photometry, self.volume_jitter = clip, photometry, volume_jitter
+            raise UsageError(f"CONTRASTIVE.TEMPERATURE must be positive, got {temperature}")
+        self.clip, self.color, self.volume_jitter = clip, color, volume_jitter
         self.spec_augment, self.bands, self.audio_min_valid = spec_augment, bands, audio_min_valid
         self.backbone, self.pool, self.video_head = backbone, pool, video_head
         self.log_mel, self.audio_tower, self.audio_head = log_mel, audio_tower, audio_head
@@ -133,7 +133,7 @@ class GDT(Task):
         self._audio_frames = log_mel.frames(round(clip.seconds * clip.audio_rate_hz))
 
     def views(self) -> Views:
-        """One view a version; a time and its reversal share a window, whose sound comes with the time."""
+        """One view a version; a time and its reversal share a window, whose audio comes with the time."""
         clip = self.clip
         times = tuple(dict.fromkeys(time_of(version) for version in self.versions))
         specs = tuple(
@@ -153,7 +153,7 @@ class GDT(Task):
         return Views(specs, windows, min_seconds=clip.seconds, needs_audio=True)
 
     def draw(self, keys: StepKeys) -> GDTPlan:
-        """Draws photometry, volume and masks by sample and version."""
+        """Draws color, volume and masks by sample and version."""
 
         def rngs(purpose: str, names: Sequence[str]) -> list[list[torch.Generator]]:
             return [
@@ -163,23 +163,21 @@ class GDT(Task):
 
         audible = [time_of(version) if self.mirrors_audio else version for version in self.versions]
         return GDTPlan(
-            tuple(draw_photometry(each, self.photometry) for each in rngs("photometry", self.versions)),
-            tuple(draw_volume(each, self.volume_jitter) for each in rngs("volume", audible)),
+            tuple(sample_color(each, self.color) for each in rngs("photometry", self.versions)),
+            tuple(sample_volume(each, self.volume_jitter) for each in rngs("volume", audible)),
             tuple(map(self._draw_masks, rngs("spec_augment", audible), self.versions)),
         )
 
-    def _draw_masks(self, rngs: list[torch.Generator], version: str) -> SpecAugmentPlan:
-        masks = draw_spec_augment(rngs, self.spec_augment, bands=self.bands, columns=self._audio_frames)
+    def _draw_masks(self, rngs: list[torch.Generator], version: str) -> SpecAugmentParams:
+        masks = sample_spec_augment(rngs, self.spec_augment, bands=self.bands, columns=self._audio_frames)
         mirrored = self.mirrors_audio and version.endswith(REVERSED)
         return masks.mirrored(self._audio_frames) if mirrored else masks
 
     def prepare(self, batch: Batch, plan: GDTPlan) -> Inputs:
-        """Colours the pictures and makes the spectrograms; a reversal's is the flipped one of its time."""
+        """Colors the frames and makes the spectrograms; a reversal's is the flipped one of its time."""
         inputs = {}
-        for version, photometry, volume, masks in zip(
-            self.versions, plan.photometry, plan.volume, plan.masks, strict=True
-        ):
-            inputs[f"video {version}"] = apply_photometry(batch.video[version], photometry, self.photometry)
+        for version, color, volume, masks in zip(self.versions, plan.color, plan.volume, plan.masks, strict=True):
+            inputs[f"video {version}"] = apply_color(batch.video[version], color, self.color)
             log_mel = self.log_mel(batch.audio[time_of(version)], volume)
             log_mel = log_mel.flip(-1) if version.endswith(REVERSED) else log_mel
             inputs[f"log_mel {version}"] = apply_spec_augment(log_mel, masks)
@@ -196,12 +194,12 @@ class GDT(Task):
         video = torch.stack([self.pool(self.backbone(inputs[f"video {version}"])) for version in self.versions])
         audio = torch.stack([self.audio_tower(inputs[f"log_mel {version}"]) for version in self.versions])
         return {
-            "video": normalise(self.video_head(video)),
-            "audio": normalise(self.audio_head(audio)),
+            "video": normalize(self.video_head(video)),
+            "audio": normalize(self.audio_head(audio)),
             "audio_valid": inputs["audio_valid"].view(1, -1, 1),
         }
 
-    def loss(self, local: Embeddings, gathered: Embeddings, *, first_row: int) -> LossTerms:
+    def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
         """The hypothesis' weighted mean of its comparisons."""
         valid, valid_everywhere = local["audio_valid"][0, :, 0] > 0, gathered["audio_valid"][0, :, 0] > 0
         total = self.contrast(
@@ -209,10 +207,10 @@ class GDT(Task):
             (gathered["video"], gathered["audio"]),
             valid,
             valid_everywhere,
-            first_row=first_row,
+            rank_offset=rank_offset,
         )
         accuracy = contrast_accuracy(
-            local["video"][0], gathered["audio"][0], valid, valid_everywhere, first_label=first_row
+            local["video"][0], gathered["audio"][0], valid, valid_everywhere, rank_offset=rank_offset
         )
         scalars = {"loss": total, "accuracy_cross": accuracy, "audio_share": valid.float().mean()}
         scalars |= collapse_monitors(
@@ -232,14 +230,14 @@ class GDT(Task):
         return {"versions": len(self.versions), "terms": 2 * len(self.terms)}
 
     def input_notes(self, plan: GDTPlan) -> dict[str, InputNote]:
-        """Colours of the pictures, volume and masks of the sound, version by version."""
-        return notes_of_versions(self.versions, plan.photometry, plan.volume, plan.masks, self.photometry)
+        """Colors of the frames, volume and masks of the audio, version by version."""
+        return notes_of_versions(self.versions, plan.color, plan.volume, plan.masks, self.color)
 
     def comparisons(self, local: Embeddings) -> list[Comparison]:
-        """Pictures with sound, in the pairs of versions that a term calls positive."""
+        """Frames with audio, in the pairs of versions that a term calls positive."""
         return compared_versions(local, self.versions, self.terms)
 
     def encoders(self) -> dict[str, nn.Module]:
         """Trunk with pooling head, and audio tower; their projection heads are a layer that can be asked for."""
-        video = VideoEncoder(self.backbone, self.pool, self.photometry.mean, self.photometry.std, self.video_head)
+        video = VideoEncoder(self.backbone, self.pool, self.color.mean, self.color.std, self.video_head)
         return {"video": video, "audio": AudioEncoder(self.log_mel, self.audio_tower, self.audio_head)}

@@ -7,22 +7,22 @@ from torch import Tensor
 from stica_pv.losses import VersionTerm
 from stica_pv.structures import Comparison, Embeddings, InputNote
 from stica_pv.tasks.gdt.terms import REVERSED, time_of
-from stica_pv.tasks.stica.inspection import photometry_note, volume_in_words
-from stica_pv.transforms import PhotometryPlan, PhotometrySettings, SpecAugmentPlan
+from stica_pv.tasks.stica.inspection import color_note, describe_volume
+from stica_pv.transforms import ColorParams, ColorSettings, SpecAugmentParams
 
 
 def notes_of_versions(
     versions: Sequence[str],
-    colours: Sequence[PhotometryPlan],
+    colors: Sequence[ColorParams],
     volumes: Sequence[Tensor],
-    masks: Sequence[SpecAugmentPlan],
-    settings: PhotometrySettings,
+    masks: Sequence[SpecAugmentParams],
+    settings: ColorSettings,
 ) -> dict[str, InputNote]:
-    """Colours of the pictures of each version, volume and masks of its sound, which is made of that of its time."""
+    """Colors of the frames of each version, volume and masks of its audio, which is made of that of its time."""
     notes = {}
-    for version, colour, volume, mask in zip(versions, colours, volumes, masks, strict=True):
-        notes[f"video {version}"] = photometry_note(version, colour, settings)
-        words = zip(volume_in_words(volume), [mask.in_words(row) for row in range(len(volume))], strict=True)
+    for version, color, volume, mask in zip(versions, colors, volumes, masks, strict=True):
+        notes[f"video {version}"] = color_note(version, color, settings)
+        words = zip(describe_volume(volume), [mask.describe(row) for row in range(len(volume))], strict=True)
         is_reversed = version.endswith(REVERSED)
         changes = tuple(map(", ".join, words))
         notes[f"log_mel {version}"] = InputNote(
@@ -32,8 +32,8 @@ def notes_of_versions(
 
 
 def compared_versions(local: Embeddings, versions: Sequence[str], terms: Sequence[VersionTerm]) -> list[Comparison]:
-    """Pictures with sound, in the pairs of versions that a term calls positive."""
+    """Frames with audio, in the pairs of versions that a term calls positive."""
     return [
-        Comparison(f"pictures {versions[one]}", f"sound {versions[two]}", local["video"][one] @ local["audio"][two].mT)
+        Comparison(f"frames {versions[one]}", f"audio {versions[two]}", local["video"][one] @ local["audio"][two].mT)
         for one, two in dict.fromkeys((term.query, term.positive) for term in terms)
     ]

@@ -1,6 +1,6 @@
-"""STiCA: contrast of video and sound, and of feature crops within video (ICCV 2021).
+"""STiCA: contrast of video and audio, and of feature crops within video (ICCV 2021).
 
-L = (1 - a) L_crop + a L_AV; V_k: whole-map embedding of view k, A: sound, F: feature crops, t: temperature.
+L = (1 - a) L_crop + a L_AV; V_k: whole-map embedding of view k, A: audio, F: feature crops, t: temperature.
 Without crops and with average pooling this is the cross-modal baseline (GDT's first hypothesis on one clip).
 """
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
-from stica_pv.losses import GroupContrast, contrast_accuracy, contrast_rows, masked_mean, normalise
+from stica_pv.losses import GroupContrast, contrast_accuracy, contrast_rows, masked_mean, normalize
 from stica_pv.models import FeatureCrop, Pooling, measure_pathways, plan_crops
 from stica_pv.structures import (
     AudioSpec,
@@ -26,21 +26,21 @@ from stica_pv.structures import (
 from stica_pv.tasks.base import Inputs, Task
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
 from stica_pv.tasks.monitors import collapse_monitors
-from stica_pv.tasks.stica.av_plan import SOUND, VIEWS, AVPlan, ClipSettings
+from stica_pv.tasks.stica.av_plan import AUDIO, VIEWS, AVPlan, ClipSettings
 from stica_pv.tasks.stica.crop_terms import CropSettings, CropTable
 from stica_pv.tasks.stica.inspection import compared_windows, notes_of_step
 from stica_pv.tasks.windows import one_window
 from stica_pv.transforms import (
+    ColorSettings,
     LogMel,
-    PhotometrySettings,
-    apply_photometry,
-    draw_photometry,
-    draw_volume,
+    apply_color,
+    sample_color,
+    sample_volume,
 )
 
 
 class AVContrastive(Task):
-    """STiCA's networks and loss. Two views of one window are seen, its sound is heard once."""
+    """STiCA's networks and loss. Two views of one window are seen, its audio is heard once."""
 
     is_space: Tensor
 
@@ -48,7 +48,7 @@ class AVContrastive(Task):
         self,
         *,
         clip: ClipSettings,
-        photometry: PhotometrySettings,
+        color: ColorSettings,
         volume_jitter: float,
         backbone: nn.Module,
         pool: Pooling,
@@ -67,7 +67,7 @@ class AVContrastive(Task):
 
         Args:
             clip: What is read.
-            photometry: Colour augmentation of the views.
+            color: Color augmentation of the views.
             volume_jitter: Spread v of the volume factor U(1 - v, 1 + v).
             backbone: Trunk that gives (B, C, T', H', W'), or a list of maps, one for each pathway.
             pool: Pooling head with `pool_tokens`, `num_tokens` and `forward`.
@@ -75,8 +75,8 @@ class AVContrastive(Task):
             log_mel: Spectrogram.
             audio_tower: Network from spectrogram to vector.
             audio_head: Projection of the audio vectors.
-            audio_head_passes: 1, or 2 to give each view its own dropout of the sound, as released.
-            audio_min_valid: Share of a clip's sound that must be real for it to be compared.
+            audio_head_passes: 1, or 2 to give each view its own dropout of the audio, as released.
+            audio_min_valid: Share of a clip's audio that must be real for it to be compared.
             crops: Feature crops.
             cross_modal_weight: a, 0 < a <= 1.
             cross_modal_temperature: t of L_AV.
@@ -86,10 +86,10 @@ class AVContrastive(Task):
         if not 0 < cross_modal_weight <= 1:
             raise UsageError(f"CONTRASTIVE.CROSS_MODAL_WEIGHT: expected 0 < a <= 1, got {cross_modal_weight}")
         if min(cross_modal_temperature, within_modal_temperature) <= 0:
-            raise UsageError("CONTRASTIVE.T and CONTRASTIVE.T_WITHIN must be positive")
+            raise UsageError("CONTRASTIVE.TEMPERATURE and CONTRASTIVE.TEMPERATURE_WITHIN must be positive")
         if audio_head_passes not in (1, len(VIEWS)):
             raise UsageError(f"AUDIO.HEAD_PASSES: expected 1 or 2, got {audio_head_passes}")
-        self.clip, self.photometry, self.volume_jitter = clip, photometry, volume_jitter
+        self.clip, self.color, self.volume_jitter = clip, color, volume_jitter
         self.backbone, self.pool, self.video_head = backbone, pool, video_head
         self.log_mel, self.audio_tower, self.audio_head = log_mel, audio_tower, audio_head
         self.audio_head_passes, self.audio_min_valid = audio_head_passes, audio_min_valid
@@ -105,9 +105,9 @@ class AVContrastive(Task):
         crops.check(self.map_shape)
 
     def views(self) -> Views:
-        """Two views of one window; the sound comes with the first."""
+        """Two views of one window; the audio comes with the first."""
         clip = self.clip
-        sound = AudioSpec(clip.audio_rate_hz)
+        audio_spec = AudioSpec(clip.audio_rate_hz)
         specs = tuple(
             ViewSpec(
                 name=name,
@@ -116,7 +116,7 @@ class AVContrastive(Task):
                 fps=clip.fps,
                 size=clip.size,
                 transform=clip.transform,
-                audio=sound if name == SOUND else None,
+                audio=audio_spec if name == AUDIO else None,
             )
             for name in VIEWS
         )
@@ -124,15 +124,15 @@ class AVContrastive(Task):
         return Views(specs, one_window("clip", clip.seconds), min_seconds=clip.seconds, needs_audio=needs_audio)
 
     def draw(self, keys: StepKeys) -> AVPlan:
-        """Draws crop windows by step, photometry and volume by sample."""
+        """Draws crop windows by step, color and volume by sample."""
 
         def rngs(purpose: str) -> list[torch.Generator]:
             return [generator(purpose, keys.seed, keys.epoch, index) for index in keys.indices]
 
         return AVPlan(
             crops=tuple(self._plan_crops(keys, view) for view in range(len(VIEWS))),
-            photometry=tuple(draw_photometry(rngs(f"photometry {name}"), self.photometry) for name in VIEWS),
-            volume=draw_volume(rngs("volume"), self.volume_jitter),
+            color=tuple(sample_color(rngs(f"photometry {name}"), self.color) for name in VIEWS),
+            volume=sample_volume(rngs("volume"), self.volume_jitter),
         )
 
     def _plan_crops(self, keys: StepKeys, view: int) -> CropPlan:
@@ -145,17 +145,17 @@ class AVContrastive(Task):
         return plan_crops(boxes, self.map_shape, tokens, pathways=self.further_shapes)
 
     def prepare(self, batch: Batch, plan: AVPlan) -> Inputs:
-        """Colours the views and makes the spectrogram."""
+        """Colors the views and makes the spectrogram."""
         inputs = {
-            name: apply_photometry(batch.video[name], photometry, self.photometry)
-            for name, photometry in zip(VIEWS, plan.photometry, strict=True)
+            name: apply_color(batch.video[name], color, self.color)
+            for name, color in zip(VIEWS, plan.color, strict=True)
         }
-        inputs["log_mel"] = self.log_mel(batch.audio[SOUND], plan.volume)
-        inputs["audio_valid"] = (batch.audio_valid[SOUND] >= self.audio_min_valid).float()
+        inputs["log_mel"] = self.log_mel(batch.audio[AUDIO], plan.volume)
+        inputs["audio_valid"] = (batch.audio_valid[AUDIO] >= self.audio_min_valid).float()
         return inputs
 
     def embed(self, inputs: Inputs, plan: AVPlan) -> Embeddings:
-        """Embeds all windows of both views, and the sound.
+        """Embeds all windows of both views, and the audio.
 
         Each view passes the trunk by itself, so that batch-norm sees one view at a time, as in the paper's runs.
 
@@ -167,22 +167,22 @@ class AVContrastive(Task):
             [self.feature_crop(self.backbone(inputs[name]), crop) for name, crop in zip(VIEWS, plan.crops, strict=True)]
         )
         windows = self.video_head(self.pool.pool_tokens(tokens))
-        sound = self.audio_tower(inputs["log_mel"]).expand(self.audio_head_passes, -1, -1)
+        audio_spec = self.audio_tower(inputs["log_mel"]).expand(self.audio_head_passes, -1, -1)
         return {
-            "windows": normalise(windows),
-            "audio": normalise(self.audio_head(sound)),
+            "windows": normalize(windows),
+            "audio": normalize(self.audio_head(audio_spec)),
             "audio_valid": inputs["audio_valid"].view(1, -1, 1),
         }
 
-    def loss(self, local: Embeddings, gathered: Embeddings, *, first_row: int) -> LossTerms:
+    def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
         """L = (1 - a) L_crop + a L_AV."""
         valid, valid_everywhere = local["audio_valid"][0, :, 0] > 0, gathered["audio_valid"][0, :, 0] > 0
-        cross, accuracy = self._cross_modal(local, gathered, valid, valid_everywhere, first_row)
+        cross, accuracy = self._cross_modal(local, gathered, valid, valid_everywhere, rank_offset)
         a = self.cross_modal_weight
         total = a * cross
         scalars = {"loss_cross": cross, "accuracy_cross": accuracy, "audio_share": valid.float().mean()}
         if len(self.table.terms):
-            losses = self.within(local["windows"], gathered["windows"], first_label=first_row)
+            losses = self.within(local["windows"], gathered["windows"], rank_offset=rank_offset)
             within = self.within.mean(losses)
             total = total + (1 - a) * within
             scalars["loss_within"] = within
@@ -190,7 +190,7 @@ class AVContrastive(Task):
                 scalars["loss_space"] = self.within.mean(losses, self.is_space)
             if self.table.settings.time_large:
                 scalars["loss_time"] = self.within.mean(losses, ~self.is_space)
-        scalars |= collapse_monitors(  # of the first view and its sound
+        scalars |= collapse_monitors(  # of the first view and its audio
             (local["windows"][0], local["audio"][0]),
             (gathered["windows"][0], gathered["audio"][0]),
             valid,
@@ -199,23 +199,23 @@ class AVContrastive(Task):
         return LossTerms(total, {"loss": total.detach(), **{name: value.detach() for name, value in scalars.items()}})
 
     def _cross_modal(
-        self, local: Embeddings, gathered: Embeddings, valid: Tensor, valid_everywhere: Tensor, first_row: int
+        self, local: Embeddings, gathered: Embeddings, valid: Tensor, valid_everywhere: Tensor, rank_offset: int
     ) -> tuple[Tensor, Tensor]:
-        """L_AV = mean over views of ½ [L_t(V -> A) + L_t(A -> V)], over the clips with sound."""
+        """L_AV = mean over views of ½ [L_t(V -> A) + L_t(A -> V)], over the clips with audio."""
         whole = self.table.whole
         video, audio = local["windows"][whole], local["audio"].expand(len(VIEWS), -1, -1)
         video_keys, audio_keys = gathered["windows"][whole], gathered["audio"].expand(len(VIEWS), -1, -1)
         terms = [
             masked_mean(
                 contrast_rows(
-                    queries, keys, temperature=self.temperature, first_label=first_row, key_valid=valid_everywhere
+                    queries, keys, temperature=self.temperature, rank_offset=rank_offset, key_valid=valid_everywhere
                 ),
                 valid,
                 valid_everywhere,
             )
             for queries, keys in ((video, audio_keys), (audio, video_keys))
         ]
-        accuracy = contrast_accuracy(video, audio_keys, valid, valid_everywhere, first_label=first_row)
+        accuracy = contrast_accuracy(video, audio_keys, valid, valid_everywhere, rank_offset=rank_offset)
         return (terms[0] + terms[1]) / 2, accuracy
 
     def facts(self) -> dict[str, int]:
@@ -224,14 +224,14 @@ class AVContrastive(Task):
         return {"windows": windows, "terms_within": len(self.table.terms), "terms_cross": 2 * len(VIEWS)}
 
     def input_notes(self, plan: AVPlan) -> dict[str, InputNote]:
-        """Colours and windows of the views, volume of the sound."""
-        return notes_of_step(plan, self.photometry, self.table, self.map_shape)
+        """Colors and windows of the views, volume of the audio."""
+        return notes_of_step(plan, self.color, self.table, self.map_shape)
 
     def comparisons(self, local: Embeddings) -> list[Comparison]:
-        """Windows with windows, views with sound."""
+        """Windows with windows, views with audio."""
         return compared_windows(local, self.table)
 
     def encoders(self) -> dict[str, nn.Module]:
         """Trunk with pooling head, and audio tower; their projection heads are a layer that can be asked for."""
-        video = VideoEncoder(self.backbone, self.pool, self.photometry.mean, self.photometry.std, self.video_head)
+        video = VideoEncoder(self.backbone, self.pool, self.color.mean, self.color.std, self.video_head)
         return {"video": video, "audio": AudioEncoder(self.log_mel, self.audio_tower, self.audio_head)}

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from stica_pv.structures import CropPlan, FrameTransform
 from stica_pv.tasks.base import Plan
-from stica_pv.transforms import PhotometryPlan
+from stica_pv.transforms import ColorParams
 
 VIEWS = ("view1", "view2")
-SOUND = VIEWS[0]  # the sound belongs to the window; it travels with the first view
+AUDIO = VIEWS[0]  # the audio belongs to the window; it travels with the first view
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,12 @@ class ClipSettings:
     """What is read of a video.
 
     Attributes:
-        frames: Pictures a clip.
-        fps: Pictures a second.
+        frames: Frames a clip.
+        fps: Frames a second.
         size: Side of a view in pixels.
-        audio_rate_hz: Sample rate of the sound.
+        audio_rate_hz: Sample rate of the audio.
         transform: Random crop of a view, in the loader.
-        silence_allowed: Keep videos without sound; they take no part in the cross-modal loss.
+        silence_allowed: Keep videos without audio; they take no part in the cross-modal loss.
     """
 
     frames: int
@@ -41,26 +41,26 @@ class ClipSettings:
 
 @dataclass(frozen=True)
 class AVPlan(Plan):
-    """Random choices of a step: crop windows, photometry and volume.
+    """Random choices of a step: crop windows, color and volume.
 
     Attributes:
         crops: Windows of each view.
-        photometry: Parameters of each view's samples.
-        volume: (B,) factors on the sound.
+        color: Parameters of each view's samples.
+        volume: (B,) factors on the audio.
     """
 
     crops: tuple[CropPlan, ...]
-    photometry: tuple[PhotometryPlan, ...]
+    color: tuple[ColorParams, ...]
     volume: Tensor
 
     def rows(self, part: slice) -> "AVPlan":
-        """Returns the windows of some samples; colours and volume are applied before."""
+        """Returns the windows of some samples; colors and volume are applied before."""
         return AVPlan(tuple(crop.rows(part) for crop in self.crops), (), self.volume[part])
 
     def to(self, device: torch.device) -> "AVPlan":
         """Returns the plan on `device`."""
         return AVPlan(
             tuple(crop.to(device) for crop in self.crops),
-            tuple(photometry.to(device) for photometry in self.photometry),
+            tuple(color.to(device) for color in self.color),
             self.volume.to(device, non_blocking=True),
         )

@@ -9,37 +9,37 @@ from stica_pv.registry import TASKS
 from stica_pv.tasks.stica.av_contrastive import AVContrastive
 from stica_pv.tasks.stica.av_plan import ClipSettings
 from stica_pv.tasks.stica.crop_terms import PAIRINGS, CropSettings
-from stica_pv.transforms.config import log_mel_from_config, photometry_from_config, spatial_from_config
+from stica_pv.transforms.config import color_from_config, log_mel_from_config, spatial_from_config
 
 # What a method reads of the keys that not all methods read; see `stica_pv.config.ownership`.
-SOUND_KEYS = ("AUDIO.MIN_VALID", "AUDIO.VOLUME_JITTER", "DATA.MISSING_AUDIO")
-AV_CONTRASTIVE_KEYS = ("CROP.", "CONTRASTIVE.", "AUDIO.HEAD_PASSES", *SOUND_KEYS)
+AUDIO_KEYS = ("AUDIO.MIN_VALID", "AUDIO.VOLUME_JITTER", "DATA.MISSING_AUDIO")
+AV_CONTRASTIVE_KEYS = ("CROP.", "CONTRASTIVE.", "AUDIO.HEAD_PASSES", *AUDIO_KEYS)
 MISSING_AUDIO = ("drop", "silence")
 MOST_CROPS = 1000  # of one kind; the pairs grow with the square
 
 
 def add_av_contrastive_config(cfg: CfgNode) -> None:
-    """Declares CONTRASTIVE, CROP and what STiCA asks of the sound."""
+    """Declares CONTRASTIVE, CROP and what STiCA asks of the audio."""
     contrastive = section(cfg, "CONTRASTIVE")
-    contrastive.T = 0.1  # temperature of the cross-modal loss
-    contrastive.T_WITHIN = 0.5  # temperature among feature crops
+    contrastive.TEMPERATURE = 0.1  # temperature of the cross-modal loss
+    contrastive.TEMPERATURE_WITHIN = 0.5  # temperature among feature crops
     contrastive.CROSS_MODAL_WEIGHT = 0.5  # a in L = (1 - a) L_crop + a L_AV
 
     crop = section(cfg, "CROP")
-    crop.SPACE_LARGE = 2  # windows a view
-    crop.SPACE_SMALL = 4
-    crop.TIME_LARGE = 0
-    crop.TIME_SMALL = 0
-    crop.SPACE_SIZES = [0.857, 0.571]  # side of a large, small window as a share of the map's: 6 and 4 cells of 7
-    crop.TIME_SIZES = [0.75, 0.5]  # length as a share of the map's: 6 and 4 steps of 8
+    crop.NUM_LARGE_SPATIAL = 2  # windows a view
+    crop.NUM_SMALL_SPATIAL = 4
+    crop.NUM_LARGE_TEMPORAL = 0
+    crop.NUM_SMALL_TEMPORAL = 0
+    crop.SPATIAL_SIZES = [0.857, 0.571]  # side of a large, small window as a share of the map's: 6 and 4 cells of 7
+    crop.TEMPORAL_SIZES = [0.75, 0.5]  # length as a share of the map's: 6 and 4 steps of 8
     crop.TIME_CAP = 8  # lengths are shares of at most so many steps
     crop.PAIRING = "all"  # all | released
     crop.EXCLUSIVE_BOUND = False  # never draw the last position, as released
     crop.PER_SAMPLE = False  # positions of each sample's own
 
     audio = section(cfg, "AUDIO")
-    audio.HEAD_PASSES = 1  # 2: own dropout of the sound for each view, as released
-    audio.MIN_VALID = 0.5  # share of a clip's sound that must be real for it to be compared
+    audio.HEAD_PASSES = 1  # 2: own dropout of the audio for each view, as released
+    audio.MIN_VALID = 0.5  # share of a clip's audio that must be real for it to be compared
     section(cfg, "DATA").MISSING_AUDIO = "drop"  # drop | silence
 
 
@@ -69,7 +69,7 @@ def av_contrastive_from_config(cfg: CfgNode) -> AVContrastive:
     crop = cfg.CROP
     return AVContrastive(
         clip=clip,
-        photometry=photometry_from_config(cfg),
+        color=color_from_config(cfg),
         volume_jitter=cfg.AUDIO.VOLUME_JITTER,
         backbone=backbone,
         pool=pool,
@@ -80,34 +80,34 @@ def av_contrastive_from_config(cfg: CfgNode) -> AVContrastive:
         audio_head_passes=cfg.AUDIO.HEAD_PASSES,
         audio_min_valid=cfg.AUDIO.MIN_VALID,
         crops=CropSettings(
-            space_large=crop.SPACE_LARGE,
-            space_small=crop.SPACE_SMALL,
-            time_large=crop.TIME_LARGE,
-            time_small=crop.TIME_SMALL,
-            space_sizes=tuple(crop.SPACE_SIZES),
-            time_sizes=tuple(crop.TIME_SIZES),
+            space_large=crop.NUM_LARGE_SPATIAL,
+            space_small=crop.NUM_SMALL_SPATIAL,
+            time_large=crop.NUM_LARGE_TEMPORAL,
+            time_small=crop.NUM_SMALL_TEMPORAL,
+            space_sizes=tuple(crop.SPATIAL_SIZES),
+            time_sizes=tuple(crop.TEMPORAL_SIZES),
             time_cap=crop.TIME_CAP,
             pairing=crop.PAIRING,
             exclusive_bound=crop.EXCLUSIVE_BOUND,
             per_sample=crop.PER_SAMPLE,
         ),
         cross_modal_weight=cfg.CONTRASTIVE.CROSS_MODAL_WEIGHT,
-        cross_modal_temperature=cfg.CONTRASTIVE.T,
-        within_modal_temperature=cfg.CONTRASTIVE.T_WITHIN,
+        cross_modal_temperature=cfg.CONTRASTIVE.TEMPERATURE,
+        within_modal_temperature=cfg.CONTRASTIVE.TEMPERATURE_WITHIN,
     )
 
 
 declare_limits(
     {
-        "CONTRASTIVE.T": POSITIVE,
-        "CONTRASTIVE.T_WITHIN": POSITIVE,
+        "CONTRASTIVE.TEMPERATURE": POSITIVE,
+        "CONTRASTIVE.TEMPERATURE_WITHIN": POSITIVE,
         "CONTRASTIVE.CROSS_MODAL_WEIGHT": Limits(above=0, high=1),
-        "CROP.SPACE_LARGE": Limits(low=0, high=MOST_CROPS),
-        "CROP.SPACE_SMALL": Limits(low=0, high=MOST_CROPS),
-        "CROP.TIME_LARGE": Limits(low=0, high=MOST_CROPS),
-        "CROP.TIME_SMALL": Limits(low=0, high=MOST_CROPS),
-        "CROP.SPACE_SIZES": Limits(above=0, high=1, count=2),
-        "CROP.TIME_SIZES": Limits(above=0, high=1, count=2),
+        "CROP.NUM_LARGE_SPATIAL": Limits(low=0, high=MOST_CROPS),
+        "CROP.NUM_SMALL_SPATIAL": Limits(low=0, high=MOST_CROPS),
+        "CROP.NUM_LARGE_TEMPORAL": Limits(low=0, high=MOST_CROPS),
+        "CROP.NUM_SMALL_TEMPORAL": Limits(low=0, high=MOST_CROPS),
+        "CROP.SPATIAL_SIZES": Limits(above=0, high=1, count=2),
+        "CROP.TEMPORAL_SIZES": Limits(above=0, high=1, count=2),
         "CROP.TIME_CAP": AT_LEAST_ONE,
         "CROP.PAIRING": one_of(*PAIRINGS),
         "AUDIO.HEAD_PASSES": Limits(low=1, high=2),

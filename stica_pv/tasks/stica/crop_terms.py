@@ -14,12 +14,13 @@ from torch import Tensor
 
 from stica_pv.errors import UsageError, check_choice
 from stica_pv.losses import ContrastTerms
-from stica_pv.models import draw_boxes, whole_map
+from stica_pv.models import sample_boxes, whole_map
 from stica_pv.models.feature_crop import MapShape
 
 logger = logging.getLogger(__name__)
 
 Kind = Literal["space", "time"]
+_OF_KEY: dict[Kind, str] = {"space": "SPATIAL", "time": "TEMPORAL"}  # as the keys of CROP are called
 PAIRINGS = ("all", "released")
 
 
@@ -70,7 +71,9 @@ class CropSettings:
                 raise UsageError(f"crop sizes are (large, small) shares of the map in (0, 1], got {tuple(sizes)}")
         for kind, (large, small) in self._counts().items():
             if small and not large:
-                raise UsageError(f"small {kind} crops are compared with large ones: set CROP.{kind.upper()}_LARGE too")
+                raise UsageError(
+                    f"small {kind} crops are compared with large ones: set CROP.NUM_LARGE_{_OF_KEY[kind]} too"
+                )
 
     def _counts(self) -> dict[Kind, tuple[int, int]]:
         return {"space": (self.space_large, self.space_small), "time": (self.time_large, self.time_small)}
@@ -98,14 +101,15 @@ class CropSettings:
             whole = map_shape[1:] if kind == "space" else map_shape[:1]
             if max(whole) == 1:
                 raise UsageError(
-                    f"CROP.{kind.upper()}_LARGE {large}: there is nothing to cut in a feature map of {map_shape} cells "
+                    f"CROP.NUM_LARGE_{_OF_KEY[kind]} {large}: there is nothing to cut in a feature map of {map_shape} "
+                    "cells "
                     f"(T, H, W): use {_MORE[kind]}, or set the crop counts of this kind to 0"
                 )
             first, second = (self.window(kind, which, map_shape) for which in (True, False))
             if first == map_shape or (small and first == second):
                 what = "a large one is the whole map" if first == map_shape else "large and small ones are one size"
                 _warn_once(
-                    f"CROP.{kind.upper()}_SIZES: in a feature map of {map_shape} cells (T, H, W) the crops are "
+                    f"CROP.{_OF_KEY[kind]}_SIZES: in a feature map of {map_shape} cells (T, H, W) the crops are "
                     f"{first} and {second}: {what}; use {_MORE[kind]}, or smaller shares"
                 )
 
@@ -191,5 +195,5 @@ class CropTable:
         boxes = [whole_map(map_shape)]
         for crop in self.crops[view]:
             size = self.settings.window(crop.kind, crop.large, map_shape)
-            boxes.append(draw_boxes(1, size, map_shape, rng, exclusive_bound=self.settings.exclusive_bound))
+            boxes.append(sample_boxes(1, size, map_shape, rng, exclusive_bound=self.settings.exclusive_bound))
         return torch.cat(boxes)

@@ -15,7 +15,7 @@ from made_media import make_media
 from stica_pv.data.conversion import batch_convert as light_copy
 from stica_pv.data.conversion import conversion_log as copy_notes
 from stica_pv.data.conversion.batch_convert import TRANSCODING, Conversion, CopyPlan, CopyReport, make_copy, plan_copy
-from stica_pv.data.conversion.conversion_log import open_receipts
+from stica_pv.data.conversion.conversion_log import open_conversion_log
 from stica_pv.data.conversion.decode_speed import measure_decode_speed
 from stica_pv.data.conversion.optical_flow import CONVERSION as flow  # noqa: N811 - an instance beside the other
 from stica_pv.data.conversion.transcode import TranscodeSettings, transcode
@@ -25,7 +25,7 @@ from stica_pv.errors import UnreadableClip, UsageError
 RECEIPTS, FAILURES = TRANSCODING.receipts, TRANSCODING.failures
 REPOSITORY = Path(__file__).resolve().parents[3]
 SETTINGS = TranscodeSettings(short_side=32)
-LIST = "a b/one.avi 1\na b/two.mp4 0\nbad.mkv 1\nsound.ogg 0\n"
+LIST = "a b/one.avi 1\na b/two.mp4 0\nbad.mkv 1\naudio.ogg 0\n"
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "a b").mkdir(parents=True)
     make_media(root / "a b" / "one.avi", video="mpeg4", audio="mp3", seconds=1.0)
     make_media(root / "a b" / "two.mp4", seconds=1.0)
-    make_media(root / "sound.ogg", video=None, audio="libopus", rate_hz=48000, seconds=1.0)
-    shutil.copy(root / "a b" / "two.mp4", root / "sound.mp4")
+    make_media(root / "audio.ogg", video=None, audio="libopus", rate_hz=48000, seconds=1.0)
+    shutil.copy(root / "a b" / "two.mp4", root / "audio.mp4")
     (root / "bad.mkv").write_bytes(b"nothing")
     (root / "train.csv").write_text(LIST)
     (root / "a b" / "names.txt").write_text("file,what\none.avi,first\n./two.mp4,second\n")
@@ -48,7 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def root(made: Path, tmp_path: Path) -> Path:
     root = Path(shutil.copytree(made, tmp_path / "set"))
-    (root / "splits" / "test.csv").write_text(f"a b/one.avi 5\n{root / 'sound.mp4'} 6\n")
+    (root / "splits" / "test.csv").write_text(f"a b/one.avi 5\n{root / 'audio.mp4'} 6\n")
     return root
 
 
@@ -65,7 +65,7 @@ def tree(folder: Path) -> set[str]:
 def test_a_copy_has_the_same_names_and_lists_names_failures_and_goes_on_where_it_was(root: Path):
     target = root.parent / "copy"
     report = copy(root)
-    media = {"a b/one.mp4", "a b/two.mp4", "sound.mp4", "sound.ogg.mp4"}
+    media = {"a b/one.mp4", "a b/two.mp4", "audio.mp4", "audio.ogg.mp4"}
     assert tree(target) == media | {"train.csv", "splits/test.csv", "a b/names.txt", RECEIPTS, FAILURES}
     assert (len(report.copied), report.kept, report.lists) == (4, (), 3)
     assert list(report.failures) == ["bad.mkv"]
@@ -73,20 +73,20 @@ def test_a_copy_has_the_same_names_and_lists_names_failures_and_goes_on_where_it
     assert "invalid data" in report.failures["bad.mkv"]
 
     listed = read_csv(path=str(target / "train.csv"))
-    assert list(listed.names) == ["a b/one.mp4", "a b/two.mp4", "sound.ogg.mp4"]
+    assert list(listed.names) == ["a b/one.mp4", "a b/two.mp4", "audio.ogg.mp4"]
     assert list(listed.labels or ()) == [1, 0, 0]
     assert (target / "a b" / "names.txt").read_text() == "file,what\none.mp4,first\ntwo.mp4,second\n"
 
-    assert (target / "splits" / "test.csv").read_text() == "a b/one.mp4 5\n../sound.mp4 6\n"
+    assert (target / "splits" / "test.csv").read_text() == "a b/one.mp4 5\n../audio.mp4 6\n"
 
     times = {name: (target / name).stat().st_mtime_ns for name in media}
     (target / "a b" / "two.mp4").unlink()  # lost
-    (root / "sound.mp4").touch()  # another time of change
+    (root / "audio.mp4").touch()  # another time of change
     (target / ".x.mp4.1.part").touch()  # left by a killed run
-    shutil.copy(root / "a b" / "two.mp4", root / "bad.mkv")  # mended
+    shutil.copy(root / "a b" / "two.mp4", root / "bad.mkv")  # fixed
     again = copy(root)
-    assert set(again.copied) == {"a b/two.mp4", "sound.mp4", "bad.mkv"}
-    assert set(again.kept) == {"a b/one.avi", "sound.ogg"}
+    assert set(again.copied) == {"a b/two.mp4", "audio.mp4", "bad.mkv"}
+    assert set(again.kept) == {"a b/one.avi", "audio.ogg"}
     assert again.failures == {}
     assert (target / "a b" / "one.mp4").stat().st_mtime_ns == times["a b/one.mp4"]
     assert not (target / ".x.mp4.1.part").exists()
@@ -94,7 +94,7 @@ def test_a_copy_has_the_same_names_and_lists_names_failures_and_goes_on_where_it
 
 
 def test_other_settings_and_a_torn_receipt_make_files_anew(root: Path):
-    for name in ("bad.mkv", "sound.ogg", "sound.mp4"):
+    for name in ("bad.mkv", "audio.ogg", "audio.mp4"):
         (root / name).unlink()
     receipts = root.parent / "copy" / RECEIPTS
     assert len(copy(root).copied) == 2
@@ -114,7 +114,7 @@ def test_a_list_alone_can_be_the_source(root: Path):
 def test_wrong_sources_and_targets_are_refused(root: Path, tmp_path: Path):
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "thesis.tex").touch()
-    (root / "out.csv").write_text("../set/sound.mp4 1\n")
+    (root / "out.csv").write_text("../set/audio.mp4 1\n")
     for source, target, message in (
         (root, root, "lies in the source"),
         (root, root / "light", "lies in the source"),
@@ -140,7 +140,7 @@ def test_names_that_cannot_be_told_apart_are_refused(tmp_path: Path):
 
 
 def test_speed_is_measured_on_originals_and_copies(made: Path):
-    names = ["a b/two.mp4", "sound.ogg", "bad.mkv"]
+    names = ["a b/two.mp4", "audio.ogg", "bad.mkv"]
     speed = measure_decode_speed([(str(made / n),) * 2 for n in names], short_side=32, audio_rate_hz=16000)
     assert speed is not None
     assert speed.files == 2
@@ -232,7 +232,7 @@ def test_a_second_command_with_the_same_target_is_refused_and_harms_nothing(smal
     target = small.parent / "small+"
     part = target / ".a.mp4.1.part"
     target.mkdir()
-    with open_receipts(target / RECEIPTS):
+    with open_conversion_log(target / RECEIPTS):
         part.touch()
         with pytest.raises(UsageError, match=r"small\+ is written by another command; wait for its end"):
             duplicated(small)

@@ -76,8 +76,8 @@ def test_a_codec_that_is_not_fixed_gets_its_options_from_here():
         for call in (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)):
             name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
             codec = call.args[0] if call.args else None
-            sound = any(keyword.arg == "layout" for keyword in call.keywords)
+            audio = any(keyword.arg == "layout" for keyword in call.keywords)
             fixed = isinstance(codec, ast.Constant) and codec.value not in ("libx265", "hevc")
-            if name == "add_stream" and not sound and not fixed:
+            if name == "add_stream" and not audio and not fixed:
                 wrong.append(f"{path.relative_to(ROOT)}:{call.lineno}")
     assert wrong == []

@@ -17,11 +17,11 @@ from stica_pv.structures import ClipRequest, Window
 
 TOOL = Path(__file__).resolve().parents[3] / "tools" / "compute_flow.py"
 WIDTH, HEIGHT, FPS, COUNT = 96, 64, 25, 12
-MOVE = (2, 1)  # pixels a picture, to the right and downwards
+MOVE = (2, 1)  # pixels a frame, to the right and downwards
 
 
 def moving(path: Path, count: int = COUNT, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Path:
-    """Writes a smooth random texture that moves by `MOVE` from picture to picture."""
+    """Writes a smooth random texture that moves by `MOVE` from frame to frame."""
     rng = np.random.default_rng(0)
     waves = np.stack(np.meshgrid(np.arange(4 * WIDTH), np.arange(4 * HEIGHT)))
     texture = sum(
@@ -53,7 +53,7 @@ def computed(path: Path, **settings: float) -> tuple[np.ndarray, np.ndarray]:
         return stored[FLOW], stored[TIMES]
 
 
-def test_every_picture_but_the_last_has_the_motion_to_the_next(tmp_path: Path) -> None:
+def test_every_frame_but_the_last_has_the_motion_to_the_next(tmp_path: Path) -> None:
     flow, times = computed(moving(tmp_path / "a.mp4"), bound=10.0)
     assert (flow.shape, flow.dtype) == ((COUNT - 1, 2, HEIGHT, WIDTH), np.uint8)
     assert times == pytest.approx(np.arange(COUNT - 1) / FPS)
@@ -61,7 +61,7 @@ def test_every_picture_but_the_last_has_the_motion_to_the_next(tmp_path: Path) -
     assert np.median(middle, axis=(2, 3)) == pytest.approx(np.tile(MOVE, (COUNT - 1, 1)), abs=0.15)
 
 
-def test_faster_motion_than_the_bound_is_cut_and_smaller_pictures_move_less(tmp_path: Path) -> None:
+def test_faster_motion_than_the_bound_is_cut_and_smaller_frames_move_less(tmp_path: Path) -> None:
     path = moving(tmp_path / "a.mp4")
     cut, _ = computed(path, bound=1.0)
     assert np.median(cut[:, 0]) == 255
@@ -73,7 +73,7 @@ def test_faster_motion_than_the_bound_is_cut_and_smaller_pictures_move_less(tmp_
 @pytest.mark.parametrize(
     ("fps", "kept"), [(0.0, range(11)), (25.0, range(11)), (10.0, (0, 3, 5, 8, 10)), (6.25, (0, 4, 8))]
 )
-def test_kept_fields_are_those_of_the_first_pictures_at_or_after_their_instants(
+def test_kept_fields_are_those_of_the_first_frames_at_or_after_their_instants(
     tmp_path: Path, fps: float, kept: range | tuple[int, ...]
 ) -> None:
     path = moving(tmp_path / "a.mp4")
@@ -92,13 +92,13 @@ def test_what_is_computed_is_read_for_the_window(tmp_path: Path) -> None:
 
 
 def test_what_has_no_flow_is_named_and_leaves_nothing(tmp_path: Path) -> None:
-    make_media(tmp_path / "sound.mp4", video=None, seconds=0.5)
+    make_media(tmp_path / "audio.mp4", video=None, seconds=0.5)
     moving(tmp_path / "one.mp4", count=1)
     moving(tmp_path / "tiny.mp4", size=(64, 12))
     for name, cause in (
-        ("sound", "no video stream"),
-        ("one", "a single picture has no optical flow"),
-        ("tiny", "pictures of 64 x 12 pixels; optical flow needs 16 each way"),
+        ("audio", "no video stream"),
+        ("one", "a single frame has no optical flow"),
+        ("tiny", "frames of 64 x 12 pixels; optical flow needs 16 each way"),
     ):
         with pytest.raises(UnreadableClip, match=cause):
             computed(tmp_path / f"{name}.mp4")

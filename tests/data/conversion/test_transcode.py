@@ -22,9 +22,9 @@ RATE_HZ = SETTINGS.audio_rate_hz
 KINDS = {
     "plain.mp4": {},
     "b-frames.mp4": {"options": {"bf": "3"}},
-    "sound later.mp4": {"audio_start_s": 0.7, "audio_seconds": 3.0},
-    "sound later.mkv": {"audio_start_s": 0.7, "audio_seconds": 3.0},
-    "picture later.mp4": {"video_start_s": 0.48},
+    "audio later.mp4": {"audio_start_s": 0.7, "audio_seconds": 3.0},
+    "audio later.mkv": {"audio_start_s": 0.7, "audio_seconds": 3.0},
+    "frame later.mp4": {"video_start_s": 0.48},
     "both later.mkv": {"video_start_s": 1.0, "audio_start_s": 1.3},
     "mp3.avi": {"video": "mpeg4", "audio": "mp3"},
     "mp2.mpg": {"video": "mpeg2video", "audio": "mp2"},
@@ -47,7 +47,7 @@ def both(source: Path, target: Path, start: float, frames: int = 20, rate: int |
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_picture_and_sound_keep_their_times(name: str, tmp_path: Path):
+def test_frame_and_audio_keep_their_times(name: str, tmp_path: Path):
     source = make_media(tmp_path / name, **KINDS[name])
     target = copied(source)
     for start in (0.0, 1.0, 2.52):
@@ -75,7 +75,7 @@ def test_the_copy_is_what_the_settings_say(tmp_path: Path):
     assert (facts.audio_codec, facts.audio_rate_hz, facts.audio_channels) == ("aac", 16000, 1)
     with av.open(str(target)) as container:
         keys = [i for i, packet in enumerate(container.demux(video=0)) if packet.size and packet.is_keyframe]
-    assert 2 <= max(np.diff([*keys, 50])) <= 5  # x264 sets more where pictures change
+    assert 2 <= max(np.diff([*keys, 50])) <= 5  # x264 sets more where frames change
 
 
 @pytest.mark.parametrize("codec", ["libx264", "h264"])
@@ -89,19 +89,19 @@ def test_the_copy_leaves_out_what_is_slow_to_decode_unless_told_otherwise(codec:
 
 
 @pytest.mark.parametrize(("size", "expected"), [((66, 51), (66, 50)), ((40, 30), (40, 30)), ((331, 200), (212, 128))])
-def test_small_pictures_are_not_enlarged_and_sides_become_even(size, expected, tmp_path: Path):
+def test_small_frames_are_not_enlarged_and_sides_become_even(size, expected, tmp_path: Path):
     facts = probe(str(copied(make_media(tmp_path / "a.mkv", video="ffv1", size=size, seconds=0.4, audio=None))))
     assert (facts.width, facts.height) == expected
 
 
-def test_a_file_without_picture_or_without_sound_stays_so(tmp_path: Path):
+def test_a_file_without_frame_or_without_audio_stays_so(tmp_path: Path):
     silent = probe(str(copied(make_media(tmp_path / "silent.mp4", audio=None, seconds=1.0))))
     dark = probe(str(copied(make_media(tmp_path / "dark.mp4", video=None, seconds=1.0))))
     assert (silent.video_codec, silent.audio_codec) == ("h264", "")
     assert (dark.video_codec, dark.audio_codec) == ("", "aac")
 
 
-def test_a_gap_in_the_sound_becomes_silence(tmp_path: Path):
+def test_a_gap_in_the_audio_becomes_silence(tmp_path: Path):
     source = tmp_path / "gap.mkv"
     with av.open(str(source), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
@@ -127,7 +127,7 @@ def test_a_bad_file_gives_its_cause_and_leaves_nothing(content: bytes, tmp_path:
 def test_a_file_cut_short_is_a_failure_that_says_where_it_ends(tmp_path: Path):
     source = make_media(tmp_path / "a.mp4", container_options={"movflags": "faststart"})
     source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
-    with pytest.raises(UnreadableClip, match=r"picture ends at \d\.\d s, the header says 4.0 s"):
+    with pytest.raises(UnreadableClip, match=r"frame ends at \d\.\d s, the header says 4.0 s"):
         transcode(str(source), tmp_path / "copy" / "a.mp4", SETTINGS)
     assert list((tmp_path / "copy").iterdir()) == []
 
@@ -156,14 +156,14 @@ def hang(*_: object) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the encoder is opened in this process")
 def test_an_encoder_that_hangs_when_it_is_opened_is_refused_by_name(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "_OPEN_LIMIT_S", 0.2)
-    monkeypatch.setattr(module, "_picture_stream", hang)
+    monkeypatch.setattr(module, "_frame_stream", hang)
     with pytest.raises(UsageError, match=r"codec: 'libx264' cannot be opened \(time-out after 0.2 s\); try libx264"):
         TranscodeSettings()
 
 
 def transcode_with_hanging_encoder(source: str, target: Path, settings: TranscodeSettings) -> None:
     if source.endswith("hangs.mp4"):
-        module._picture_stream = hang  # of a process of its own
+        module._frame_stream = hang  # of a process of its own
     transcode(source, target, settings)
 
 
@@ -182,7 +182,7 @@ def test_an_encoder_that_hangs_costs_one_file_and_is_named(tmp_path: Path):
 
 @pytest.mark.skipif(not SAMPLE_DATA.is_dir(), reason=f"no real sample data at {SAMPLE_DATA}")
 @pytest.mark.parametrize("name", ["video_90.mov", "v_Surfing_g22_c03.avi", "small.mp4", "dash-video-with-dash-.mp4"])
-def test_real_files_look_and_sound_as_before_at_the_same_time(name: str, tmp_path: Path):
+def test_real_files_look_and_audio_as_before_at_the_same_time(name: str, tmp_path: Path):
     source = SAMPLE_DATA / "media" / name
     transcode(str(source), tmp_path / "a.mp4", SETTINGS)
     before = one(source, 0.0, 1.0, 8, 8.0, RATE_HZ, at_end="pad", short_size=128)

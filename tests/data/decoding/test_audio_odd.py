@@ -190,6 +190,6 @@ def test_a_stream_without_a_decoder_is_named_with_its_tag(tmp_path: Path):
 def test_audio_without_a_known_codec_is_named():
     path = real("missing_stsd.mp4")
     clip = one(path, 0.0, 0.5, 4, 8.0, RATE_HZ)
-    assert clip.sound_error == "there is an audio stream of no known codec, which cannot be decoded"
-    assert exclusion_cause(probe(str(path)), min_seconds=0.5, needs_audio=True) == clip.sound_error
+    assert clip.audio_error == "there is an audio stream of no known codec, which cannot be decoded"
+    assert exclusion_cause(probe(str(path)), min_seconds=0.5, needs_audio=True) == clip.audio_error
     assert exclusion_cause(probe(str(path)), min_seconds=0.5, needs_audio=False) == ""

@@ -55,7 +55,7 @@ def test_many_planar_channels_are_read_without_harm(tmp_path, layout, channels):
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 24000, 44100, 48000])
-def test_resampled_sound_has_no_delay_and_exact_length(clip_mp4, rate):
+def test_resampled_audio_has_no_delay_and_exact_length(clip_mp4, rate):
     audio = one(clip_mp4, 1.2345, 1.0001, 0, 0.0, rate).audio.numpy()
     assert len(audio) == round(1.0001 * rate)
     assert abs(lag_seconds(audio, 1.2345, rate)) <= 1.0 / rate
@@ -63,7 +63,7 @@ def test_resampled_sound_has_no_delay_and_exact_length(clip_mp4, rate):
     assert np.abs(audio - truth).max() < 0.1
 
 
-def test_sound_that_ends_early_is_followed_by_silence(folder):
+def test_audio_that_ends_early_is_followed_by_silence(folder):
     path = make_media(folder / "early.mp4", audio_seconds=2.0)
     assert one(path, 1.5, 1.0, 2, 2.0, 16000).audio_valid == pytest.approx(0.5, abs=0.03)
     late = one(path, 2.8, 1.0, 2, 2.0, 16000)
@@ -71,7 +71,7 @@ def test_sound_that_ends_early_is_followed_by_silence(folder):
     assert late.audio.shape == (16000,)
 
 
-def test_file_without_sound_gives_silence(folder):
+def test_file_without_audio_gives_silence(folder):
     path = make_media(folder / "mute.mp4", audio=None)
     for frames in (2, 0):
         clip = one(path, 0.0, 1.0, frames, 2.0, 16000)
@@ -79,8 +79,8 @@ def test_file_without_sound_gives_silence(folder):
         assert clip.audio_valid == 0.0
 
 
-def test_file_of_sound_alone_starts_its_clock_with_the_sound(folder):
-    path = make_media(folder / "sound.ogg", video=None, audio="libopus", rate_hz=48000, seconds=3.0)
+def test_file_of_audio_alone_starts_its_clock_with_the_audio(folder):
+    path = make_media(folder / "audio.ogg", video=None, audio="libopus", rate_hz=48000, seconds=3.0)
     assert abs(lag_seconds(one(path, 1.0, 1.0, 0, 0.0, 24000).audio.numpy(), 1.0, 24000)) < 1e-3
     with pytest.raises(UnreadableClip, match="no video stream"):
         one(path, 0.0, 1.0, 1, 1.0)

@@ -1,4 +1,4 @@
-"""AVI stores no presentation times: pictures fill the slots of their packets in the order in which they are shown."""
+"""AVI stores no presentation times: frames fill the slots of their packets in the order in which they are shown."""
 
 import random
 from fractions import Fraction
@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from made_media import lag_seconds, make_media, needs_encoders, numbered_picture, numbers_of
+from made_media import lag_seconds, make_media, needs_encoders, numbered_frame, numbers_of
 from reading import one
 
 VOP, USER_DATA = b"\0\0\1\xb6", b"\0\0\1\xb2DivX503b1393p"
@@ -24,7 +24,7 @@ KINDS = {
 
 
 def wrong_windows(path: Path, slots: list[int], windows: int = 25) -> list[tuple[int, list[int], list[int]]]:
-    """Reads three slots each from random ones on; `slots` has the picture that is shown in each."""
+    """Reads three slots each from random ones on; `slots` has the frame that is shown in each."""
     rng = random.Random(0)
     starts = [0, len(slots) - 3, *(rng.randrange(len(slots) - 3) for _ in range(windows))]
     found = [
@@ -35,15 +35,15 @@ def wrong_windows(path: Path, slots: list[int], windows: int = 25) -> list[tuple
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_pictures_and_sound_stand_in_their_slots_wherever_reading_begins(tmp_path: Path, kind: str):
+def test_frames_and_audio_stand_in_their_slots_wherever_reading_begins(tmp_path: Path, kind: str):
     video, options = KINDS[kind]
     path = make_media(
         tmp_path / "a.avi", video=video, audio="pcm_s16le", seconds=SECONDS, options=options, size=(128, 64)
     )
     assert wrong_windows(path, list(range(LAST + 1))) == []
     for start in (0.0, 2.6, 4.3):
-        sound = one(path, start, 1.0, 2, 2.0, 44100, at_end="pad").audio.numpy()
-        assert abs(lag_seconds(sound, start, 44100)) < 1e-3
+        audio = one(path, start, 1.0, 2, 2.0, 44100, at_end="pad").audio.numpy()
+        assert abs(lag_seconds(audio, start, 44100)) < 1e-3
 
 
 def kind_of(packet: bytes) -> str:
@@ -51,14 +51,14 @@ def kind_of(packet: bytes) -> str:
 
 
 def not_coded(number: int) -> bytes:
-    """A picture that only says that there is none, as encoders of packed streams write in place of the moved one."""
+    """A frame that only says that there is none, as encoders of packed streams write in place of the moved one."""
     bits = f"01{0}{1}{number % FPS:05b}{1}{0}{0}"
     bits += "1" * (-len(bits) % 8)
     return VOP + bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits), 8))
 
 
 def packed(packets: list[bytes]) -> list[bytes]:
-    """DivX's packed stream: the first B-picture stands in the packet of the picture that it needs."""
+    """DivX's packed stream: the first B-frame stands in the packet of the frame that it needs."""
     out: list[bytes] = []
     places = [i for i, packet in enumerate(packets) if kind_of(packet) != "B"]
     for place, after in zip(places, [*places[1:], len(packets)], strict=True):
@@ -86,7 +86,7 @@ def test_packed_streams_of_divx_and_xvid_are_read_exactly(tmp_path: Path):
     assert wrong_windows(path, list(range(LAST + 1))) == []
 
 
-def test_empty_slots_of_dropped_pictures_keep_the_picture_before_also_after_a_seek(tmp_path: Path):
+def test_empty_slots_of_dropped_frames_keep_the_frame_before_also_after_a_seek(tmp_path: Path):
     needs_encoders("mpeg4")
     shown = [slot for slot in range(LAST + 1) if slot % 7 not in (2, 3, 5) or slot == LAST]
     path = tmp_path / "gaps.avi"
@@ -98,7 +98,7 @@ def test_empty_slots_of_dropped_pictures_keep_the_picture_before_also_after_a_se
         for slot in (*shown, None):
             frame = None
             if slot is not None:
-                frame = av.VideoFrame.from_ndarray(numbered_picture(slot, 64, 48), format="rgb24")
+                frame = av.VideoFrame.from_ndarray(numbered_frame(slot, 64, 48), format="rgb24")
                 frame.pts, frame.time_base = slot, Fraction(1, FPS)
             packets += [(float(packet.pts / FPS), packet) for packet in video.encode(frame)]
         for begin in range(0, SECONDS * 8000, 2000):  # long blocks, so that a seek has slots to pass by
@@ -111,7 +111,7 @@ def test_empty_slots_of_dropped_pictures_keep_the_picture_before_also_after_a_se
     assert wrong_windows(path, slots, 60) == []
 
 
-def test_the_first_pictures_of_a_stream_cut_before_an_open_group_leave_their_slots_empty(tmp_path: Path):
+def test_the_first_frames_of_a_stream_cut_before_an_open_group_leave_their_slots_empty(tmp_path: Path):
     whole = make_media(tmp_path / "a.avi", video="mpeg4", audio=None, seconds=SECONDS, options={"bf": "2"})
     path = tmp_path / "cut.avi"
     with av.open(str(whole)) as source, av.open(str(path), "w") as container:
@@ -122,17 +122,17 @@ def test_the_first_pictures_of_a_stream_cut_before_an_open_group_leave_their_slo
             packet.stream, packet.pts, packet.dts = stream, number, number
             container.mux(packet)
     assert kind_of(bytes(packets[begin + 1])) == "B"  # shown before the key frame, and not decodable without the rest
-    first = begin + 2  # the picture of the key frame
+    first = begin + 2  # the frame of the key frame
     slots = [first, first, *range(first, LAST + 1)]  # the first one stands for those before it
     assert wrong_windows(path, slots) == []
 
 
-def test_a_header_with_millions_of_pictures_a_second_does_not_hang_a_loop(tmp_path: Path):
+def test_a_header_with_millions_of_frames_a_second_does_not_hang_a_loop(tmp_path: Path):
     path = make_media(tmp_path / "a.avi", video="mpeg4", audio="pcm_s16le", seconds=1.0, rate_hz=8000)
     content = bytearray(path.read_bytes())
     rate = content.index(b"vids") + 24  # of the stream's header: scale, rate, start, length
-    scale, pictures = (int.from_bytes(content[at : at + 4], "little") for at in (rate - 4, rate))
-    assert pictures == FPS * scale
+    scale, frames = (int.from_bytes(content[at : at + 4], "little") for at in (rate - 4, rate))
+    assert frames == FPS * scale
     content[rate : rate + 4] = (67_000_000).to_bytes(4, "little")
     path.write_bytes(content)
     clip = one(path, 0.1, 2.0, 4, 2.0, 8000, at_end="loop")

@@ -33,11 +33,11 @@ def test_every_container_codec_and_property_is_read_exactly_or_has_a_named_cause
 
 def test_the_measure_finds_a_lag_of_a_fifth_of_a_millisecond():
     times = 1.0 + 0.0002 + np.arange(8000) / 16000
-    assert signals.lag_seconds(signals.sound_at(times), 1.0, 16000) == pytest.approx(-0.0002, abs=1e-5)
+    assert signals.lag_seconds(signals.audio_at(times), 1.0, 16000) == pytest.approx(-0.0002, abs=1e-5)
     assert signals.lag_seconds(np.random.default_rng(0).normal(size=8000).astype(np.float32), 1.0, 16000) is None
 
 
-def test_the_measure_finds_a_wrong_picture():
+def test_the_measure_finds_a_wrong_frame():
     errors = measure.Errors()
-    errors.note_pictures("x", [0.0, 0.08], [0.0, 0.04])
-    assert (errors.wrong, round(errors.picture_s, 6), errors.good) == (1, 0.04, False)
+    errors.note_frames("x", [0.0, 0.08], [0.0, 0.04])
+    assert (errors.wrong, round(errors.frame_s, 6), errors.good) == (1, 0.04, False)

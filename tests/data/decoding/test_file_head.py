@@ -30,7 +30,7 @@ def test_frames_stamped_as_they_are_decoded_are_shown_in_order(tmp_path: Path, e
 def test_stamps_in_order_are_believed(tmp_path: Path):
     for name, options in (("b", {"bf": "2"}), ("p", {"bf": "0"})):
         with MediaFile(str(make_media(tmp_path / f"{name}.mp4", audio=None, options=options))) as media:
-            assert not media.counts_pictures
+            assert not media.counts_frames
 
 
 def test_only_chroma_444_of_an_old_x264_is_decoded_from_the_start(tmp_path: Path):

@@ -62,12 +62,12 @@ def asked(start: float, at_end: str, frames: int = 5, **changes: int) -> ClipReq
 @pytest.mark.parametrize(
     ("start", "at_end"), [(0.0, "shift"), (1.27, "shift"), (9.0, "shift"), (2.4, "loop"), (2.6, "pad")]
 )
-def test_fields_are_those_of_the_pictures_of_the_window(video: Path, start: float, at_end: str, choice: str) -> None:
+def test_fields_are_those_of_the_frames_of_the_window(video: Path, start: float, at_end: str, choice: str) -> None:
     clip = read(str(video), {"w": asked(start, at_end)}, flow=stored(video), frame_choice=choice)["w"]
     assert rows_of(clip) == [min(number, COUNT - 1) for number in numbers_of(clip.frames)]  # the last one has no flow
 
 
-def test_windows_of_one_file_share_its_flow_and_flow_alone_needs_no_pictures(video: Path) -> None:
+def test_windows_of_one_file_share_its_flow_and_flow_alone_needs_no_frames(video: Path) -> None:
     requests = {
         "flow": asked(0.5, "shift", frames=0, flow_frames=3, audio_rate_hz=8000),
         "both": asked(1.0, "shift"),
@@ -118,13 +118,13 @@ def pairs(video: Path, count: int, first: int = 1) -> FlowFiles:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_picture_pairs_have_the_times_of_their_rate(video: Path, first: int) -> None:
+def test_frame_pairs_have_the_times_of_their_rate(video: Path, first: int) -> None:
     clip = read(str(video), {"w": asked(1.0, "shift")}, flow=pairs(video, COUNT, first))["w"]
     assert rows_of(clip) == [10, 12, 14, 16, 18]
     assert clip.flow.shape[2:] == SHAPE
 
 
-def test_picture_pairs_without_rate_partner_or_with_a_gap_are_named(video: Path) -> None:
+def test_frame_pairs_without_rate_partner_or_with_a_gap_are_named(video: Path) -> None:
     whole = pairs(video, COUNT)
     assert "set DATA.FLOW_FPS" in failure(FlowFiles(whole.folder, whole.root), video)
     files = sorted((whole.folder / "a class" / "one").iterdir())
@@ -137,11 +137,11 @@ def test_picture_pairs_without_rate_partner_or_with_a_gap_are_named(video: Path)
     assert told in failure(whole, video)
 
 
-def test_a_view_of_flow_shares_its_window_with_pictures_and_sound(video: Path) -> None:
-    sound = ViewSpec("sound", "broad", 0, 0.0, 0, None, audio=AudioSpec(8000))
+def test_a_view_of_flow_shares_its_window_with_frames_and_audio(video: Path) -> None:
+    audio = ViewSpec("audio", "broad", 0, 0.0, 0, None, audio=AudioSpec(8000))
     shown = ViewSpec("shown", "broad", 4, 5.0, 24, FixedCrop(24))
     flow = ViewSpec("flow", "broad", 4, 5.0, 24, FlowCrop(RandomResizedCrop(flip_prob=0.0)), flow=True)
-    views = Views((shown, flow, sound), lambda seconds, rng: {"broad": Window(1.0, 0.8)}, 0.0, needs_audio=True)
+    views = Views((shown, flow, audio), lambda seconds, rng: {"broad": Window(1.0, 0.8)}, 0.0, needs_audio=True)
     cfg = get_cfg()
     cfg.DATA.PATH_TO_FLOW_DIR, cfg.DATA.PATH_TO_DATA_DIR = str(stored(video).folder), str(video.parents[1])
     dataset = ClipDataset([str(video)], [SECONDS], views, reader=reader_from_config(cfg, flow=True), seed=0)

@@ -40,10 +40,8 @@ def test_a_false_key_frame_is_decoded_from_once(tmp_path: Path, monkeypatch: pyt
     plain = make_media(tmp_path / "plain.mp4", video="mpeg4", audio=None, options={"bf": "0", "g": "80"})
     path = edited(plain, tmp_path / "false.mp4", flag_every(20))
     decodes = []
-    decode = frame_search.decode_pictures
-    monkeypatch.setattr(
-        frame_search, "decode_pictures", lambda *args, **more: decodes.append(1) or decode(*args, **more)
-    )
+    decode = frame_search.decode_frames
+    monkeypatch.setattr(frame_search, "decode_frames", lambda *args, **more: decodes.append(1) or decode(*args, **more))
     one(path, 2.6, 0.1, 2, 25.0)
     first, decodes[:] = len(decodes), []
     one(path, 2.5, 0.1, 2, 25.0)

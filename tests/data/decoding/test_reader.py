@@ -27,7 +27,7 @@ MEDIA = SAMPLE_DATA / "media"
         ("h.flv", "flv", "libmp3lame", 44100, {}),
     ],
 )
-def test_pictures_and_sound_stand_where_they_belong(folder, name, video, audio, rate, options):
+def test_frames_and_audio_stand_where_they_belong(folder, name, video, audio, rate, options):
     path = make_media(folder / name, video=video, audio=audio, rate_hz=rate, options=options)
     for start in (0.0, 0.97, 1.9, 2.51, 3.3):
         clip = one(path, start, 0.5, 5, 10.0, rate, at_end="pad")
@@ -40,21 +40,21 @@ def test_pictures_and_sound_stand_where_they_belong(folder, name, video, audio, 
         assert clip.audio_valid > 0.998
 
 
-def test_pictures_of_avi_with_b_frames_come_in_order(folder):
+def test_frames_of_avi_with_b_frames_come_in_order(folder):
     path = make_media(folder / "b-frames.avi", video="mpeg4", audio="libmp3lame", options={"bf": "2"})
     assert numbers_of(one(path, 1.0, 0.8, 20, 25.0).frames.numpy()) == list(range(25, 45))
 
 
-def test_a_picture_shown_more_than_once_is_kept_once(clip_mp4):
+def test_a_frame_shown_more_than_once_is_kept_once(clip_mp4):
     assert one(clip_mp4, 1.0, 0.4, 10, 25.0).shown is None  # nothing to copy
     clip = one(clip_mp4, 1.0, 0.5, 20, 40.0)
     wanted = nearest_numbers(1.0, 20, 40.0)
-    assert clip.pictures.shape[1] == len(set(wanted)) < 20
+    assert clip.unique_frames.shape[1] == len(set(wanted)) < 20
     assert numbers_of(clip.frames.numpy()) == wanted
     assert clip.frame_times_s.tolist() == pytest.approx([n / FPS for n in wanted], abs=1e-3)
 
 
-def test_sound_alone_decodes_no_picture(clip_mp4, monkeypatch):
+def test_audio_alone_decodes_no_frame(clip_mp4, monkeypatch):
     monkeypatch.setattr("stica_pv.data.decoding.reader.read_frames", None)
     clip = one(clip_mp4, 1.0, 1.0, 0, 0.0, 16000)
     assert clip.frames.shape == (3, 0, 0, 0)
@@ -79,7 +79,7 @@ def test_overlapping_windows_take_one_pass_and_distant_ones_a_seek_each(folder, 
         assert abs(lag_seconds(clips[name].audio.numpy(), start, 16000)) < 1e-3
 
 
-def test_pad_repeats_the_last_picture_and_adds_silence(clip_mp4):
+def test_pad_repeats_the_last_frame_and_adds_silence(clip_mp4):
     clip = one(clip_mp4, 3.5, 1.0, 10, 10.0, 16000, at_end="pad")
     assert numbers_of(clip.frames.numpy()) == [87, 90, 92, 95, 97, 99, 99, 99, 99, 99]
     assert clip.video_valid == 0.5
@@ -106,7 +106,7 @@ def test_shift_of_a_window_longer_than_the_file_starts_at_zero_and_pads(clip_mp4
     assert abs(lag_seconds(clip.audio.numpy()[:32000], 0.0, 16000)) < 1e-3
 
 
-def test_loop_plays_picture_and_sound_again_without_a_seam(clip_mp4):
+def test_loop_plays_frame_and_audio_again_without_a_seam(clip_mp4):
     clip = one(clip_mp4, 3.6, 6.0, 15, 2.5, 16000, at_end="loop")
     assert numbers_of(clip.frames.numpy()) == [(90 + 10 * i) % 100 for i in range(15)]
     times = (3.6 + np.arange(96000) / 16000) % 4.0
@@ -129,32 +129,32 @@ def test_file_cut_at_60_percent_reads_until_there_and_says_where_it_ends(clip_mp
     path.write_bytes(whole[: int(len(whole) * 0.6)])
     assert numbers_of(one(path, 0.5, 1.0, 5, 5.0).frames.numpy()) == nearest_numbers(0.5, 5, 5.0)
     for start in (2.2, 3.0):
-        with pytest.raises(UnreadableClip, match=r"picture ends at [12]\.\d s, the header says 4\.0 s") as caught:
+        with pytest.raises(UnreadableClip, match=r"frame ends at [12]\.\d s, the header says 4\.0 s") as caught:
             one(path, start, 1.0, 5, 5.0)
     assert pickle.loads(pickle.dumps(caught.value)).path == str(path)
 
 
 def test_file_of_which_nothing_decodes_is_unreadable(folder):
     path = make_media(folder / "noise.mp4", broken_frames=range(200), options={"bf": "0"}, audio=None)
-    with pytest.raises(UnreadableClip, match="no picture can be decoded"):
+    with pytest.raises(UnreadableClip, match="no frame can be decoded"):
         one(path, 0.0, 1.0, 1, 1.0)
 
 
-def test_a_window_after_the_sound_is_silent_without_an_error(folder):
+def test_a_window_after_the_audio_is_silent_without_an_error(folder):
     path = make_media(folder / "early_end.mp4", audio_seconds=1.5)
     for start, heard in ((0.2, True), (1.4, True), (1.6, False), (2.5, False)):
         clip = one(path, start, 1.0, 5, 5.0, 16000)
-        assert (clip.audio_valid > 0, clip.sound_error) == (heard, "")
+        assert (clip.audio_valid > 0, clip.audio_error) == (heard, "")
 
 
 @pytest.mark.parametrize("at_end", ["pad", "loop"])
-def test_sound_that_the_header_promises_and_no_packet_gives_is_an_error(folder, at_end):
-    path = make_media(folder / f"mute_{at_end}.mkv", audio_seconds=2.0, broken_sound=True)
+def test_audio_that_the_header_promises_and_no_packet_gives_is_an_error(folder, at_end):
+    path = make_media(folder / f"mute_{at_end}.mkv", audio_seconds=2.0, broken_audio=True)
     clip = one(path, 0.5, 1.0, 5, 5.0, 16000, at_end=at_end)
     assert clip.audio_valid == 0
-    assert clip.sound_error.startswith("no sound can be decoded: ")
-    assert one(path, 2.5, 1.0, 5, 5.0, 16000, at_end=at_end).sound_error == ""
-    with pytest.raises(UnreadableClip, match="no sound can be decoded"):
+    assert clip.audio_error.startswith("no audio can be decoded: ")
+    assert one(path, 2.5, 1.0, 5, 5.0, 16000, at_end=at_end).audio_error == ""
+    with pytest.raises(UnreadableClip, match="no audio can be decoded"):
         one(path, 0.5, 1.0, 0, 5.0, 16000, at_end=at_end)
 
 

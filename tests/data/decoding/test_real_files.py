@@ -1,4 +1,4 @@
-"""Windows of real files against a plain decode of the whole file: the same pictures bit for bit, the same sound."""
+"""Windows of real files against a plain decode of the whole file: the same frames bit for bit, the same audio."""
 
 import random
 from pathlib import Path
@@ -13,13 +13,13 @@ MEDIA, ACTIONS = SAMPLE_DATA / "media", SAMPLE_DATA / "ucf6-av" / "videos"
 QUICK = ["small.mp4", "h265_video.mp4", "clip1024.flv", "v_Surfing_g22_c03.avi", "bbaf2n.mpg", "video_90.mov"]
 
 CONCEALED = {"corrupted.mp4"}
-"""Damaged pictures are filled in from those decoded before, so they depend on where decoding begins."""
+"""Damaged frames are filled in from those decoded before, so they depend on where decoding begins."""
 
 MOVED_S = {"skateboarding_dog.mp4": 0.024}
-"""The one frame of sound before a gap is taken for wrongly stamped, and joined to the next one: it is silent."""
+"""The one frame of audio before a gap is taken for wrongly stamped, and joined to the next one: it is silent."""
 
 LOSSY = 0.02
-"""Largest difference of the sound, as a share of its mean size: lossy decoders start from another state."""
+"""Largest difference of the audio, as a share of its mean size: lossy decoders start from another state."""
 
 NOISE = 0.25
 """The same with noise substitution (AAC): the decoder makes up noise, another one where it begins elsewhere."""
@@ -41,25 +41,25 @@ def check(path: Path, lossy: float) -> None:
         frames = 7 if len(whole.times_s) else 0
         clip = one(path, start, seconds, frames, 7 / seconds, whole.rate_hz or None, at_end="pad")
         if frames:
-            check_pictures(whole, clip, start + np.arange(frames) * seconds / frames, path.name not in CONCEALED)
+            check_frames(whole, clip, start + np.arange(frames) * seconds / frames, path.name not in CONCEALED)
         if whole.rate_hz:
-            check_sound(whole, clip, start, lossy, MOVED_S.get(path.name, 0.0))
+            check_audio(whole, clip, start, lossy, MOVED_S.get(path.name, 0.0))
 
 
-def check_pictures(whole: FullDecode, clip, wanted: np.ndarray, same: bool) -> None:
+def check_frames(whole: FullDecode, clip, wanted: np.ndarray, same: bool) -> None:
     nearest = np.abs(whole.times_s[None] - wanted[:, None]).min(axis=1)
     assert np.abs(clip.frame_times_s.numpy() - wanted) == pytest.approx(nearest, abs=1e-6)
     for at, time in enumerate(clip.frame_times_s.numpy() if same else ()):
-        expected = whole.pictures[int(np.argmin(np.abs(whole.times_s - time)))]
+        expected = whole.frames[int(np.argmin(np.abs(whole.times_s - time)))]
         np.testing.assert_array_equal(clip.frames[:, at].permute(1, 2, 0).numpy(), expected)  # exact: integers
 
 
-def check_sound(whole: FullDecode, clip, start: float, lossy: float, moved_s: float) -> None:
+def check_audio(whole: FullDecode, clip, start: float, lossy: float, moved_s: float) -> None:
     audio = clip.audio.numpy().astype(np.float64)
     most = round(1e-3 * whole.rate_hz)  # Matroska's whole milliseconds leave up to half of one open
     differences = {}
     for lag in range(-most, most + 1):
-        expected, present = whole.sound_between(start + lag / whole.rate_hz, len(audio))
+        expected, present = whole.audio_between(start + lag / whole.rate_hz, len(audio))
         differences[lag] = np.abs(audio - expected).mean() / (np.abs(expected).mean() + 1e-4)
         if lag == 0:
             assert clip.audio_valid == pytest.approx(present.mean(), abs=0.002 + moved_s / clip_seconds(clip))
@@ -88,5 +88,5 @@ def test_every_real_file_gives_what_a_full_decode_gives(path: Path):
 @pytest.mark.slow
 @pytest.mark.skipif(not ACTIONS.is_dir(), reason=f"no real sample data at {ACTIONS}")
 @pytest.mark.parametrize("path", some_actions(), ids=lambda path: path.name)
-def test_files_with_noise_substitution_keep_every_picture_and_the_place_of_the_sound(path: Path):
+def test_files_with_noise_substitution_keep_every_frame_and_the_place_of_the_audio(path: Path):
     check(path, NOISE)

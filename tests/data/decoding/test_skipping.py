@@ -1,4 +1,4 @@
-"""Pictures that no other refers to are not decoded before a window, and nothing that comes out is another for it."""
+"""Frames that no other refers to are not decoded before a window, and nothing that comes out is another for it."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ import pytest
 from made_media import make_media
 from reading import one
 
-from stica_pv.data.decoding import frames as pictures
+from stica_pv.data.decoding import frames as frames
 from stica_pv.data.decoding import skipping
 from stica_pv.data.decoding.demux import WHOLE_FILE, collect_packets
-from stica_pv.data.decoding.frames import Pictures, timed_frames
+from stica_pv.data.decoding.frames import DecodedFrames, timed_frames
 from stica_pv.data.decoding.media_file import MediaFile
 
 LONG = {"bf": "2", "g": "300"}
@@ -24,12 +24,12 @@ KINDS = {
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_skipping_changes_no_picture_and_no_time(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_skipping_changes_no_frame_and_no_time(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     video, options = KINDS[name]
     path = make_media(tmp_path / name, video=video, options=options, audio="mp2", size=(128, 64))
     starts = (0.0, 0.9, 1.31, 2.02, 2.5, 3.3)
     skipped = [one(path, start, 0.4, 12, 30, 44100) for start in starts]
-    monkeypatch.setattr(pictures, "skippable_packets", lambda *_: 0)
+    monkeypatch.setattr(frames, "skippable_packets", lambda *_: 0)
     for start, clip in zip(starts, skipped, strict=True):
         plain = one(path, start, 0.4, 12, 30, 44100)
         np.testing.assert_array_equal(clip.frames, plain.frames)  # exact: integers
@@ -38,14 +38,14 @@ def test_skipping_changes_no_picture_and_no_time(name: str, tmp_path: Path, monk
 
 
 def decoded(path: Path, first_s: float) -> tuple[int, list[float]]:
-    """Packets that may be skipped before a time, and the times of the pictures that are decoded then."""
+    """Packets that may be skipped before a time, and the times of the frames that are decoded then."""
     with MediaFile(str(path)) as media:
         packets = collect_packets(media, WHOLE_FILE, None).video
         count = skipping.skippable_packets(media, packets, first_s)
-        return count, [time for time, _ in timed_frames(media, packets, Pictures(), count)]
+        return count, [time for time, _ in timed_frames(media, packets, DecodedFrames(), count)]
 
 
-def test_two_of_three_pictures_are_skipped_up_to_the_one_before_the_window(tmp_path: Path):
+def test_two_of_three_frames_are_skipped_up_to_the_one_before_the_window(tmp_path: Path):
     path = make_media(tmp_path / "a.avi", video="mpeg4", options=LONG, audio=None, size=(128, 64))
     count, times = decoded(path, 2.0)
     assert 45 <= count <= 50

@@ -14,13 +14,13 @@ from processes import is_running
 
 from stica_pv.data.isolation import worker_process as helper
 from stica_pv.data.isolation.worker_pool import answer_all
-from stica_pv.data.isolation.worker_process import AGAIN, Helper, Lost
+from stica_pv.data.isolation.worker_process import AGAIN, WorkerFailure, WorkerProcess
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="helpers are forked, with memory files: Linux only")
 
-KILLED_FROM_OUTSIDE = Lost("the process that read it was killed from outside, as when memory runs out")
+KILLED_FROM_OUTSIDE = WorkerFailure("the process that read it was killed from outside, as when memory runs out")
 HANG_S = 900  # longer than the time limit of a test, which therefore fails if it waits for the end of this
-HUNG, CRASHED = Lost("time-out after 0.3 s"), Lost("the decoder killed its process (SIGSEGV)")
+HUNG, CRASHED = WorkerFailure("time-out after 0.3 s"), WorkerFailure("the decoder killed its process (SIGSEGV)")
 
 
 def answer(question):
@@ -46,9 +46,11 @@ def test_each_question_is_answered_once_and_only_the_guilty_are_lost(processes: 
     monkeypatch.setattr(helper, "_GRACE_S", HANG_S)  # the alarm ends what hangs, not the patience of the one that asks
     found = list(answer_all(answer, questions, processes=processes, timeout_s=0.3))
     assert len(found) == len(questions)
-    assert sorted(result for _, result in found if not isinstance(result, Lost)) == [2 * i for i in range(1, 10)]
-    assert all(result == 2 * question for question, result in found if not isinstance(result, Lost))
-    lost = [(question, result) for question, result in found if isinstance(result, Lost)]
+    assert sorted(result for _, result in found if not isinstance(result, WorkerFailure)) == [
+        2 * i for i in range(1, 10)
+    ]
+    assert all(result == 2 * question for question, result in found if not isinstance(result, WorkerFailure))
+    lost = [(question, result) for question, result in found if isinstance(result, WorkerFailure)]
     assert sorted(lost, key=str) == [("crash", CRASHED)] * 3 + [("hang", HUNG)]
 
 
@@ -77,7 +79,7 @@ def test_helpers_end_when_nobody_wants_more_answers():
 
 
 def test_a_batch_loses_one_answer_and_names_which():
-    one = Helper(answer, 5)
+    one = WorkerProcess(answer, 5)
     one.ask(1, 2, 3)
     one.ask(4, "crash", "bug")
     assert one.receive() == [2, 4, 6]
@@ -87,8 +89,8 @@ def test_a_batch_loses_one_answer_and_names_which():
 def test_quick_questions_go_in_batches_and_the_lost_one_of_a_long_batch_is_the_guilty_one():
     questions = [*range(100), "crash", *range(100, 200), "exit", *range(200, 300)]
     found = list(answer_all(answer, questions, processes=2, timeout_s=5))
-    assert sorted(result for _, result in found if not isinstance(result, Lost)) == list(range(0, 600, 2))
-    assert {question for question, result in found if isinstance(result, Lost)} == {"crash", "exit"}
+    assert sorted(result for _, result in found if not isinstance(result, WorkerFailure)) == list(range(0, 600, 2))
+    assert {question for question, result in found if isinstance(result, WorkerFailure)} == {"crash", "exit"}
     assert len(found) == 302
 
 
@@ -98,7 +100,7 @@ def test_batches_grow_where_answers_are_quick_and_what_is_slow_comes_one_by_one(
 ):
     monkeypatch.setattr(helper, "_BATCH_S", most_s)
     monkeypatch.setattr(helper, "_MOST", 4)
-    one, found = Helper(answer, 5), []
+    one, found = WorkerProcess(answer, 5), []
     for _ in sizes:
         one.ask(1, 2)
         one.receive()
@@ -127,10 +129,10 @@ def test_a_bug_is_raised_with_the_question():
 
 
 def test_an_exit_code_and_a_kill_from_outside_are_told_apart():
-    one = Helper(answer, 5)
+    one = WorkerProcess(answer, 5)
     one.ask("exit")
-    assert one.receive() == [Lost("the decoder killed its process (exit code 3)")]
-    other = Helper(answer, 5)
+    assert one.receive() == [WorkerFailure("the decoder killed its process (exit code 3)")]
+    other = WorkerProcess(answer, 5)
     other.ask("who")
     os.kill(other.receive()[0], signal.SIGKILL)
     other.ask(1)
@@ -138,7 +140,7 @@ def test_an_exit_code_and_a_kill_from_outside_are_told_apart():
 
 
 def test_a_helper_that_ends_between_batches_loses_the_first_question_of_the_next():
-    one = Helper(answer, 5)
+    one = WorkerProcess(answer, 5)
     one.ask(1, 2, "who")
     os.kill(one.receive()[2], signal.SIGKILL)
     one.ask(3)
@@ -147,14 +149,14 @@ def test_a_helper_that_ends_between_batches_loses_the_first_question_of_the_next
 
 def test_a_batch_may_take_longer_than_each_of_its_questions(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(helper, "_GRACE_S", 0.1)
-    one = Helper(answer, 1.0)
+    one = WorkerProcess(answer, 1.0)
     one.ask(*["slow"] * 12)
     assert one.receive() == ["slowslow"] * 12
     one.stop()
 
 
 def test_large_arrays_come_through_and_time_outs_count_from_each_question():
-    one = Helper(answer, 1.0)
+    one = WorkerProcess(answer, 1.0)
     big = np.arange(3_000_000, dtype=np.float32)
     for _ in range(4):
         time.sleep(0.3)

@@ -35,7 +35,7 @@ def same(first: Sample, second: Sample) -> bool:
     return plain[0] == plain[1] and tensors[0].keys() == tensors[1].keys() and equal
 
 
-def test_a_sample_holds_every_view_and_its_sound():
+def test_a_sample_holds_every_view_and_its_audio():
     found = sample(make(labels=list(range(100, 120))), 5)
     assert {name: tuple(v.shape) for name, v in found.video.items()} == {"a": (3, FRAMES, 4, 4), "b": (3, FRAMES, 3, 3)}
     assert {name: tuple(v.shape) for name, v in found.audio.items()} == {"a": (RATE_HZ,)}
@@ -51,7 +51,7 @@ def test_views_of_one_window_are_read_once_and_cut_by_draws_of_their_own():
     assert any(int(c["a"][0, 0, 0, 0]) != int(c["b"][0, 0, 0, 0]) for c in cuts)
 
 
-def test_the_request_joins_the_picture_of_one_view_and_the_sound_of_another():
+def test_the_request_joins_the_frame_of_one_view_and_the_audio_of_another():
     reader = FakeReader()
     first, second = two_views().specs
     specs = replace(first, audio=None), replace(second, audio=first.audio)
@@ -115,21 +115,21 @@ def test_evaluation_replaces_nothing():
     assert len(reader.calls) == 1
 
 
-def test_sound_that_cannot_be_decoded_counts_as_a_failure_only_where_sound_is_needed():
+def test_audio_that_cannot_be_decoded_counts_as_a_failure_only_where_audio_is_needed():
     silent = FakeReader(silent=("2.mp4",))
-    assert "no sound can be decoded" in sample(make(silent), 2).failures[0].cause
+    assert "no audio can be decoded" in sample(make(silent), 2).failures[0].cause
     kept = sample(make(silent, two_views(needs_audio=False)), 2)
     assert (kept.index, kept.failures, kept.audio_valid) == (2, (), {"a": 0.0})
 
 
-def test_a_reversed_view_runs_backwards_in_picture_and_sound():
+def test_a_reversed_view_runs_backwards_in_frame_and_audio():
     found = sample(make(views=two_views(reverse_second=True)), 1)
     assert found.video["a"][0, :, 1, 1].tolist() == [10, 11, 12, 13]
     assert found.video["b"][0, :, 1, 1].tolist() == [13, 12, 11, 10]
     assert torch.equal(found.audio["b"], found.audio["a"].flip(0))  # exact: copied, not calculated
 
 
-def test_a_picture_that_is_shown_twice_is_cut_once_and_stands_where_it_is_shown():
+def test_a_frame_that_is_shown_twice_is_cut_once_and_stands_where_it_is_shown():
     cut_lengths = []
 
     def counting_cut(frames: Tensor, size: int, rng: torch.Generator) -> Tensor:
@@ -147,7 +147,7 @@ def test_a_picture_that_is_shown_twice_is_cut_once_and_stands_where_it_is_shown(
     assert cut_lengths == [4, 4]
 
 
-def test_a_view_of_sound_alone_has_no_picture():
+def test_a_view_of_audio_alone_has_no_frame():
     spec = ViewSpec("s", "w", 0, 0.0, 0, None, audio=two_views().specs[0].audio)
     views = Views((spec,), lambda duration, rng: {"w": Window(0.0, 0.5, "loop")}, 0.0, True)
     found = sample(make(views=views), 1)
@@ -172,7 +172,7 @@ def test_collate_stacks_samples_in_order_and_gathers_failures():
     assert {failure.path for failure in batch.failures} == {"3.mp4", "7.mp4"}
 
 
-def test_collate_keeps_pictures_as_they_lie_in_memory():
+def test_collate_keeps_frames_as_they_lie_in_memory():
     samples = [sample(make(), i) for i in (3, 5)]
     batch = collate(samples)
     assert isinstance(batch, Batch)

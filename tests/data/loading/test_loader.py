@@ -53,12 +53,12 @@ def test_any_number_of_workers_gives_the_same_batches(clips_folder: Path):
     assert {Path(failure.path).name for batch in runs[0] for failure in batch.failures} == {"train.csv"}
 
 
-def test_shuffled_sound_is_that_of_the_clip_before_and_nothing_else_changes(clips_folder: Path):
+def test_shuffled_audio_is_that_of_the_clip_before_and_nothing_else_changes(clips_folder: Path):
     def load(**control: bool) -> Batch:
         sampler = StepSampler(19, batch_size=4, seed=2, end=1)
         return next(iter(ClipLoader(real(clips_folder), sampler, num_workers=0, **control)))
 
-    plain, shuffled = load(), load(shuffle_sound=True)
+    plain, shuffled = load(), load(shuffle_audio=True)
     assert torch.equal(shuffled.video["v"], plain.video["v"])  # exact: integers
     assert torch.equal(shuffled.index, plain.index)
     for row in range(4):
@@ -83,7 +83,7 @@ def test_a_video_without_replacement_surfaces_in_the_main_process(workers: int):
 
 
 class Handlers:
-    """A reader that tells how a worker takes signals, as the number of pictures' value."""
+    """A reader that tells how a worker takes signals, as the number of frames' value."""
 
     def __call__(self, path, requests):  # noqa: ANN001, ANN204
         clips = FakeReader()(path, requests)

@@ -216,13 +216,13 @@ def test_workers_and_their_decoding_processes_end_with_a_killed_parent(tmp_path:
     script = f"""
 import os, signal, time
 from pathlib import Path
-from test_loader_pool import loader
+from loading.test_loader_pool import loader
 batches = iter(loader(lambda: time.sleep(600), Path({str(tmp_path)!r}), guarded=True))
 print(len(next(batches)), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script], cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout) == (-signal.SIGKILL, "1\n"), done.stderr
     pids = [int(path.name) for path in tmp_path.iterdir()]

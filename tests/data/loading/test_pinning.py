@@ -48,17 +48,17 @@ def test_an_error_comes_behind_the_batches_before_it():
 
 
 def test_closing_ends_the_thread_also_while_it_waits_for_a_batch():
-    cancelled = threading.Event()
+    canceled = threading.Event()
 
     def waiting() -> Iterator[Batch]:
         yield batch(0)
-        cancelled.wait(30)
+        canceled.wait(30)
 
     before = threading.active_count()
-    items = pin_ahead(waiting(), cancelled.set)
+    items = pin_ahead(waiting(), canceled.set)
     next(items)
     items.close()
-    assert cancelled.is_set()
+    assert canceled.is_set()
     assert threading.active_count() == before
 
 

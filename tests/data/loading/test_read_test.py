@@ -10,7 +10,7 @@ from stica_pv.structures import ReadFailure, SampleKey
 
 
 class Listed:
-    """Ten files: the fourth cannot be read, the first two are silent, the last one's sound is not real."""
+    """Ten files: the fourth cannot be read, the first two are silent, the last one's audio is not real."""
 
     def __init__(self, size: int = 10) -> None:
         self.size, self.read = size, list[int]()
@@ -21,9 +21,9 @@ class Listed:
     def __getitem__(self, key: SampleKey) -> Sample | ReadFailure:
         self.read.append(key.index)
         if key.index == 3:
-            return ReadFailure("3.mp4", "no picture")
-        sound = torch.full((8,), 0.0009 if key.index < 2 else -0.0011)
-        return Sample({}, {"view": sound}, {"view": float(key.index < 9)}, key.index, None, ())
+            return ReadFailure("3.mp4", "no frame")
+        audio = torch.full((8,), 0.0009 if key.index < 2 else -0.0011)
+        return Sample({}, {"view": audio}, {"view": float(key.index < 9)}, key.index, None, ())
 
 
 def test_samples_are_spread_over_the_list_and_failures_cost_nothing():
@@ -31,7 +31,7 @@ def test_samples_are_spread_over_the_list_and_failures_cost_nothing():
     ticks = count()
     found = read_some(listed, 10, clock=lambda: float(next(ticks)) / 2)
     assert listed.read == [0, *range(10)]  # one for warmth
-    assert (found.samples, found.failures) == (10, (ReadFailure("3.mp4", "no picture"),))
+    assert (found.samples, found.failures) == (10, (ReadFailure("3.mp4", "no frame"),))
     assert found.seconds == pytest.approx(0.5)
     assert found.clips_per_second() == pytest.approx(2.0)
     assert (found.heard, found.silent) == (8, 2)

@@ -12,18 +12,18 @@ from stica_pv.data.loading.shared_memory import Segment, SharedIntegers, dump, l
 
 def test_tensors_of_a_segment_travel_as_positions_and_others_by_value():
     segment = Segment(4 * 6 + 5, 2)
-    pictures, sound = segment.empty((5,), torch.uint8), segment.empty((2, 3), torch.float32)
-    pictures.copy_(torch.arange(5))
-    sound.copy_(torch.arange(6).view(2, 3))
-    value = {"pictures": pictures.flip(0), "view": pictures[1:], "sound": sound.T, "number": 3}
+    frames, audio = segment.empty((5,), torch.uint8), segment.empty((2, 3), torch.float32)
+    frames.copy_(torch.arange(5))
+    audio.copy_(torch.arange(6).view(2, 3))
+    value = {"frames": frames.flip(0), "view": frames[1:], "audio": audio.T, "number": 3}
     body = dump(value, segment)
     found = load(body, map_memory(segment.file, segment.size))
     assert found["number"] == 3
     # exact: copied, not calculated
-    assert all(torch.equal(found[name], value[name]) for name in ("pictures", "view", "sound"))
-    assert found["sound"].stride() == sound.T.stride()
-    pictures[1] = 9  # what is shared changes, a copy does not
-    assert (int(found["view"][0]), int(found["pictures"][3])) == (9, 1)
+    assert all(torch.equal(found[name], value[name]) for name in ("frames", "view", "audio"))
+    assert found["audio"].stride() == audio.T.stride()
+    frames[1] = 9  # what is shared changes, a copy does not
+    assert (int(found["view"][0]), int(found["frames"][3])) == (9, 1)
     segment.close()
 
 

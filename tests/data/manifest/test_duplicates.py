@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from stica_pv.data.decoding.tar_entry import Member
+from stica_pv.data.decoding.tar_entry import TarEntry
 from stica_pv.data.manifest.duplicates import content_digest, find_copies
 
 
@@ -26,7 +26,7 @@ def test_content_alone_counts_in_files_and_in_members_of_shards(tmp_path: Path):
     (tmp_path / "a").write_bytes(whole)
     (tmp_path / "b").write_bytes(whole[:-1] + b"!")
     (tmp_path / "s.tar").write_bytes(b"head" + whole + b"tail")
-    member = str(Member(str(tmp_path / "s.tar"), 4, len(whole), "c"))
+    member = str(TarEntry(str(tmp_path / "s.tar"), 4, len(whole), "c"))
     paths = [str(tmp_path / "a"), str(tmp_path / "b"), member, str(tmp_path / "absent")]
     assert find_copies(paths, [len(whole)] * 4) == {2: 0}
     assert content_digest(str(tmp_path / "absent")) == ""

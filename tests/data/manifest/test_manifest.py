@@ -13,8 +13,8 @@ from made_media import SAMPLE_DATA, make_media
 from stica_pv.data.isolation import worker_pool as answers
 from stica_pv.data.manifest import manifest
 from stica_pv.data.manifest import staleness as changes
-from stica_pv.data.manifest.manifest import FileFacts, exclusion_cause, exclusion_causes, probe, probe_all
-from stica_pv.data.manifest.media_info import FactTable
+from stica_pv.data.manifest.manifest import MediaInfo, exclusion_cause, exclusion_causes, probe, probe_all
+from stica_pv.data.manifest.media_info import MediaInfoTable
 
 MEDIA = SAMPLE_DATA / "media"
 
@@ -68,7 +68,7 @@ def test_probe_all_keeps_the_order_and_equals_probe(clips, tmp_path, processes):
 def test_other_systems_probe_without_helpers(clips, monkeypatch):
     expected = list(probe_all(clips, None, 2))
     monkeypatch.setattr("sys.platform", "darwin")
-    monkeypatch.setattr(answers, "Helper", None)
+    monkeypatch.setattr(answers, "WorkerProcess", None)
     assert list(probe_all(clips, None, 2)) == expected
 
 
@@ -186,7 +186,7 @@ def test_progress_is_logged(clips, monkeypatch, caplog):
     assert "read the headers of 4 of 4 files" in caplog.text
 
 
-GOOD = FileFacts("a.mp4", 1, 1, 3.0, 2.5, 25.0, 64, 48, "h264", "aac", 44100, 2)
+GOOD = MediaInfo("a.mp4", 1, 1, 3.0, 2.5, 25.0, 64, 48, "h264", "aac", 44100, 2)
 
 
 @pytest.mark.parametrize(
@@ -194,8 +194,8 @@ GOOD = FileFacts("a.mp4", 1, 1, 3.0, 2.5, 25.0, 64, 48, "h264", "aac", 44100, 2)
     [
         ({}, ""),
         ({"video_seconds": 2.0, "audio_seconds": 2.0}, ""),
-        ({"video_seconds": 1.0}, "picture lasts 1.00 s, the recipe needs 2.00 s"),
-        ({"audio_seconds": 1.5}, "sound lasts 1.50 s, the recipe needs 2.00 s"),
+        ({"video_seconds": 1.0}, "frame lasts 1.00 s, the recipe needs 2.00 s"),
+        ({"audio_seconds": 1.5}, "audio lasts 1.50 s, the recipe needs 2.00 s"),
         ({"audio_codec": ""}, "no audio stream"),
         ({"video_codec": ""}, "no video stream"),
         ({"error": "no such file"}, "cannot be opened: no such file"),
@@ -212,14 +212,14 @@ def test_causes_of_many_files_are_those_of_each(needs_audio):
     files = [replace(GOOD, **dict(zip(values, combination, strict=True))) for combination in product(*values.values())]
     settings = {"min_seconds": 2.0, "needs_audio": needs_audio}
     each = {row: exclusion_cause(facts, **settings) for row, facts in enumerate(files)}
-    assert exclusion_causes(FactTable(files), **settings) == {row: cause for row, cause in each.items() if cause}
+    assert exclusion_causes(MediaInfoTable(files), **settings) == {row: cause for row, cause in each.items() if cause}
 
 
 def test_what_a_recipe_does_not_need_excludes_nothing():
     mute = replace(GOOD, audio_codec="", audio_seconds=0.0)
     assert exclusion_cause(mute, min_seconds=2.0, needs_audio=False) == ""
-    sound = replace(GOOD, video_codec="", video_seconds=0.0)
-    assert exclusion_cause(sound, min_seconds=2.0, needs_audio=True, needs_video=False) == ""
+    audio = replace(GOOD, video_codec="", video_seconds=0.0)
+    assert exclusion_cause(audio, min_seconds=2.0, needs_audio=True, needs_video=False) == ""
 
 
 @pytest.mark.skipif(not MEDIA.is_dir(), reason=f"no real sample data at {MEDIA}")
@@ -236,7 +236,7 @@ def test_real_files_are_usable_or_have_their_true_cause():
     ]  # fmt: skip
     assert causes["corrupted.mp4"] == "no audio stream"
     assert causes["gs-16b-2c-44100hz.ogg"] == "no video stream"
-    assert causes["video_21.mp4"] == "picture lasts 0.80 s, the recipe needs 2.00 s"
+    assert causes["video_21.mp4"] == "frame lasts 0.80 s, the recipe needs 2.00 s"
 
 
 @pytest.mark.parametrize("slow_s", [0.0, 1e9])

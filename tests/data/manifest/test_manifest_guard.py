@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from stica_pv.data.manifest import manifest
-from stica_pv.data.manifest.manifest import FileFacts, probe, probe_all
-from stica_pv.data.manifest.manifest_csv import load_facts
+from stica_pv.data.manifest.manifest import MediaInfo, probe, probe_all
+from stica_pv.data.manifest.manifest_csv import load_media_info
 from stica_pv.errors import UsageError
 
 
@@ -19,7 +19,7 @@ class Trap:
     def __init__(self, kinds: dict[str, str]) -> None:
         self.kinds = kinds
 
-    def __call__(self, path: str) -> FileFacts:
+    def __call__(self, path: str) -> MediaInfo:
         match self.kinds.get(path):
             case "hang":
                 ctypes.PyDLL(None).sleep(60)  # with the interpreter's lock: no Python code runs meanwhile
@@ -58,7 +58,7 @@ def test_a_disk_that_stands_still_ends_the_pass_and_is_not_written_down_as_the_f
     monkeypatch.setattr(manifest, "_TIMEOUTS_IN_A_ROW", 2)
     with pytest.raises(UsageError, match=r"2 headers, one after the other: time-out after 0.2 s.*Is the disk there"):
         probe_all(clips[:3], tmp_path / "m.csv", 1)
-    assert [facts.path for facts in load_facts(tmp_path / "m.csv")] == [clips[0]]
+    assert [facts.path for facts in load_media_info(tmp_path / "m.csv")] == [clips[0]]
     answered = [clips[1], clips[0], clips[2]]  # not one after the other
     assert [bool(facts.error) for facts in probe_all(answered, None, 1)] == [True, False, True]
 

@@ -1,6 +1,6 @@
 import pytest
 
-from stica_pv.data.manifest.media_info import FactTable, FileFacts
+from stica_pv.data.manifest.media_info import MediaInfo, MediaInfoTable
 from stica_pv.data.manifest.overview import BINS, MOST_ROWS, count_classes, count_headers, count_ranges, count_values
 from stica_pv.data.sources.video_list import VideoList
 
@@ -25,16 +25,16 @@ def test_rare_words_stand_together():
 
 
 def test_headers_of_files_that_cannot_be_opened_are_not_counted():
-    good = FileFacts("a.mp4", 2_000_000, 0, 4.0, 4.0, 25.0, 320, 240, "h264", "aac", 44100, 2)
-    mute = FileFacts("b.mp4", 4_000_000, 0, 8.0, 0.0, 12.5, 320, 240, "h264")
-    sound = FileFacts("c.wav", 2_000_000, 0, 0.0, 3.0, 0.0, 0, 0, "", "pcm", 8000, 1)
-    broken = FileFacts("d.mp4", 9_000_000, error="cannot be opened")
-    seconds, fps, sizes, files, rates = count_headers(FactTable([good, mute, sound, broken]))
-    assert sum(seconds.counts) == 2  # of those that have pictures
+    good = MediaInfo("a.mp4", 2_000_000, 0, 4.0, 4.0, 25.0, 320, 240, "h264", "aac", 44100, 2)
+    mute = MediaInfo("b.mp4", 4_000_000, 0, 8.0, 0.0, 12.5, 320, 240, "h264")
+    audio = MediaInfo("c.wav", 2_000_000, 0, 0.0, 3.0, 0.0, 0, 0, "", "pcm", 8000, 1)
+    broken = MediaInfo("d.mp4", 9_000_000, error="cannot be opened")
+    seconds, fps, sizes, files, rates = count_headers(MediaInfoTable([good, mute, audio, broken]))
+    assert sum(seconds.counts) == 2  # of those that have frames
     assert dict(zip(fps.names, fps.counts, strict=True)) == {"25.00": 1, "12.50": 1, "none": 1}
     assert dict(zip(sizes.names, sizes.counts, strict=True)) == {"320 × 240": 2, "none": 1}
     assert files.names[-1].endswith("to 4")
-    assert dict(zip(rates.names, rates.counts, strict=True)) == {"44100": 1, "no sound": 1, "8000": 1}
+    assert dict(zip(rates.names, rates.counts, strict=True)) == {"44100": 1, "no audio": 1, "8000": 1}
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,12 @@ def listed(data: Path, dataset: str = "csv", split: str = "train", **overrides: 
 
 @pytest.fixture(scope="module")
 def mixed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two good clips, a short one, one without sound, and one that is none; with labels."""
+    """Two good clips, a short one, one without audio, and one that is none; with labels."""
     folder = tmp_path_factory.mktemp("mixed")
-    for number, (name, seconds, sound) in enumerate(
+    for number, (name, seconds, audio) in enumerate(
         (("good0", 1.0, True), ("good1", 1.0, True), ("short", 0.25, True), ("mute", 1.0, False))
     ):
-        make_clip(folder / f"{name}.mp4", number, seconds=seconds, sound=sound)
+        make_clip(folder / f"{name}.mp4", number, seconds=seconds, audio=audio)
     (folder / "text.mp4").write_text("no film")
     names = ("text", "good1", "short", "mute", "good0")
     (folder / "train.csv").write_text("".join(f"{name}.mp4 {label}\n" for label, name in enumerate(names)))
@@ -87,7 +87,7 @@ def test_a_worker_is_sent_little_more_than_the_text_of_the_paths(mixed_folder: P
 
 
 def test_when_nothing_fits_the_causes_are_counted(mixed_folder: Path, tmp_path: Path):
-    with pytest.raises(UsageError, match=r"none of the 5 files in .*: picture is shorter than 30\.00 s \(4\), cannot"):
+    with pytest.raises(UsageError, match=r"none of the 5 files in .*: frame is shorter than 30\.00 s \(4\), cannot"):
         opened(mixed_folder, tmp_path / "m.csv", min_seconds=30.0)
 
 

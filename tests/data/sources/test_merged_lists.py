@@ -33,7 +33,7 @@ def test_lists_that_number_other_classes_are_joined_by_the_names_of_classes():
 
 
 def test_a_file_with_two_classes_in_single_lists_is_refused():
-    with pytest.raises(UsageError, match="root/a has the class x and also y: mend the lists"):
+    with pytest.raises(UsageError, match="root/a has the class x and also y: fix the lists"):
         join_lists({"one": videos("a", [0], "xy"), "two": videos("a", [1], "xy")})
 
 

@@ -115,7 +115,7 @@ def test_a_sampler_that_never_ends_is_refused():
         sampled_clip("w", lambda last, duration, annotation: ClipInfo(0.0, 1.0, 0, 0, False))
 
 
-def test_labelled_paths_become_a_list(tmp_path: Path):
+def test_labeled_paths_become_a_list(tmp_path: Path):
     (tmp_path / "train.csv").write_text("b/two.mp4 1\na one.mp4 0\n")
     paths = LabeledVideoPaths.from_csv(str(tmp_path / "train.csv"))
     paths.path_prefix = "/videos"
@@ -139,7 +139,7 @@ def test_unknown_labels_give_a_list_without_labels():
         ([("a.mp4", {"label": 0}), ("b.mp4", {"label": -1})], "b.mp4 has none under 'label'"),
     ],
 )
-def test_wrong_labelled_paths_say_what_is_wrong(pairs, message):
+def test_wrong_labeled_paths_say_what_is_wrong(pairs, message):
     with pytest.raises(UsageError, match=message):
         from_labeled_paths(pairs)
 

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from stica_pv.data.sources.video_list import VideoList, check_absent, tell_of_absent
+from stica_pv.data.sources.video_list import VideoList, check_absent, log_absent
 from stica_pv.errors import UsageError
 
 
@@ -33,7 +33,7 @@ def test_a_share_that_is_just_reached_is_allowed():
 
 def test_what_is_left_out_is_told_with_three_names(caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("stica_pv"), "propagate", True)
-    tell_of_absent(VideoList(["a"], None, (), ""), "the list")
+    log_absent(VideoList(["a"], None, (), ""), "the list")
     assert caplog.text == ""
-    tell_of_absent(VideoList(["a"], None, (), "", absent=("b", "c", "d", "e")), "the list")
+    log_absent(VideoList(["a"], None, (), "", absent=("b", "c", "d", "e")), "the list")
     assert "4 of 5 videos of the list are missing (80.00%), e.g. b, c, d; they are left out" in caplog.text

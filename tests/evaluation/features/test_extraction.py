@@ -1,13 +1,13 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from made_videos import CPU, LOOK, Colours, FakeReader, Loudness, Normed, videos
+from made_videos import CPU, LOOK, Colors, FakeReader, Loudness, Normed, videos
 from torch import Tensor, nn
 
 from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.errors import RunFailed
 from stica_pv.evaluation.features.extraction import (
-    NO_SOUND,
+    NO_AUDIO,
     Extracted,
     Job,
     OwnItems,
@@ -28,14 +28,14 @@ def run(
     return found
 
 
-def colours_of(number: int) -> Tensor:
-    # clips of 2 pictures at 4 / s, spread over 3 s: they start at 0, 1.25 and 2.5 s; uint8 cuts fractions
+def colors_of(number: int) -> Tensor:
+    # clips of 2 frames at 4 / s, spread over 3 s: they start at 0, 1.25 and 2.5 s; uint8 cuts fractions
     rows = [[10 * number, (int(10 * start) + int(10 * start + 2.5)) / 2, 1] for start in (0.0, 1.25, 2.5)]
     return torch.tensor(rows, dtype=torch.float32)
 
 
 def test_every_item_is_read_once_and_stands_at_its_place():
-    reader, encoder = FakeReader(), Colours()
+    reader, encoder = FakeReader(), Colors()
     found = run({"c": encoder}, videos(reader=reader))
     assert sorted(reader.paths) == [f"{i}.mp4" for i in range(7)]
     assert encoder.clips == 7 * 3
@@ -55,22 +55,22 @@ def test_a_network_that_does_not_fit_into_memory_says_which_key_to_lower():
 
 def test_only_the_items_that_are_asked_for_are_read():
     reader = FakeReader()
-    found = run({"c": Colours()}, videos(reader=reader), [5, 2])
+    found = run({"c": Colors()}, videos(reader=reader), [5, 2])
     assert sorted(reader.paths) == ["2.mp4", "5.mp4"]
     assert found.index.tolist() == [2, 5]
-    assert torch.allclose(found.features["c"][1, 0], F.normalize(colours_of(5), dim=1).mean(dim=0), atol=1e-6)
+    assert torch.allclose(found.features["c"][1, 0], F.normalize(colors_of(5), dim=1).mean(dim=0), atol=1e-6)
 
 
 def test_averaged_features_are_the_mean_over_views_of_unit_vectors():
-    found = run({"c": Colours()}, videos())
+    found = run({"c": Colors()}, videos())
     for number in range(7):
-        expected = F.normalize(colours_of(number), dim=1).mean(dim=0)
+        expected = F.normalize(colors_of(number), dim=1).mean(dim=0)
         assert torch.allclose(found.features["c"][number, 0], expected, atol=1e-6)
 
 
 def test_views_that_are_not_averaged_stay_as_they_are_in_their_order():
     found = extract(
-        {"c": Job(Colours().eval(), "pooled", average=False)},
+        {"c": Job(Colors().eval(), "pooled", average=False)},
         videos(),
         range(7),
         device=CPU,
@@ -79,19 +79,19 @@ def test_views_that_are_not_averaged_stay_as_they_are_in_their_order():
     )
     assert found is not None
     # exact: copied, not calculated
-    assert torch.equal(found.features["c"], torch.stack([colours_of(number) for number in range(7)]))
+    assert torch.equal(found.features["c"], torch.stack([colors_of(number) for number in range(7)]))
 
 
 @pytest.mark.parametrize(("clips_at_once", "workers"), [(1, 0), (21, 0), (4, 0), (7, 2)])
 def test_batches_and_workers_change_nothing(clips_at_once: int, workers: int):
-    expected = run({"c": Colours()}, videos()).features["c"]
-    found = run({"c": Colours()}, videos(), clips_at_once=clips_at_once, num_workers=workers).features["c"]
+    expected = run({"c": Colors()}, videos()).features["c"]
+    found = run({"c": Colors()}, videos(), clips_at_once=clips_at_once, num_workers=workers).features["c"]
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
 def test_several_encoders_share_one_pass_over_the_files():
     reader = FakeReader()
-    found = run({"a": Colours(), "b": Normed()}, videos(reader=reader))
+    found = run({"a": Colors(), "b": Normed()}, videos(reader=reader))
     assert found.features.keys() == {"a", "b"}
     assert len(reader.paths) == 7
 
@@ -126,7 +126,7 @@ def test_all_layers_of_an_encoder_come_from_one_pass_through_it():
     maximum = found.features["max"].unflatten(2, (3, 1, 2, 2))
     assert torch.equal(maximum[1, 0, :, 0, 0, 0], torch.tensor([10.0, 2.0, 1.0]))  # exact: copied, not calculated
     assert torch.allclose(found.features["unit"][1, 0], F.normalize(found.features["max"][1], dim=1).mean(dim=0))
-    assert torch.equal(found.features["projected"][1], -colours_of(1))  # exact: copied, not calculated
+    assert torch.equal(found.features["projected"][1], -colors_of(1))  # exact: copied, not calculated
 
 
 @pytest.mark.parametrize(
@@ -161,33 +161,33 @@ def test_frames_are_prepared_with_the_names_of_their_views_and_the_numbers_of_th
         first = indices.view(-1, 1, 1, 1, 1).expand(-1, 3, 1, 1, 1)
         return first + torch.tensor([1.0, 0, clip]).view(1, 3, 1, 1, 1)
 
-    found = run({"c": Colours()}, videos(), prepare=prepare)
+    found = run({"c": Colors()}, videos(), prepare=prepare)
     rows = torch.tensor([[[i + 1.0, i, i + clip] for clip in range(3)] for i in range(7)])
     assert torch.allclose(found.features["c"][:, 0], F.normalize(rows, dim=2).mean(dim=1), atol=1e-6)
 
 
 def test_an_item_that_cannot_be_read_is_named_and_takes_no_other_with_it():
-    found = run({"c": Colours()}, videos(reader=FakeReader(bad=["1.mp4", "4.mp4"])), clips_at_once=12)
+    found = run({"c": Colors()}, videos(reader=FakeReader(bad=["1.mp4", "4.mp4"])), clips_at_once=12)
     assert found.causes == {1: "torn", 4: "torn"}
     assert found.features["c"].isnan().all(dim=2)[:, 0].tolist() == [i in (1, 4) for i in range(7)]
     others = [0, 2, 3, 5, 6]
-    expected = run({"c": Colours()}, videos()).features["c"][others]
+    expected = run({"c": Colors()}, videos()).features["c"][others]
     torch.testing.assert_close(found.features["c"][others], expected, rtol=0, atol=1e-6)
 
 
 def test_when_nothing_can_be_read_everything_is_named():
-    found = run({"c": Colours()}, videos(2, reader=FakeReader(bad=["0.mp4", "1.mp4"])))
+    found = run({"c": Colors()}, videos(2, reader=FakeReader(bad=["0.mp4", "1.mp4"])))
     assert found.causes.keys() == {0, 1}
     assert found.features["c"].isnan().all()
 
 
-def test_sound_is_heard_in_windows_of_its_own_length():
+def test_audio_is_heard_in_windows_of_its_own_length():
     seen: list[tuple[int, ...]] = []
 
     class Listening(Loudness):
-        def forward(self, sound: Tensor) -> Tensor:
-            seen.append(tuple(sound.shape))
-            return super().forward(sound)
+        def forward(self, audio: Tensor) -> Tensor:
+            seen.append(tuple(audio.shape))
+            return super().forward(audio)
 
     request = FeatureRequest("audio", clips=3)
     found = run({"l": Listening()}, videos(request=request), clips_at_once=3)
@@ -196,9 +196,9 @@ def test_sound_is_heard_in_windows_of_its_own_length():
     assert torch.allclose(found.features["l"][:, 0], expected, atol=1e-6)
 
 
-def test_sound_that_is_not_there_is_no_silent_loss():
+def test_audio_that_is_not_there_is_no_silent_loss():
     found = run({"l": Loudness()}, videos(request=FeatureRequest("audio"), reader=FakeReader(mute=["3.mp4"])))
-    assert found.causes == {3: NO_SOUND}
+    assert found.causes == {3: NO_AUDIO}
     assert found.features["l"].isnan().any(dim=2)[:, 0].tolist() == [i == 3 for i in range(7)]
 
 
@@ -210,7 +210,7 @@ def test_a_row_keeps_nothing_of_its_batch(monkeypatch: pytest.MonkeyPatch):
         return rows
 
     monkeypatch.setattr("stica_pv.evaluation.features.extraction.rows_to_main", keep)
-    run({"c": Colours()}, videos(32, request=FeatureRequest(clips=1)), clips_at_once=64)
+    run({"c": Colors()}, videos(32, request=FeatureRequest(clips=1)), clips_at_once=64)
     assert kept
     assert all(row.untyped_storage().nbytes() == row.nbytes for row in kept)
 

@@ -16,7 +16,7 @@ def first_clips(indices: list[int]) -> Tensor:
     numbers = torch.tensor(indices, dtype=torch.float32)
     red = 10 * numbers.view(-1, 1).expand(-1, 2)
     times = torch.tensor([[12.0, 15.0]]).expand(len(indices), -1)  # 1.25 s and 1.5 s as uint8
-    return torch.stack([red, times, torch.ones_like(red)], dim=1)  # (B, 3, T); all cells of a picture are equal
+    return torch.stack([red, times, torch.ones_like(red)], dim=1)  # (B, 3, T); all cells of a frame are equal
 
 
 def test_statistics_are_the_means_over_batches(monkeypatch: pytest.MonkeyPatch):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from coloured_clips import TEST, TRAIN, coloured_bench, coloured_cfg, labelled_set, make_coloured
+from colored_clips import TEST, TRAIN, colored_bench, colored_cfg, labeled_set, make_colored
 from tiny_runs import assert_same_weights, metrics_text, tree, weights
 
 from stica_pv.config import CfgNode
@@ -15,7 +15,7 @@ from stica_pv.engine.checkpoint import list_checkpoints
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.finetune import finetune as evaluation
 from stica_pv.evaluation.finetune import fold as finetune_fold
-from stica_pv.evaluation.finetune.finetune import finetune_from_config, measures_of
+from stica_pv.evaluation.finetune.finetune import finetune_from_config, metrics_of
 from stica_pv.evaluation.finetune.fold import create_classification
 from stica_pv.evaluation.finetune.recipe import training_config
 from stica_pv.evaluation.protocol import Row
@@ -29,12 +29,12 @@ SHORT: dict[str, Any] = {"TEST__FINETUNE__CLIPS_PER_VIDEO": 1, "TEST__FINETUNE__
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    return make_coloured(tmp_path_factory.mktemp("coloured"))
+    return make_colored(tmp_path_factory.mktemp("colored"))
 
 
-def finetune(cfg: CfgNode, paths: list[str], labels: torch.Tensor | None = None, **bench: Any) -> list[Row]:
-    folds = bench.pop("folds", 1)
-    return finetune_from_config(cfg).run(coloured_bench(cfg, labelled_set(paths, labels, folds), **bench))
+def finetune(cfg: CfgNode, paths: list[str], labels: torch.Tensor | None = None, **context: Any) -> list[Row]:
+    folds = context.pop("folds", 1)
+    return finetune_from_config(cfg).run(colored_bench(cfg, labeled_set(paths, labels, folds), **context))
 
 
 def the_fold(output: Path, name: str = "fold1") -> Path:
@@ -46,39 +46,39 @@ def the_fold(output: Path, name: str = "fold1") -> Path:
 def straight(paths: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Row]]:
     """A fine-tuning that nothing interrupted; nobody may change it."""
     output = tmp_path_factory.mktemp("straight")
-    return output, finetune(coloured_cfg(output, output, **SHORT), paths)
+    return output, finetune(colored_cfg(output, output, **SHORT), paths)
 
 
 def test_planted_classes_are_found_and_labels_of_the_test_are_not_learned(paths: list[str], tmp_path: Path):
-    cfg = coloured_cfg(tmp_path, tmp_path, TEST__FINETUNE__CLIPS_PER_VIDEO=5)
+    cfg = colored_cfg(tmp_path, tmp_path, TEST__FINETUNE__CLIPS_PER_VIDEO=5)
     labels = torch.arange(TRAIN + TEST) % 3
     labels[-3:] = (labels[-3:] + 1) % 3  # half of the test list bears wrong labels
-    rows = {(row.measure, row.fold): row for row in finetune(cfg, paths, labels, folds=2)}
+    rows = {(row.metric, row.fold): row for row in finetune(cfg, paths, labels, folds=2)}
     assert [rows[LAST, fold].value for fold in ("1", "2", "mean")] == [100.0, 0.0, 50.0]
     row = rows[LAST, "mean"]
     assert (row.n, row.groups, row.views, row.dataset_hash) == (6, 3, "1 x 3", "0" * 12)
     assert row.low <= row.value <= row.high
-    assert (row.contestant, row.evaluation) == ("random_init", "finetune")
+    assert (row.model, row.evaluation) == ("random_init", "finetune")
 
 
 def test_the_last_and_the_best_epoch_are_told_apart():
     labels = torch.tensor([0, 1, 1, 0])
     right, half = torch.eye(2)[labels], torch.eye(2)[torch.tensor([0, 1, 0, 1])]
-    values = {measure.name: measure.value for measure in measures_of({2: half, 3: right, 4: half}, labels)}
+    values = {metric.name: metric.value for metric in metrics_of({2: half, 3: right, 4: half}, labels)}
     assert values == {LAST: 50.0, BEST: 100.0}
 
 
 def test_an_item_that_cannot_be_read_is_wrong_and_counts():
     scores = torch.eye(7)
     scores[2] = torch.nan
-    values = {measure.name: (measure.value, measure.items) for measure in measures_of({1: scores}, torch.arange(7))}
+    values = {metric.name: (metric.value, metric.items) for metric in metrics_of({1: scores}, torch.arange(7))}
     assert values[LAST] == (pytest.approx(600 / 7), 7)
     assert values["top5 (last epoch)"] == (pytest.approx(600 / 7), 7)
 
 
 def test_views_are_averaged_as_asked(paths: list[str], tmp_path: Path, straight: tuple[Path, list[Row]]):
     settings = {**SHORT, "TEST__FINETUNE__AVERAGE": "probabilities"}
-    (row, _) = finetune(coloured_cfg(tmp_path, tmp_path, **settings), paths)
+    (row, _) = finetune(colored_cfg(tmp_path, tmp_path, **settings), paths)
     scores = torch.load(the_fold(tmp_path) / "scores_epoch_0003.pt", weights_only=True)
     torch.testing.assert_close(scores.sum(dim=1), torch.ones(TEST))
     assert "mean of probabilities over 1 x 3 fixed views" in row.protocol
@@ -89,13 +89,15 @@ def test_views_are_averaged_as_asked(paths: list[str], tmp_path: Path, straight:
 
 def test_scores_are_the_mean_of_the_logits_of_all_views(paths: list[str], straight: tuple[Path, list[Row]]):
     fold = the_fold(straight[0])
-    cfg = coloured_cfg(straight[0], straight[0], **SHORT)
-    bench, finetuning = coloured_bench(cfg, labelled_set(paths)), finetune_from_config(cfg)
-    look = bench.contestants[0].look
-    run = training_config(cfg, classes=3, look=look)
-    task = create_classification(run, bench.contestants[0], finetuning.settings)
+    cfg = colored_cfg(straight[0], straight[0], **SHORT)
+    context, finetuning = colored_bench(cfg, labeled_set(paths)), finetune_from_config(cfg)
+    clip_format = context.models[0].clip_format
+    run = training_config(cfg, classes=3, clip_format=clip_format)
+    task = create_classification(run, context.models[0], finetuning.settings)
     task.load_state_dict(load_checkpoint(list_checkpoints(fold)[-1])["model"])
-    sample = bench.dataset(views_of(finetuning.settings.request, look), "video", look)[SampleKey(0, TRAIN)]
+    sample = context.dataset(views_of(finetuning.settings.request, clip_format), "video", clip_format)[
+        SampleKey(0, TRAIN)
+    ]
     with torch.no_grad():
         logits = [Classifier(task).eval()(clip.unsqueeze(0))[0] for clip in sample.video.values()]
     assert len(logits) == 3
@@ -104,21 +106,21 @@ def test_scores_are_the_mean_of_the_logits_of_all_views(paths: list[str], straig
     assert not torch.allclose(scores[0], logits[0], atol=1e-4)  # the views differ
 
 
-def test_a_released_test_changes_colours_as_often_as_fine_tuning_and_not_as_pre_training(
+def test_a_released_test_changes_colors_as_often_as_fine_tuning_and_not_as_pre_training(
     paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     clips = []
     monkeypatch.setattr(evaluation, "finetune_fold", lambda *args: clips.append(args[3]))
-    cfg = coloured_cfg(tmp_path, tmp_path, **SHORT, DATA__COLOR_JITTER_PROB=1.0)
-    bench = coloured_bench(cfg, labelled_set(paths))
-    finetune_from_config(cfg)._finetune(bench, bench.contestants[0], bench.labelled.folds[0])
-    assert clips[0].photometry.jitter_prob == 0.8
+    cfg = colored_cfg(tmp_path, tmp_path, **SHORT, DATA__COLOR_JITTER_PROB=1.0)
+    context = colored_bench(cfg, labeled_set(paths))
+    finetune_from_config(cfg)._finetune(context, context.models[0], context.labeled.folds[0])
+    assert clips[0].color.jitter_prob == 0.8
 
 
 def test_a_finished_fold_is_not_touched_again(paths: list[str], straight: tuple[Path, list[Row]]):
     output, rows = straight
     before = tree(output)
-    assert finetune(coloured_cfg(output, output, **SHORT), paths) == rows
+    assert finetune(colored_cfg(output, output, **SHORT), paths) == rows
     assert tree(output) == before
 
 
@@ -154,8 +156,8 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
     with monkeypatch.context() as patch:
         patch.setattr(place, name, dies)
         with pytest.raises(InterruptedError):
-            finetune(coloured_cfg(tmp_path, tmp_path, **SHORT), paths)
-    assert finetune(coloured_cfg(tmp_path, tmp_path, **SHORT), paths) == straight[1]
+            finetune(colored_cfg(tmp_path, tmp_path, **SHORT), paths)
+    assert finetune(colored_cfg(tmp_path, tmp_path, **SHORT), paths) == straight[1]
     # exact: the same code with the same shapes, interrupted or not
     assert metrics_text(the_fold(tmp_path)) == metrics_text(the_fold(straight[0]))
     assert_same_weights(weights(the_fold(tmp_path)), weights(the_fold(straight[0])))
@@ -168,25 +170,25 @@ def test_each_video_is_shown_as_often_as_asked_with_other_clips(straight: tuple[
 
 
 def test_another_recipe_has_another_folder(straight: tuple[Path, list[Row]], paths: list[str], tmp_path: Path):
-    finetune(coloured_cfg(tmp_path, tmp_path, **{**SHORT, "TEST__FINETUNE__TEST_CLIPS": 2}), paths)
+    finetune(colored_cfg(tmp_path, tmp_path, **{**SHORT, "TEST__FINETUNE__TEST_CLIPS": 2}), paths)
     assert the_fold(tmp_path).parent.name != the_fold(straight[0]).parent.name
 
 
 def test_every_trained_encoder_is_trained_and_random_initialisation_once(paths: list[str], tmp_path: Path):
-    cfg = coloured_cfg(tmp_path, tmp_path, **{**SHORT, "TEST__FINETUNE__EPOCHS": 2})
-    bench = coloured_bench(cfg, labelled_set(paths), kinds=("trained", "random"))
-    before = {name: value.clone() for name, value in bench.contestants[0].encoders["video"].state_dict().items()}
-    rows = finetune_from_config(cfg).run(bench)
-    assert sorted({row.contestant for row in rows}) == ["random_init", "trained"]
+    cfg = colored_cfg(tmp_path, tmp_path, **{**SHORT, "TEST__FINETUNE__EPOCHS": 2})
+    context = colored_bench(cfg, labeled_set(paths), kinds=("trained", "random"))
+    before = {name: value.clone() for name, value in context.models[0].encoders["video"].state_dict().items()}
+    rows = finetune_from_config(cfg).run(context)
+    assert sorted({row.model for row in rows}) == ["random_init", "trained"]
     assert len(rows) == 4
-    assert_same_weights(bench.contestants[0].encoders["video"].state_dict(), before)
+    assert_same_weights(context.models[0].encoders["video"].state_dict(), before)
 
 
 def test_files_that_cannot_be_read_end_the_run_unless_they_count_as_wrong(paths: list[str], tmp_path: Path):
     torn = [*paths[:-1], str(tmp_path / "torn.mp4")]
     Path(torn[-1]).write_bytes(b"rubbish")
-    cfg = coloured_cfg(tmp_path, tmp_path / "out", **{**SHORT, "TEST__FINETUNE__EPOCHS": 2})
-    with pytest.raises(UsageError, match=r"1 of 18 items of coloured cannot be read: .*torn\.mp4"):
+    cfg = colored_cfg(tmp_path, tmp_path / "out", **{**SHORT, "TEST__FINETUNE__EPOCHS": 2})
+    with pytest.raises(UsageError, match=r"1 of 18 items of colored cannot be read: .*torn\.mp4"):
         finetune(cfg, torn)
     labels = torch.arange(TRAIN + TEST) % 3
     labels[-1] = 0  # what the best of a row of equal scores would be

@@ -20,7 +20,7 @@ def test_another_recipe_has_another_name(tmp_path: Path, key: str):
     ("key", "value", "told"),
     [
         ("TEST__FINETUNE__TEST_STARTS", "released", "fixed views, at released starts)"),
-        ("TEST__FINETUNE__COLOR_JITTER_PROB", 1.0, "fixed views, colours of 100% changed)"),
+        ("TEST__FINETUNE__COLOR_JITTER_PROB", 1.0, "fixed views, colors of 100% changed)"),
         ("CLASSIFICATION__SHORT_VIDEOS", "repeat_last", "fixed views, short videos repeat_last)"),
     ],
 )

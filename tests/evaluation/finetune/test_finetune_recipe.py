@@ -10,7 +10,7 @@ from tiny_runs import tiny_cfg
 from stica_pv.engine.config import optimizer_from_config, peak_lr, schedule_from_config
 from stica_pv.engine.run_folder import FREE_KEYS
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.config import look_from_config
+from stica_pv.evaluation.config import clip_format_from_config
 from stica_pv.evaluation.finetune.recipe import identity, training_config
 from stica_pv.registry import TASKS
 
@@ -20,7 +20,7 @@ STEPS = 10  # of an epoch
 
 def training_of(tmp_path: Path, **overrides: Any):
     cfg = tiny_cfg(tmp_path, tmp_path / "out", **overrides)
-    return training_config(cfg, classes=4, look=look_from_config(cfg))
+    return training_config(cfg, classes=4, clip_format=clip_format_from_config(cfg))
 
 
 def rates(tmp_path: Path, **overrides: Any) -> list[float]:
@@ -70,7 +70,7 @@ def test_nothing_of_pre_trainings_own_training_is_left(tmp_path: Path):
         "SOLVER__MAX_EPOCH": 99,
         "SOLVER__WEIGHT_DECAY": 0.5,
         "SOLVER__CLIP_GRAD_L2NORM": 3.0,
-        "TRAIN__CHUNK_SIZE": 2,
+        "TRAIN__GRAD_CACHE_CHUNK": 2,
         "TRAIN__MAX_STEPS": 5,
         "TRAIN__AUTO_RESUME": False,
         "DATA__GROUP_PATTERN": r"_g(\d+)_",
@@ -78,7 +78,7 @@ def test_nothing_of_pre_trainings_own_training_is_left(tmp_path: Path):
     }
     one, two = training_of(tmp_path), training_of(tmp_path, **pretraining)
     assert identity(one, FREE_KEYS) == identity(two, FREE_KEYS)
-    for key in ("MAX_STEPS", "AUTO_RESUME", "CHUNK_SIZE"):
+    for key in ("MAX_STEPS", "AUTO_RESUME", "GRAD_CACHE_CHUNK"):
         assert one.TRAIN[key] == two.TRAIN[key]
     assert (one.DATA.COLOR_RND_GRAYSCALE, one.DATA.BLUR_PROB, one.DATA.COLOR_JITTER_PROB) == (0.0, 0.0, 0.8)
 
@@ -90,22 +90,24 @@ def test_another_recipe_has_another_identity(tmp_path: Path):
 
 def test_the_keys_of_the_networks_are_those_they_were_built_with(tmp_path: Path):
     cfg = tiny_cfg(tmp_path, tmp_path / "out")
-    run = training_config(cfg, classes=4, look=look_from_config(cfg), networks=[("MODEL.WIDTH", 12), ("POOL.HEADS", 8)])
+    run = training_config(
+        cfg, classes=4, clip_format=clip_format_from_config(cfg), networks=[("MODEL.WIDTH", 12), ("POOL.HEADS", 8)]
+    )
     assert (run.MODEL.WIDTH, run.POOL.HEADS, run.MODEL.NUM_CLASSES) == (12, 8, 4)
     assert cfg.MODEL.WIDTH == 4
 
 
 def test_a_clip_is_as_the_networks_want_it(tmp_path: Path):
     cfg = tiny_cfg(tmp_path, tmp_path / "out")
-    look = replace(
-        look_from_config(cfg), frames=6, fps=5.0, size=48, train_size=48, frame_choice="previous", short_size=64
+    clip_format = replace(
+        clip_format_from_config(cfg), frames=6, fps=5.0, size=48, train_size=48, frame_choice="previous", short_size=64
     )
-    run = training_config(cfg, classes=4, look=look)
+    run = training_config(cfg, classes=4, clip_format=clip_format)
     assert (run.DATA.NUM_FRAMES, run.DATA.TARGET_FPS, run.DATA.TRAIN_CROP_SIZE) == (6, 5.0, 48)
     assert (run.DATA.FRAME_CHOICE, run.DATA.DECODING_SHORT_SIZE) == ("previous", 64)
 
 
-def test_colours_are_changed_as_fine_tuning_says_and_not_as_pre_training_did(tmp_path: Path):
+def test_colors_are_changed_as_fine_tuning_says_and_not_as_pre_training_did(tmp_path: Path):
     run = training_of(tmp_path, DATA__COLOR_JITTER_PROB=1.0)  # as GDT's
     assert run.DATA.COLOR_JITTER_PROB == 0.8
     assert training_of(tmp_path, TEST__FINETUNE__COLOR_JITTER_PROB=0.3).DATA.COLOR_JITTER_PROB == 0.3

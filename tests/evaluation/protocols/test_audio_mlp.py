@@ -13,7 +13,7 @@ MLP = AudioMlp(WINDOWS, WINDOWS, MlpRecipe(hidden=32, lr=3e-2, batch_size=32, ep
 
 def test_the_name_tells_the_recipe():
     assert MLP.name == (
-        "audio_mlp (pooled audio, 10 fixed views, standardised, 32 hidden units, lr 0.03, batch 32, 30 epochs, "
+        "audio_mlp (pooled audio, 10 fixed views, standardized, 32 hidden units, lr 0.03, batch 32, 30 epochs, "
         "weight decay 0)"
     )
 

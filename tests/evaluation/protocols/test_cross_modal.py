@@ -35,7 +35,7 @@ def slow_hits(queries: FeatureSet, gallery: FeatureSet, k: int) -> dict[str, lis
 
 @pytest.mark.parametrize("k", [1, 5])
 def test_hits_are_those_written_out(k: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("stica_pv.evaluation.protocols.neighbours.CHUNK_ELEMENTS", 64 * 10)
+    monkeypatch.setattr("stica_pv.evaluation.protocols.neighbors.CHUNK_ELEMENTS", 64 * 10)
     video, audio = pair(spread=1.5)
     found, expected = cross_hits(video, audio, (k,)), slow_hits(video, audio, k)
     assert found[f"R@{k}"].bool().tolist() == expected["R"]

@@ -8,10 +8,10 @@ from stica_pv.defaults import get_cfg
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.protocols.requests import (
+    describe_views,
     one_label_each,
     request_for_test,
     request_for_training,
-    views_in_words,
 )
 
 
@@ -34,13 +34,13 @@ def test_single_views_of_training_items_have_one_crop_and_means_have_those_of_th
     assert (mean.views, mean.transform, mean.average) == (6, "augmented", True)
     test = request_for_test(cfg, average=False)
     assert (test.views, test.transform) == (30, "fixed")
-    assert views_in_words(single, test) == "pooled video, 2 augmented -> 30 fixed views"
+    assert describe_views(single, test) == "pooled video, 2 augmented -> 30 fixed views"
 
 
-def test_crops_mean_nothing_to_sound():
+def test_crops_mean_nothing_to_audio():
     cfg = configured("TEST.NUM_SPATIAL_CROPS", "3", "TEST.MODALITY", "audio", "TEST.NUM_ENSEMBLE_VIEWS", "1")
     test = request_for_test(cfg, average=True)
-    assert views_in_words(test, test) == "pooled audio, 1 fixed view"
+    assert describe_views(test, test) == "pooled audio, 1 fixed view"
 
 
 def test_several_labels_are_refused_where_one_is_needed():

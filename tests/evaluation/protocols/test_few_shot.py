@@ -6,7 +6,7 @@ import torch
 from planted_features import mixed_labels, planted
 
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation, Scored
-from stica_pv.evaluation.protocols.few_shot import FewShot, _tell, draw_measures, draw_shots
+from stica_pv.evaluation.protocols.few_shot import FewShot, _tell, sample_metrics, sample_shots
 from stica_pv.evaluation.requests import FeatureRequest
 
 pytest.importorskip("sklearn")
@@ -19,22 +19,22 @@ def few_shot(shots: tuple[int, ...] = (1, 5), *, draws: int = 4, classifier: str
 @pytest.mark.parametrize("shots", [1, 3, 20])
 def test_a_draw_takes_n_of_each_class_or_all_it_has(shots: int):
     labels = torch.tensor([4] * 30 + [1] * 2 + [0] * 9)[torch.randperm(41)]
-    chosen = draw_shots(labels, shots, draw=1, seed=0)
+    chosen = sample_shots(labels, shots, draw=1, seed=0)
     assert chosen.unique().tolist() == chosen.tolist()
     assert labels[chosen].bincount().tolist() == [min(9, shots), min(2, shots), 0, 0, min(30, shots)]
 
 
 def test_draws_differ_and_come_again_with_their_seed():
     labels = torch.arange(80) % 8
-    first, again = (draw_shots(labels, 2, draw=0, seed=3) for _ in range(2))
+    first, again = (sample_shots(labels, 2, draw=0, seed=3) for _ in range(2))
     assert torch.equal(first, again)  # exact: integers
-    assert not torch.equal(first, draw_shots(labels, 2, draw=1, seed=3))
-    assert not torch.equal(first, draw_shots(labels, 2, draw=0, seed=4))
+    assert not torch.equal(first, sample_shots(labels, 2, draw=1, seed=3))
+    assert not torch.equal(first, sample_shots(labels, 2, draw=0, seed=4))
 
 
 def test_every_item_is_drawn_some_time_and_as_often_as_the_others():
     labels = torch.arange(20) % 2
-    counts = torch.cat([draw_shots(labels, 2, draw=draw, seed=0) for draw in range(500)]).bincount(minlength=20)
+    counts = torch.cat([sample_shots(labels, 2, draw=draw, seed=0) for draw in range(500)]).bincount(minlength=20)
     assert 65 < counts.min() <= counts.max() < 135  # 100 each expected
 
 
@@ -65,17 +65,17 @@ def test_labels_that_mean_nothing_give_chance():
 
 def test_mean_and_deviation_are_those_of_the_accuracies_of_the_draws():
     hits = 100.0 * (torch.rand(6, 30, generator=torch.Generator().manual_seed(0)) < 0.6)
-    mean, deviation = draw_measures("x", hits)
+    mean, deviation = sample_metrics("x", hits)
     accuracies = hits.mean(dim=1)
     assert mean.value == pytest.approx(float(accuracies.mean()))
     assert deviation.value == pytest.approx(float(accuracies.std()), rel=1e-5)
-    assert deviation.beside == "x"
+    assert deviation.paired_with == "x"
     weights = torch.zeros(1, 30, dtype=torch.float64).index_fill_(1, torch.tensor([2, 4]), 3.0)
     assert float(deviation.statistic(weights)) == pytest.approx(float(hits[:, [2, 4]].mean(dim=1).std()), rel=1e-5)
 
 
 def test_one_draw_has_no_deviation():
-    assert [m.name for m in draw_measures("x", torch.ones(1, 3))] == ["x"]
+    assert [m.name for m in sample_metrics("x", torch.ones(1, 3))] == ["x"]
 
 
 def test_the_measures_are_means_over_the_classifiers_of_the_draws():
@@ -93,15 +93,15 @@ def test_the_measures_are_means_over_the_classifiers_of_the_draws():
 
 
 def test_random_initialisation_at_its_best_keeps_the_deviation_of_its_best_mean(monkeypatch: pytest.MonkeyPatch):
-    accuracies = {"raw": [30.0, 50.0], "centred": [61.0, 59.0], "standardised": [45.0, 55.0]}
+    accuracies = {"raw": [30.0, 50.0], "centered": [61.0, 59.0], "standardized": [45.0, 55.0]}
 
-    def score(self: FeatureEvaluation, bench: Any, contestant: Any, how: str) -> list[Scored]:
-        measures = draw_measures("x", torch.tensor(accuracies[how]).unsqueeze(1))
-        return [Scored("random_init", how, (measure,), (torch.zeros(1),)) for measure in measures]
+    def score(self: FeatureEvaluation, context: Any, model: Any, how: str) -> list[Scored]:
+        metrics = sample_metrics("x", torch.tensor(accuracies[how]).unsqueeze(1))
+        return [Scored("random_init", how, (metric,), (torch.zeros(1),)) for metric in metrics]
 
     monkeypatch.setattr(FeatureEvaluation, "score", score)
     found: Any = FeatureEvaluation("few_shot", few_shot(), "raw", 0)._best_random(None, [None])
     assert [(scored.processing, scored.mean.value) for scored in found] == [
-        ("centred", 60.0),
-        ("centred", pytest.approx(2**0.5)),
+        ("centered", 60.0),
+        ("centered", pytest.approx(2**0.5)),
     ]

@@ -7,7 +7,7 @@ from planted_features import ones, planted
 
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.protocols.retrieval import Knn, Retrieval, class_mean_measure
+from stica_pv.evaluation.protocols.retrieval import Knn, Retrieval, class_mean_metric
 from stica_pv.evaluation.requests import FeatureRequest
 
 VIEWS = FeatureRequest()
@@ -60,10 +60,10 @@ def test_map_agrees_with_scikit_learn():
 
 
 def test_classes_of_any_size_count_alike_in_map_by_class():
-    measure = class_mean_measure("x", torch.tensor([100.0, 100.0, 100.0, 0.0]), torch.tensor([3, 3, 3, 7]))
-    assert measure.value == 50.0
-    assert measure.statistic(torch.tensor([[1.0, 0, 0, 0]]).double()).tolist() == [100.0]  # class 7 was not drawn
-    assert float(measure.statistic(ones(4))) == 50.0
+    metric = class_mean_metric("x", torch.tensor([100.0, 100.0, 100.0, 0.0]), torch.tensor([3, 3, 3, 7]))
+    assert metric.value == 50.0
+    assert metric.statistic(torch.tensor([[1.0, 0, 0, 0]]).double()).tolist() == [100.0]  # class 7 was not drawn
+    assert float(metric.statistic(ones(4))) == 50.0
 
 
 def test_a_class_outside_the_gallery_is_never_found():

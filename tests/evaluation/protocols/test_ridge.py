@@ -16,8 +16,8 @@ def test_ridge_agrees_with_scikit_learn(strength: float):
     linear_model = pytest.importorskip("sklearn.linear_model")
     items, test = planted(60, 0, spread=0.6), planted(40, 1, spread=0.6)
     rows = items.features[:, 0]
-    centred = rows.double() - rows.double().mean(dim=0)
-    alpha = strength * float((centred.mT @ centred).diagonal().mean())
+    centered = rows.double() - rows.double().mean(dim=0)
+    alpha = strength * float((centered.mT @ centered).diagonal().mean())
     model = linear_model.Ridge(alpha=alpha).fit(rows.double().numpy(), F.one_hot(items.labels, 8).double().numpy())
     found = ridge_scores(rows, items.labels, test.features[:, 0], strength=strength)
     assert found.numpy() == pytest.approx(model.predict(test.features[:, 0].double().numpy()), abs=1e-5)

@@ -11,16 +11,16 @@ pytest.importorskip("sklearn")
 WINDOWS = FeatureRequest(modality="audio", average=False)
 
 
-def svm(*costs: float, standardise: bool = True) -> Svm:
-    return Svm("svm", WINDOWS, WINDOWS, costs, standardise, 0.25)
+def svm(*costs: float, standardize: bool = True) -> Svm:
+    return Svm("svm", WINDOWS, WINDOWS, costs, standardize, 0.25)
 
 
 def test_the_name_tells_how_c_came_about():
     assert svm(1e-4).name == (
-        "svm (pooled audio, 10 fixed views, standardised, LinearSVC, C 0.0001, mean decision value)"
+        "svm (pooled audio, 10 fixed views, standardized, LinearSVC, C 0.0001, mean decision value)"
     )
     assert (
-        "not standardised, LinearSVC, C one of 0.1, 1 by 25 % hold-out, mean" in svm(0.1, 1.0, standardise=False).name
+        "not standardized, LinearSVC, C one of 0.1, 1 by 25 % hold-out, mean" in svm(0.1, 1.0, standardize=False).name
     )
 
 
@@ -31,7 +31,7 @@ def test_a_cost_that_learns_nothing_is_not_chosen():
         [items.features * 1e-3, torch.randn(128, 1, 4, generator=torch.Generator().manual_seed(1))], dim=2
     )
     train = FeatureSet(features, items.labels, items.groups)
-    assert svm(1e-6, 1e5, standardise=False).choose_cost(train, seed=0) == 1e5
+    assert svm(1e-6, 1e5, standardize=False).choose_cost(train, seed=0) == 1e5
 
 
 def test_of_equal_costs_the_smallest_is_chosen():
@@ -56,10 +56,10 @@ def test_the_hold_out_is_standardised_by_what_the_svm_is_fitted_to(monkeypatch: 
 
 
 def test_windows_are_outvoted_together():
-    """A recording of which two windows of three are of its class is recognised by the mean of its scores."""
+    """A recording of which two windows of three are of its class is recognized by the mean of its scores."""
     train = planted(64, 0, views=3)
     test = planted(32, 1, views=3)
-    test.features[:, 0] = test.features[:, 0].roll(4, dims=0)  # one window is of the neighbouring class
+    test.features[:, 0] = test.features[:, 0].roll(4, dims=0)  # one window is of the neighboring class
     found = svm(1.0).score({"audio": train}, {"audio": test}, seed=0)
     assert found[0].value == 100.0
     only = FeatureSet(test.features[:, :1], test.labels, test.groups)

@@ -12,14 +12,14 @@ from stica_pv.structures import Batch, LossTerms
 from stica_pv.tasks.brave.brave import BraVe
 from stica_pv.tasks.brave.config import brave_from_config
 from stica_pv.tasks.brave.heads import SharedHeads
-from stica_pv.tasks.brave.plan import BravePictures, name_broad
+from stica_pv.tasks.brave.plan import BraveVideo, name_broad
 from stica_pv.tasks.stica.av_plan import ClipSettings
-from stica_pv.transforms import BraveColourSettings, FlowCrop, RandomResizedCrop, create_log_mel, scale_flow
+from stica_pv.transforms import BraveColorSettings, FlowCrop, RandomResizedCrop, create_log_mel, scale_flow
 
 INDICES = (11, 5, 8, 2)
 RATE_HZ, WIDTH = 16000, 8
 BOTH = ("video", "audio")
-COLOUR = BraveColourSettings(blur_kernel=5)
+COLOR = BraveColorSettings(blur_kernel=5)
 NARROW = ClipSettings(4, 8.0, 32, RATE_HZ, RandomResizedCrop())
 BROAD = ClipSettings(3, 3.0, 32, RATE_HZ, RandomResizedCrop())
 
@@ -36,7 +36,7 @@ def brave(modalities: tuple[str, ...] = BOTH, sharing: str = "all", **changes: A
     parts: dict[str, Any] = {
         "narrow": NARROW,
         "broad": BROAD,
-        "pictures": {"narrow": BravePictures(COLOUR), "video": BravePictures(COLOUR, convolution_prob=1.0)},
+        "video_settings": {"narrow": BraveVideo(COLOR), "video": BraveVideo(COLOR, convolution_prob=1.0)},
         "alignment": "start",
         "backbone": create_tsm_resnet14(width=WIDTH),
         "pool": AveragePool(32 * WIDTH),
@@ -52,12 +52,12 @@ def brave(modalities: tuple[str, ...] = BOTH, sharing: str = "all", **changes: A
 def batch_for(task: BraVe, indices: tuple[int, ...] = INDICES, valid: float = 1.0) -> Batch:
     rngs = [torch.Generator().manual_seed(index) for index in indices]
 
-    def pictures(frames: int, size: int, channels: int) -> torch.Tensor:
+    def video_settings(frames: int, size: int, channels: int) -> torch.Tensor:
         shape = (channels, frames, size, size)
         return torch.stack([torch.randint(0, 256, shape, generator=rng, dtype=torch.uint8) for rng in rngs])
 
     specs = task.views().specs
-    video = {spec.name: pictures(spec.frames, spec.size, 2 if spec.flow else 3) for spec in specs if spec.frames}
+    video = {spec.name: video_settings(spec.frames, spec.size, 2 if spec.flow else 3) for spec in specs if spec.frames}
     audio = {
         spec.name: torch.stack([torch.rand(round(task.broad.seconds * RATE_HZ), generator=rng) * 2 - 1 for rng in rngs])
         for spec in specs
@@ -94,8 +94,8 @@ def test_the_loss_is_the_mean_over_both_directions_of_every_pair() -> None:
     rng = torch.Generator().manual_seed(3)
     z, h = torch.randn(2, 4, 5, 6, generator=rng)
     rows = {"projections": z, "predictions": h, "audio_valid": torch.ones(1, 5, 1)}
-    terms = task.loss(rows, rows, first_row=0)
-    # Slots: broad pictures, narrow, sound, narrow.
+    terms = task.loss(rows, rows, rank_offset=0)
+    # Slots: broad frames, narrow, audio, narrow.
     expected = {
         "loss_video_to_narrow": slow_cosine_loss(h[0], z[1]),
         "loss_narrow_to_video": slow_cosine_loss(h[1], z[0]),
@@ -104,11 +104,11 @@ def test_the_loss_is_the_mean_over_both_directions_of_every_pair() -> None:
     }
     assert {name: terms.scalars[name].item() for name in expected} == pytest.approx(expected, rel=1e-5)
     assert terms.total.item() == pytest.approx(sum(expected.values()) / 4, rel=1e-5)
-    to_broad = brave(weights=(0.0, 2.0)).loss(rows, rows, first_row=0).total.item()
+    to_broad = brave(weights=(0.0, 2.0)).loss(rows, rows, rank_offset=0).total.item()
     assert to_broad == pytest.approx(
         (expected["loss_narrow_to_video"] + expected["loss_narrow_to_audio"]) / 2, rel=1e-5
     )
-    uneven = brave(weights=(3.0, 1.0)).loss(rows, rows, first_row=0).total.item()
+    uneven = brave(weights=(3.0, 1.0)).loss(rows, rows, rank_offset=0).total.item()
     to_narrow = (expected["loss_video_to_narrow"] + expected["loss_audio_to_narrow"]) / 2
     assert uneven == pytest.approx((3 * to_narrow + to_broad) / 4, rel=1e-5)
 
@@ -116,7 +116,7 @@ def test_the_loss_is_the_mean_over_both_directions_of_every_pair() -> None:
 def test_perfect_guesses_cost_nothing() -> None:
     z = torch.randn(2, 5, 6)
     rows = {"projections": z, "predictions": z.flip(0)}
-    terms = brave(("video",)).loss(rows, rows, first_row=0)
+    terms = brave(("video",)).loss(rows, rows, rank_offset=0)
     assert terms.total.item() == pytest.approx(0, abs=1e-6)
     assert terms.scalars["accuracy"].item() == 1.0
 
@@ -124,9 +124,9 @@ def test_perfect_guesses_cost_nothing() -> None:
 def test_exchanging_the_two_views_does_not_change_the_loss() -> None:
     z, h = torch.randn(2, 2, 5, 6)
     task = brave(("video",))
-    one = task.loss({"projections": z, "predictions": h}, {"projections": z, "predictions": h}, first_row=0).total
+    one = task.loss({"projections": z, "predictions": h}, {"projections": z, "predictions": h}, rank_offset=0).total
     swapped = {"projections": z.flip(0), "predictions": h.flip(0)}
-    assert task.loss(swapped, swapped, first_row=0).total.item() == pytest.approx(one.item(), rel=1e-6)
+    assert task.loss(swapped, swapped, rank_offset=0).total.item() == pytest.approx(one.item(), rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -148,20 +148,22 @@ def test_virtual_ranks_average_to_one_process() -> None:
     task = brave().eval()
     plan = task.draw(keys_of(indices=INDICES))
     rows = task.embed(task.prepare(batch_for(task, valid=0.2), plan), plan)
-    one = task.loss(rows, rows, first_row=0)
-    parts = [task.loss({name: value[:, i : i + 2] for name, value in rows.items()}, rows, first_row=i) for i in (0, 2)]
+    one = task.loss(rows, rows, rank_offset=0)
+    parts = [
+        task.loss({name: value[:, i : i + 2] for name, value in rows.items()}, rows, rank_offset=i) for i in (0, 2)
+    ]
     for name in ("loss", "loss_audio_to_narrow", "loss_narrow_to_video", "accuracy", "audio_share"):
         mean = sum(part.scalars[name].item() for part in parts) / 2
         assert mean == pytest.approx(one.scalars[name].item(), rel=1e-5), name
 
 
-def test_a_clip_that_is_mostly_silent_counts_for_pictures_alone() -> None:
+def test_a_clip_that_is_mostly_silent_counts_for_frames_alone() -> None:
     task = brave().eval()
     plan = task.draw(keys_of(indices=INDICES))
     rows = task.embed(task.prepare(batch_for(task, valid=0.2), plan), plan)
-    all_rows = task.loss(rows, rows, first_row=0)
+    all_rows = task.loss(rows, rows, rank_offset=0)
     kept = {name: value[:, 1:] for name, value in rows.items()}
-    others = task.loss(kept, kept, first_row=0)
+    others = task.loss(kept, kept, rank_offset=0)
     assert all_rows.scalars["audio_share"].item() == 0.75
     assert all_rows.scalars["loss_audio_to_narrow"].item() == pytest.approx(
         others.scalars["loss_audio_to_narrow"].item()
@@ -171,7 +173,7 @@ def test_a_clip_that_is_mostly_silent_counts_for_pictures_alone() -> None:
     )
 
 
-def test_the_narrow_window_has_no_sound_and_the_broad_one_what_is_asked() -> None:
+def test_the_narrow_window_has_no_audio_and_the_broad_one_what_is_asked() -> None:
     views = {broad: brave(broad).views() for broad in (("audio",), ("video",), BOTH)}
     for broad, found in views.items():
         narrow, *wide = found.specs
@@ -185,10 +187,10 @@ def test_the_narrow_window_has_no_sound_and_the_broad_one_what_is_asked() -> Non
         assert (windows["narrow"].seconds, windows["broad"].seconds) == (0.5, 1.0)
 
 
-def test_views_are_coloured_apart_and_only_broad_pictures_are_convolved() -> None:
+def test_views_are_colored_apart_and_only_broad_frames_are_convolved() -> None:
     task = brave()
     plan = task.draw(keys_of(indices=INDICES))
-    assert not torch.equal(plan.colour["narrow"].values, plan.colour["video"].values)
+    assert not torch.equal(plan.color["narrow"].values, plan.color["video"].values)
     assert list(plan.convolution) == ["video"]
     inputs = task.prepare(batch_for(task), plan)
     assert 0 <= inputs["narrow"].min() <= inputs["narrow"].max() <= 1
@@ -206,18 +208,18 @@ def test_flow_has_a_network_of_two_channels_and_only_its_scale_is_changed() -> N
     assert task.get_submodule("broad_flow")[0].stem.conv.in_channels == 2
     batch = batch_for(task)
     plan = task.draw(keys_of(indices=INDICES))
-    assert (list(plan.colour), plan.convolution) == (["narrow"], {})
+    assert (list(plan.color), plan.convolution) == (["narrow"], {})
     # exact: the same code with the same shapes, twice
     assert torch.equal(task.prepare(batch, plan)["flow"], scale_flow(batch.video["flow"]))
 
 
-def test_several_broad_views_of_pictures_share_window_and_network_and_nothing_that_is_drawn() -> None:
+def test_several_broad_views_of_frames_share_window_and_network_and_nothing_that_is_drawn() -> None:
     task = brave(("video", "video", "audio"))
-    _, first, second, sound = task.views().specs
-    assert [spec.name for spec in (first, second, sound)] == ["video", "video_2", "audio"]
-    assert first.window == second.window == sound.window
+    _, first, second, audio = task.views().specs
+    assert [spec.name for spec in (first, second, audio)] == ["video", "video_2", "audio"]
+    assert first.window == second.window == audio.window
     plan = task.draw(keys_of(indices=INDICES))
-    assert not torch.equal(plan.colour["video"].values, plan.colour["video_2"].values)
+    assert not torch.equal(plan.color["video"].values, plan.color["video_2"].values)
     assert not torch.equal(plan.convolution["video"].kernels, plan.convolution["video_2"].kernels)
     assert [name for name, _ in task.named_children() if name.startswith("broad")] == ["broad_video", "broad_audio"]
     terms = task(batch_for(task), plan)
@@ -228,7 +230,7 @@ def test_several_broad_views_of_pictures_share_window_and_network_and_nothing_th
     assert passes == [1, 2]
 
 
-def test_without_a_network_of_their_own_broad_pictures_pass_that_of_the_narrow_view() -> None:
+def test_without_a_network_of_their_own_broad_frames_pass_that_of_the_narrow_view() -> None:
     task = brave(("video",), broad_networks={})
     plan = task.draw(keys_of(indices=INDICES))
     step(task).total.backward()
@@ -259,7 +261,7 @@ def test_encoders_give_vectors_and_projections() -> None:
 def test_impossible_requests_are_refused() -> None:
     with pytest.raises(UsageError, match="BRAVE.WEIGHTS"):
         brave(weights=(0.0, 0.0))
-    for wrong in ((), ("audio", "audio"), ("flow", "flow"), ("video", "sound")):
+    for wrong in ((), ("audio", "audio"), ("flow", "flow"), ("video", "speech")):
         with pytest.raises(
             UsageError, match=r"BRAVE.BROAD: expected video \(once or several times\), flow, audio, got"
         ):
@@ -272,7 +274,7 @@ def test_impossible_requests_are_refused() -> None:
         brave_from_config(get_cfg())
 
 
-def test_sound_is_made_louder_or_softer_and_pictures_are_normalised_at_the_end() -> None:
+def test_audio_is_made_louder_or_softer_and_frames_are_normalised_at_the_end() -> None:
     task = brave(volume_jitter=0.5)
     plan, batch = task.draw(keys_of(indices=INDICES)), batch_for(task)
     inputs = task.prepare(batch, plan)
@@ -280,8 +282,8 @@ def test_sound_is_made_louder_or_softer_and_pictures_are_normalised_at_the_end()
     # exact: the same code with the same shapes, twice
     assert torch.equal(inputs["audio"], task.log_mel(batch.audio["audio"] * plan.volume.unsqueeze(1)))
     moved = {
-        view: BravePictures(COLOUR, 1.0 if view == "video" else 0.0, (0.5,) * 3, (2.0,) * 3) for view in task.pictures
+        view: BraveVideo(COLOR, 1.0 if view == "video" else 0.0, (0.5,) * 3, (2.0,) * 3) for view in task.video_settings
     }
-    normalised = brave(pictures=moved).prepare(batch, plan)
+    normalized = brave(video_settings=moved).prepare(batch, plan)
     for view in ("narrow", "video"):
-        assert torch.allclose(normalised[view], (inputs[view] - 0.5) / 2, atol=1e-6)
+        assert torch.allclose(normalized[view], (inputs[view] - 0.5) / 2, atol=1e-6)

@@ -46,11 +46,11 @@ def test_the_largest_recipe_takes_a_step_at_a_small_input() -> None:
     optimizer = optimizer_from_config(cfg, task.parameter_groups())
     before = {name: p.detach().clone() for name, p in task.named_parameters() if p.ndim > 1}
     rng = torch.Generator().manual_seed(0)
-    pictures = {
+    video_settings = {
         name: torch.randint(0, 256, (2, 3, 2, 32, 32), generator=rng, dtype=torch.uint8) for name in ("narrow", "video")
     }
-    sound = torch.rand(2, round(task.broad.seconds * 48000), generator=rng) - 0.5
-    batch = Batch(pictures, {"audio": sound}, {"audio": torch.ones(2)}, torch.tensor([4, 7]))
+    audio = torch.rand(2, round(task.broad.seconds * 48000), generator=rng) - 0.5
+    batch = Batch(video_settings, {"audio": audio}, {"audio": torch.ones(2)}, torch.tensor([4, 7]))
     task(batch, task.draw(keys_of(indices=(4, 7)))).total.backward()
     set_lr(optimizer, 0.1)
     optimizer.step()
@@ -80,11 +80,11 @@ def test_every_key_reaches_its_place() -> None:
     assert (task.backbone.made_for, task.get_submodule("broad_video")[0].made_for) == ((4, 40), (6, 24))
     assert (task.narrow.seconds, task.broad.seconds, task.alignment) == (0.5, 2.0, "random")
     assert (task.weights, task.predictor_lr_scale) == ((1.0, 0.5), 7.0)
-    colours = [task.pictures[view].colour for view in ("narrow", "video")]
-    assert [colour.blur_kernel for colour in colours] == [9, 3]
-    assert (colours[0].brightness, colours[0].saturation, colours[0].contrast) == (0.1255, 0.4, 0.4)
-    assert (colours[0].hue, colours[0].blur_prob) == (0.2, 0.7)
-    assert [task.pictures[view].convolution_prob for view in ("narrow", "video")] == [0.0, 0.3]
+    colors = [task.video_settings[view].color for view in ("narrow", "video")]
+    assert [color.blur_kernel for color in colors] == [9, 3]
+    assert (colors[0].brightness, colors[0].saturation, colors[0].contrast) == (0.1255, 0.4, 0.4)
+    assert (colors[0].hue, colors[0].blur_prob) == (0.2, 0.7)
+    assert [task.video_settings[view].convolution_prob for view in ("narrow", "video")] == [0.0, 0.3]
     assert list(task.heads.predictors) == ["video", "narrow", "audio"]
     assert task.heads.predictors["audio"][0].weight.shape == (5, 3)
     assert task.heads.projectors["audio"].rest[2].weight.shape == (3, 6)
@@ -95,13 +95,13 @@ def test_blur_taps_are_a_tenth_of_each_views_size_unless_set() -> None:
     cfg = get_cfg()
     merge_file(cfg, ROOT / "projects" / "brave" / "v_va_tsm50.yaml")
     cfg.MODEL.ARCH, cfg.AUDIO.ARCH = f"{__name__}:sized", "resnet9"
-    assert [each.colour.blur_kernel for each in brave_from_config(cfg).pictures.values()] == [23, 11]
+    assert [each.color.blur_kernel for each in brave_from_config(cfg).video_settings.values()] == [23, 11]
     cfg.DATA.BLUR_KERNEL, cfg.BRAVE.BROAD_CROP_SIZE = 5, 160
-    assert [each.colour.blur_kernel for each in brave_from_config(cfg).pictures.values()] == [5, 17]
+    assert [each.color.blur_kernel for each in brave_from_config(cfg).video_settings.values()] == [5, 17]
 
 
 @pytest.mark.parametrize(("taps", "fits"), [(4, False), (223, True), (225, False)])
-def test_a_blur_that_does_not_fit_the_pictures_is_refused_by_its_key(taps: int, fits: bool) -> None:
+def test_a_blur_that_does_not_fit_the_frames_is_refused_by_its_key(taps: int, fits: bool) -> None:
     cfg = get_cfg()
     merge_file(cfg, ROOT / "projects" / "brave" / "v_va_tsm50.yaml")
     cfg.MODEL.ARCH, cfg.AUDIO.ARCH = f"{__name__}:sized", "resnet9"
@@ -113,21 +113,21 @@ def test_a_blur_that_does_not_fit_the_pictures_is_refused_by_its_key(taps: int, 
             UsageError, match=f"BRAVE.BROAD_BLUR_KERNEL: got {taps}, expected an odd number less than 224"
         )
     ):
-        assert brave_from_config(cfg).pictures["video"].colour.blur_kernel == taps
+        assert brave_from_config(cfg).video_settings["video"].color.blur_kernel == taps
 
 
-def test_flow_wants_a_trunk_of_two_channels_and_sharing_wants_broad_pictures() -> None:
+def test_flow_wants_a_trunk_of_two_channels_and_sharing_wants_broad_frames() -> None:
     cfg = get_cfg()
     merge_file(cfg, ROOT / "projects" / "brave" / "v_af_tsm50.yaml")
     cfg.MODEL.ARCH = "r2plus1d_10"
-    with pytest.raises(UsageError, match="MODEL.ARCH r2plus1d_10 takes pictures, not optical flow; tsm_resnet50 and"):
+    with pytest.raises(UsageError, match="MODEL.ARCH r2plus1d_10 takes frames, not optical flow; tsm_resnet50 and"):
         brave_from_config(cfg)
     cfg.MODEL.ARCH, cfg.MODEL.WIDTH, cfg.AUDIO.ARCH, cfg.AUDIO.WIDTH = "tsm_resnet14", 8, "resnet9", 2
     task = brave_from_config(cfg)
     assert [spec.name for spec in task.views().specs] == ["narrow", "audio", "flow"]
     assert (task.flow_crop.crop.area, task.get_submodule("broad_flow")[0].in_channels) == ((0.3, 1.0), 2)
     cfg.BRAVE.SHARE_BACKBONE = True
-    with pytest.raises(UsageError, match="BRAVE.SHARE_BACKBONE: there are no broad pictures"):
+    with pytest.raises(UsageError, match="BRAVE.SHARE_BACKBONE: there are no broad frames"):
         brave_from_config(cfg)
     cfg.BRAVE.BROAD = ["video", "audio"]
     assert [name for name, _ in brave_from_config(cfg).named_children() if "broad" in name] == ["broad_audio"]

@@ -18,10 +18,10 @@ from stica_pv.registry import TASKS
 from stica_pv.structures import Batch, StepKeys
 from stica_pv.tasks import Classification, Classifier
 from stica_pv.tasks.classification.classification import SeenClip
-from stica_pv.transforms import PhotometrySettings, RandomResizedCrop
+from stica_pv.transforms import ColorSettings, RandomResizedCrop
 
 CLASSES = 5
-CALM = PhotometrySettings(jitter_prob=0.0, gray_prob=0.0, blur_prob=0.0)
+CALM = ColorSettings(jitter_prob=0.0, gray_prob=0.0, blur_prob=0.0)
 
 
 def create(**changes: float) -> Classification:
@@ -85,9 +85,9 @@ def test_each_group_learns_at_its_own_rate_and_all_parameters_are_in_one():
     assert grouped == {id(p) for p in task.parameters()}
 
 
-def test_colours_are_drawn_by_sample_and_applied():
+def test_colors_are_drawn_by_sample_and_applied():
     torch.manual_seed(0)
-    clip = SeenClip(FRAMES, 16.0, SIZE, RandomResizedCrop(), PhotometrySettings(jitter_prob=1.0, blur_prob=0.0))
+    clip = SeenClip(FRAMES, 16.0, SIZE, RandomResizedCrop(), ColorSettings(jitter_prob=1.0, blur_prob=0.0))
     task = Classification(clip=clip, backbone=create_trunk(), pool=AveragePool(CHANNELS), dim=CHANNELS, classes=2)
     batch = batch_of([0, 1, 0, 1])
     first, again = (task.prepare(batch, task.draw(keys_of()))["video"] for _ in range(2))

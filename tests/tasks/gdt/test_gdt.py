@@ -11,17 +11,17 @@ from stica_pv.structures import Batch
 from stica_pv.tasks.gdt.gdt import GDT
 from stica_pv.tasks.gdt.terms import HYPOTHESES, versions_of
 from stica_pv.tasks.stica.av_plan import ClipSettings
-from stica_pv.transforms import PhotometrySettings, RandomResizedCrop, create_log_mel
+from stica_pv.transforms import ColorSettings, RandomResizedCrop, create_log_mel
 
 INDICES = (11, 5, 8, 2)
-PLAIN = PhotometrySettings(jitter_prob=0.0, gray_prob=0.0, blur_prob=0.0)
+PLAIN = ColorSettings(jitter_prob=0.0, gray_prob=0.0, blur_prob=0.0)
 
 
 def gdt(hypothesis: str = "h9", **changes: Any) -> GDT:
     torch.manual_seed(0)
     parts: dict[str, Any] = {
         "clip": ClipSettings(FRAMES, FPS, SIZE, AUDIO_RATE_HZ, RandomResizedCrop()),
-        "photometry": PhotometrySettings(),
+        "color": ColorSettings(),
         "volume_jitter": 0.1,
         "spec_augment": "medium",
         "backbone": create_trunk(),
@@ -40,7 +40,7 @@ def batch_for(task: GDT, indices: tuple[int, ...] = INDICES, valid: float = 1.0)
     rngs = [torch.Generator().manual_seed(index) for index in indices]
     samples = round(FRAMES / FPS * AUDIO_RATE_HZ)
 
-    def pictures() -> torch.Tensor:
+    def frames() -> torch.Tensor:
         shape = (3, FRAMES, SIZE, SIZE)
         return torch.stack([torch.randint(0, 256, shape, generator=rng, dtype=torch.uint8) for rng in rngs])
 
@@ -51,7 +51,7 @@ def batch_for(task: GDT, indices: tuple[int, ...] = INDICES, valid: float = 1.0)
         if spec.audio
     }
     shares = {name: torch.tensor([valid] + [1.0] * (len(indices) - 1)) for name in audio}
-    return Batch({spec.name: pictures() for spec in specs}, audio, shares, torch.tensor(indices))
+    return Batch({spec.name: frames() for spec in specs}, audio, shares, torch.tensor(indices))
 
 
 @pytest.mark.parametrize("hypothesis", HYPOTHESES)
@@ -83,16 +83,16 @@ def test_a_time_and_its_reversal_share_a_window_and_two_times_do_not() -> None:
 
 
 def test_spectrogram_of_a_reversal_is_the_flipped_one_of_its_time() -> None:
-    task = gdt("h2", photometry=PLAIN, volume_jitter=0.0, spec_augment="none")
+    task = gdt("h2", color=PLAIN, volume_jitter=0.0, spec_augment="none")
     inputs = task.prepare(batch_for(task), task.draw(keys_of(indices=INDICES)))
     torch.testing.assert_close(inputs["log_mel 1R"], inputs["log_mel 1"].flip(-1), rtol=0, atol=1e-5)
     assert not torch.equal(inputs["log_mel 1R"], inputs["log_mel 1"])
 
 
-def test_versions_are_coloured_and_masked_independently() -> None:
+def test_versions_are_colored_and_masked_independently() -> None:
     task = gdt("h2", spec_augment="heavy")
     plan = task.draw(keys_of(indices=INDICES))
-    assert not torch.equal(plan.photometry[0].factors, plan.photometry[1].factors)
+    assert not torch.equal(plan.color[0].factors, plan.color[1].factors)
     assert not torch.equal(plan.volume[0], plan.volume[1])
     assert not torch.equal(plan.masks[0].columns, plan.masks[1].columns)
     again = task.draw(keys_of(indices=INDICES, step=8))
@@ -101,7 +101,7 @@ def test_versions_are_coloured_and_masked_independently() -> None:
 
 
 def test_mirrored_audio_of_a_reversal_has_volume_and_masks_of_its_time() -> None:
-    task = gdt("h9", photometry=PLAIN, spec_augment="heavy", reversed_audio="mirrored")
+    task = gdt("h9", color=PLAIN, spec_augment="heavy", reversed_audio="mirrored")
     plan = task.draw(keys_of(indices=INDICES))
     inputs = task.prepare(batch_for(task), plan)
     assert plan.masks[0].columns[..., 1].any()
@@ -123,7 +123,7 @@ def test_a_clip_that_is_mostly_silent_is_left_out() -> None:
     inputs = task.prepare(batch_for(task, valid=0.2), plan)
     rows = task.embed(inputs, plan)
     kept = {name: value[:, 1:] for name, value in rows.items()}
-    alone = task.loss(kept, kept, first_row=0)
+    alone = task.loss(kept, kept, rank_offset=0)
     assert terms.total.item() == pytest.approx(alone.total.item(), rel=1e-5)
 
 
@@ -139,9 +139,10 @@ def test_virtual_ranks_average_to_one_process() -> None:
     task = gdt("h7").eval()
     plan = task.draw(keys_of(indices=INDICES))
     rows = task.embed(task.prepare(batch_for(task), plan), plan)
-    one = task.loss(rows, rows, first_row=0).total
+    one = task.loss(rows, rows, rank_offset=0).total
     parts = [
-        task.loss({name: value[:, i : i + 2] for name, value in rows.items()}, rows, first_row=i).total for i in (0, 2)
+        task.loss({name: value[:, i : i + 2] for name, value in rows.items()}, rows, rank_offset=i).total
+        for i in (0, 2)
     ]
     assert torch.stack(parts).mean().item() == pytest.approx(one.item(), rel=1e-6)
 
@@ -154,7 +155,7 @@ def test_number_of_negatives(hypothesis: str, negatives: str, keys: int) -> None
 
 
 def test_silence_and_a_bad_temperature_are_refused() -> None:
-    with pytest.raises(UsageError, match="needs sound"):
+    with pytest.raises(UsageError, match="needs audio"):
         gdt(clip=ClipSettings(FRAMES, FPS, SIZE, AUDIO_RATE_HZ, RandomResizedCrop(), silence_allowed=True))
-    with pytest.raises(UsageError, match="CONTRASTIVE.T"):
+    with pytest.raises(UsageError, match="CONTRASTIVE.TEMPERATURE"):
         gdt(temperature=0.0)

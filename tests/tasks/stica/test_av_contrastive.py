@@ -21,7 +21,7 @@ PAIRINGS = ("all", "released")
 def test_loss_equals_the_written_out_one(pairing: str, counts, passes: int) -> None:
     task = tiny_task(crops=CropSettings(*counts, pairing=pairing), audio_head_passes=passes)
     embeddings = random_embeddings(task, (1.0,) * 4)
-    terms = task.loss(embeddings, detached(embeddings), first_row=0)
+    terms = task.loss(embeddings, detached(embeddings), rank_offset=0)
     slow = slow_total(task, embeddings)
     assert terms.total.item() == pytest.approx(slow["total"], rel=1e-10)
     assert terms.scalars["loss"].item() == pytest.approx(slow["total"], rel=1e-10)
@@ -38,15 +38,15 @@ def test_loss_equals_the_written_out_one(pairing: str, counts, passes: int) -> N
 def test_a_weighs_cross_modal_against_within_modal(a: float) -> None:
     task = tiny_task(cross_modal_weight=a)
     embeddings = random_embeddings(task, (1.0,) * 4)
-    total = task.loss(embeddings, detached(embeddings), first_row=0).total
+    total = task.loss(embeddings, detached(embeddings), rank_offset=0).total
     assert total.item() == pytest.approx(slow_total(task, embeddings, a)["total"], rel=1e-10)
 
 
 @pytest.mark.parametrize("valid", [UNEVEN, (0.0,) * 5 + (1.0,), (0.0,) * 6])
-def test_clips_without_sound_are_left_out_of_the_cross_modal_loss_alone(valid: tuple[float, ...]) -> None:
+def test_clips_without_audio_are_left_out_of_the_cross_modal_loss_alone(valid: tuple[float, ...]) -> None:
     task = tiny_task()
     embeddings = random_embeddings(task, valid)
-    terms = task.loss(embeddings, detached(embeddings), first_row=0)
+    terms = task.loss(embeddings, detached(embeddings), rank_offset=0)
     slow = slow_total(task, embeddings)
     assert terms.scalars["loss_cross"].item() == pytest.approx(slow["cross"], rel=1e-10, abs=1e-12)
     assert terms.total.item() == pytest.approx(slow["total"], rel=1e-10)
@@ -61,7 +61,7 @@ def test_clips_without_sound_are_left_out_of_the_cross_modal_loss_alone(valid: t
 def test_gradient_passes_through_queries_only() -> None:
     task = tiny_task(crops=CropSettings(2, 4, pairing="released"))
     embeddings = random_embeddings(task, (1.0,) * 4)
-    task.loss(embeddings, detached(embeddings), first_row=0).total.backward()
+    task.loss(embeddings, detached(embeddings), rank_offset=0).total.backward()
     # View 1: whole, large 1, large 2; its first large crop is only ever a key.
     learns = [bool(rows.any()) for rows in embeddings["windows"].grad]
     assert learns == [True, False, True, True, True, *[True] * 4]
@@ -72,11 +72,11 @@ def test_gradient_passes_through_queries_only() -> None:
 def test_virtual_ranks_average_to_one_process(ranks: int, pairing: str) -> None:
     task = tiny_task(crops=CropSettings(2, 2, 1, 1, pairing=pairing))
     whole, parts = (random_embeddings(task, UNEVEN) for _ in range(2))
-    one = task.loss(whole, detached(whole), first_row=0)
+    one = task.loss(whole, detached(whole), rank_offset=0)
     share = len(UNEVEN) // ranks
     several = [
         task.loss(
-            {name: rows[:, first : first + share] for name, rows in parts.items()}, detached(parts), first_row=first
+            {name: rows[:, first : first + share] for name, rows in parts.items()}, detached(parts), rank_offset=first
         )
         for first in range(0, len(UNEVEN), share)
     ]
@@ -107,9 +107,9 @@ def test_a_step_equals_one_that_slices_each_crop_and_embeds_it_by_itself(pairing
             cut = feature_map[:, :, t0:t1, y0:y1, x0:x1].mean((3, 4))
             tokens = F.adaptive_avg_pool1d(cut, pool.num_tokens(STEPS)).mT
             rows.append(slow_head(task.video_head, pool.pool_tokens(tokens)))
-    sound = slow_head(task.audio_head, task.audio_tower(inputs["log_mel"]))
+    audio = slow_head(task.audio_head, task.audio_tower(inputs["log_mel"]))
     heard = torch.tensor([float(v >= 0.5) for v in UNEVEN]).view(1, -1, 1)
-    slow = {"windows": torch.stack(rows), "audio": sound.unsqueeze(0), "audio_valid": heard}
+    slow = {"windows": torch.stack(rows), "audio": audio.unsqueeze(0), "audio_valid": heard}
     ours = task.embed(inputs, plan)
     assert torch.allclose(ours["windows"], slow["windows"], atol=1e-5)  # the plan's weights are fp32
     assert torch.allclose(ours["audio"], slow["audio"], atol=1e-10)
@@ -144,7 +144,7 @@ def test_gradients_reach_every_parameter(task: AVContrastive) -> None:
     assert [name for name in without if not name.endswith("key.bias")] == []
 
 
-def test_batch_without_any_sound_trains_the_video_alone() -> None:
+def test_batch_without_any_audio_trains_the_video_alone() -> None:
     task = tiny_task()
     terms = task(tiny_batch(INDICES, (0.0,) * 6), task.draw(keys_of()))
     terms.total.backward()
@@ -161,15 +161,15 @@ def test_bf16_autocast_keeps_embeddings_and_loss_in_fp32() -> None:
     exact = task(batch, plan).total
     with torch.autocast("cpu", torch.bfloat16):
         embeddings = other.embed(other.prepare(batch, plan), plan)
-        terms = other.loss(embeddings, detached(embeddings), first_row=0)
+        terms = other.loss(embeddings, detached(embeddings), rank_offset=0)
     assert {rows.dtype for rows in embeddings.values()} == {torch.float32}
     assert terms.total.dtype == torch.float32
-    outside = task.loss(embeddings, detached(embeddings), first_row=0).total.item()
+    outside = task.loss(embeddings, detached(embeddings), rank_offset=0).total.item()
     assert terms.total.item() == pytest.approx(outside, rel=1e-6)  # in bf16 it would be off by 1e-2
     assert terms.total.item() == pytest.approx(exact.item(), abs=0.1)
 
 
-def test_prepared_sound_is_the_spectrogram_of_the_louder_or_softer_waveform() -> None:
+def test_prepared_audio_is_the_spectrogram_of_the_louder_or_softer_waveform() -> None:
     task, batch = tiny_task(), tiny_batch(INDICES, UNEVEN)
     plan = task.draw(keys_of())
     inputs = task.prepare(batch, plan)
@@ -184,7 +184,7 @@ def test_prepared_sound_is_the_spectrogram_of_the_louder_or_softer_waveform() ->
 def test_crops_that_the_map_cannot_give_end_before_the_first_step() -> None:
     one_cell = nn.Sequential(create_trunk(), nn.AdaptiveAvgPool3d((STEPS, 1, 1)))
     with pytest.raises(
-        UsageError, match=r"CROP.SPACE_LARGE 2: there is nothing to cut in a feature map of \(4, 1, 1\)"
+        UsageError, match=r"CROP.NUM_LARGE_SPATIAL 2: there is nothing to cut in a feature map of \(4, 1, 1\)"
     ):
         tiny_task(backbone=one_cell)
     tiny_task(backbone=one_cell, crops=CropSettings(0, 0, 2, 1))

@@ -60,17 +60,17 @@ def test_crops_of_each_samples_own_differ_and_belong_to_the_sample() -> None:
 
 
 @pytest.mark.parametrize("indices", [INDICES[::-1], INDICES[2:4]])
-def test_photometry_and_volume_belong_to_the_sample_and_epoch(indices: tuple[int, ...]) -> None:
+def test_color_and_volume_belong_to_the_sample_and_epoch(indices: tuple[int, ...]) -> None:
     task = tiny_task()
     plan, other = task.draw(keys_of()), task.draw(keys_of(step=50, indices=indices))
     rows = [INDICES.index(index) for index in indices]
     assert torch.equal(plan.volume[rows], other.volume)  # exact: the same generators draw the same
-    for mine, theirs in zip(plan.photometry, other.photometry, strict=True):
+    for mine, theirs in zip(plan.color, other.color, strict=True):
         for name in ("order", "factors", "gray", "sigma"):
             # exact: the same generators draw the same
             assert torch.equal(getattr(mine, name)[rows], getattr(theirs, name))
     assert not torch.equal(plan.volume, task.draw(keys_of(epoch=2)).volume)
-    assert not torch.equal(plan.photometry[0].factors, plan.photometry[1].factors)
+    assert not torch.equal(plan.color[0].factors, plan.color[1].factors)
 
 
 def test_plan_moves_to_a_device_as_a_whole() -> None:

@@ -22,7 +22,7 @@ from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
 from stica_pv.structures import AudioSpec
 from stica_pv.tasks import ClipSettings
-from stica_pv.transforms import PhotometrySettings, RandomResizedCrop
+from stica_pv.transforms import ColorSettings, RandomResizedCrop
 
 
 def test_second_audio_pass_differs_by_dropout_alone() -> None:
@@ -77,7 +77,7 @@ def test_impossible_settings_are_refused(wrong: dict[str, Any], message: str) ->
 
 
 @pytest.mark.parametrize("silence_allowed", [False, True])
-def test_views_are_two_of_one_window_with_the_sound_beside_the_first(silence_allowed: bool) -> None:
+def test_views_are_two_of_one_window_with_the_audio_beside_the_first(silence_allowed: bool) -> None:
     transform = RandomResizedCrop()
     clip = ClipSettings(FRAMES, FPS, SIZE, AUDIO_RATE_HZ, transform, silence_allowed=silence_allowed)
     views = tiny_task(clip=clip).views()
@@ -95,7 +95,7 @@ def test_views_are_two_of_one_window_with_the_sound_beside_the_first(silence_all
 
 
 def test_encoders_are_the_trained_networks_and_give_the_vector_before_the_projection() -> None:
-    task = tiny_task(photometry=PhotometrySettings(mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))).eval()
+    task = tiny_task(color=ColorSettings(mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))).eval()
     encoders, batch = task.encoders(), tiny_batch((1,))
     assert set(encoders) == {"video", "audio"}
     seen = {id(p) for encoder in encoders.values() for p in encoder.parameters()}
@@ -115,7 +115,7 @@ def test_weights_hold_no_index_tables() -> None:
     assert parts == {"backbone", "pool", "video_head", "audio_tower", "audio_head"}
 
 
-def test_every_parameter_is_given_to_the_optimiser() -> None:
+def test_every_parameter_is_given_to_the_optimizer() -> None:
     task = tiny_task()
     (group,) = task.parameter_groups()
     assert {id(p) for p in group.parameters} == {id(p) for p in task.parameters()}

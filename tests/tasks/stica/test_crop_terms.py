@@ -143,8 +143,8 @@ def test_exclusive_bound_reaches_the_draws() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"space_large": 0, "space_small": 4}, "set CROP.SPACE_LARGE"),
-        ({"time_small": 1}, "set CROP.TIME_LARGE"),
+        ({"space_large": 0, "space_small": 4}, "set CROP.NUM_LARGE_SPATIAL"),
+        ({"time_small": 1}, "set CROP.NUM_LARGE_TEMPORAL"),
         ({"space_small": -1}, ">= 0"),
         ({"space_sizes": (1.2, 0.5)}, r"\(0, 1\], got \(1.2, 0.5\)"),
         ({"time_sizes": (0.5,)}, r"got \(0.5,\)"),
@@ -186,18 +186,22 @@ def test_a_share_is_the_nearest_number_of_cells_a_half_upwards_and_at_least_one(
         (
             (2, 4, 0, 0),
             (8, 2, 2),
-            "CROP.SPACE_SIZES: .*crops are (8, 2, 2) and (8, 1, 1): a large one is the whole map",
+            "CROP.SPATIAL_SIZES: .*crops are (8, 2, 2) and (8, 1, 1): a large one is the whole map",
         ),
         (
             (2, 4, 0, 0),
             (8, 3, 1),
-            "CROP.SPACE_SIZES: .*crops are (8, 3, 1) and (8, 2, 1): a large one is the whole map",
+            "CROP.SPATIAL_SIZES: .*crops are (8, 3, 1) and (8, 2, 1): a large one is the whole map",
         ),
-        ((0, 0, 2, 2), (2, 7, 7), "CROP.TIME_SIZES: .*crops are (2, 7, 7) and (1, 7, 7): a large one is the whole map"),
+        (
+            (0, 0, 2, 2),
+            (2, 7, 7),
+            "CROP.TEMPORAL_SIZES: .*crops are (2, 7, 7) and (1, 7, 7): a large one is the whole map",
+        ),
         (
             (0, 0, 2, 2),
             (3, 7, 7),
-            "CROP.TIME_SIZES: .*crops are (2, 7, 7) and (2, 7, 7): large and small ones are one size",
+            "CROP.TEMPORAL_SIZES: .*crops are (2, 7, 7) and (2, 7, 7): large and small ones are one size",
         ),
     ],
 )
@@ -222,11 +226,15 @@ def test_nothing_is_told_of_crops_that_differ(counts, caplog) -> None:
 @pytest.mark.parametrize(
     ("counts", "map_shape", "message"),
     [
-        ((2, 4, 0, 0), (8, 1, 1), r"CROP.SPACE_LARGE 2: there is nothing to cut in a feature map of \(8, 1, 1\) cells"),
+        (
+            (2, 4, 0, 0),
+            (8, 1, 1),
+            r"CROP.NUM_LARGE_SPATIAL 2: there is nothing to cut in a feature map of \(8, 1, 1\) cells",
+        ),
         (
             (2, 4, 3, 1),
             (1, 7, 7),
-            r"CROP.TIME_LARGE 3: there is nothing to cut .*use longer clips \(DATA.NUM_FRAMES\), or set",
+            r"CROP.NUM_LARGE_TEMPORAL 3: there is nothing to cut .*use longer clips \(DATA.NUM_FRAMES\), or set",
         ),
     ],
 )

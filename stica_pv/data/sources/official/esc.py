@@ -1,4 +1,4 @@
-"""ESC-50 and its part ESC-10: sounds by ``esc50.csv`` in five folds, of which each is the test list once."""
+"""ESC-50 and its part ESC-10: audio tracks by ``esc50.csv`` in five folds, of which each is the test list once."""
 
 from functools import partial
 

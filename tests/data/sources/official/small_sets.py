@@ -43,7 +43,7 @@ def read(name: str, root: Path, split: str, **settings: object) -> VideoList:
     return found
 
 
-def labelled_names(videos: VideoList) -> dict[str, str]:
+def labeled_names(videos: VideoList) -> dict[str, str]:
     """Returns the class of each file by name."""
     assert videos.labels is not None
     return {name: videos.class_names[label] for name, label in zip(videos.names, videos.labels, strict=True)}

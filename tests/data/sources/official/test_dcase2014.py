@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from small_sets import labelled_names, read, write
+from small_sets import labeled_names, read, write
 
 from stica_pv.errors import UsageError
 
@@ -12,19 +12,19 @@ def test_lists_name_the_recordings_and_their_classes(tmp_path: Path):
         "evaluation_setup/fold1_evaluate.txt": "audio/a3.wav\tpark\n",
     }
     root = write(tmp_path, lists, [f"audio/a{number}.wav" for number in (1, 2, 3)])
-    assert labelled_names(read("dcase2014", root, "train")) == {"audio/a1.wav": "bus", "audio/a2.wav": "park"}
-    assert labelled_names(read("dcase2014", root, "test")) == {"audio/a3.wav": "park"}
+    assert labeled_names(read("dcase2014", root, "train")) == {"audio/a1.wav": "bus", "audio/a2.wav": "park"}
+    assert labeled_names(read("dcase2014", root, "test")) == {"audio/a3.wav": "park"}
 
 
 def test_without_lists_the_names_tell_the_classes_and_equal_names_stay_apart_by_folder(tmp_path: Path):
     root = write(
         tmp_path, {}, ["scenes_stereo/bus01.wav", "scenes_stereo/tubestation10.wav", "scenes_stereo_testset/bus01.wav"]
     )
-    assert labelled_names(read("dcase2014", root, "train")) == {
+    assert labeled_names(read("dcase2014", root, "train")) == {
         "scenes_stereo/bus01.wav": "bus",
         "scenes_stereo/tubestation10.wav": "tubestation",
     }
-    assert labelled_names(read("dcase2014", root, "test")) == {"scenes_stereo_testset/bus01.wav": "bus"}
+    assert labeled_names(read("dcase2014", root, "test")) == {"scenes_stereo_testset/bus01.wav": "bus"}
 
 
 def test_what_cannot_be_told_is_told(tmp_path: Path):

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from small_sets import ANNOTATIONS, labelled_names, listing, needs_annotations, official, read, write
+from small_sets import ANNOTATIONS, labeled_names, listing, needs_annotations, official, read, write
 
 from stica_pv.data.sources.groups import source_groups
 from stica_pv.data.sources.official import hmdb51
@@ -22,7 +22,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_1_is_training_and_2_is_test_and_0_is_neither(root: Path):
-    assert labelled_names(read("hmdb51", root, "train1")) == {
+    assert labeled_names(read("hmdb51", root, "train1")) == {
         "brush_hair/Film_brush_hair_u_nm_np1_ba_goo_1.avi": "brush_hair",
         "walk/Film_walk_u_nm_np1_ba_goo_1.avi": "walk",
     }

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from small_sets import ANNOTATIONS, labelled_names, listing, needs_annotations, read, write
+from small_sets import ANNOTATIONS, labeled_names, listing, needs_annotations, read, write
 
 from stica_pv.errors import UsageError
 
@@ -18,7 +18,7 @@ MEDIA = [
 
 @pytest.mark.parametrize("name", ["kinetics400", "kinetics600", "kinetics700"])
 def test_clips_are_found_by_their_id_in_the_folder_of_their_split(tmp_path: Path, name: str):
-    assert labelled_names(read(name, write(tmp_path, LISTS, MEDIA), "val")) == {
+    assert labeled_names(read(name, write(tmp_path, LISTS, MEDIA), "val")) == {
         "val/air_drumming/bbbbbbbbbbb.mkv": "air drumming",
         "val/abseiling/aaaaaaaaaaa_000417_000427.mp4": "abseiling",
     }

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from small_sets import labelled_names, read, write
+from small_sets import labeled_names, read, write
 
 from stica_pv.errors import UsageError
 
@@ -21,7 +21,7 @@ def small_set(root: Path, **changed: object) -> Path:
 
 def test_brackets_are_taken_from_the_template_to_find_the_class(tmp_path: Path):
     root = small_set(tmp_path)
-    assert labelled_names(read("ssv2", root, "train")) == {
+    assert labeled_names(read("ssv2", root, "train")) == {
         "20bn-something-something-v2/7.webm": "Putting something on something",
         "20bn-something-something-v2/8.webm": "Pushing something",
     }

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from small_sets import ANNOTATIONS, labelled_names, listing, needs_annotations, official, read, write
+from small_sets import ANNOTATIONS, labeled_names, listing, needs_annotations, official, read, write
 
 from stica_pv.data.sources.groups import source_groups
 from stica_pv.errors import UsageError
@@ -16,7 +16,7 @@ MEDIA = [f"UCF-101/{name}/v_{name}_{clip}.avi" for name in ("Archery", "Surfing"
 
 def test_labels_count_from_0_and_those_of_test_clips_follow_their_folder(tmp_path: Path):
     root = write(tmp_path, LISTS, MEDIA)
-    assert labelled_names(read("ucf101", root, "train1")) == {
+    assert labeled_names(read("ucf101", root, "train1")) == {
         "UCF-101/Archery/v_Archery_g08_c01.avi": "Archery",
         "UCF-101/Surfing/v_Surfing_g08_c01.avi": "Surfing",
     }

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from small_sets import labelled_names, read, write
+from small_sets import labeled_names, read, write
 
 from stica_pv.errors import UsageError
 
@@ -12,7 +12,7 @@ LIST = (
 
 def test_rows_have_no_heading_and_a_quoted_class_may_hold_a_comma(tmp_path: Path):
     root = write(tmp_path, {"vggsound.csv": LIST}, ["aaaaaaaaaaa_000030.mp4", "v/bbbbbbbbbbb_0.mp4", "---g-f_I2yQ.mkv"])
-    assert labelled_names(read("vggsound", root, "train")) == {
+    assert labeled_names(read("vggsound", root, "train")) == {
         "aaaaaaaaaaa_000030.mp4": "mouse, clicking",
         "v/bbbbbbbbbbb_0.mp4": "people marching",
     }

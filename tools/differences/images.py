@@ -1,4 +1,4 @@
-"""What the released handling of pictures changes: cropping, colours, decoding of larger pictures."""
+"""What the released handling of frames changes: cropping, colors, decoding of larger frames."""
 
 from dataclasses import replace
 
@@ -9,12 +9,12 @@ from torch import Tensor
 from stica_pv.data.decoding.reader import read
 from stica_pv.keyed_random import generator, uniform
 from stica_pv.structures import ClipRequest, Window
-from stica_pv.transforms import PhotometrySettings, RandomResizedCrop, apply_photometry, draw_photometry
+from stica_pv.transforms import ColorSettings, RandomResizedCrop, apply_color, sample_color
 from stica_pv.transforms.spatial import CropBox, apply_box
 
 
-def pictures(clips: Clips) -> Measured:
-    """What cropping and colours do to pixels, in gray levels of 255 and in normalised units."""
+def images(clips: Clips) -> Measured:
+    """What cropping and colors do to pixels, in gray levels of 255 and in normalized units."""
     whole = [clip.frames for clip in clips.read()]
 
     def cropped(*, antialias: bool = True, floats: bool = False) -> Tensor:
@@ -26,18 +26,18 @@ def pictures(clips: Clips) -> Measured:
     yield "DATA.ANTIALIAS off", f"{(usual - cropped(antialias=False)).abs().mean():.2f} gray levels"
     exact = (cropped(antialias=False) - cropped(antialias=False, floats=True)).abs().mean()
     yield "resizing of bytes, not floats", f"{exact:.2f} gray levels"
-    settings = PhotometrySettings()
-    rngs = [clips.rng("colours", i) for i in range(len(whole))]
-    plan = draw_photometry(rngs, settings)
-    plan_released = draw_photometry(
-        [clips.rng("colours", i) for i in range(len(whole))], replace(settings, style="released")
+    settings = ColorSettings()
+    rngs = [clips.rng("colors", i) for i in range(len(whole))]
+    plan = sample_color(rngs, settings)
+    plan_released = sample_color(
+        [clips.rng("colors", i) for i in range(len(whole))], replace(settings, style="released")
     )
-    ours = apply_photometry(usual / 255, plan, settings)
-    theirs = apply_photometry(usual / 255, plan_released, replace(settings, style="released"))
-    yield "DATA.PHOTOMETRY released", f"{(ours - theirs).abs().mean():.2f} of a spread of {ours.std():.2f}"
+    ours = apply_color(usual / 255, plan, settings)
+    theirs = apply_color(usual / 255, plan_released, replace(settings, style="released"))
+    yield "DATA.COLOR_STYLE released", f"{(ours - theirs).abs().mean():.2f} of a spread of {ours.std():.2f}"
     jitter = replace(settings, jitter_prob=1.0, gray_prob=0.0, blur_prob=0.0)
-    plan = draw_photometry([clips.rng("colours", i) for i in range(len(whole))], jitter)
-    ours, theirs = apply_photometry(usual / 255, plan, jitter), _wrong_axis(usual / 255, plan.order, plan.factors)
+    plan = sample_color([clips.rng("colors", i) for i in range(len(whole))], jitter)
+    ours, theirs = apply_color(usual / 255, plan, jitter), _wrong_axis(usual / 255, plan.order, plan.factors)
     yield "GDT's jitter on the wrong axis", f"{(ours - theirs).abs().mean():.2f} of a spread of {ours.std():.2f}"
 
 
@@ -55,7 +55,7 @@ def _wrong_axis(video: Tensor, order: Tensor, factors: Tensor) -> Tensor:
 
 
 def large(path: str, seed: int) -> Measured:
-    """What scaling a large picture down in decoding changes, on random squares of it."""
+    """What scaling a large frame down in decoding changes, on random squares of it."""
     request = {"clip": ClipRequest(Window(0.0, SECONDS), FRAMES, FPS)}
     difference, rng = 0.0, generator("large", seed)
     for _ in range(8):

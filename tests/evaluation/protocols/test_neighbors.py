@@ -5,7 +5,7 @@ from planted_features import planted
 from torch import Tensor
 
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.protocols.neighbours import (
+from stica_pv.evaluation.protocols.neighbors import (
     RECALLS,
     average_precisions,
     class_votes,
@@ -22,7 +22,7 @@ def rows(count: int, seed: int, *, spread: float = 0.6) -> tuple[Tensor, Tensor]
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("k", RECALLS)
-def test_neighbours_and_recall_agree_with_scikit_learn(metric: str, k: int):
+def test_neighbors_and_recall_agree_with_scikit_learn(metric: str, k: int):
     neighbors = pytest.importorskip("sklearn.neighbors")
     (gallery, labels), (queries, wanted) = rows(60, 0, spread=0.4), rows(40, 1, spread=0.4)
     expected = neighbors.NearestNeighbors(n_neighbors=k, metric=metric).fit(gallery.numpy())
@@ -54,7 +54,7 @@ def test_votes_in_numbers():
     assert class_votes(similarity, labels, classes=3, votes="plain").tolist() == [[2, 0, 1]]
 
 
-def test_no_more_neighbours_than_there_are():
+def test_no_more_neighbors_than_there_are():
     (gallery, _), (queries, _) = rows(10, 0), rows(4, 1)
     similarity, indices = nearest(gallery, queries, k=99, metric="cosine")
     assert similarity.shape == indices.shape == (4, 10)
@@ -67,7 +67,7 @@ def test_pieces_of_any_size_find_the_same(monkeypatch: pytest.MonkeyPatch):
     expected = nearest(gallery, queries, k=9, metric="euclidean")[1]
     precisions = average_precisions(gallery, labels, queries, wanted, metric="cosine")
     for elements in (1, 60 * 7, 60 * 41):
-        monkeypatch.setattr("stica_pv.evaluation.protocols.neighbours.CHUNK_ELEMENTS", elements)
+        monkeypatch.setattr("stica_pv.evaluation.protocols.neighbors.CHUNK_ELEMENTS", elements)
         assert torch.equal(nearest(gallery, queries, k=9, metric="euclidean")[1], expected)
         found = average_precisions(gallery, labels, queries, wanted, metric="cosine")
         assert torch.allclose(found, precisions)

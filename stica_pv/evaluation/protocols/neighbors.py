@@ -1,4 +1,4 @@
-"""Nearest neighbours of queries in a gallery, in pieces that fit into memory, and what their classes tell."""
+"""Nearest neighbors of queries in a gallery, in pieces that fit into memory, and what their classes tell."""
 
 from collections.abc import Iterator, Sequence
 
@@ -69,11 +69,11 @@ def average_precisions(
 
 
 def class_votes(similarity: Tensor, labels: Tensor, *, classes: int, votes: str) -> Tensor:
-    """Returns what the neighbours vote: (Q, classes).
+    """Returns what the neighbors vote: (Q, classes).
 
     Args:
         similarity: Cosines (Q, k).
-        labels: Classes of the neighbours, int64 (Q, k).
+        labels: Classes of the neighbors, int64 (Q, k).
         classes: Their number.
         votes: ``weighted`` by exp(cosine / 0.07) (Wu et al., CVPR 2018), or ``plain``: one each.
     """

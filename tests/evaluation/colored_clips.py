@@ -1,4 +1,4 @@
-"""Short clips of one colour for each class, on a bench with an untrained encoder: what fine-tuning must learn."""
+"""Short clips of one color for each class, and an untrained encoder: what fine-tuning must learn."""
 
 import itertools
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from tiny_task import CHANNELS, create_trunk
 from stica_pv.config import CfgNode
 from stica_pv.data.config import reader_from_config
 from stica_pv.data.manifest.manifest import probe_all
-from stica_pv.data.sources.labelled import Fold, LabelledSet
-from stica_pv.evaluation.config import look_from_config
-from stica_pv.evaluation.context import Bench, Loading
-from stica_pv.evaluation.evaluated_model import Contestant, content_hash
+from stica_pv.data.sources.labeled import Fold, LabeledSet
+from stica_pv.evaluation.config import clip_format_from_config
+from stica_pv.evaluation.context import EvaluationContext, Loading
+from stica_pv.evaluation.evaluated_model import EvaluatedModel, content_hash
 from stica_pv.evaluation.features.store import FeatureStore
 from stica_pv.models import AveragePool
 from stica_pv.tasks import VideoEncoder
 
-COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
+COLORS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
 TRAIN, TEST = 12, 6
 FPS, SECONDS, SIZE = 8, 0.5, 32
 
@@ -47,7 +47,7 @@ RECIPE: dict[str, Any] = {
 }
 
 
-def make_coloured(folder: Path) -> list[str]:
+def make_colored(folder: Path) -> list[str]:
     """Writes 18 clips; the class of clip i is i mod 3."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"clip{number:02}.mp4" for number in range(TRAIN + TEST)]
@@ -58,53 +58,55 @@ def make_coloured(folder: Path) -> list[str]:
             video.width, video.height, video.pix_fmt = SIZE + 16, SIZE, "yuv420p"
             for i in range(round(SECONDS * FPS)):
                 noise = rng.integers(-30, 30, (SIZE, SIZE + 16, 3))
-                picture = (np.array(COLOURS[number % 3]) + noise).clip(0, 255).astype(np.uint8)
-                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                output = (np.array(COLORS[number % 3]) + noise).clip(0, 255).astype(np.uint8)
+                frame = av.VideoFrame.from_ndarray(output, format="rgb24")
                 frame.pts, frame.time_base = i, Fraction(1, FPS)
                 container.mux(video.encode(frame))
             container.mux(video.encode(None))
     return [str(path) for path in paths]
 
 
-def coloured_cfg(clips: Path, output: Path, **overrides: Any) -> CfgNode:
-    """Settings that learn the colours in a second."""
+def colored_cfg(clips: Path, output: Path, **overrides: Any) -> CfgNode:
+    """Settings that learn the colors in a second."""
     return tiny_cfg(clips, output, **{**RECIPE, **overrides})
 
 
-def labelled_set(paths: Sequence[str], labels: torch.Tensor | None = None, folds: int = 1) -> LabelledSet:
+def labeled_set(paths: Sequence[str], labels: torch.Tensor | None = None, folds: int = 1) -> LabeledSet:
     """One fold of 12 clips to train and 6 to test on, or two that share the former; two clips are of one source."""
     labels = torch.arange(len(paths)) % 3 if labels is None else labels
     tests = torch.arange(TRAIN, TRAIN + TEST).split(TEST // folds)
     parts = tuple(Fold(str(number), torch.arange(TRAIN), test) for number, test in enumerate(tests, start=1))
     root = str(Path(paths[0]).parent)
-    return LabelledSet("coloured", paths, labels, ("r", "g", "b"), torch.arange(len(paths)) // 2, parts, root, "0" * 12)
+    return LabeledSet("colored", paths, labels, ("r", "g", "b"), torch.arange(len(paths)) // 2, parts, root, "0" * 12)
 
 
 def untrained(cfg: CfgNode) -> VideoEncoder:
     """A trunk of one layer."""
     torch.manual_seed(cfg.RNG_SEED)
-    photometry = look_from_config(cfg).photometry
-    return VideoEncoder(create_trunk(), AveragePool(CHANNELS), photometry.mean, photometry.std)
+    color = clip_format_from_config(cfg).color
+    return VideoEncoder(create_trunk(), AveragePool(CHANNELS), color.mean, color.std)
 
 
-def coloured_bench(cfg: CfgNode, labelled: LabelledSet, kinds: Sequence[str] = ("random",), **loading: Any) -> Bench:
-    """A bench with contestants that are all the same untrained networks."""
+def colored_bench(
+    cfg: CfgNode, labeled: LabeledSet, kinds: Sequence[str] = ("random",), **loading: Any
+) -> EvaluationContext:
+    """A evaluation context with models that are all the same untrained networks."""
     folder = Path(cfg.OUTPUT_DIR)
     folder.mkdir(parents=True, exist_ok=True)
-    contestants = []
+    models = []
     for kind, reestimate in itertools.product(kinds, (False, True)):
         if kind == "random" or not reestimate:
             encoders = {"video": untrained(cfg)}
             name = "random_init" if kind == "random" else kind
-            look, digest = look_from_config(cfg), content_hash(encoders)
-            contestants.append(Contestant(name, kind, encoders, look, digest, reestimate))  # type: ignore[arg-type]
+            clip_format, digest = clip_format_from_config(cfg), content_hash(encoders)
+            models.append(EvaluatedModel(name, kind, encoders, clip_format, digest, reestimate))  # type: ignore[arg-type]
     settings = {"clips_at_once": 4, "num_workers": 0, "start_method": "fork", "seed": cfg.RNG_SEED, **loading}
-    return Bench(
-        labelled,
-        contestants,
-        probe_all(labelled.paths, folder / "manifest.csv", 2),
+    return EvaluationContext(
+        labeled,
+        models,
+        probe_all(labeled.paths, folder / "manifest.csv", 2),
         folder=folder,
         device=torch.device("cpu"),
-        loading=Loading(reader_of=lambda look: reader_from_config(cfg), **settings),
+        loading=Loading(reader_of=lambda clip_format: reader_from_config(cfg), **settings),
         store=FeatureStore(folder / "features", "float32"),
     )

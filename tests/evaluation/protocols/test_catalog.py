@@ -153,8 +153,8 @@ def test_names_are_unique_and_change_with_every_setting_that_changes_a_number():
             "TEST.LINEAR.WEIGHT_DECAY 0.1",
         ),
         "linear_plain": ("TEST.LINEAR.LRS [1]", "TEST.HOLDOUT_SHARE 0.3"),
-        "few_shot": ("TEST.FEW_SHOT.CLASSIFIER logistic", "TEST.FEW_SHOT.COST 2", "TEST.FEW_SHOT.DRAWS 7"),
-        "svm": ("TEST.SVM.COSTS [1]", "TEST.SVM.STANDARDISE False", "TEST.HOLDOUT_SHARE 0.3"),
+        "few_shot": ("TEST.FEW_SHOT.CLASSIFIER logistic", "TEST.FEW_SHOT.C 2", "TEST.FEW_SHOT.DRAWS 7"),
+        "svm": ("TEST.SVM.C [1]", "TEST.SVM.STANDARDIZE False", "TEST.HOLDOUT_SHARE 0.3"),
         "audio_mlp": (
             *("TEST.AUDIO_MLP.HIDDEN_DIM 8", "TEST.AUDIO_MLP.LR 1", "TEST.AUDIO_MLP.EPOCHS 2"),
             *("TEST.AUDIO_MLP.BATCH_SIZE 4", "TEST.AUDIO_MLP.WEIGHT_DECAY 0.1"),
@@ -175,7 +175,7 @@ def test_quirks_are_settings_and_both_sides_are_alike_without_them():
 
 
 @pytest.mark.parametrize(
-    ("name", "key"), [("linear_plain", "LINEAR.LRS"), ("svm", "SVM.COSTS"), ("few_shot", "FEW_SHOT.SHOTS")]
+    ("name", "key"), [("linear_plain", "LINEAR.LRS"), ("svm", "SVM.C"), ("few_shot", "FEW_SHOT.SHOTS")]
 )
 def test_an_empty_list_is_refused(name: str, key: str):
     with pytest.raises(UsageError, match=rf"TEST\.{key}: got \[\], expected one value at least"):

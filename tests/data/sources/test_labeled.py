@@ -8,7 +8,7 @@ from made_media import SAMPLE_DATA
 
 from stica_pv.config import CfgNode, apply_overrides
 from stica_pv.data.config import add_data_config
-from stica_pv.data.sources.labelled import Fold, LabelledSet, labelled_set, labelled_set_from_config
+from stica_pv.data.sources.labeled import Fold, LabeledSet, labeled_set, labeled_set_from_config
 from stica_pv.data.sources.video_list import VideoList
 from stica_pv.errors import UsageError
 
@@ -30,8 +30,8 @@ def cfg_of(data: Path, **overrides: Any) -> CfgNode:
     return cfg
 
 
-def opened(data: Path, **overrides: Any) -> LabelledSet:
-    return labelled_set_from_config(cfg_of(data, **overrides))
+def opened(data: Path, **overrides: Any) -> LabeledSet:
+    return labeled_set_from_config(cfg_of(data, **overrides))
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_the_hash_is_of_names_labels_and_folds():
     def digest(names: str, labels: tuple[int, ...], root: str = "r", name: str = "f") -> str:
         one = VideoList([f"{root}/{n}" for n in names[:2]], labels[:2], ("x", "y"), root)
         two = VideoList([f"{root}/{n}" for n in names[2:]], labels[2:], ("x", "y"), root)
-        return labelled_set({"a": one, "b": two}, {name: ("a", "b")}, name="csv", root=root).hash
+        return labeled_set({"a": one, "b": two}, {name: ("a", "b")}, name="csv", root=root).hash
 
     first = digest("stu", (0, 1, 0))
     assert digest("stu", (0, 1, 0), root="elsewhere") == first
@@ -154,9 +154,9 @@ def test_the_hash_is_of_names_labels_and_folds():
 def test_sets_that_do_not_fit_are_refused():
     rows = torch.arange(2)
     with pytest.raises(ValueError, match="1 paths, 2 labels, 2 groups do not fit"):
-        LabelledSet("s", ["a"], rows, (), rows, (Fold("f", rows, rows),), "", "")
+        LabeledSet("s", ["a"], rows, (), rows, (Fold("f", rows, rows),), "", "")
     with pytest.raises(ValueError, match="at least one fold"):
-        LabelledSet("s", ["a", "b"], rows, (), rows, (), "", "")
+        LabeledSet("s", ["a", "b"], rows, (), rows, (), "", "")
 
 
 def test_the_real_sets_open_end_to_end():

@@ -70,7 +70,7 @@ def few_shot(cfg: CfgNode) -> FeatureEvaluation:
         shots=_values("TEST.FEW_SHOT.SHOTS", keys.SHOTS),
         draws=keys.DRAWS,
         classifier=keys.CLASSIFIER,
-        cost=keys.COST,
+        cost=keys.C,
     )
     return create_feature_evaluation(cfg, "few_shot", protocol)
 
@@ -78,19 +78,19 @@ def few_shot(cfg: CfgNode) -> FeatureEvaluation:
 @EVALUATIONS.named("svm")
 def svm(cfg: CfgNode) -> FeatureEvaluation:
     """Linear SVM with a C chosen by hold-out."""
-    costs = _values("TEST.SVM.COSTS", cfg.TEST.SVM.COSTS)
-    return _svm(cfg, "svm", costs=costs, standardise=cfg.TEST.SVM.STANDARDISE)
+    costs = _values("TEST.SVM.C", cfg.TEST.SVM.C)
+    return _svm(cfg, "svm", costs=costs, standardize=cfg.TEST.SVM.STANDARDIZE)
 
 
 @EVALUATIONS.named("svm_brave")
 def svm_brave(cfg: CfgNode) -> FeatureEvaluation:
     """Linear SVM with the one C of BraVe's results, whatever TEST.SVM says."""
-    return _svm(cfg, "svm_brave", costs=(BRAVE_COST,), standardise=True)
+    return _svm(cfg, "svm_brave", costs=(BRAVE_COST,), standardize=True)
 
 
 @EVALUATIONS.named("audio_mlp")
 def audio_mlp(cfg: CfgNode) -> FeatureEvaluation:
-    """A network with one hidden layer on sound, for several labels an item, whatever TEST.MODALITY is."""
+    """A network with one hidden layer on audio, for several labels an item, whatever TEST.MODALITY is."""
     keys = cfg.TEST.AUDIO_MLP
     requests = request_for_training(cfg, average=False), request_for_test(cfg, average=False)
     train, test = (replace(request, modality="audio") for request in requests)
@@ -106,7 +106,7 @@ def audio_mlp(cfg: CfgNode) -> FeatureEvaluation:
 
 @EVALUATIONS.named("cross_modal")
 def cross_modal(cfg: CfgNode) -> FeatureEvaluation:
-    """Sound among pictures and pictures among sound, projected, whatever TEST.LAYER and TEST.MODALITY are."""
+    """Audio among frames and frames among audio, projected, whatever TEST.LAYER and TEST.MODALITY are."""
     protocol = CrossModal(cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS, cfg.TEST.TRANSFORM)
     return create_feature_evaluation(cfg, "cross_modal", protocol)
 
@@ -127,13 +127,13 @@ def _linear(cfg: CfgNode, name: str, *, lrs: tuple[float, ...], unit_length: boo
     return create_feature_evaluation(cfg, name, protocol)
 
 
-def _svm(cfg: CfgNode, name: str, *, costs: tuple[float, ...], standardise: bool) -> FeatureEvaluation:
+def _svm(cfg: CfgNode, name: str, *, costs: tuple[float, ...], standardize: bool) -> FeatureEvaluation:
     protocol = Svm(
         name,
         request_for_training(cfg, average=False),
         request_for_test(cfg, average=False),
         costs=costs,
-        standardise=standardise,
+        standardize=standardize,
         holdout_share=cfg.TEST.HOLDOUT_SHARE,
     )
     return create_feature_evaluation(cfg, name, protocol)

@@ -14,7 +14,7 @@ from stica_pv.data.sources.groups import source_groups
 from stica_pv.data.sources.media_folder import check_set
 from stica_pv.data.sources.merged_lists import join_lists
 from stica_pv.data.sources.official import OfficialSet
-from stica_pv.data.sources.video_list import VideoList, names_below, tell_of_absent
+from stica_pv.data.sources.video_list import VideoList, log_absent, names_below
 from stica_pv.errors import UsageError, nearest
 from stica_pv.registry import SOURCES
 
@@ -39,7 +39,7 @@ class Fold:
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledSet:
+class LabeledSet:
     """A data set with classes.
 
     Attributes:
@@ -68,14 +68,14 @@ class LabelledSet:
                 f"{len(self.paths)} paths, {len(self.labels)} labels, {len(self.groups)} groups do not fit"
             )
         if not self.folds:
-            raise ValueError("a labelled set needs at least one fold")
+            raise ValueError("a labeled set needs at least one fold")
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __repr__(self) -> str:
         folds = ", ".join(f"{fold.name}: {len(fold.train)}/{len(fold.test)}" for fold in self.folds)
-        return f"LabelledSet({self.name}, {len(self)} files, {len(self.class_names)} classes, folds {folds})"
+        return f"LabeledSet({self.name}, {len(self)} files, {len(self.class_names)} classes, folds {folds})"
 
     @property
     def multi_label(self) -> bool:
@@ -88,7 +88,7 @@ class LabelledSet:
         return names_below(self.root, self.paths)
 
 
-def labelled_set_from_config(cfg: CfgNode) -> LabelledSet:
+def labeled_set_from_config(cfg: CfgNode) -> LabeledSet:
     """Reads the data set that TEST.DATASET, TEST.PATH_TO_DATA_DIR, TEST.PATH_PREFIX and TEST.FOLDS name.
 
     Raises:
@@ -112,9 +112,9 @@ def labelled_set_from_config(cfg: CfgNode) -> LabelledSet:
         settings["separator"] = cfg.DATA.PATH_LABEL_SEPARATOR
         lists = {split: SOURCES.build(dataset, split=split, **settings) for split in splits}
     for split, listed in lists.items():
-        tell_of_absent(listed, f"the {split} list")
+        log_absent(listed, f"the {split} list")
     pattern = cfg.TEST.GROUP_PATTERN or getattr(source, "group_pattern", "") or cfg.DATA.GROUP_PATTERN
-    return labelled_set(lists, pairs, name=dataset, root=path, group_pattern=pattern)
+    return labeled_set(lists, pairs, name=dataset, root=path, group_pattern=pattern)
 
 
 def choose_folds(own: Pairs, wanted: Sequence[str]) -> Pairs:
@@ -139,9 +139,9 @@ def choose_folds(own: Pairs, wanted: Sequence[str]) -> Pairs:
     return chosen or own
 
 
-def labelled_set(
+def labeled_set(
     lists: Mapping[str, VideoList], folds: Pairs, *, name: str, root: str, group_pattern: str = ""
-) -> LabelledSet:
+) -> LabeledSet:
     """Makes one set of the lists of splits.
 
     Args:
@@ -161,9 +161,9 @@ def labelled_set(
     _check_apart(made, joined.paths)
     count = len(joined.paths)
     groups = torch.from_numpy(source_groups(joined.names, group_pattern)) if group_pattern else torch.arange(count)
-    _tell_of_shared_groups(made, groups)
+    _log_shared_groups(made, groups)
     digest = _hash(names_below(root, joined.paths), joined.classes, made)
-    return LabelledSet(name, joined.paths, joined.labels, joined.class_names, groups, made, root, digest)
+    return LabeledSet(name, joined.paths, joined.labels, joined.class_names, groups, made, root, digest)
 
 
 def _check_apart(folds: Sequence[Fold], paths: Sequence[str]) -> None:
@@ -176,7 +176,7 @@ def _check_apart(folds: Sequence[Fold], paths: Sequence[str]) -> None:
             )
 
 
-def _tell_of_shared_groups(folds: Sequence[Fold], groups: Tensor) -> None:
+def _log_shared_groups(folds: Sequence[Fold], groups: Tensor) -> None:
     shared = {fold.name: _count_shared(groups[fold.train], groups[fold.test]) for fold in folds}
     if any(shared.values()):
         counts = ", ".join(f"{count} in fold {name}" for name, count in shared.items() if count)
