@@ -17,8 +17,10 @@ _ROUNDING = 1.5
 
 def jittered(stamps: Numbers, lengths: Lengths, tolerance: float, lasting: float) -> bool:
     """Says whether time stamps leave the frames' true places and come back; arguments as for `placed`."""
-    shifts = _smooth(_shifts(stamps, lengths))
-    reach = _reach(lengths, lasting)
+    shifts = _shifts(stamps, lengths)
+    if np.ptp(shifts) <= tolerance:  # nearly every file
+        return False
+    shifts, reach = _smooth(shifts), _reach(lengths, lasting)
     parts = np.split(shifts, _gaps(shifts, tolerance, reach))
     return any(_swing(part, reach, tolerance) > _ROUNDING * tolerance for part in parts)
 
@@ -42,6 +44,8 @@ def placed(
         return []
     joined = np.cumsum(lengths) - lengths
     shifts = _shifts(stamps, lengths)
+    if np.ptp(shifts) <= tolerance:  # nearly every file: no gap, and no stamp out of its place
+        return [int(first) for first in joined + _level(shifts, tolerance, first_counts=first_counts)]
     smooth, reach = _smooth(shifts), _reach(lengths, lasting)
     firsts: list[int] = []
     for end in (*_gaps(smooth, tolerance, reach), len(shifts)):
@@ -60,6 +64,8 @@ def placed(
 def _shifts(stamps: Numbers, lengths: Lengths) -> Numbers:
     """Returns by how much each frame is stamped later than all frames joined would have it; a gap is a step."""
     shifts = stamps - (np.cumsum(lengths) - lengths)
+    if np.isfinite(shifts).all():
+        return np.asarray(shifts)
     known = np.flatnonzero(~np.isnan(shifts))
     if not len(known):
         return np.zeros(len(shifts))
