@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -62,8 +63,11 @@ def _live(argv: list[str], words_to: Path, max_file_bytes: int) -> None:
 def run_in_processes(clips: Path, output: Path, **overrides: Any) -> None:
     """Runs the tiny settings in CPU_PROCESSES processes that are forked, not started anew; all must end well."""
     cfg = tiny_cfg(clips, output, **overrides)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
     processes = [
-        CONTEXT.Process(target=_run_one, args=(cfg, place)) for place in specs_of_machine(cfg, None, str(output))
+        CONTEXT.Process(target=_run_one, args=(cfg, place)) for place in specs_of_machine(cfg, address, str(output))
     ]
     for process in processes:
         process.start()

@@ -85,7 +85,7 @@ def test_the_loader_is_measured_on_files_of_a_user(originals: list[str], monkeyp
     rows = list(loader.rows(args))
     assert [row.name.partition(":")[0] for row in rows] == ["originals"] * 6 + ["low-resolution copy"] * 7
     assert all(row.figure.median > 0 for row in rows if "Python" not in row.name)
-    with pytest.raises(UsageError, match="found none in it"):
+    with pytest.raises(UsageError, match="no media files in"):
         loader_clips.chosen_files(str(Path(__file__).parent), 3)
     with pytest.raises(UsageError, match="--recode only with --data"):
         next(loader.rows(argparse.Namespace(**{**vars(args), "data": "", "recode": True})))
