@@ -21,6 +21,7 @@ from stica_pv.config import CfgNode, flatten
 from stica_pv.credentials import without_credentials
 from stica_pv.engine.lock import check_free
 from stica_pv.errors import UsageError
+from stica_pv.launch import requeue
 from stica_pv.launch.job import ClusterJob
 from stica_pv.launch.requeue import CODE, RUNS, TOKEN
 from stica_pv.launch.run_token import write_token
@@ -86,8 +87,16 @@ def parameters(cfg: CfgNode, executor: str, submission: Path) -> dict[str, Any]:
     }
     if executor == LOCAL:
         return general
-    revive = [sys.executable, str(submission / CODE / "stica_pv" / "launch" / "revive.py")]
-    revive += ["--submission", str(submission), "--most", str(keys.MAX_FAILURES), "--code"]
+    script = submission / CODE / Path(*requeue.__name__.split(".")).with_suffix(".py")
+    on_failure = [
+        sys.executable,
+        str(script),
+        "--submission",
+        str(submission),
+        "--most",
+        str(keys.MAX_FAILURES),
+        "--code",
+    ]
     variables = environment_of_job(cfg, submission)
     slurm = {
         "signal_delay_s": keys.SIGNAL_SECONDS,
@@ -95,7 +104,7 @@ def parameters(cfg: CfgNode, executor: str, submission: Path) -> dict[str, Any]:
         "setup": [f"export {name}={shlex.quote(value)}" for name, value in variables.items()],
         # Slurm leaves the others waiting when one process is killed; and no longer hands down the CPUs of a task.
         "srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={keys.CPUS_PER_TASK}"],
-        "teardown": [f"{shlex.join(revive)} $?", "exit $?"],
+        "teardown": [f"{shlex.join(on_failure)} $?", "exit $?"],
         "additional_parameters": {"requeue": True, **_extra(keys.EXTRA)},
     }
     for name in ("partition", "constraint", "account", "qos", "mail_user"):

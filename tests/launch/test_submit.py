@@ -67,7 +67,9 @@ def test_every_key_reaches_the_batch_script(tmp_path: Path):
         assert f"#SBATCH --{line}\n" in script, line
     assert "--kill-on-bad-exit=1 --cpus-per-task=10 python" in script
     assert re.search(r"^export PYTHONPATH=/s/code", script, re.MULTILINE)
-    assert re.search(r"revive\.py --submission /s --most 3 --code \$\?\nexit \$\?$", script)
+    found = re.search(r"/s/code/(\S+) --submission /s --most 3 --code \$\?\nexit \$\?$", script)
+    assert found is not None
+    assert (REPOSITORY / found.group(1)).is_file()
 
 
 def test_keys_that_are_not_set_leave_the_cluster_its_defaults(tmp_path: Path):
