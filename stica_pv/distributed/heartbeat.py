@@ -16,23 +16,23 @@ class Heartbeat:
         self.step = 0
         self._since: float | None = None
 
-    def beat(self, step: int | None = None) -> None:
+    def record(self, step: int | None = None) -> None:
         """Notes progress, and that more is expected."""
         self.step = self.step if step is None else step
         self._since = time.monotonic()
 
-    def rest(self) -> None:
+    def pause(self) -> None:
         """Expects nothing until the next beat: what follows may take any time."""
         self._since = None
 
     @contextmanager
     def expected(self) -> Iterator[None]:
         """Expects beats for as long as this is entered."""
-        self.beat()
+        self.record()
         try:
             yield
         finally:
-            self.rest()
+            self.pause()
 
     def idle_s(self) -> float:
         """Seconds since the last beat; 0 while nothing is expected."""

@@ -153,7 +153,7 @@ def _advance(state: TrainState, batch: Batch, lr: float, order: Order, settings:
     terms = train_step(state, batch, order, settings)
     state.meter.add(state.step, terms.scalars, watch_gradients=not state.scaler.is_enabled())
     state.step += 1
-    HEARTBEAT.beat(state.step)
+    HEARTBEAT.record(state.step)
 
 
 def train_step(state: TrainState, batch: Batch, order: Order, settings: LoopSettings) -> LossTerms:
@@ -201,10 +201,10 @@ def _end_epoch(step: int, order: Order, records: Records | None, at_epoch_end: A
         return
     if from_main("told" if records is not None and step in records.told else ""):
         return
-    HEARTBEAT.rest()  # this may take any time
+    HEARTBEAT.pause()  # this may take any time
     epoch = step // order.steps_per_epoch
     numbers = at_epoch_end(epoch)
-    HEARTBEAT.beat(step)
+    HEARTBEAT.record(step)
     if records is not None and numbers:
         records.write_epoch(step, epoch, numbers)
         told = "  ".join(f"{name} {value:.1f}" for name, value in numbers.items())
