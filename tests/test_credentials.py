@@ -53,7 +53,7 @@ def test_a_configuration_holds_no_password_and_the_tracker_gets_it(way: str, tmp
     [("DATA.PATH_TO_DATA_DIR", "s3://me:secret@host/data"), ("CUSTOM_IMPORTS", "['https://secret@host/a']")],
 )
 def test_every_other_key_refuses_credentials_without_repeating_them(key: str, value: str):
-    with pytest.raises(UsageError, match=f"{key}: .* came with a user name or a password") as refused:
+    with pytest.raises(UsageError, match=f"{key}: .* contains a user name or a password") as refused:
         apply_overrides(get_cfg(), [key, value])
     assert "secret" not in str(refused.value)
 

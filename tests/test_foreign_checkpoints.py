@@ -110,7 +110,7 @@ MALFORMED: dict[str, tuple[Change, str]] = {
     "no config": (lambda whole: {name: value for name, value in whole.items() if name != "config"}, "config"),
     "bad yaml": (lambda whole: {**whole, "config": "MODEL: ["}, "not valid YAML"),
     "config a list": (lambda whole: {**whole, "config": "[1, 2]"}, "expected a mapping"),
-    "config that holds itself": (lambda whole: {**whole, "config": "a: &a {b: *a}"}, "holds itself"),
+    "config that holds itself": (lambda whole: {**whole, "config": "a: &a {b: *a}"}, "contains itself"),
     "a key twice": (lambda whole: {**whole, "config": "TASK: gdt\nTASK: gdt\n"}, "the key TASK is given twice"),
     "impossible width": (naming("HEAD.DIM", -3), "HEAD.DIM: got -3, expected at least 1"),
     "no text": (naming("POOL.NAME", [1]), "POOL.NAME: expected str"),

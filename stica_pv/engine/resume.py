@@ -72,6 +72,6 @@ def check_same_place(*, step: int, end: int, list_hash: str) -> None:
         UsageError: A process differs from the main one. Every process says so, and none waits for the others.
     """
     check_agreement(
-        f"stands at step {step} of {end} on the list {list_hash}",
+        f"is at step {step} of {end} on the list {list_hash}",
         advice="give every machine the same configuration and the same data, and one OUTPUT_DIR that all share",
     )

@@ -6,7 +6,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from stica_pv.config import CfgNode
 from stica_pv.credentials import without_credentials
-from stica_pv.distributed import mean_in_order, synchronise_batch_norm, world_size
+from stica_pv.distributed import mean_in_order, synchronize_batch_norm, world_size
 from stica_pv.engine.checkpoint import Checkpoint
 from stica_pv.engine.config import amp_dtype_from_config, optimizer_from_config
 from stica_pv.engine.gradient_cache import CachedModel, Embedder
@@ -19,7 +19,7 @@ from stica_pv.tasks import Task
 def create_state(cfg: CfgNode, task: Task, device: torch.device) -> TrainState:
     """Wraps a task as the configuration and the number of processes ask, with its optimizer."""
     if world_size() > 1 and cfg.BN.SYNC:
-        synchronise_batch_norm(task, device)
+        synchronize_batch_norm(task, device)
     task.train()
     if cfg.TRAIN.COMPILE:
         for network in networks_of(task):

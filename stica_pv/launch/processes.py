@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 
 import torch.distributed as dist
 
-from stica_pv.command_line import output_that_may_be_left
+from stica_pv.command_line import tolerate_closed_stdout
 from stica_pv.config import CfgNode
 from stica_pv.errors import RunFailed, RunStopped, SignalReceived, UnreadableClip, UsageError
 from stica_pv.launch.process import RunFunction, run_process
@@ -174,7 +174,7 @@ def _ctrl_c_blocked() -> Iterator[None]:
 def _run(job: RunFunction, cfg: CfgNode, spec: ProcessSpec, pipe: Connection, parent: int) -> None:
     """Runs the job in a started process; never raises, and reports through the pipe how it ended."""
     _end_with(parent)
-    with output_that_may_be_left():
+    with tolerate_closed_stdout():
         end = _outcome(job, cfg, spec)
     pipe.send_bytes(json.dumps([end.kind, end.text[:LONGEST_TEXT], end.number]).encode())
     sys.exit(int(bool(end.kind)))
