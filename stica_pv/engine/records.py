@@ -25,7 +25,7 @@ class Records:
 
     Attributes:
         summary: What the steps written here add up to.
-        told: Steps after which the end of an epoch was written.
+        recorded: Steps after which the end of an epoch was written.
     """
 
     def __init__(self, output_dir: Path, *, resume_step: int, trackers: Sequence[Tracker] = ()) -> None:
@@ -36,7 +36,7 @@ class Records:
         for name in (METRICS, STATS):
             with _as_usage_error(output_dir / name):
                 _cut_back(output_dir / name, resume_step)
-        self.told = {line["step"] for line in read_metrics(output_dir) if EPOCH_END in line}
+        self.recorded = {line["step"] for line in read_metrics(output_dir) if EPOCH_END in line}
         self._metrics = (output_dir / METRICS).open("a", encoding="utf-8")
         self._stats = (output_dir / STATS).open("a", encoding="utf-8")
         self._trackers = trackers
@@ -46,18 +46,18 @@ class Records:
         self.summary.add(step, numbers, timings)
         self._append(self._metrics, {"step": step, **numbers})
         self._append(self._stats, {"_type": "train_iter", "step": step, **numbers, **timings})
-        for tracker in self._to_be_told((step, False)):
+        for tracker in self._pending_trackers((step, False)):
             tracker.log(step, {f"Train/{name}": value for name, value in {**numbers, **timings}.items()})
 
     def write_epoch(self, step: int, epoch: int, numbers: dict[str, float]) -> None:
         """Appends what was found at the end of an epoch, the first of which is 1."""
-        self.told.add(step)
+        self.recorded.add(step)
         self._append(self._metrics, {"step": step, EPOCH_END: epoch, **numbers})
         self._append(self._stats, {"_type": "val_epoch", "step": step, EPOCH_END: epoch, **numbers})
-        for tracker in self._to_be_told((step, True)):
+        for tracker in self._pending_trackers((step, True)):
             tracker.log(step, numbers)
 
-    def _to_be_told(self, line: tuple[int, bool]) -> list[Tracker]:
+    def _pending_trackers(self, line: tuple[int, bool]) -> list[Tracker]:
         """Trackers that do not hold a line yet: of an earlier life, which went further than its last checkpoint."""
         return [tracker for tracker in self._trackers if tracker.takes_back or line not in self._logged_before]
 

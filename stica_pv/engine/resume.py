@@ -60,7 +60,7 @@ def _choose(folder: Path, resume: bool) -> tuple[str, Checkpoint | None]:
     return "", None
 
 
-def check_same_place(*, step: int, end: int, list_hash: str) -> None:
+def check_same_position(*, step: int, end: int, list_hash: str) -> None:
     """Compares what the processes are about to train: their gradients would be averaged whatever it is.
 
     Args:

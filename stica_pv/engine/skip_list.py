@@ -25,7 +25,7 @@ class SkipList:
         self._bad_files, self._dataset, self._sampler = bad_files, dataset, sampler
         self._known: set[str] = set()
 
-    def clip_format(self) -> None:
+    def update(self) -> None:
         """Reads the list."""
         failed = lasting_failures(self._bad_files)
         new = {path: self._sampler.epoch_of(step) for path, step in failed.items() if path not in self._known}
@@ -35,4 +35,4 @@ class SkipList:
     def after_step(self, step: int) -> None:
         """Is told that `step` steps of the run are done."""
         if step % self._sampler.steps_per_epoch == 0:
-            self.clip_format()
+            self.update()

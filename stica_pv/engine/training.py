@@ -22,7 +22,7 @@ from stica_pv.engine.loop import AtEpochEnd, TrainState, train
 from stica_pv.engine.out_of_memory import fails_when_full, training_advice
 from stica_pv.engine.profiling import StepProfile
 from stica_pv.engine.records import Records
-from stica_pv.engine.resume import check_same_place, find_checkpoint
+from stica_pv.engine.resume import check_same_position, find_checkpoint
 from stica_pv.engine.run_folder import write_facts
 from stica_pv.engine.skip_list import SkipList
 from stica_pv.engine.state import content_of, create_state, restore
@@ -91,7 +91,7 @@ def run_training(
     state = create_state(cfg, task, device)
     if checkpoint:
         restore(state, task, checkpoint)
-    check_same_place(step=state.step, end=sampler.end, list_hash=videos.list_hash)
+    check_same_position(step=state.step, end=sampler.end, list_hash=videos.list_hash)
     if is_main():
         facts = {**derived_facts(cfg, task, training.videos, sampler), "videos": training.distinct}
         write_facts(folder, facts)
@@ -133,8 +133,8 @@ def _train(
     cfg, folder, paths, start = training.cfg, training.folder, training.videos.paths, state.step
     loader = create_loader(cfg, training.task.views(), training.videos, sampler)
     bad_files = _begin_bad_files(training)
-    skipper = SkipList(bad_files.path, loader.dataset, sampler)
-    skipper.clip_format()
+    skip_list = SkipList(bad_files.path, loader.dataset, sampler)
+    skip_list.update()
     records = _open_records(cfg, folder, state.step) if is_main() else None
     try:
         profiling = StepProfile(folder, profile_steps if is_main() else 0, training.device)
@@ -142,7 +142,7 @@ def _train(
 
             def after_step(step: int) -> None:
                 profile.after_step(step)
-                skipper.after_step(step)
+                skip_list.after_step(step)
 
             finished = train(
                 state,

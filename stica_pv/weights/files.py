@@ -109,9 +109,9 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         write(partial)
         partial.rename(path)
     except (OSError, RuntimeError) as error:
-        if not is_of_writing(error):
+        if not is_write_error(error):
             raise
-        raise UsageError(f"cannot write {path}: {told_by_system(error)}") from error
+        raise UsageError(f"cannot write {path}: {system_message(error)}") from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -122,12 +122,12 @@ def save_torch(content: object, path: Path) -> None:
         torch.save(content, file)
 
 
-def is_of_writing(error: Exception) -> bool:
+def is_write_error(error: Exception) -> bool:
     """Says whether an error is one of the file system, which torch's writer reports as a RuntimeError."""
     return isinstance(error, OSError) or _WRITER in str(error)
 
 
-def told_by_system(error: Exception) -> str:
+def system_message(error: Exception) -> str:
     """Returns what the file system says in or behind an error of torch, which speaks of positions in its archive."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OSError):

@@ -8,7 +8,7 @@ Two = list[dict[str, Any]]
 
 
 @pytest.mark.parametrize(
-    ("folders", "step"), [("one folder", 5), ("main sees less", 5), ("main sees none", None), ("same place", "")]
+    ("folders", "step"), [("one folder", 5), ("main sees less", 5), ("main sees none", None), ("same position", "")]
 )
 def test_every_process_goes_on_from_where_the_main_one_does(two: Two, folders: str, step: int | None | str) -> None:
     assert [result["resume"][folders] for result in two] == [step, step]

@@ -27,7 +27,7 @@ from stica_pv.distributed import (
 )
 from stica_pv.engine import save_checkpoint
 from stica_pv.engine.checkpoint import checkpoint_path
-from stica_pv.engine.resume import check_same_place, find_checkpoint
+from stica_pv.engine.resume import check_same_position, find_checkpoint
 from stica_pv.errors import UsageError
 from stica_pv.losses import contrast_rows, normalize
 from stica_pv.models import GroupBatchNorm
@@ -227,9 +227,9 @@ def resume_job(rank: int, folder: Path) -> dict[str, Any]:
         "main sees none": resumed_step(folder / f"none {rank}", () if rank == 0 else (3,)),
         "main may not": resumed_step(folder / f"old {rank}", (3,) if rank == 0 else (), resume=False),
         "another list": resumed_step(folder / "shared", (), list_hash="abc" if rank == 0 else "xyz"),
-        "same place": told_by(lambda: check_same_place(**at_end)),
+        "same position": told_by(lambda: check_same_position(**at_end)),
         **{
-            key: told_by(lambda key=key, value=value: check_same_place(**(at_end | ({key: value} if rank else {}))))
+            key: told_by(lambda key=key, value=value: check_same_position(**(at_end | ({key: value} if rank else {}))))
             for key, value in {"step": 3, "end": 7, "list_hash": "xyz"}.items()
         },
     }

@@ -30,7 +30,7 @@ def test_lock_is_there_while_held_and_gone_after(tmp_path: Path):
 
 def test_a_living_holder_elsewhere_is_named_and_its_lock_left_alone(tmp_path: Path):
     path = leave_lock(tmp_path, pid=4711, job="12")
-    with pytest.raises(UsageError, match=r"in use by process 4711 on elsewhere \(job 12\), seen 0 s ago"):
+    with pytest.raises(UsageError, match=r"in use by process 4711 on elsewhere \(job 12\), last heartbeat 0 s ago"):
         RunLock(tmp_path).__enter__()
     assert json.loads(path.read_text())["pid"] == 4711
 

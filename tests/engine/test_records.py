@@ -65,7 +65,7 @@ def test_the_end_of_an_epoch_has_a_line_of_its_own_and_is_cut_back_like_the_othe
     stats = [json.loads(line) for line in (tmp_path / STATS).read_text().splitlines()]
     assert stats[1] == {"_type": "val_epoch", "step": 2, "epoch_end": 1, "online_knn/top1": 50.0}
     resumed = Records(tmp_path, resume_step=3)
-    assert resumed.told == {2}
+    assert resumed.recorded == {2}
     assert read_metrics(tmp_path)[1:] == [{"step": 2, "epoch_end": 1, "online_knn/top1": 50.0}]
     resumed.close()
 
