@@ -58,7 +58,7 @@ def test_every_other_key_refuses_credentials_without_repeating_them(key: str, va
     assert "secret" not in str(refused.value)
 
 
-def test_neither_the_folder_nor_the_record_of_a_run_tells_a_password(monkeypatch: pytest.MonkeyPatch):
+def test_neither_the_folder_nor_the_record_of_a_run_contains_a_password(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sys.argv", ["run_net.py", KEY, WHOLE])
     assert f"command: run_net.py {KEY} {SHOWN}\n" in describe_environment()
     assert default_output_dir("a.yaml", ["DATA.LIST", WHOLE]).endswith("/DATA.LIST=https_host_5000_a_b=c_d")

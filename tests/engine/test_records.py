@@ -27,7 +27,7 @@ def test_numbers_survive_the_file_bit_for_bit(tmp_path: Path):
     assert read_metrics(tmp_path)[0]["loss"] == 1 / 3
 
 
-def test_a_resume_cuts_back_what_lies_after_the_checkpoint(tmp_path: Path):
+def test_a_resume_truncates_what_is_after_the_checkpoint(tmp_path: Path):
     write(tmp_path, range(1, 6))
     write(tmp_path, range(4, 6), resume=3)
     assert [line["step"] for line in read_metrics(tmp_path)] == [1, 2, 3, 4, 5]
