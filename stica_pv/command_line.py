@@ -1,6 +1,6 @@
-"""What the tools share: words of a command line, how a command ends, what libraries read from the environment.
+"""What the tools share: arguments, exit codes, output, and variables of the environment that libraries read.
 
-Imports nothing heavy: `--help` is fast.
+Imports nothing heavy, so that `--help` is fast.
 """
 
 import argparse
@@ -19,9 +19,9 @@ from stica_pv.errors import RunFailed, RunStopped, SignalReceived, UnreadableCli
 from stica_pv.safe_text import printable
 
 YAML = (".yaml", ".yml")
-SIGNALLED = 128  # what shells add to the number of a signal that ended a command: 130 for Ctrl-C
+SIGNALLED = 128  # shells add this to the number of the signal that ended a command: 130 for Ctrl-C
 _NEGATIVE = re.compile(r"-\.?\d")
-# Of the errors that a person is meant to read: the word before the message, and the exit code.
+# Errors for the user: the prefix of the message, and the exit code.
 _ENDS: dict[type[Exception], tuple[str, int]] = {
     UsageError: ("error", 2),
     RunFailed: ("failed", 1),
@@ -30,54 +30,54 @@ _ENDS: dict[type[Exception], tuple[str, int]] = {
 }
 
 ENVIRONMENT = {
-    "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait by spinning take the cores from the loader's workers
-    "THP_MEM_ALLOC_ENABLE": "1",  # torch's large buffers in pages of 2 MB: the system clears new ones sooner
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait by spinning would take cores from the loader's workers
+    "THP_MEM_ALLOC_ENABLE": "1",  # torch's large buffers use pages of 2 MB, which the system clears faster
 }
-"""How a program on the CPU goes faster; each library reads its variable when it is loaded."""
+"""Variables that make a program on the CPU faster; each library reads its variable when it is loaded."""
 
 
 def set_environment() -> None:
-    """Sets what of `ENVIRONMENT` the caller has not set; comes before torch is imported."""
+    """Sets the variables of `ENVIRONMENT` that the caller has not set; call it before torch is imported."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 
 
 def exit_code(act: Callable[[], int | None], *, interrupted: str = "stopped") -> int:
-    """Does what a command line asks for; an error that a person is meant to read becomes one line on stderr.
+    """Runs a command; an error for the user becomes one line on stderr.
 
-    A reader of stdout that has gone, as `head` has after its lines, stops nothing: further lines go nowhere.
+    A closed reader of stdout, such as `head` after its lines, does not stop the command: further lines are dropped.
 
     Args:
-        act: The work; a number that it returns is the exit code, None is 0.
-        interrupted: What Ctrl-C leaves behind, in words.
+        act: Function to run; it returns the exit code, None for 0.
+        interrupted: Message after Ctrl-C.
 
     Returns:
-        The exit code; 2: it cannot be done as asked, 1: it failed on the way, 130: it was stopped by Ctrl-C (143: by
-        SIGTERM, 129: by the end of its terminal).
+        The exit code; 2: the request is wrong, 1: it failed while running, 130: stopped by Ctrl-C (143: by SIGTERM,
+        129: by the end of its terminal).
     """
     try:
-        with output_that_may_be_left():
+        with tolerate_closed_stdout():
             return act() or 0
     except tuple(_ENDS) as error:
-        word, code = next(end for kind, end in _ENDS.items() if isinstance(error, kind))
-        _tell(f"{word}: {printable(error)}\n")
+        prefix, code = next(end for kind, end in _ENDS.items() if isinstance(error, kind))
+        _write_error(f"{prefix}: {printable(error)}\n")
         return code + error.number if isinstance(error, RunStopped) else code
     except KeyboardInterrupt as error:
-        _tell(f"{interrupted}\n")
+        _write_error(f"{interrupted}\n")
         return SIGNALLED + (error.number if isinstance(error, SignalReceived) else signal.SIGINT)
 
 
-def _tell(line: str) -> None:
+def _write_error(line: str) -> None:
     with suppress(OSError):  # the terminal may be closed
         sys.stderr.write(without_credentials(line))
         sys.stderr.flush()
 
 
-_GONE = (errno.EPIPE, errno.EIO)  # a reader that has ended, a terminal that was closed
+_GONE = (errno.EPIPE, errno.EIO)  # a closed reader, a closed terminal
 
 
 class PrintableFormatter(logging.Formatter):
-    """Formats records for a terminal; control characters of names come as escapes, lines of the program stay."""
+    """Formats records for a terminal; control characters become escapes, line breaks of the program stay."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Returns the text of a record."""
@@ -85,11 +85,11 @@ class PrintableFormatter(logging.Formatter):
 
 
 def log_to_terminal(*, level: int, stream: TextIO | None = None) -> None:
-    """Sends messages of this package and others to stderr, or to a stream, as they are.
+    """Logs messages of this package and others to stderr or to a stream, without a prefix.
 
     Args:
-        level: Least level of messages.
-        stream: Where they go; None for stderr.
+        level: Lowest level of messages.
+        stream: Output stream; None for stderr.
     """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(PrintableFormatter())
@@ -97,7 +97,7 @@ def log_to_terminal(*, level: int, stream: TextIO | None = None) -> None:
 
 
 class _Output:
-    """Standard output that nobody may read any more: what is written then goes nowhere, without an error."""
+    """Standard output that drops everything, without an error, once its reader is closed."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -109,27 +109,27 @@ class _Output:
         try:
             return self._stream.write(text)
         except OSError as error:
-            self._turn_to_nowhere(error)
+            self._redirect_to_null(error)
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
         except OSError as error:
-            self._turn_to_nowhere(error)
+            self._redirect_to_null(error)
 
-    def _turn_to_nowhere(self, error: OSError) -> None:
+    def _redirect_to_null(self, error: OSError) -> None:
         if error.errno not in _GONE:
             raise error
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())  # what is left in buffers goes there as well, also at Python's end
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self._stream.fileno())  # buffers are dropped as well, also at the exit of Python
+        os.close(null)
 
 
 @contextmanager
-def output_that_may_be_left() -> Iterator[None]:
-    """Lets what is printed go nowhere once its reader has gone."""
-    if sys.stdout is None:  # it was closed from the beginning
+def tolerate_closed_stdout() -> Iterator[None]:
+    """Drops printed output once its reader is closed."""
+    if sys.stdout is None:  # it was closed at the start
         yield
         return
     output = _Output(sys.stdout)
@@ -140,10 +140,14 @@ def output_that_may_be_left() -> Iterator[None]:
             output.flush()
 
 
-class _Word(str):
-    """A word of a command line that knows its place in it."""
+class _Argument(str):
+    """An argument of a command line with its position.
 
-    place: int
+    Attributes:
+        position: Index on the command line.
+    """
+
+    position: int
 
 
 def add_cfg_arguments(parser: argparse.ArgumentParser, files_help: str) -> None:
@@ -159,24 +163,24 @@ def add_opts_argument(parser: argparse.ArgumentParser, words_help: str) -> None:
 
 
 def parse_cfg_arguments(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
-    """Parses words.
+    """Parses the arguments of a command line.
 
     Returns:
-        `cfg` holds the files of every ``--cfg``, `overrides` the overrides wherever they stood, both in the order of
-        typing.
+        `cfg` holds the files of every ``--cfg``, `overrides` the overrides of all positions, both in the order of the
+        command line.
     """
-    words = []
-    for place, word in enumerate(argv):
+    arguments = []
+    for position, text in enumerate(argv):
         # A leading space keeps argparse from taking a value such as -1e-3 for an option.
-        words.append(_Word(f" {word}" if _NEGATIVE.match(word) else word))
-        words[-1].place = place
-    args = parser.parse_intermixed_args(words)
+        arguments.append(_Argument(f" {text}" if _NEGATIVE.match(text) else text))
+        arguments[-1].position = position
+    args = parser.parse_intermixed_args(arguments)
     files, overrides = [], [*args.overrides, *args.opts]
     for given in args.cfg or []:
-        count = next((i for i, word in enumerate(given) if i and not word.endswith(YAML)), len(given))
+        count = next((i for i, text in enumerate(given) if i and not text.endswith(YAML)), len(given))
         files += given[:count]
         overrides += given[count:]
-    args.cfg, args.overrides = files, sorted(overrides, key=lambda word: getattr(word, "place", len(argv)))
+    args.cfg, args.overrides = files, sorted(overrides, key=lambda text: getattr(text, "position", len(argv)))
     del args.opts
     for name, value in vars(args).items():
         setattr(args, name, _as_typed(value))
@@ -184,7 +188,7 @@ def parse_cfg_arguments(parser: argparse.ArgumentParser, argv: list[str]) -> arg
 
 
 def _as_typed(value: Any) -> Any:
-    """The plain words of a parsed value."""
+    """Returns the plain strings of a parsed value, without the leading space."""
     if isinstance(value, list):
         return [_as_typed(one) for one in value]
     if isinstance(value, str):

@@ -1,8 +1,8 @@
 """Makes pytorchvideo 0.1.5 importable with the torch and torchvision of today.
 
-``import stica_pv.compat`` stands above each import of torchvision or pytorchvideo; it repairs two things and only if
-they are broken. (1) A torchvision whose compiled part was built for another torch, such as a CUDA torchvision
-beside a CPU torch, cannot be imported at all, although little of it needs that part. (2) pytorchvideo.transforms
+Put ``import stica_pv.compat`` above each import of torchvision or pytorchvideo; it repairs two things, only if they are
+broken. (1) A torchvision whose compiled part was built for another torch, such as a CUDA torchvision with a CPU torch,
+cannot be imported at all, although little of it needs that part. (2) pytorchvideo.transforms
 imports a module that torchvision 0.17 renamed.
 """
 
@@ -26,12 +26,12 @@ _SCHEMAS = {
 _OLD_NAME = "torchvision.transforms.functional_tensor"
 _NEW_NAME = "torchvision.transforms._functional_tensor"
 
-# Its schemas vanish with the object, so the module holds it.
+# Its schemas are removed with the object, so the module keeps a reference.
 _library: torch.library.Library | None = None
 
 
 def repair() -> None:
-    """Makes torchvision and pytorchvideo importable; does nothing where they are, or when called again.
+    """Makes torchvision and pytorchvideo importable; does nothing if they are, or when called again.
 
     Raises:
         ImportError: torchvision is not installed.
@@ -52,7 +52,7 @@ def torchvision_is_repaired() -> bool:
 
 
 def torchvision_report() -> str:
-    """Returns a line for the installation if torchvision was built for another torch, else nothing."""
+    """Returns a note for the installation if torchvision was built for another torch, else an empty string."""
     if not torchvision_is_repaired():
         return ""
     return (

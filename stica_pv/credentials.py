@@ -1,4 +1,4 @@
-"""User names, passwords and tokens within URIs: they are used, and never written."""
+"""User names, passwords and tokens in URIs: used, but never written."""
 
 import os
 import re
@@ -9,16 +9,16 @@ KEPT_IN = {"MLFLOW.TRACKING_URI": "MLFLOW_TRACKING_URI"}
 
 
 def without_credentials(text: str) -> str:
-    """Returns a text with what stands before the host of each URI cut out: ``https://user:password@host``."""
+    """Returns a text without the credentials of its URIs: ``https://user:password@host`` becomes ``https://host``."""
     return _USER.sub("", text)
 
 
 def keep_credentials(key: str, uri: str) -> str:
-    """Returns a URI without its credentials; the whole one goes into the environment, which processes and jobs inherit.
+    """Returns a URI without its credentials; the environment, inherited by processes and jobs, keeps the whole URI.
 
     Args:
         key: One of `KEPT_IN`.
-        uri: Its value.
+        uri: Value of the key.
     """
     shown = without_credentials(uri)
     if shown != uri:
@@ -27,6 +27,6 @@ def keep_credentials(key: str, uri: str) -> str:
 
 
 def with_credentials(key: str, uri: str) -> str:
-    """Returns the whole URI of a key, where the environment keeps it."""
+    """Returns the whole URI of a key if the environment has it, else `uri`."""
     whole = os.environ.get(KEPT_IN[key], "")
     return whole if without_credentials(whole) == uri else uri

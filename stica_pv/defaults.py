@@ -1,4 +1,4 @@
-"""Every key with its default, put together from the components that declare them."""
+"""All keys with their defaults, collected from the components that declare them."""
 
 from stica_pv.config import CfgNode
 from stica_pv.data.config import add_data_config
@@ -21,7 +21,7 @@ from stica_pv.tasks.gdt.config import GDT_KEYS, add_gdt_config
 from stica_pv.tasks.stica.config import AV_CONTRASTIVE_KEYS, add_av_contrastive_config
 from stica_pv.transforms.config import add_transform_config
 
-# Of the keys that not all tasks read, those that each does.
+# For each task, the keys that it reads and some other tasks do not.
 OWNED_KEYS: dict[str, tuple[str, ...]] = {
     "av_contrastive": AV_CONTRASTIVE_KEYS,
     "classification": CLASSIFICATION_KEYS,
@@ -36,8 +36,8 @@ def get_cfg() -> CfgNode:
     cfg = CfgNode()
     cfg.TASK = "av_contrastive"  # one of --list tasks
     cfg.OUTPUT_DIR = ""  # default: output/<project>/<config>[/<overrides>]
-    cfg.CUSTOM_IMPORTS = []  # modules that register components of yours
-    cfg.OVERRIDES = []  # keys of the command line, noted at the start of a run: they win over those of a checkpoint
+    cfg.CUSTOM_IMPORTS = []  # modules that register your own components
+    cfg.OVERRIDES = []  # keys of the command line, recorded at the start of a run: they override those of a checkpoint
     for add in (
         add_distributed_config,
         add_transform_config,

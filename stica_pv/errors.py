@@ -1,4 +1,4 @@
-"""The errors that a person is meant to read: a wrong request, an unusable file, a run that stopped or failed."""
+"""Errors for the user: a wrong request, an unusable file, a run that stopped or failed."""
 
 import difflib
 import signal
@@ -8,19 +8,19 @@ from stica_pv.safe_text import printable
 
 
 class UsageError(ValueError):
-    """Something the user asked for cannot be done; the message says what came, what was expected and what to do.
+    """A wrong request; the message says what was given, what was expected and what to do.
 
-    The command line prints it as one line and ends with exit code 2. It is a `ValueError`, so that a
-    library user who builds a module with impossible numbers meets what Python leads one to expect.
+    The command line prints it as one line and exits with code 2. It is a `ValueError`, as a library user expects who
+    builds a module with impossible numbers.
     """
 
 
 class UnreadableClip(Exception):  # noqa: N818 - it names the state of a file, as in the data contract
-    """A media file cannot give what was asked of it.
+    """A media file cannot be decoded as requested.
 
     Attributes:
         path: The file.
-        cause: Why, in words that a person who looks at the file would agree with.
+        cause: Cause, such that a user who inspects the file would agree.
     """
 
     def __init__(self, path: str, cause: str) -> None:
@@ -48,7 +48,7 @@ def check_choice(key: str, value: str, choices: Iterable[str]) -> str:
 
 
 class RunStopped(Exception):  # noqa: N818 - it names what happened
-    """A signal ended a run early; its checkpoint is written. The exit code is 128 plus the number of the signal.
+    """A signal stopped a run early, after it saved a checkpoint. The exit code is 128 plus the number of the signal.
 
     Attributes:
         number: Number of the signal.
@@ -72,8 +72,8 @@ class SignalReceived(KeyboardInterrupt):
 
 
 class RunFailed(Exception):  # noqa: N818 - it names what happened
-    """A run cannot go on; the message says at which step and why. The command line ends with exit code 1."""
+    """A run cannot continue; the message says at which step and why. The command line exits with code 1."""
 
 
 class LoaderFailed(RunFailed):
-    """The loader cannot give the next batch: code in it raised an error, or one of its workers has ended."""
+    """The loader cannot return the next batch: its code raised an error, or one of its workers ended."""

@@ -1,7 +1,7 @@
-"""Randomness by key: every draw comes from a generator named by what it is for, never from carried state.
+"""Randomness by key: every random number comes from a generator named by its purpose, never from carried state.
 
-A run can then be stopped, resumed, and spread over any number of workers and processes without a change
-in a single draw: the key of a sample is (seed, epoch, index, ...), that of a step (seed, step, ...).
+So a run can be stopped, resumed, and split over any number of workers and processes without changing a single random
+number: the key of a sample is (seed, epoch, index, ...), that of a step (seed, step, ...).
 """
 
 import hashlib
@@ -23,15 +23,15 @@ def generator(*key: Key) -> torch.Generator:
 
 
 def uniform(low: float, high: float, rng: torch.Generator) -> float:
-    """Draws a float from U(low, high) in double precision."""
+    """Samples a float from U(low, high) in double precision."""
     return low + (high - low) * float(torch.rand((), generator=rng, dtype=torch.float64))
 
 
 def chance(probability: float, rng: torch.Generator) -> bool:
-    """Draws True with the given probability, 0 to 1."""
+    """Samples True with the given probability, 0 to 1."""
     return float(torch.rand((), generator=rng, dtype=torch.float64)) < probability
 
 
 def integer(low: int, high: int, rng: torch.Generator) -> int:
-    """Draws an integer from low to high, both included."""
+    """Samples an integer from low to high, both included."""
     return int(torch.randint(low, high + 1, (), generator=rng))

@@ -1,4 +1,4 @@
-"""Numbers that tell a collapsing embedding from a healthy one, cheap enough for every step and free of host waits."""
+"""Metrics that detect a collapsing embedding, cheap enough for every step, without synchronizing with the device."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch import Tensor
 
 @torch.no_grad()
 def spread(rows: Tensor) -> Tensor:
-    """Mean standard deviation of the dimensions, times √D: 0 when all rows are equal, 1 when spread over the sphere.
+    """Returns the mean standard deviation of the dimensions, times √D: 0 for equal rows, 1 if spread over the sphere.
 
     Args:
         rows: Unit rows (N, D).
@@ -21,9 +21,9 @@ def spread(rows: Tensor) -> Tensor:
 
 @torch.no_grad()
 def effective_rank(rows: Tensor) -> Tensor:
-    """Participation ratio (Σλ)² / Σλ² of the covariance's eigenvalues λ: the number of directions that are in use.
+    """Returns the participation ratio (Σλ)² / Σλ² of the covariance's eigenvalues λ: the number of used directions.
 
-    It needs the trace and the Frobenius norm alone, no decomposition.
+    It needs only the trace and the Frobenius norm, no decomposition.
 
     Args:
         rows: (N, D).
@@ -41,7 +41,7 @@ def effective_rank(rows: Tensor) -> Tensor:
 
 @torch.no_grad()
 def uniformity(rows: Tensor) -> Tensor:
-    """Log of the mean of exp(-2 ‖x - y‖²) over pairs of different rows (Wang & Isola, ICML 2020): 0 when collapsed.
+    """Returns log mean exp(-2 ‖x - y‖²) over pairs of different rows (Wang & Isola, ICML 2020): 0 when collapsed.
 
     Args:
         rows: Unit rows (N, D), N >= 2.
@@ -58,11 +58,11 @@ def uniformity(rows: Tensor) -> Tensor:
 
 @torch.no_grad()
 def misalignment(first: Tensor, second: Tensor) -> Tensor:
-    """Squared distance ‖x - y‖² of partners (the "alignment" of Wang & Isola, ICML 2020), row by row.
+    """Returns the squared distance ‖x - y‖² of partners (the "alignment" of Wang & Isola, ICML 2020), row by row.
 
     Args:
         first: Unit rows (…, B, D).
-        second: Their partners.
+        second: Partners of these rows, of the same shape.
 
     Returns:
         (…, B), 0 to 4.
@@ -71,5 +71,5 @@ def misalignment(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _in_full(rows: Tensor) -> Tensor:
-    """The rows in fp32 or better: squares of small numbers are 0 in fp16."""
+    """Returns the rows in fp32 or better: squares of small numbers are 0 in fp16."""
     return rows.to(torch.promote_types(rows.dtype, torch.float32))

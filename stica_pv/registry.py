@@ -1,4 +1,4 @@
-"""The lists of components that a configuration can name; each is filled by explicit imports on its own floor."""
+"""Registries of the components that a configuration can name; explicit imports in the layer of each fill them."""
 
 import importlib
 import inspect
@@ -16,7 +16,7 @@ class Registry(_FvcoreRegistry):  # type: ignore[misc]  # fvcore ships no types
     """fvcore's registry, whose lookup of an unknown name lists the known ones and the nearest."""
 
     def get(self, name: str) -> Any:
-        """Returns the component called `name`; raises `UsageError` when there is none."""
+        """Returns the component called `name`; raises `UsageError` if there is none."""
         if name not in self:
             known = self.names()
             raise UsageError(
@@ -35,7 +35,7 @@ class Registry(_FvcoreRegistry):  # type: ignore[misc]  # fvcore ships no types
         return register
 
     def build(self, name: str, **settings: Any) -> Any:
-        """Calls the builder `name` with those settings that its signature names; the others are for its siblings."""
+        """Calls the builder `name` with the settings that its signature accepts; other builders use the rest."""
         builder = self.get(name)
         accepted = inspect.signature(builder).parameters
         return builder(**{key: value for key, value in settings.items() if key in accepted})
@@ -46,14 +46,14 @@ class Registry(_FvcoreRegistry):  # type: ignore[misc]  # fvcore ships no types
 
 
 def import_components(modules: Iterable[str], *, source: str) -> None:
-    """Imports the modules that a person named, so that they register their components.
+    """Imports the modules that the user named, so that they register their components.
 
     Raises:
-        UsageError: There is no such module; the message begins with `source`.
+        UsageError: A module does not exist; the message begins with `source`.
     """
     for name in modules:
         if not all(part.isidentifier() for part in str(name).split(".")):
-            raise UsageError(f"{source}: expected names of modules such as my_package.my_module, got {name!r}")
+            raise UsageError(f"{source}: expected module names such as my_package.my_module, got {name!r}")
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:

@@ -1,14 +1,14 @@
-"""Text that others chose, such as names of files and classes, on its way to a terminal or a spreadsheet."""
+"""Makes text chosen by others, such as names of files and classes, safe for a terminal or a spreadsheet."""
 
 from collections.abc import Iterable
 from typing import Any
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a cell that a spreadsheet computes begins with
-_MARK = "'"  # makes text of a cell, in every spreadsheet
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # first characters of a cell that a spreadsheet evaluates
+_MARK = "'"  # marks a cell as text in every spreadsheet
 
 
 def printable(text: object) -> str:
-    """Returns a text in one line, with control characters and bytes that are no UTF-8 as Python's escapes."""
+    """Returns a text in one line; control characters and bytes that are not UTF-8 become Python's escapes."""
     shown = str(text)
     if shown.isprintable():
         return shown
@@ -16,7 +16,7 @@ def printable(text: object) -> str:
 
 
 def csv_cells(row: Iterable[Any]) -> list[Any]:
-    """Returns the cells of a row for `csv.writer`; texts that a spreadsheet would compute get an apostrophe."""
+    """Returns the cells of a row for `csv.writer`; texts that a spreadsheet would evaluate get an apostrophe."""
     return [_MARK + cell if isinstance(cell, str) and _is_marked(cell) else cell for cell in row]
 
 

@@ -21,7 +21,7 @@ import torch
 from tiny_runs import REPOSITORY, tiny_cfg
 
 from stica_pv.config import CfgNode
-from stica_pv.launch.process import enter
+from stica_pv.launch.process import run_process
 from stica_pv.launch.process_spec import ProcessSpec, specs_of_machine
 from stica_pv.workflows.run import run
 
@@ -67,7 +67,7 @@ def run_in_processes(clips: Path, output: Path, **overrides: Any) -> None:
         probe.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
     processes = [
-        CONTEXT.Process(target=_run_one, args=(cfg, place)) for place in specs_of_machine(cfg, address, str(output))
+        CONTEXT.Process(target=_run_one, args=(cfg, spec)) for spec in specs_of_machine(cfg, address, str(output))
     ]
     for process in processes:
         process.start()
@@ -77,9 +77,9 @@ def run_in_processes(clips: Path, output: Path, **overrides: Any) -> None:
     assert codes == [0] * len(codes)
 
 
-def _run_one(cfg: CfgNode, place: ProcessSpec) -> None:
+def _run_one(cfg: CfgNode, spec: ProcessSpec) -> None:
     torch.set_num_threads(1)
-    enter(run, cfg, place)
+    run_process(run, cfg, spec)
 
 
 def end_of(life: BaseProcess) -> int | None:

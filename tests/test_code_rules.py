@@ -1,6 +1,6 @@
-"""Rules of the tests' own code that no linter holds. Each checker is tried on bad examples first: it can fail.
+"""Code rules that no linter holds, of the package and of its tests. Each checker is tried on bad examples first.
 
-A test that compares the last bit, or measures the wall, passes on one machine and fails on the next.
+Of tests: one that compares the last bit, or measures wall time, passes on one machine and fails on the next.
 """
 
 import ast
@@ -12,6 +12,9 @@ from typing import TypeGuard
 import pytest
 
 TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
+MAX_FILE_LINES = 350
+MAX_FUNCTION_LINES = 60
 REASON = re.compile(r"# exact: \w")
 
 EXACT_CALLS = ("equal", "array_equal", "array_equiv", "assert_array_equal")  # of torch, np, np.testing
@@ -21,6 +24,12 @@ RUN_NUMBERS = ("metrics_text", "losses", "metric", "read_metrics", "weights")  #
 # What has such a name holds integers or truth values wherever it is met here; they are equal or they are not.
 INTEGERS = ("arange", "argmax", "argsort", "bincount", "nonzero", "randperm", "isnan", "bool", "unique")
 INTEGER_FIELDS = ("label", "labels", "index", "indices", "group", "groups", "queries", "columns", "bands", "boxes")
+
+HEADER_TOPICS = ("paper", "command", "hardware")
+MACHINE_PATH = re.compile(
+    r"(?<![\w.}\])*~/-])/(?:home|root|mnt|data|datasets|checkpoints?|private|scratch|tmp|work|Users|opt|srv|nfs|fsx)/\w"
+    r"|\b[A-Z]:\\\w"
+)
 
 WALL_CLOCKS = ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns")
 
@@ -154,18 +163,92 @@ def differs(node: ast.AST, read: set[str]) -> bool:
     return any(reads_the_wall(part) or uses(part, read) for part in differences)
 
 
+def length_faults(path: Path, source: str) -> list[str]:
+    lines = len(source.splitlines())
+    faults = [f"{path}: {lines} lines, at most {MAX_FILE_LINES}"] if lines > MAX_FILE_LINES else []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            if length > MAX_FUNCTION_LINES:
+                faults.append(f"{path}:{node.lineno}: {node.name} has {length} lines, at most {MAX_FUNCTION_LINES}")
+    return faults
+
+
+def except_faults(path: Path, source: str) -> list[str]:
+    handlers = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ExceptHandler)]
+    return [f"{path}:{node.lineno}: bare except" for node in handlers if node.type is None]
+
+
+def print_faults(path: Path, source: str) -> list[str]:
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    return [f"{path}:{n.lineno}: print" for n in calls if isinstance(n.func, ast.Name) and n.func.id == "print"]
+
+
+def squeeze_faults(path: Path, source: str) -> list[str]:
+    faults = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.startswith("squeeze"):
+            of_module = isinstance(node.func.value, ast.Name) and node.func.value.id in ("torch", "np", "numpy")
+            if len(node.args) <= of_module and not node.keywords:
+                faults.append(f"{path}:{node.lineno}: squeeze without its axis")
+    return faults
+
+
+def machine_path_faults(path: Path, source: str) -> list[str]:
+    found = [number for number, line in enumerate(source.splitlines(), 1) if MACHINE_PATH.search(line)]
+    return [f"{path}:{number}: a path of one machine" for number in found]
+
+
+def header_faults(path: Path, source: str) -> list[str]:
+    lines = source.splitlines()
+    length = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    header = [line.lstrip("# ").lower() for line in lines[:length]]
+    missing = [topic for topic in HEADER_TOPICS if not any(line.startswith(topic) for line in header)]
+    if not any(line.startswith("result") or "not yet run" in line for line in header):
+        missing.append("result (or 'not yet run')")
+    return [f"{path}: the comment that opens it does not name {', '.join(missing)}"] if missing else []
+
+
 Checker = Callable[[Path, str], list[str]]
+CODE = ("stica_pv", "tools")
+RULES: dict[str, tuple[Checker, tuple[str, ...], str]] = {
+    "files_and_functions_are_short": (length_faults, CODE, "*.py"),
+    "except_names_its_error": (except_faults, CODE, "*.py"),
+    "the_package_does_not_print": (print_faults, ("stica_pv",), "*.py"),
+    "squeeze_names_its_axis": (squeeze_faults, CODE, "*.py"),
+    "code_names_no_path_of_one_machine": (machine_path_faults, CODE, "*.py"),
+    "settings_name_no_path_of_one_machine": (machine_path_faults, ("projects",), "*.y*ml"),
+    "tests_compare_within_a_tolerance": (exactness_faults, ("tests",), "*.py"),
+    "tests_do_not_measure_wall_time": (wall_clock_faults, ("tests",), "*.py"),
+    "settings_open_with_their_provenance": (header_faults, ("projects",), "*.y*ml"),
+}
 
 
-@pytest.mark.parametrize("check", [exactness_faults, wall_clock_faults])
-def test_rule_holds(check: Checker):
-    files = sorted(TESTS.rglob("*.py"))
-    assert files
-    faults = [fault for path in files for fault in check(path.relative_to(TESTS), path.read_text(encoding="utf-8"))]
+@pytest.mark.parametrize("rule", RULES)
+def test_rule_holds(rule: str):
+    check, folders, pattern = RULES[rule]
+    files = [path for folder in folders for path in sorted((ROOT / folder).rglob(pattern))]
+    assert files, f"nothing to check under {folders}"
+    faults = [fault for path in files for fault in check(path.relative_to(ROOT), path.read_text(encoding="utf-8"))]
     assert not faults, "\n".join(faults)
 
 
+GOOD_HEADER = "# Paper: STiCA\n# Command: run\n# Hardware: 1 GPU\n# Result: not yet run\nTASK: x\n"
+
 BAD: list[tuple[Checker, str]] = [
+    (length_faults, "x = 1\n" * 351),
+    (length_faults, "def f():\n" + "    x = 1\n" * 60),
+    (except_faults, "try:\n    x\nexcept:\n    pass"),
+    (print_faults, "print(1)"),
+    (squeeze_faults, "x.squeeze()"),
+    (squeeze_faults, "x.mean().squeeze_()"),
+    (squeeze_faults, "torch.squeeze(x)"),
+    (machine_path_faults, 'root = "/home/me/videos"'),
+    (machine_path_faults, "# see /mnt/disk1"),
+    (machine_path_faults, 'root = "C:\\videos"'),
+    (header_faults, "TASK: x\n" + GOOD_HEADER),
+    (header_faults, GOOD_HEADER.replace("# Paper: STiCA\n", "")),
+    (header_faults, GOOD_HEADER.replace("# Result: not yet run\n", "")),
     (exactness_faults, "assert torch.equal(a, b)"),
     (exactness_faults, "assert torch.equal(a, b)  # the same"),
     (exactness_faults, "# exact: too far away\n\nassert all(torch.equal(x, y) for x, y in pairs)"),
@@ -187,6 +270,12 @@ BAD: list[tuple[Checker, str]] = [
     (wall_clock_faults, "def f():\n    a = time.time()\n    took = time.time() - a\n    assert took < 5"),
 ]
 GOOD: list[tuple[Checker, str]] = [
+    (length_faults, "def f():\n" + "    x = 1\n" * 59 + "y = 1\n" * 190),
+    (except_faults, "try:\n    x\nexcept OSError:\n    pass"),
+    (print_faults, "self.print(1)"),
+    (squeeze_faults, "x.squeeze(1)\nx.squeeze(dim=1)\ntorch.squeeze(x, 1)\nx.unsqueeze(0)"),
+    (machine_path_faults, '"stica_pv/data/x"\nf"{root}/data/x"\nroot / "data" / "x"\n"../data/x"\n"/dev/shm"'),
+    (header_faults, GOOD_HEADER),
     (exactness_faults, "assert torch.equal(a, b)  # exact: a copy"),
     (exactness_faults, "# exact: a copy\nassert torch.equal(a, b)"),
     (exactness_faults, "assert not torch.equal(a, b)"),
@@ -210,9 +299,9 @@ GOOD: list[tuple[Checker, str]] = [
 
 @pytest.mark.parametrize(("check", "source"), BAD)
 def test_checker_finds_the_fault(check: Checker, source: str):
-    assert len(check(Path("test_x.py"), source)) == 1
+    assert len(check(Path("some_file"), source)) == 1
 
 
 @pytest.mark.parametrize(("check", "source"), GOOD)
 def test_checker_accepts_good_code(check: Checker, source: str):
-    assert check(Path("test_x.py"), source) == []
+    assert check(Path("some_file"), source) == []

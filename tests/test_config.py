@@ -122,7 +122,7 @@ def test_last_override_wins(cfg: CfgNode):
 
 
 def test_odd_number_of_words_is_refused_with_the_last_one(cfg: CfgNode):
-    with pytest.raises(UsageError, match=r"pairs KEY VALUE, got 3 words, the last one 'SOLVER\.STEPS'"):
+    with pytest.raises(UsageError, match=r"pairs KEY VALUE, got 3 arguments, the last one 'SOLVER\.STEPS'"):
         apply_overrides(cfg, ["TASK", "gdt", "SOLVER.STEPS"])
 
 
@@ -141,7 +141,7 @@ def test_a_whole_section_cannot_be_set(cfg: CfgNode):
 
 
 def test_slowfast_key_names_what_to_use_instead(cfg: CfgNode):
-    with pytest.raises(UsageError, match="SlowFast key without meaning here: use TASK"):
+    with pytest.raises(UsageError, match="SlowFast key without effect here: use TASK"):
         apply_overrides(cfg, ["CONTRASTIVE.TYPE", "moco"])
     with pytest.raises(UsageError, match="SlowFast key"):
         set_key(cfg, "RESNET.DEPTH", 50)
@@ -185,9 +185,9 @@ def test_merging_leaves_the_list_of_the_defaults_alone(cfg: CfgNode, write: Writ
         ),
         ("SOLVER:\n  MAX_EPOCH: 1\n  MAX_EPOCH: 1\n", r"not valid YAML: line 3: .*key MAX_EPOCH is given twice"),
         ("CUSTOM_IMPORTS: [{a: 1}]\n", r"CUSTOM_IMPORTS: expected a list of plain values, got \{'a': 1\}"),
-        ("_BASE_: a.yaml\n", r"a\.yaml: its _BASE_ leads back to itself"),
+        ("_BASE_: a.yaml\n", r"a\.yaml: its _BASE_ includes the file itself"),
         ("_BASE_: [3]\n", r"a\.yaml: expected _BASE_ to name a file, got 3"),
-        ("a: &a {b: *a}\n", r"a\.yaml: expected a mapping of keys to values, got one that holds itself"),
+        ("a: &a {b: *a}\n", r"a\.yaml: expected a mapping of keys to values, got one that contains itself"),
         ("- 1\n- 2\n", r"a\.yaml: expected a mapping of keys to values"),
         ("hello\n", r"a\.yaml: expected a mapping of keys to values"),
         ("", r"a\.yaml: expected a mapping of keys to values"),
@@ -252,4 +252,4 @@ def test_keys_are_checked_before_anything_heavy_is_imported(write: Write):
     assert told[1] == "unknown key TRAIN.BACTH_SIZE (did you mean TRAIN.BATCH_SIZE?)"
     assert told[2].startswith("TRAIN is a section: set its keys, such as TRAIN.")
     assert told[3].startswith("unknown key MODEL.DEPTH")
-    assert told[4].startswith("overrides come in pairs KEY VALUE, got 3 words")
+    assert told[4].startswith("overrides are pairs KEY VALUE, got 3 arguments")

@@ -53,12 +53,12 @@ def test_a_configuration_holds_no_password_and_the_tracker_gets_it(way: str, tmp
     [("DATA.PATH_TO_DATA_DIR", "s3://me:secret@host/data"), ("CUSTOM_IMPORTS", "['https://secret@host/a']")],
 )
 def test_every_other_key_refuses_credentials_without_repeating_them(key: str, value: str):
-    with pytest.raises(UsageError, match=f"{key}: .* came with a user name or a password") as refused:
+    with pytest.raises(UsageError, match=f"{key}: .* contains a user name or a password") as refused:
         apply_overrides(get_cfg(), [key, value])
     assert "secret" not in str(refused.value)
 
 
-def test_neither_the_folder_nor_the_record_of_a_run_tells_a_password(monkeypatch: pytest.MonkeyPatch):
+def test_neither_the_folder_nor_the_record_of_a_run_contains_a_password(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sys.argv", ["run_net.py", KEY, WHOLE])
     assert f"command: run_net.py {KEY} {SHOWN}\n" in describe_environment()
     assert default_output_dir("a.yaml", ["DATA.LIST", WHOLE]).endswith("/DATA.LIST=https_host_5000_a_b=c_d")

@@ -110,7 +110,7 @@ MALFORMED: dict[str, tuple[Change, str]] = {
     "no config": (lambda whole: {name: value for name, value in whole.items() if name != "config"}, "config"),
     "bad yaml": (lambda whole: {**whole, "config": "MODEL: ["}, "not valid YAML"),
     "config a list": (lambda whole: {**whole, "config": "[1, 2]"}, "expected a mapping"),
-    "config that holds itself": (lambda whole: {**whole, "config": "a: &a {b: *a}"}, "holds itself"),
+    "config that holds itself": (lambda whole: {**whole, "config": "a: &a {b: *a}"}, "contains itself"),
     "a key twice": (lambda whole: {**whole, "config": "TASK: gdt\nTASK: gdt\n"}, "the key TASK is given twice"),
     "impossible width": (naming("HEAD.DIM", -3), "HEAD.DIM: got -3, expected at least 1"),
     "no text": (naming("POOL.NAME", [1]), "POOL.NAME: expected str"),
@@ -131,7 +131,7 @@ def test_a_file_starts_no_code_in_any_command(
         assert code == 2, (name, err)
         assert err.startswith("error: "), name
         assert err.count("\n") == 1, (name, err)
-        assert "names code, which a file must not start" in err, (name, err)
+        assert "names code, which a file must not run" in err, (name, err)
     assert not evil.exists()
 
 
@@ -169,7 +169,7 @@ def test_a_run_folder_starts_no_code_either(trained: Path, evil: Path, tmp_path:
     folder.mkdir()
     for text in (f"CUSTOM_IMPORTS: [{EVIL}]\n", f"MODEL: {{ARCH: '{EVIL}:build'}}\n"):
         (folder / "config.yaml").write_text(text)
-        with pytest.raises(UsageError, match=r"config\.yaml: .* names code, which a file must not start"):
+        with pytest.raises(UsageError, match=r"config\.yaml: .* names code, which a file must not run"):
             configuration_of(folder)
         assert configuration_of(folder, ["CUSTOM_IMPORTS", EVIL]).CUSTOM_IMPORTS == [EVIL]
     assert not evil.exists()

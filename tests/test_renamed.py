@@ -39,7 +39,7 @@ def test_no_old_name_is_a_key_and_every_new_one_is():
 
 
 def test_an_old_key_is_refused_with_the_new_one():
-    with pytest.raises(UsageError, match=r"^CONTRASTIVE\.T is called CONTRASTIVE\.TEMPERATURE now: use that name$"):
+    with pytest.raises(UsageError, match=r"^CONTRASTIVE\.T is now called CONTRASTIVE\.TEMPERATURE: use that name$"):
         apply_overrides(get_cfg(), ["CONTRASTIVE.T", "0.1"])
 
 

@@ -108,15 +108,17 @@ def measure_watch(ranks: list[int]) -> None:
     import torch.distributed as dist
 
     from stica_pv.launch.process_spec import ProcessSpec
-    from stica_pv.launch.watchdog import Limits, Peers
+    from stica_pv.launch.watchdog import Limits, Watchdog
 
     print("\n| ranks | a look at all of them (once a second, a thread of process 0), ms |\n|---|---|")
     for world in ranks:
         base = dist.TCPStore("127.0.0.1", 0, None, True, timedelta(seconds=60), wait_for_workers=False)
-        watch = Peers(base, ProcessSpec(0, 0, world, "env://", False, ""), Limits(60, 1800, 600), lambda reason: None)
+        watch = Watchdog(
+            base, ProcessSpec(0, 0, world, "env://", False, ""), Limits(60, 1800, 600), lambda reason: None
+        )
         for rank in range(world):
             base.set(f"sign/{rank}", json.dumps([0.0, 1.0, 100, "a-host-name", "stica_pv.engine.loop:170 train_step"]))
-        print(f"| {world} | {least_ms(watch.look_at_all):.1f} |")
+        print(f"| {world} | {least_ms(watch.check_all):.1f} |")
 
 
 def exchange(rank: int, world: int, port: int, local_batch: int, shapes: dict, words: list) -> None:  # type: ignore[type-arg]

@@ -1,6 +1,6 @@
-"""Which keys there are, read from the source of their declarations: a misspelt one is found before torch is imported.
+"""Reads all keys from the source of their declarations, to find a misspelled one before torch is imported.
 
-The declarations stand beside the components and import them, which takes seconds. Here nothing of that is run.
+The declarations are in the folders of the components and import them, which takes seconds. Nothing of that runs here.
 """
 
 import ast
@@ -10,15 +10,15 @@ from pathlib import Path
 from stica_pv.config.node import check_known, pairs_of, read_settings
 
 PACKAGE = Path(__file__).resolve().parent.parent
-_GATHERED = PACKAGE / "defaults.py", "get_cfg"  # assigns keys itself, and names the functions that declare the others
+_GATHERED = PACKAGE / "defaults.py", "get_cfg"  # assigns keys itself, and calls the functions that declare the others
 
 
 def check_keys(files: Sequence[str], overrides: Sequence[str], *, root: Path) -> None:
-    """Refuses keys that nobody declares; values are checked later, where their defaults are known.
+    """Refuses undeclared keys; values are checked later, when their defaults are known.
 
     Args:
-        files: YAML files; one that is not here is looked for below `root`.
-        overrides: Keys and values in turn.
+        files: YAML files; a path that does not exist is tried below `root`.
+        overrides: Alternating keys and values.
         root: Folder of the repository.
 
     Raises:
@@ -33,7 +33,7 @@ def check_keys(files: Sequence[str], overrides: Sequence[str], *, root: Path) ->
 
 
 def find_file(file: str, root: Path) -> str:
-    """Returns the path of a configuration; one that is not here is looked for below `root`."""
+    """Returns the path of a configuration; a path that does not exist is tried below `root`."""
     return file if Path(file).exists() or not (root / file).is_file() else str(root / file)
 
 
@@ -82,7 +82,7 @@ def _keys_of(function: ast.FunctionDef) -> Iterator[str]:
 
 
 def _section_of(node: ast.expr, sections: dict[str, str]) -> str | None:
-    """Returns the dotted beginning of the keys of a node of the configuration; None for anything else."""
+    """Returns the dotted prefix of the keys of a configuration node; None for anything else."""
     if isinstance(node, ast.Name):
         return sections.get(node.id)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "section":

@@ -1,4 +1,4 @@
-"""What values a key may have: components state their limits beside their keys, and all are checked before a run."""
+"""Limits of values: each component declares them with its keys, and all are checked before a run."""
 
 import math
 from collections.abc import Mapping
@@ -11,15 +11,15 @@ from stica_pv.errors import UsageError, check_choice
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of a number (or of each in a list), or the words that a text may be.
+    """Bounds of a number (or of each number in a list), or the allowed values of a text.
 
     Attributes:
         low: Smallest value.
         high: Largest value.
         above: The value must be larger than this.
-        count: Number of values in a list.
-        ordered: A list must not descend.
-        choices: Allowed words.
+        count: Length of a list.
+        ordered: Whether a list must be in ascending order.
+        choices: Allowed texts.
     """
 
     low: float = -math.inf
@@ -30,7 +30,7 @@ class Limits:
     choices: tuple[str, ...] = ()
 
     def expectation(self) -> str:
-        """What is expected, in words."""
+        """Describes the allowed values."""
         parts = [f"above {self.above:g}"] if self.above > -math.inf else []
         parts += [f"at least {self.low:g}"] if self.low > -math.inf else []
         parts += [f"at most {self.high:g}"] if self.high < math.inf else []
@@ -60,7 +60,7 @@ SHARE = Limits(low=0, high=1)
 
 
 def one_of(*choices: str) -> Limits:
-    """Limits of a text to some words."""
+    """Returns limits that allow only some texts."""
     return Limits(choices=choices)
 
 
@@ -68,7 +68,7 @@ _DECLARED: dict[str, Limits] = {}
 
 
 def declare_limits(limits: Mapping[str, Limits]) -> None:
-    """States the limits of keys; a component calls it beside the declaration of its keys."""
+    """Declares the limits of keys; a component calls it where it declares its keys."""
     _DECLARED.update(limits)
 
 
@@ -78,7 +78,7 @@ def declared_limits() -> Mapping[str, Limits]:
 
 
 def check_limits(cfg: CfgNode) -> None:
-    """Checks every number and word of a configuration.
+    """Checks every number and text of a configuration.
 
     Raises:
         UsageError: A number is not finite, or a value is outside its limits; the message names the key.

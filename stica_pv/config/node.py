@@ -1,7 +1,7 @@
-"""Strict configuration: every key is declared with a default, and a wrong one ends with its name and the nearest known.
+"""Strict configuration: every key is declared with a default; an unknown key is an error that names the nearest one.
 
-The node is fvcore's `CfgNode`; reading (``_BASE_``, as in SlowFast) and merging are ours, because yacs reports an
-unknown key as a bare `KeyError`, refuses an integer where a float is declared, and keeps the last of two equal keys.
+The node is fvcore's `CfgNode`. Reading (``_BASE_``, as in SlowFast) and merging are our own, because yacs reports an
+unknown key as a bare `KeyError`, refuses an integer for a float, and keeps the last of two equal keys.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from stica_pv.errors import UsageError, nearest
 
 BASE = "_BASE_"
 _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # YAML 1.1 reads 1e-5 as a string
-DECLARED_LISTS = "_declared_lists"  # attribute of a configuration: the lists it was declared with, of keys set since
+DECLARED_LISTS = "_declared_lists"  # attribute of a configuration: default lists of keys that were set since
 
 __all__ = ["CfgNode", "apply_overrides", "flatten", "keys_in_file", "merge_file", "section"]
 
@@ -37,7 +37,7 @@ def merge_file(cfg: CfgNode, path: str | os.PathLike[str]) -> None:
     """Merges a YAML file (and the files its ``_BASE_`` names) into `cfg`, in place.
 
     Raises:
-        UsageError: The file is missing or no YAML mapping, or a key or type is wrong.
+        UsageError: The file is missing or not a YAML mapping, or a key or type is wrong.
     """
     for source, key, value in read_settings(path):
         set_key(cfg, key, value, source=f"{source}: ")
@@ -47,7 +47,7 @@ def read_settings(path: str | os.PathLike[str]) -> Iterator[tuple[str, str, Any]
     """Yields (file, key, value) of a YAML file, after those of the files that its ``_BASE_`` names.
 
     Raises:
-        UsageError: A file is missing or no YAML mapping.
+        UsageError: A file is missing or not a YAML mapping.
     """
     if not Path(path).is_file():
         raise UsageError(f"--cfg {path}: there is no such file")
@@ -57,16 +57,16 @@ def read_settings(path: str | os.PathLike[str]) -> Iterator[tuple[str, str, Any]
 def _settings(path: str, above: tuple[str, ...]) -> Iterator[tuple[str, str, Any]]:
     own = os.path.realpath(path)
     if own in above:
-        raise UsageError(f"{path}: its _BASE_ leads back to itself")
+        raise UsageError(f"{path}: its _BASE_ includes the file itself")
     settings = parse_settings(_text_of(path), source=path)
     bases = [base for key, value in settings if key == BASE for base in (value if isinstance(value, list) else [value])]
     for base in bases:
         if not isinstance(base, str):
             raise UsageError(f"{path}: expected _BASE_ to name a file, got {base!r}")
-        beside = os.path.join(os.path.dirname(path), os.path.expanduser(base))
-        if not Path(beside).is_file():
-            raise UsageError(f"{path}: its _BASE_ cannot be read: there is no file {beside}")
-        yield from _settings(beside, (*above, own))
+        base_path = os.path.join(os.path.dirname(path), os.path.expanduser(base))
+        if not Path(base_path).is_file():
+            raise UsageError(f"{path}: its _BASE_ cannot be read: there is no file {base_path}")
+        yield from _settings(base_path, (*above, own))
     yield from ((path, key, value) for key, value in settings if key != BASE)
 
 
@@ -80,17 +80,17 @@ def _text_of(path: str) -> str:
 
 
 def keys_in_file(path: str | os.PathLike[str]) -> list[str]:
-    """Returns the dotted keys that a YAML file sets itself, not by its ``_BASE_``; `merge_file` has accepted it."""
+    """Returns the dotted keys that a YAML file sets itself, without its ``_BASE_``, after `merge_file` accepted it."""
     return [key for key, _ in parse_settings(_text_of(str(path)), source=str(path)) if key != BASE]
 
 
 def apply_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
-    """Applies ``[KEY, VALUE, KEY, VALUE, …]`` as typed on the command line, the last one winning, in place.
+    """Applies ``[KEY, VALUE, KEY, VALUE, …]`` as typed on the command line, in place; the last value of a key counts.
 
-    A value is read as in a file, ``[knn, svm]`` too; that of a key of text is the text.
+    A value is parsed as in a file, for example ``[knn, svm]``; for a text key it is taken as it is.
 
     Raises:
-        UsageError: Odd number of words, unknown key, wrong type.
+        UsageError: Odd number of arguments, unknown key, wrong type.
     """
     for key, text in pairs_of(overrides):
         default = dict(flatten(cfg)).get(key)
@@ -98,16 +98,16 @@ def apply_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
 
 
 def pairs_of(overrides: Sequence[str]) -> list[tuple[str, str]]:
-    """Returns (key, value) of words as typed.
+    """Returns pairs (key, value) of arguments.
 
     Raises:
-        UsageError: Odd number of words.
+        UsageError: Odd number of arguments.
     """
     if len(overrides) % 2:
-        joined = next((word for word in overrides if "=" in word), None)
+        joined = next((text for text in overrides if "=" in text), None)
         hint = f"write {joined.replace('=', ' ', 1)}" if joined else "quote lists, as in SOLVER.STEPS '[10, 20]'"
         raise UsageError(
-            f"overrides come in pairs KEY VALUE, got {len(overrides)} words, the last one {overrides[-1]!r} ({hint})"
+            f"overrides are pairs KEY VALUE, got {len(overrides)} arguments, the last one {overrides[-1]!r} ({hint})"
         )
     return list(zip(overrides[::2], overrides[1::2], strict=True))
 
@@ -117,7 +117,7 @@ def set_key(cfg: CfgNode, key: str, value: Any, *, source: str = "") -> None:
     known = dict(flatten(cfg))
     check_known(key, known, source=source)
     default = known[key]
-    if isinstance(default, list):  # its items tell their type as declared only: what was set since may be of another
+    if isinstance(default, list):  # only the declared items define the type: items set since may be of another
         default = cfg.__dict__.setdefault(DECLARED_LISTS, {}).setdefault(key, default)
     node = cfg
     *parents, leaf = key.split(".")
@@ -127,16 +127,16 @@ def set_key(cfg: CfgNode, key: str, value: Any, *, source: str = "") -> None:
 
 
 def _without_credentials(key: str, value: Any, source: str) -> Any:
-    """A configuration is written into logs, pages and checkpoints: no password may be in it."""
+    """Removes or refuses credentials: a configuration is written into logs, pages and checkpoints."""
     if isinstance(value, list):
         return [_without_credentials(key, item, source) for item in value]
     if not isinstance(value, str) or without_credentials(value) == value:
         return value
     if key not in KEPT_IN:
         raise UsageError(
-            f"{source}{key}: {without_credentials(value)} came with a user name or a password, which would be written "
-            "wherever the configuration is: leave them out, and give them in the way that the service's own library "
-            "reads them (its variables of the environment, its file of credentials)"
+            f"{source}{key}: {without_credentials(value)} contains a user name or a password, which would be written "
+            "with the configuration: remove them, and pass them as the library of the service "
+            "expects (environment variables, credentials file)"
         )
     return keep_credentials(key, value)
 
@@ -146,9 +146,9 @@ def check_known(key: str, known: Collection[str], *, source: str = "") -> None:
     if key in known:
         return
     if key in RENAMED_KEYS:
-        raise UsageError(f"{source}{key} is called {RENAMED_KEYS[key]} now: use that name")
+        raise UsageError(f"{source}{key} is now called {RENAMED_KEYS[key]}: use that name")
     if key in FOREIGN_KEYS:
-        raise UsageError(f"{source}{key} is a SlowFast key without meaning here: {FOREIGN_KEYS[key]}")
+        raise UsageError(f"{source}{key} is a SlowFast key without effect here: {FOREIGN_KEYS[key]}")
     inside = [name for name in known if name.startswith(f"{key}.")]
     if inside:
         raise UsageError(f"{source}{key} is a section: set its keys, such as {inside[0]}")
@@ -175,7 +175,7 @@ def _checked(key: str, value: Any, default: Any, source: str) -> Any:
 
 
 def _items(key: str, value: Any, source: str) -> list[Any]:
-    """A list of plain values from what a person writes for one: a list, a tuple of Python, or a single value."""
+    """Returns a list of plain values from user input: a list, a Python tuple, or a single value."""
     if isinstance(value, str) and value.startswith("(") and value.endswith(")"):
         value = parse_yaml(f"[{value[1:-1]}]", source=f"{source}{key}")
     items = list(value) if isinstance(value, list | tuple) else [value]

@@ -1,4 +1,4 @@
-"""Keys that only some methods read: setting one for another method is a mistake, and is told."""
+"""Keys that only some methods read: setting one for another method is an error."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -13,27 +13,27 @@ def check_ownership(
 
     Args:
         cfg: The configuration.
-        given: Keys that a person has set; a key that has its default's value does not count.
+        given: Keys that the user set; a key with its default value does not count.
         defaults: The configuration of defaults.
-        owned: What each task reads of the keys that not all tasks read: keys, or sections that end with a dot. A task
-            that is not named here, such as one of CUSTOM_IMPORTS, may read anything.
+        owned: For each task, the keys that it reads and some others do not: keys, or sections that end with a dot. A
+            task that is missing here, such as one of CUSTOM_IMPORTS, may read any key.
 
     Raises:
-        UsageError: There are such keys; the message names them, and which task reads them.
+        UsageError: There are such keys; the message names them and the tasks that read them.
     """
     if cfg.TASK not in owned:
         return
     now, before = dict(flatten(cfg)), dict(flatten(defaults))
     readers = {
-        key: [task for task, names in owned.items() if _is_among(key, names)]
+        key: [task for task, names in owned.items() if _is_in(key, names)]
         for key in dict.fromkeys(given)
         if key in now and now[key] != before[key]
     }
     idle = {key: tasks for key, tasks in readers.items() if tasks and cfg.TASK not in tasks}
     if idle:
-        told = ", ".join(f"{key} (TASK {' or '.join(tasks)} does)" for key, tasks in idle.items())
-        raise UsageError(f"TASK {cfg.TASK} never reads {told}: leave it out, or choose another TASK")
+        listed = ", ".join(f"{key} (TASK {' or '.join(tasks)} does)" for key, tasks in idle.items())
+        raise UsageError(f"TASK {cfg.TASK} never reads {listed}: remove it, or choose another TASK")
 
 
-def _is_among(key: str, names: Sequence[str]) -> bool:
+def _is_in(key: str, names: Sequence[str]) -> bool:
     return any(key.startswith(name) if name.endswith(".") else key == name for name in names)

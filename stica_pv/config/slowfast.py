@@ -1,10 +1,10 @@
-"""SlowFast keys that people will try, with what to use instead; a key of theirs never goes unnoticed."""
+"""SlowFast keys that users will try, with what to use instead; none is ignored silently."""
 
 FOREIGN_KEYS: dict[str, str] = {
     "AUG.ENABLE": "augmentations are keys of DATA, such as DATA.COLOR_JITTER_PROB",
     "BN.NUM_SYNC_DEVICES": "batch-norm is synchronized over all processes; BN.SYNC switches it",
     "BN.NORM_TYPE": "batch-norm is synchronized over all processes; BN.SYNC switches it",
-    "BN.USE_PRECISE_STATS": "evaluation re-estimates the statistics of random initialization always; drop it",
+    "BN.USE_PRECISE_STATS": "evaluation always re-estimates the statistics of random initialization; drop it",
     "BN.WEIGHT_DECAY": "use SOLVER.ZERO_WD_1D_PARAM",
     "CONTRASTIVE.DIM": "use HEAD.DIM",
     "CONTRASTIVE.MLP_DIM": "use HEAD.HIDDEN_DIM",

@@ -1,4 +1,4 @@
-"""Reads YAML as this package does everywhere: a key given twice is an error, and what is wrong is said in one line."""
+"""Reads YAML: a key given twice is an error, and every error is one line."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -9,26 +9,26 @@ import yaml
 from stica_pv.config.renamed import with_present_names
 from stica_pv.errors import UsageError
 
-MOST_KEYS = 10_000  # of a text that somebody else wrote: references within it can stand for any number
+MOST_KEYS = 10_000  # limit for untrusted text: YAML references can expand to any number
 _BASE: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where PyYAML has it
 
 
 class _Loader(_BASE):  # type: ignore[misc, valid-type]  # a choice at run time
-    """The safe loader, with an error for a key given twice, of which YAML keeps the last in silence."""
+    """The safe loader, with an error for a key given twice; YAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
+        found: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
+                if key.value in found:
                     raise yaml.constructor.ConstructorError(
                         None, None, f"the key {key.value} is given twice", key.start_mark
                     )
-                seen.add(key.value)
+                found.add(key.value)
         return super().construct_mapping(node, deep)
 
     def construct_number(self, node: yaml.ScalarNode) -> Any:
-        """Returns a number; ``1:30`` stays a text, where YAML 1.1 makes 90 of it."""
+        """Returns a number; ``1:30`` stays a text, unlike in YAML 1.1, where it is 90."""
         if ":" in node.value:
             return node.value
         return self.construct_yaml_float(node) if node.tag.endswith("float") else self.construct_yaml_int(node)
@@ -48,14 +48,14 @@ def flatten(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
 
 
 def parse_yaml(text: str, *, source: str) -> Any:
-    """Returns what a YAML text holds.
+    """Parses a YAML text.
 
     Args:
         text: The text.
-        source: Where it comes from; begins messages.
+        source: Source of the text; messages begin with it.
 
     Raises:
-        UsageError: It is no valid YAML, or gives a key twice.
+        UsageError: It is not valid YAML, or gives a key twice.
     """
     try:
         return yaml.load(text, _Loader)  # derived from the safe one
@@ -67,17 +67,17 @@ def parse_yaml(text: str, *, source: str) -> Any:
         yaml.YAMLError,
         ValueError,
         TypeError,
-    ) as error:  # such as a date that is none, a list as a key
+    ) as error:  # such as an impossible date, a list as a key
         raise UsageError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
         raise UsageError(f"{source}: not valid YAML: it is nested too deeply") from error
 
 
 def parse_settings(text: str, *, source: str) -> list[tuple[str, Any]]:
-    """Returns the dotted keys and values of a configuration that came with a file.
+    """Returns the dotted keys and values of a configuration file.
 
     Raises:
-        UsageError: It is no mapping of keys to values.
+        UsageError: It is not a mapping of keys to values.
     """
     found = parse_yaml(text, source=source)
     if not isinstance(found, dict):
@@ -85,7 +85,7 @@ def parse_settings(text: str, *, source: str) -> list[tuple[str, Any]]:
     try:
         settings = list(islice(flatten(found), MOST_KEYS + 1))
     except RecursionError as error:
-        raise UsageError(f"{source}: expected a mapping of keys to values, got one that holds itself") from error
+        raise UsageError(f"{source}: expected a mapping of keys to values, got one that contains itself") from error
     if len(settings) > MOST_KEYS:
         raise UsageError(f"{source}: expected at most {MOST_KEYS} keys")
     return settings
@@ -95,6 +95,6 @@ def parse_stored_settings(text: str, *, source: str) -> list[tuple[str, Any]]:
     """Returns the keys and values of a configuration that this package wrote, renamed ones under their present names.
 
     Raises:
-        UsageError: It is no mapping of keys to values.
+        UsageError: It is not a mapping of keys to values.
     """
     return with_present_names(parse_settings(text, source=source))

@@ -1,11 +1,11 @@
-"""Processes and what they exchange; with one process every call is the identity."""
+"""Processes and communication between them; with one process every call is the identity."""
 
 from stica_pv.distributed.agreement import check_agreement, fail_together, first_problem
 from stica_pv.distributed.batch_norm import (
     CrossProcessBatchNorm,
     frozen_statistics,
     global_moments,
-    synchronise_batch_norm,
+    synchronize_batch_norm,
 )
 from stica_pv.distributed.collectives import all_sum, gather, mean_in_order, mean_over_processes
 from stica_pv.distributed.environment import (
@@ -42,7 +42,7 @@ __all__ = [
     "mean_in_order",
     "mean_over_processes",
     "rank",
-    "synchronise_batch_norm",
+    "synchronize_batch_norm",
     "to_main",
     "world_size",
 ]

@@ -1,6 +1,6 @@
-"""Batch-norm whose statistics are those of the global batch.
+"""Batch-norm with the statistics of the global batch.
 
-GPUs get PyTorch's `SyncBatchNorm`. It refuses CPU tensors, so CPU processes get `CrossProcessBatchNorm`, which gives
+GPUs use PyTorch's `SyncBatchNorm`. It refuses CPU tensors, so CPU processes use `CrossProcessBatchNorm`, which computes
 the same numbers: statistics over the global count, unbiased running variance.
 """
 
@@ -37,7 +37,7 @@ def global_moments(x: Tensor, dims: tuple[int, ...], *, synchronize: bool) -> tu
 
 
 class _Normalize(torch.autograd.Function):
-    """Normalizes (B, C, …) by moments of the global batch that were made of it, in the fused kernels of one process.
+    """Normalizes (B, C, …) by moments of the global batch, with the fused kernels of one process.
 
     With x̂ = (x − mean) / std and means over the global batch, x has the gradient
     weight / std · (g − mean(g) − x̂ · mean(g · x̂)).
@@ -72,7 +72,7 @@ class _Normalize(torch.autograd.Function):
 class CrossProcessBatchNorm(_BatchNorm):
     """Synchronized batch-norm for CPU processes, for inputs (B, C, …) of any rank.
 
-    Processes exchange twice a layer: means and variances in the forward pass, sums of gradients in the backward pass.
+    Processes communicate twice per layer: means and variances in the forward pass, gradient sums in the backward pass.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 - the name in torch
@@ -98,8 +98,8 @@ class CrossProcessBatchNorm(_BatchNorm):
 
 
 def _moments_over_processes(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns mean and biased variance (C,) over the equal batches (B, C, …) of all processes, in one exchange."""
-    # What torch runs for its own batch-norm on a CPU: one pass, biased variance; `var_mean` is up to ten times slower.
+    """Returns mean and biased variance (C,) over the equal batches (B, C, …) of all processes, in one collective."""
+    # The kernel of torch's own batch-norm on a CPU: one pass, biased variance; `var_mean` is up to ten times slower.
     local = torch.stack(torch.batch_norm_update_stats(x, None, None, 0.0))
     parts = [torch.empty_like(local) for _ in range(world_size())]
     dist.all_gather(parts, local)
@@ -108,7 +108,7 @@ def _moments_over_processes(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variances.mean(0) + (means - mean).square().mean(0)
 
 
-def synchronise_batch_norm(module: nn.Module, device: torch.device) -> nn.Module:
+def synchronize_batch_norm(module: nn.Module, device: torch.device) -> nn.Module:
     """Replaces every batch-norm of `module` by one over all processes; returns the module."""
     if device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(module)
@@ -116,7 +116,7 @@ def synchronise_batch_norm(module: nn.Module, device: torch.device) -> nn.Module
         if isinstance(child, _BatchNorm) and not isinstance(child, CrossProcessBatchNorm):
             setattr(module, name, _as_cross_process(child))
         else:
-            synchronise_batch_norm(child, device)
+            synchronize_batch_norm(child, device)
     return module
 
 

@@ -1,4 +1,4 @@
-"""Collective operations that carry gradients, and the one gather of a step."""
+"""Collective operations with gradients, and the one gather of a step."""
 
 from typing import Any
 
@@ -57,11 +57,11 @@ def mean_over_processes(x: Tensor) -> Tensor:
 
 
 def gather(local: Embeddings, *, with_gradient: bool) -> Embeddings:
-    """Joins the embeddings of all processes, in one collective.
+    """Gathers the embeddings of all processes in one collective.
 
     Args:
         local: Groups (G, B, D); B must be the same on every process.
-        with_gradient: Let gradients flow to the rows of other processes; otherwise the result is detached.
+        with_gradient: Whether gradients flow to the rows of other processes; otherwise the result is detached.
 
     Returns:
         The same groups as (G, W·B, D) in rank order.
@@ -88,8 +88,8 @@ def gather(local: Embeddings, *, with_gradient: bool) -> Embeddings:
 def mean_in_order(state: object, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
     """Averages gradients over the processes, always adding in the order of ranks: a hook of DistributedDataParallel.
 
-    After its first step torch lays gradients out anew. With more than two CPU processes gloo's own sum depends on where
-    in the buffer a number is, and a run that was resumed would differ in the last bits.
+    After the first step torch changes the layout of the gradients. With more than two CPU processes gloo's sum depends
+    on the position of a number in the buffer, and a resumed run would differ in the last bits.
     """
     parts = [torch.empty_like(bucket.buffer()) for _ in range(world_size())]
     work = dist.all_gather(parts, bucket.buffer(), async_op=True)

@@ -1,4 +1,4 @@
-"""Keys of how a run is spread over processes, machines and a cluster."""
+"""Keys of the processes of a run, on one machine, several, or a cluster."""
 
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Limits, declare_limits
@@ -12,19 +12,19 @@ def add_distributed_config(cfg: CfgNode) -> None:
     cfg.SHARD_ID = 0  # this machine
 
     dist = section(cfg, "DIST")
-    dist.RENDEZVOUS_TIMEOUT_MINUTES = 10.0  # longest wait for all processes to come
-    dist.HEARTBEAT_TIMEOUT_SECONDS = 60.0  # a process that gives no sign for so long is taken for dead
+    dist.RENDEZVOUS_TIMEOUT_MINUTES = 10.0  # longest wait until all processes have connected
+    dist.HEARTBEAT_TIMEOUT_SECONDS = 60.0  # a process without a heartbeat for so long counts as dead
     dist.STEP_TIMEOUT_MINUTES = 30.0  # longest training step
 
     submitit = section(cfg, "SUBMITIT")  # with --launcher slurm or local
     submitit.NODES = 1
     submitit.GPUS_PER_NODE = 0  # one process each; 0: run on the CPU
     submitit.TASKS_PER_NODE = 1  # processes when GPUS_PER_NODE is 0
-    submitit.CPUS_PER_TASK = 1  # of each process, its loader workers included
-    submitit.MEM_GB = 0.0  # of a node; 0: the cluster's default
-    submitit.TIME_MINUTES = 1440  # of one life; a longer run is requeued and goes on
-    submitit.SIGNAL_SECONDS = 120  # before the time limit: when the run is told to save and to requeue
-    submitit.MAX_FAILURES = 3  # how often a job that failed comes back by itself
+    submitit.CPUS_PER_TASK = 1  # per process, including its loader workers
+    submitit.MEM_GB = 0.0  # per node; 0: the cluster's default
+    submitit.TIME_MINUTES = 1440  # of one attempt; a longer run is requeued and continues
+    submitit.SIGNAL_SECONDS = 120  # time before the limit at which the run is signaled to save and requeue
+    submitit.MAX_FAILURES = 3  # how often a failed job is requeued automatically
     submitit.JOB_NAME = "stica_pv"
     submitit.PARTITION = ""
     submitit.CONSTRAINT = ""

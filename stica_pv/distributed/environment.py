@@ -1,4 +1,4 @@
-"""Who this process is among its peers. The same code runs with one process, where every answer is the trivial one."""
+"""Rank, world size, and exchange of text between processes. All of it also works with a single process."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -7,57 +7,57 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-# Flags and barriers travel between CPUs, so that no process waits for its GPU. None: the default group.
-_words: list[dist.ProcessGroup | None] = [None]
+# Group for flags, text and barriers, on CPUs so that no process waits for its GPU. None: the default group.
+_cpu_group: list[dist.ProcessGroup | None] = [None]
 
 
 def connect(backend: str, store: dist.Store, rank: int, world_size: int, timeout: timedelta) -> None:
-    """Joins this process with its peers.
+    """Connects this process to the others.
 
     Args:
         backend: ``nccl`` or ``gloo``.
-        store: Shared by all of them.
-        rank: This process.
-        world_size: How many there are.
-        timeout: Longest wait for a peer in a collective operation.
+        store: Store that all of them share.
+        rank: Rank of this process.
+        world_size: Number of processes.
+        timeout: Longest wait for another process in a collective operation.
     """
     dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=timeout)
     if backend != "gloo":
-        _words[0] = dist.new_group(backend="gloo", timeout=timeout)
-    barrier()  # nobody goes on, and perhaps ends, while another is still connecting to it
+        _cpu_group[0] = dist.new_group(backend="gloo", timeout=timeout)
+    barrier()  # no process continues, and perhaps ends, while another is still connecting to it
 
 
 def disconnect() -> None:
-    """Leaves the peers, if there are any."""
-    _words[0] = None
+    """Disconnects from the other processes, if there are any."""
+    _cpu_group[0] = None
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
 
 def world_size() -> int:
-    """Number of processes."""
+    """Returns the number of processes."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Place of this process, 0 to world_size() - 1."""
+    """Returns the rank of this process, 0 to world_size() - 1."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
 def is_main() -> bool:
-    """Whether this process writes files."""
+    """Whether this is the main process, which writes files."""
     return rank() == 0
 
 
 def from_main(text: str) -> str:
-    """Returns the main process' text on all processes."""
+    """Returns the text of the main process on all processes."""
     if world_size() == 1:
         return text
     content = _as_tensor(_encoded(text))
     (size,) = largest([len(content) if is_main() else 0])
     if not is_main():
         content = torch.empty(size, dtype=torch.uint8)
-    dist.broadcast(content, src=0, group=_words[0])
+    dist.broadcast(content, src=0, group=_cpu_group[0])
     return _decoded(content.numpy().tobytes())
 
 
@@ -66,19 +66,19 @@ def largest(values: Sequence[int]) -> list[int]:
     if world_size() == 1:
         return [int(value) for value in values]
     found = torch.tensor([int(value) for value in values])
-    dist.all_reduce(found, op=dist.ReduceOp.MAX, group=_words[0])
+    dist.all_reduce(found, op=dist.ReduceOp.MAX, group=_cpu_group[0])
     return [int(value) for value in found]
 
 
 def to_main(text: str) -> list[str]:
-    """Returns the texts of all processes, in the order of their ranks, on the main one; nothing on the others."""
+    """Returns the texts of all processes, in the order of ranks, on the main one; an empty list on the others."""
     return [_decoded(content) for content in bytes_to_main(_encoded(text))]
 
 
 def bytes_to_main(content: bytes) -> list[bytes]:
-    """Returns the bytes of all processes, in the order of their ranks, on the main one; nothing on the others.
+    """Returns the bytes of all processes, in the order of ranks, on the main one; an empty list on the others.
 
-    Bytes, and no objects: torch would pickle those, and what comes over a network is not to be unpickled.
+    Bytes instead of objects: torch would pickle those, and data from a network must not be unpickled.
     """
     if world_size() == 1:
         return [content]
@@ -88,12 +88,12 @@ def bytes_to_main(content: bytes) -> list[bytes]:
     padded = torch.zeros(max(sizes), dtype=torch.uint8)
     padded[: len(content)] = _as_tensor(content)
     parts = [torch.empty_like(padded) for _ in sizes] if is_main() else None
-    dist.gather(padded, parts, dst=0, group=_words[0])
+    dist.gather(padded, parts, dst=0, group=_cpu_group[0])
     return [part[:size].numpy().tobytes() for part, size in zip(parts or [], sizes, strict=False)]
 
 
 def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")  # names of files need not be valid text
+    return text.encode("utf-8", "surrogatepass")  # file names need not be valid text
 
 
 def _decoded(content: bytes) -> str:
@@ -101,11 +101,11 @@ def _decoded(content: bytes) -> str:
 
 
 def _as_tensor(content: bytes) -> Tensor:
-    """The bytes as uint8 (len(content),)."""
+    """Returns the bytes as uint8 (len(content),)."""
     return torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else torch.empty(0, dtype=torch.uint8)
 
 
 def barrier() -> None:
     """Waits for all processes."""
     if world_size() > 1:
-        dist.barrier(group=_words[0])
+        dist.barrier(group=_cpu_group[0])

@@ -1,4 +1,4 @@
-"""The loop and what it needs: optimizers, schedules, checkpoints, records. No method is known here."""
+"""The training loop with optimizers, schedules, checkpoints and records; independent of the method."""
 
 from stica_pv.engine.checkpoint import load_checkpoint, load_latest, load_weights, save_checkpoint
 from stica_pv.engine.loop import LoopSettings, TrainState, train, train_step

@@ -1,4 +1,4 @@
-"""The batches of a run as its processes take them: where one of them gets none, all end with its reason."""
+"""The batches of a run: if one process gets none, all end with its reason."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ ReportFailures = Callable[[int, tuple[ReadFailure, ...]], None]
 
 @dataclass(frozen=True)
 class NextBatch:
-    """What the loader gave.
+    """Result of the loader.
 
     Attributes:
-        batch: None at the end, or with an error.
-        error: Why there is no batch.
+        batch: The batch; None at the end, or after an error.
+        error: Reason why there is no batch.
     """
 
     batch: Batch | None = None
@@ -29,7 +29,7 @@ class NextBatch:
 def next_batches(
     batches: Iterable[Batch], clock: Clock, report: Callable[[tuple[ReadFailure, ...]], None]
 ) -> Iterator[NextBatch]:
-    """Yields each batch, its unreadable files reported; behind the last one, without end, that there are no more."""
+    """Yields each batch and reports its unreadable files; after the last one yields empty results without end."""
     items = iter(batches)
     while True:
         try:
@@ -48,15 +48,15 @@ def fail_without_batch(error: Exception | None) -> None:
     """Raises on all processes why one of them has no batch, once the last step is saved. All processes call it.
 
     Args:
-        error: Of this process.
+        error: Error of this process.
 
     Raises:
         RunFailed, UnreadableClip, UsageError: `error`, where this process is the only one.
         RunFailed, UsageError: Of several, the one of the lowest rank, with its number.
     """
-    barrier()  # nobody leaves while the main process writes
+    barrier()  # no process ends while the main one writes
     if error is not None and world_size() == 1:
         raise error
     (is_usage,) = largest([isinstance(error, UsageError)])
-    told = "" if error is None else f"process {rank()} of {world_size()}: {error}"
-    raise (UsageError if is_usage else RunFailed)(first_problem(told))
+    reason = "" if error is None else f"process {rank()} of {world_size()}: {error}"
+    raise (UsageError if is_usage else RunFailed)(first_problem(reason))

@@ -1,4 +1,4 @@
-"""Builds the task of a configuration, or of a checkpoint, with the weights that its run begins with."""
+"""Builds the task of a configuration, or of a checkpoint, with its initial weights."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -24,7 +24,7 @@ CLIP_KEYS = ("DATA.TEST_CROP_SIZE", "DATA.FRAME_CHOICE", "DATA.DECODING_SHORT_SI
 
 
 def create_task(cfg: CfgNode) -> Task:
-    """Builds the task; equal seeds give equal initial weights, whatever was drawn before."""
+    """Builds the task; equal seeds give equal initial weights, independent of earlier random numbers."""
     torch.manual_seed(seed_of("initial weights", cfg.RNG_SEED))
     task: Task = TASKS.get(cfg.TASK)(cfg)
     if cfg.MODEL.CHANNELS_LAST:
@@ -36,9 +36,9 @@ def create_task(cfg: CfgNode) -> Task:
 
 
 def as_trained(cfg: CfgNode, checkpoint: Checkpoint) -> CfgNode:
-    """Returns `cfg` with the task, the networks and the clips that a checkpoint was trained with: it describes itself.
+    """Returns `cfg` with the task, the networks and the clip settings of a checkpoint, which describes itself.
 
-    Keys that stand in OVERRIDES, those of the command line, stay as they are.
+    Keys in OVERRIDES, those of the command line, stay as they are.
 
     Raises:
         UsageError: Its configuration is malformed, or names code that `cfg` does not name.
@@ -64,7 +64,7 @@ def named_modules(settings: Iterable[tuple[str, Any]]) -> set[str]:
 
 
 def refuse_code(settings: Iterable[tuple[str, Any]], trusted: Collection[str], *, source: str) -> None:
-    """Refuses settings of a file that would start code; a file may name registered components and nothing else.
+    """Refuses settings of a file that would run code; a file may only name registered components.
 
     Args:
         settings: Keys and values of the file.
@@ -78,7 +78,7 @@ def refuse_code(settings: Iterable[tuple[str, Any]], trusted: Collection[str], *
         for module in _modules_in(key, value):
             if module not in trusted:
                 raise UsageError(
-                    f"{source}: {key} {value} names code, which a file must not start: if you trust it, name its "
+                    f"{source}: {key} {value} names code, which a file must not run: if you trust it, name its "
                     f"module yourself, CUSTOM_IMPORTS '[{module}]' (tools/export.py --import {module})"
                 )
 
@@ -94,7 +94,7 @@ def _modules_in(key: str, value: Any) -> list[str]:
 
 
 def describes_networks_or_clips(key: str) -> bool:
-    """Whether a key belongs to the networks, or to the clips that they take."""
+    """Whether a key describes the networks or their input clips."""
     return key.startswith(NETWORK_KEYS) or key in CLIP_KEYS or key in _TRANSFORM_KEYS
 
 
@@ -108,7 +108,7 @@ _TRANSFORM_KEYS = _transform_keys()
 
 
 def use_channels_last(module: nn.Module) -> None:
-    """Lays the weights of convolutions out channels last, in place; the maps that they make follow."""
+    """Converts the weights of convolutions to channels last, in place; their outputs follow."""
     for part in module.modules():
         if isinstance(part, nn.Conv3d):
             part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from stica_pv.errors import UsageError
-from stica_pv.weights.files import is_of_writing, load_plain, told_by_system
+from stica_pv.weights.files import is_write_error, load_plain, system_message
 
 logger = logging.getLogger(__name__)
 
 _FORMATS, _NUMBER = "stica_pv checkpoint ", 1
 FORMAT = f"{_FORMATS}{_NUMBER}"
-# What every file of this format holds.
+# Content of every file of this format.
 CONTENT: dict[str, type] = {
     "config": str,
     "step": int,
@@ -35,38 +35,38 @@ Checkpoint = dict[str, Any]
 
 
 class NewerFormat(UsageError):  # noqa: N818 - it names the state of a file
-    """A checkpoint of a later version of this package: whole, of worth, and not to be overwritten."""
+    """A checkpoint of a later version of this package; it is valid and must not be overwritten."""
 
 
 def checkpoint_path(output_dir: Path, step: int) -> Path:
-    """Where the checkpoint after `step` steps lies."""
+    """Returns the path of the checkpoint after `step` steps."""
     return output_dir / FOLDER / f"step_{step:08d}.pyth"
 
 
 def list_checkpoints(output_dir: Path) -> list[Path]:
-    """Complete checkpoints of a run, oldest first; unfinished writes carry another name."""
+    """Returns the complete checkpoints of a run, oldest first; unfinished ones have another name."""
     folder = output_dir / FOLDER
     return sorted(path for path in folder.glob("step_*.pyth") if _NAME.fullmatch(path.name)) if folder.is_dir() else []
 
 
 def step_of(path: Path) -> int:
-    """Number of steps done in a checkpoint of `checkpoint_path`."""
+    """Returns the number of steps done from a path of `checkpoint_path`."""
     found = _NAME.fullmatch(path.name)
     if found is None:
-        raise ValueError(f"{path} is not named as a checkpoint")
+        raise ValueError(f"{path} is not the name of a checkpoint")
     return int(found.group(1))
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep: int, keep_every: int = 0) -> None:
-    """Writes a checkpoint so that a kill at any moment leaves the old files whole, then drops older ones.
+    """Writes a checkpoint so that a kill at any moment leaves the old files intact, then deletes older ones.
 
-    Files of later steps stay, and count as none of the newest: a run that stands before them has found them broken.
+    Files of later steps stay and do not count as newest: a run that resumed before them found them broken.
 
     Args:
-        path: The file, from `checkpoint_path`.
+        path: Path from `checkpoint_path`.
         checkpoint: Plain types and tensors.
-        keep: Number of newest files that stay, this one included.
-        keep_every: Files whose step is a multiple of this stay for good; 0 for none.
+        keep: Number of newest files to keep, including this one.
+        keep_every: Files whose step is a multiple of this are kept for good; 0 for none.
 
     Raises:
         UsageError: The disk is full or the folder cannot be written; older checkpoints are untouched.
@@ -74,7 +74,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep: int, keep_every
     partial = path.with_suffix(".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob("step_*.partial"):  # by a life that was killed while it wrote
+        for left in path.parent.glob("step_*.partial"):  # by an attempt that was killed while writing
             left.unlink()
         with partial.open("wb") as file:
             torch.save({"format": FORMAT, **checkpoint}, file)
@@ -83,9 +83,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep: int, keep_every
         partial.replace(path)
     except (OSError, RuntimeError) as error:
         partial.unlink(missing_ok=True)
-        if not is_of_writing(error):
+        if not is_write_error(error):
             raise
-        raise UsageError(f"cannot write {path}: {told_by_system(error)}; older checkpoints are untouched") from error
+        raise UsageError(f"cannot write {path}: {system_message(error)}; older checkpoints are untouched") from error
     so_far = [found for found in list_checkpoints(path.parent.parent) if step_of(found) <= step_of(path)]
     for old in so_far[:-keep]:
         if not keep_every or step_of(old) % keep_every:
@@ -97,7 +97,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
     Raises:
         NewerFormat: A later version of this package wrote it.
-        UsageError: The file is missing, damaged, or no checkpoint of this package.
+        UsageError: The file is missing, damaged, or not a checkpoint of this package.
     """
     if not Path(path).is_file():
         raise UsageError(f"checkpoint {path}: there is no such file")
@@ -110,7 +110,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def check_format(content: object, *, source: str) -> None:
-    """Raises `NewerFormat` if a later version of this package wrote a file, whatever else it holds."""
+    """Raises `NewerFormat` if a later version of this package wrote the file."""
     written = str(content.get("format", "")) if isinstance(content, Mapping) else ""
     number = written.removeprefix(_FORMATS)
     if written.startswith(_FORMATS) and number.isdecimal() and int(number) > _NUMBER:
@@ -121,7 +121,7 @@ def check_format(content: object, *, source: str) -> None:
 
 
 def check_content(checkpoint: Mapping[str, Any], *, source: str) -> None:
-    """Checks that a checkpoint holds what its format promises.
+    """Checks that a checkpoint has the content of its format.
 
     Raises:
         UsageError: Something is missing or of another type; the message names it.
@@ -148,24 +148,24 @@ def check_tensors(model: Mapping[Any, Any], *, source: str) -> None:
 
 
 def load_latest(output_dir: Path, *, purpose: str = "resuming from") -> Checkpoint | None:
-    """Reads the newest checkpoint of a run that is whole, see `find_latest`."""
+    """Reads the newest intact checkpoint of a run, see `find_latest`."""
     found = find_latest(output_dir, purpose=purpose)
     return None if found is None else found[1]
 
 
 def find_latest(output_dir: Path, *, purpose: str = "resuming from") -> tuple[Path, Checkpoint] | None:
-    """Reads the newest checkpoint of a run that is whole; broken newer ones are named and skipped.
+    """Reads the newest intact checkpoint of a run; logs and skips broken newer ones.
 
     Args:
         output_dir: The folder of the run.
-        purpose: What the log says before the name of the file.
+        purpose: Start of the log line, before the file name.
 
     Returns:
-        The file and what it holds; None without checkpoints.
+        Path and checkpoint; None without checkpoints.
 
     Raises:
-        NewerFormat: A later version of this package wrote the newest whole one: going on would overwrite it.
-        UsageError: There are checkpoints, and none is whole: beginning anew must be the user's decision.
+        NewerFormat: A later version of this package wrote the newest intact one: continuing would overwrite it.
+        UsageError: There are checkpoints, and none is intact: starting over must be the user's decision.
     """
     paths = list_checkpoints(output_dir)
     for path in reversed(paths):
@@ -184,13 +184,13 @@ def find_latest(output_dir: Path, *, purpose: str = "resuming from") -> tuple[Pa
 
 
 def load_weights(module: nn.Module, state: dict[str, torch.Tensor], *, min_share: float, source: str) -> None:
-    """Loads the weights whose name and shape match, and says what did not.
+    """Loads the weights whose name and shape match, and logs the others.
 
     Args:
-        module: Takes the weights.
+        module: Module to load into.
         state: Weights by name.
-        min_share: Least share of the module's tensors that must match.
-        source: Where they come from, for messages.
+        min_share: Smallest share of the module's tensors that must match.
+        source: Source of the weights, for messages.
 
     Raises:
         UsageError: Fewer match.
@@ -212,6 +212,6 @@ def load_weights(module: nn.Module, state: dict[str, torch.Tensor], *, min_share
         raise UsageError(f"{report}; at least {min_share:.0%} must match (TRAIN.CHECKPOINT_MIN_MATCH)")
     try:
         module.load_state_dict(matched, strict=False)
-    except RuntimeError as error:  # of a type that cannot be copied, such as sparse ones
+    except RuntimeError as error:  # tensors that cannot be copied, such as sparse ones
         raise UsageError(f"{source}: its weights do not fit: {' '.join(str(error).split())[:300]}") from error
     logger.info("%s: %d of %d tensors loaded", source, len(matched), len(own))

@@ -26,13 +26,13 @@ def add_engine_config(cfg: CfgNode) -> None:
     train.ENABLE = True
     train.BATCH_SIZE = 64  # global: the sum over all processes
     train.GRAD_CACHE_CHUNK = 0  # videos embedded at a time on each process (gradient caching); 0: the whole batch
-    train.MAX_STEPS = 0  # stop here; the schedule stays that of SOLVER.MAX_EPOCH. 0: run to its end
+    train.MAX_STEPS = 0  # last step; the schedule still spans SOLVER.MAX_EPOCH. 0: run to its end
     train.AUTO_RESUME = True
     train.CHECKPOINT_PERIOD = 1  # epochs
-    train.CHECKPOINT_MINUTES = 30.0  # at most so much work is lost
+    train.CHECKPOINT_MINUTES = 30.0  # longest time between checkpoints, so the most work that can be lost
     train.CHECKPOINT_KEEP = 2  # newest files kept
-    train.CHECKPOINT_KEEP_EVERY = 0  # epochs; checkpoints after multiples of it stay for good. 0: none
-    train.CHECKPOINT_FILE_PATH = ""  # weights to begin with
+    train.CHECKPOINT_KEEP_EVERY = 0  # epochs; checkpoints after multiples of it are never deleted. 0: none
+    train.CHECKPOINT_FILE_PATH = ""  # initial weights
     train.CHECKPOINT_MIN_MATCH = 0.5  # share of the tensors that must be found in them
     train.COMPILE = False  # torch.compile of all networks of the task
     train.MIXED_PRECISION = False
@@ -54,8 +54,8 @@ def add_engine_config(cfg: CfgNode) -> None:
     solver.NESTEROV = False
     solver.BETAS = [0.9, 0.999]
     solver.WEIGHT_DECAY = 1e-5
-    solver.ZERO_WD_1D_PARAM = False  # of sgd and adamw; LARS_MASK says it of lars
-    solver.LARS_MASK = "intended"  # intended | released: what lars decays and scales by length
+    solver.ZERO_WD_1D_PARAM = False  # for sgd and adamw; lars has LARS_MASK
+    solver.LARS_MASK = "intended"  # intended | released: parameters with decay and trust ratio in lars
     solver.LARS_TRUST = 0.001  # its trust coefficient
     solver.CLIP_GRAD_L2NORM = 0.0  # 0: no clipping
     solver.FUSED = False  # the optimizer's fused kernels
@@ -65,7 +65,7 @@ def add_engine_config(cfg: CfgNode) -> None:
 
 
 def check_batch(cfg: CfgNode) -> None:
-    """Refuses batches that no contrastive loss can use or that do not divide over the processes."""
+    """Refuses batches that are too small for a contrastive loss or do not divide over the processes."""
     batch, processes = cfg.TRAIN.BATCH_SIZE, world_size()
     if batch < 2:
         raise UsageError(
@@ -77,11 +77,11 @@ def check_batch(cfg: CfgNode) -> None:
             f"try {max(1, batch // processes) * processes}"
         )
     if cfg.DATA.SHUFFLE_AUDIO and batch == processes:
-        raise UsageError(f"DATA.SHUFFLE_AUDIO needs 2 clips a process or more: raise TRAIN.BATCH_SIZE {batch}")
+        raise UsageError(f"DATA.SHUFFLE_AUDIO needs at least 2 clips per process: raise TRAIN.BATCH_SIZE {batch}")
 
 
 def peak_lr(cfg: CfgNode) -> float:
-    """Learning rate scaled to the global batch."""
+    """Returns the learning rate scaled to the global batch."""
     reference = cfg.SOLVER.LR_REFERENCE_BATCH
     return float(cfg.SOLVER.BASE_LR * (cfg.TRAIN.BATCH_SIZE / reference if reference else 1.0))
 
@@ -122,9 +122,9 @@ def optimizer_from_config(cfg: CfgNode, groups: Sequence[Group]) -> Optimizer:
 
 
 def check_solver(cfg: CfgNode, groups: Sequence[Group], device: torch.device) -> None:
-    """Builds what the solver's keys describe, so that a wrong one is told before any file is read."""
+    """Checks the keys of the solver by building from them, before any file is read."""
     if amp_dtype_from_config(cfg) is torch.bfloat16 and device.type == "cpu":
-        # Seen with torch 2.13: weight gradients of bf16 conv3d of some shapes hold memory that nobody wrote.
+        # Observed with torch 2.13: weight gradients of bf16 conv3d of some shapes contain uninitialized memory.
         raise UsageError(
             "TRAIN.AMP_DTYPE bf16 needs a GPU, since torch's bf16 convolutions give wrong gradients on the CPU: "
             "set TRAIN.MIXED_PRECISION False"
@@ -134,13 +134,13 @@ def check_solver(cfg: CfgNode, groups: Sequence[Group], device: torch.device) ->
 
 
 def amp_dtype_from_config(cfg: CfgNode) -> torch.dtype | None:
-    """Autocast type, or None for fp32."""
+    """Returns the autocast type, or None for fp32."""
     name = check_choice("TRAIN.AMP_DTYPE", cfg.TRAIN.AMP_DTYPE, AMP_DTYPES)
     return AMP_DTYPES[name] if cfg.TRAIN.MIXED_PRECISION else None
 
 
 def loop_settings_from_config(cfg: CfgNode, steps_per_epoch: int, total_steps: int) -> LoopSettings:
-    """How the loop runs."""
+    """Builds the settings of the loop."""
     if min(cfg.LOG_PERIOD, cfg.TRAIN.CHECKPOINT_PERIOD, cfg.TRAIN.CHECKPOINT_KEEP) < 1:
         raise UsageError("LOG_PERIOD, TRAIN.CHECKPOINT_PERIOD and TRAIN.CHECKPOINT_KEEP must be >= 1")
     return LoopSettings(

@@ -18,7 +18,7 @@ from stica_pv.structures import Batch, Embeddings, LossTerms
 
 
 class Embedding(Protocol):
-    """What gradient caching asks of a task; see `stica_pv.tasks.Task`."""
+    """Methods of a task that gradient caching uses; see `stica_pv.tasks.Task`."""
 
     def prepare(self, batch: Batch, plan: Any) -> dict[str, Tensor]: ...  # noqa: D102 - a protocol's methods
     def embed(self, inputs: dict[str, Tensor], plan: Any) -> Embeddings: ...  # noqa: D102
@@ -26,7 +26,7 @@ class Embedding(Protocol):
 
 
 class Embedder(nn.Module):
-    """The part of a task that learns as a module: DistributedDataParallel reduces the gradients of what it calls."""
+    """Embedding of a task as a module, so that DistributedDataParallel reduces its gradients."""
 
     def __init__(self, task: nn.Module) -> None:
         super().__init__()
@@ -38,10 +38,10 @@ class Embedder(nn.Module):
 
 
 class CachedModel:
-    """Stands in for a task in the loop: called with (batch, plan), and asked to `finish` after the backward pass."""
+    """Replaces a task in the loop: call it with (batch, plan), and `finish` after the backward pass."""
 
     def __init__(self, task: Embedding, embedder: nn.Module, *, chunk: int) -> None:
-        """Takes the task and the module that embeds.
+        """Stores the task and the embedding module.
 
         Args:
             task: The task.
@@ -54,11 +54,11 @@ class CachedModel:
         self._cast: dict[str, Any] = {}
 
     def __call__(self, batch: Batch, plan: Any) -> LossTerms:
-        """Loss of the whole batch, with a graph that ends at the embeddings."""
+        """Computes the loss of the whole batch, with a graph that ends at the embeddings."""
         device = batch.index.device.type
         with torch.no_grad(), torch.autocast(device, enabled=False):
             inputs = self.task.prepare(batch, plan)
-        # As the caller casts now; `finish` is called outside, where a backward pass belongs.
+        # The autocast settings of the caller; `finish` is called outside autocast, like a backward pass.
         self._cast = {
             "device_type": device,
             "dtype": torch.get_autocast_dtype(device),
@@ -88,7 +88,7 @@ class CachedModel:
         return embeddings
 
     def finish(self) -> None:
-        """Carries the gradients of the embeddings into the networks, chunk by chunk; call it after ``backward``."""
+        """Propagates the gradients of the embeddings into the networks, chunk by chunk; call it after ``backward``."""
         start = 0
         for number, job in enumerate(self._again):
             last = number == len(self._again) - 1

@@ -1,4 +1,4 @@
-"""Ends a run whose numbers are broken, before they reach a checkpoint, and says where to look."""
+"""Ends a run with non-finite numbers before they reach a checkpoint, with advice."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -12,12 +12,12 @@ SHOWN_NAMES = 8
 
 
 def check_losses(meter: Meter, last_step: int, name_samples: Callable[[int], Sequence[str]]) -> None:
-    """Raises `RunFailed` if a loss or gradient since the last logged step was not finite. Waits for the device.
+    """Raises `RunFailed` if a loss or gradient since the last logged step was not finite. Synchronizes with the device.
 
     Args:
-        meter: Saw every step.
+        meter: Meter of all steps.
         last_step: The step that was just done, counted from 0.
-        name_samples: Names what this process saw in a step.
+        name_samples: Returns the names of the samples of this process in a step.
     """
     bad = meter.first_bad_step()
     if bad is None:
@@ -28,13 +28,13 @@ def check_losses(meter: Meter, last_step: int, name_samples: Callable[[int], Seq
     )
     raise RunFailed(
         f"{', '.join(meter.bad_terms()) or 'the loss'} of step {bad} is not finite; no checkpoint was written after it "
-        f"(lower SOLVER.BASE_LR, or set SOLVER.CLIP_GRAD_L2NORM); seen since: {shown or 'unknown'}"
+        f"(lower SOLVER.BASE_LR, or set SOLVER.CLIP_GRAD_L2NORM); samples since: {shown or 'unknown'}"
     )
 
 
 @torch.no_grad()
 def check_weights(parameters: Iterable[nn.Parameter], step: int) -> None:
-    """Raises `RunFailed` if a weight is not finite after `step` steps. Waits for the device."""
+    """Raises `RunFailed` if a weight is not finite after `step` steps. Synchronizes with the device."""
     finite = torch.stack([torch.isfinite(parameter).all() for parameter in parameters])
     if not bool(finite.all()):
         count = int((~finite).sum())

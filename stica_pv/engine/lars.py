@@ -27,14 +27,14 @@ class LARS(Optimizer):
         nesterov: bool = False,
         trust: float = 0.001,
     ) -> None:
-        """Takes the parameters.
+        """Stores the parameters.
 
         Args:
             groups: ``params``, and of each group ``scaled`` (decay and trust ratio, or plain steps),
                 ``weight_decay`` λ, and ``grad_scale`` s.
             lr: Learning rate.
             momentum: μ.
-            nesterov: Look one step ahead.
+            nesterov: Whether to use Nesterov momentum.
             trust: η.
 
         Raises:
@@ -50,7 +50,7 @@ class LARS(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Changes the parameters that have a gradient."""
+        """Updates the parameters that have a gradient."""
         value = None
         if closure is not None:
             with torch.enable_grad():
@@ -67,7 +67,7 @@ class LARS(Optimizer):
             grad = grad.add_(parameter, alpha=group["weight_decay"])
             length, slope = torch.linalg.vector_norm(parameter), torch.linalg.vector_norm(grad)
             ratio = torch.where((length > 0) & (slope > 0), group["trust"] * length / slope, torch.ones_like(length))
-            grad = grad.mul_(ratio)  # no value travels to the host
+            grad = grad.mul_(ratio)  # without synchronizing with the host
         update, momentum = grad.mul_(-group["lr"]), group["momentum"]
         state = self.state[parameter]
         if "momentum_buffer" not in state:

@@ -1,4 +1,4 @@
-"""What a run is fed with: the order of its samples and the loader of what the task wants to see."""
+"""Builds the sampler and the loader of a run."""
 
 import dataclasses
 from array import array
@@ -54,7 +54,7 @@ def create_loader(cfg: CfgNode, views: Views, videos: Videos, sampler: StepSampl
 
 
 def repeat(videos: Videos, times: int) -> Videos:
-    """Returns a list that names each video so many times, one pass after the other: every place draws for itself."""
+    """Returns a list with each video `times` times, one pass after the other; each entry is sampled independently."""
     if times == 1:
         return videos
     return dataclasses.replace(

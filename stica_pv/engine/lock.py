@@ -1,4 +1,4 @@
-"""One run a folder: a lock that tells who holds it, and that outlives no process for long."""
+"""Lock of the folder of a run; it names its holder, and expires soon after the holder ends."""
 
 import json
 import logging
@@ -16,22 +16,22 @@ logger = logging.getLogger(__name__)
 
 NAME = "run.lock"
 HEARTBEAT_S = 20.0
-STALE_S = 180.0  # without a heartbeat; nine in a row were missed
-ROBBED = 4  # exit code of a process whose lock another has taken
+STALE_S = 180.0  # without a heartbeat: nine in a row were missed
+ROBBED = 4  # exit code of a process whose lock was taken by another
 
 
 class RunLock:
     """Holds `OUTPUT_DIR/run.lock` while entered. The file names host, process and job, and is touched regularly.
 
-    A lock is taken over when its process is known to be gone (same host), when it belongs to an earlier life of the
-    same Slurm job (a requeue), or when its heart has not beaten for `STALE_S`. A process whose lock was taken ends at
-    its next heartbeat: it was cut off, and somebody else writes into the folder now.
+    A lock is taken over if its process has ended (same host), if it belongs to an earlier attempt of the same Slurm job
+    (a requeue), or if no heartbeat was recorded for `STALE_S`. A process whose lock was taken exits at its next
+    heartbeat: it was disconnected, and another process writes into the folder now.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
         self._stop = threading.Event()
-        self._heart = threading.Thread(target=self._beat, daemon=True)
+        self._thread = threading.Thread(target=self._send_heartbeats, daemon=True)
         self._own = {"host": socket.gethostname(), "pid": os.getpid(), **_this_job(), "id": uuid.uuid4().hex}
 
     def __enter__(self) -> "RunLock":
@@ -43,7 +43,7 @@ class RunLock:
         while not self._create():
             check_free(self._path.parent)
             self._remove_stale()
-        self._heart.start()
+        self._thread.start()
         return self
 
     def _create(self) -> bool:
@@ -60,7 +60,7 @@ class RunLock:
         return True
 
     def _remove_stale(self) -> None:
-        """Removes the lock that was judged; of two that do so at once, one gets it by renaming."""
+        """Removes the stale lock by renaming it, so that only one of several processes succeeds."""
         aside = self._path.with_name(f"{NAME}.{self._own['id']}")
         try:
             self._path.rename(aside)
@@ -68,33 +68,35 @@ class RunLock:
             return
         try:
             check_free(self._path.parent, aside.name)
-        except UsageError:  # it is another's new one: given back, unless a third has come meanwhile
+        except UsageError:  # it is a new lock: restored, unless a third process has written one meanwhile
             if not self._path.exists():
                 aside.rename(self._path)
             raise
         aside.unlink()
 
-    def _beat(self) -> None:
+    def _send_heartbeats(self) -> None:
         while not self._stop.wait(HEARTBEAT_S):
             try:
                 holder = read_lock(self._path)
                 if holder is not None and holder.get("id") != self._own["id"]:
-                    logger.critical("%s was taken by process %s on %s: this one ends", self._path, *_who(holder))
-                    os._exit(ROBBED)  # not a word more may be written into the folder
+                    logger.critical("%s was taken by process %s on %s: ending this process", self._path, *_who(holder))
+                    os._exit(ROBBED)  # nothing more may be written into the folder
                 os.utime(self._path)
             except FileNotFoundError:
                 return
-            except OSError as error:  # a network's file system stumbles; others wait `STALE_S` for the next beat
-                logger.warning("%s: no heartbeat this time (%s)", self._path, error.strerror or error)
+            except (
+                OSError
+            ) as error:  # a network file system may fail for a moment; others wait `STALE_S` for the next heartbeat
+                logger.warning("%s: heartbeat failed (%s)", self._path, error.strerror or error)
 
     def __exit__(self, *exception: object) -> None:
         self._stop.set()
-        self._heart.join()
+        self._thread.join()
         self._path.unlink(missing_ok=True)
 
 
 def check_free(folder: Path, name: str = NAME) -> None:
-    """Raises `UsageError` if a living run holds the lock of a folder, or if nobody can tell."""
+    """Raises `UsageError` if a running process holds the lock of a folder, or if that is unknown."""
     try:
         holder, age = read_lock(folder / name), heartbeat_age_s(folder, name)
     except OSError as error:
@@ -106,16 +108,16 @@ def check_free(folder: Path, name: str = NAME) -> None:
         return
     raise UsageError(
         f"OUTPUT_DIR {folder} is in use by process {holder['pid']} on {holder['host']}"
-        f"{' (job ' + holder['job'] + ')' if holder['job'] else ''}, seen {age:.0f} s ago: "
+        f"{' (job ' + holder['job'] + ')' if holder['job'] else ''}, last heartbeat {age:.0f} s ago: "
         f"wait for it, end it, or choose another OUTPUT_DIR"
     )
 
 
 def read_lock(path: Path) -> dict[str, Any] | None:
-    """Returns who holds a lock; None if it is gone, or was cut off while it was written.
+    """Returns the holder of a lock; None if it does not exist, or was only partly written.
 
     Raises:
-        OSError: It is there, and cannot be read.
+        OSError: It exists and cannot be read.
     """
     try:
         holder = json.loads(path.read_text(encoding="utf-8"))
@@ -125,7 +127,7 @@ def read_lock(path: Path) -> dict[str, Any] | None:
 
 
 def heartbeat_age_s(folder: Path, name: str = NAME) -> float:
-    """Seconds since the heart of a lock has beaten; infinite without a lock."""
+    """Returns the seconds since the last heartbeat of a lock; infinite without a lock."""
     try:
         return max(0.0, time.time() - (folder / name).stat().st_mtime)
     except (FileNotFoundError, NotADirectoryError):
@@ -133,7 +135,7 @@ def heartbeat_age_s(folder: Path, name: str = NAME) -> float:
 
 
 def _this_job() -> dict[str, str]:
-    """Slurm's number of this job and of its life: a requeued job keeps the one and counts the other."""
+    """Returns Slurm's job id, which a requeue keeps, and the number of the attempt, which it increments."""
     return {"job": os.environ.get("SLURM_JOB_ID", ""), "life": os.environ.get("SLURM_RESTART_COUNT", "0")}
 
 
@@ -144,7 +146,7 @@ def _who(holder: dict[str, Any]) -> tuple[Any, Any]:
 def _is_gone(holder: dict[str, Any]) -> bool:
     own = _this_job()
     if holder["job"] and holder["job"] == own["job"] and holder.get("life") != own["life"]:
-        return True  # this job in an earlier life
+        return True  # an earlier attempt of this job
     if holder["host"] != socket.gethostname():
         return False
     try:
@@ -152,5 +154,5 @@ def _is_gone(holder: dict[str, Any]) -> bool:
     except ProcessLookupError:
         return True
     except PermissionError:
-        return False  # somebody else's, and alive
+        return False  # it belongs to another user, and runs
     return int(holder["pid"]) == os.getpid()

@@ -1,4 +1,4 @@
-"""The training loop. It counts steps and knows no method: everything it needs of one is in the task's contract."""
+"""The training loop. It counts steps and knows no method; it uses only the contract of tasks."""
 
 import datetime
 import logging
@@ -25,11 +25,11 @@ from stica_pv.structures import Batch, LossTerms, StepKeys
 logger = logging.getLogger(__name__)
 
 AtEpochEnd = Callable[[int], dict[str, float]]
-"""(number of epochs done) -> numbers to record, none if there is nothing to tell. Every process is asked."""
+"""(number of epochs done) -> numbers to record, none if there are none. Called on every process."""
 
 
 class Order(Protocol):
-    """What the loop asks of the sampler."""
+    """Methods of the sampler that the loop uses."""
 
     batch_size: int
     steps_per_epoch: int
@@ -40,7 +40,7 @@ class Order(Protocol):
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """How the loop runs.
+    """Settings of the loop.
 
     Attributes:
         seed: Seed of the run.
@@ -71,8 +71,8 @@ class TrainState:
         optimizer: The optimizer.
         scaler: Loss scaler; does nothing unless the autocast type is fp16.
         meter: Averages since the last logged step.
-        parameters: What the optimizer changes.
-        finish_backward: Called after the backward pass; completes the gradients where the model was cached.
+        parameters: Parameters of the optimizer.
+        finish_backward: Called after the backward pass; completes the gradients if the model is a `CachedModel`.
         step: Steps done.
     """
 
@@ -110,15 +110,15 @@ def train(
         schedule: Learning rate by step.
         settings: How to run.
         device: Where the model is.
-        records: Takes the numbers of logged steps; None on all processes but the main one.
+        records: Records of logged steps; None on all processes but the main one.
         save: Writes a checkpoint.
-        report_failures: Is told the files that could not be read, with the step.
-        name_samples: Names what this process saw in a step, for the message of a run that fails.
-        after_step: Is told the number of steps done, after each.
-        at_epoch_end: Is asked behind the checkpoint of an epoch, or on a resume; leaves the state as it is.
+        report_failures: Called with the step and the files that could not be read.
+        name_samples: Returns the names of the samples of this process in a step, for error messages.
+        after_step: Called after each step with the number of steps done.
+        at_epoch_end: Called after the checkpoint of an epoch, or on a resume; must not change the state.
 
     Returns:
-        True when the end was reached, False when a signal asked to stop; the last step is saved in both cases.
+        True at the end, False if a signal asked to stop; the last step is saved in both cases.
 
     Raises:
         RunFailed, UnreadableClip, UsageError: A number is not finite, or there is no next batch.
@@ -127,7 +127,7 @@ def train(
         clock, saved_at, saved_step = Clock(device), time.monotonic(), state.step
         stream = next_batches(batches, clock, lambda failures: report_failures(state.step, failures))
         while True:
-            following = next(stream)  # before the last step is saved: all processes see whether one has no batch
+            following = next(stream)  # before the last step is saved: all processes learn whether one has no batch
             agreed = _agree(signals, state.step, time.monotonic() - saved_at, settings, following.error)
             if agreed.save and state.step > saved_step:
                 _save(state, save, name_samples)
@@ -153,11 +153,11 @@ def _advance(state: TrainState, batch: Batch, lr: float, order: Order, settings:
     terms = train_step(state, batch, order, settings)
     state.meter.add(state.step, terms.scalars, watch_gradients=not state.scaler.is_enabled())
     state.step += 1
-    HEARTBEAT.beat(state.step)
+    HEARTBEAT.record(state.step)
 
 
 def train_step(state: TrainState, batch: Batch, order: Order, settings: LoopSettings) -> LossTerms:
-    """Runs a batch forward and backward and changes the parameters; counting it is left to the caller."""
+    """Runs a batch forward and backward and updates the parameters; the caller counts the step."""
     keys = StepKeys(settings.seed, state.step, order.epoch_of(state.step), order.local_indices(state.step))
     device = batch.index.device
     plan = state.draw(keys).to(device)
@@ -183,7 +183,7 @@ def _clip(learned: Sequence[nn.Parameter], max_norm: float) -> Tensor:
 
 
 def _stop(step: int) -> bool:
-    barrier()  # nobody leaves while the main process writes
+    barrier()  # no process ends while the main one writes
     logger.info("stopped by a signal after step %d; the same command continues", step)
     return False
 
@@ -196,23 +196,23 @@ def _save(state: TrainState, save: Callable[[TrainState], None], name_samples: C
 
 
 def _end_epoch(step: int, order: Order, records: Records | None, at_epoch_end: AtEpochEnd | None) -> None:
-    """Records what the end of an epoch has to tell, unless an earlier life of the run has done so."""
+    """Records the numbers of the end of an epoch, unless an earlier attempt of the run has done so."""
     if at_epoch_end is None or step == 0 or step % order.steps_per_epoch:
         return
-    if from_main("told" if records is not None and step in records.told else ""):
+    if from_main("recorded" if records is not None and step in records.recorded else ""):
         return
-    HEARTBEAT.rest()  # this may take any time
+    HEARTBEAT.pause()  # this may take any time
     epoch = step // order.steps_per_epoch
     numbers = at_epoch_end(epoch)
-    HEARTBEAT.beat(step)
+    HEARTBEAT.record(step)
     if records is not None and numbers:
         records.write_epoch(step, epoch, numbers)
-        told = "  ".join(f"{name} {value:.1f}" for name, value in numbers.items())
-        logger.info("epoch %d  %s", epoch, told, extra={"progress": False})
+        text = "  ".join(f"{name} {value:.1f}" for name, value in numbers.items())
+        logger.info("epoch %d  %s", epoch, text, extra={"progress": False})
 
 
 class _Agreed(NamedTuple):
-    """What all processes do after a step: the largest request, whether to save, whether one of them has no batch."""
+    """Decision of all processes after a step: largest request, whether to save, whether one of them has no batch."""
 
     request: Request
     save: bool
@@ -220,7 +220,7 @@ class _Agreed(NamedTuple):
 
 
 def _agree(signals: Signals, step: int, unsaved_s: float, settings: LoopSettings, error: Exception | None) -> _Agreed:
-    """What any process was asked for, finds due or has met; all ask at each step."""
+    """Combines requests, due checkpoints and errors of all processes; called by all at each step."""
     late = unsaved_s > 60 * settings.checkpoint_minutes
     due = late or step % settings.checkpoint_steps == 0 or step == settings.total_steps
     request, save, failed, number = largest((signals.request, due, error is not None, signals.number))
@@ -243,5 +243,5 @@ def _log(
         "step %d/%d  left %s  data wait %.0f%%  %.1f samples/s  %s  lr %.2g  epoch %.2f",
         *(state.step, settings.total_steps, left, 100 * timings["data_share"], timings["samples_per_second"]),
         *(terms, lr, epoch),
-        extra={"progress": True},  # what a narrow terminal cuts off stands last
+        extra={"progress": True},  # a narrow terminal cuts off the end
     )

@@ -1,4 +1,4 @@
-"""What a step needs memory for, counted on any device: weights, gradients, optimizer, what the backward pass needs."""
+"""Memory of a step, counted on any device: weights, gradients, optimizer, tensors kept for the backward pass."""
 
 import contextlib
 import weakref
@@ -11,43 +11,43 @@ from torch.optim import Optimizer
 
 
 class KeptTensors:
-    """Counts the bytes that the forward pass keeps for the backward pass; parameters themselves are left out.
+    """Counts the bytes that the forward pass keeps for the backward pass; parameters are excluded.
 
     Attributes:
-        peak: The most at a time, in bytes.
+        peak: Peak in bytes.
     """
 
     def __init__(self, parameters: Iterable[Tensor]) -> None:
         self.peak = 0
         self._now = 0
-        self._apart = {parameter.untyped_storage().data_ptr() for parameter in parameters}
+        self._excluded = {parameter.untyped_storage().data_ptr() for parameter in parameters}
         self._uses: Counter[int] = Counter()
 
     @contextlib.contextmanager
     def counted(self) -> Iterator[None]:
-        """Counts inside; one memory that several operations keep counts once."""
+        """Counts while entered; storage that several operations keep counts once."""
         with torch.autograd.graph.saved_tensors_hooks(self._pack, _unpack):
             yield
 
     def _pack(self, tensor: Tensor) -> "_Held":
         held, storage = _Held(tensor), tensor.untyped_storage()
-        place, size = storage.data_ptr(), storage.nbytes()
-        if place not in self._apart:
-            self._uses[place] += 1
-            if self._uses[place] == 1:
+        address, size = storage.data_ptr(), storage.nbytes()
+        if address not in self._excluded:
+            self._uses[address] += 1
+            if self._uses[address] == 1:
                 self._now += size
                 self.peak = max(self.peak, self._now)
-            weakref.finalize(held, self._drop, place, size)
+            weakref.finalize(held, self._drop, address, size)
         return held
 
-    def _drop(self, place: int, size: int) -> None:
-        self._uses[place] -= 1
-        if not self._uses[place]:
+    def _drop(self, address: int, size: int) -> None:
+        self._uses[address] -= 1
+        if not self._uses[address]:
             self._now -= size
 
 
 class _Held:
-    """A kept tensor; it ends when the backward pass no longer needs it."""
+    """A kept tensor; it is freed when the backward pass no longer needs it."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
@@ -58,12 +58,12 @@ def _unpack(held: _Held) -> Tensor:
 
 
 def bytes_of(tensors: Iterable[Tensor | None]) -> int:
-    """Adds up the bytes of tensors."""
+    """Returns the total bytes of tensors."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors if tensor is not None)
 
 
 def optimizer_bytes(optimizer: Optimizer) -> int:
-    """Adds up what an optimizer has stored after a step."""
+    """Returns the bytes of the state of an optimizer after a step."""
     return bytes_of(
         value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)
     )

@@ -1,4 +1,4 @@
-"""Averages between logged steps, kept on the device so that no step waits for the host."""
+"""Averages between logged steps, kept on the device so that no step synchronizes with the host."""
 
 import resource
 import time
@@ -33,30 +33,30 @@ class Meter:
         self._count += 1
 
     def first_bad_step(self) -> int | None:
-        """First step with a non-finite scalar, or None. Waits for the device."""
+        """Returns the first step with a non-finite scalar, or None. Synchronizes with the device."""
         step = int(self._first_bad)
         return None if step < 0 else step
 
     def bad_terms(self) -> list[str]:
-        """Names of the scalars whose sum since the last logged step is not finite. Waits for the device."""
+        """Returns the scalars whose sum since the last logged step is not finite. Synchronizes with the device."""
         return [name for name, value in self._sums.items() if not bool(torch.isfinite(value))]
 
     def take_means(self) -> dict[str, float]:
-        """Means over the steps and processes since the last call. Waits for the device."""
+        """Returns means over steps and processes since the last call. Synchronizes with the device."""
         names = list(self._sums)
         means = mean_over_processes(torch.stack([self._sums[name] for name in names]) / self._count).tolist()
         self._sums, self._count = {}, 0
         return dict(zip(names, means, strict=True))
 
     def share(self) -> None:
-        """Gives every process the means over processes: the checkpoint of one then resumes them all."""
+        """Replaces the sums by their means over processes, so that one checkpoint can resume all of them."""
         names = list(self._sums)
         if names:
             shared = mean_over_processes(torch.stack([self._sums[name] for name in names]))
             self._sums = dict(zip(names, shared.unbind(), strict=True))
 
     def state(self) -> dict[str, object]:
-        """Plain values for a checkpoint between two logged steps."""
+        """Returns plain values for a checkpoint between two logged steps."""
         return {"count": self._count, "sums": {name: value.clone() for name, value in self._sums.items()}}
 
     def load(self, state: dict[str, object]) -> None:
@@ -66,7 +66,7 @@ class Meter:
 
 
 class Clock:
-    """Wall time between logged steps, and how much of it went by waiting for data."""
+    """Wall time between logged steps, and the time spent waiting for data."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -79,7 +79,7 @@ class Clock:
         self._steps = 0
 
     def wait_begins(self) -> None:
-        """Marks the moment from which on nothing is done but waiting for the next batch."""
+        """Marks the start of the wait for the next batch."""
         self._last = time.perf_counter()
 
     def data_ready(self) -> None:
@@ -87,11 +87,11 @@ class Clock:
         self._data_wait += time.perf_counter() - self._last
 
     def step_done(self) -> None:
-        """Marks the end of a step; what follows, such as writing a checkpoint, is neither waiting nor a step."""
+        """Marks the end of a step; later work, such as writing a checkpoint, is neither waiting nor a step."""
         self._steps += 1
 
     def take_timings(self, batch_size: int) -> dict[str, float]:
-        """Seconds a step, share of it spent waiting, samples a second, memory in MB; then starts anew."""
+        """Returns seconds per step, share of waiting, samples per second and memory in MB; then resets."""
         seconds = max(1e-9, time.perf_counter() - self._start)
         timings = {
             "step_time": seconds / self._steps,
@@ -105,7 +105,7 @@ class Clock:
 
 
 def memory_mb(device: torch.device) -> float:
-    """Peak memory of the GPU if this process computes there, otherwise of the process, in MB."""
+    """Returns the peak memory in MB: of the GPU if the device is one, otherwise of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -42,19 +42,19 @@ def create_optimizer(
     Args:
         groups: Parameters by learning-rate factor.
         method: ``sgd``, ``adamw`` or ``lars``.
-        momentum: Of SGD and LARS.
-        nesterov: Of SGD and LARS.
-        betas: Of AdamW.
+        momentum: Momentum of SGD and LARS.
+        nesterov: Whether SGD and LARS use Nesterov momentum.
+        betas: Coefficients of AdamW.
         weight_decay: L2 (SGD, LARS) or decoupled (AdamW).
-        decay_1d: Whether biases and normalization weights decay too, as in the paper's runs; of SGD and AdamW.
-        fused: Use the fused kernels; the same numbers up to rounding.
-        lars_mask: What LARS decays and scales by length. ``intended``: all but biases and normalization weights, and a
-            group's factor is on the learning rate. ``released``: BraVe's release has it the wrong way round, biases and
-            normalization weights alone, and a group's factor is on the gradient.
+        decay_1d: Whether biases and normalization weights decay too, as in the runs of the paper; for SGD and AdamW.
+        fused: Whether to use the fused kernels; the same numbers up to rounding.
+        lars_mask: Parameters that LARS decays and scales by length. ``intended``: all but biases and normalization
+            weights, and a group's factor is on the learning rate. ``released``: BraVe's release inverts this: only
+            biases and normalization weights, and a group's factor is on the gradient.
         lars_trust: Trust coefficient of LARS.
 
     Raises:
-        UsageError: The optimizer does not take one of the numbers.
+        UsageError: The optimizer refuses one of the numbers.
     """
     check_choice("SOLVER.OPTIMIZING_METHOD", method, OPTIMIZERS)
     if weight_decay < 0:
@@ -71,7 +71,7 @@ def create_optimizer(
             sgd = torch.optim.SGD(param_groups, lr=0.0, momentum=momentum, nesterov=nesterov, fused=fused)
             if fused and momentum:
                 _fill_momentum(sgd)
-                sgd.register_load_state_dict_post_hook(_fill_momentum)  # a checkpoint may hold none for some
+                sgd.register_load_state_dict_post_hook(_fill_momentum)  # a checkpoint may lack some
             return sgd
         return torch.optim.AdamW(param_groups, lr=0.0, betas=betas, fused=fused)
     except UsageError:
@@ -81,9 +81,9 @@ def create_optimizer(
 
 
 def _fill_momentum(sgd: Optimizer) -> None:
-    """Gives every parameter the momentum 0 that has none, from which the first step is the usual one.
+    """Sets missing momentum buffers to 0, from which the first step is the usual one.
 
-    Left to itself the fused kernel takes memory that nobody wrote, and when the loss scaler skips that step, keeps it.
+    Otherwise the fused kernel uses uninitialized memory, and keeps it if the loss scaler skips that step.
     """
     for group in sgd.param_groups:
         for parameter in group["params"]:
@@ -95,7 +95,7 @@ def _fill_momentum(sgd: Optimizer) -> None:
 def _split(
     groups: Sequence[Group], weight_decay: float, decays: Callable[[nn.Parameter], bool]
 ) -> Iterator[tuple[bool, dict[str, Any]]]:
-    """Yields whether its parameters decay, and the optimizer's group, for both halves of each group."""
+    """Yields (whether the parameters decay, group of the optimizer) for both halves of each group."""
     for group in groups:
         for chosen in (True, False):
             parameters = [p for p in group.parameters if decays(p) is chosen]

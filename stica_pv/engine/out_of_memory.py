@@ -1,4 +1,4 @@
-"""A GPU whose memory is full: the run ends in one line that says what was asked for, and which keys need less."""
+"""Out-of-memory errors of a GPU: the run ends with one line that names the request and keys that need less memory."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from stica_pv.config import CfgNode
 from stica_pv.distributed import world_size
 from stica_pv.errors import RunFailed
 
-_ROOM = " is free"  # up to here torch tells what was asked for and what was there
+_FREE = " is free"  # the message of torch up to here gives requested and free memory
 _LONGEST = 300
 
 
@@ -18,24 +18,24 @@ def fails_when_full(where: Callable[[], str], advice: str) -> Iterator[None]:
     """Raises `RunFailed` for `torch.OutOfMemoryError`, and for nothing else.
 
     Args:
-        where: What was being done, asked for when it fails.
+        where: Returns what was being done; called on failure.
         advice: What needed the memory, and what to do.
     """
     try:
         yield
     except torch.OutOfMemoryError as error:
-        before, told, _ = " ".join(str(error).split()).partition(_ROOM)
+        before, free, _ = " ".join(str(error).split()).partition(_FREE)
         raise RunFailed(
-            f"{where()}: the memory of the GPU is full ({before[:_LONGEST]}{told}) with {advice}"
+            f"{where()}: the memory of the GPU is full ({before[:_LONGEST]}{free}) with {advice}"
         ) from error
 
 
 def training_advice(cfg: CfgNode, batch_key: str = "TRAIN.BATCH_SIZE") -> str:
-    """Says what makes a training need less memory; what is set already is left out.
+    """Returns advice for less memory in training; settings already in use are left out.
 
     Args:
-        cfg: Of the training.
-        batch_key: Where its batch size was asked for.
+        cfg: Configuration of the training.
+        batch_key: Key of its batch size.
     """
     batch, train = cfg.TRAIN.BATCH_SIZE, cfg.TRAIN
     lower = [] if train.MIXED_PRECISION else ["TRAIN.MIXED_PRECISION True"]

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: a trace of some steps, and a short table of it in the log."""
+"""Profiles training steps: a trace of some steps, and a short table in the log."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from torch.profiler import ProfilerActivity, profile, record_function, schedule
 logger = logging.getLogger(__name__)
 
 FOLDER = "profile"
-WARM_UP = 2  # steps that are passed over: they build caches, choose kernels and start the loader's workers
+WARM_UP = 2  # skipped steps: they build caches, choose kernels and start the loader's workers
 ROWS = 10
 _LOADING = "wait for a batch"
 _STEP = "ProfilerStep"
@@ -27,18 +27,18 @@ def next_recorded(items: Iterator[Item]) -> Item | None:
 
 
 class StepProfile:
-    """Records `steps` training steps of this process, after `WARM_UP` others; without steps it does nothing.
+    """Records `steps` training steps of this process after `WARM_UP` others; with 0 steps it does nothing.
 
-    The run goes on afterwards. Leaving it early, by an end or an error before the last of these steps, gives no trace.
+    The run continues afterwards. If the run ends before the last of these steps, there is no trace.
     """
 
     def __init__(self, folder: Path, steps: int, device: torch.device) -> None:
         """Prepares the recording.
 
         Args:
-            folder: The run's; the trace lies in ``profile/`` in it.
-            steps: How many to record; 0 for none.
-            device: Where the steps are computed.
+            folder: Folder of the run; the trace is saved in its ``profile/``.
+            steps: Number of steps to record; 0 for none.
+            device: Device of the steps.
         """
         self._on_gpu = device.type == "cuda"
         self._folder, self._steps, self._left = folder / FOLDER, steps, steps + WARM_UP if steps else 0
@@ -46,7 +46,7 @@ class StepProfile:
 
     def __enter__(self) -> "StepProfile":
         if self._steps:
-            os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # below it, it notes each of its stages on stderr
+            os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # otherwise it logs each of its stages to stderr
             activities = [ProfilerActivity.CPU]
             activities += [ProfilerActivity.CUDA] if self._on_gpu else []
             plan = schedule(wait=WARM_UP - 1, warmup=1, active=self._steps, repeat=1)
@@ -55,12 +55,12 @@ class StepProfile:
         return self
 
     def after_step(self, step: int) -> None:
-        """Is told that `step` steps of the run are done."""
+        """Called after each step with the number of steps done."""
         if self._profiler is None:
             return
         self._left -= 1
         if self._left == 0 and self._on_gpu:
-            torch.cuda.synchronize()  # what the last step started belongs to it
+            torch.cuda.synchronize()  # kernels of the last step belong to it
         self._profiler.step()
         if self._left == 0:
             recorded, self._profiler = self._profiler, None
@@ -78,7 +78,7 @@ class StepProfile:
 
 
 def _table(recorded: profile, steps: int, *, on_gpu: bool) -> list[str]:
-    """Lines that name the operations with the largest own time, and what of the steps' time was waiting for data."""
+    """Returns lines with the operations of the largest own time, and the share of waiting for data."""
     averages = recorded.key_averages()
     whole_us = sum(row.cpu_time_total for row in averages if row.key.startswith(_STEP))
     wait_us = sum(row.cpu_time_total for row in averages if row.key.startswith(_LOADING))
@@ -86,7 +86,7 @@ def _table(recorded: profile, steps: int, *, on_gpu: bool) -> list[str]:
     def own_us(row: Any) -> float:
         return float(row.self_device_time_total if on_gpu else row.self_cpu_time_total)
 
-    # A GPU's kernels have rows of their own; their time stands in the rows of the operations that started them too.
+    # GPU kernels have their own rows; their time is also in the rows of the operations that started them.
     operations = [row for row in averages if row.device_type.name == "CPU"]
     rows = [row for row in operations if not row.key.startswith((_STEP, _LOADING))]
     rows = sorted(rows, key=own_us, reverse=True)[:ROWS]

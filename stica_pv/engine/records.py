@@ -1,4 +1,4 @@
-"""The files a run leaves: metrics.jsonl (numbers that repeat) and json_stats.log (with timings); trackers beside."""
+"""Records of a run: metrics.jsonl (reproducible numbers), json_stats.log (with timings), and trackers."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -12,20 +12,20 @@ from stica_pv.errors import UsageError
 
 METRICS = "metrics.jsonl"
 STATS = "json_stats.log"
-EPOCH_END = "epoch_end"  # the key that tells the line of an epoch from that of a step
+EPOCH_END = "epoch_end"  # key of lines about an epoch, absent in lines about a step
 
 
 class Records:
-    """Writes the numbers of logged steps. On a resume the files are first cut back to the checkpoint's step.
+    """Writes the numbers of logged steps. On a resume it first truncates the files to the step of the checkpoint.
 
-    metrics.jsonl holds only what a repeated run gives again, bit for bit; timings stand in json_stats.log, whose
-    lines have SlowFast's form.
+    metrics.jsonl has only numbers that a repeated run reproduces bit for bit; timings are in json_stats.log, whose
+    lines have SlowFast's format.
 
-    Trackers (`stica_pv.engine.trackers`) are told the same numbers, those of steps under ``Train/``.
+    Trackers (`stica_pv.engine.trackers`) get the same numbers, those of steps under ``Train/``.
 
     Attributes:
-        summary: What the steps written here add up to.
-        told: Steps after which the end of an epoch was written.
+        summary: Summary of the steps written here.
+        recorded: Steps with a line about the end of an epoch.
     """
 
     def __init__(self, output_dir: Path, *, resume_step: int, trackers: Sequence[Tracker] = ()) -> None:
@@ -35,30 +35,30 @@ class Records:
         self._logged_before = {(line["step"], EPOCH_END in line) for _, line in lines}
         for name in (METRICS, STATS):
             with _as_usage_error(output_dir / name):
-                _cut_back(output_dir / name, resume_step)
-        self.told = {line["step"] for line in read_metrics(output_dir) if EPOCH_END in line}
+                _truncate(output_dir / name, resume_step)
+        self.recorded = {line["step"] for line in read_metrics(output_dir) if EPOCH_END in line}
         self._metrics = (output_dir / METRICS).open("a", encoding="utf-8")
         self._stats = (output_dir / STATS).open("a", encoding="utf-8")
         self._trackers = trackers
 
     def write(self, step: int, numbers: dict[str, float], timings: dict[str, float]) -> None:
-        """Appends one logged step; both files are flushed, so that a kill leaves whole lines."""
+        """Appends one logged step; both files are flushed, so that a kill leaves complete lines."""
         self.summary.add(step, numbers, timings)
         self._append(self._metrics, {"step": step, **numbers})
         self._append(self._stats, {"_type": "train_iter", "step": step, **numbers, **timings})
-        for tracker in self._to_be_told((step, False)):
+        for tracker in self._pending_trackers((step, False)):
             tracker.log(step, {f"Train/{name}": value for name, value in {**numbers, **timings}.items()})
 
     def write_epoch(self, step: int, epoch: int, numbers: dict[str, float]) -> None:
-        """Appends what was found at the end of an epoch, the first of which is 1."""
-        self.told.add(step)
+        """Appends the numbers of the end of an epoch; the first epoch is 1."""
+        self.recorded.add(step)
         self._append(self._metrics, {"step": step, EPOCH_END: epoch, **numbers})
         self._append(self._stats, {"_type": "val_epoch", "step": step, EPOCH_END: epoch, **numbers})
-        for tracker in self._to_be_told((step, True)):
+        for tracker in self._pending_trackers((step, True)):
             tracker.log(step, numbers)
 
-    def _to_be_told(self, line: tuple[int, bool]) -> list[Tracker]:
-        """Trackers that do not hold a line yet: of an earlier life, which went further than its last checkpoint."""
+    def _pending_trackers(self, line: tuple[int, bool]) -> list[Tracker]:
+        """Returns the trackers without this line; an earlier attempt may have passed its last checkpoint."""
         return [tracker for tracker in self._trackers if tracker.takes_back or line not in self._logged_before]
 
     @staticmethod
@@ -70,7 +70,7 @@ class Records:
     def close(self) -> None:
         """Closes files and trackers."""
         for file in (self._metrics, self._stats):
-            with suppress(OSError):  # on a full disk the line that did not fit is tried once more
+            with suppress(OSError):  # on a full disk it tries to write the last line again
                 file.close()
         for tracker in self._trackers:
             tracker.close()
@@ -94,7 +94,7 @@ def _as_usage_error(path: Path) -> Iterator[None]:
 
 
 def _whole_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields each line as text and as what it says; the torn last line of a killed run is left out."""
+    """Yields each line as text and parsed; an incomplete last line of a killed run is left out."""
     for text in path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []:
         with suppress(json.JSONDecodeError):
             line = json.loads(text)
@@ -102,7 +102,7 @@ def _whole_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield text, line
 
 
-def _cut_back(path: Path, step: int) -> None:
+def _truncate(path: Path, step: int) -> None:
     if not path.is_file():
         return
     kept = [text for text, line in _whole_lines(path) if line["step"] <= step]

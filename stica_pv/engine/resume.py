@@ -1,4 +1,4 @@
-"""Where a run goes on: one checkpoint for all its processes, which then stand at one place of one run."""
+"""Resuming: all processes load one checkpoint and continue at the same step of the same run."""
 
 import logging
 from pathlib import Path
@@ -11,16 +11,16 @@ logger = logging.getLogger(__name__)
 
 
 def find_checkpoint(folder: Path, *, resume: bool, list_hash: str) -> Checkpoint | None:
-    """Loads the newest whole checkpoint of a run: the main process chooses the file, the others read that very one.
+    """Loads the newest intact checkpoint of a run: the main process chooses the file, the others read the same one.
 
     Args:
-        folder: Of the run.
-        resume: Whether to go on from a checkpoint.
-        list_hash: Of the list of videos that this process has.
+        folder: Folder of the run.
+        resume: Whether to continue from a checkpoint.
+        list_hash: Hash of the video list of this process.
 
     Raises:
-        UsageError: There are checkpoints and `resume` is False, none is whole, a process cannot read the one that was
-            chosen, or it is of another list. Every process says so, and none waits for the others.
+        UsageError: There are checkpoints and `resume` is False, none is intact, a process cannot read the chosen
+            one, or it is of another list. Every process raises it, and none waits for the others.
     """
     problem, name, checkpoint = "", "", None
     if is_main():
@@ -48,7 +48,7 @@ def find_checkpoint(folder: Path, *, resume: bool, list_hash: str) -> Checkpoint
 
 
 def _choose(folder: Path, resume: bool) -> tuple[str, Checkpoint | None]:
-    """Name of the file and what it holds; "" and None to begin anew."""
+    """Returns file name and checkpoint; "" and None to start over."""
     if resume:
         found = find_latest(folder)
         return ("", None) if found is None else (found[0].name, found[1])
@@ -60,18 +60,18 @@ def _choose(folder: Path, resume: bool) -> tuple[str, Checkpoint | None]:
     return "", None
 
 
-def check_same_place(*, step: int, end: int, list_hash: str) -> None:
-    """Compares what the processes are about to train: their gradients would be averaged whatever it is.
+def check_same_position(*, step: int, end: int, list_hash: str) -> None:
+    """Compares what the processes are about to train: their gradients would be averaged in any case.
 
     Args:
-        step: Steps done.
-        end: Steps after which the run ends.
-        list_hash: Of the list of videos.
+        step: Number of steps done.
+        end: Last step of the run.
+        list_hash: Hash of the video list.
 
     Raises:
-        UsageError: A process differs from the main one. Every process says so, and none waits for the others.
+        UsageError: A process differs from the main one. Every process raises it, and none waits for the others.
     """
     check_agreement(
-        f"stands at step {step} of {end} on the list {list_hash}",
-        advice="give every machine the same configuration and the same data, and one OUTPUT_DIR that all share",
+        f"is at step {step} of {end} on the list {list_hash}",
+        advice="use the same configuration, data and shared OUTPUT_DIR on every machine",
     )

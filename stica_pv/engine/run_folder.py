@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, and what is written into it at the start."""
+"""The folder of a run: checks that it belongs to the run, and writes its first files."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ CONFIG, FACTS, ENVIRONMENT = "config.yaml", "run.json", "env.txt"
 LONGEST_SLUG = 80
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where PyYAML was built with it
 
-# Keys that do not change what a run computes; they may differ between its lives.
+# Keys that do not change what a run computes; they may differ between attempts.
 FREE_KEYS = (
     *("OUTPUT_DIR", "OVERRIDES", "LOG_PERIOD"),
     *("NUM_GPUS", "CPU_PROCESSES", "NUM_SHARDS", "SHARD_ID", "DIST.", "SUBMITIT."),
@@ -38,7 +38,7 @@ FREE_KEYS = (
 
 
 def default_output_dir(cfg_file: str, overrides: Sequence[str]) -> str:
-    """Returns output/<project>/<config>[/<overrides>] for a config file and the words of its overrides.
+    """Returns output/<project>/<config>[/<overrides>] for a config file and its overrides.
 
     The project is the file's folder, or its folders below the nearest one called projects: gdt, stica/eval.
     """
@@ -47,7 +47,7 @@ def default_output_dir(cfg_file: str, overrides: Sequence[str]) -> str:
     below = folders[len(folders) - folders[::-1].index("projects") :] if "projects" in folders else ()
     parts = ["output", *(below or folders[-1:]), path.stem]
     values = map(without_credentials, overrides[1::2])
-    last = dict(zip(overrides[::2], values, strict=False))  # of a key given twice the last one holds
+    last = dict(zip(overrides[::2], values, strict=False))  # the last value of a key counts
     telling = [f"{key}={value}" for key, value in last.items() if not key.startswith(FREE_KEYS)]
     data = last.get("DATA.PATH_TO_DATA_DIR")
     if data:
@@ -63,16 +63,16 @@ def default_output_dir(cfg_file: str, overrides: Sequence[str]) -> str:
 
 
 def claim(cfg: CfgNode, defaults: CfgNode | None = None) -> Path:
-    """Makes the folder of a run, or finds it again; writes config.yaml, and env.txt where no training will.
+    """Creates or reuses the folder of a run; writes config.yaml, and env.txt if no training will.
 
-    An evaluation leaves the config.yaml and env.txt of the training that it finds there.
+    An evaluation keeps the config.yaml and env.txt of an earlier training there.
 
     Args:
         cfg: The configuration.
-        defaults: What keys count as that are younger than the run in the folder; None: they count as different.
+        defaults: Values of keys that are newer than the run in the folder; None: such keys count as different.
 
     Raises:
-        UsageError: The folder holds another run, or cannot be written.
+        UsageError: The folder contains another run, or cannot be written.
     """
     folder = Path(cfg.OUTPUT_DIR)
     path = folder / CONFIG
@@ -90,13 +90,13 @@ def claim(cfg: CfgNode, defaults: CfgNode | None = None) -> Path:
 
 
 def has_begun(folder: Path) -> bool:
-    """Whether there is anything to lose; a run that ended before its first numbers may be begun with other keys."""
+    """Whether the folder has results; a run without any may be started again with other keys."""
     metrics = folder / METRICS
     return bool(list_checkpoints(folder)) or (metrics.is_file() and metrics.stat().st_size > 0)
 
 
 def settings_of(folder: Path) -> dict[str, Any]:
-    """Returns the configuration of a run by dotted key, as its config.yaml holds it.
+    """Returns the configuration of a run by dotted key, from its config.yaml.
 
     Raises:
         UsageError: This package did not write it.
@@ -128,12 +128,12 @@ def _refuse_another_run(cfg: CfgNode, folder: Path, defaults: CfgNode | None) ->
     if different:
         raise UsageError(
             f"OUTPUT_DIR {folder} holds another run ({len(different)} keys differ: "
-            f"{describe_differences(different, before, now)}): choose another OUTPUT_DIR, or move that one away"
+            f"{describe_differences(different, before, now)}): choose another OUTPUT_DIR, or move that folder"
         )
 
 
 def write_facts(folder: Path, facts: dict[str, Any]) -> None:
-    """Writes what the run derived (run.json) and where it runs (env.txt).
+    """Writes derived settings (run.json) and the environment (env.txt) of a run.
 
     Raises:
         UsageError: The disk is full, or the folder cannot be written.

@@ -1,4 +1,4 @@
-"""What a signal asks of a run. Handlers only note it; the loop asks at the end of a step, and all processes agree."""
+"""Signals to a run. Handlers only record a request; the loop reads it after each step, and all processes agree."""
 
 import os
 import signal
@@ -13,21 +13,21 @@ from stica_pv.errors import SignalReceived
 
 
 class Request(IntEnum):
-    """What is asked of a run; the larger goes before the smaller."""
+    """A request to a run; the larger one takes precedence."""
 
     NONE = 0
-    SAVE = 1  # and go on, for as long as one is left alive
+    SAVE = 1  # save, and continue until killed
     STOP = 2  # save and end
-    REQUEUE = 3  # save, end, and begin again elsewhere
+    REQUEUE = 3  # save, end, and restart elsewhere
 
 
-# A terminal that is closed sends HUP.
+# A closed terminal sends HUP.
 AT_A_TERMINAL: Mapping[int, Request] = {
     signal.SIGINT: Request.STOP,
     signal.SIGTERM: Request.STOP,
     signal.SIGHUP: Request.STOP,
 }
-# Slurm sends USR2 (as it was asked to) before it takes a machine away, and TERM before a kill that may never come.
+# Slurm sends USR2, as requested, before it preempts a job, and TERM before a kill that may not follow.
 ON_A_CLUSTER: Mapping[int, Request] = {
     signal.SIGINT: Request.STOP,
     signal.SIGHUP: Request.STOP,
@@ -37,19 +37,19 @@ ON_A_CLUSTER: Mapping[int, Request] = {
 
 
 class Interrupted(BaseException):
-    """A requeue was asked for outside the steps, where there is nothing to save: the run ends where it is.
+    """A requeue was requested outside the steps, where there is nothing to save: the run ends at once.
 
-    No `Exception`, so that code which reports a broken file does not take it for one.
+    Not an `Exception`, so that code that reports a broken file does not catch it.
     """
 
 
 class Signals:
-    """While entered, notes signals within the steps; a second SIGINT, and one outside the steps, ends at once.
+    """While entered, records signals within the steps; a second SIGINT, or one outside the steps, ends at once.
 
     Attributes:
-        request: What was asked of this process.
-        number: The signal that asked for it, of this process or another; 0 while there is none.
-        agreed: What the processes agreed on last.
+        request: Request to this process.
+        number: Number of its signal, to this process or another; 0 if there was none.
+        agreed: Request that the processes agreed on last.
     """
 
     def __init__(self, answers: Mapping[int, Request]) -> None:
@@ -65,13 +65,13 @@ class Signals:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python refuses handlers
             for number in self._answers:
                 if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
-                    continue  # as nohup wants it
+                    continue  # set by nohup
                 self._previous[number] = signal.signal(number, self._note)
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._pid:
-            return  # a worker that was just forked: its handlers are still these
+            return  # a worker that was just forked still has these handlers
         if number == signal.SIGINT and (self._interrupted or not self._in_steps):
             self._raised = True
             raise SignalReceived(number)
@@ -82,27 +82,27 @@ class Signals:
             self.end_if_asked()
 
     def answer(self, agreed: int, number: int = 0) -> Request:
-        """Takes what all processes agreed on and the signal behind it; returns it. That fulfils a wish to save."""
+        """Stores and returns the agreed request and its signal; a request to save is thereby done."""
         self.agreed, self.number = Request(agreed), number or self.number
         if self.request is Request.SAVE and self.agreed is Request.SAVE:
             self.request = Request.NONE
         return self.agreed
 
     def end_if_asked(self) -> None:
-        """Ends the run where it is, once, if an end was asked for and not yet agreed on.
+        """Ends the run at once if an end was requested and not yet agreed on; does so only once.
 
         Raises:
-            Interrupted: It is to be requeued.
-            SignalReceived: It is to end.
+            Interrupted: A requeue was requested.
+            SignalReceived: An end was requested.
         """
         if self.request < Request.STOP or self.agreed >= Request.STOP or self._raised:
             return
-        self._raised = True  # further signals do not disturb what is tidied up on the way
+        self._raised = True  # further signals do not disturb the cleanup
         raise Interrupted if self.request is Request.REQUEUE else SignalReceived(self.number)
 
     @contextmanager
     def in_steps(self) -> Iterator["Signals"]:
-        """Signals wait for `answer` while this is entered."""
+        """Defers signals to `answer` while entered."""
         self._in_steps = True
         try:
             yield self
@@ -120,18 +120,18 @@ _entered: list[Signals] = []
 
 
 def requeue_asked() -> bool:
-    """Whether whoever started the run was asked to requeue it."""
+    """Whether the process that started the run got a request to requeue it."""
     return any(signals.request is Request.REQUEUE for signals in _entered)
 
 
 def stopping_signal() -> int:
-    """The signal that stopped the run, for its exit code."""
+    """Returns the signal that stopped the run, for the exit code."""
     return next((signals.number for signals in reversed(_entered) if signals.number), signal.SIGINT)
 
 
 @contextmanager
 def signals_of_run() -> Iterator[Signals]:
-    """Gives the signals that whoever started the run has entered; otherwise enters those of a terminal."""
+    """Yields the signals already entered by the launcher; otherwise enters those of a terminal."""
     with nullcontext(_entered[-1]) if _entered else Signals(AT_A_TERMINAL) as signals:
         yield signals
 

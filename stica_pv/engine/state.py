@@ -1,4 +1,4 @@
-"""All that changes in a run, made from a task, and put into checkpoints and taken out of them."""
+"""The changing state of a run: created from a task, saved to checkpoints and restored from them."""
 
 import torch
 from torch import nn
@@ -6,7 +6,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from stica_pv.config import CfgNode
 from stica_pv.credentials import without_credentials
-from stica_pv.distributed import mean_in_order, synchronise_batch_norm, world_size
+from stica_pv.distributed import mean_in_order, synchronize_batch_norm, world_size
 from stica_pv.engine.checkpoint import Checkpoint
 from stica_pv.engine.config import amp_dtype_from_config, optimizer_from_config
 from stica_pv.engine.gradient_cache import CachedModel, Embedder
@@ -17,9 +17,9 @@ from stica_pv.tasks import Task
 
 
 def create_state(cfg: CfgNode, task: Task, device: torch.device) -> TrainState:
-    """Wraps a task as the configuration and the number of processes ask, with its optimizer."""
+    """Wraps a task for the configuration and the number of processes, and creates its optimizer."""
     if world_size() > 1 and cfg.BN.SYNC:
-        synchronise_batch_norm(task, device)
+        synchronize_batch_norm(task, device)
     task.train()
     if cfg.TRAIN.COMPILE:
         for network in networks_of(task):
@@ -42,7 +42,7 @@ def networks_of(module: nn.Module) -> list[nn.Module]:
     """Returns the networks that a task calls one by one: its parts that learn, those of lists and dictionaries too."""
     found = []
     for part in module.children():
-        if isinstance(part, nn.ModuleList | nn.ModuleDict):  # holds networks, and is never called itself
+        if isinstance(part, nn.ModuleList | nn.ModuleDict):  # contains networks, and is never called itself
             found += networks_of(part)
         elif any(parameter.requires_grad for parameter in part.parameters()):
             found.append(part)
@@ -60,7 +60,7 @@ def _parallel(module: nn.Module) -> nn.Module:
 
 
 def restore(state: TrainState, task: Task, checkpoint: Checkpoint) -> None:
-    """Puts a state back to where a checkpoint was written.
+    """Restores a state from a checkpoint.
 
     Raises:
         UsageError: It is of other networks, or of another optimizer.
@@ -72,7 +72,13 @@ def restore(state: TrainState, task: Task, checkpoint: Checkpoint) -> None:
         _check_shapes(state.optimizer)
         state.scaler.load_state_dict(checkpoint["scaler"])
         state.meter.load(checkpoint["meter"])
-    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:  # as torch meets what is missing
+    except (
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:  # raised by torch for missing entries
         raise UsageError(
             f"the checkpoint of step {step} does not fit the networks and the optimizer of this configuration "
             f"({type(error).__name__}: {' '.join(str(error).split())[:300]}): choose another OUTPUT_DIR"
@@ -81,7 +87,7 @@ def restore(state: TrainState, task: Task, checkpoint: Checkpoint) -> None:
 
 
 def _check_shapes(optimizer: torch.optim.Optimizer) -> None:
-    """Raises `ValueError` if what the optimizer keeps for a parameter has another shape; torch does not look."""
+    """Raises `ValueError` if what the optimizer keeps for a parameter has another shape; torch does not check this."""
     for parameter, kept in optimizer.state.items():
         for name, value in kept.items():
             if isinstance(value, torch.Tensor) and value.dim() and value.shape != parameter.shape:

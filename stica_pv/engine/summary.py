@@ -1,11 +1,11 @@
-"""What a run did, for the one line it ends with."""
+"""Summary of a run, for its last log line."""
 
 import datetime
 import time
 
 
 class RunSummary:
-    """Sums what the logged steps told, from the start of this life of a run."""
+    """Sums the numbers of logged steps since the start of this attempt."""
 
     def __init__(self, start: int) -> None:
         """Begins the count after `start` steps."""
@@ -14,7 +14,7 @@ class RunSummary:
         self._loss: float | None = None
 
     def add(self, step: int, numbers: dict[str, float], timings: dict[str, float]) -> None:
-        """Takes the numbers of a logged step, which are means over the steps since the one before."""
+        """Adds the numbers of a logged step, which are means since the previous one."""
         seconds = (step - self._logged) * timings.get("step_time", 0.0)
         self._seconds += seconds
         self._waited += seconds * timings.get("data_share", 0.0)
@@ -22,7 +22,7 @@ class RunSummary:
         self._logged, self._loss = step, numbers.get("loss", self._loss)
 
     def line(self, step: int, checkpoint: object) -> str:
-        """Returns the line after `step` steps, for a checkpoint that lies at a place."""
+        """Returns the line after `step` steps, with the path of the checkpoint."""
         duration = datetime.timedelta(seconds=round(time.monotonic() - self._begin))
         parts = [f"trained {step - self._start} steps in {duration}"]
         if self._seconds > 0:

@@ -1,4 +1,4 @@
-"""One training in one folder: a task and opened videos, from the newest checkpoint there to the end."""
+"""Trains a task on videos in a folder, from the newest checkpoint there to the end."""
 
 import contextlib
 import dataclasses
@@ -22,7 +22,7 @@ from stica_pv.engine.loop import AtEpochEnd, TrainState, train
 from stica_pv.engine.out_of_memory import fails_when_full, training_advice
 from stica_pv.engine.profiling import StepProfile
 from stica_pv.engine.records import Records
-from stica_pv.engine.resume import check_same_place, find_checkpoint
+from stica_pv.engine.resume import check_same_position, find_checkpoint
 from stica_pv.engine.run_folder import write_facts
 from stica_pv.engine.skip_list import SkipList
 from stica_pv.engine.state import content_of, create_state, restore
@@ -34,15 +34,15 @@ logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """What a training is made of, apart from the state that changes.
+    """Inputs of a training, without its changing state.
 
     Attributes:
-        cfg: Solver, loop and loading.
+        cfg: Configuration of solver, loop and loading.
         task: The method.
-        videos: What an epoch shows, a video as often as it is shown.
-        distinct: How many videos these are.
-        folder: Takes checkpoints and records.
-        device: Where this process computes.
+        videos: Videos of an epoch, each as often as an epoch uses it.
+        distinct: Number of distinct videos.
+        folder: Folder of checkpoints and records.
+        device: Device of this process.
     """
 
     cfg: CfgNode
@@ -68,22 +68,22 @@ def run_training(
     """Trains `task` from its newest checkpoint in `folder`.
 
     Args:
-        cfg: Solver, loop and loading.
+        cfg: Configuration of solver, loop and loading.
         task: The method, on `device`.
         videos: The usable videos.
-        folder: Takes checkpoints and records.
-        device: Where this process computes.
-        repeats_per_epoch: How often an epoch shows each video, each time with draws of its own.
-        at_epoch_end: Looks at the task after each epoch, and gives numbers to record; see `stica_pv.engine.loop.train`.
-        profile_steps: How many steps to record; see `stica_pv.engine.profiling`.
-        batch_key: Where the user sets the batch size, for the advice when the memory of a GPU is full.
+        folder: Folder of checkpoints and records.
+        device: Device of this process.
+        repeats_per_epoch: Number of samples of each video per epoch, each with its own random numbers.
+        at_epoch_end: Called after each epoch, returns numbers to record; see `stica_pv.engine.loop.train`.
+        profile_steps: Number of steps to profile; see `stica_pv.engine.profiling`.
+        batch_key: Key of the batch size, for the advice if a GPU is out of memory.
 
     Returns:
         False if a signal stopped it.
 
     Raises:
-        UsageError: The folder holds another training, or the settings do not fit the videos.
-        RunFailed: It cannot go on.
+        UsageError: The folder contains another training, or the settings do not fit the videos.
+        RunFailed: The training cannot continue.
     """
     checkpoint = find_checkpoint(folder, resume=cfg.TRAIN.AUTO_RESUME, list_hash=videos.list_hash)
     training = Training(cfg, task, repeat(videos, repeats_per_epoch), len(videos.paths), folder, device)
@@ -91,7 +91,7 @@ def run_training(
     state = create_state(cfg, task, device)
     if checkpoint:
         restore(state, task, checkpoint)
-    check_same_place(step=state.step, end=sampler.end, list_hash=videos.list_hash)
+    check_same_position(step=state.step, end=sampler.end, list_hash=videos.list_hash)
     if is_main():
         facts = {**derived_facts(cfg, task, training.videos, sampler), "videos": training.distinct}
         write_facts(folder, facts)
@@ -105,7 +105,7 @@ def run_training(
 
 
 def derived_facts(cfg: CfgNode, task: Task, videos: Videos, sampler: StepSampler) -> dict[str, Any]:
-    """What follows from configuration and data."""
+    """Returns settings derived from configuration and data."""
     return {
         "videos": len(videos.paths),
         "videos_excluded": len(videos.excluded),
@@ -133,8 +133,8 @@ def _train(
     cfg, folder, paths, start = training.cfg, training.folder, training.videos.paths, state.step
     loader = create_loader(cfg, training.task.views(), training.videos, sampler)
     bad_files = _begin_bad_files(training)
-    skipper = SkipList(bad_files.path, loader.dataset, sampler)
-    skipper.clip_format()
+    skip_list = SkipList(bad_files.path, loader.dataset, sampler)
+    skip_list.update()
     records = _open_records(cfg, folder, state.step) if is_main() else None
     try:
         profiling = StepProfile(folder, profile_steps if is_main() else 0, training.device)
@@ -142,7 +142,7 @@ def _train(
 
             def after_step(step: int) -> None:
                 profile.after_step(step)
-                skipper.after_step(step)
+                skip_list.after_step(step)
 
             finished = train(
                 state,
@@ -169,7 +169,7 @@ def _train(
 
 
 def _begin_bad_files(training: Training) -> BadFiles:
-    """Names the files that are not used."""
+    """Creates the list of unreadable files, with the videos that are not used."""
     bad_files = BadFiles(training.folder / BAD_FILES, training.distinct, training.cfg.DATA.MAX_BAD_SHARE)
     if is_main():
         bad_files.begin(training.videos.excluded)

@@ -15,13 +15,13 @@ def configure(file: str, overrides: Sequence[str], *, root: Path, trains: bool =
     """Returns the configuration of a file with overrides, with its OUTPUT_DIR, not frozen.
 
     Args:
-        file: A YAML file; one that is not here is looked for below `root`.
+        file: A YAML file; a path that does not exist is tried below `root`.
         overrides: Keys and values in turn, the last one of a key counts.
         root: Folder of the repository.
-        trains: False: it describes networks alone, and keys that the TASK never reads may stand in it.
+        trains: Whether a run trains with it; if not, it may set keys that the TASK never reads.
 
     Raises:
-        UsageError: There is no such file, or it or an override is wrong, or sets what the TASK never reads.
+        UsageError: The file does not exist, or it or an override is wrong or sets a key that the TASK never reads.
     """
     path = find_file(file, root)
     cfg = get_cfg()
@@ -30,7 +30,7 @@ def configure(file: str, overrides: Sequence[str], *, root: Path, trains: bool =
     cfg.OVERRIDES = list(dict.fromkeys(overrides[::2]))
     check_limits(cfg)
     if trains and cfg.TRAIN.ENABLE:  # an evaluation takes its task from the checkpoint
-        # A file's own keys alone: what it takes from the demo of another method it shares with it.
+        # Only the file's own keys: keys from a `_BASE_` of another method are shared with that method.
         check_ownership(cfg, [*keys_in_file(path), *cfg.OVERRIDES], defaults=get_cfg(), owned=OWNED_KEYS)
     cfg.OUTPUT_DIR = cfg.OUTPUT_DIR or default_output_dir(path, overrides)
     return cfg

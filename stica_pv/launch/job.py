@@ -1,4 +1,4 @@
-"""The job that a cluster runs: each of its processes calls it, in each of its lives."""
+"""The job that a cluster runs: each process calls it, in each attempt."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ from stica_pv.config import CfgNode
 from stica_pv.distributed import HEARTBEAT
 from stica_pv.engine.signals import ON_A_CLUSTER, Interrupted, Request, Signals
 from stica_pv.errors import RunFailed, RunStopped, UsageError
-from stica_pv.launch.process import enter
+from stica_pv.launch.process import run_process
 from stica_pv.launch.process_spec import spec_from_environment
 from stica_pv.launch.requeue import Submission, write_failure
 from stica_pv.launch.snapshot import check_import
@@ -34,8 +34,8 @@ class ClusterJob:
 
     Attributes:
         config: The resolved configuration, as YAML.
-        submission: Folder of the submission; the code lies in its folder ``code``.
-        number: Of the run among those submitted together.
+        submission: Folder of the submission; its folder ``code`` holds the code.
+        number: Index of the run among those submitted together.
         profile_steps: See `stica_pv.workflows.run.run`.
     """
 
@@ -47,7 +47,7 @@ class ClusterJob:
     def __call__(self) -> dict[str, float]:
         """Runs in this process, one of several; returns the results of the evaluations."""
         environment = submitit.JobEnvironment()
-        environment.paths.result_pickle.unlink(missing_ok=True)  # of an earlier life: it would be taken for this one's
+        environment.paths.result_pickle.unlink(missing_ok=True)  # of an earlier attempt
         submission = Submission(Path(self.submission), self.number)
         with Signals(ON_A_CLUSTER) as signals:
             try:
@@ -55,14 +55,14 @@ class ClusterJob:
             except (RunStopped, Interrupted, RunFailed) as end:
                 if signals.request < Request.REQUEUE and signals.agreed < Request.REQUEUE:
                     raise
-                logger.info("ended to be requeued: %s", str(end) or "there was no step to finish")
-            # No result is left behind, and no error: this job goes on.
+                logger.info("stopped for a requeue: %s", str(end) or "no step was running")
+            # No result and no error is written: the job continues after the requeue.
             if environment.global_rank == 0:
                 environment._requeue(0)
             raise SystemExit(0)
 
     def checkpoint(self) -> DelayedSubmission:
-        """For a signal before `__call__` has begun: submitit then asks how to go on. Nothing is to be saved."""
+        """Answers submitit, which calls this on a signal before `__call__` has begun: submit the same job again."""
         return DelayedSubmission(self)
 
     def _run(self, submission: Submission) -> dict[str, float]:
@@ -70,42 +70,42 @@ class ClusterJob:
         cfg.freeze()
         keep_sockets_together()
 
-        def note_failure(reason: str) -> None:
+        def record_failure(reason: str) -> None:
             write_failure(submission, HEARTBEAT.step, reason)
 
         try:
             check_import(submission.code)
             _export_environment(submission.token)
         except UsageError as error:
-            note_failure(f"UsageError: {error}")
+            record_failure(f"UsageError: {error}")
             raise
         gpu = cfg.SUBMITIT.GPUS_PER_NODE > 0
-        place = spec_from_environment(os.environ, gpu=gpu, log_dir=cfg.OUTPUT_DIR, token=submission.token)
-        assert place is not None, "submitit's environment names a rank"
-        if gpu and place.local_rank >= torch.cuda.device_count():
+        spec = spec_from_environment(os.environ, gpu=gpu, log_dir=cfg.OUTPUT_DIR, token=submission.token)
+        assert spec is not None, "submitit's environment names a rank"
+        if gpu and spec.local_rank >= torch.cuda.device_count():
             reason = (
-                f"process {place.rank} is number {place.local_rank} of its node, which shows it "
-                f"{torch.cuda.device_count()} GPUs: SUBMITIT.GPUS_PER_NODE is {cfg.SUBMITIT.GPUS_PER_NODE}"
+                f"process {spec.rank} has local rank {spec.local_rank}, but its node has "
+                f"{torch.cuda.device_count()} visible GPUs: SUBMITIT.GPUS_PER_NODE is {cfg.SUBMITIT.GPUS_PER_NODE}"
             )
-            note_failure(f"UsageError: {reason}")
+            record_failure(f"UsageError: {reason}")
             raise UsageError(reason)
         profile = self.profile_steps
 
         def job(cfg: CfgNode, device: torch.device) -> Any:
             return run(cfg, device, profile_steps=profile)
 
-        return {name: float(value) for name, value in _flat(enter(job, cfg, place, on_failure=note_failure))}
+        return {name: float(value) for name, value in _flat(run_process(job, cfg, spec, on_failure=record_failure))}
 
 
 def _flat(results: Any, prefix: str = "") -> list[tuple[str, float]]:
-    """Numbers of nested dicts by joined names."""
+    """Returns the numbers of nested dicts by joined names."""
     if not isinstance(results, dict):
         return [(prefix, results)] if isinstance(results, int | float) else []
     return [pair for name, value in results.items() for pair in _flat(value, f"{prefix}/{name}" if prefix else name)]
 
 
 def _export_environment(token: str) -> None:
-    """Sets what `torch.distributed` reads; each life of a job meets at a port of its own, which nobody else knows."""
-    life = os.environ.get("SLURM_RESTART_COUNT", "0")
-    os.environ["MASTER_PORT"] = str(random.Random(f"{token} {life}").randint(*PORTS))
+    """Sets the variables that `torch.distributed` reads; each attempt of a job has a secret port of its own."""
+    attempt = os.environ.get("SLURM_RESTART_COUNT", "0")
+    os.environ["MASTER_PORT"] = str(random.Random(f"{token} {attempt}").randint(*PORTS))
     TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)

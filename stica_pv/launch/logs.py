@@ -1,4 +1,4 @@
-"""Logging of a run: the main process speaks on the terminal, every process into its file."""
+"""Logging of a run: the main process logs to the terminal, every process to its own file."""
 
 import logging
 import shutil
@@ -17,8 +17,8 @@ def set_up_logging(output_dir: str, rank: int) -> None:
     """Sends the package's log to stdout (rank 0) and to OUTPUT_DIR/stdout.log once that folder exists.
 
     Args:
-        output_dir: The folder; "" for no file.
-        rank: This process.
+        output_dir: Folder of the log file; "" for no file.
+        rank: Rank of this process.
     """
     root = logging.getLogger("stica_pv")
     root.setLevel(logging.DEBUG)  # for the file: tracebacks of errors that the terminal shows in one line
@@ -35,23 +35,23 @@ def set_up_logging(output_dir: str, rank: int) -> None:
 
 
 def end_progress() -> None:
-    """Ends a progress line that stands on the terminal, so that what follows begins on a line of its own."""
+    """Ends the progress line on the terminal, so that later output begins on a new line."""
     for handler in logging.getLogger("stica_pv").handlers:
         if isinstance(handler, _Terminal):
             handler.end_progress()
 
 
 class _Formatter(PrintableFormatter):
-    """Writes no passwords."""
+    """Removes passwords from records."""
 
     def format(self, record: logging.LogRecord) -> str:
         return without_credentials(super().format(record))
 
 
 class _Terminal(logging.StreamHandler):  # type: ignore[type-arg]  # the class takes no argument at run time
-    """Shows records with ``extra={"progress": True}`` as one line that is written over, others above it.
+    """Shows records with ``extra={"progress": True}`` as one line that is overwritten, all others above it.
 
-    One with ``extra={"progress": False}`` takes its place for good.
+    A record with ``extra={"progress": False}`` replaces that line for good.
     """
 
     _shown = ""
@@ -66,7 +66,7 @@ class _Terminal(logging.StreamHandler):  # type: ignore[type-arg]  # the class t
         try:
             self.stream.write(blank + (self._shown if progress else f"{line}\n{self._shown[:width]}"))
             self.flush()
-        except OSError:  # the terminal is gone; the file goes on
+        except OSError:  # the terminal was closed; the file is still written
             self.handleError(record)
 
     def end_progress(self) -> None:
@@ -83,7 +83,7 @@ class _Terminal(logging.StreamHandler):  # type: ignore[type-arg]  # the class t
 
 
 class _LateFile(logging.Handler):
-    """Writes to a file in a folder that the run makes only when it knows that it can start."""
+    """Writes to a file in a folder that the run makes only once it can start; keeps earlier records until then."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -94,6 +94,9 @@ class _LateFile(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self._waiting.append(self.format(record))
         if self._path.parent.is_dir():
-            with suppress(OSError), self._path.open("a", encoding="utf-8") as file:  # a full disk ends no run here
+            with (
+                suppress(OSError),
+                self._path.open("a", encoding="utf-8") as file,
+            ):  # a full disk must not end the run here
                 file.write("\n".join(self._waiting) + "\n")
             self._waiting.clear()

@@ -1,4 +1,4 @@
-"""One process of a run: its log, its device, its peers, then the job."""
+"""One process of a run: sets up log, device, signals, rendezvous and watchdog, then runs the job."""
 
 import logging
 import os
@@ -18,100 +18,102 @@ from stica_pv.errors import RunFailed, RunStopped
 from stica_pv.launch.logs import end_progress, set_up_logging
 from stica_pv.launch.memory import keep_freed_memory
 from stica_pv.launch.process_spec import ProcessSpec
-from stica_pv.launch.rendezvous import meet
-from stica_pv.launch.watchdog import Limits, Peers, is_echo
+from stica_pv.launch.rendezvous import rendezvous
+from stica_pv.launch.watchdog import Limits, Watchdog, is_echo
 
 logger = logging.getLogger(__name__)
 
-LAST_WORD_S = 5.0
-# The watch ends what waits too long; an operation itself may wait while the main process reads a million headers.
+REPORT_WAIT_S = 5.0
+# The watchdog ends operations that wait too long; one may wait while the main process reads a million headers.
 NEVER = timedelta(days=30)
-# Through what processes of one machine reach each other: where gloo and NCCL listen, unless the user says otherwise.
+# Interface of gloo and NCCL if all processes are on one machine, unless the user sets another one.
 LOOPBACK_DEVICE = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
 
-Job = Callable[[CfgNode, torch.device], Any]
+RunFunction = Callable[[CfgNode, torch.device], Any]
 
 
-def say_nothing(reason: str) -> None:
-    """For runs where nobody asks why they failed."""
+def ignore_failure(reason: str) -> None:
+    """Does nothing: the callback of runs that record no failure."""
 
 
-def enter(job: Job, cfg: CfgNode, place: ProcessSpec, *, on_failure: Callable[[str], None] = say_nothing) -> Any:
-    """Runs ``job(cfg, device)`` as the process of a place.
+def run_process(
+    job: RunFunction, cfg: CfgNode, spec: ProcessSpec, *, on_failure: Callable[[str], None] = ignore_failure
+) -> Any:
+    """Runs ``job(cfg, device)`` as one process of a run.
 
     Args:
-        job: The work.
+        job: Function to run.
         cfg: The configuration.
-        place: Where this process stands.
-        on_failure: Is told why the run failed, perhaps because of another process, before this one ends.
+        spec: This process.
+        on_failure: Called with the failure reason, perhaps of another process, before this one ends.
 
     Returns:
-        What the job returns.
+        The result of the job.
 
     Raises:
         RunFailed: Another process failed; the message says which and why. The job's own errors pass through.
         SignalReceived: A signal ended it outside of training.
     """
-    set_up_logging(place.log_dir, place.rank)
+    set_up_logging(spec.log_dir, spec.rank)
     try:
         with signals_of_run():
-            if place.gpu:
-                torch.cuda.set_device(place.device)
+            if spec.gpu:
+                torch.cuda.set_device(spec.device)
             else:
                 keep_freed_memory()
-            if place.world_size == 1:
-                logger.info("process 0 of 1: %s", place.describe())
-                return _alone(job, cfg, place, on_failure)
-            return _among_peers(job, cfg, place, on_failure)
+            if spec.world_size == 1:
+                logger.info("process 0 of 1: %s", spec.describe())
+                return _alone(job, cfg, spec, on_failure)
+            return _with_others(job, cfg, spec, on_failure)
     finally:
         end_progress()
 
 
-def _alone(job: Job, cfg: CfgNode, place: ProcessSpec, on_failure: Callable[[str], None]) -> Any:
+def _alone(job: RunFunction, cfg: CfgNode, spec: ProcessSpec, on_failure: Callable[[str], None]) -> Any:
     try:
-        return job(cfg, place.device)
+        return job(cfg, spec.device)
     except RunStopped:
         raise
     except Exception as error:
-        on_failure(_in_words(error))
+        on_failure(_describe(error))
         raise
 
 
-def _among_peers(job: Job, cfg: CfgNode, place: ProcessSpec, on_failure: Callable[[str], None]) -> Any:
-    for name, device in LOOPBACK_DEVICE.items() if place.one_machine else ():
+def _with_others(job: RunFunction, cfg: CfgNode, spec: ProcessSpec, on_failure: Callable[[str], None]) -> Any:
+    for name, device in LOOPBACK_DEVICE.items() if spec.one_machine else ():
         os.environ.setdefault(name, device)
     limits = Limits(
         cfg.DIST.HEARTBEAT_TIMEOUT_SECONDS, 60 * cfg.DIST.STEP_TIMEOUT_MINUTES, 60 * cfg.DIST.RENDEZVOUS_TIMEOUT_MINUTES
     )
     try:
-        meeting = meet(place, place.describe(), limits.connect_s, Path(cfg.OUTPUT_DIR))
+        connection = rendezvous(spec, spec.describe(), limits.rendezvous_timeout_s, Path(cfg.OUTPUT_DIR))
     except Exception as error:
-        on_failure(_in_words(error))
+        on_failure(_describe(error))
         raise
-    for rank, greeting in enumerate(meeting.greetings):
-        logger.info("process %d of %d: %s", rank, place.world_size, greeting)
-    if place.rank:
-        logger.info("process %d of %d: %s", place.rank, place.world_size, place.describe())
-    with Peers(meeting.watch, place, limits, on_failure) as peers:
-        HEARTBEAT.beat()
+    for rank, hello in enumerate(connection.hellos):
+        logger.info("process %d of %d: %s", rank, spec.world_size, hello)
+    if spec.rank:
+        logger.info("process %d of %d: %s", spec.rank, spec.world_size, spec.describe())
+    with Watchdog(connection.watch, spec, limits, on_failure) as watchdog:
+        HEARTBEAT.record()
         try:
-            connect("nccl" if place.gpu else "gloo", meeting.store, place.rank, place.world_size, NEVER)
-            peers.connected()
-            return job(cfg, place.device)
+            connect("nccl" if spec.gpu else "gloo", connection.store, spec.rank, spec.world_size, NEVER)
+            watchdog.connected()
+            return job(cfg, spec.device)
         except RunStopped:
             raise
         except Exception as error:
-            if requeue_asked():  # others may have left already
-                raise RunFailed(f"ended by a request to requeue: {_in_words(error)}") from error
-            reason = without_credentials(peers.explain(error))
+            if requeue_asked():  # other processes may have ended already
+                raise RunFailed(f"stopped by a requeue request: {_describe(error)}") from error
+            reason = without_credentials(watchdog.explain(error))
             on_failure(reason)
             if not is_echo(error):
                 raise
-            time.sleep(LAST_WORD_S)  # the process that failed is to report first
+            time.sleep(REPORT_WAIT_S)  # the process that failed reports first
             raise RunFailed(reason) from error
         finally:
             disconnect()
 
 
-def _in_words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return without_credentials(f"{type(error).__name__}: {' '.join(str(error).split())}")

@@ -1,4 +1,4 @@
-"""Where the processes of a run stand: in this process, one per device of this machine, or as the environment says."""
+"""The processes of a run: this process, one per device of this machine, or as defined by the environment."""
 
 import os
 import secrets
@@ -20,19 +20,19 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """Where one process of a run stands.
+    """One process of a run.
 
     Attributes:
-        rank: Among all processes.
-        local_rank: On this machine.
+        rank: Rank among all processes.
+        local_rank: Rank on this machine.
         world_size: Number of processes.
-        init_method: Where they meet: ``tcp://host:port``, or ``env://`` for MASTER_ADDR and MASTER_PORT; "" where
-            this is left to whoever starts them.
+        init_method: Rendezvous address: ``tcp://host:port``, or ``env://`` for MASTER_ADDR and MASTER_PORT; "" if the
+            process that starts the others chooses it.
         gpu: Whether it runs on GPU `local_rank`.
-        log_dir: Folder of its log file; "" for none.
-        one_machine: Whether all processes run on this machine: nothing then listens to others.
-        hosted: Whether somebody else keeps the store, who outlives process 0.
-        token: See `stica_pv.launch.run_token`; "" where process 0 is to hand one out.
+        log_dir: Folder of the log file; "" for none.
+        one_machine: Whether all processes run on this machine; nothing then accepts connections from others.
+        hosted: Whether another process, which outlives process 0, hosts the store.
+        token: Token of the run, see `stica_pv.launch.run_token`; "" if process 0 creates it.
     """
 
     rank: int
@@ -47,11 +47,11 @@ class ProcessSpec:
 
     @property
     def device(self) -> torch.device:
-        """Where this process computes."""
+        """Device of this process."""
         return torch.device("cuda", self.local_rank) if self.gpu else torch.device("cpu")
 
     def describe(self) -> str:
-        """Host, device, CPUs that this process may use, and the folder that the package was imported from."""
+        """Returns host, device, usable CPUs, and the folder that the package was imported from."""
         return (
             f"{socket.gethostname()}, process id {os.getpid()}, {self.device}, "
             f"CPUs {ranges(sorted(os.sched_getaffinity(0)))}, stica_pv from {package_folder()}"
@@ -59,12 +59,12 @@ class ProcessSpec:
 
 
 def package_folder() -> Path:
-    """The folder that holds the imported package."""
+    """Returns the folder that contains the imported package."""
     return Path(stica_pv.__file__).resolve().parent.parent
 
 
 def ranges(numbers: list[int]) -> str:
-    """Ascending numbers in short: ``0-3,8``."""
+    """Abbreviates ascending numbers: ``0-3,8``."""
     parts: list[list[int]] = []
     for number in numbers:
         if parts and parts[-1][-1] == number - 1:
@@ -77,21 +77,21 @@ def ranges(numbers: list[int]) -> str:
 def spec_from_environment(
     variables: Mapping[str, str], *, gpu: bool, log_dir: str, token: str = ""
 ) -> ProcessSpec | None:
-    """The place that RANK, WORLD_SIZE and LOCAL_RANK name, as torchrun and submitit set them; None without them."""
+    """Returns the process that RANK, WORLD_SIZE and LOCAL_RANK define, as torchrun and submitit set them, or None."""
     if not ("RANK" in variables and "WORLD_SIZE" in variables):
         return None
     rank, world = int(variables["RANK"]), int(variables["WORLD_SIZE"])
     here = variables.get("LOCAL_WORLD_SIZE") == str(world)
-    hosted = variables.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun keeps the store itself
+    hosted = variables.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun hosts the store itself
     local = int(variables.get("LOCAL_RANK", rank))
     return ProcessSpec(rank, local, world, ENVIRONMENT, gpu, log_dir, one_machine=here, hosted=hosted, token=token)
 
 
 def specs_of_machine(cfg: CfgNode, init_method: str | None, log_dir: str) -> list[ProcessSpec]:
-    """The places of this machine's processes, as NUM_GPUS, CPU_PROCESSES, NUM_SHARDS and SHARD_ID say.
+    """Returns the processes of this machine, as set by NUM_GPUS, CPU_PROCESSES, NUM_SHARDS and SHARD_ID.
 
     Raises:
-        UsageError: The numbers do not fit, or several machines have nowhere to meet.
+        UsageError: The numbers do not fit, or several machines have no rendezvous address.
     """
     gpus = count_gpus(cfg)
     here = gpus or cfg.CPU_PROCESSES
@@ -115,7 +115,7 @@ def specs_of_machine(cfg: CfgNode, init_method: str | None, log_dir: str) -> lis
 
 
 def count_gpus(cfg: CfgNode) -> int:
-    """Number of GPUs to use on this machine; refuses more than there are."""
+    """Returns the number of GPUs to use on this machine; refuses more than exist."""
     present = torch.cuda.device_count()
     if present < cfg.NUM_GPUS:
         raise UsageError(

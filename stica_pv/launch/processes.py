@@ -1,4 +1,4 @@
-"""Starts the processes of a machine, waits for them, and ends as the first of them that failed."""
+"""Starts the processes of a machine, waits for them, and raises the error of the first that failed."""
 
 import contextlib
 import ctypes
@@ -16,15 +16,15 @@ from multiprocessing.connection import Connection, wait
 
 import torch.distributed as dist
 
-from stica_pv.command_line import output_that_may_be_left
+from stica_pv.command_line import tolerate_closed_stdout
 from stica_pv.config import CfgNode
 from stica_pv.errors import RunFailed, RunStopped, SignalReceived, UnreadableClip, UsageError
-from stica_pv.launch.process import Job, enter
+from stica_pv.launch.process import RunFunction, run_process
 from stica_pv.launch.process_spec import TCP, ProcessSpec
 from stica_pv.launch.relay import SignalRelay
 from stica_pv.launch.rendezvous import address_of, declare_failure, open_local_store
 
-GRACE_S = 60.0  # for the others to save and to end, once one has failed
+GRACE_S = 60.0  # time for the others to save and end once one has failed
 LONGEST_TEXT = 10_000  # letters of a reason: a pipe that nobody reads takes no more than 64 KB
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
 
@@ -34,9 +34,9 @@ class End:
     """How a process ended.
 
     Attributes:
-        kind: Name of its error; "" for none.
-        text: Message of that.
-        number: The signal that stopped or killed it; 0 for none.
+        kind: Class name of the error; "" for none.
+        text: Message of the error.
+        number: Number of the signal that stopped or killed the process; 0 for none.
     """
 
     kind: str = ""
@@ -45,18 +45,18 @@ class End:
 
     @property
     def failed(self) -> bool:
-        """Whether the others are not to go on, and may not know."""
+        """Whether the other processes must stop and may not know it yet."""
         return self.kind not in ("", RunStopped.__name__)
 
 
-def run_processes(job: Job, cfg: CfgNode, places: Sequence[ProcessSpec]) -> None:
-    """Runs ``job(cfg, device)`` in a process for each place, all of this machine.
+def run_processes(job: RunFunction, cfg: CfgNode, specs: Sequence[ProcessSpec]) -> None:
+    """Runs ``job(cfg, device)`` in one process per spec, all on this machine.
 
     Raises:
-        UsageError, RunStopped, RunFailed: What the first that failed has raised, or that it was killed.
+        UsageError, RunStopped, RunFailed: The error of the first process that failed, or that it was killed.
         SignalReceived: A signal ended them outside of training.
     """
-    store, places = _with_store(places)
+    store, specs = _with_store(specs)
     started: list[_Started] = []
 
     def send(number: int) -> None:
@@ -66,9 +66,9 @@ def run_processes(job: Job, cfg: CfgNode, places: Sequence[ProcessSpec]) -> None
     with SignalRelay(send) as relay:
         try:
             with _ctrl_c_blocked():
-                for place in places:
-                    started.append(_Started(job, cfg, place))
-            if relay.number:  # it came before all were there
+                for spec in specs:
+                    started.append(_Started(job, cfg, spec))
+            if relay.number:  # it came before all had started
                 send(signal.SIGTERM)
             ends = _wait(started, store)
         finally:
@@ -82,11 +82,11 @@ def raise_end(ends: Sequence[End], number: int) -> None:
     """Raises the error that the processes of a run ended with.
 
     Args:
-        ends: Of the processes, in the order of time.
-        number: The signal that this process handed on to them; 0 for none.
+        ends: Ends of the processes, in the order of time.
+        number: Number of the signal that this process forwarded to them; 0 for none.
     """
     known: dict[str, type[Exception]] = {kind.__name__: kind for kind in (UsageError, RunFailed)}
-    own = [end for end in ends if end.kind in known and not (number and end.number)]  # else we have killed it
+    own = [end for end in ends if end.kind in known and not (number and end.number)]  # otherwise this process killed it
     if own:
         raise known[own[0].kind](own[0].text)
     for end in ends:
@@ -97,32 +97,32 @@ def raise_end(ends: Sequence[End], number: int) -> None:
         raise SignalReceived(received)
 
 
-def _with_store(places: Sequence[ProcessSpec]) -> tuple[dist.Store | None, Sequence[ProcessSpec]]:
-    """Opens a store in this process, which outlives the others, where all are on this machine."""
-    if not places[0].one_machine:
-        return None, places
-    port = address_of(places[0])[1] if places[0].init_method else 0
+def _with_store(specs: Sequence[ProcessSpec]) -> tuple[dist.Store | None, Sequence[ProcessSpec]]:
+    """Opens a store in this process, which outlives the others, if all of them are on this machine."""
+    if not specs[0].one_machine:
+        return None, specs
+    port = address_of(specs[0])[1] if specs[0].init_method else 0
     try:
         store = open_local_store(port)
     except OSError as error:
-        raise UsageError(f"--init_method: port {port} of this machine cannot be used: {error.strerror}") from error
+        raise UsageError(f"--init_method: port {port} of this machine is not available: {error.strerror}") from error
     method = f"{TCP}{store.host}:{store.port}"
-    return store, [replace(place, init_method=method, hosted=True) for place in places]
+    return store, [replace(spec, init_method=method, hosted=True) for spec in specs]
 
 
 class _Started:
-    """A process that was started for a place.
+    """A started process.
 
     Attributes:
-        place: The place.
+        spec: Its description.
         process: The process.
     """
 
-    def __init__(self, job: Job, cfg: CfgNode, place: ProcessSpec) -> None:
-        self.place = place
+    def __init__(self, job: RunFunction, cfg: CfgNode, spec: ProcessSpec) -> None:
+        self.spec = spec
         self._pipe, theirs = multiprocessing.Pipe(duplex=False)
         context = multiprocessing.get_context("spawn")
-        self.process = context.Process(target=_run, args=(job, cfg, place, theirs, os.getpid()))
+        self.process = context.Process(target=_run, args=(job, cfg, spec, theirs, os.getpid()))
         self.process.start()
         theirs.close()
 
@@ -133,19 +133,19 @@ class _Started:
                 os.kill(self.process.pid, number)
 
     def end(self) -> End:
-        """Waits for the end, and returns how it was."""
+        """Waits until the process ends; returns how it ended."""
         self.process.join()
         try:
             return End(*json.loads(self._pipe.recv_bytes()))
-        except EOFError:  # it had no time to say anything
+        except EOFError:  # it could not report
             code = self.process.exitcode or 0
-            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-            text = f"process {self.place.rank} of {self.place.world_size} {how}"
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+            text = f"process {self.spec.rank} of {self.spec.world_size} {how}"
             return End(RunFailed.__name__, text, max(0, -code))
 
 
 def _wait(started: Sequence[_Started], store: dist.Store | None) -> list[End]:
-    """Waits until all have ended, or for a while after one has failed; returns their ends in the order of time."""
+    """Waits until all have ended, or `GRACE_S` after one has failed; returns their ends in the order of time."""
     running: dict[object, _Started] = {one.process.sentinel: one for one in started}
     ends: list[End] = []
     until = float("inf")
@@ -156,13 +156,13 @@ def _wait(started: Sequence[_Started], store: dist.Store | None) -> list[End]:
             if ends[-1].failed and until == float("inf"):
                 until = time.monotonic() + GRACE_S
                 if store is not None:
-                    declare_failure(store, one.place, ends[-1].text or "another process was ended by a signal")
+                    declare_failure(store, one.spec, ends[-1].text or "a signal ended another process")
     return ends
 
 
 @contextlib.contextmanager
 def _ctrl_c_blocked() -> Iterator[None]:
-    """Keeps SIGINT from this process, and for good from those that it starts: a terminal sends them Ctrl-C too."""
+    """Blocks SIGINT here, and for good in processes started meanwhile: a terminal sends them Ctrl-C too."""
     resource_tracker.ensure_running()  # its start would end the blocking
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -171,18 +171,18 @@ def _ctrl_c_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _run(job: Job, cfg: CfgNode, place: ProcessSpec, pipe: Connection, parent: int) -> None:
-    """What a started process does; it never raises, and says through the pipe how it ended."""
+def _run(job: RunFunction, cfg: CfgNode, spec: ProcessSpec, pipe: Connection, parent: int) -> None:
+    """Runs the job in a started process; never raises, and reports through the pipe how it ended."""
     _end_with(parent)
-    with output_that_may_be_left():
-        end = _outcome(job, cfg, place)
+    with tolerate_closed_stdout():
+        end = _outcome(job, cfg, spec)
     pipe.send_bytes(json.dumps([end.kind, end.text[:LONGEST_TEXT], end.number]).encode())
     sys.exit(int(bool(end.kind)))
 
 
-def _outcome(job: Job, cfg: CfgNode, place: ProcessSpec) -> End:
+def _outcome(job: RunFunction, cfg: CfgNode, spec: ProcessSpec) -> End:
     try:
-        enter(job, cfg, place)
+        run_process(job, cfg, spec)
     except SignalReceived as error:
         return End(SignalReceived.__name__, "", error.number)
     except RunStopped as error:
@@ -191,15 +191,15 @@ def _outcome(job: Job, cfg: CfgNode, place: ProcessSpec) -> End:
         return End(UsageError.__name__, str(error))
     except (RunFailed, UnreadableClip) as error:
         return End(RunFailed.__name__, str(error))
-    except Exception as error:  # a mistake of ours keeps its traceback
+    except Exception as error:  # a bug keeps its traceback
         traceback.print_exc()
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return End(RunFailed.__name__, f"process {place.rank} of {place.world_size}: {reason} (see the traceback)")
+        return End(RunFailed.__name__, f"process {spec.rank} of {spec.world_size}: {reason} (see the traceback)")
     return End()
 
 
 def _end_with(parent: int) -> None:
-    """Lets this process save and end when the one that started it is killed."""
+    """Makes this process save and end when its parent is killed."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
-    if os.getppid() != parent:  # it was killed before that
+    if os.getppid() != parent:  # the parent was killed before that
         sys.exit(1)

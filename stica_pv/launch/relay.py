@@ -1,4 +1,4 @@
-"""Hands the signals that end a command on to the processes that it has started."""
+"""Forwards the signals that end a command to the processes that it started."""
 
 import signal
 import threading
@@ -10,17 +10,17 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class SignalRelay:
-    """While entered, hands SIGINT, SIGTERM and SIGHUP on as SIGTERM: the processes save and end. A second SIGINT kills.
+    """While entered, forwards SIGINT, SIGTERM and SIGHUP as SIGTERM: the processes save and end. A second SIGINT kills.
 
-    A terminal sends Ctrl-C to all processes itself. They are to ignore that, so that one Ctrl-C does not reach them
-    twice and end them at once.
+    A terminal sends Ctrl-C to all processes itself. They must ignore that, so that one Ctrl-C does not reach them twice
+    and end them at once.
 
     Attributes:
-        number: The first signal that came; 0 while there is none.
+        number: Number of the first signal received; 0 if there was none.
     """
 
     def __init__(self, send: Callable[[int], None]) -> None:
-        """Does nothing yet.
+        """Stores the callback.
 
         Args:
             send: Sends a signal to every started process that is alive.
@@ -34,11 +34,11 @@ class SignalRelay:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python refuses handlers
             for number in ENDING:
                 if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
-                    continue  # as nohup wants it
-                self._previous[number] = signal.signal(number, self._hand_on)
+                    continue  # set by nohup
+                self._previous[number] = signal.signal(number, self._forward)
         return self
 
-    def _hand_on(self, number: int, frame: FrameType | None) -> None:
+    def _forward(self, number: int, frame: FrameType | None) -> None:
         again = self._interrupted and number == signal.SIGINT
         self._interrupted = self._interrupted or number == signal.SIGINT
         self.number = self.number or int(number)

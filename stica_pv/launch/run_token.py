@@ -1,6 +1,6 @@
-"""The token of a run: random, and known to its processes alone. It is part of every key that they use in their store.
+"""The token of a run: random, known only to its processes, and part of every key that they use in their store.
 
-A stranger who reaches the port of the store can then name no key of the run, as to end it with a message of its own.
+A stranger who reaches the port of the store then cannot name a key of the run, for example to end it.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ PAUSE_S = 0.1
 
 
 def write_token(path: Path, token: str) -> None:
-    """Writes a token that only its owner can read, in one piece."""
+    """Writes a token atomically, readable only by its owner."""
     partial = path.with_name(f"{path.name}.partial")
     partial.unlink(missing_ok=True)
     with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
@@ -31,32 +31,33 @@ def write_token(path: Path, token: str) -> None:
 
 
 @contextlib.contextmanager
-def token_of(place: ProcessSpec, store: dist.Store, folder: Path, deadline: float) -> Iterator[str]:
-    """Gives the token of a run: the one of the place, or one that process 0 hands out in the run's folder.
+def token_of(spec: ProcessSpec, store: dist.Store, folder: Path, deadline: float) -> Iterator[str]:
+    """Yields the token of a run: that of the spec, or one that process 0 writes to the folder of the run.
 
-    While this is entered, process 0 keeps the file there; the others read it. Folders that it made for that go with it.
+    While this is entered, process 0 keeps the file and the others read it. At the end it removes the file, and folders
+    that it made for it.
 
     Args:
-        place: Of this process.
-        store: Takes a digest of the token, so that nobody reads the file of an earlier attempt.
+        spec: This process.
+        store: Holds a digest of the token, so that no process takes the file of an earlier attempt.
         folder: OUTPUT_DIR, which all machines share.
-        deadline: Until when to wait, by `time.monotonic`.
+        deadline: End of the wait, by `time.monotonic`.
 
     Raises:
         RunFailed: The token could not be written, or was not found in time.
     """
-    if place.token:
-        yield place.token
-    elif place.rank == 0:
-        with _handed_out(folder / NAME) as token:
+    if spec.token:
+        yield spec.token
+    elif spec.rank == 0:
+        with _published(folder / NAME) as token:
             store.set("token", _digest(token))
             yield token
     else:
-        yield _read(folder / NAME, place, store, deadline)
+        yield _read(folder / NAME, spec, store, deadline)
 
 
 @contextlib.contextmanager
-def _handed_out(path: Path) -> Iterator[str]:
+def _published(path: Path) -> Iterator[str]:
     token = secrets.token_hex(16)
     made = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
     try:
@@ -68,18 +69,18 @@ def _handed_out(path: Path) -> Iterator[str]:
         yield token
     finally:
         path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # somebody has put something into it
+        with contextlib.suppress(OSError):  # another process has written into it
             for folder in made:
                 folder.rmdir()
 
 
-def _read(path: Path, place: ProcessSpec, store: dist.Store, deadline: float) -> str:
-    who = f"process {place.rank} of {place.world_size}"
+def _read(path: Path, spec: ProcessSpec, store: dist.Store, deadline: float) -> str:
+    who = f"process {spec.rank} of {spec.world_size}"
     try:
         store.wait(["token"], timedelta(seconds=max(1.0, deadline - time.monotonic())))
         wanted = store.get("token").decode()
     except RuntimeError as error:
-        raise RunFailed(f"process 0 gave {who} no word in time, or has ended") from error
+        raise RunFailed(f"process 0 did not answer {who} in time, or has ended") from error
     while True:
         with contextlib.suppress(FileNotFoundError):
             token = path.read_text(encoding="utf-8")
@@ -87,7 +88,7 @@ def _read(path: Path, place: ProcessSpec, store: dist.Store, deadline: float) ->
                 return token
         if time.monotonic() > deadline:
             raise RunFailed(
-                f"{who} does not find {path}, which process 0 has written: OUTPUT_DIR must be one folder that all "
+                f"{who} does not find {path}, which process 0 wrote: OUTPUT_DIR must be one folder that all "
                 "machines share"
             )
         time.sleep(PAUSE_S)

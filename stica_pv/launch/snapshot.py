@@ -1,4 +1,4 @@
-"""A copy of the code as it is at submission, so that a requeue weeks later runs the same."""
+"""Copies the code at submission, so that a requeue weeks later runs the same code."""
 
 import shutil
 import subprocess
@@ -12,9 +12,9 @@ SHOWN_FILES = 3
 
 
 def take_snapshot(to: Path) -> list[str]:
-    """Copies the clone that the package lies in: tracked files, and untracked ones that git does not ignore.
+    """Copies the clone that contains the package: tracked files, and untracked ones that git does not ignore.
 
-    A package that lies in no clone (an installed one) is copied alone.
+    An installed package, in no clone, is copied alone.
 
     Args:
         to: A new folder.
@@ -23,7 +23,7 @@ def take_snapshot(to: Path) -> list[str]:
         Names of the copied files.
 
     Raises:
-        UsageError: The files are too large to be code, or git does not answer.
+        UsageError: The files are too large to be code, or git fails.
     """
     root = package_folder()
     names = _files_of_clone(root) if (root / ".git").exists() else _files_of_package(root)
@@ -32,8 +32,8 @@ def take_snapshot(to: Path) -> list[str]:
         largest = sorted(sizes, key=lambda name: -sizes[name])[:SHOWN_FILES]
         raise UsageError(
             f"the clone {root} holds {sum(sizes.values()) / 2**20:.0f} MB that git does not ignore (such as "
-            f"{', '.join(largest)}), more than the {MAX_BYTES / 2**20:.0f} MB that are copied for a job: "
-            "list data in .gitignore, or move it out"
+            f"{', '.join(largest)}), more than the {MAX_BYTES / 2**20:.0f} MB that may be copied for a job: "
+            "add data to .gitignore, or move it out"
         )
     for name in names:
         (to / name).parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def check_import(snapshot: Path) -> None:
     found = package_folder()
     if found != snapshot.resolve():
         raise UsageError(
-            f"stica_pv was imported from {found} and not from the snapshot {snapshot}: an installed copy goes before "
+            f"stica_pv was imported from {found} and not from the snapshot {snapshot}: an installed copy precedes "
             "PYTHONPATH there; uninstall it (pip uninstall stica_pv)"
         )
 
@@ -56,10 +56,10 @@ def _files_of_clone(root: Path) -> list[str]:
     try:
         done = subprocess.run(command, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        told = error.stderr.decode().strip() if isinstance(error, subprocess.CalledProcessError) else str(error)
-        raise UsageError(f"the code of {root} cannot be copied for the job, git says: {told}") from error
+        message = error.stderr.decode().strip() if isinstance(error, subprocess.CalledProcessError) else str(error)
+        raise UsageError(f"the code of {root} cannot be copied for the job, git says: {message}") from error
     names = sorted({name for name in done.stdout.decode().split("\0") if name})
-    return [name for name in names if (root / name).is_file()]  # not those deleted since, nor submodules
+    return [name for name in names if (root / name).is_file()]  # neither deleted files nor submodules
 
 
 def _files_of_package(root: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""How a run stands, read from what it left in its OUTPUT_DIR, and from Slurm where there is one."""
+"""Status of a run, read from its OUTPUT_DIR and, if there is one, from Slurm."""
 
 import datetime
 import json
@@ -16,7 +16,7 @@ from stica_pv.launch.submit import queue_state, read_job
 
 
 def status(folder: Path) -> dict[str, str]:
-    """Returns state, step, speed, remaining time, last checkpoint, job and failures of a run, in words.
+    """Returns descriptions of state, step, speed, remaining time, last checkpoint, job and failures of a run.
 
     Raises:
         UsageError: There is no run in the folder.
@@ -48,20 +48,20 @@ def status(folder: Path) -> dict[str, str]:
 def _state(folder: Path, job: dict[str, str], step: int, steps: int) -> str:
     holder, age = read_lock(folder / NAME), heartbeat_age_s(folder)
     if holder is not None and age <= STALE_S:
-        return f"running on {holder['host']} (process {holder['pid']}), seen {age:.0f} s ago"
+        return f"running on {holder['host']} (process {holder['pid']}), last heartbeat {age:.0f} s ago"
     try:
         queued = queue_state(job["job"]) if job.get("executor") == "slurm" else ""
     except ConnectionError as error:
-        return f"not known: Slurm's queue does not answer ({error})"
+        return f"unknown: Slurm's queue does not answer ({error})"
     if queued:
         return f"{queued.lower()} in Slurm's queue"
     if steps and step >= steps:
         return "trained"
-    return "ended without a word" if holder is not None else "not running; the same command continues"
+    return "exited without a status" if holder is not None else "not running; the same command continues"
 
 
 def _last_line(path: Path) -> dict[str, Any]:
-    """The last whole line about a training step."""
+    """Returns the last complete line about a training step."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     for line in reversed(lines):
         try:

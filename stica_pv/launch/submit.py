@@ -1,4 +1,4 @@
-"""Submits runs to a cluster through submitit, or to its stand-in on this machine; several become one array job."""
+"""Submits runs to a cluster, or to this machine, through submitit; several runs become one array job."""
 
 import json
 import os
@@ -21,6 +21,7 @@ from stica_pv.config import CfgNode, flatten
 from stica_pv.credentials import without_credentials
 from stica_pv.engine.lock import check_free
 from stica_pv.errors import UsageError
+from stica_pv.launch import requeue
 from stica_pv.launch.job import ClusterJob
 from stica_pv.launch.requeue import CODE, RUNS, TOKEN
 from stica_pv.launch.run_token import write_token
@@ -28,22 +29,22 @@ from stica_pv.launch.snapshot import take_snapshot
 
 EXECUTORS = ("slurm", "local")
 JOB = "job.json"
-ARRAY_KEYS = ("SUBMITIT.", "NUM_GPUS", "NUM_SHARDS")  # the same in all runs that are submitted together
+ARRAY_KEYS = ("SUBMITIT.", "NUM_GPUS", "NUM_SHARDS")  # equal in all runs that are submitted together
 SLURM, LOCAL = EXECUTORS
-ANSWER_S = 60  # for Slurm's queue
-FORGOTTEN = "Invalid job id"  # what squeue says of a job that ended a while ago
+ANSWER_S = 60  # time-out of squeue
+FORGOTTEN = "Invalid job id"  # message of squeue for a job that ended a while ago
 
 
 def submit(cfgs: Sequence[CfgNode], executor: str, *, profile_steps: int = 0) -> list[str]:
     """Submits runs; returns their job ids.
 
     Args:
-        cfgs: A configuration a run, each with its own OUTPUT_DIR, all with the same SUBMITIT.
+        cfgs: One configuration per run, each with its own OUTPUT_DIR, all with the same SUBMITIT.
         executor: ``slurm``, or ``local``: processes of this machine that outlive this one.
         profile_steps: See `stica_pv.workflows.run.run`.
 
     Raises:
-        UsageError: An OUTPUT_DIR is in use or given twice, the keys do not fit, or the cluster refuses.
+        UsageError: An OUTPUT_DIR is in use or given twice, keys conflict, or the cluster refuses.
     """
     cfg = cfgs[0]
     _check(cfgs, executor)
@@ -64,16 +65,16 @@ def submit(cfgs: Sequence[CfgNode], executor: str, *, profile_steps: int = 0) ->
                 submitted = [handle.submit(job) for job in jobs]
             ids = [str(job.job_id) for job in submitted]
         except (RuntimeError, ValueError, FailedJobError) as error:
-            raise UsageError(f"the job was not taken: {' '.join(str(error).split())}") from error
+            raise UsageError(f"the job was refused: {' '.join(str(error).split())}") from error
     for folder, job_id in zip(folders, ids, strict=True):
         folder.mkdir(parents=True, exist_ok=True)
-        told = {"job": job_id, "executor": executor, "submission": str(submission)}
-        (folder / JOB).write_text(json.dumps(told), encoding="utf-8")
+        record = {"job": job_id, "executor": executor, "submission": str(submission)}
+        (folder / JOB).write_text(json.dumps(record), encoding="utf-8")
     return ids
 
 
 def parameters(cfg: CfgNode, executor: str, submission: Path) -> dict[str, Any]:
-    """SUBMITIT's keys as submitit's arguments."""
+    """Translates the keys of SUBMITIT into arguments of submitit."""
     keys = cfg.SUBMITIT
     general: dict[str, Any] = {
         "name": keys.JOB_NAME,
@@ -86,16 +87,24 @@ def parameters(cfg: CfgNode, executor: str, submission: Path) -> dict[str, Any]:
     }
     if executor == LOCAL:
         return general
-    revive = [sys.executable, str(submission / CODE / "stica_pv" / "launch" / "revive.py")]
-    revive += ["--submission", str(submission), "--most", str(keys.MAX_FAILURES), "--code"]
+    script = submission / CODE / Path(*requeue.__name__.split(".")).with_suffix(".py")
+    on_failure = [
+        sys.executable,
+        str(script),
+        "--submission",
+        str(submission),
+        "--most",
+        str(keys.MAX_FAILURES),
+        "--code",
+    ]
     variables = environment_of_job(cfg, submission)
     slurm = {
         "signal_delay_s": keys.SIGNAL_SECONDS,
         "array_parallelism": keys.ARRAY_PARALLELISM,
         "setup": [f"export {name}={shlex.quote(value)}" for name, value in variables.items()],
-        # Slurm leaves the others waiting when one process is killed; and no longer hands down the CPUs of a task.
+        # By default Slurm lets the others wait when one process is killed, and does not pass CPUS_PER_TASK to srun.
         "srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={keys.CPUS_PER_TASK}"],
-        "teardown": [f"{shlex.join(revive)} $?", "exit $?"],
+        "teardown": [f"{shlex.join(on_failure)} $?", "exit $?"],
         "additional_parameters": {"requeue": True, **_extra(keys.EXTRA)},
     }
     for name in ("partition", "constraint", "account", "qos", "mail_user"):
@@ -105,12 +114,12 @@ def parameters(cfg: CfgNode, executor: str, submission: Path) -> dict[str, Any]:
 
 
 def tasks_per_node(cfg: CfgNode) -> int:
-    """Processes on a node: one for each GPU, or SUBMITIT.TASKS_PER_NODE on the CPU."""
+    """Returns the number of processes on a node: one per GPU, or SUBMITIT.TASKS_PER_NODE on the CPU."""
     return int(cfg.SUBMITIT.GPUS_PER_NODE or cfg.SUBMITIT.TASKS_PER_NODE)
 
 
 def environment_of_job(cfg: CfgNode, submission: Path) -> dict[str, str]:
-    """Variables of a job: the snapshot goes before everything, the folder it was submitted from does not."""
+    """Returns the environment of a job: the snapshot is first on the path, the folder of submission is not on it."""
     paths = [str(submission / CODE), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         "PYTHONPATH": os.pathsep.join(paths),
@@ -121,7 +130,7 @@ def environment_of_job(cfg: CfgNode, submission: Path) -> dict[str, str]:
 
 
 def queue_state(job_id: str) -> str:
-    """Slurm's word for a job that waits or runs; "" if it does neither, or there is no Slurm here.
+    """Returns Slurm's state of a pending or running job; "" if it is neither, or there is no Slurm here.
 
     Raises:
         ConnectionError: The queue does not answer.
@@ -134,18 +143,18 @@ def queue_state(job_id: str) -> str:
     except subprocess.TimeoutExpired as error:
         raise ConnectionError(f"squeue gave no answer within {ANSWER_S} s") from error
     if done.returncode and FORGOTTEN not in done.stderr:
-        raise ConnectionError(" ".join(done.stderr.split()) or f"squeue ended with code {done.returncode}")
+        raise ConnectionError(" ".join(done.stderr.split()) or f"squeue exited with code {done.returncode}")
     words = done.stdout.split() if done.returncode == 0 else []
     return words[0] if words else ""
 
 
 def read_job(folder: Path) -> dict[str, str]:
-    """What `submit` noted in an OUTPUT_DIR; empty without."""
+    """Returns what `submit` recorded in an OUTPUT_DIR; empty if nothing."""
     try:
-        told: dict[str, str] = json.loads((folder / JOB).read_text(encoding="utf-8"))
+        record: dict[str, str] = json.loads((folder / JOB).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    return told
+    return record
 
 
 def _check(cfgs: Sequence[CfgNode], executor: str) -> None:
@@ -153,13 +162,13 @@ def _check(cfgs: Sequence[CfgNode], executor: str) -> None:
     for each in cfgs[1:]:
         _refuse_other_machines(cfg, each)
     if executor == LOCAL and cfg.SUBMITIT.NODES > 1:
-        raise UsageError(f"SUBMITIT.NODES {cfg.SUBMITIT.NODES}: --launcher local has this machine alone")
+        raise UsageError(f"SUBMITIT.NODES {cfg.SUBMITIT.NODES}: --launcher local uses only this machine; set it to 1")
     if cfg.NUM_SHARDS > 1:
-        raise UsageError("NUM_SHARDS > 1 is for machines without Slurm: use SUBMITIT.NODES")
+        raise UsageError("NUM_SHARDS > 1 is for machines without Slurm: use SUBMITIT.NODES instead")
     if cfg.NUM_GPUS not in (-1, cfg.SUBMITIT.GPUS_PER_NODE):
         raise UsageError(
-            f"NUM_GPUS {cfg.NUM_GPUS} and SUBMITIT.GPUS_PER_NODE {cfg.SUBMITIT.GPUS_PER_NODE} differ: the "
-            "latter counts, leave the former away"
+            f"NUM_GPUS {cfg.NUM_GPUS} and SUBMITIT.GPUS_PER_NODE {cfg.SUBMITIT.GPUS_PER_NODE} differ: "
+            "remove NUM_GPUS, SUBMITIT.GPUS_PER_NODE is used"
         )
     processes = cfg.SUBMITIT.NODES * tasks_per_node(cfg)
     for each in cfgs:
@@ -170,40 +179,41 @@ def _check(cfgs: Sequence[CfgNode], executor: str) -> None:
 
 def _refuse_other_machines(first: CfgNode, other: CfgNode) -> None:
     """The runs of an array share one batch script."""
-    asked, wanted = (dict(flatten(cfg)) for cfg in (first, other))
-    for key, value in wanted.items():
-        if key.startswith(ARRAY_KEYS) and value != asked[key]:
+    expected, given = (dict(flatten(cfg)) for cfg in (first, other))
+    for key, value in given.items():
+        if key.startswith(ARRAY_KEYS) and value != expected[key]:
             raise UsageError(
-                f"{key} is {asked[key]!r} in the first run and {value!r} in that of {other.OUTPUT_DIR}: runs that are "
-                "submitted together get machines alike; submit those that differ by themselves"
+                f"{key} is {expected[key]!r} in the first run and {value!r} in that of {other.OUTPUT_DIR}: runs "
+                "that are submitted together must use the same machines; submit them separately"
             )
 
 
 def _refuse_used(folder: Path) -> None:
     check_free(folder)
-    told = read_job(folder)
+    job = read_job(folder)
     try:
-        state = queue_state(told["job"]) if told.get("executor") == SLURM else ""
+        state = queue_state(job["job"]) if job.get("executor") == SLURM else ""
     except ConnectionError as error:
         raise UsageError(
-            f"OUTPUT_DIR {folder} belongs to job {told['job']}, and Slurm's queue does not say whether it still waits "
-            f"or runs ({error}): submit again when `squeue --jobs {told['job']}` answers, or choose another OUTPUT_DIR"
+            f"OUTPUT_DIR {folder} belongs to job {job['job']}, and Slurm's queue does not report whether it is pending "
+            f"or running ({error}): submit again when `squeue --jobs {job['job']}` answers, or choose another "
+            "OUTPUT_DIR"
         ) from error
     if state:
         raise UsageError(
-            f"OUTPUT_DIR {folder} belongs to job {told['job']}, which is {state}: cancel it (scancel {told['job']}), "
+            f"OUTPUT_DIR {folder} belongs to job {job['job']}, which is {state}: cancel it (scancel {job['job']}), "
             "or choose another OUTPUT_DIR"
         )
 
 
 def _new_folder(folders: Sequence[Path]) -> Path:
-    """A folder that no submission had before: Slurm's job numbers may begin anew, and files would be mistaken."""
+    """Makes a folder that no submission had before: Slurm's job numbers may restart, and files would be confused."""
     above = folders[0] if len(folders) == 1 else Path(os.path.commonpath([str(folder.parent) for folder in folders]))
     folder = above / "submitit" / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     try:
         folder.mkdir(parents=True)
     except OSError as error:
-        raise UsageError(f"{folder} cannot be made: {error.strerror or error}") from error
+        raise UsageError(f"{folder} cannot be created: {error.strerror or error}") from error
     return folder
 
 

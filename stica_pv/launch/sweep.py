@@ -1,4 +1,4 @@
-"""Several runs from one command line: a list of configurations, and the product of values of keys."""
+"""Expands one command line to several runs: a list of configurations times all combinations of swept values."""
 
 import itertools
 import re
@@ -18,33 +18,33 @@ Sweep = tuple[str, str]
 def expand(files: Sequence[str], overrides: Sequence[str], sweeps: Sequence[Sweep], *, root: Path) -> list[CfgNode]:
     """Returns a configuration for each file and each combination of swept values, not frozen.
 
-    A swept run has its own folder below the OUTPUT_DIR that it would have without the sweep.
+    Each run of a sweep has its own folder below the OUTPUT_DIR of the same command without the sweep.
 
     Args:
         files: Configuration files.
-        overrides: Keys and values in turn, for all runs.
-        sweeps: Key, and its values with commas between them.
+        overrides: Alternating keys and values, for all runs.
+        sweeps: Pairs of a key and its values, separated by commas.
         root: Folder of the repository.
 
     Raises:
         UsageError: A file, key or value is wrong, or two runs would share an OUTPUT_DIR.
     """
     if any(key == "OUTPUT_DIR" for key, _ in sweeps):
-        raise UsageError("--sweep OUTPUT_DIR: each run of a sweep has its own folder; sweep what is to differ")
+        raise UsageError("--sweep OUTPUT_DIR: each run of a sweep has its own folder; sweep another key")
     choices = [[(key, value.strip()) for value in _COMMA.split(values)] for key, values in sweeps]
     cfgs = []
     for file in files:
         cfg = configure(file, overrides, root=root)
         for combination in itertools.product(*choices) if sweeps else ():
             folder = str(Path(cfg.OUTPUT_DIR) / _slug(combination))
-            swept = [word for pair in combination for word in pair]
+            swept = [text for pair in combination for text in pair]
             cfgs.append(configure(file, [*overrides, *swept, "OUTPUT_DIR", folder], root=root))
         if not sweeps:
             cfgs.append(cfg)
     folders = [cfg.OUTPUT_DIR for cfg in cfgs]
     twice = sorted({folder for folder in folders if folders.count(folder) > 1})
     if twice:
-        raise UsageError(f"several runs share OUTPUT_DIR {twice[0]}: leave OUTPUT_DIR away, or start them one by one")
+        raise UsageError(f"several runs share OUTPUT_DIR {twice[0]}: remove OUTPUT_DIR, or start them one by one")
     return cfgs
 
 

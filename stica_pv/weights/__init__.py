@@ -1,4 +1,4 @@
-"""Foreign weights: files are read without running code from them, renamed by tables, and compared with a network."""
+"""Foreign weights: reads files without running their code, renames tensors by tables, compares with a network."""
 
 from stica_pv.weights.files import WeightsFile, read_weights, refuse_existing, write_atomic
 from stica_pv.weights.layouts import LAYOUTS, TRUNK_LAYOUTS, Layout, layout_named

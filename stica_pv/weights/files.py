@@ -1,4 +1,4 @@
-"""Files of weights: found in whatever dictionary they lie in, read and written without running code from them."""
+"""Files of weights: reads and writes them without running code, and finds the weights in nested dictionaries."""
 
 import hashlib
 import os
@@ -18,9 +18,9 @@ from torch import Tensor
 from stica_pv.errors import UsageError
 from stica_pv.weights.inert import Inert, left_out_of, load_inert
 
-# Names under which training programs keep their weights: GDT and torchvision's references, SlowFast and pytorchvideo.
+# Keys under which training programs store their weights: GDT and torchvision's references, SlowFast and pytorchvideo.
 WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
-# What wrappers of a whole network put before every name: DataParallel, SlowFast's pytorchvideo models, torch.compile.
+# Prefixes that wrappers of a network add to every name: DataParallel, SlowFast's pytorchvideo models, torch.compile.
 PREFIXES = ("module.", "model.", "_orig_mod.")
 ARCHIVE = b"PK\x03\x04"  # first bytes of torch's own files
 PICKLE = b"\x80"  # first byte of a plain pickle, such as Caffe2's; torch's own files are archives
@@ -36,10 +36,10 @@ class WeightsFile:
 
     Attributes:
         path: The file.
-        tensors: The weights; prefixes that all names share are dropped, unless they were asked to stay.
-        about: What lies beside them, such as an epoch.
-        sha256: Of the file.
-        left_out: Names of entries that hold objects of a program, and of what kind; none of these was built.
+        tensors: The weights; common prefixes of wrappers are dropped, unless the caller keeps them.
+        about: Other content of the file, such as an epoch.
+        sha256: Hash of the file.
+        left_out: Entries with objects of a program, with their classes; none of these was built.
     """
 
     path: str
@@ -53,11 +53,11 @@ class WeightsFile:
 
 
 def read_weights(path: str | os.PathLike[str], *, strip: bool = True) -> WeightsFile:
-    """Reads a ``.safetensors`` file, or one of `torch.save`, of which tensors and plain types are taken.
+    """Reads a ``.safetensors`` file, or one of `torch.save`, and keeps only tensors and plain types.
 
     Args:
         path: The file.
-        strip: Drop what a wrapper of a whole network put before all names.
+        strip: Whether to drop the prefix that a wrapper of a whole network added to all names.
 
     Raises:
         UsageError: The file is missing, broken, or holds no weights.
@@ -77,27 +77,27 @@ def read_weights(path: str | os.PathLike[str], *, strip: bool = True) -> Weights
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Hash of a file's content."""
+    """Returns the hash of the content of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def refuse_existing(path: Path) -> None:
-    """Ends if there is a file already; nothing is ever overwritten.
+    """Raises if a file exists; nothing is ever overwritten.
 
     Raises:
-        UsageError: There is one.
+        UsageError: The file exists.
     """
     if path.exists():
         raise UsageError(f"{path} exists already: choose another name, or move it away")
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a new file so that it is whole or absent.
+    """Writes a new file atomically.
 
     Args:
         path: The file; must not exist.
-        write: Writes to the path that it is given, which has the same suffix.
+        write: Writes to a given path, which has the same suffix.
 
     Raises:
         UsageError: The file exists, the folder cannot be written, or the disk is full.
@@ -109,26 +109,26 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         write(partial)
         partial.rename(path)
     except (OSError, RuntimeError) as error:
-        if not is_of_writing(error):
+        if not is_write_error(error):
             raise
-        raise UsageError(f"cannot write {path}: {told_by_system(error)}") from error
+        raise UsageError(f"cannot write {path}: {system_message(error)}") from error
     finally:
         partial.unlink(missing_ok=True)
 
 
 def save_torch(content: object, path: Path) -> None:
-    """Writes a file of `torch.save`, so that behind its error on a full disk stands that of the system."""
+    """Writes a file of `torch.save`, so that its error on a full disk has that of the system as its cause."""
     with path.open("wb") as file:
         torch.save(content, file)
 
 
-def is_of_writing(error: Exception) -> bool:
-    """Says whether an error is one of the file system, which torch's writer reports as a RuntimeError."""
+def is_write_error(error: Exception) -> bool:
+    """Whether an error is one of the file system, which torch's writer reports as a RuntimeError."""
     return isinstance(error, OSError) or _WRITER in str(error)
 
 
-def told_by_system(error: Exception) -> str:
-    """Returns what the file system says in or behind an error of torch, which speaks of positions in its archive."""
+def system_message(error: Exception) -> str:
+    """Returns the message of the file system for an error of torch, whose own message is about its archive."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__context__
@@ -175,7 +175,7 @@ def _load_foreign(path: str) -> Any:
 def _load_tensors(path: str) -> Any:
     _check_sums(path)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch speaks of its own inside; what matters is told by `_unreadable`
+        warnings.simplefilter("ignore")  # warnings about internals of torch; `_unreadable` reports what matters
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -193,7 +193,7 @@ def _unreadable(path: str, error: Exception) -> UsageError:
 
 
 def _check_sums(path: str) -> None:
-    """Compares each entry of an archive with its checksum, as torch does not: a flipped bit would go unnoticed.
+    """Compares each entry of an archive with its checksum, which torch does not: a flipped bit would go unnoticed.
 
     Raises:
         BadZipFile: An entry is damaged.
@@ -203,7 +203,7 @@ def _check_sums(path: str) -> None:
             return
     with zipfile.ZipFile(path) as archive:
         if any(entry.external_attr & _IS_FOLDER for entry in archive.infolist()):
-            raise zipfile.BadZipFile("an entry is marked as a folder")  # torch then gives memory that nobody wrote
+            raise zipfile.BadZipFile("an entry is marked as a folder")  # torch would return uninitialized memory
         damaged = archive.testzip()
     if damaged is not None:
         raise zipfile.BadZipFile(f"{damaged} does not have its checksum")
@@ -219,10 +219,10 @@ def _read_torch(path: str) -> tuple[Mapping[Any, Any], dict[str, Any], tuple[str
     if not isinstance(content, Mapping):
         raise UsageError(f"{path}: expected a dictionary of tensors, got {type(content).__name__}")
     inner = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
-    beside = {
+    about = {
         str(key): value for key, value in content.items() if key != inner and not isinstance(value, Tensor | Inert)
     }
-    return (content if inner is None else content[inner]), beside, left_out_of(content)
+    return (content if inner is None else content[inner]), about, left_out_of(content)
 
 
 def _read_safetensors(path: str) -> tuple[dict[str, Tensor], dict[str, Any], tuple[str, ...]]:

@@ -1,7 +1,7 @@
-"""Reads files of `torch.save` that hold objects of any class beside tensors, without importing or running any of them.
+"""Reads files of `torch.save` with objects of any class besides tensors, without importing or running any of them.
 
-Training programs save their arguments, schedulers and NumPy values with the weights. Here an unpickler knows how torch
-rebuilds tensors, and plain containers; each object of another class becomes an `Inert` one, which keeps nothing.
+Training programs save their arguments, schedulers and NumPy values with the weights. This unpickler only rebuilds
+tensors and plain containers; an object of any other class becomes an `Inert` object, which keeps nothing.
 """
 
 import pickle
@@ -35,10 +35,10 @@ _NAMES_SHOWN = 3
 
 
 class _Sealed(type):
-    """Type of the inert classes; a pickle can set attributes of all that it holds, so these refuse it.
+    """Type of the inert classes; a pickle can set attributes of all its objects, so these refuse it.
 
     Attributes:
-        source: Name of the class or function that the file asks for.
+        source: Name of the class or function in the file.
     """
 
     source: str
@@ -48,40 +48,40 @@ class _Sealed(type):
 
 
 class Inert(metaclass=_Sealed):
-    """Stands for an object that is not built: takes whatever a pickle does to an object, and keeps nothing.
+    """Replaces an object that is not built: accepts all operations of a pickle, and keeps nothing.
 
     Attributes:
-        source: As of its class.
+        source: Name from its class.
     """
 
     __slots__ = ()
     source: str
 
     def __new__(cls, *args: object, **kwargs: object) -> "Inert":
-        """Makes one of any arguments."""
+        """Accepts any arguments."""
         return super().__new__(cls)
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         """Ignores the arguments."""
 
     def __call__(self, *args: object, **kwargs: object) -> "Inert":
-        """Stands for its own result, where a file asks for a method and calls it."""
+        """Returns itself, if the file calls a method."""
         return self
 
     def __setstate__(self, state: object) -> None:
         """Ignores the attributes."""
 
     def __setitem__(self, key: object, value: object) -> None:
-        """Ignores an item of what derives from dict."""
+        """Ignores an item of a dict subclass."""
 
     def append(self, value: object) -> None:
-        """Ignores an element of what derives from list."""
+        """Ignores an element of a list subclass."""
 
     def extend(self, values: object) -> None:
-        """Ignores elements of what derives from list."""
+        """Ignores elements of a list subclass."""
 
     def add(self, value: object) -> None:
-        """Ignores an element of what derives from set."""
+        """Ignores an element of a set subclass."""
 
 
 class _Rebuild:
@@ -100,7 +100,7 @@ def load_inert(path: str) -> Any:
     """Reads a file of `torch.save` to the CPU, archive or of the format before torch 1.6.
 
     Returns:
-        Its content, with an `Inert` object in the place of each that is neither a tensor nor plain.
+        Its content, with an `Inert` object instead of each that is neither a tensor nor plain.
 
     Raises:
         Exception: Whatever torch, pickle or the file system raise. Torch would run a TorchScript program and unpack a
@@ -122,9 +122,9 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _sources(value: object) -> list[str]:
-    """Returns what the inert objects in nested containers stand for, each name once."""
+    """Returns the source names of the inert objects in nested containers, each once."""
     names: dict[str, None] = {}
-    visited: set[int] = set()  # a pickle may hold itself
+    visited: set[int] = set()  # a pickle may contain itself
     waiting = [value]
     while waiting:
         value = waiting.pop()
@@ -137,7 +137,7 @@ def _sources(value: object) -> list[str]:
 
 
 def _unpickler() -> type[pickle.Unpickler]:
-    """Returns a class for one file, as torch derives its own from it."""
+    """Returns a class for one file, from which torch derives its own."""
     known = _CONTAINERS | {("torch._utils", name): _Rebuild(getattr(torch._utils, name)) for name in _REBUILD}
     made: dict[Global, _Sealed] = {}
 

@@ -24,13 +24,13 @@ class Layout:
     """How a family of files names its tensors.
 
     Attributes:
-        name: For the command line.
-        holds: What it is, for a person.
+        name: Name on the command line.
+        holds: Description for the user.
         rules: Pairs (pattern, replacement) of `re.sub`, applied one after the other.
-        unused: Patterns of names that may find no place here, such as classifiers.
+        unused: Patterns of names that need no counterpart here, such as classifiers.
         splits: Pairs (pattern, replacements): one tensor that is cut into equal parts along its first axis.
-        marks: Pattern of names that speak for this layout where another one finds as much.
-        inflates: Two-dimensional kernels become three-dimensional ones.
+        marks: Pattern of names that prefer this layout over another one with as many matches.
+        inflates: Whether two-dimensional kernels become three-dimensional.
         mean_std: Normalization of the frames, per channel of values in [0, 1].
     """
 
@@ -44,18 +44,18 @@ class Layout:
     mean_std: MeanStd = PYTORCHVIDEO_MEAN_STD
 
     def rename(self, name: str) -> tuple[str, ...]:
-        """Our names of a tensor; several if it is cut into parts."""
+        """Returns our names of a tensor; several if it is split."""
         for pattern, parts in self.splits:
             if re.search(pattern, name):
                 return tuple(self._apply_rules(re.sub(pattern, part, name)) for part in parts)
         return (self._apply_rules(name),)
 
     def leaves_out(self, name: str) -> bool:
-        """Whether a tensor that nothing here has is known to be of no use."""
+        """Whether a tensor without a counterpart here is known to be unused."""
         return any(re.match(pattern, name) for pattern in self.unused)
 
     def marked(self, names: Iterable[str]) -> bool:
-        """Whether one of the names speaks for this layout."""
+        """Whether one of the names marks this layout."""
         return self.marks is not None and any(re.match(self.marks, name) for name in names)
 
     def _apply_rules(self, name: str) -> str:
@@ -70,7 +70,7 @@ _BOTTLENECK: Rules = (
     (r"\.branch2\.([abc])\.", r".branch2.conv_\1."),
     (r"\.branch2\.([abc])_bn\.", r".branch2.norm_\1."),
 )
-# Block numbers of the five stages; where a pool stands behind the second stage (C2D, I3D), pytorchvideo counts it.
+# Block numbers of the five stages; a pool after the second stage (C2D, I3D) is counted by pytorchvideo.
 _PLAIN_STAGES, _POOLED_STAGES = (0, 1, 2, 3, 4), (0, 1, 3, 4, 5)
 
 
@@ -184,14 +184,14 @@ def _resnet2d(suffix: str, holds: str, rules: Rules) -> Layout:
     return Layout(f"resnet2d{suffix}", holds, rules, _CLASSIFIERS, inflates=True, mean_std=IMAGENET_MEAN_STD)
 
 
-# Beside classifiers: the text networks of GDT on HowTo100M, and the numbers 0, 1, 2, … of STiCA's positions.
+# Besides classifiers: the text networks of GDT on HowTo100M, and the numbers 0, 1, 2, … of STiCA's positions.
 _GDT_UNUSED = (r"(audio|video)_network\.base\.fc\.", r"text_network\.", r"mlp_t\.", r"video_pooling\.2\.pos_ids$")
 
 GDT = Layout("gdt", "GDT and STiCA checkpoints as released", _GDT, _GDT_UNUSED)
 
 TRUNK_LAYOUTS: tuple[Layout, ...] = (
     Layout("pytorchvideo", "pytorchvideo models, of its hub or trained in SlowFast", (), _HUB_HEADS, _QKV),
-    # One for each normalization; of two that fit and are marked alike the first counts.
+    # One for each normalization; of two that fit and are both marked the first one counts.
     _torchvision("_mvit", "MViT, versions 1 and 2", r"conv_proj\.", PYTORCHVIDEO_MEAN_STD),
     _torchvision("_swin", "Swin3D", r"patch_embed\.proj\.", IMAGENET_MEAN_STD),
     _torchvision("", "R3D, MC3, R(2+1)D and S3D", r"(stem|layer1|features)\.", KINETICS_MEAN_STD),

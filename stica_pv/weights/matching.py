@@ -1,4 +1,4 @@
-"""Comparison of foreign tensors with those of a network: what fits, what is missing, what is left over."""
+"""Compares foreign tensors with those of a network: matching, missing and unexpected ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from stica_pv.weights.layouts import Layout
 
 Shape = tuple[int, ...]
 NOT_USED = "not used"
-SHOWN = 12  # names of each kind in a report; the rest is counted
+SHOWN = 12  # names of each kind in a report; the rest is only counted
 
 
 @dataclass(frozen=True)
 class Match:
-    """What a layout makes of a file, for one network.
+    """Result of applying a layout to a file, for one network.
 
     Attributes:
         layout: The layout.
         tensors: Weights by our names, in the shapes of the network.
-        missing: Our names that nothing came for, with the shapes expected.
-        misshapen: Our names, with the shapes that came and were expected.
-        unexpected: Names of the file that nothing here has, with their shapes.
-        unused: Names of the file that the layout leaves out, such as classifiers.
+        missing: Our names without a tensor in the file, with the expected shapes.
+        misshapen: Our names, with the given and the expected shapes.
+        unexpected: Names of the file without a counterpart here, with their shapes.
+        unused: Names of the file that the layout excludes, such as classifiers.
     """
 
     layout: Layout
@@ -35,23 +35,23 @@ class Match:
 
     @property
     def fits(self) -> bool:
-        """Whether every tensor of the network is there."""
+        """Whether every tensor of the network was found."""
         return not (self.missing or self.misshapen)
 
     def count(self) -> str:
-        """What was found by how many tensors."""
+        """Returns the number of tensors of each kind."""
         return (
             f"layout {self.layout.name}: {len(self.tensors)} matched, {len(self.missing)} missing, "
             f"{len(self.misshapen)} of another shape, {len(self.unexpected)} unexpected, {len(self.unused)} not used"
         )
 
     def cause(self) -> str:
-        """One line: the counts, and the first of what does not fit."""
+        """Returns one line: the counts, and the first names that do not fit."""
         first = [f"{title}: {name} {what}" for title, name, what in self._lines() if title != NOT_USED][:2]
         return "; ".join([self.count(), *first])
 
     def report(self) -> str:
-        """Counts, then names and shapes of what does not fit."""
+        """Returns the counts, then names and shapes that do not fit."""
         shown: dict[str, list[str]] = {}
         for title, name, what in self._lines():
             shown.setdefault(title, []).append(f"  {title}: {name} {what}")
@@ -73,10 +73,10 @@ def match(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], layout: Layo
     Args:
         own: State dict of the network.
         tensors: Weights of the file.
-        layout: Of the file.
+        layout: Layout of the file.
 
     Raises:
-        UsageError: Two tensors of the file get one name.
+        UsageError: Two tensors of the file get the same name.
     """
     found: dict[str, Tensor] = {}
     misshapen: dict[str, tuple[Shape, Shape]] = {}
@@ -98,7 +98,7 @@ def match(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], layout: Layo
     missing = {
         name: tuple(tensor.shape)
         for name, tensor in own.items()
-        # A count of batches that no computation here reads; files of old programs lack it.
+        # A count of batches that no computation here uses; files of old programs lack it.
         if name not in found and name not in misshapen and not name.endswith("num_batches_tracked")
     }
     return Match(layout, found, missing, misshapen, unexpected, unused)
@@ -121,7 +121,7 @@ def _fitted(tensor: Tensor, own: Tensor, layout: Layout) -> Tensor:
 def inflate(kernel: Tensor, steps: int) -> Tensor:
     """Repeats a kernel (O, I, H, W) over time and divides by its length: (O, I, T, H, W).
 
-    On a clip that stands still the result is that of the frame, except where padding in time reaches in
+    On a clip without motion the result is that of the frame, except where padding in time has an effect
     (Carreira and Zisserman, CVPR 2017, section 2.4).
     """
     return (kernel / steps).unsqueeze(2).repeat(1, 1, steps, 1, 1)

@@ -19,7 +19,7 @@ AUTO = "auto"
 def best_layout(
     own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], layouts: Iterable[Layout] = TRUNK_LAYOUTS
 ) -> Match:
-    """Compares by every layout and returns the comparison under which most tensors of the network are found."""
+    """Tries every layout and returns the match with the most tensors of the network."""
 
     def worth(found: Match) -> tuple[int, bool]:
         return len(found.tensors), found.layout.marked(tensors)
@@ -36,7 +36,7 @@ def load_trunk(trunk: nn.Module, path: str | os.PathLike[str], *, layout: str = 
         layout: Name of the layout, or ``auto`` for the one that fits best.
 
     Returns:
-        What was loaded, and what was left over.
+        Loaded tensors and the rest.
 
     Raises:
         UsageError: The file cannot be read, lacks a tensor of the trunk, or has one more than classifiers: weights of

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from two_processes import CPU, NORM_KINDS, NORM_SHAPES, group_input, group_norm, norm_input, norm_job, scrambled_norm
 
-from stica_pv.distributed import CrossProcessBatchNorm, global_moments, synchronise_batch_norm
+from stica_pv.distributed import CrossProcessBatchNorm, global_moments, synchronize_batch_norm
 
 Two = list[dict[str, Any]]
 
@@ -73,7 +73,7 @@ def test_half_precision_input_keeps_its_type_and_is_averaged_in_fp32(two: Two) -
 @pytest.mark.parametrize("training", [True, False])
 def test_one_process_gives_what_torch_gives(shape: str, kind: str, training: bool) -> None:
     theirs = torch_norm(shape, kind).train(training)
-    (ours,) = synchronise_batch_norm(nn.Sequential(copy.deepcopy(theirs)), CPU)
+    (ours,) = synchronize_batch_norm(nn.Sequential(copy.deepcopy(theirs)), CPU)
     a, b = (norm_job(norm, *norm_input(shape)) for norm in (ours, theirs))
     assert_equal_to_one_process([a], b)
 
@@ -86,7 +86,7 @@ def test_synchronising_replaces_every_norm_and_keeps_its_tensors_and_mode() -> N
         nn.BatchNorm1d(4).eval().requires_grad_(False),
     )
     before = {name: value for name, value in net.state_dict(keep_vars=True).items()}
-    assert synchronise_batch_norm(net, CPU) is net
+    assert synchronize_batch_norm(net, CPU) is net
     norms = [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     assert [type(norm) for norm in norms] == [CrossProcessBatchNorm] * 3
     assert [norm.training for norm in norms] == [True, True, False]
@@ -97,20 +97,20 @@ def test_synchronising_replaces_every_norm_and_keeps_its_tensors_and_mode() -> N
 
 
 def test_synchronising_twice_changes_nothing() -> None:
-    net = synchronise_batch_norm(nn.Sequential(nn.BatchNorm1d(4)), CPU)
+    net = synchronize_batch_norm(nn.Sequential(nn.BatchNorm1d(4)), CPU)
     norm = net[0]
-    assert synchronise_batch_norm(net, CPU)[0] is norm
+    assert synchronize_batch_norm(net, CPU)[0] is norm
 
 
 def test_synchronised_net_keeps_its_state_dict() -> None:
     net, twin = (nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)) for _ in range(2))
-    synchronise_batch_norm(net, CPU).load_state_dict(twin.state_dict(), strict=True)
+    synchronize_batch_norm(net, CPU).load_state_dict(twin.state_dict(), strict=True)
     # exact: copied, not calculated
     assert all(torch.equal(value, twin.state_dict()[name]) for name, value in net.state_dict().items())
 
 
 def test_gpu_gets_pytorchs_own_norm() -> None:
-    net = synchronise_batch_norm(nn.Sequential(nn.BatchNorm1d(4)), torch.device("cuda"))
+    net = synchronize_batch_norm(nn.Sequential(nn.BatchNorm1d(4)), torch.device("cuda"))
     assert type(net[0]) is nn.SyncBatchNorm
 
 

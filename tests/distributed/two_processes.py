@@ -22,12 +22,12 @@ from stica_pv.distributed import (
     from_main,
     gather,
     mean_over_processes,
-    synchronise_batch_norm,
+    synchronize_batch_norm,
     to_main,
 )
 from stica_pv.engine import save_checkpoint
 from stica_pv.engine.checkpoint import checkpoint_path
-from stica_pv.engine.resume import check_same_place, find_checkpoint
+from stica_pv.engine.resume import check_same_position, find_checkpoint
 from stica_pv.errors import UsageError
 from stica_pv.losses import contrast_rows, normalize
 from stica_pv.models import GroupBatchNorm
@@ -183,10 +183,10 @@ def scrambled_norm(norm: nn.Module) -> nn.Module:
 
 
 def as_cross_process(shape: str, kind: str) -> nn.Module:
-    """What `synchronise_batch_norm` makes of a norm of torch."""
+    """What `synchronize_batch_norm` makes of a norm of torch."""
     norm = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 5: nn.BatchNorm3d}[len(NORM_SHAPES[shape])]
     features = NORM_SHAPES[shape][1]
-    (converted,) = synchronise_batch_norm(nn.Sequential(scrambled_norm(norm(features, **NORM_KINDS[kind]))), CPU)
+    (converted,) = synchronize_batch_norm(nn.Sequential(scrambled_norm(norm(features, **NORM_KINDS[kind]))), CPU)
     assert type(converted) is CrossProcessBatchNorm
     return converted
 
@@ -227,9 +227,9 @@ def resume_job(rank: int, folder: Path) -> dict[str, Any]:
         "main sees none": resumed_step(folder / f"none {rank}", () if rank == 0 else (3,)),
         "main may not": resumed_step(folder / f"old {rank}", (3,) if rank == 0 else (), resume=False),
         "another list": resumed_step(folder / "shared", (), list_hash="abc" if rank == 0 else "xyz"),
-        "same place": told_by(lambda: check_same_place(**at_end)),
+        "same position": told_by(lambda: check_same_position(**at_end)),
         **{
-            key: told_by(lambda key=key, value=value: check_same_place(**(at_end | ({key: value} if rank else {}))))
+            key: told_by(lambda key=key, value=value: check_same_position(**(at_end | ({key: value} if rank else {}))))
             for key, value in {"step": 3, "end": 7, "list_hash": "xyz"}.items()
         },
     }
@@ -292,6 +292,6 @@ def train(task: AVContrastive, model: nn.Module, rows: slice) -> list[dict[str, 
 def task_job(name: str, rank: int) -> list[dict[str, Any]]:
     """The steps of one process, set up as a run sets them up."""
     task = create_task(name)
-    synchronise_batch_norm(task, CPU)
+    synchronize_batch_norm(task, CPU)
     model = DistributedDataParallel(task, broadcast_buffers=False, gradient_as_bucket_view=True)
     return train(task, model, here(rank))

@@ -13,7 +13,7 @@ from torch.multiprocessing import start_processes
 from torch.nn.parallel import DistributedDataParallel
 from two_processes import TASKS, create_task
 
-from stica_pv.distributed import gather, synchronise_batch_norm
+from stica_pv.distributed import gather, synchronize_batch_norm
 from stica_pv.engine.gradient_cache import CachedModel, Embedder
 from stica_pv.structures import StepKeys
 
@@ -53,7 +53,7 @@ def train(name: str, path: str, rank: int, world: int) -> list[Notes]:
     """Takes steps of gradient descent; notes the numbers, gradients and batch-norm statistics of each."""
     task = create_task(name)
     if world > 1:
-        synchronise_batch_norm(task, torch.device("cpu"))
+        synchronize_batch_norm(task, torch.device("cpu"))
     model = model_of(task, path, world)
     optimizer = torch.optim.SGD(task.parameters(), lr=0.1, momentum=0.9)
     indices = tuple(rows_of(rank, world))

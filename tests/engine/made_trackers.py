@@ -1,4 +1,4 @@
-"""Stand-ins for the libraries of trackers, which record what they are told."""
+"""Stand-ins for the libraries of trackers, which record what they are given."""
 
 import sys
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import pytest
 
 
 @dataclass
-class Told:
+class Recorded:
     """What a service has heard: how its runs were begun, points by name, and how often a run was ended."""
 
     begun: list[dict[str, Any]] = field(default_factory=list)
@@ -30,31 +30,31 @@ def install(monkeypatch: pytest.MonkeyPatch, name: str, **parts: Any) -> None:
     monkeypatch.setitem(sys.modules, name, module)
 
 
-def make_wandb(monkeypatch: pytest.MonkeyPatch) -> Told:
-    told = Told()
+def make_wandb(monkeypatch: pytest.MonkeyPatch) -> Recorded:
+    recorded = Recorded()
 
     def init(**given: Any) -> Any:
         if given["mode"] == "online":
             raise ServiceError("no\n API key")
-        told.begun.append(given)
+        recorded.begun.append(given)
 
         def log(numbers: dict[str, float], step: int) -> None:
             for name, value in numbers.items():
-                told.take(name, step, value)
+                recorded.take(name, step, value)
 
         def finish() -> None:
-            told.ended += 1
+            recorded.ended += 1
 
         return SimpleNamespace(id=given["id"] or "run7", log=log, finish=finish)
 
     install(monkeypatch, "wandb", init=init, errors=SimpleNamespace(Error=ServiceError))
-    return told
+    return recorded
 
 
 class Client:
-    """MLflow's, as far as it is used; `told` is set by `make_mlflow`."""
+    """MLflow's, as far as it is used; `recorded` is set by `make_mlflow`."""
 
-    told: Told
+    recorded: Recorded
 
     def __init__(self, tracking_uri: str) -> None:
         if tracking_uri == "http://nowhere":
@@ -67,11 +67,11 @@ class Client:
         return name
 
     def create_run(self, experiment: str, run_name: str) -> Any:
-        self.told.begun.append({"experiment": experiment, "name": run_name, "id": None})
+        self.recorded.begun.append({"experiment": experiment, "name": run_name, "id": None})
         return SimpleNamespace(info=SimpleNamespace(run_id="run7"))
 
     def update_run(self, run: str, status: str) -> None:
-        self.told.begun.append({"id": run, "status": status})
+        self.recorded.begun.append({"id": run, "status": status})
 
     def log_batch(self, run: str, metrics: Any = (), params: Any = ()) -> None:
         assert run == "run7"
@@ -79,23 +79,23 @@ class Client:
         if any(metric.value == 13 for metric in metrics):
             raise ServiceError("gone\n away")
         for metric in metrics:
-            self.told.take(metric.key, metric.step, metric.value)
+            self.recorded.take(metric.key, metric.step, metric.value)
         for param in params:
-            self.told.begun[-1][param.key] = param.value
+            self.recorded.begun[-1][param.key] = param.value
 
     def set_terminated(self, run: str) -> None:
-        self.told.ended += 1
+        self.recorded.ended += 1
 
 
 def metric(key: str, value: float, timestamp: int, step: int) -> Any:
     return SimpleNamespace(key=key, value=value, timestamp=timestamp, step=step)
 
 
-def make_mlflow(monkeypatch: pytest.MonkeyPatch) -> Told:
-    told = Told()
+def make_mlflow(monkeypatch: pytest.MonkeyPatch) -> Recorded:
+    recorded = Recorded()
     install(monkeypatch, "mlflow")
     install(monkeypatch, "mlflow.exceptions", MlflowException=ServiceError)
-    install(monkeypatch, "mlflow.tracking", MlflowClient=type("MlflowClient", (Client,), {"told": told}))
+    install(monkeypatch, "mlflow.tracking", MlflowClient=type("MlflowClient", (Client,), {"recorded": recorded}))
     entities = {"Metric": metric, "Param": lambda key, value: SimpleNamespace(key=key, value=value)}
     install(monkeypatch, "mlflow.entities", **entities)
-    return told
+    return recorded

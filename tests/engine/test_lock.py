@@ -30,7 +30,7 @@ def test_lock_is_there_while_held_and_gone_after(tmp_path: Path):
 
 def test_a_living_holder_elsewhere_is_named_and_its_lock_left_alone(tmp_path: Path):
     path = leave_lock(tmp_path, pid=4711, job="12")
-    with pytest.raises(UsageError, match=r"in use by process 4711 on elsewhere \(job 12\), seen 0 s ago"):
+    with pytest.raises(UsageError, match=r"in use by process 4711 on elsewhere \(job 12\), last heartbeat 0 s ago"):
         RunLock(tmp_path).__enter__()
     assert json.loads(path.read_text())["pid"] == 4711
 
@@ -57,7 +57,7 @@ def test_a_living_process_on_this_host_is_refused(tmp_path: Path):
         RunLock(tmp_path).__enter__()
 
 
-def test_the_next_life_of_a_slurm_job_takes_its_lock_over_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_next_attempt_of_a_slurm_job_takes_its_lock_over_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     leave_lock(tmp_path, job="77")
@@ -65,7 +65,7 @@ def test_the_next_life_of_a_slurm_job_takes_its_lock_over_at_once(tmp_path: Path
         assert json.loads((tmp_path / NAME).read_text())["life"] == "1"
 
 
-def test_two_runs_in_the_same_life_of_a_slurm_job_are_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_two_runs_in_the_same_attempt_of_a_slurm_job_are_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     leave_lock(tmp_path, job="77")
     with pytest.raises(UsageError, match=r"in use by process 1 on elsewhere \(job 77\)"):
@@ -142,7 +142,7 @@ def test_the_heart_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("broken", ["utime", "read_lock"])
-def test_the_heart_goes_on_when_the_file_system_does_not_answer_once(
+def test_the_heartbeat_continues_when_the_file_system_does_not_answer_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ):
     where = lock.os if broken == "utime" else lock
@@ -163,4 +163,4 @@ def test_the_heart_goes_on_when_the_file_system_does_not_answer_once(
         while (tmp_path / NAME).stat().st_mtime_ns == before and time.monotonic() < deadline:
             time.sleep(0.01)
         assert (tmp_path / NAME).stat().st_mtime_ns > before
-        assert held._heart.is_alive()
+        assert held._thread.is_alive()

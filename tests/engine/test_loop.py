@@ -54,7 +54,7 @@ class NoPlan:
 
 @dataclass
 class Trial:
-    """A run of `Net` on 8 samples in batches of 2, and what the loop told its surroundings."""
+    """A run of `Net` on 8 samples in batches of 2, and the calls of the loop."""
 
     poison: dict[int, float] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
@@ -228,14 +228,14 @@ def test_writing_a_checkpoint_is_no_wait_for_data(tmp_path: Path):
     assert lines[4]["data_time"] < 0.25
 
 
-def test_the_end_of_each_epoch_is_told_behind_its_checkpoint_and_recorded(tmp_path: Path):
+def test_the_end_of_each_epoch_is_reported_after_its_checkpoint_and_recorded(tmp_path: Path):
     trial = Trial(hooked=True)
     trial.run(13, tmp_path)
     assert trial.ended == [1, 2, 3]
     lines = read_metrics(tmp_path)
     told = [line for line in lines if "seen" in line]
     assert [(line["step"], line["epoch_end"]) for line in told] == [(4, 1), (12, 3)]
-    assert lines.index(told[0]) == 4  # behind the line of step 4
+    assert lines.index(told[0]) == 4  # after the line of step 4
     assert all("loss" in line for line in lines if line not in told)
 
 

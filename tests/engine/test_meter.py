@@ -51,7 +51,7 @@ def test_state_does_not_change_with_the_meter():
     assert float(state["sums"]["loss"]) == 1.0  # type: ignore[index]
 
 
-def test_the_clock_tells_waiting_from_working(monkeypatch: pytest.MonkeyPatch):
+def test_the_clock_separates_waiting_from_working(monkeypatch: pytest.MonkeyPatch):
     now = 100.0
     monkeypatch.setattr("stica_pv.engine.meter.time.perf_counter", lambda: now)
     clock = Clock(CPU)

@@ -1,4 +1,4 @@
-"""A GPU whose memory is full ends a run in one line that says what to set; told without a GPU."""
+"""A GPU whose memory is full ends a run with one line that says what to set; tested without a GPU."""
 
 import re
 from pathlib import Path

@@ -38,7 +38,7 @@ def test_the_trace_holds_the_asked_steps_and_the_log_a_table(tmp_path: Path, cap
     assert str(path) in trace
 
 
-def test_a_run_on_the_cpu_of_a_machine_with_gpus_is_told_by_its_cpu(
+def test_a_run_on_the_cpu_of_a_machine_with_gpus_is_profiled_on_its_cpu(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     caplog.set_level(logging.INFO)

@@ -27,7 +27,7 @@ def test_numbers_survive_the_file_bit_for_bit(tmp_path: Path):
     assert read_metrics(tmp_path)[0]["loss"] == 1 / 3
 
 
-def test_a_resume_cuts_back_what_lies_after_the_checkpoint(tmp_path: Path):
+def test_a_resume_truncates_what_is_after_the_checkpoint(tmp_path: Path):
     write(tmp_path, range(1, 6))
     write(tmp_path, range(4, 6), resume=3)
     assert [line["step"] for line in read_metrics(tmp_path)] == [1, 2, 3, 4, 5]
@@ -65,7 +65,7 @@ def test_the_end_of_an_epoch_has_a_line_of_its_own_and_is_cut_back_like_the_othe
     stats = [json.loads(line) for line in (tmp_path / STATS).read_text().splitlines()]
     assert stats[1] == {"_type": "val_epoch", "step": 2, "epoch_end": 1, "online_knn/top1": 50.0}
     resumed = Records(tmp_path, resume_step=3)
-    assert resumed.told == {2}
+    assert resumed.recorded == {2}
     assert read_metrics(tmp_path)[1:] == [{"step": 2, "epoch_end": 1, "online_knn/top1": 50.0}]
     resumed.close()
 

@@ -112,7 +112,7 @@ def test_an_evaluation_says_where_it_ran_and_leaves_what_a_training_said(tmp_pat
 
 
 @pytest.mark.parametrize("name", ["run.json", "env.txt"])
-def test_a_full_disk_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+def test_a_full_disk_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
     original = Path.write_text
 
     def full(path: Path, text: str, **options: Any) -> int:

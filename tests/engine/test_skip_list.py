@@ -17,17 +17,17 @@ def test_a_file_that_hung_in_another_process_is_not_tried_from_the_next_epoch_on
 ) -> None:
     reader = FakeReader({"5.mp4": cause})
     dataset = ClipDataset([f"{i}.mp4" for i in range(8)], [3.0] * 8, two_views(), reader=reader, seed=0)
-    skipper = SkipList(tmp_path / "bad_files.csv", dataset, StepSampler(8, batch_size=2, seed=0))
-    skipper.clip_format()
+    skip_list = SkipList(tmp_path / "bad_files.csv", dataset, StepSampler(8, batch_size=2, seed=0))
+    skip_list.update()
     elsewhere = BadFiles(tmp_path / "bad_files.csv", 8, 1.0)
     elsewhere.begin(())
     elsewhere.report(1, [ReadFailure("5.mp4", cause)])
     for step in range(1, 4):
-        skipper.after_step(step)
+        skip_list.after_step(step)
     assert int(dataset._skip_from[5]) > 1
-    skipper.after_step(4)
+    skip_list.after_step(4)
     before = dataset[SampleKey(1, 5)]
     assert ("5.mp4" in [path for path, _ in reader.calls]) == tried_again
-    skipper.after_step(8)  # nothing new
+    skip_list.after_step(8)  # nothing new
     again = dataset[SampleKey(2, 5)]
     assert before.failures[0].path == again.failures[0].path == "5.mp4"

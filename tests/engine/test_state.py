@@ -32,7 +32,7 @@ NEVER_CALLED_AS_A_WHOLE = {"av_contrastive": ["TransformerPool"]}  # it pools th
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_parameter_lies_in_a_compiled_network_that_a_step_calls(
+def test_every_parameter_is_in_a_compiled_network_that_a_step_calls(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled: list[nn.Module] = []

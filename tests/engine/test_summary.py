@@ -14,5 +14,5 @@ def test_the_line_weighs_what_was_logged_by_its_time():
     assert line.endswith("5.0 samples/s, data wait 12%, last loss 2.0000, checkpoint here.pyth")
 
 
-def test_a_life_without_a_logged_step_has_a_line_too():
+def test_an_attempt_without_a_logged_step_has_a_line_too():
     assert RunSummary(3).line(4, "x") == "trained 1 steps in 0:00:00, checkpoint x"

@@ -1,4 +1,4 @@
-"""Services that draw curves: what they are told, once, over all lives of a run; by stand-ins and the libraries."""
+"""Trackers log each number once over all attempts of a run; tested with stand-ins and the libraries."""
 
 import importlib.util
 import json
@@ -29,43 +29,43 @@ def cfg_of(service: str, **changes: Any) -> CfgNode:
 
 
 def live(cfg: CfgNode, folder: Path, steps: range, resume: int) -> None:
-    """One life of a run that logs each step, and at step 2 the end of an epoch."""
+    """Runs one attempt that logs each step, and at step 2 the end of an epoch."""
     records = Records(folder, resume_step=resume, trackers=trackers_from_config(cfg, folder, resume))
     for step in steps:
         records.write(step, {"loss": 1 / step}, {"step_time": 0.5})
-        if step == 2 and step not in records.told:
+        if step == 2 and step not in records.recorded:
             records.write_epoch(2, 1, {"online_knn/R@1": 50.0})
     records.close()
 
 
 @pytest.mark.parametrize("service", MAKE)
-def test_a_resumed_run_goes_on_in_the_same_curve_and_tells_no_point_twice(
+def test_a_resumed_run_continues_the_same_curve_and_logs_no_point_twice(
     service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    told = MAKE[service](monkeypatch)
+    recorded = MAKE[service](monkeypatch)
     live(cfg_of(service), tmp_path / "run", range(1, 5), 0)
     live(cfg_of(service), tmp_path / "run", range(2, 7), 1)  # the last checkpoint was that of step 1
-    assert told.points["Train/loss"] == [(step, 1 / step) for step in range(1, 7)]
-    assert [step for step, _ in told.points["Train/step_time"]] == list(range(1, 7))
-    assert told.points["online_knn/R_1" if service == "MLFLOW" else "online_knn/R@1"] == [(2, 50.0)]
-    assert [begun["id"] for begun in told.begun] == [None, "run7"]
-    assert told.ended == 2
-    assert told.begun[0]["name"] == "run"
-    settings = told.begun[0]["config"] if service == "WANDB" else told.begun[0]
+    assert recorded.points["Train/loss"] == [(step, 1 / step) for step in range(1, 7)]
+    assert [step for step, _ in recorded.points["Train/step_time"]] == list(range(1, 7))
+    assert recorded.points["online_knn/R_1" if service == "MLFLOW" else "online_knn/R@1"] == [(2, 50.0)]
+    assert [begun["id"] for begun in recorded.begun] == [None, "run7"]
+    assert recorded.ended == 2
+    assert recorded.begun[0]["name"] == "run"
+    settings = recorded.begun[0]["config"] if service == "WANDB" else recorded.begun[0]
     assert str(settings["SOLVER.BASE_LR"]) == "0.01"
 
 
 @pytest.mark.parametrize("service", MAKE)
-def test_an_epoch_whose_end_an_earlier_life_did_not_reach_is_told(
+def test_an_epoch_whose_end_an_earlier_attempt_did_not_reach_is_logged(
     service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    told = MAKE[service](monkeypatch)
+    recorded = MAKE[service](monkeypatch)
     records = Records(tmp_path, resume_step=0, trackers=trackers_from_config(cfg_of(service), tmp_path, 0))
     records.write(2, {"loss": 0.5}, {})
     records.close()  # ended between the step and what is found at the end of its epoch
     live(cfg_of(service), tmp_path, range(1, 3), 0)
-    assert told.points["Train/loss"] == [(2, 0.5), (1, 1.0)]
-    assert len([name for name in told.points if name.startswith("online_knn")]) == 1
+    assert recorded.points["Train/loss"] == [(2, 0.5), (1, 1.0)]
+    assert len([name for name in recorded.points if name.startswith("online_knn")]) == 1
 
 
 @pytest.mark.parametrize("service", ["TENSORBOARD", "WANDB", "MLFLOW"])
@@ -81,7 +81,7 @@ def test_a_library_that_is_not_there_is_named_in_one_line(service: str, monkeypa
 @pytest.mark.parametrize(
     ("service", "changes", "message"),
     [
-        ("WANDB", {"MODE": "online"}, r"W&B cannot begin \(no API key\): run `wandb login`, or set WANDB.MODE offline"),
+        ("WANDB", {"MODE": "online"}, r"W&B cannot start \(no API key\): run `wandb login`, or set WANDB.MODE offline"),
         ("MLFLOW", {"TRACKING_URI": "http://nowhere"}, r"http://nowhere cannot be used \(no answer\): see MLFLOW"),
     ],
 )
@@ -94,19 +94,19 @@ def test_a_service_that_does_not_begin_ends_the_run_at_its_start(
     assert not (tmp_path / NAME).exists()
 
 
-def test_a_server_that_goes_away_is_told_of_once_and_the_run_goes_on(
+def test_a_server_that_goes_away_is_reported_once_and_the_run_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    told = make_mlflow(monkeypatch)
+    recorded = make_mlflow(monkeypatch)
     monkeypatch.setattr(logging.getLogger("stica_pv"), "propagate", True)
     (tracker,) = trackers_from_config(cfg_of("MLFLOW"), tmp_path, 0)
     for step, value in ((1, 1.0), (2, 13.0), (3, 3.0)):
         tracker.log(step, {"loss": value})
     tracker.close()
-    assert told.points == {"loss": [(1, 1.0)]}
-    assert told.ended == 0
+    assert recorded.points == {"loss": [(1, 1.0)]}
+    assert recorded.ended == 0
     assert [record.message for record in caplog.records] == [
-        "MLflow is told nothing from step 2 on, as it does not answer: gone away"
+        "MLflow does not answer; nothing is logged there from step 2 on: gone away"
     ]
 
 
@@ -124,7 +124,7 @@ def test_mlflow_itself_holds_one_curve_after_a_resume(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_wandb_itself_takes_both_lives_offline_as_one_run(tmp_path: Path):
+def test_wandb_itself_takes_both_attempts_offline_as_one_run(tmp_path: Path):
     pytest.importorskip("wandb")
     live(cfg_of("WANDB"), tmp_path / "run", range(1, 5), 0)
     live(cfg_of("WANDB"), tmp_path / "run", range(2, 7), 1)

@@ -1,4 +1,4 @@
-"""Processes of one machine: spawned here or by torchrun, the same run; their number may change between lives."""
+"""Processes of one machine: spawned here or by torchrun, the same run; their number may change between attempts."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ PATIENCE_S = 400
 
 
 def run(*argv: object, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    """Runs the command line in a process, or by what stands before it."""
+    """Runs the command line in a process, or by a command before it."""
     command = [sys.executable, *before, str(TOOL), *map(str, argv)]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S, env=env)
@@ -40,7 +40,7 @@ def test_torchrun_gives_the_run_of_processes_started_here_bit_for_bit(clips_fold
 
 
 @pytest.mark.slow
-def test_the_number_of_processes_may_change_between_two_lives(clips_folder: Path, tmp_path: Path):
+def test_the_number_of_processes_may_change_between_two_attempts(clips_folder: Path, tmp_path: Path):
     # A tiny lr: a rounding error grows a thousandfold when this net takes a step. tests/distributed does it in float64.
     settings: dict[str, Any] = {"HEAD__DROPOUT": 0.0, "SOLVER__WARMUP_EPOCHS": 0, "SOLVER__BASE_LR": 1e-8}
     settings |= {"TRAIN__BATCH_SIZE": 6, "SOLVER__MAX_EPOCH": 2}
@@ -90,18 +90,18 @@ def cfg_of(**changes: Any) -> Any:
 
 
 def test_a_machine_s_processes_follow_those_of_the_machines_before_it():
-    places = specs_of_machine(cfg_of(CPU_PROCESSES=3, NUM_SHARDS=4, SHARD_ID=2), "tcp://host:1", "out")
-    assert [(place.rank, place.local_rank, place.world_size) for place in places] == [
+    specs = specs_of_machine(cfg_of(CPU_PROCESSES=3, NUM_SHARDS=4, SHARD_ID=2), "tcp://host:1", "out")
+    assert [(spec.rank, spec.local_rank, spec.world_size) for spec in specs] == [
         (6, 0, 12),
         (7, 1, 12),
         (8, 2, 12),
     ]
-    assert {place.init_method for place in places} == {"tcp://host:1"}
+    assert {spec.init_method for spec in specs} == {"tcp://host:1"}
 
 
 def test_one_process_on_several_machines_is_a_world_too():
-    (place,) = specs_of_machine(cfg_of(NUM_SHARDS=2, SHARD_ID=1), "tcp://host:1", "")
-    assert (place.rank, place.world_size) == (1, 2)
+    (spec,) = specs_of_machine(cfg_of(NUM_SHARDS=2, SHARD_ID=1), "tcp://host:1", "")
+    assert (spec.rank, spec.world_size) == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,14 @@ def test_more_gpus_than_there_are_are_refused():
 @pytest.mark.parametrize(
     ("changes", "init_method", "message"),
     [
-        ({"NUM_GPUS": -1}, None, "process 5 is number 2 .*, where 2 GPUs are to be used: .*--nproc-per-node 2"),
-        ({"NUM_SHARDS": 2}, None, "NUM_SHARDS 2 goes not with RANK"),
-        ({"SHARD_ID": 1}, None, "SHARD_ID 1 goes not with RANK"),
-        ({}, "tcp://host:1", "--init_method tcp://host:1 goes not with RANK"),
+        (
+            {"NUM_GPUS": -1},
+            None,
+            "process 5 has local rank 2, but 2 GPUs are used on this machine: .*--nproc-per-node 2",
+        ),
+        ({"NUM_SHARDS": 2}, None, "NUM_SHARDS 2 cannot be combined with RANK"),
+        ({"SHARD_ID": 1}, None, "SHARD_ID 1 cannot be combined with RANK"),
+        ({}, "tcp://host:1", "--init_method tcp://host:1 cannot be combined with RANK"),
     ],
 )
 def test_what_does_not_fit_the_processes_of_torchrun_is_refused(
@@ -137,6 +141,6 @@ def test_what_does_not_fit_the_processes_of_torchrun_is_refused(
     for name, value in {"RANK": "5", "WORLD_SIZE": "6", "LOCAL_RANK": "2"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("stica_pv.launch.process_spec.torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr("stica_pv.launch.local.enter", lambda *rest: pytest.fail("it was started"))
+    monkeypatch.setattr("stica_pv.launch.local.run_process", lambda *rest: pytest.fail("it was started"))
     with pytest.raises(UsageError, match=message):
         launch(print, cfg_of(**changes), init_method=init_method, log_to_file=False)

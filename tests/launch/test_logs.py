@@ -42,7 +42,7 @@ def read_all(master: int) -> str:
 
 
 def screen(written: str) -> list[str]:
-    """Lines as a person sees them, on a terminal that writes over what stands there."""
+    """Lines visible on a terminal, which overwrites."""
     lines, column = [""], 0
     for letter in written:
         if letter == "\n":
@@ -70,7 +70,7 @@ def without_times(lines: list[str]) -> list[str]:
 
 def speak_of_three_steps() -> None:
     log.info("begin")
-    log.info("step 1, with more to tell", extra=PROGRESS)
+    log.info("step 1, with a longer text", extra=PROGRESS)
     log.info("step 2", extra=PROGRESS)
     log.info("a message")
     log.info("step 3", extra=PROGRESS)
@@ -114,7 +114,7 @@ def test_what_follows_an_ended_progress_line_begins_a_new_one(monkeypatch: pytes
 def test_a_pipe_and_the_file_get_plain_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    expected = ["begin", "step 1, with more to tell", "step 2", "a message", "step 3"]
+    expected = ["begin", "step 1, with a longer text", "step 2", "a message", "step 3"]
     set_up_logging(str(tmp_path), 0)
     speak_of_three_steps()
     end_progress()

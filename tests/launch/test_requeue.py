@@ -1,4 +1,4 @@
-"""A failed job comes back, up to a number, and never to fail alike; told without a cluster."""
+"""A failed job is requeued up to a number of times, and not to fail alike; tested without a cluster."""
 
 import json
 import os
@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from stica_pv.launch.requeue import FAILURES, RUNS, Submission, last_step, read_failures, why_not, write_failure
+from stica_pv.launch.requeue import (
+    FAILURES,
+    RUNS,
+    Submission,
+    last_step,
+    read_failures,
+    reason_not_to_requeue,
+    write_failure,
+)
 
 SCRIPT = Path(__file__).resolve().parents[2] / "stica_pv" / "launch" / "requeue.py"
 SCONTROL = """#!/bin/sh
@@ -29,9 +37,9 @@ def failure(step: int, reason: str) -> dict[str, object]:
         ([failure(5, "RuntimeError: a")], ""),
         ([failure(5, "RuntimeError: a"), failure(6, "RuntimeError: a")], ""),
         ([failure(5, "RuntimeError: a"), failure(5, "RuntimeError: b")], ""),
-        ([failure(5, "process 1 on n7: port 81"), failure(5, "process 3 on n8: port 4")], "came twice at step 5"),
+        ([failure(5, "process 1 on n7: port 81"), failure(5, "process 3 on n8: port 4")], "occurred twice at step 5"),
         ([failure(5, "a"), failure(6, "a"), failure(5, "a")], ""),
-        ([failure(5, "memory full: 1.02 GiB is free"), failure(5, "memory full: 980 MiB is free")], "came twice"),
+        ([failure(5, "memory full: 1.02 GiB is free"), failure(5, "memory full: 980 MiB is free")], "occurred twice"),
         ([failure(0, "process 0 of 2 on n7: UsageError: wrong")], "would change nothing"),
         ([failure(5, "LoaderFailed: a loader worker (process id 81) was killed by signal 9")], ""),
         ([failure(step, "a") for step in (1, 2, 3)], ""),
@@ -39,18 +47,18 @@ def failure(step: int, reason: str) -> dict[str, object]:
     ],
 )
 def test_what_may_help_is_tried(failures: list[dict[str, object]], expected: str):
-    against = why_not(failures, 3)
-    assert expected in against
-    assert bool(expected) == bool(against)
+    refusal = reason_not_to_requeue(failures, 3)
+    assert expected in refusal
+    assert bool(expected) == bool(refusal)
 
 
-def test_the_first_word_of_a_life_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_first_failure_of_an_attempt_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     submission = Submission(tmp_path, 2)
     write_failure(submission, 5, "first")
     write_failure(submission, 6, "echo")
-    assert json.loads(submission.failure_of_this_life.read_text()) == {"step": 5, "reason": "first"}
+    assert json.loads(submission.attempt_failure.read_text()) == {"step": 5, "reason": "first"}
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    assert not submission.failure_of_this_life.exists()
+    assert not submission.attempt_failure.exists()
 
 
 def test_a_full_disk_that_cannot_take_the_failure_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -65,8 +73,8 @@ def test_the_last_step_survives_a_torn_line(tmp_path: Path):
     assert last_step(tmp_path) == 4
 
 
-def revive(tmp_path: Path, code: int, state: str, **environment: str) -> tuple[subprocess.CompletedProcess[str], str]:
-    """Runs the script as a batch script does; also what it told Slurm."""
+def requeue(tmp_path: Path, code: int, state: str, **environment: str) -> tuple[subprocess.CompletedProcess[str], str]:
+    """Runs the script as a batch script does; also returns its calls of scontrol."""
     calls, tools = tmp_path / "calls", tmp_path / "bin"
     tools.mkdir(exist_ok=True)
     (tools / "scontrol").write_text(SCONTROL.format(calls=calls, state=state))
@@ -85,40 +93,45 @@ def revive(tmp_path: Path, code: int, state: str, **environment: str) -> tuple[s
 
 
 def test_a_killed_job_is_requeued_and_the_run_s_log_says_so(tmp_path: Path):
-    done, calls = revive(tmp_path, 137, "RUNNING")
+    done, calls = requeue(tmp_path, 137, "RUNNING")
     assert done.returncode == 137
     assert calls.splitlines() == ["show job 7", "requeue 7"]
-    assert "a process was killed (srun ended with code 137); requeued, failure 1 of 3" in done.stderr
+    assert "a process was killed (srun exited with code 137); requeued, failure 1 of 3" in done.stderr
     assert "requeued, failure 1 of 3" in (tmp_path / "run" / "stdout.log").read_text()
 
 
-def test_what_a_process_said_is_the_reason_and_twice_is_enough(tmp_path: Path):
-    for number, life in enumerate("01", 1):
-        (tmp_path / f"0.life{life}.json").write_text(json.dumps({"step": 9, "reason": "RuntimeError: out of memory"}))
-        done, calls = revive(tmp_path, 1, "RUNNING", SLURM_RESTART_COUNT=life)
+def test_the_recorded_failure_is_the_reason_and_twice_is_enough(tmp_path: Path):
+    for number, attempt in enumerate("01", 1):
+        (tmp_path / f"0.life{attempt}.json").write_text(
+            json.dumps({"step": 9, "reason": "RuntimeError: out of memory"})
+        )
+        done, calls = requeue(tmp_path, 1, "RUNNING", SLURM_RESTART_COUNT=attempt)
         assert calls.count("requeue 7") == 1
         assert len(read_failures(Submission(tmp_path, 0))) == number
-    assert "failed at step 9: RuntimeError: out of memory; not requeued, since the same error came twice" in done.stderr
+    assert (
+        "failed at step 9: RuntimeError: out of memory; not requeued, since the same error occurred twice"
+        in done.stderr
+    )
 
 
 @pytest.mark.parametrize(("code", "state"), [(0, "RUNNING"), (143, "CANCELLED"), (143, "COMPLETING"), (9, "TIMEOUT")])
-def test_an_end_that_is_none_of_its_business_is_left_alone(tmp_path: Path, code: int, state: str):
-    done, calls = revive(tmp_path, code, state)
+def test_other_ends_of_a_job_are_left_alone(tmp_path: Path, code: int, state: str):
+    done, calls = requeue(tmp_path, code, state)
     assert done.returncode == code
     assert "requeue" not in calls
     assert not (tmp_path / f"0.{FAILURES}").exists()
 
 
-def test_a_request_that_came_before_python_could_hear_it_is_no_failure(tmp_path: Path):
-    for life in "0123":
-        done, calls = revive(tmp_path, 140, "RUNNING", SLURM_RESTART_COUNT=life)
+def test_a_request_before_python_can_handle_it_is_no_failure(tmp_path: Path):
+    for attempt in "0123":
+        done, calls = requeue(tmp_path, 140, "RUNNING", SLURM_RESTART_COUNT=attempt)
         assert done.returncode == 140
-        assert "asked to requeue while it began or ended; requeued" in done.stderr
+        assert "requeue request while it started or ended; requeued" in done.stderr
     assert calls.count("requeue 7") == 4
     assert not (tmp_path / f"0.{FAILURES}").exists()
 
 
 def test_an_element_of_an_array_is_asked_for_by_both_its_numbers(tmp_path: Path):
     array: dict[str, Any] = {"SLURM_ARRAY_JOB_ID": "5", "SLURM_ARRAY_TASK_ID": "0"}
-    _, calls = revive(tmp_path, 1, "RUNNING", **array)
+    _, calls = requeue(tmp_path, 1, "RUNNING", **array)
     assert calls.splitlines() == ["show job 5_0", "requeue 5_0"]

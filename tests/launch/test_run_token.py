@@ -17,7 +17,7 @@ def soon() -> float:
     return time.monotonic() + 0.3
 
 
-def test_process_0_hands_out_a_token_that_its_owner_alone_can_read_and_takes_it_away(tmp_path: Path):
+def test_process_0_writes_a_token_that_only_its_owner_can_read_and_removes_it(tmp_path: Path):
     folder, store, tokens = tmp_path / "new" / "run", dist.HashStore(), set()
     for _ in range(2):
         with token_of(FIRST, store, folder, soon()) as first, token_of(SECOND, store, folder, soon()) as second:
@@ -37,7 +37,7 @@ def test_a_folder_that_was_there_stays(tmp_path: Path):
 
 
 @pytest.mark.parametrize("found", ["nothing", "the token of an earlier attempt"])
-def test_a_folder_that_not_all_machines_share_is_told(tmp_path: Path, found: str):
+def test_a_folder_that_not_all_machines_share_is_reported(tmp_path: Path, found: str):
     store, other = dist.HashStore(), tmp_path / "other"
     other.mkdir()
     if found != "nothing":
@@ -51,7 +51,7 @@ def test_a_folder_that_not_all_machines_share_is_told(tmp_path: Path, found: str
         pass
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path):
     (tmp_path / "file").touch()
     with (
         pytest.raises(RunFailed, match="file/run/.token, which the processes of the run need, cannot be written: "),
@@ -61,6 +61,6 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path):
 
 
 def test_a_token_that_was_given_needs_no_folder():
-    place = ProcessSpec(0, 0, 2, "tcp://host:1", False, "", token="given")
-    with token_of(place, dist.HashStore(), Path("/dev/null/nowhere"), soon()) as token:
+    spec = ProcessSpec(0, 0, 2, "tcp://host:1", False, "", token="given")
+    with token_of(spec, dist.HashStore(), Path("/dev/null/nowhere"), soon()) as token:
         assert token == "given"

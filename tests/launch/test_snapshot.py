@@ -55,7 +55,7 @@ def test_a_package_from_elsewhere_is_refused(tmp_path: Path):
         check_import(tmp_path)
 
 
-def test_a_snapshot_is_imported_from_where_it_lies_even_in_the_clone(tmp_path: Path):
+def test_a_snapshot_is_imported_from_its_own_folder_even_in_the_clone(tmp_path: Path):
     take_snapshot(tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", "import stica_pv; print(stica_pv.__file__)"],

@@ -1,4 +1,4 @@
-"""What is submitted, told without a cluster; and a run by submitit's executor for this machine."""
+"""Submission without a cluster, and a run by submitit's executor for this machine."""
 
 import os
 import pickle
@@ -67,7 +67,9 @@ def test_every_key_reaches_the_batch_script(tmp_path: Path):
         assert f"#SBATCH --{line}\n" in script, line
     assert "--kill-on-bad-exit=1 --cpus-per-task=10 python" in script
     assert re.search(r"^export PYTHONPATH=/s/code", script, re.MULTILINE)
-    assert re.search(r"revive\.py --submission /s --most 3 --code \$\?\nexit \$\?$", script)
+    found = re.search(r"/s/code/(\S+) --submission /s --most 3 --code \$\?\nexit \$\?$", script)
+    assert found is not None
+    assert (REPOSITORY / found.group(1)).is_file()
 
 
 def test_keys_that_are_not_set_leave_the_cluster_its_defaults(tmp_path: Path):
@@ -117,17 +119,17 @@ def squeue_says(words: str) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.mark.parametrize(
-    ("squeue", "told"),
+    ("squeue", "reason"),
     [(slow, "squeue gave no answer within 60 s"), (squeue_says("Socket timed out"), "jobs error: Socket timed out")],
 )
-def test_a_queue_that_does_not_answer_is_told_and_no_second_job_submitted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squeue: Callable[..., Any], told: str
+def test_a_queue_that_does_not_answer_is_reported_and_no_second_job_submitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squeue: Callable[..., Any], reason: str
 ):
     (tmp_path / "job.json").write_text('{"job": "12", "executor": "slurm", "submission": "s"}')
     monkeypatch.setattr(submission.subprocess, "run", squeue)
-    with pytest.raises(UsageError, match=rf"job 12, and Slurm's queue .*{told}\): submit again when `squeue --jobs"):
+    with pytest.raises(UsageError, match=rf"job 12, and Slurm's queue .*{reason}\): submit again when `squeue --jobs"):
         submit([cfg_of(tmp_path)], "slurm")
-    assert status(tmp_path)["state"].startswith("not known: Slurm's queue does not answer (s")
+    assert status(tmp_path)["state"].startswith("unknown: Slurm's queue does not answer (s")
     assert [path.name for path in tmp_path.iterdir()] == ["job.json"]
 
 

@@ -1,4 +1,4 @@
-"""Processes that do not come, die or hang are named by the others, which end within a bounded time."""
+"""Processes that do not connect, die or hang are named by the others, which end within a bounded time."""
 
 import errno
 import json
@@ -23,15 +23,13 @@ from stica_pv.config import CfgNode
 from stica_pv.defaults import get_cfg
 from stica_pv.distributed import HEARTBEAT, barrier, is_main, rank
 from stica_pv.errors import RunFailed, RunStopped, UsageError
-from stica_pv.launch import process
-from stica_pv.launch import rendezvous as meeting
-from stica_pv.launch import watchdog as peers
+from stica_pv.launch import process, rendezvous, watchdog
 from stica_pv.launch.process_spec import ProcessSpec, ranges, spec_from_environment
 from stica_pv.launch.rendezvous import address_of
 from stica_pv.launch.watchdog import is_echo, where
 
 PATIENCE_S = 300
-Job = Callable[[CfgNode, torch.device], object]
+RunFunction = Callable[[CfgNode, torch.device], object]
 
 
 def free_port() -> int:
@@ -41,22 +39,22 @@ def free_port() -> int:
 
 
 def enter(
-    number: int, world: int, port: int, folder: str, job: Job, overrides: dict[str, float], *, token: str = ""
+    number: int, world: int, port: int, folder: str, job: RunFunction, overrides: dict[str, float], *, token: str = ""
 ) -> None:
-    """A process of a run; writes what it was told as `said.<rank>`, and how it ended as `end.<rank>`."""
+    """Runs a process of a run; writes its failure reason as `said.<rank>`, and how it ended as `end.<rank>`."""
     torch.set_num_threads(1)
-    peers.LAST_WORD_S, process.LAST_WORD_S = 10.0, 0.1
+    watchdog.EXIT_GRACE_S, process.REPORT_WAIT_S = 10.0, 0.1
     cfg = get_cfg()
     for key, value in (
         {"RENDEZVOUS_TIMEOUT_MINUTES": 1.0, "HEARTBEAT_TIMEOUT_SECONDS": 6.0, "STEP_TIMEOUT_MINUTES": 1.0} | overrides
     ).items():
         cfg.DIST[key] = value
     cfg.OUTPUT_DIR = folder
-    place = ProcessSpec(
+    spec = ProcessSpec(
         number, number, world, f"tcp://127.0.0.1:{port}", False, folder, one_machine=bool(token), token=token
     )
     try:
-        end = str(process.enter(job, cfg, place, on_failure=lambda reason: said(folder, number, reason)))
+        end = str(process.run_process(job, cfg, spec, on_failure=lambda reason: said(folder, number, reason)))
     except (UsageError, RunFailed, RunStopped, RuntimeError) as error:
         end = f"{type(error).__name__}: {error}"
     with (Path(folder) / f"end.{number}").open("a") as file:
@@ -68,12 +66,18 @@ def said(folder: str, number: int, reason: str) -> None:
 
 
 def start(
-    job: Job, folder: Path, *, world: int = 3, come: list[int] | None = None, token: str = "", **overrides: float
+    job: RunFunction,
+    folder: Path,
+    *,
+    world: int = 3,
+    ranks: list[int] | None = None,
+    token: str = "",
+    **overrides: float,
 ) -> dict[int, BaseProcess]:
     """Starts processes as on several machines; with a token, as on one."""
     port = free_port()
     started = {}
-    for number in range(world) if come is None else come:
+    for number in range(world) if ranks is None else ranks:
         given = number, world, port, str(folder), job, overrides
         started[number] = CONTEXT.Process(target=enter, args=given, kwargs={"token": token})
         started[number].start()
@@ -81,7 +85,7 @@ def start(
 
 
 def ends(started: dict[int, BaseProcess], folder: Path) -> list[str]:
-    """How each ended, in words, or by its exit code."""
+    """Returns how each ended, as a message or its exit code."""
     until = time.monotonic() + PATIENCE_S
     for one in started.values():
         one.join(max(0.0, until - time.monotonic()))
@@ -97,15 +101,15 @@ def ends(started: dict[int, BaseProcess], folder: Path) -> list[str]:
 
 
 def listen_while_a_stranger_talks(cfg: CfgNode, device: torch.device) -> str:
-    """The stranger says what ended a run before keys had a token."""
+    """Lets a stranger write what would end a run if keys had no token."""
     barrier()
-    ((host, port),) = meeting._stores
+    ((host, port),) = rendezvous._stores
     if not is_main():
         stranger = torch.distributed.TCPStore(host, port, None, False, timedelta(seconds=5), False)
         for prefix in ("stica_pv/0/1", "stica_pv//0/1"):
-            stranger.compare_set(f"{prefix}/verdict", "", "the end")
-            stranger.set(f"{prefix}/sign/0", json.dumps([0.0, 1e9, 7, "nowhere", "asleep"]))
-    time.sleep(2.5 * peers.BEAT_S)
+            stranger.compare_set(f"{prefix}/failure", "", "the end")
+            stranger.set(f"{prefix}/heartbeat/0", json.dumps([0.0, 1e9, 7, "nowhere", "asleep"]))
+    time.sleep(2.5 * watchdog.HEARTBEAT_S)
     barrier()
     return " ".join(listening([os.getpid()]))
 
@@ -123,7 +127,7 @@ def stop(cfg: CfgNode, device: torch.device) -> None:
 
 
 def fail(cfg: CfgNode, device: torch.device) -> None:
-    HEARTBEAT.beat(7)
+    HEARTBEAT.record(7)
     if rank() == 1:
         raise ValueError("the\ndisk is broken")
     barrier()
@@ -136,7 +140,7 @@ def fail_while_others_are_busy(cfg: CfgNode, device: torch.device) -> None:
 
 
 def die(cfg: CfgNode, device: torch.device) -> None:
-    HEARTBEAT.beat(4)
+    HEARTBEAT.record(4)
     time.sleep(2.5)
     if rank() == 1:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -156,7 +160,7 @@ def freeze(cfg: CfgNode, device: torch.device) -> None:
 
 
 def hang(cfg: CfgNode, device: torch.device) -> None:
-    HEARTBEAT.beat(3)
+    HEARTBEAT.record(3)
     if rank() == 2:
         read_a_file_for_ever()
     barrier()
@@ -192,7 +196,7 @@ def test_a_stopped_run_is_no_failure(tmp_path: Path):
     assert not list(tmp_path.glob("said.*"))
 
 
-def test_the_error_of_one_is_told_by_all(tmp_path: Path):
+def test_the_error_of_one_is_reported_by_all(tmp_path: Path):
     found = ends(start(fail, tmp_path), tmp_path)
     reason = f"process 1 of 3 on {socket.gethostname()}: ValueError: the disk is broken"
     assert found[1] == "1"  # its own error went through
@@ -200,15 +204,15 @@ def test_the_error_of_one_is_told_by_all(tmp_path: Path):
     assert {path.read_text() for path in tmp_path.glob("said.*")} == {reason}
 
 
-def test_a_first_process_that_does_not_come_is_told_by_the_others(tmp_path: Path):
-    (end,) = ends(start(end_well, tmp_path, come=[1], RENDEZVOUS_TIMEOUT_MINUTES=0.02), tmp_path)
+def test_a_missing_first_process_is_reported_by_the_others(tmp_path: Path):
+    (end,) = ends(start(end_well, tmp_path, ranks=[1], RENDEZVOUS_TIMEOUT_MINUTES=0.02), tmp_path)
     assert end.startswith("RunFailed: process 1 of 3 did not reach process 0 within 1 s at 127.0.0.1:")
 
 
 def check_busy(started: dict[int, BaseProcess], folder: Path) -> None:
     """A process that waits for nobody is ended too."""
     found = ends(started, folder)
-    assert found == [str(peers.EXIT_CODE), "UsageError: wrong", str(peers.EXIT_CODE)]
+    assert found == [str(watchdog.EXIT_CODE), "UsageError: wrong", str(watchdog.EXIT_CODE)]
     assert "UsageError: wrong" in (folder / "said.0").read_text()
 
 
@@ -218,12 +222,12 @@ def check_killed(started: dict[int, BaseProcess], folder: Path) -> None:
     reasons = [(folder / f"said.{number}").read_text() for number in (0, 2)]
     assert reasons[0] == reasons[1]
     assert "process 1 of 3 on " in reasons[0]
-    assert "no sign of life for 6 s, the last in step 4" in reasons[0]
+    assert "no heartbeat for 6 s, the last one in step 4" in reasons[0]
 
 
 def check_first_killed(started: dict[int, BaseProcess], folder: Path) -> None:
     found = ends(started, folder)
-    assert found == [str(-signal.SIGKILL), str(peers.EXIT_CODE), str(peers.EXIT_CODE)]
+    assert found == [str(-signal.SIGKILL), str(watchdog.EXIT_CODE), str(watchdog.EXIT_CODE)]
     assert "process 0 has ended" in (folder / "said.1").read_text()
 
 
@@ -233,15 +237,15 @@ def check_frozen(started: dict[int, BaseProcess], folder: Path) -> None:
         time.sleep(0.05)
     started.pop(2).kill()
     for end in ends(started, folder):
-        assert end == str(peers.EXIT_CODE) or "process 2 of 3" in end
+        assert end == str(watchdog.EXIT_CODE) or "process 2 of 3" in end
     assert "process 2 of 3 on " in (folder / "said.0").read_text()
-    assert "no sign of life" in (folder / "said.0").read_text()
+    assert "no heartbeat" in (folder / "said.0").read_text()
 
 
 def check_hanging(started: dict[int, BaseProcess], folder: Path) -> None:
     """It is named with the line it is in."""
     found = ends(started, folder)
-    assert str(peers.EXIT_CODE) in found
+    assert str(watchdog.EXIT_CODE) in found
     reasons = [path.read_text() for path in folder.glob("said.*")]
     assert reasons
     for reason in reasons:
@@ -250,10 +254,10 @@ def check_hanging(started: dict[int, BaseProcess], folder: Path) -> None:
 
 
 def check_absent(started: dict[int, BaseProcess], folder: Path) -> None:
-    """Who has not come is named, with what to check."""
+    """Missing processes are named, with what to check."""
     for end in ends(started, folder):
-        assert "2 of 4 processes (numbers 1, 3) have not come to 127.0.0.1:" in end
-        assert "is each SHARD_ID given once, can the address be reached" in end
+        assert "2 of 4 processes (ranks 1, 3) have not connected to 127.0.0.1:" in end
+        assert "is each SHARD_ID used once, is the address reachable" in end
 
 
 def start_twins(folder: Path) -> dict[int, BaseProcess]:
@@ -268,7 +272,7 @@ def start_twins(folder: Path) -> dict[int, BaseProcess]:
 def check_twins(started: dict[int, BaseProcess], folder: Path) -> None:
     for one in started.values():
         one.join(PATIENCE_S)
-    assert "UsageError: process 1 of 3 has come twice: is each SHARD_ID given once" in (folder / "end.1").read_text()
+    assert "UsageError: process 1 of 3 connected twice: is each SHARD_ID used once" in (folder / "end.1").read_text()
 
 
 Start = Callable[[Path], dict[int, BaseProcess]]
@@ -277,7 +281,7 @@ KILLED: dict[str, tuple[Start, Check]] = {
     "busy": (partial(start, fail_while_others_are_busy), check_busy),
     "killed": (partial(start, die), check_killed),
     "first killed": (partial(start, die_first), check_first_killed),
-    "absent": (partial(start, end_well, world=4, come=[0, 2], RENDEZVOUS_TIMEOUT_MINUTES=0.1), check_absent),
+    "absent": (partial(start, end_well, world=4, ranks=[0, 2], RENDEZVOUS_TIMEOUT_MINUTES=0.1), check_absent),
 }
 STUCK: dict[str, tuple[Start, Check]] = {
     "frozen": (partial(start, freeze), check_frozen),
@@ -288,7 +292,7 @@ STUCK: dict[str, tuple[Start, Check]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("runs", [KILLED, STUCK], ids=["killed", "stuck"])
-def test_a_process_that_does_not_come_dies_or_hangs_is_named_by_the_others(
+def test_a_process_that_does_not_connect_dies_or_hangs_is_named_by_the_others(
     runs: dict[str, tuple[Start, Check]], tmp_path: Path
 ):
     """Several runs at a time, since each of them mostly waits."""
@@ -306,42 +310,42 @@ def test_a_process_that_does_not_come_dies_or_hangs_is_named_by_the_others(
 
 
 def wait_with_a_full_disk(folder: str) -> None:
-    peers.BEAT_S = peers.LAST_WORD_S = 0.05
+    watchdog.HEARTBEAT_S = watchdog.EXIT_GRACE_S = 0.05
 
-    def on_verdict(reason: str) -> None:
+    def on_failure(reason: str) -> None:
         (Path(folder) / "said").write_text(reason)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    place = ProcessSpec(0, 0, 1, "tcp://127.0.0.1:1", False, "")
-    with peers.Peers(torch.distributed.HashStore(), place, peers.Limits(60.0, 60.0, 60.0), on_verdict) as watch:
-        watch.tell("it hangs")
+    spec = ProcessSpec(0, 0, 1, "tcp://127.0.0.1:1", False, "")
+    with watchdog.Watchdog(torch.distributed.HashStore(), spec, watchdog.Limits(60.0, 60.0, 60.0), on_failure) as watch:
+        watch.report("it hangs")
         time.sleep(PATIENCE_S)
 
 
-def test_a_process_that_can_note_nothing_is_ended_nevertheless(tmp_path: Path):
+def test_a_process_that_cannot_write_is_ended_nevertheless(tmp_path: Path):
     process = CONTEXT.Process(target=wait_with_a_full_disk, args=(str(tmp_path),))
     process.start()
     process.join(PATIENCE_S)
     code = process.exitcode
     process.kill()
-    assert code == peers.EXIT_CODE
+    assert code == watchdog.EXIT_CODE
     assert (tmp_path / "said").read_text().endswith("it hangs")
 
 
-def test_the_processes_of_torchrun_meet_anew_after_a_restart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_the_processes_of_torchrun_connect_anew_after_a_restart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     port = free_port()
     store = torch.distributed.TCPStore("127.0.0.1", port, None, True, wait_for_workers=False)  # outlives the processes
     for name, value in {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}.items():
         monkeypatch.setenv(name, value)
-    place = ProcessSpec(0, 0, 1, "env://", False, "", hosted=True, token="secret")
+    spec = ProcessSpec(0, 0, 1, "env://", False, "", hosted=True, token="secret")
     for count in ("0", "1"):
         monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", count)
-        monkeypatch.setattr(meeting, "_stores", {})  # as in new processes
-        monkeypatch.setattr(meeting, "_meetings", 0)
-        assert meeting.meet(place, f"attempt {count}", 5.0, tmp_path).greetings == [f"attempt {count}"]
-    monkeypatch.setattr(meeting, "_meetings", 0)
-    with pytest.raises(UsageError, match="process 0 of 1 has come twice"):
-        meeting.meet(place, "a twin", 5.0, tmp_path)
+        monkeypatch.setattr(rendezvous, "_stores", {})  # as in new processes
+        monkeypatch.setattr(rendezvous, "_count", 0)
+        assert rendezvous.rendezvous(spec, f"attempt {count}", 5.0, tmp_path).hellos == [f"attempt {count}"]
+    monkeypatch.setattr(rendezvous, "_count", 0)
+    with pytest.raises(UsageError, match="process 0 of 1 connected twice"):
+        rendezvous.rendezvous(spec, "a twin", 5.0, tmp_path)
     del store
 
 
@@ -355,17 +359,17 @@ def test_the_processes_of_torchrun_meet_anew_after_a_restart(monkeypatch: pytest
         (ValueError("Connection closed by peer"), False),
     ],
 )
-def test_the_echo_of_another_s_end_is_told_from_an_error(error: Exception, echo: bool):
+def test_the_echo_of_another_end_is_distinguished_from_an_error(error: Exception, echo: bool):
     assert is_echo(error) is echo
 
 
-def test_places_of_the_environment():
+def test_the_process_that_the_environment_defines():
     assert spec_from_environment({}, gpu=False, log_dir="") is None
-    place = spec_from_environment({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}, gpu=False, log_dir="")
-    assert place == ProcessSpec(3, 1, 4, "env://", False, "")
+    spec = spec_from_environment({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}, gpu=False, log_dir="")
+    assert spec == ProcessSpec(3, 1, 4, "env://", False, "")
     by_torchrun = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_USE_AGENT_STORE": "True"}
-    place = spec_from_environment(by_torchrun, gpu=False, log_dir="", token="t")
-    assert place == ProcessSpec(1, 1, 2, "env://", False, "", one_machine=True, hosted=True, token="t")
+    spec = spec_from_environment(by_torchrun, gpu=False, log_dir="", token="t")
+    assert spec == ProcessSpec(1, 1, 2, "env://", False, "", one_machine=True, hosted=True, token="t")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:99", "tcp://host", "tcp://:99", "tcp://host:x"])
@@ -374,14 +378,14 @@ def test_an_address_without_host_or_port_is_refused(address: str):
         address_of(ProcessSpec(0, 0, 2, address, False, ""))
 
 
-def test_a_rank_without_a_meeting_point_is_refused(monkeypatch: pytest.MonkeyPatch):
+def test_a_rank_without_a_rendezvous_address_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     with pytest.raises(UsageError, match="MASTER_ADDR and MASTER_PORT must be"):
         address_of(ProcessSpec(0, 0, 2, "env://", False, ""))
 
 
 def test_where_names_the_line_of_another_thread():
-    HEARTBEAT.beat(1)
+    HEARTBEAT.record(1)
     stop = threading.Event()
     thread = threading.Thread(target=stop.wait)
     thread.start()

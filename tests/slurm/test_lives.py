@@ -120,7 +120,7 @@ def test_an_error_that_repeats_at_the_same_step_ends_the_job(runs: Runs):
     assert runs.cluster.restarts(job) == 1
     assert log.count("process 1 of 2 on ") >= 2
     assert "the device of process 1 is out of order; requeued, failure 1 of 3" in log
-    assert "not requeued, since the same error came twice at step 5" in log
+    assert "not requeued, since the same error occurred twice at step 5" in log
 
 
 def test_a_waiting_job_is_not_submitted_twice(runs: Runs):

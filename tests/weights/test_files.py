@@ -1,4 +1,4 @@
-"""Files are read whatever they are wrapped in, and never by running code from them."""
+"""Files are read with any wrapper, and never by running their code."""
 
 import argparse
 import os
@@ -131,7 +131,7 @@ def test_code_in_a_file_does_not_run(
     "target", [argparse.Namespace, torch._utils._rebuild_tensor_v2], ids=["inert class", "function of torch"]
 )
 def test_a_file_cannot_change_what_it_calls(tmp_path: Path, target: object) -> None:
-    """BUILD sets attributes of whatever lies on the stack, a class or a function too."""
+    """BUILD sets attributes of any object on the stack, a class or a function too."""
     path = tmp_path / "weights.pth"
     global_ = pickle.dumps(target, protocol=2)[2:-1]
     build = b"N" + pickle.dumps({"__defaults__": (1,), "source": "x"}, protocol=2)[2:-1] + b"\x86b"
@@ -145,7 +145,7 @@ def test_a_file_cannot_change_what_it_calls(tmp_path: Path, target: object) -> N
     assert torch._utils._rebuild_tensor_v2.__defaults__ != (1,)
 
 
-def test_a_torchscript_program_is_told_apart(tmp_path: Path) -> None:
+def test_a_torchscript_program_is_recognized(tmp_path: Path) -> None:
     path = tmp_path / "program.pt"
     torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)), str(path))
     with pytest.raises(UsageError, match="is a TorchScript program"):
@@ -200,7 +200,7 @@ def test_a_failure_while_writing_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("save_as", "told"), [(save_torch, "File too large"), (torch.save, "enforce fail")], ids=["ours", "torch"]
 )
-def test_a_full_disk_is_told_in_one_line(tmp_path: Path, save_as: Callable[..., None], told: str) -> None:
+def test_a_full_disk_is_reported_in_one_line(tmp_path: Path, save_as: Callable[..., None], told: str) -> None:
     content = {"weight": torch.ones(20_000)}
     with full_disk(), pytest.raises(UsageError, match=rf"^cannot write .*weights.pth: [^\n]*{told}[^\n]*$"):
         write_atomic(tmp_path / "weights.pth", lambda path: save_as(content, path))
@@ -225,7 +225,7 @@ def test_without_the_extra_reading_safetensors_says_how_to_get_it(
         read_weights(tmp_path / "x.safetensors")
 
 
-def test_what_is_written_lies_under_its_name_only_when_whole(tmp_path: Path) -> None:
+def test_a_file_has_its_name_only_when_complete(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file.txt"
 
     def write(partial: Path) -> None:

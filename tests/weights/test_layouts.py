@@ -104,7 +104,7 @@ def test_files_of_pytorchvideo_with_one_layer_for_queries_keys_and_values_are_sp
     assert torch.equal(found.tensors["blocks.1.attn.k.weight"], net.state_dict()["blocks.1.attn.k.weight"])
 
 
-def test_plain_files_are_told_apart_by_their_names() -> None:
+def test_plain_files_are_distinguished_by_their_names() -> None:
     names = small_slow().state_dict()
     assert best_layout(names, names).layout.name == "pytorchvideo"
     torchvision = {"stem.0.weight": torch.ones(1), "layer1.0.conv1.0.0.weight": torch.ones(1)}
@@ -119,7 +119,7 @@ def test_networks_of_torchvision_are_normalised_as_there(name: str) -> None:
     assert best_layout(names, names).layout.mean_std == (tuple(theirs.mean), tuple(theirs.std))
 
 
-def test_a_frame_network_is_the_inflated_one_on_a_clip_that_stands_still() -> None:
+def test_a_frame_network_is_the_inflated_one_on_a_clip_without_motion() -> None:
     torch.manual_seed(0)
     flat = ResNet(Bottleneck, [3, 4, 6, 3], num_classes=3).eval()
     for module in flat.modules():

@@ -1,4 +1,4 @@
-"""Services that draw the curves of runs, as optional extras behind one interface: TensorBoard, W&B, MLflow."""
+"""Experiment trackers as optional extras with one interface: TensorBoard, W&B, MLflow."""
 
 from stica_pv.engine.trackers.config import add_tracker_config, check_trackers, trackers_from_config
 from stica_pv.engine.trackers.tracker import Tracker

@@ -1,4 +1,4 @@
-"""Keys of the services that draw curves, and their translation."""
+"""Keys of the experiment trackers, and their translation."""
 
 import importlib.util
 from pathlib import Path
@@ -32,10 +32,10 @@ def add_tracker_config(cfg: CfgNode) -> None:
 
 
 def check_trackers(cfg: CfgNode) -> None:
-    """Says which extra is missing, before anything is read.
+    """Checks that the libraries of enabled trackers are installed.
 
     Raises:
-        UsageError: A service is enabled and its library is not installed.
+        UsageError: One is not; the message names the extra to install.
     """
     for name, extra in EXTRAS.items():
         if cfg[name].ENABLE and importlib.util.find_spec(extra) is None:
@@ -43,13 +43,13 @@ def check_trackers(cfg: CfgNode) -> None:
 
 
 def trackers_from_config(cfg: CfgNode, folder: Path, resume_step: int) -> list[Tracker]:
-    """Opens the services that are enabled, for a run in `folder` that goes on from `resume_step`."""
+    """Opens the enabled trackers for a run in `folder` that resumes at `resume_step`."""
     check_trackers(cfg)
     trackers: list[Tracker] = []
     keys = {key: without_credentials(str(v)) if isinstance(v, str) else v for key, v in flatten(cfg)}
     if cfg.TENSORBOARD.ENABLE:
-        place = Path(cfg.TENSORBOARD.LOG_DIR or folder / "tensorboard")
-        trackers.append(TensorBoard(place, resume_step=resume_step))
+        log_dir = Path(cfg.TENSORBOARD.LOG_DIR or folder / "tensorboard")
+        trackers.append(TensorBoard(log_dir, resume_step=resume_step))
     if cfg.WANDB.ENABLE:
         trackers.append(Wandb(folder, project=cfg.WANDB.PROJECT, mode=cfg.WANDB.MODE, config=keys))
     if cfg.MLFLOW.ENABLE:

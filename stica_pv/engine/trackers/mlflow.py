@@ -13,27 +13,27 @@ from stica_pv.errors import UsageError
 
 logger = logging.getLogger(__name__)
 
-LONGEST_VALUE = 500  # letters of a parameter that every version of MLflow takes
-PARAMS_AT_ONCE = 100  # of one request
+LONGEST_VALUE = 500  # characters of a parameter that every version of MLflow accepts
+PARAMS_AT_ONCE = 100  # per request
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")  # in names
 
 
 class Mlflow:
-    """A run of MLflow; a resumed run goes on in it."""
+    """A run of MLflow; a resumed run continues it."""
 
     takes_back = False
 
     def __init__(self, folder: Path, *, uri: str, experiment: str, config: Mapping[str, Any]) -> None:
-        """Begins the run, or finds it again.
+        """Starts the run, or continues it.
 
         Args:
-            folder: Of the run.
-            uri: Of the tracking server, or of a data base.
-            experiment: Where the run is listed; made if it is not there.
-            config: Becomes the run's parameters.
+            folder: Folder of the run.
+            uri: URI of the tracking server or of a database.
+            experiment: Experiment of the run; created if missing.
+            config: Parameters of the run.
 
         Raises:
-            UsageError: The server does not answer, or does not know the run any more.
+            UsageError: The server does not answer, or no longer has the run.
         """
         from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
@@ -48,8 +48,8 @@ class Mlflow:
                 self._run = self._begin(experiment, folder.name, config)
                 remember_run(folder, "mlflow", self._run)
         except MlflowException as error:
-            told, uri = without_credentials(" ".join(str(error).split())), without_credentials(uri)
-            raise UsageError(f"MLFLOW.ENABLE: {uri} cannot be used ({told}): see MLFLOW.TRACKING_URI") from error
+            reason, uri = without_credentials(" ".join(str(error).split())), without_credentials(uri)
+            raise UsageError(f"MLFLOW.ENABLE: {uri} cannot be used ({reason}): see MLFLOW.TRACKING_URI") from error
         self._answers = True
 
     def _begin(self, experiment: str, name: str, config: Mapping[str, Any]) -> str:
@@ -64,7 +64,7 @@ class Mlflow:
         return run
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Takes numbers by name; letters that MLflow does not allow in names become ``_``."""
+        """Logs numbers by name; characters that MLflow does not allow in names become ``_``."""
         from mlflow.entities import Metric
 
         if not self._answers:
@@ -73,12 +73,12 @@ class Mlflow:
         metrics = [Metric(_FORBIDDEN.sub("_", name), float(value), now, step) for name, value in numbers.items()]
         try:
             self._client.log_batch(self._run, metrics=metrics)
-        except self._error as error:  # a run of weeks does not end for its curves: they stand in metrics.jsonl too
+        except self._error as error:  # a long run must not fail for its curves: they are in metrics.jsonl too
             self._answers = False
-            told = without_credentials(" ".join(str(error).split()))
-            logger.warning("MLflow is told nothing from step %d on, as it does not answer: %s", step, told)
+            reason = without_credentials(" ".join(str(error).split()))
+            logger.warning("MLflow does not answer; nothing is logged there from step %d on: %s", step, reason)
 
     def close(self) -> None:
-        """Marks this life of the run as finished."""
+        """Marks this attempt of the run as finished."""
         if self._answers:
             self._client.set_terminated(self._run)

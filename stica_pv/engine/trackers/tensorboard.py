@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 class TensorBoard:
-    """Writes event files; points behind the step of a resume are hidden."""
+    """Writes event files; points after the step of a resume are hidden."""
 
     takes_back = True
 
@@ -15,7 +15,7 @@ class TensorBoard:
         self._writer = SummaryWriter(str(folder), purge_step=resume_step + 1)
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Takes numbers by name."""
+        """Logs numbers by name."""
         for name, value in numbers.items():
             self._writer.add_scalar(name, value, step)
 

@@ -1,39 +1,39 @@
-"""What a run tells a service that draws its curves; the run's own files do not need one."""
+"""Interface of experiment trackers, and the ids of their runs."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-NAME = "tracked.json"  # which run of a service this is, so that a resumed run goes on there
+NAME = "tracked.json"  # ids of the run in each service, so that a resumed run continues there
 
 
 class Tracker(Protocol):
-    """Takes the numbers of a run; the main process alone has one.
+    """Logs the numbers of a run; only the main process has trackers.
 
     Attributes:
-        takes_back: Whether what lies behind the step of a resume was removed. Otherwise the numbers of a step are told
-            to it once, though a resumed run computes them again.
+        takes_back: Whether it drops what was logged after the step of a resume. Otherwise the numbers of a step are
+            logged only once, though a resumed run computes them again.
     """
 
     takes_back: bool
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Takes numbers by name."""
+        """Logs numbers by name."""
 
     def close(self) -> None:
-        """Ends the run there, or this life of it."""
+        """Ends the run there, or this attempt of it."""
 
 
 def known_run(folder: Path, service: str) -> str:
-    """Returns the service's own name of the run in a folder; empty for a new one."""
+    """Returns the id that the service gave the run in a folder; empty for a new one."""
     path = folder / NAME
     found: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found.get(service, "")
 
 
 def remember_run(folder: Path, service: str, run: str) -> None:
-    """Notes the service's own name of the run in a folder."""
+    """Stores the id that the service gave the run in a folder."""
     path = folder / NAME
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     folder.mkdir(parents=True, exist_ok=True)

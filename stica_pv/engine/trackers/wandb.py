@@ -9,21 +9,21 @@ from stica_pv.errors import UsageError
 
 
 class Wandb:
-    """A run of Weights & Biases; a resumed run goes on in it."""
+    """A run of Weights & Biases; a resumed run continues it."""
 
     takes_back = False
 
     def __init__(self, folder: Path, *, project: str, mode: str, config: Mapping[str, Any]) -> None:
-        """Begins the run, or finds it again.
+        """Starts the run, or continues it.
 
         Args:
-            folder: Of the run; W&B keeps its own files in ``wandb`` below it.
-            project: Where the run is listed.
+            folder: Folder of the run; W&B keeps its files in ``wandb`` below it.
+            project: Project of the run.
             mode: ``online``, or ``offline``: kept in the folder until ``wandb sync``.
-            config: Shown beside the curves.
+            config: Configuration of the run.
 
         Raises:
-            UsageError: W&B cannot begin: there is no account on this machine, or no way to it.
+            UsageError: W&B cannot start: there is no login on this machine, or no connection.
         """
         import wandb
 
@@ -39,17 +39,17 @@ class Wandb:
                 config=dict(config),
             )
         except wandb.errors.Error as error:
-            told = " ".join(str(error).split())
+            reason = " ".join(str(error).split())
             raise UsageError(
-                f"WANDB.ENABLE: W&B cannot begin ({told}): run `wandb login`, or set WANDB.MODE offline"
+                f"WANDB.ENABLE: W&B cannot start ({reason}): run `wandb login`, or set WANDB.MODE offline"
             ) from error
         if not before:
             remember_run(folder, "wandb", self._run.id)
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Takes numbers by name; what is told of one step in several calls stands in one row."""
+        """Logs numbers by name; several calls for one step share a row."""
         self._run.log(dict(numbers), step=step)
 
     def close(self) -> None:
-        """Sends what is left."""
+        """Sends the remaining numbers."""
         self._run.finish()

@@ -30,7 +30,7 @@ from stica_pv.structures import ReadFailure
 from stica_pv.tasks.classification.classification import Classification, Classifier
 from stica_pv.tasks.classification.config import seen_clip_from_config
 from stica_pv.tasks.encoders import VideoEncoder
-from stica_pv.weights.files import is_of_writing, load_plain, save_torch, told_by_system
+from stica_pv.weights.files import is_write_error, load_plain, save_torch, system_message
 
 logger = logging.getLogger(__name__)
 
@@ -221,10 +221,10 @@ def write_scores(folder: Path, epoch: int, scores: Tensor) -> None:
         save_torch(scores, partial)
         partial.replace(path)
     except (OSError, RuntimeError) as error:
-        if not is_of_writing(error):
+        if not is_write_error(error):
             raise
         raise UsageError(
-            f"cannot write {path}: {told_by_system(error)}; make room, and the same command continues"
+            f"cannot write {path}: {system_message(error)}; make room, and the same command continues"
         ) from error
 
 
