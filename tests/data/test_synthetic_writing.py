@@ -225,7 +225,10 @@ def test_every_factor_is_a_key_of_its_own() -> None:
     [
         (["SYNTHETIC.SIZE", "33"], "SYNTHETIC.SIZE: expected an even number, got 33"),
         (["SYNTHETIC.CLASSES", "['up left', 'down up']"], r"SYNTHETIC.CLASSES: .*left"),
-        (["SYNTHETIC.AUDIO_RATE_HZ", "15000"], r"SYNTHETIC.AUDIO_RATE_HZ: AAC cannot be 15000; expected .*16000"),
+        (
+            ["SYNTHETIC.AUDIO_RATE_HZ", "15000"],
+            r"SYNTHETIC.AUDIO_RATE_HZ: AAC does not support 15000; expected .*16000",
+        ),
         (["SYNTHETIC.EVENT_SECONDS", "[0.5, 3]"], r"SYNTHETIC.EVENT_SECONDS: 3.0 s does not fit"),
     ],
 )

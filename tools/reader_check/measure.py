@@ -55,7 +55,7 @@ class Errors:
     num_frames: int = 0
     wrong: int = 0
     frame_s: float = 0.0
-    audios: int = 0
+    num_audio: int = 0
     silent: int = 0
     audio_s: float = 0.0
     length_s: float = 0.0
@@ -80,7 +80,7 @@ class Errors:
 
     def note_audio(self, label: str, audio: Audio, start_s: float, rate_hz: int) -> None:
         """Measures the lag of audio that should begin at `start_s`."""
-        self.audios += 1
+        self.num_audio += 1
         lag = lag_seconds(audio, start_s, rate_hz, _SEARCH_S)
         if lag is None:
             self.silent += 1

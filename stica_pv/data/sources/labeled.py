@@ -12,7 +12,7 @@ from stica_pv.config import CfgNode
 from stica_pv.data.sources.compact_strings import CompactStrings
 from stica_pv.data.sources.groups import source_groups
 from stica_pv.data.sources.media_folder import check_set
-from stica_pv.data.sources.merged_lists import join_lists
+from stica_pv.data.sources.merged_lists import merge_lists
 from stica_pv.data.sources.official import OfficialSet
 from stica_pv.data.sources.video_list import VideoList, log_absent, names_below
 from stica_pv.errors import UsageError, nearest
@@ -154,7 +154,7 @@ def labeled_set(
     Raises:
         UsageError: A list has no labels, labels differ, or a file is in both halves of a fold.
     """
-    joined = join_lists(lists)
+    joined = merge_lists(lists)
     roots = {listed.root for listed in lists.values()}
     root = roots.pop() if len(roots) == 1 else root
     made = tuple(Fold(fold, joined.rows[train], joined.rows[test]) for fold, (train, test) in folds.items())

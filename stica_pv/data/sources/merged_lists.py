@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class JoinedLists:
+class MergedLists:
     """The files of some lists.
 
     Attributes:
@@ -46,7 +46,7 @@ class JoinedLists:
         return labels
 
 
-def join_lists(lists: Mapping[str, VideoList]) -> JoinedLists:
+def merge_lists(lists: Mapping[str, VideoList]) -> MergedLists:
     """Joins lists by the paths of their files.
 
     Args:
@@ -83,7 +83,7 @@ def join_lists(lists: Mapping[str, VideoList]) -> JoinedLists:
             logger.warning("%d lines of the %r list name a file again, which counts once", again, split)
         rows[split] = torch.tensor(list(mine), dtype=torch.int64)
     several = any(listed.tags is not None for listed in lists.values())
-    return JoinedLists(CompactStrings(row_of), CompactStrings(names), classes, class_names, several, rows)
+    return MergedLists(CompactStrings(row_of), CompactStrings(names), classes, class_names, several, rows)
 
 
 def _all_class_names(of_lists: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

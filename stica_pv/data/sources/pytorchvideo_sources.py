@@ -38,10 +38,10 @@ def sampled_clip(name: str, sampler: ClipSampler, at_end: AtEnd = "shift") -> Wi
         UsageError: The sampler draws from elsewhere than Python's `random`, so that no key could repeat its draws.
     """
     _check_repeats(sampler)
-    return functools.partial(_draw_one, name, sampler, at_end)
+    return functools.partial(_sample_one, name, sampler, at_end)
 
 
-def _draw_one(
+def _sample_one(
     name: str, sampler: ClipSampler, at_end: AtEnd, duration_s: float, rng: torch.Generator
 ) -> dict[str, Window]:
     windows = _windows(sampler, duration_s, at_end, seed=integer(0, 2**62, rng))
@@ -60,10 +60,10 @@ def sampled_clips(names: Sequence[str], sampler: ClipSampler, at_end: AtEnd = "s
         UsageError: As in `sampled_clip`; from the policy if a video gives another number of clips.
     """
     _check_repeats(sampler)
-    return functools.partial(_draw_all, tuple(names), sampler, at_end)
+    return functools.partial(_sample_all, tuple(names), sampler, at_end)
 
 
-def _draw_all(
+def _sample_all(
     names: Sequence[str], sampler: ClipSampler, at_end: AtEnd, duration_s: float, rng: torch.Generator
 ) -> dict[str, Window]:
     windows = _windows(sampler, duration_s, at_end, seed=integer(0, 2**62, rng))

@@ -160,22 +160,22 @@ class ClipPlan:
     seed: int = field(repr=False)
 
 
-def draw_plan(label: int, rng: torch.Generator, settings: SyntheticSettings) -> ClipPlan:
+def sample_plan(label: int, rng: torch.Generator, settings: SyntheticSettings) -> ClipPlan:
     """Draws what happens in a clip of class `label`."""
     s = settings
     if not 0 <= label < len(s.classes):
         raise UsageError(f"label: expected 0 to {len(s.classes) - 1}, got {label}")
-    events = tuple(_draw_event(i, name, rng, s) for i, name in enumerate(s.classes[label]))
+    events = tuple(_sample_event(i, name, rng, s) for i, name in enumerate(s.classes[label]))
     audio_events = events
     if not chance(s.agreement, rng):
         other = s.classes[integer(0, len(s.classes) - 1, rng)]
-        audio_events = tuple(_draw_event(i, name, rng, s) for i, name in enumerate(other))
+        audio_events = tuple(_sample_event(i, name, rng, s) for i, name in enumerate(other))
     background = _colors(rng) * np.float32(0.3 + 0.7 * s.clutter)
     background += s.leak * (_class_color(label, len(s.classes)) - background)
     return ClipPlan(
         events,
         audio_events,
-        objects=tuple(_draw_object(rng, s) for _ in range(s.objects)),
+        objects=tuple(_sample_object(rng, s) for _ in range(s.objects)),
         background=background,
         image_noise=uniform(*s.image_noise, rng),
         pitch_hz=float(np.exp(uniform(float(np.log(s.pitch_hz[0])), float(np.log(s.pitch_hz[1])), rng))),
@@ -187,7 +187,7 @@ def draw_plan(label: int, rng: torch.Generator, settings: SyntheticSettings) -> 
     )
 
 
-def _draw_event(position: int, name: str, rng: torch.Generator, s: SyntheticSettings) -> Event:
+def _sample_event(position: int, name: str, rng: torch.Generator, s: SyntheticSettings) -> Event:
     length = uniform(*s.event_seconds, rng)
     slack = s.slot_seconds - length
     start = position * s.slot_seconds + slack * (0.5 + s.timing_jitter * uniform(-0.5, 0.5, rng))
@@ -195,7 +195,7 @@ def _draw_event(position: int, name: str, rng: torch.Generator, s: SyntheticSett
     return Event(name, start, start + length, rate, integer(2, 3, rng))
 
 
-def _draw_object(rng: torch.Generator, s: SyntheticSettings) -> ObjectPlan:
+def _sample_object(rng: torch.Generator, s: SyntheticSettings) -> ObjectPlan:
     x, y = (0.5 + s.position_range * uniform(-0.5, 0.5, rng) for _ in range(2))
     scale = 0.5 + s.scale_range * uniform(-0.5, 0.5, rng)
     norm, angle = integer(0, 2, rng), uniform(0.0, 6.28, rng)

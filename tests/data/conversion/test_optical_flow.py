@@ -98,7 +98,7 @@ def test_what_has_no_flow_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     for name, cause in (
         ("audio", "no video stream"),
         ("one", "a single frame has no optical flow"),
-        ("tiny", "frames of 64 x 12 pixels; optical flow needs 16 each way"),
+        ("tiny", "frames of 64 x 12 pixels; optical flow needs 16 x 16"),
     ):
         with pytest.raises(UnreadableClip, match=cause):
             computed(tmp_path / f"{name}.mp4")
@@ -122,14 +122,14 @@ def test_the_tool_names_failures_and_goes_on_where_it_was(tmp_path: Path, capsys
     main = runpy.run_path(str(TOOL))["main"]
     words = [str(source), str(target), "--processes", "1", "--short-side", "32"]
     assert main(words) == 0
-    assert "1 computed, 0 there already, 1 failed" in capsys.readouterr().out
+    assert "1 computed, 0 already present, 1 failed" in capsys.readouterr().out
     files = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
     assert files == {"a b/one.npz", "flow_receipts.csv", "flow_failures.csv"}
     assert "two.mp4,invalid data" in (target / "flow_failures.csv").read_text()
     written = (target / "a b" / "one.npz").stat().st_mtime_ns
     moving(source / "two.mp4", count=3)
     assert main(words) == 0
-    assert "1 computed, 1 there already, 0 failed" in capsys.readouterr().out
+    assert "1 computed, 1 already present, 0 failed" in capsys.readouterr().out
     assert (target / "a b" / "one.npz").stat().st_mtime_ns == written
     assert main([*words, "--bound", "0"]) == 2
     assert main([str(source), str(source / "inside")]) == 2

@@ -88,7 +88,7 @@ def test_a_shard_that_is_missing_or_cut_short_is_told(shards: Path):
 
 
 def test_what_cannot_be_packed_is_refused(videos: VideoList, shards: Path, tmp_path: Path):
-    with pytest.raises(UsageError, match="train.csv is there already"):
+    with pytest.raises(UsageError, match="train.csv already exists"):
         list(write_shards(videos, shards, name="train", shard_bytes=1))
     twice = VideoList([videos.paths[0]] * 2, None, (), videos.root)
     with pytest.raises(UsageError, match="names 1 files twice"):

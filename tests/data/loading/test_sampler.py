@@ -86,8 +86,8 @@ def test_length_counts_the_steps_left():
     ("settings", "message"),
     [
         ({"length": 3}, "BATCH_SIZE 4 is larger than the 3 usable videos"),
-        ({"batch_size": 6, "world_size": 4}, "6 .* does not divide over 4 processes: try 4"),
-        ({"batch_size": 2, "world_size": 4}, "2 .* does not divide over 4 processes: try 4"),
+        ({"batch_size": 6, "world_size": 4}, "6 .* is not divisible by 4 processes: try 4"),
+        ({"batch_size": 2, "world_size": 4}, "2 .* is not divisible by 4 processes: try 4"),
         ({"batch_size": 0}, "must be >= 1"),
     ],
 )

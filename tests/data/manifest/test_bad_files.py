@@ -50,7 +50,7 @@ def test_a_file_that_another_run_might_read_is_told_on_the_log(
     files = begin(tmp_path)
     for step in (3, 9):
         files.report(step, (ReadFailure("a.mp4", cause),))
-    line = f"step 3: a.mp4 could not be read: {cause}; another file takes its place, so the losses differ from those "
+    line = f"step 3: a.mp4 could not be read: {cause}; it is replaced by another file, so the losses differ from those "
     assert [message.startswith(line) for message in caplog.messages] == [True] * told
 
 

@@ -5,7 +5,7 @@ from stica_pv.data.sources.official.official_set import Entry, Listing, Official
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
 
-PLACES = ("annotations", "csv", "metadata")
+SUBFOLDERS = ("annotations", "csv", "metadata")
 _FILES = {
     "train": "balanced_train_segments.csv",
     "unbalanced": "unbalanced_train_segments.csv",
@@ -15,8 +15,8 @@ _FILES = {
 
 def parse_audioset(folder: str, split: str) -> Listing:
     """Reads a split; a segment has one class or several."""
-    class_names, label_of = _classes(find_list(folder, ["class_labels_indices.csv"], PLACES))
-    path = find_list(folder, [_FILES[split]], PLACES)
+    class_names, label_of = _classes(find_list(folder, ["class_labels_indices.csv"], SUBFOLDERS))
+    path = find_list(folder, [_FILES[split]], SUBFOLDERS)
     entries: list[Entry] = []
     tags: list[tuple[int, ...]] = []
     for where, row in csv_rows(path, comment="#"):

@@ -7,7 +7,7 @@ from stica_pv.data.sources.official.official_set import Entry, Listing, Official
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
 
-PLACES = ("meta",)
+SUBFOLDERS = ("meta",)
 _FOLDS = ("1", "2", "3", "4", "5")
 
 
@@ -19,7 +19,7 @@ def parse_esc(folder: str, split: str, *, classes: int) -> Listing:
         split: fold1 … fold5, not1 … not5.
         classes: 50 or 10.
     """
-    path = find_list(folder, ["esc50.csv"] if classes == 50 else ["esc10.csv", "esc50.csv"], PLACES)
+    path = find_list(folder, ["esc50.csv"] if classes == 50 else ["esc10.csv", "esc50.csv"], SUBFOLDERS)
     columns = csv_columns(path, ("filename", "fold", "target", "category", "esc10"))
     rows = [
         row

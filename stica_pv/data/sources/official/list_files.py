@@ -12,32 +12,36 @@ from stica_pv.data.sources.media_folder import join
 from stica_pv.errors import UsageError
 
 
-def find_list(folder: str, names: Sequence[str], places: Sequence[str] = ()) -> str:
+def find_list(folder: str, names: Sequence[str], subfolders: Sequence[str] = ()) -> str:
     """Returns the first of some files that is there.
 
     Args:
         folder: Folder of the data set.
         names: Names that the file may have.
-        places: Folders below `folder` where it may lie, besides `folder` itself.
+        subfolders: Folders below `folder` where it may lie, besides `folder` itself.
 
     Raises:
         UsageError: None is there.
     """
-    found = first_list(folder, names, places)
+    found = first_list(folder, names, subfolders)
     if found is None:
-        where = " or ".join([folder, *(f"{place}/ in it" for place in places)])
+        where = " or ".join([folder, *(f"{subfolder}/ in it" for subfolder in subfolders)])
         raise UsageError(f"there is no {names[0]} in {where}; DATA.PATH_TO_DATA_DIR names the folder of the lists")
     return found
 
 
-def first_list(folder: str, names: Sequence[str], places: Sequence[str] = ()) -> str | None:
+def first_list(folder: str, names: Sequence[str], subfolders: Sequence[str] = ()) -> str | None:
     """Returns the first of some files that is there, None if none is; see `find_list`."""
-    paths = (join(join(folder, place) if place else folder, name) for place in ("", *places) for name in names)
+    paths = (
+        join(join(folder, subfolder) if subfolder else folder, name)
+        for subfolder in ("", *subfolders)
+        for name in names
+    )
     return next((path for path in paths if g_pathmgr.isfile(path)), None)
 
 
 def csv_rows(path: str, *, comment: str = "") -> Iterator[tuple[str, list[str]]]:
-    """Yields the cells of each row of a csv, after the words that name its place.
+    """Yields the cells of each row of a csv, after the words that name its subfolder.
 
     Args:
         path: The csv; cells may be quoted, spaces after a comma are dropped.

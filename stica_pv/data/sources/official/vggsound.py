@@ -5,12 +5,12 @@ from stica_pv.data.sources.official.official_set import Entry, Listing, Official
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
 
-PLACES = ("annotations", "data")
+SUBFOLDERS = ("annotations", "data")
 
 
 def parse_vggsound(folder: str, split: str) -> Listing:
     """Reads a split; labels follow the sorted names of all classes in the list."""
-    path = find_list(folder, ["vggsound.csv"], PLACES)
+    path = find_list(folder, ["vggsound.csv"], SUBFOLDERS)
     rows: list[tuple[str, int, str]] = []
     class_names: set[str] = set()
     for where, row in csv_rows(path):
