@@ -19,7 +19,7 @@ from stica_pv.command_line import add_cfg_arguments, exit_code, log_to_terminal,
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Parses the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_cfg_arguments(parser, "one configuration")
     parser.add_argument("--names", type=int, default=5, metavar="N", help="files to name per cause, 0: all (5)")
@@ -35,7 +35,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Checks the data set and prints the results."""
+    """Check the data set and print the results."""
     from stica_pv.config.declared import check_keys
 
     check_keys(args.cfg, args.overrides, root=ROOT)
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command line; 2: training would refuse the list."""
+    """Run the command line; 2: training would refuse the list."""
     args = parse(argv)
     return exit_code(partial(run, args), interrupted="stopped; run the same command again to continue")
 

@@ -28,7 +28,7 @@ HEAD = (
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Parses the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--few", action="store_true", help="a dozen files instead of all")
     parser.add_argument("--match", default="", help="only files whose name contains this text")
@@ -38,7 +38,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def frame_cell(errors: Errors) -> str:
-    """Returns how many frames were wrong, and the largest error."""
+    """Return how many frames were wrong, and the largest error."""
     by = f", by up to {errors.frame_s * 1e3:.0f} ms" if errors.frame_s else ""
     if errors.failure and errors.wrong == errors.num_frames == 0:
         return f"fails: {errors.failure}"
@@ -47,7 +47,7 @@ def frame_cell(errors: Errors) -> str:
 
 
 def audio_cell(errors: Errors) -> str:
-    """Returns the largest lag, and how often audio was missing."""
+    """Return the largest lag, and how often audio was missing."""
     if errors.silent == errors.num_audio:
         return "none"
     missing = f", {errors.silent} of {errors.num_audio} missing" if errors.silent else ""
@@ -55,7 +55,7 @@ def audio_cell(errors: Errors) -> str:
 
 
 def row(specimen: Specimen, ours: Errors, theirs: Errors) -> str:
-    """Returns a row of the table."""
+    """Return a row of the table."""
     audio = f"{specimen.audio} {specimen.rate_hz / 1000:g} kHz {specimen.layout}"
     note = f"{specimen.note}: {specimen.cause}" if specimen.cause else specimen.note
     cells = (specimen.container, specimen.video, audio, note)
@@ -65,7 +65,7 @@ def row(specimen: Specimen, ours: Errors, theirs: Errors) -> str:
 
 
 def measure(specimens: Iterable[Specimen], *, details: bool) -> tuple[list[str], int]:
-    """Returns the rows of the table, and in how many our reader has errors without a known cause."""
+    """Return the rows of the table, and in how many our reader has errors without a known cause."""
     lines, bad = [], 0
     with tempfile.TemporaryDirectory() as folder:
         for specimen in specimens:
@@ -84,7 +84,7 @@ def measure(specimens: Iterable[Specimen], *, details: bool) -> tuple[list[str],
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command line; 1: our reader has an error without a known cause."""
+    """Run the command line; 1: our reader has an error without a known cause."""
     args = parse(argv)
     av.logging.set_level(av.logging.PANIC)
     print("\n".join(HEAD))

@@ -18,7 +18,7 @@ from stica_pv.command_line import add_cfg_arguments, exit_code, log_to_terminal,
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Parses the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_cfg_arguments(parser, "one configuration")
     parser.add_argument("--target", required=True, metavar="FOLDER", help="output folder of the shards and the list")
@@ -32,7 +32,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Packs the files, and prints the progress."""
+    """Pack the files, and print the progress."""
     from stica_pv.config.declared import check_keys
 
     check_keys(args.cfg, args.overrides, root=ROOT)
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command line; 2: an argument or the list is wrong."""
+    """Run the command line; 2: an argument or the list is wrong."""
     args = parse(argv)
     return exit_code(partial(run, args), interrupted="stopped; run the same command again to start over")
 

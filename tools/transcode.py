@@ -19,7 +19,7 @@ from stica_pv.command_line import exit_code, log_to_terminal  # noqa: E402 - fou
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Parses the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", help="a folder, or a list of videos")
     parser.add_argument("target", help="a new folder, or the target of an earlier run")
@@ -44,7 +44,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Copies, measures the reading speed and prints a report; returns 1 if no file could be copied."""
+    """Copy, measure the reading speed and print a report; return 1 if no file could be copied."""
     from stica_pv.data.conversion.batch_convert import make_copy, plan_copy
     from stica_pv.data.conversion.decode_speed import measure_decode_speed
     from stica_pv.data.conversion.transcode import TranscodeSettings
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command line; 2: an argument is wrong."""
+    """Run the command line; 2: an argument is wrong."""
     args = parse(argv)
     log_to_terminal(level=logging.INFO)
     return exit_code(partial(run, args), interrupted="stopped; run the same command again to continue")

@@ -19,7 +19,7 @@ FRAME_CHOICES = ("nearest", "previous", "following")
 
 
 def add_data_config(cfg: CfgNode) -> None:
-    """Declares the keys of lists, reading and loading."""
+    """Declare the keys of lists, reading and loading."""
     train = section(cfg, "TRAIN")
     train.DATASET = "csv"  # one of --list datasets
     train.SPLIT = "train"  # <PATH_TO_DATA_DIR>/<SPLIT>.csv, or the folder of that name
@@ -57,7 +57,7 @@ def add_data_config(cfg: CfgNode) -> None:
 
 
 def reader_from_config(cfg: CfgNode, *, flow: bool = False) -> Reader:
-    """Builds the reader, a picklable function; `flow`: requests may include optical flow."""
+    """Build the reader, a picklable function; `flow`: requests may include optical flow."""
     check_choice("DATA.FRAME_CHOICE", cfg.DATA.FRAME_CHOICE, FRAME_CHOICES)
     if cfg.DATA.DECODING_SHORT_SIZE < 0:
         raise UsageError(f"DATA.DECODING_SHORT_SIZE must be >= 0, got {cfg.DATA.DECODING_SHORT_SIZE}")
@@ -80,12 +80,12 @@ def _flow_from_config(cfg: CfgNode) -> FlowFiles:
 
 
 def groups_from_config(cfg: CfgNode, names: Iterable[str]) -> NDArray[np.int64] | None:
-    """Returns the source of each name as a number, None without DATA.GROUP_PATTERN."""
+    """Return the source of each name as a number, None without DATA.GROUP_PATTERN."""
     return source_groups(names, cfg.DATA.GROUP_PATTERN) if cfg.DATA.GROUP_PATTERN else None
 
 
 def manifest_path(cfg: CfgNode, folder: Path) -> Path:
-    """Returns the path of the manifest: DATA.MANIFEST, or manifest.csv in the folder of the run."""
+    """Return the path of the manifest: DATA.MANIFEST, or manifest.csv in the folder of the run."""
     return Path(cfg.DATA.MANIFEST) if cfg.DATA.MANIFEST else folder / "manifest.csv"
 
 

@@ -24,19 +24,19 @@ CLIPS_PER_CLASS = 40
 
 
 def rendered(settings: SyntheticSettings, label: int, number: int = 0) -> tuple[Array, Array]:
-    """Returns clip `number` of a class."""
+    """Return clip `number` of a class."""
     return render_clip(label, generator("test", label, number), settings)
 
 
 def many(settings: SyntheticSettings) -> tuple[Array, Array]:
-    """Returns frames (N, T, H, W, 3) in 0 to 1 and classes (N,), the classes in turn."""
+    """Return frames (N, T, H, W, 3) in 0 to 1 and classes (N,), the classes in turn."""
     labels = np.arange(CLIPS_PER_CLASS * len(settings.classes)) % len(settings.classes)
     clips = [rendered(settings, int(label), number)[0] for number, label in enumerate(labels)]
     return np.stack(clips).astype(np.float32) / 255, labels
 
 
 def nearest_centroid(features: Array, labels: Array) -> float:
-    """Returns the accuracy on the second half of class means taken from the first half."""
+    """Return the accuracy on the second half of class means taken from the first half."""
     half = len(labels) // 2
     means = np.stack([features[:half][labels[:half] == label].mean(0) for label in range(labels.max() + 1)])
     distance = ((features[half:, None] - means[None]) ** 2).sum(2)
@@ -44,7 +44,7 @@ def nearest_centroid(features: Array, labels: Array) -> float:
 
 
 def single_frame_scores(settings: SyntheticSettings) -> dict[str, float]:
-    """Returns what one frame, its colors and the mean frame tell about the class."""
+    """Return what one frame, its colors and the mean frame tell about the class."""
     clips, labels = many(settings)
     middle = clips[:, clips.shape[1] // 2]
     count = len(labels)
@@ -58,19 +58,19 @@ def single_frame_scores(settings: SyntheticSettings) -> dict[str, float]:
 
 
 def motion(frames: Array) -> Array:
-    """Returns the mean absolute change between neighboring frames, (T - 1,)."""
+    """Return the mean absolute change between neighboring frames, (T - 1,)."""
     changes: Array = np.abs(np.diff(frames.astype(np.float64), axis=0)).mean((1, 2, 3))
     return changes
 
 
 def loudness(audio: Array, steps: int) -> Array:
-    """Returns the root mean square of the audio in equal steps, (steps,)."""
+    """Return the root mean square of the audio in equal steps, (steps,)."""
     powers: Array = (audio[: len(audio) // steps * steps].reshape(steps, -1).astype(np.float64) ** 2).mean(1)
     return np.sqrt(powers)
 
 
 def quiet(**changes: Any) -> SyntheticSettings:
-    """Returns settings without noise in frame and audio."""
+    """Return settings without noise in frame and audio."""
     silent: dict[str, Any] = {"image_noise": (0.0, 0.0), "audio_noise_db": (-90.0, -90.0)}
     return dataclasses.replace(SMALL, **(silent | changes))
 

@@ -21,7 +21,7 @@ _PRE_SKIP = (24000).to_bytes(2, "big")
 
 
 def stamp_badly(fault: AudioFault, packets: "Sequence[av.Packet[av.AudioStream]]") -> None:
-    """Changes the time stamps of packets of 1024 samples, whose time base is the sample rate."""
+    """Change the time stamps of packets of 1024 samples, whose time base is the sample rate."""
     first = packets[0].pts or 0
     jitter = np.random.default_rng(0).integers(-_NOISE, _NOISE, len(packets))
     jitter[:_STAMPED] = 0  # the first ones say when the audio begins
@@ -38,7 +38,7 @@ def stamp_badly(fault: AudioFault, packets: "Sequence[av.Packet[av.AudioStream]]
 
 
 def bad_bytes(fault: AudioFault, data: bytes) -> bytes:
-    """Returns a file with what only its bytes can have wrong."""
+    """Return a file with what only its bytes can have wrong."""
     if fault != "pre-skip":
         return data
     at = data.index(b"dOps") + 6

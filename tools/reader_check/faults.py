@@ -14,7 +14,7 @@ _FALSE_KEY_EVERY = 20
 
 
 def faulty(fault: Fault, packets: "Sequence[av.Packet[av.VideoStream]]") -> "list[av.Packet[av.VideoStream]]":
-    """Returns the packets of a video stream with a fault.
+    """Return the packets of a video stream with a fault.
 
     Args:
         fault: ``placeholder``, a byte 0x7F flagged as a key frame behind the first packet, as DivX and Xvid write it;
@@ -27,7 +27,7 @@ def faulty(fault: Fault, packets: "Sequence[av.Packet[av.VideoStream]]") -> "lis
 
 
 def faulty_bytes(fault: Fault, data: bytes) -> bytes:
-    """Returns a file with a fault; ``old x264`` names a build whose 4:4:4 was coded with another table."""
+    """Return a file with a fault; ``old x264`` names a build whose 4:4:4 was coded with another table."""
     if fault != "old x264":
         return data
     at = data.index(b"x264 - core ") + len(b"x264 - core ")
@@ -37,7 +37,7 @@ def faulty_bytes(fault: Fault, data: bytes) -> bytes:
 def field_packets(
     container: av.container.OutputContainer, frames: int, fps: int, size: tuple[int, int]
 ) -> "list[tuple[float, av.Packet[av.VideoStream]]]":
-    """Adds a stream of fields to a container; returns a packet for each field, with the time of its frame."""
+    """Add a stream of fields to a container; return a packet for each field, with the time of its frame."""
     fields = coded_fields(frames, fps, size)
     with av.open(io.BytesIO(b"".join(fields[: 2 * FRAMES_PER_KEY])), format="h264") as source:
         stream = container.add_stream_from_template(source.streams.video[0])

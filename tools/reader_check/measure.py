@@ -69,7 +69,7 @@ class Errors:
         return not self.failure and self.wrong == 0 and self.silent == 0 and abs(self.audio_s) < 1e-3
 
     def note_frames(self, label: str, got: Sequence[float | None], belong: Sequence[float]) -> None:
-        """Compares the true times of frames with those that belong there; None is a frame of no known number."""
+        """Compare the true times of frames with those that belong there; None is a frame of no known number."""
         self.num_frames += len(belong)
         extra = len(got) - len(belong)
         bad = [(a, b) for a, b in zip(got, belong, strict=False) if a is None or abs(a - b) > 1e-9]
@@ -79,7 +79,7 @@ class Errors:
             self.details.append(f"{label}: {len(bad)} wrong, {extra:+d}, first {bad[:1]}")
 
     def note_audio(self, label: str, audio: Audio, start_s: float, rate_hz: int) -> None:
-        """Measures the lag of audio that should begin at `start_s`."""
+        """Measure the lag of audio that should begin at `start_s`."""
         self.num_audio += 1
         lag = lag_seconds(audio, start_s, rate_hz, _SEARCH_S)
         if lag is None:
@@ -92,7 +92,7 @@ class Errors:
 
 @lru_cache(maxsize=1)
 def _whole_decode(path: Path) -> dict[bytes, int]:
-    """Returns the number of each frame of a decode from the start, by its content.
+    """Return the number of each frame of a decode from the start, by its content.
 
     Of a file that only names an old encoder, the decoder makes other frames than were encoded.
     """
@@ -117,7 +117,7 @@ def _true_times(specimen: Specimen, path: Path, frames: np.ndarray, turned: bool
 
 
 def check_ours(specimen: Specimen, path: Path) -> Errors:
-    """Measures this package's reader, inside the file and past its end."""
+    """Measure this package's reader, inside the file and past its end."""
     errors = Errors()
     with MediaFile(str(path)) as media:
         end_s = media.seconds
@@ -156,7 +156,7 @@ def _note_ours(
 
 
 def _belongs(times: np.ndarray, wanted_s: float, got_s: float | None) -> float:
-    """Returns the time of the frame nearest to a wanted time; of two as near, the one that came."""
+    """Return the time of the frame nearest to a wanted time; of two as near, the one that came."""
     nearest = float(times[np.argmin(np.abs(times - wanted_s))])
     if got_s is not None and abs(got_s - wanted_s) <= abs(nearest - wanted_s) + _ROUNDED_S:
         return got_s
@@ -164,7 +164,7 @@ def _belongs(times: np.ndarray, wanted_s: float, got_s: float | None) -> float:
 
 
 def _pieces(audio_s: np.ndarray, specimen: Specimen, end_s: float, *, loop: bool) -> Iterable[tuple[int, int, float]]:
-    """Yields (first, last, time) of the stretches of a window that lie inside the file, away from its ends."""
+    """Yield (first, last, time) of the stretches of a window that lie inside the file, away from its ends."""
     low = max(0.0, specimen.audio_start_s - specimen.video_start_s) + _EDGE_S
     high = min(end_s, specimen.audio_start_s - specimen.video_start_s + SECONDS) - _EDGE_S
     cycles = range(int(audio_s[-1] / end_s) + 1) if loop else range(1)
@@ -175,7 +175,7 @@ def _pieces(audio_s: np.ndarray, specimen: Specimen, end_s: float, *, loop: bool
 
 
 def check_pytorchvideo(specimen: Specimen, path: Path) -> Errors:
-    """Measures pytorchvideo's PyAV reader by its own contract, the frames and audio in [start, end).
+    """Measure pytorchvideo's PyAV reader by its own contract, the frames and audio in [start, end).
 
     Charitably: windows inside the file only, the sample rate told, packed channels taken apart.
     """

@@ -104,7 +104,7 @@ class CopyReport:
 
 
 def plan_copy(source: str, target: str, separator: str = " ", conversion: Conversion = TRANSCODING) -> CopyPlan:
-    """Finds the files to convert and checks the target folder.
+    """Find the files to convert and check the target folder.
 
     Args:
         source: A folder with media files and lists, or one list of ``path label`` lines.
@@ -143,7 +143,7 @@ def _check_target(source: Path, target: Path, log: str) -> None:
 
 
 def _new_names(names: Sequence[str], extension: str) -> dict[str, str]:
-    """Replaces the extension of each name; appends it to names that would otherwise collide."""
+    """Replace the extension of each name; append it to names that would otherwise collide."""
     plain = {name: os.path.splitext(name)[0] + extension for name in names}
     count = Counter(plain.values())
     new = {name: f"{name}{extension}" if count[to] > 1 and name != to else to for name, to in plain.items()}
@@ -154,7 +154,7 @@ def _new_names(names: Sequence[str], extension: str) -> dict[str, str]:
 
 
 def make_copy(plan: CopyPlan, settings: Any, *, processes: int, limit_s: int = 600) -> CopyReport:
-    """Converts all files that are not converted yet, so that an interrupted run can be continued.
+    """Convert all files that are not converted yet, so that an interrupted run can be continued.
 
     Args:
         plan: Files to convert.
@@ -204,7 +204,7 @@ def _make_copy(plan: CopyPlan, settings: Any, processes: int, limit_s: int) -> C
 
 
 def _convert(convert: Convert, source: str, target: Path, settings: Any) -> str:
-    """Converts one file; returns the cause of a failure, or an empty string.
+    """Convert one file; return the cause of a failure, or an empty string.
 
     Raises:
         OSError: The target cannot be written, e.g. because the disk is full.
@@ -221,7 +221,7 @@ def _convert(convert: Convert, source: str, target: Path, settings: Any) -> str:
 
 
 def _check_disk_full(error: BaseException) -> None:
-    """Raises `OSError` if an error was caused by a full or read-only disk."""
+    """Raise `OSError` if an error was caused by a full or read-only disk."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in _DISK_FULL:

@@ -21,12 +21,12 @@ _HEADER = ("name", "size_bytes", "mtime_ns", "settings", "target_bytes")
 
 
 def log_name(conversion: ConversionName) -> str:
-    """Returns the name of the log of converted files."""
+    """Return the name of the log of converted files."""
     return f"{conversion}_receipts.csv"
 
 
 def failures_name(conversion: ConversionName) -> str:
-    """Returns the name of the list of failures."""
+    """Return the name of the list of failures."""
     return f"{conversion}_failures.csv"
 
 
@@ -34,7 +34,7 @@ _NAMES = {name for kind in get_args(ConversionName) for name in (log_name(kind),
 
 
 def is_conversion_file(path: str) -> bool:
-    """Returns whether a file is the log or the list of failures of a conversion, not a list of a data set."""
+    """Return whether a file is the log or the list of failures of a conversion, not a list of a data set."""
     return Path(path).name in _NAMES
 
 
@@ -46,7 +46,7 @@ class ConversionLog:
     """
 
     def __init__(self, file: TextIO) -> None:
-        """Reads the existing records; `file` is open for reading and appending."""
+        """Read the existing records; `file` is open for reading and appending."""
         self._file = file
         file.seek(0)
         rows = [csv_texts(row) for line in file for row in csv.reader([line])]
@@ -54,14 +54,14 @@ class ConversionLog:
         file.write("\n" if self.known else ",".join(_HEADER) + "\n")  # ends an incomplete line of a killed run
 
     def add(self, record: ConversionRecord, size: int) -> None:
-        """Records a new file with its size in bytes, and flushes."""
+        """Record a new file with its size in bytes, and flush."""
         csv.writer(self._file, lineterminator="\n").writerow(csv_cells([*record, size]))
         self._file.flush()
 
 
 @contextmanager
 def open_conversion_log(path: Path) -> Iterator[ConversionLog]:
-    """Opens the log with an exclusive lock, which is also released when the process ends.
+    """Open the log with an exclusive lock, which is also released when the process ends.
 
     Raises:
         UsageError: Another command holds the lock.
@@ -79,7 +79,7 @@ def open_conversion_log(path: Path) -> Iterator[ConversionLog]:
 
 
 def record_of(path: Path, name: str, settings: Any) -> ConversionRecord:
-    """Returns a record that identifies the state of a source and the settings."""
+    """Return a record that identifies the state of a source and the settings."""
     digest = hashlib.blake2b(repr(settings).encode(), digest_size=6).hexdigest()
     try:
         status = path.stat()
@@ -89,6 +89,6 @@ def record_of(path: Path, name: str, settings: Any) -> ConversionRecord:
 
 
 def write_failures(path: Path, failures: Mapping[str, str]) -> None:
-    """Writes the cause of each failure."""
+    """Write the cause of each failure."""
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         csv.writer(file, lineterminator="\n").writerows(map(csv_cells, [("name", "cause"), *failures.items()]))

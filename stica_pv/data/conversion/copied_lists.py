@@ -16,7 +16,7 @@ _LISTS = (".csv", ".txt", ".tsv")
 
 
 def lists_below(root: Path) -> Iterator[str]:
-    """Yields the names of all potential lists below a folder, relative to it."""
+    """Yield the names of all potential lists below a folder, relative to it."""
     for base, files in real_folders(str(root)):
         yield from (os.path.relpath(os.path.join(base, name), root) for name in files if name.endswith(_LISTS))
 
@@ -24,7 +24,7 @@ def lists_below(root: Path) -> Iterator[str]:
 def copy_list(
     list_name: str, source: Path, target: Path, *, names: Mapping[str, str], left_out: Collection[str]
 ) -> bool:
-    """Writes a list with the new names.
+    """Write a list with the new names.
 
     Args:
         list_name: The list relative to `source`; its lines name media files relative to it or to `source`.
@@ -60,7 +60,7 @@ def copy_list(
 
 
 def _named(line: str, folder: str, source: Path, names: Mapping[str, str]) -> tuple[str, str, str]:
-    """Finds the media file at the start of a line; names may contain separators.
+    """Find the media file at the start of a line; names may contain separators.
 
     Returns:
         The name as written, its name below the source, and the folder that it is relative to: the list's folder, or ""

@@ -38,7 +38,7 @@ def measure_decode_speed(
     frames: int = 16,
     files: int = 16,
 ) -> DecodeSpeed | None:
-    """Reads the same windows of originals and copies alternately, with frames of `short_side`, and audio if any.
+    """Read the same windows of originals and copies alternately, with frames of `short_side`, and audio if any.
 
     Args:
         pairs: Paths of originals and copies.
@@ -75,7 +75,7 @@ def measure_decode_speed(
 
 
 def _read_seconds(path: str, request: ClipRequest, short_side: int) -> float:
-    """Returns the duration of a read, nan if it failed."""
+    """Return the duration of a read, nan if it failed."""
     start = time.perf_counter()
     try:
         read(path, {"clip": request}, short_size=short_side)

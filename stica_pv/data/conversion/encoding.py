@@ -17,7 +17,7 @@ _SAFE_OPTIONS = {
 
 
 def encoder_options(codec: str, options: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Returns options with which x264 always gives the same bytes, and x265 has no thread pool.
+    """Return options with which x264 always gives the same bytes, and x265 has no thread pool.
 
     Args:
         codec: FFmpeg's name of the encoder, or of its format, such as ``hevc``.
@@ -30,7 +30,7 @@ def encoder_options(codec: str, options: Mapping[str, str] | None = None) -> dic
 
 
 def check_aac_rate(rate_hz: int) -> None:
-    """Raises `UsageError`, with a message that begins with ``audio_rate_hz``, if AAC does not support the rate."""
+    """Raise `UsageError`, with a message that begins with ``audio_rate_hz``, if AAC does not support the rate."""
     rates = av.Codec("aac", "w").audio_rates or []
     if rates and rate_hz not in rates:
         raise UsageError(f"audio_rate_hz: AAC does not support {rate_hz}; expected one of {sorted(rates)}")
@@ -38,7 +38,7 @@ def check_aac_rate(rate_hz: int) -> None:
 
 @contextmanager
 def priority_kept() -> Iterator[None]:
-    """Restores the scheduling policy of this thread on exit.
+    """Restore the scheduling policy of this thread on exit.
 
     SVT-AV1 switches its process to real-time scheduling if it may (as root on Linux). Later child processes inherit
     this, and a busy one then blocks a core for all other processes of the machine.

@@ -57,7 +57,7 @@ def _opencv() -> Any:
 
 
 def compute_flow(source: str, target: Path, settings: FlowSettings) -> None:
-    """Writes the optical flow of a file as npz, atomically.
+    """Write the optical flow of a file as npz, atomically.
 
     Each field is the motion from one frame, whose time it has, to the next frame of the file. The npz holds ``flow``
     uint8 (N, 2, H, W), to the right and downwards, 127.5 for no motion; ``times_s`` float64 (N,); and ``bound``. All
@@ -87,7 +87,7 @@ def compute_flow(source: str, target: Path, settings: FlowSettings) -> None:
 
 
 def _fields(media: MediaFile, settings: FlowSettings) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
-    """Yields the time of a frame and the flow uint8 (2, H, W) to the next one, for each selected frame."""
+    """Yield the time of a frame and the flow uint8 (2, H, W) to the next one, for each selected frame."""
     cv2 = _opencv()
     engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     convert, decoded = FrameConverter(settings.short_side), DecodedFrames()
@@ -113,7 +113,7 @@ def _gray(cv2: Any, frame: Frame, path: str) -> Any:
 
 
 def _after(time_s: float, fps: float) -> float:
-    """Returns the next multiple of 1 / fps after a time; the time itself if every frame is used."""
+    """Return the next multiple of 1 / fps after a time; the time itself if every frame is used."""
     return (math.floor(time_s * fps + _SAME_TIME_S) + 1) / fps if fps else time_s
 
 

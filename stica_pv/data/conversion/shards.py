@@ -13,7 +13,7 @@ from stica_pv.errors import UsageError
 
 
 def write_shards(videos: VideoList, folder: Path, *, name: str, shard_bytes: int) -> Iterator[int]:
-    """Packs the files of a list into shards, in its order, and finally writes the list of their members.
+    """Pack the files of a list into shards, in its order, and finally writes the list of their members.
 
     The shards have the format of WebDataset: a ``.cls`` entry next to a file holds its label.
 
@@ -52,7 +52,7 @@ def write_shards(videos: VideoList, folder: Path, *, name: str, shard_bytes: int
 
 
 def _write_shard(videos: VideoList, names: Sequence[str], begin: int, path: Path, shard_bytes: int) -> list[str]:
-    """Writes files from `begin` on until the shard is full; returns their lines for the list."""
+    """Write files from `begin` on until the shard is full; return their lines for the list."""
     lines: list[str] = []
     partial = path.with_suffix(".part")
     with tarfile.open(partial, "w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as tar:
@@ -69,7 +69,7 @@ def _write_shard(videos: VideoList, names: Sequence[str], begin: int, path: Path
 
 
 def _add(tar: tarfile.TarFile, path: str, name: str, shard: str) -> TarEntry:
-    """Copies a file into a shard and returns its entry."""
+    """Copy a file into a shard and return its entry."""
     try:
         with open(local_path(path), "rb") as file:
             info = tarfile.TarInfo(name)

@@ -76,7 +76,7 @@ class TranscodeSettings:
 
 
 def _check_encoder(settings: TranscodeSettings) -> None:
-    """Raises `UsageError` if the encoder does not support these settings, before any file is read.
+    """Raise `UsageError` if the encoder does not support these settings, before any file is read.
 
     The encoder runs in a separate process (on Linux), which is ended if it hangs.
     """
@@ -98,7 +98,7 @@ def _open_encoder(settings: TranscodeSettings) -> None:
 
 
 def transcode(source: str, target: Path, settings: TranscodeSettings) -> None:
-    """Writes the low-resolution copy of a file as MP4, atomically.
+    """Write the low-resolution copy of a file as MP4, atomically.
 
     Frames are upright and keep their times. The audio keeps its offset to the first frame, and its gaps are filled with
     silence; audio that starts late is preceded by one coded frame of silence (43 ms at 24 kHz), which counts as audio.
@@ -138,7 +138,7 @@ def _write(container: OutputContainer, media: MediaFile, packets: StretchPackets
 
 
 def _audio(media: MediaFile, packets: StretchPackets, rate_hz: int) -> tuple[float, Samples]:
-    """Returns the start time of the audio on the file's clock, and all of it at `rate_hz`."""
+    """Return the start time of the audio on the file's clock, and all of it at `rate_hz`."""
     track = AudioTrack()
     track.decode(media, packets.audio)
     first, end = track.extent
@@ -198,7 +198,7 @@ def _frame_stream(
 
 
 def _even(output: VideoFrame) -> VideoFrame:
-    """Returns the frame as yuv420p, which needs even width and height."""
+    """Return the frame as yuv420p, which needs even width and height."""
     width, height = (max(2, side - side % 2) for side in (output.width, output.height))
     return output.reformat(width=width, height=height, format="yuv420p")
 

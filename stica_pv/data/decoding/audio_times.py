@@ -16,7 +16,7 @@ _ROUNDING = 1.5
 
 
 def jittered(stamps: Numbers, lengths: Lengths, tolerance: float, lasting: float) -> bool:
-    """Returns whether time stamps deviate from the true positions temporarily; arguments as for `placed`."""
+    """Return whether time stamps deviate from the true positions temporarily; arguments as for `placed`."""
     shifts = _smooth(_shifts(stamps, lengths))
     reach = _reach(lengths, lasting)
     parts = np.split(shifts, _gaps(shifts, tolerance, reach))
@@ -26,7 +26,7 @@ def jittered(stamps: Numbers, lengths: Lengths, tolerance: float, lasting: float
 def placed(
     stamps: Numbers, lengths: Lengths, tolerance: float, lasting: float, *, first_counts: bool = False
 ) -> list[int]:
-    """Returns the first sample of each frame of a stretch: frames are contiguous unless there is a real gap.
+    """Return the first sample of each frame of a stretch: frames are contiguous unless there is a real gap.
 
     Time stamps may be rounded or jittered, and single ones wrong (Ogg Vorbis where the block size changes, the first
     frame after a seek). So only a lasting step is a gap, and between gaps most time stamps determine the position.
@@ -59,7 +59,7 @@ def placed(
 
 
 def _shifts(stamps: Numbers, lengths: Lengths) -> Numbers:
-    """Returns the delay of each time stamp against contiguous frames; a gap is a step."""
+    """Return the delay of each time stamp against contiguous frames; a gap is a step."""
     shifts = stamps - (np.cumsum(lengths) - lengths)
     known = np.flatnonzero(~np.isnan(shifts))
     if not len(known):
@@ -68,7 +68,7 @@ def _shifts(stamps: Numbers, lengths: Lengths) -> Numbers:
 
 
 def _smooth(shifts: Numbers, count: int = _SMOOTHED) -> Numbers:
-    """Returns the moving median of `count` shifts, without outliers."""
+    """Return the moving median of `count` shifts, without outliers."""
     count = min(count, (len(shifts) - 1) // 2 * 2 + 1)
     if count < _SMOOTHED:
         return shifts
@@ -77,12 +77,12 @@ def _smooth(shifts: Numbers, count: int = _SMOOTHED) -> Numbers:
 
 
 def _reach(lengths: Lengths, lasting: float) -> int:
-    """Returns the number of frames for which a gap has to last."""
+    """Return the number of frames for which a gap has to last."""
     return max(_SMOOTHED, math.ceil(lasting / max(1.0, float(lengths.mean()))))
 
 
 def _gaps(shifts: Numbers, tolerance: float, reach: int) -> list[int]:
-    """Returns the frames that follow a gap: the step between both sides exceeds the fluctuation of each side."""
+    """Return the frames that follow a gap: the step between both sides exceeds the fluctuation of each side."""
     steps = np.flatnonzero(np.abs(np.diff(shifts)) > tolerance) + 1
     gaps: list[int] = []
     for step in map(int, steps):
@@ -94,7 +94,7 @@ def _gaps(shifts: Numbers, tolerance: float, reach: int) -> list[int]:
 
 
 def _swing(shifts: Numbers, reach: int, tolerance: float) -> float:
-    """Returns how far the shifts go both up and down within the reach; 0 if they only drift, or are constant."""
+    """Return how far the shifts go both up and down within the reach; 0 if they only drift, or are constant."""
     if np.ptp(shifts) <= tolerance:
         return 0.0
     around = np.lib.stride_tricks.sliding_window_view(np.pad(shifts, (reach, 0), mode="edge"), reach + 1)

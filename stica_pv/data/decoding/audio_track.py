@@ -38,7 +38,7 @@ _ENCRYPTED = "the audio is encrypted; decrypt the file first"
 
 
 def preroll_seconds(media: MediaFile) -> float:
-    """Returns how long before the requested audio decoding has to start."""
+    """Return how long before the requested audio decoding has to start."""
     if media.audio is None:
         return 0.0
     context = media.audio.codec_context
@@ -61,7 +61,7 @@ class AudioTrack:
         self._pieces: list[tuple[int, Samples]] = []
 
     def decode(self, media: MediaFile, packets: Sequence[MediaPacket], *, from_start: bool = False) -> bool:
-        """Adds the audio of consecutive packets.
+        """Add the audio of consecutive packets.
 
         Args:
             media: The file.
@@ -96,7 +96,7 @@ class AudioTrack:
         return sure or from_start
 
     def decode_from_start(self, media: MediaFile, end_s: float) -> None:
-        """Adds all audio from the first packet on to a time in seconds."""
+        """Add all audio from the first packet on to a time in seconds."""
         self.error = None
         self.decode(media, collect_packets(media, None, Span(-math.inf, end_s)).audio, from_start=True)
 
@@ -120,7 +120,7 @@ class AudioTrack:
         return min(starts, default=0), max((start + len(piece) for start, piece in self._pieces), default=0)
 
     def cut(self, first: int, count: int) -> tuple[Samples, Mask]:
-        """Returns `count` samples from sample `first` on, and a mask of the real ones."""
+        """Return `count` samples from sample `first` on, and a mask of the real ones."""
         samples, present = np.zeros(count, np.float32), np.zeros(count, np.bool_)
         for start, piece in self._pieces:
             low, high = max(start, first), min(start + len(piece), first + count)
@@ -130,7 +130,7 @@ class AudioTrack:
         return samples, present
 
     def cut_loop(self, first: int, count: int, period: int) -> tuple[Samples, Mask]:
-        """Returns the same as `cut` for the audio in [0, period) repeated in both directions."""
+        """Return the same as `cut` for the audio in [0, period) repeated in both directions."""
         if count > period:
             samples, present = self.cut(0, period)
             index = np.arange(first, first + count) % period
@@ -142,7 +142,7 @@ class AudioTrack:
     def render(
         self, start_s: float, seconds: float, rate_hz: int, loop_s: float | None = None
     ) -> tuple[Samples, float]:
-        """Returns the audio of a window.
+        """Return the audio of a window.
 
         Args:
             start_s: Start on the file's clock.
@@ -175,7 +175,7 @@ class AudioTrack:
 
 
 def mono(frame: AudioFrame) -> Samples:
-    """Returns the mean of a frame's channels, float32 (S,), integers scaled to [-1, 1]."""
+    """Return the mean of a frame's channels, float32 (S,), integers scaled to [-1, 1]."""
     if not frame.samples:
         return np.zeros(0, np.float32)
     planar, channels = frame.format.is_planar, frame.layout.nb_channels
@@ -199,7 +199,7 @@ def mono(frame: AudioFrame) -> Samples:
 
 
 def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
-    """Resamples float32 (S,) in one piece with swresample, without delay: both ends keep their times."""
+    """Resample float32 (S,) in one piece with swresample, without delay: both ends keep their times."""
     graph = Graph()  # the graph of av.AudioResampler, but without a thread pool for each clip
     graph.threads = 1
     source = graph.add("abuffer", sample_rate=str(from_hz), sample_fmt="fltp", channel_layout="mono")

@@ -17,7 +17,7 @@ _START_ENTRIES = 32
 
 
 def smallest_frame_bytes(stream: VideoStream) -> int:
-    """Returns the size of the smallest packet that can hold a frame; smaller ones are placeholders.
+    """Return the size of the smallest packet that can hold a frame; smaller ones are placeholders.
 
     Encoders that reorder frames (DivX, Xvid, x264vfw) write single bytes 0x7F while they delay frames, often flagged as
     key frames. They contain no frame.
@@ -34,11 +34,11 @@ class AviSlots:
         self._late: int | None = 0
 
     def after_seek(self) -> None:
-        """Marks the next packet as the first one after a seek."""
+        """Mark the next packet as the first one after a seek."""
         self._late = None
 
     def stamp(self, packet: "Packet[Stream]") -> int | None:
-        """Returns the slot of a packet; None if FFmpeg gives none."""
+        """Return the slot of a packet; None if FFmpeg gives none."""
         if packet.dts is None:
             return None
         if self._late is None:
@@ -56,7 +56,7 @@ def _placeholders(stream: VideoStream) -> list[int]:
 
 
 def _counted_late(stream: VideoStream, packet: "Packet[Stream]") -> int:
-    """Returns by how much the time stamp of the first packet after a seek is late.
+    """Return by how much the time stamp of the first packet after a seek is late.
 
     FFmpeg counts empty slots (dropped frames) before the packet twice, as its count already includes them.
     """

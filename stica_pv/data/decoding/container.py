@@ -19,7 +19,7 @@ from stica_pv.errors import UnreadableClip
 
 
 def local_path(path: str) -> str:
-    """Returns the local path of a file (or of its shard); a URI is resolved by iopath and may be downloaded."""
+    """Return the local path of a file (or of its shard); a URI is resolved by iopath and may be downloaded."""
     if "://" not in path:
         return path
     member = tar_entry_of(path)
@@ -29,7 +29,7 @@ def local_path(path: str) -> str:
 
 
 def size_and_mtime(path: str) -> tuple[int, int]:
-    """Returns the size of a file in bytes and its modification time in ns (for a member of a shard, the shard's time).
+    """Return the size of a file in bytes and its modification time in ns (for a member of a shard, the shard's time).
 
     Raises:
         OSError: The file does not exist.
@@ -47,7 +47,7 @@ def size_and_mtime(path: str) -> tuple[int, int]:
 
 
 def _address(path: str) -> str:
-    """Returns the URL for FFmpeg."""
+    """Return the URL for FFmpeg."""
     # "file:" prevents that names with a colon or a leading dash are taken for a protocol or an option.
     member = tar_entry_of(path)
     if member is None:
@@ -56,7 +56,7 @@ def _address(path: str) -> str:
 
 
 def failure_cause(path: str, error: Exception) -> str:
-    """Returns a readable cause why a file could not be opened or read."""
+    """Return a readable cause why a file could not be opened or read."""
     if isinstance(error, FileNotFoundError):
         return "no such file"
     with contextlib.suppress(OSError):
@@ -70,7 +70,7 @@ def failure_cause(path: str, error: Exception) -> str:
 
 
 def open_container(path: str) -> InputContainer:
-    """Opens a local media file; raises `UnreadableClip` with the reason that FFmpeg gives."""
+    """Open a local media file; raise `UnreadableClip` with the reason that FFmpeg gives."""
     address = _address(path)
     try:
         return av.open(address, mode="r", **OPEN_OPTIONS)
@@ -86,7 +86,7 @@ def open_container(path: str) -> InputContainer:
 
 @contextlib.contextmanager
 def logged(at_level: int) -> Iterator[list[tuple[int, str, str]]]:
-    """Captures FFmpeg's log messages from a level on."""
+    """Capture FFmpeg's log messages from a level on."""
     level, skip_repeated = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(at_level)
     av.logging.set_skip_repeated(False)
@@ -99,14 +99,14 @@ def logged(at_level: int) -> Iterator[list[tuple[int, str, str]]]:
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:
-    """Returns the first video stream that can be decoded, except cover images."""
+    """Return the first video stream that can be decoded, except cover images."""
     return next(
         (s for s in container.streams.video if s.codec_context and not s.disposition & Disposition.attached_pic), None
     )
 
 
 def audio_stream(container: InputContainer) -> AudioStream | None:
-    """Returns the first stream of audio that can be decoded."""
+    """Return the first stream of audio that can be decoded."""
     return next((s for s in container.streams.audio if s.codec_context), None)
 
 
@@ -139,7 +139,7 @@ def _length_is_guessed(container: InputContainer, stream: Stream) -> bool:
 
 
 def header_seconds(container: InputContainer, stream: Stream) -> float | None:
-    """Returns the duration of a stream according to the header, None if the header has none."""
+    """Return the duration of a stream according to the header, None if the header has none."""
     if _length_is_guessed(container, stream):
         return None
     base = stream.time_base or Fraction(0)
@@ -157,7 +157,7 @@ def header_seconds(container: InputContainer, stream: Stream) -> float | None:
 
 
 def scan_seconds(container: InputContainer, streams: list[Stream]) -> dict[int, float]:
-    """Measures streams by their packets, without decoding, from the current position of the container on.
+    """Measure streams by their packets, without decoding, from the current position of the container on.
 
     Returns:
         Seconds by stream index, for each stream that has packets.

@@ -55,7 +55,7 @@ class _Collector:
     _past_s: list[float] = field(default_factory=list)
 
     def add(self, timed: TimedPacket) -> None:
-        """Adds a packet; `after_s` becomes the first presentation time after the end of the span, or a later one."""
+        """Add a packet; `after_s` becomes the first presentation time after the end of the span, or a later one."""
         self.packets.append(timed)
         time_s = timed.time_s
         if time_s is None:
@@ -92,7 +92,7 @@ class StretchPackets:
 def collect_packets(
     media: MediaFile, frame_span: Span | None, audio_span: Span | None, *, tried: int = 0, beyond: int = 0
 ) -> StretchPackets:
-    """Demuxes a time span once: video from the key frame before it, audio from `audio_span.start_s` on.
+    """Demux a time span once: video from the key frame before it, audio from `audio_span.start_s` on.
 
     Args:
         media: The file.
@@ -156,17 +156,17 @@ def _demux(
 
 
 def too_dense(times: Sequence[float], lengths: Sequence[float]) -> bool:
-    """Returns whether time stamps are much denser than the durations allow: audio cannot overlap."""
+    """Return whether time stamps are much denser than the durations allow: audio cannot overlap."""
     return len(times) > _DENSE_AT and times[-1] - times[0] < sum(lengths[:-1]) / 2
 
 
 def is_encrypted(packets: Sequence[MediaPacket]) -> bool:
-    """Returns whether the first or the last packet is encrypted; decoding would give noise."""
+    """Return whether the first or the last packet is encrypted; decoding would give noise."""
     return any(packet.has_sidedata("encryption_info") for packet in (*packets[:1], *packets[-1:]))
 
 
 def _key_before(packets: Sequence[TimedPacket], time_s: float, ahead: int = 0) -> int | None:
-    """Returns the last key frame presented (or followed after `ahead` packets by a frame presented) by a time."""
+    """Return the last key frame presented (or followed after `ahead` packets by a frame presented) by a time."""
     found = None
     for key, later in enumerate(packets[ahead:]):
         if later.time_s is not None and later.time_s <= time_s + 1e-6 and packets[key].packet.is_keyframe:
@@ -177,7 +177,7 @@ def _key_before(packets: Sequence[TimedPacket], time_s: float, ahead: int = 0) -
 def _needed_frames(
     media: MediaFile, video: _Collector, span: Span, *, from_start: bool, trust: bool
 ) -> tuple[int, int]:
-    """Returns the range of needed packets: from a key frame to the last frame that can be chosen.
+    """Return the range of needed packets: from a key frame to the last frame that can be chosen.
 
     Args:
         media: The file.
@@ -201,7 +201,7 @@ def _needed_frames(
 
 
 def _audio_reached(media: MediaFile, packets: Sequence[TimedPacket], start_s: float) -> bool:
-    """Returns whether packets begin early enough, or at the start of the stream."""
+    """Return whether packets begin early enough, or at the start of the stream."""
     if media.audio_end_s < start_s:
         return True
     # Some codecs (xHE-AAC) can only be decoded from a key packet on, and some packets have no duration.
@@ -211,7 +211,7 @@ def _audio_reached(media: MediaFile, packets: Sequence[TimedPacket], start_s: fl
 
 
 def _needed_audio(packets: list[TimedPacket], span: Span) -> list[TimedPacket]:
-    """Drops the packets before the last key packet that precedes the span."""
+    """Drop the packets before the last key packet that precedes the span."""
     times = [timed.time_s for timed in packets if timed.time_s is not None]
     if too_dense(times, [timed.seconds for timed in packets]):
         return packets  # the time stamps are not usable

@@ -59,7 +59,7 @@ def read_head(
     stamp_of: "Callable[[Packet[Stream]], int | None]",
     stamped: Stamped,
 ) -> FileHead:
-    """Reads the first packets of a file, until the time of its first frame is known.
+    """Read the first packets of a file, until the time of its first frame is known.
 
     Args:
         path: Local path of the file.
@@ -98,14 +98,14 @@ def read_head(
 
 
 def _begins_with_key_frame(packet: "Packet[Stream]", stamp: int | None, earliest: int) -> bool:
-    """Returns whether a stream's first packet is a key frame, and no frame precedes it (unless edited out)."""
+    """Return whether a stream's first packet is a key frame, and no frame precedes it (unless edited out)."""
     return packet.is_keyframe and (stamp is None or stamp <= earliest)
 
 
 def _first_decoded_stamp(
     path: str, index: int, stamp_of: "Callable[[Packet[Stream]], int | None]", *, counted: bool
 ) -> int | None:
-    """Returns the time stamp of the first decoded frame; None if there is no frame, or it has no time stamp.
+    """Return the time stamp of the first decoded frame; None if there is no frame, or it has no time stamp.
 
     If frames are `counted`, the first one has the slot of the last packet minus the reorder delay.
     """
@@ -128,7 +128,7 @@ def _first_decoded_stamp(
 
 
 def _names_old_encoder(stream: VideoStream, packet: "Packet[Stream]") -> bool:
-    """Returns whether a packet names a build of x264 whose bugs must be reproduced; only the first packet names it."""
+    """Return whether a packet names a build of x264 whose bugs must be reproduced; only the first packet names it."""
     if stream.codec_context.name != "h264":
         return False
     named = _BUILD.search(bytes(memoryview(packet)[:_BUILD_WITHIN_BYTES]))

@@ -60,7 +60,7 @@ class FlowFiles:
     def read(
         self, path: str, wanted_s: Mapping[str, Sequence[float]], frame_choice: FrameChoice = "nearest"
     ) -> dict[str, Tensor]:
-        """Reads a field for each requested time, with the same choice as for frames.
+        """Read a field for each requested time, with the same choice as for frames.
 
         Args:
             path: The video.
@@ -114,7 +114,7 @@ class FlowFiles:
 
 
 def _plane(file: Path) -> npt.NDArray[np.uint8]:
-    """Reads uint8 (H, W)."""
+    """Read uint8 (H, W)."""
     with Image.open(file) as image:
         return np.asarray(image.convert("L"))
 
@@ -133,7 +133,7 @@ def _open_npz(path: str, file: Path) -> tuple[npt.NDArray[np.float64], Fields]:
 def _chosen(
     path: str, times_s: npt.NDArray[np.float64], wanted_s: Sequence[float], frame_choice: FrameChoice
 ) -> npt.NDArray[np.intp]:
-    """Returns the number of the field for each requested time."""
+    """Return the number of the field for each requested time."""
     wanted, last = np.asarray(wanted_s), len(times_s) - 1
     before = (np.searchsorted(times_s, wanted + _SAME_TIME_S, side="right") - 1).clip(0, last)
     after = (before + 1).clip(0, last)

@@ -17,7 +17,7 @@ def read_frames(
     frame_choice: FrameChoice,
     convert: FrameConverter,
 ) -> tuple[DecodedFrames, StretchPackets]:
-    """Reads the frames of a time span, together with the packets of its audio.
+    """Read the frames of a time span, together with the packets of its audio.
 
     Decoding begins at the last key frame according to the container. If the decoder gives no key frame in time, it
     begins further back, at worst at the start of the file; if it gives too few frames, more packets are read.

@@ -50,7 +50,7 @@ class FrameConverter:
         self._quarter_turns = 0
 
     def __call__(self, frame: VideoFrame) -> Frame:
-        """Returns uint8 (H, W, 3)."""
+        """Return uint8 (H, W, 3)."""
         if self._target is None:  # if the size changes later, frames are scaled to the first size
             self._target = scaled_size(frame.width, frame.height, self.short_size)
             self._quarter_turns = round(frame.rotation / 90) % 4
@@ -63,7 +63,7 @@ class FrameConverter:
 
 
 def scaled_size(width: int, height: int, short_size: int) -> tuple[int, int]:
-    """Returns (width, height) with a short side of at most `short_size` (0: no limit) and the same aspect ratio."""
+    """Return (width, height) with a short side of at most `short_size` (0: no limit) and the same aspect ratio."""
     short = min(width, height)
     if short_size == 0 or short <= short_size:
         return width, height
@@ -71,17 +71,17 @@ def scaled_size(width: int, height: int, short_size: int) -> tuple[int, int]:
 
 
 def frame_rate(stream: VideoStream) -> float:
-    """Returns the mean number of frames per second of a stream."""
+    """Return the mean number of frames per second of a stream."""
     return float(stream.average_rate or stream.guessed_rate or 25)
 
 
 def frame_time(time_s: float, source_fps: float) -> float:
-    """Returns the start time of the frame that is presented at a time, for equally spaced frames from 0 s on."""
+    """Return the start time of the frame that is presented at a time, for equally spaced frames from 0 s on."""
     return math.floor(time_s * source_fps + _WHOLE) / source_fps
 
 
 def following_times(start_s: float, count: int, fps: float, source_fps: float) -> list[float]:
-    """Returns the times of the frames that the released code of GDT and STiCA takes.
+    """Return the times of the frames that the released code of GDT and STiCA takes.
 
     The first frame is the one at or after the start. A clip spans c = count × source_fps / fps frames of the file; the
     i-th of `count` frames is ⌊i (c − 1) / (count − 1)⌋ after the first.
@@ -120,13 +120,13 @@ class DecodedFrames:
     error: str | None = None
 
     def add(self, image: Frame, time_s: float) -> int:
-        """Adds a frame and returns its position."""
+        """Add a frame and return its position."""
         self.images.append(image)
         self.times_s.append(time_s)
         return len(self.images) - 1
 
     def extend(self, other: "DecodedFrames") -> None:
-        """Adds the frames of a later time span."""
+        """Add the frames of a later time span."""
         self.chosen |= {time: at + len(self.images) for time, at in other.chosen.items()}
         self.images += other.images
         self.times_s += other.times_s
@@ -142,7 +142,7 @@ def decode_frames(
     *,
     from_start: bool = True,
 ) -> DecodedFrames:
-    """Decodes packets and chooses a frame for each requested time.
+    """Decode packets and chooses a frame for each requested time.
 
     Args:
         media: The file of the packets.
@@ -193,7 +193,7 @@ def _earlier_is_chosen(earlier_s: float, wanted_s: float, later_s: float, frame_
 def _from_key_frame(
     media: MediaFile, frames: Iterator[tuple[float, VideoFrame]], first_s: float, result: DecodedFrames
 ) -> Iterator[tuple[float, VideoFrame]]:
-    """Yields frames from the first key frame on; none if it is after `first_s`, which is recorded in `result`."""
+    """Yield frames from the first key frame on; none if it is after `first_s`, which is recorded in `result`."""
     result.too_late = True
     for shown_s, frame in frames:
         if shown_s > first_s + _SAME_TIME_S:
@@ -207,7 +207,7 @@ def _from_key_frame(
 def timed_frames(
     media: MediaFile, packets: Sequence[MediaPacket], result: DecodedFrames, skippable: int = 0
 ) -> Iterator[tuple[float, VideoFrame]]:
-    """Yields frames in presentation order, with strictly increasing times in seconds; records errors in `result`.
+    """Yield frames in presentation order, with strictly increasing times in seconds; records errors in `result`.
 
     Of the first `skippable` packets, only reference frames are decoded.
     """
@@ -228,13 +228,13 @@ def timed_frames(
 
 
 def ends_early(media: MediaFile, end_s: float, promised_s: float) -> bool:
-    """Returns whether the video ends clearly before an expected time."""
+    """Return whether the video ends clearly before an expected time."""
     fps = float(media.video.average_rate or 0) if media.video is not None else 0.0
     return end_s + max(_CLEARLY_S, _CLEARLY_FRAMES / fps if fps else 0.0) < promised_s
 
 
 def check_complete(media: MediaFile, found: DecodedFrames) -> None:
-    """Raises `UnreadableClip` if a file, decoded to its end, has no frame or is shorter than its header says."""
+    """Raise `UnreadableClip` if a file, decoded to its end, has no frame or is shorter than its header says."""
     reason = found.error or media.read_error
     if found.end_s is None:
         raise UnreadableClip(media.path, "no frame can be decoded" + (f": {reason}" if reason else ""))
@@ -243,7 +243,7 @@ def check_complete(media: MediaFile, found: DecodedFrames) -> None:
 
 
 def _slots(media: MediaFile, packets: Sequence[MediaPacket]) -> "_Slots | None":
-    """Returns the slots if frames have to be counted; None if time stamps are in presentation order."""
+    """Return the slots if frames have to be counted; None if time stamps are in presentation order."""
     if not media.counts_frames:
         return None
     stamps = [media.stamp(packet) for packet in packets]
@@ -264,7 +264,7 @@ class _Slots:
         self._next = 0
 
     def take(self, fed: int, delay: int) -> int | None:
-        """Returns the time stamp of a frame that was decoded after `fed` packets; None if unknown."""
+        """Return the time stamp of a frame that was decoded after `fed` packets; None if unknown."""
         slot = max(self._next, fed - 1 - delay)
         self._next = slot + 1
         return self._stamps[slot] if slot < len(self._stamps) else None
@@ -273,7 +273,7 @@ class _Slots:
 def _decoded(
     media: MediaFile, packets: Sequence[MediaPacket], result: DecodedFrames, skippable: int
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """Yields frames in the order of decoding, each with the number of packets sent to the decoder so far."""
+    """Yield frames in the order of decoding, each with the number of packets sent to the decoder so far."""
     assert media.video is not None
     context = media.video.codec_context
     for fed, packet in enumerate((*packets, None), start=1):

@@ -17,7 +17,7 @@ _PREDICTED = (PictureType.P, PictureType.B, PictureType.S)
 
 
 def is_key_frame(media: MediaFile, frame: VideoFrame) -> bool:
-    """Returns whether a decoded frame is a complete key frame; always True for decoders that mark none."""
+    """Return whether a decoded frame is a complete key frame; always True for decoders that mark none."""
     assert media.video is not None
     if media.video.codec_context.name not in _MARKING_CODECS:
         return True

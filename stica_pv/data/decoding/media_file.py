@@ -149,7 +149,7 @@ class MediaFile:
         self.audio_end_s = starts_s + seconds - self.origin_s
 
     def _read_head(self, stream: VideoStream) -> float:
-        """Sets the attributes that depend on the first packets; returns the seconds before the first frame."""
+        """Set the attributes that depend on the first packets; return the seconds before the first frame."""
         stamped: Stamped = "some" if self.sparse_times else "none" if self.counts_frames else "all"
         head = read_head(self._local, stream, self._demux(), self.stamp, stamped=stamped)
         self._head, self.decodes_from_start = head.packets, head.needed
@@ -162,7 +162,7 @@ class MediaFile:
         return head.undecodable_ticks * base
 
     def _demux(self) -> Iterator[MediaPacket]:
-        """Yields packets until the end, or until a read error, like FFmpeg's own tools."""
+        """Yield packets until the end, or until a read error, like FFmpeg's own tools."""
         try:
             for packet in self._packets:
                 if packet.size >= self._smallest.get(packet.stream_index, 1):  # PyAV ends each stream with an empty one
@@ -171,7 +171,7 @@ class MediaFile:
             self.read_error = failure_cause(self._local, error)
 
     def stamp(self, packet: MediaPacket) -> int | None:
-        """Returns the presentation time of a packet in ticks; if frames are counted, its slot."""
+        """Return the presentation time of a packet in ticks; if frames are counted, its slot."""
         if self._avi is None or self.video is None or packet.stream_index != self.video.index:
             return packet.pts
         return self._avi.stamp(packet)
@@ -188,11 +188,11 @@ class MediaFile:
             )
 
     def undecodable(self, kind: StreamKind) -> str:
-        """Returns why no stream of a kind can be decoded; "" if one can, or if there is no stream."""
+        """Return why no stream of a kind can be decoded; "" if one can, or if there is no stream."""
         return undecodable_cause(self._local, self._container, kind)
 
     def audio_fills_length(self) -> bool:
-        """Returns whether the audio packets last as long as the file according to its header; reads the whole file."""
+        """Return whether the audio packets last as long as the file according to its header; read the whole file."""
         if self.audio is None:
             return False
         with open_container(self._local) as container:
@@ -200,7 +200,7 @@ class MediaFile:
         return max(0.0, self.audio_start_s) + audio_s + _ROUNDED_LENGTH_S >= self.seconds
 
     def packets(self, start_s: float | None, stream: Stream) -> Iterator[TimedPacket]:
-        """Yields the packets of both streams from the key frame before `start_s` on, by the file's index.
+        """Yield the packets of both streams from the key frame before `start_s` on, by the file's index.
 
         Args:
             start_s: Seconds on the file's clock; None for the true start of the file.
@@ -226,7 +226,7 @@ class MediaFile:
 
 
 def _demuxed(container: InputContainer, streams: Sequence[Stream]) -> Iterator[MediaPacket]:
-    """Yields the packets of streams from the current position of the container on.
+    """Yield the packets of streams from the current position of the container on.
 
     PyAV's own generator leaks about 150 bytes per file if it is not exhausted; delegating to it closes it.
     """

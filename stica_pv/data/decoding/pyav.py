@@ -6,7 +6,7 @@ import av
 
 
 def open_options(version: str) -> dict[str, Any]:
-    """Returns the arguments of `av.open` for reading, such that metadata of any encoding are accepted.
+    """Return the arguments of `av.open` for reading, such that metadata of any encoding are accepted.
 
     Args:
         version: Version of PyAV. Since 19, PyAV has no argument ``metadata_errors`` and always replaces.

@@ -84,7 +84,7 @@ def read(
     short_size: int = 0,
     flow: FlowFiles | None = None,
 ) -> dict[str, Clip]:
-    """Reads windows of a file.
+    """Read windows of a file.
 
     A request of 0 frames gets `Clip.frames` of shape (3, 0, 0, 0), and no frame is decoded for it. A file without
     audio gives silence with `audio_valid` 0. Upright frames have the size of the stream; pixels are assumed square.
@@ -153,7 +153,7 @@ def _wanted_times(start_s: float, count: int, fps: float, media: MediaFile, fram
 
 
 def _looped(times: Sequence[float], audio_span: Span | None, loop_s: float, lead_s: float) -> tuple[_Stretch, ...]:
-    """Splits a window of a repeated file into the parts of the file that it covers; neighbors are joined later."""
+    """Split a window of a repeated file into the parts of the file that it covers; neighbors are joined later."""
     parts = [_Stretch((time,), None) for time in sorted(set(times))]
     if audio_span is not None:
         for cycle in range(math.floor(audio_span.start_s / loop_s), math.floor(audio_span.end_s / loop_s) + 1):
@@ -164,7 +164,7 @@ def _looped(times: Sequence[float], audio_span: Span | None, loop_s: float, lead
 
 
 def _passes(plans: Iterable[_Plan]) -> list[_Stretch]:
-    """Joins stretches that overlap or nearly overlap; a seek is worthwhile between the others."""
+    """Join stretches that overlap or nearly overlap; a seek is worthwhile between the others."""
     passes: list[_Stretch] = []
     wanted = [stretch for plan in plans for stretch in plan.stretches if stretch.times_s or stretch.audio_span]
     for stretch in sorted(wanted, key=lambda stretch: stretch.start_s):
@@ -193,7 +193,7 @@ def _decode(
 
 
 def _check_frames(media: MediaFile, found: DecodedFrames, last_s: float) -> None:
-    """Raises `UnreadableClip` if the video ends clearly before a requested time within the header's duration."""
+    """Raise `UnreadableClip` if the video ends clearly before a requested time within the header's duration."""
     reason = found.error or media.read_error
     if found.end_s is None:
         raise UnreadableClip(media.path, "no frame can be decoded" + (f": {reason}" if reason else ""))
@@ -225,7 +225,7 @@ def _clip(plan: _Plan, media: MediaFile, decoded: DecodedFrames, track: AudioTra
 
 
 def _audio_error(plan: _Plan, media: MediaFile, track: AudioTrack) -> str:
-    """Returns why a window is silent; "" if there is no audio in it according to the header."""
+    """Return why a window is silent; "" if there is no audio in it according to the header."""
     if media.audio is None:
         return media.undecodable("audio")
     reason = track.error or media.read_error

@@ -26,17 +26,17 @@ class SeekNotes:
     too_late_s: dict[int | None, float] = field(default_factory=dict)
 
     def note_too_late(self, stamp: int | None, time_s: float) -> None:
-        """Records that decoding from the packet with this time stamp gives no correct frame up to a time."""
+        """Record that decoding from the packet with this time stamp gives no correct frame up to a time."""
         self.too_late_s[stamp] = max(time_s, self.too_late_s.get(stamp, time_s))
         self._keep()
 
     def note_beyond(self, beyond: int) -> None:
-        """Records the number of additional time stamps to read past the end of a window."""
+        """Record the number of additional time stamps to read past the end of a window."""
         self.beyond = beyond
         self._keep()
 
     def is_too_late(self, stamp: int | None, time_s: float) -> bool:
-        """Returns whether decoding from the packet with this time stamp is known to give no correct frame by a time."""
+        """Return whether decoding from the packet with this time stamp is known to give no correct frame by a time."""
         return stamp in self.too_late_s and time_s <= self.too_late_s[stamp]
 
     def _keep(self) -> None:
@@ -47,6 +47,6 @@ class SeekNotes:
 
 
 def seek_notes(path: str) -> SeekNotes:
-    """Returns the notes on the current version of a local file."""
+    """Return the notes on the current version of a local file."""
     key = (path, *size_and_mtime(path))
     return _noted.get(key) or SeekNotes(key)

@@ -14,7 +14,7 @@ _SAME_TIME_S = 1e-6
 
 
 def skippable_packets(media: MediaFile, packets: Sequence[MediaPacket], first_s: float) -> int:
-    """Returns the number of leading packets whose frames precede all frames that can be chosen.
+    """Return the number of leading packets whose frames precede all frames that can be chosen.
 
     Of those packets only reference frames have to be decoded. Returns 0 if the times of the frames are uncertain.
 

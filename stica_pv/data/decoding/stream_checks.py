@@ -21,7 +21,7 @@ _ENCRYPTED_TAGS = ("drmi", "drms", "encv", "enca")
 
 
 def undecodable_codec(path: str, container: InputContainer, kind: StreamKind) -> str:
-    """Returns `UNDECODABLE` and the tag of the first stream of a kind if none of them can be decoded, else ""."""
+    """Return `UNDECODABLE` and the tag of the first stream of a kind if none of them can be decoded, else ""."""
     streams = [s for s in container.streams if s.type == kind and not s.disposition & Disposition.attached_pic]
     if not streams or any(stream.codec_context for stream in streams):
         return ""
@@ -32,18 +32,18 @@ def undecodable_codec(path: str, container: InputContainer, kind: StreamKind) ->
 
 
 def undecodable_cause(path: str, container: InputContainer, kind: StreamKind) -> str:
-    """Returns why the streams of a kind cannot be decoded; "" if one can, or if there is none."""
+    """Return why the streams of a kind cannot be decoded; "" if one can, or if there is none."""
     codec = undecodable_codec(path, container, kind)
     return absence_cause(kind, codec) if codec else ""
 
 
 def decodable(codec: str) -> bool:
-    """Returns whether a codec of the manifest can be decoded."""
+    """Return whether a codec of the manifest can be decoded."""
     return bool(codec) and not codec.startswith(UNDECODABLE)
 
 
 def absence_cause(kind: StreamKind, codec: str) -> str:
-    """Returns why no stream of a kind can be decoded, given the result of `undecodable_codec`."""
+    """Return why no stream of a kind can be decoded, given the result of `undecodable_codec`."""
     tag = codec.removeprefix(UNDECODABLE)
     if not codec:
         return f"no {kind} stream"
@@ -60,7 +60,7 @@ _SEEK_BY_RATE = ("aiff", "au", "caf", "voc", "w64", "wav")
 
 
 def stamps_mislead(container: InputContainer, stream: AudioStream) -> bool:
-    """Returns whether audio packets have wrong time stamps after a seek, and have to be read from the start."""
+    """Return whether audio packets have wrong time stamps after a seek, and have to be read from the start."""
     entries, context = stream.index_entries, stream.codec_context
     if container.format.name in _SEEK_BY_RATE:
         return not context.name.startswith("pcm_")
@@ -73,7 +73,7 @@ def stamps_mislead(container: InputContainer, stream: AudioStream) -> bool:
 
 
 def unstamped_delay_s(container: InputContainer, stream: AudioStream) -> float:
-    """Returns the delay of the audio after its start time: the header of MP4 may omit the pre-skip of Opus."""
+    """Return the delay of the audio after its start time: the header of MP4 may omit the pre-skip of Opus."""
     entries, context = stream.index_entries, stream.codec_context
     if "mp4" not in container.format.name.split(",") or not len(entries):
         return 0.0

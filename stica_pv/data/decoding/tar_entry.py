@@ -31,17 +31,17 @@ class TarEntry:
 
 
 def tar_entry_of(path: str) -> TarEntry | None:
-    """Returns the entry of a path in a shard, None if the path is an ordinary file."""
+    """Return the entry of a path in a shard, None if the path is an ordinary file."""
     found = _MEMBER.fullmatch(path) if "::" in path else None
     return TarEntry(found["shard"], int(found["offset"]), int(found["size"]), found["name"]) if found else None
 
 
 def files_of(paths: Sequence[str]) -> Sequence[str]:
-    """Returns `file_of` of many paths."""
+    """Return `file_of` of many paths."""
     return list(map(file_of, paths)) if "::" in "".join(paths) else paths
 
 
 def file_of(path: str) -> str:
-    """Returns the file that contains a path: its shard, or the path itself."""
+    """Return the file that contains a path: its shard, or the path itself."""
     member = tar_entry_of(path)
     return path if member is None else member.shard

@@ -19,12 +19,12 @@ _in_worker = False  # whether this process is a worker of our loader; torch has 
 
 
 def is_lasting(cause: str) -> bool:
-    """Returns whether a file with this cause should be skipped: each read would cost a time-out or a process."""
+    """Return whether a file with this cause should be skipped: each read would cost a time-out or a process."""
     return cause.startswith((TIMED_OUT, KILLED))
 
 
 def lost_a_process(cause: str) -> bool:
-    """Returns whether the cause is the loss of a process, which may not happen in another run."""
+    """Return whether the cause is the loss of a process, which may not happen in another run."""
     return is_lasting(cause) or cause == ENDED
 
 
@@ -37,7 +37,7 @@ class GuardedReader:
     """
 
     def __init__(self, reader: Reader, *, timeout_s: float) -> None:
-        """Takes the reader.
+        """Take the reader.
 
         Args:
             reader: Returns the clips of a file, or raises `UnreadableClip`.
@@ -53,7 +53,7 @@ class GuardedReader:
         return {**self.__dict__, "_process": None, "_finish": None}
 
     def __call__(self, path: str, requests: Mapping[str, ClipRequest]) -> Mapping[str, Clip]:
-        """Reads windows of a file.
+        """Read windows of a file.
 
         Raises:
             UnreadableClip: The request cannot be fulfilled, takes too long, or crashes the decoder.
@@ -64,7 +64,7 @@ class GuardedReader:
         return {name: _unpacked(*arrays) for name, arrays in packed.items()}
 
     def then(self, finish: Finish, path: str, requests: Mapping[str, ClipRequest], *args: Any) -> Any:
-        """Reads windows and returns ``finish(path, clips, *args)``, computed in the process that reads.
+        """Read windows and return ``finish(path, clips, *args)``, computed in the process that reads.
 
         Args:
             finish: Function whose result pickles well (arrays, not tensors); it need not be picklable itself.
@@ -101,14 +101,14 @@ class GuardedReader:
 
 
 def read_then(reader: Reader, finish: Finish, path: str, requests: Mapping[str, ClipRequest], *args: Any) -> Any:
-    """Returns ``finish(path, clips, *args)`` for any reader; see `GuardedReader.then`."""
+    """Return ``finish(path, clips, *args)`` for any reader; see `GuardedReader.then`."""
     if isinstance(reader, GuardedReader):
         return reader.then(finish, path, requests, *args)
     return finish(path, reader(path, requests), *args)
 
 
 def begin_worker() -> None:
-    """Notes that this process is a worker of our loader."""
+    """Note that this process is a worker of our loader."""
     global _in_worker
     _in_worker = True
 

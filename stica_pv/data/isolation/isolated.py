@@ -16,7 +16,7 @@ Job = Callable[..., str]
 def run_isolated(
     job: Job, arguments: Mapping[str, tuple[Any, ...]], *, processes: int, limit_s: int
 ) -> Iterator[tuple[str, str]]:
-    """Yields (name, result of the job) as jobs are completed.
+    """Yield (name, result of the job) as jobs are completed.
 
     A job that kills its process or exceeds the limit gives a text that says so. Jobs that ran at the same time are
     repeated, one at a time.
@@ -45,7 +45,7 @@ def _run_pool(
     processes: int,
     limit_s: int,
 ) -> Iterator[tuple[str, str]]:
-    """Runs jobs until none are left or the pool breaks; running jobs are then added to `suspects`."""
+    """Run jobs until none are left or the pool breaks; running jobs are then added to `suspects`."""
     busy: dict[Future[str], str] = {}
     # Spawned, because a fork would copy locks that decoder threads hold.
     pool = ProcessPoolExecutor(

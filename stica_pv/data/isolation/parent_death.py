@@ -10,7 +10,7 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def watched_parent() -> int:
-    """Returns the argument of `end_with_parent` for a process to be started; 0 if the parent cannot be watched.
+    """Return the argument of `end_with_parent` for a process to be started; 0 if the parent cannot be watched.
 
     The kernel watches the thread that starts a process. Threads other than the main one may end before their process.
     """
@@ -18,7 +18,7 @@ def watched_parent() -> int:
 
 
 def end_with_parent(parent: int) -> None:
-    """Lets the kernel kill this process when its parent ends. Does nothing on systems other than Linux.
+    """Let the kernel kill this process when its parent ends. Does nothing on systems other than Linux.
 
     Args:
         parent: Result of `watched_parent` in the parent, before this process was started.

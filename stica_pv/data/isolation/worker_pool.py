@@ -28,7 +28,7 @@ class _Attempt:
 def answer_all(
     answer: Answer, requests: Iterable[Any], *, processes: int, timeout_s: float
 ) -> Iterator[tuple[Any, Any]]:
-    """Yields (request, answer) as answers arrive; the answer is a `WorkerFailure` if a worker hung, or two died.
+    """Yield (request, answer) as answers arrive; the answer is a `WorkerFailure` if a worker hung, or two died.
 
     On systems other than Linux all requests are answered sequentially in this process, without protection.
 
@@ -72,7 +72,7 @@ def _answer(answer: Answer, attempt: _Attempt) -> Any:
 
 
 def _is_open(attempt: _Attempt, result: Any) -> bool:
-    """Returns whether a request has to be sent again."""
+    """Return whether a request has to be sent again."""
     return result is AGAIN or (isinstance(result, WorkerFailure) and result.may_be_retried and not attempt.again)
 
 
@@ -81,7 +81,7 @@ def _next_attempt(attempt: _Attempt, result: Any) -> _Attempt:
 
 
 def _ready(workers: list[WorkerProcess]) -> list[WorkerProcess]:
-    """Waits until workers have answered, died, or exceeded their time; returns these; empty for no workers."""
+    """Wait until workers have answered, died, or exceeded their time; return these; empty for no workers."""
     while workers:
         left = [seconds for seconds in (worker.left_s() for worker in workers) if seconds is not None]
         pipes = wait([worker.pipe for worker in workers], max(0.0, min(left)) if left else None)

@@ -68,7 +68,7 @@ class WorkerProcess:
     """
 
     def __init__(self, answer: Answer, timeout_s: float) -> None:
-        """Starts the process.
+        """Start the process.
 
         Args:
             answer: Returns the answer to a request; its exceptions are raised when the answer is received.
@@ -89,7 +89,7 @@ class WorkerProcess:
         remote.close()
 
     def left_s(self) -> float | None:
-        """Returns the seconds until the current request times out, None for no limit."""
+        """Return the seconds until the current request times out, None for no limit."""
         if not self._timeout_s:
             return None
         if self._current[0] != self._last_current:
@@ -97,7 +97,7 @@ class WorkerProcess:
         return self._start_s + self._timeout_s + _GRACE_S - time.monotonic()
 
     def ask(self, *requests: Any) -> None:
-        """Sends a batch of at most 256; a dead worker is noticed when the answers are received."""
+        """Send a batch of at most 256; a dead worker is noticed when the answers are received."""
         if not self.pending:
             self._start_s = time.monotonic()
         self.pending.append(requests)
@@ -105,7 +105,7 @@ class WorkerProcess:
             self.pipe.send_bytes(pickle.dumps(requests))
 
     def receive(self) -> list[Any]:
-        """Returns the answers to the oldest batch.
+        """Return the answers to the oldest batch.
 
         If the process hung or died in one request, its answer is a `WorkerFailure`, the others are `AGAIN`, and the
         process has ended.
@@ -130,14 +130,14 @@ class WorkerProcess:
         return answers
 
     def _has_answered(self) -> bool:
-        """Waits for an answer, or the end of the worker; returns False after the time-out."""
+        """Wait for an answer, or the end of the worker; return False after the time-out."""
         while (left := self.left_s()) is None or left > 0:
             if self.pipe.poll(left):
                 return True
         return self.pipe.poll()
 
     def _end(self) -> str:
-        """Waits for the end of a worker that does not answer, or kills it; returns the cause."""
+        """Wait for the end of a worker that does not answer, or kill it; return the cause."""
         self._close()
         code = self._exit_code()
         if code is None:
@@ -149,7 +149,7 @@ class WorkerProcess:
         return f"{KILLED} ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})"
 
     def stop(self) -> None:
-        """Ends the worker, whatever it does."""
+        """End the worker, whatever it does."""
         self._close()
         self._kill()
 
@@ -163,7 +163,7 @@ class WorkerProcess:
         self._exit_code()  # a process that cannot be killed is left behind
 
     def _exit_code(self) -> int | None:
-        """Returns the exit code, or minus the number of the signal that ended the process; None if it does not end."""
+        """Return the exit code, or minus the number of the signal that ended the process; None if it does not end."""
         until = time.monotonic() + _END_S
         while time.monotonic() < until:
             pid, status = os.waitpid(self._pid, os.WNOHANG)
@@ -174,7 +174,7 @@ class WorkerProcess:
 
 
 def _serve(pipe: Connection, memory: int, current: mmap.mmap, answer: Answer, timeout_s: float) -> NoReturn:
-    """Runs the worker; never returns into the code of the process that was forked."""
+    """Run the worker; never returns into the code of the process that was forked."""
     try:
         gc.freeze()  # otherwise garbage collection would copy all memory that is shared with the parent
         for number in _FATAL:

@@ -25,7 +25,7 @@ Empty = Callable[[Sequence[int], torch.dtype], Tensor]
 
 
 def own_memory(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Returns a tensor in the memory of this process."""
+    """Return a tensor in the memory of this process."""
     return torch.empty(tuple(shape), dtype=dtype)
 
 
@@ -58,7 +58,7 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
         labels: Sequence[int] | None = None,
         replace_failures: bool = True,
     ) -> None:
-        """Takes the usable videos.
+        """Take the usable videos.
 
         Args:
             paths: Files or URIs.
@@ -82,14 +82,14 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
         return len(self.paths)
 
     def skip(self, epochs: Mapping[str, int]) -> None:
-        """Replaces files without reading them, each from an epoch on: those that hung or killed a process earlier."""
+        """Replace files without reading them, each from an epoch on: those that hung or killed a process earlier."""
         if epochs:
             for index, path in enumerate(self.paths):
                 if path in epochs:
                     self._skip_from[index] = min(epochs[path], self._skip_from[index])
 
     def __getitem__(self, key: SampleKey) -> Sample | ReadFailure:
-        """Returns the sample of a key, or the failure if no replacement is allowed or all of them failed.
+        """Return the sample of a key, or the failure if no replacement is allowed or all of them failed.
 
         A failure is returned, not raised, so that an evaluation can continue without the sample.
         """
@@ -123,7 +123,7 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
         return Sample(video, audio, arrays.audio_valid, index, label, failures)
 
     def _cut(self, path: str, clips: Mapping[str, Clip], state: bytes) -> "_ViewArrays":
-        """Cuts the views from the clips; `state` is the state of the sample's generator."""
+        """Cut the views from the clips; `state` is the state of the sample's generator."""
         for clip in clips.values():
             if self.views.needs_audio and clip.audio_error:
                 raise UnreadableClip(path, clip.audio_error)
@@ -164,13 +164,13 @@ def _request(window: Window, specs: Sequence[ViewSpec], name: str) -> ClipReques
 
 
 def shared_bytes(items: Sequence[Sample | ReadFailure]) -> tuple[int, int]:
-    """Returns the bytes of all views of some samples, and the number of tensors of their batch."""
+    """Return the bytes of all views of some samples, and the number of tensors of their batch."""
     views = [(*item.video.values(), *item.audio.values()) for item in items if isinstance(item, Sample)]
     return sum(view.nbytes for sample in views for view in sample), max(map(len, views), default=0)
 
 
 def collate(items: Sequence[Sample | ReadFailure], empty: Empty = own_memory) -> Batch | ReadFailure:
-    """Stacks samples (every view has one shape by construction, so nothing is padded), or returns the first failure.
+    """Stack samples (every view has one shape by construction, so nothing is padded), or return the first failure.
 
     Args:
         items: The samples.
@@ -198,12 +198,12 @@ def _stacked(values: Sequence[Tensor], empty: Empty) -> Tensor:
 
 
 def _stacked_frames(views: Sequence[Tensor], empty: Empty) -> Tensor:
-    """Stacks (C, T, H, W) in their memory layout, channels last, so that whole samples are copied at once."""
+    """Stack (C, T, H, W) in their memory layout, channels last, so that whole samples are copied at once."""
     return _stacked([view.permute(1, 2, 3, 0) for view in views], empty).permute(0, 4, 1, 2, 3)
 
 
 def collate_readable(items: Sequence[Sample | ReadFailure], empty: Empty = own_memory) -> Batch:
-    """Stacks the samples that were read, possibly none; `Batch.failures` names the others."""
+    """Stack the samples that were read, possibly none; `Batch.failures` names the others."""
     samples = [item for item in items if isinstance(item, Sample)]
     failures = tuple(item for item in items if isinstance(item, ReadFailure))
     batch = collate(samples, empty) if samples else Batch({}, {}, {}, torch.zeros(0, dtype=torch.int64))

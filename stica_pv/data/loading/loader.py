@@ -31,7 +31,7 @@ _BEGUN: weakref.WeakSet[Batches] = weakref.WeakSet()
 
 @atexit.register
 def _end_workers() -> None:
-    """Ends the workers of iterators that are still alive when Python exits, e.g. in a variable of a script.
+    """End the workers of iterators that are still alive when Python exits, e.g. in a variable of a script.
 
     Python would send them SIGTERM, which they ignore, and wait forever.
     """
@@ -57,7 +57,7 @@ class ClipLoader:
         keep_failures: bool = False,
         shuffle_audio: bool = False,
     ) -> None:
-        """Prepares the loader; workers start with the iteration.
+        """Prepare the loader; workers start with the iteration.
 
         Args:
             dataset: Samples by key.

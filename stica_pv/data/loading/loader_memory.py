@@ -19,7 +19,7 @@ _LONG_S = 60.0  # duration of a video that is long enough for all windows
 
 
 def sample_bytes(views: Views) -> int:
-    """Returns the bytes of the views of one video: frames as uint8, flow as two channels, audio as float32."""
+    """Return the bytes of the views of one video: frames as uint8, flow as two channels, audio as float32."""
     windows = views.draw_windows(max(_LONG_S, views.min_seconds), torch.Generator().manual_seed(0))
     size = 0
     for spec in views.specs:
@@ -30,7 +30,7 @@ def sample_bytes(views: Views) -> int:
 
 
 def loader_bytes(views: Views, batch_size: int, workers: int, prefetch: int = PREFETCH) -> int:
-    """Returns the bytes of all batches that may exist at a time: those prefetched by each worker, and the one in use.
+    """Return the bytes of all batches that may exist at a time: those prefetched by each worker, and the one in use.
 
     Args:
         views: Views to make of each video.
@@ -42,7 +42,7 @@ def loader_bytes(views: Views, batch_size: int, workers: int, prefetch: int = PR
 
 
 def available_bytes(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO) -> int | None:
-    """Returns the most memory that this process may get: the free memory of the machine, or the container's limit.
+    """Return the most memory that this process may get: the free memory of the machine, or the container's limit.
 
     The memory that a container uses already is not subtracted: most of it may be file cache, which can be reclaimed.
     """
@@ -59,7 +59,7 @@ def _lines(path: Path) -> Iterable[str]:
 
 
 def warn_if_too_large(views: Views, batch_size: int, workers: int, available: int | None) -> None:
-    """Logs a warning if the batches of a loader may not fit into memory."""
+    """Log a warning if the batches of a loader may not fit into memory."""
     needed = loader_bytes(views, batch_size, workers)
     if available is None or needed <= available:
         return
@@ -72,5 +72,5 @@ def warn_if_too_large(views: Views, batch_size: int, workers: int, available: in
 
 
 def in_gib(size: int) -> str:
-    """Returns a size as text, rounded up: ``1.2 GiB``."""
+    """Return a size as text, rounded up: ``1.2 GiB``."""
     return f"{math.ceil(10 * size / 2**30) / 10:.1f} GiB" if size >= 2**29 else f"{math.ceil(size / 2**20)} MiB"

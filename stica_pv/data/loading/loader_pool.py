@@ -51,7 +51,7 @@ class WorkerPool:
     """Worker processes that make batches from lists of keys."""
 
     def __init__(self, dataset: ClipDataset, collate: Collate, *, workers: int, start_method: StartMethod) -> None:
-        """Starts the processes.
+        """Start the processes.
 
         Args:
             dataset: Samples by key.
@@ -82,7 +82,7 @@ class WorkerPool:
             ) from error
 
     def batches(self, keys: Iterable[list[SampleKey]]) -> Iterator[Batch | ReadFailure]:
-        """Yields the batches in the order of their keys.
+        """Yield the batches in the order of their keys.
 
         Raises:
             LoaderFailed: A worker has ended, or code in it raised an error.
@@ -110,7 +110,7 @@ class WorkerPool:
         worker.pending.append(len(request))
 
     def _receive(self, worker: _Worker) -> Batch | ReadFailure | None:
-        """Waits for an answer; None once the pool is canceled."""
+        """Wait for an answer; None once the pool is canceled."""
         while True:
             ended = [one for one in self._workers if one.process.exitcode is not None]
             if ended:
@@ -134,7 +134,7 @@ class WorkerPool:
         raise item.error()
 
     def _loss(self, worker: _Worker) -> LoaderFailed:
-        """Describes the unexpected end of a worker."""
+        """Describe the unexpected end of a worker."""
         worker.process.join(_END_S)
         code = worker.process.exitcode
         subject = f"a loader worker (process id {worker.process.pid}, one of {len(self._workers)})"
@@ -151,11 +151,11 @@ class WorkerPool:
         return LoaderFailed(f"{subject} was killed by signal {-code} ({name}), {advice}")
 
     def cancel(self) -> None:
-        """Ends `batches` within a poll interval, also while another thread waits in it."""
+        """End `batches` within a poll interval, also while another thread waits in it."""
         self._cancelled.set()
 
     def close(self) -> None:
-        """Ends the processes: idle ones exit, others get SIGKILL, which also ends the processes in which they read.
+        """End the processes: idle ones exit, others get SIGKILL, which also ends the processes in which they read.
 
         SIGTERM has no effect: workers ignore it, see `stica_pv.data.loading.loader_worker.serve`.
         """

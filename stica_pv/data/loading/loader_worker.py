@@ -34,7 +34,7 @@ class Collate(Protocol):
     """Makes a batch of samples."""
 
     def __call__(self, items: Sequence[Sample | ReadFailure], empty: Empty) -> Batch | ReadFailure:
-        """Returns the batch, in memory that ``empty(shape, dtype)`` allocates."""
+        """Return the batch, in memory that ``empty(shape, dtype)`` allocates."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class Failure:
     usage: bool
 
     def error(self) -> Exception:
-        """Returns the exception that the main process raises, and logs the traceback at debug level."""
+        """Return the exception that the main process raises, and log the traceback at debug level."""
         logger.debug("in the loader: %s", self.trace)
         return UsageError(self.reason) if self.usage else LoaderFailed(f"the loader failed: {self.reason}")
 
 
 def failure_of(error: Exception) -> Failure:
-    """Describes the exception being handled, with the innermost line of code, outside of libraries if possible."""
+    """Describe the exception being handled, with the innermost line of code, outside of libraries if possible."""
     trace = traceback.format_exc()
     if isinstance(error, UsageError):
         return Failure(str(error), trace, usage=True)
@@ -70,7 +70,7 @@ def failure_of(error: Exception) -> Failure:
 
 
 def make_batch(dataset: ClipDataset, collate: Collate, keys: Sequence[SampleKey]) -> Batch | ReadFailure | Failure:
-    """Reads and collates in this process."""
+    """Read and collates in this process."""
     try:
         return collate([dataset[key] for key in keys], own_memory)
     except Exception as error:  # code of the user runs here too
@@ -85,7 +85,7 @@ def serve(
     number: int,
     parent: int,
 ) -> None:
-    """Runs a worker: answers requests until the pipe is closed.
+    """Run a worker: answers requests until the pipe is closed.
 
     Args:
         pipe: Pipe to the main process.
@@ -130,7 +130,7 @@ def _answer(pipe: Connection, dataset: ClipDataset, collate: Collate, keys: Sequ
 
 
 def receive(pipe: Connection) -> Batch | ReadFailure | Failure:
-    """Returns the answer of a worker, in the main process.
+    """Return the answer of a worker, in the main process.
 
     Raises:
         EOFError, OSError, RuntimeError: The worker has ended, or memory that it sent cannot be opened.

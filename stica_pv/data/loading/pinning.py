@@ -17,12 +17,12 @@ Item = Batch | ReadFailure
 
 
 def pin(item: Item) -> Item:
-    """Returns a batch in page-locked memory; a failure unchanged."""
+    """Return a batch in page-locked memory; a failure unchanged."""
     return item.pin_memory() if isinstance(item, Batch) else item
 
 
 def pin_ahead(items: Iterator[Item], cancel: Callable[[], None]) -> Generator[Item]:
-    """Yields items, page-locked by a thread.
+    """Yield items, page-locked by a thread.
 
     Args:
         items: Batches or failures; the thread iterates over them.

@@ -52,7 +52,7 @@ class SampleAudio:
         return round(self.seconds * self.rate_hz)
 
     def fit(self, audio: Tensor | None, file_rate_hz: int | None = None) -> tuple[Tensor, float]:
-        """Makes the audio mono, with fixed rate and length.
+        """Make the audio mono, with fixed rate and length.
 
         Args:
             audio: (S,) at the file's rate, floats in [-1, 1] or PCM integers as numbers of any dtype; or None.
@@ -114,7 +114,7 @@ class SampleTransform:
             raise UsageError(f"a sample needs frames and size >= 1, got {self.frames} and {self.size}")
 
     def __call__(self, sample: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the dict with video and audio replaced; other entries are kept."""
+        """Return the dict with video and audio replaced; other entries are kept."""
         result = {key: value for key, value in sample.items() if key not in ("video", "audio")}
         rng = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
         result["video"] = self.crop(_as_uint8(_spread(sample["video"], self.frames)), self.size, rng)
@@ -141,7 +141,7 @@ def _as_uint8(video: Tensor) -> Tensor:
 
 
 def collate_samples(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Makes a batch of sample dicts: a `collate_fn` for loaders of pytorchvideo's data sets.
+    """Make a batch of sample dicts: a `collate_fn` for loaders of pytorchvideo's data sets.
 
     Audio of unequal length is padded with silence, missing audio becomes silence; "audio_valid", float32 (B,), is the
     real share of each row. If no sample has audio, the batch has none.

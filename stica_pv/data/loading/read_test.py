@@ -31,12 +31,12 @@ class ReadTest:
     silent: int
 
     def clips_per_second(self) -> float:
-        """Returns the speed of one process; 0 if nothing could be read."""
+        """Return the speed of one process; 0 if nothing could be read."""
         return 1 / self.seconds if self.seconds else 0.0
 
 
 def read_some(dataset: ClipDataset, count: int, clock: Callable[[], float] = time.perf_counter) -> ReadTest:
-    """Reads at most `count` samples of epoch 0, evenly spread over the list, after one warm-up sample.
+    """Read at most `count` samples of epoch 0, evenly spread over the list, after one warm-up sample.
 
     Args:
         dataset: Data set with `replace_failures` False.

@@ -33,7 +33,7 @@ class StepSampler(Sampler[list[SampleKey]]):
         world_size: int = 1,
         groups: NDArray[np.int64] | None = None,
     ) -> None:
-        """Sets up the batches of a run.
+        """Set up the batches of a run.
 
         Args:
             length: Number of videos.
@@ -73,11 +73,11 @@ class StepSampler(Sampler[list[SampleKey]]):
         return max(0, self.end - self.start)
 
     def epoch_of(self, step: int) -> int:
-        """Returns the epoch of a step."""
+        """Return the epoch of a step."""
         return step // self.steps_per_epoch
 
     def local_indices(self, step: int) -> tuple[int, ...]:
-        """Returns the positions in the list that this process uses in a step."""
+        """Return the positions in the list that this process uses in a step."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch not in self._orders:
             # Two are kept: at the end of an epoch, the loader, which prefetches, and the loop use different epochs.

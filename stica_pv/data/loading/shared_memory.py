@@ -23,7 +23,7 @@ _ALIGNMENT = 64  # bytes, the size of a cache line
 
 
 def _create_file(size: int) -> int:
-    """Returns the descriptor of an anonymous file of zeros."""
+    """Return the descriptor of an anonymous file of zeros."""
     if hasattr(os, "memfd_create"):
         file = os.memfd_create("stica_pv")
     else:
@@ -70,14 +70,14 @@ class Segment:
     """
 
     def __init__(self, size: int, tensors: int) -> None:
-        """Allocates memory for a number of tensors of `size` bytes in total."""
+        """Allocate memory for a number of tensors of `size` bytes in total."""
         self.size = size + tensors * _ALIGNMENT
         self.file = _create_file(self.size)
         self._memory = map_memory(self.file, self.size)
         self._used = 0
 
     def empty(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        """Returns a tensor in this memory; in the memory of the process if this is full."""
+        """Return a tensor in this memory; in the memory of the process if this is full."""
         size = math.prod(shape) * dtype.itemsize
         begin, end = self._used, self._used + size
         if end > self.size:
@@ -86,28 +86,28 @@ class Segment:
         return self._memory[begin:end].view(dtype).view(tuple(shape))
 
     def holds(self, tensor: Tensor) -> bool:
-        """Says whether a tensor is in this memory."""
+        """Return whether a tensor is in this memory."""
         return tensor.untyped_storage().data_ptr() == self._memory.untyped_storage().data_ptr()
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         os.close(self.file)
 
 
 def map_memory(file: int, size: int) -> Tensor:
-    """Returns the memory of a file as uint8 (size,); it is kept as long as a tensor refers to it."""
+    """Return the memory of a file as uint8 (size,); it is kept as long as a tensor refers to it."""
     return torch.frombuffer(mmap.mmap(file, size), dtype=torch.uint8)
 
 
 def dump(value: object, segment: Segment | None) -> bytes:
-    """Pickles a value; for tensors in the segment, only their positions."""
+    """Pickle a value; for tensors in the segment, only their positions."""
     buffer = io.BytesIO()
     _Pickler(buffer, segment).dump(value)
     return buffer.getvalue()
 
 
 def load(body: bytes, memory: Tensor | None) -> Any:
-    """Returns the value of a `dump`; `memory` is the memory of its segment, from `map_memory`."""
+    """Return the value of a `dump`; `memory` is the memory of its segment, from `map_memory`."""
     return _Unpickler(io.BytesIO(body), memory).load()
 
 

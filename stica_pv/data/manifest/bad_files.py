@@ -42,7 +42,7 @@ class BadFiles:
     _failed: set[str] = field(default_factory=set)
 
     def begin(self, excluded: Sequence[ReadFailure]) -> None:
-        """Replaces the exclusions and keeps the read failures of the run so far (when resuming).
+        """Replace the exclusions and keep the read failures of the run so far (when resuming).
 
         Raises:
             RunFailed: The list cannot be written.
@@ -59,7 +59,7 @@ class BadFiles:
             partial.replace(self.path)
 
     def report(self, step: int, failures: Sequence[ReadFailure]) -> None:
-        """Adds files that could not be read at a step.
+        """Add files that could not be read at a step.
 
         Raises:
             RunFailed: Too many failed, or the list cannot be written.
@@ -96,7 +96,7 @@ class BadFiles:
 
 @contextlib.contextmanager
 def _write_errors(path: Path) -> Iterator[None]:
-    """Raises `RunFailed` with one line if a list cannot be written, e.g. on a full disk."""
+    """Raise `RunFailed` with one line if a list cannot be written, e.g. on a full disk."""
     try:
         yield
     except OSError as error:
@@ -104,13 +104,13 @@ def _write_errors(path: Path) -> Iterator[None]:
 
 
 def lasting_failures(path: Path) -> dict[str, int]:
-    """Returns the files that hung or killed a process, each with its step."""
+    """Return the files that hung or killed a process, each with its step."""
     rows = [row for row in read_bad_files(path) if row["stage"] == READ and is_lasting(row["cause"])]
     return {row["path"]: int(row["step"]) for row in rows}
 
 
 def read_bad_files(path: Path) -> list[dict[str, str]]:
-    """Returns the rows of a bad_files.csv; none if there is no such file."""
+    """Return the rows of a bad_files.csv; none if there is no such file."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:

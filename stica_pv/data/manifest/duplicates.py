@@ -17,7 +17,7 @@ _BLOCK_BYTES = 1 << 20
 def find_duplicates(
     paths: Sequence[str], sizes: Sequence[int], digest: Callable[[str], str] | None = None
 ) -> dict[int, int]:
-    """Finds files with equal content; reads only files that share their size with another one.
+    """Find files with equal content; read only files that share their size with another one.
 
     Args:
         paths: Files, or members of shards.
@@ -43,7 +43,7 @@ def find_duplicates(
 
 
 def content_digest(path: str) -> str:
-    """Returns a hash of a file's bytes; "" if it cannot be read, which the manifest records."""
+    """Return a hash of a file's bytes; "" if it cannot be read, which the manifest records."""
     member = tar_entry_of(path)
     digest = hashlib.blake2b(digest_size=16)
     try:

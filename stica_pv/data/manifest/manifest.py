@@ -38,7 +38,7 @@ _TIMEOUTS_IN_A_ROW = 16
 
 
 def probe(path: str) -> MediaInfo:
-    """Reads the media information of a file; a bad file gives one with an `error`, never an exception."""
+    """Read the media information of a file; a bad file gives one with an `error`, never an exception."""
     size = mtime = 0
     try:
         local = local_path(path)
@@ -77,7 +77,7 @@ def _media_info(path: str, size: int, mtime: int, container: InputContainer, loc
 
 
 def _truncation(container: InputContainer, streams: Sequence[Stream], size: int) -> str:
-    """Returns how much is missing of a file whose header (MP4, MOV) lists packets beyond its end."""
+    """Return how much is missing of a file whose header (MP4, MOV) lists packets beyond its end."""
     if "mp4" not in container.format.name.split(","):
         return ""
     entries = [stream.index_entries[-1] for stream in streams if len(stream.index_entries)]
@@ -86,7 +86,7 @@ def _truncation(container: InputContainer, streams: Sequence[Stream], size: int)
 
 
 def probe_all(paths: Sequence[str], cache: Path | None, processes: int, *, trust: bool = False) -> MediaInfoTable:
-    """Returns the media information of many files, for unchanged files from a csv.
+    """Return the media information of many files, for unchanged files from a csv.
 
     The csv grows by whole lines as files are read, so an interrupted scan continues where it stopped. A file is
     unchanged if its size and modification time are; for a URI, those of its local copy. On Linux a header that hangs or
@@ -124,7 +124,7 @@ def probe_all(paths: Sequence[str], cache: Path | None, processes: int, *, trust
 
 
 def _log_changed(table: MediaInfoTable, changed: Sequence[tuple[str, int | None]]) -> None:
-    """Logs which files have changed since they were recorded in the manifest; a resumed run uses the new ones."""
+    """Log which files have changed since they were recorded in the manifest; a resumed run uses the new ones."""
     others = [(path, table[row].size_bytes, stamp(path)[0]) for path, row in changed if row is not None]
     present = [(path, before, now) for path, before, now in others if now]
     if present:
@@ -137,7 +137,7 @@ def _log_changed(table: MediaInfoTable, changed: Sequence[tuple[str, int | None]
 
 
 def _probe_missing(missing: Sequence[str], cache: Path | None, processes: int) -> Iterator[MediaInfo]:
-    """Yields media information as files are read, and writes it to the csv every few seconds and at the end."""
+    """Yield media information as files are read, and write it to the csv every few seconds and at the end."""
     fresh: list[MediaInfo] = []
     begin = last = time.monotonic()
     try:
@@ -155,7 +155,7 @@ def _probe_missing(missing: Sequence[str], cache: Path | None, processes: int) -
 
 
 def _probe_each(paths: Sequence[str], processes: int) -> Iterator[MediaInfo]:
-    """Yields media information in the order of completion."""
+    """Yield media information in the order of completion."""
     late: list[MediaInfo] = []
     for path, info in answer_all(probe, paths, processes=processes, timeout_s=_TIMEOUT_S):
         if not isinstance(info, WorkerFailure):
@@ -187,7 +187,7 @@ def _keep(cache: Path | None, infos: Sequence[MediaInfo]) -> None:
 
 
 def exclusion_causes(table: MediaInfoTable, *, min_seconds: float, needs_audio: bool) -> dict[int, str]:
-    """Returns the cause by row for each file that a recipe cannot use; see `exclusion_cause`."""
+    """Return the cause by row for each file that a recipe cannot use; see `exclusion_cause`."""
     limit = min_seconds - _ROUNDING_S
     columns = (table.column(name) for name in ("error", "video_codec", "video_seconds", "audio_codec", "audio_seconds"))
     doubtful = (
@@ -203,7 +203,7 @@ def exclusion_causes(table: MediaInfoTable, *, min_seconds: float, needs_audio: 
 
 
 def exclusion_cause(info: MediaInfo, *, min_seconds: float, needs_audio: bool, needs_video: bool = True) -> str:
-    """Returns why a recipe cannot use a file, "" if it can.
+    """Return why a recipe cannot use a file, "" if it can.
 
     Args:
         info: The file.

@@ -19,7 +19,7 @@ _HEADING = ",".join(COLUMNS) + "\n"
 
 
 def load_media_info(path: Path) -> MediaInfoTable:
-    """Returns the media information in a csv, oldest first; none if there is no such file.
+    """Return the media information in a csv, oldest first; none if there is no such file.
 
     Incomplete lines of a killed run, and lines with other columns, are skipped.
     """
@@ -38,7 +38,7 @@ def load_media_info(path: Path) -> MediaInfoTable:
 
 
 def _extend(table: MediaInfoTable, text: str) -> None:
-    """Adds whole lines, in order."""
+    """Add whole lines, in order."""
     text = text.replace("\r\n", "\n") if "\r" in text else text
     if '"' not in text:
         _extend_plain(table, text)
@@ -55,7 +55,7 @@ def _is_quoted(line: str) -> bool:
 
 
 def _extend_plain(table: MediaInfoTable, text: str) -> None:
-    """Adds lines without quotes; splits them all at once, to avoid a list for each."""
+    """Add lines without quotes; splits them all at once, to avoid a list for each."""
     width = len(COLUMNS) + 1  # with a cell for the end of the line, to check that all lines have the right width
     cells = text.replace("\n", ",\n,").split(",")
     cells.pop()
@@ -83,7 +83,7 @@ def _extend_rows(table: MediaInfoTable, rows: Iterable[list[str]]) -> None:
 
 
 def append_media_info(path: Path, infos: Iterable[MediaInfo]) -> None:
-    """Adds lines in one write; on a local disk, writes of several processes do not mix."""
+    """Add lines in one write; on a local disk, writes of several processes do not mix."""
     rows = [astuple(one) for one in infos]
     if not rows:
         return
@@ -97,7 +97,7 @@ def append_media_info(path: Path, infos: Iterable[MediaInfo]) -> None:
 
 
 def _heading(file: io.FileIO) -> str:
-    """Returns the text before new lines: the header, or the end of an incomplete line of a killed run."""
+    """Return the text before new lines: the header, or the end of an incomplete line of a killed run."""
     if file.seek(0, os.SEEK_END) == 0:
         return _HEADING
     file.seek(-1, os.SEEK_END)

@@ -60,7 +60,7 @@ class MediaInfoTable(Sequence[MediaInfo]):
     """Media information of many files, in columns: a twentieth of the memory and time of a list of `MediaInfo`."""
 
     def __init__(self, infos: Iterable[MediaInfo] = ()) -> None:
-        """Makes a table of values, in order."""
+        """Make a table of values, in order."""
         self._columns: list[Any] = [_empty(kind) for kind in _KINDS]
         for one in infos:
             self.append(one)
@@ -80,16 +80,16 @@ class MediaInfoTable(Sequence[MediaInfo]):
         return MediaInfo(*(column[index] for column in self._columns))
 
     def column(self, name: str) -> Sequence[Any]:
-        """Returns one attribute of all files, e.g. ``column("fps")``."""
+        """Return one attribute of all files, e.g. ``column("fps")``."""
         return self._columns[COLUMNS.index(name)]
 
     def append(self, info: MediaInfo) -> None:
-        """Adds a file."""
+        """Add a file."""
         for column, value in zip(self._columns, astuple(info), strict=True):
             column.append(value)
 
     def extend_from_text(self, columns: Sequence[Sequence[str]]) -> None:
-        """Adds columns of texts in the order of `COLUMNS`; an empty sequence adds nothing.
+        """Add columns of texts in the order of `COLUMNS`; an empty sequence adds nothing.
 
         Raises:
             ValueError: A number of some row is invalid; then nothing is added.
@@ -100,7 +100,7 @@ class MediaInfoTable(Sequence[MediaInfo]):
                 column.extend(values)
 
     def take(self, rows: Iterable[int]) -> "MediaInfoTable":
-        """Returns a table of some rows, in the given order."""
+        """Return a table of some rows, in the given order."""
         order, taken = np.fromiter(rows, np.int64), MediaInfoTable()
         whole = np.array_equal(order, np.arange(len(self)))
         for column, to in zip(self._columns, taken._columns, strict=True):
@@ -118,7 +118,7 @@ def _empty(kind: type) -> Any:
 
 
 def _parser(name: str, kind: type) -> Callable[[Sequence[str]], Any]:
-    """Returns the function that parses the texts of a column."""
+    """Return the function that parses the texts of a column."""
     if name == "path":
         return list
     if kind is str:

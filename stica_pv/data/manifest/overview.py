@@ -33,7 +33,7 @@ class Counts:
 
 
 def count_headers(facts: MediaInfoTable) -> list[Counts]:
-    """Counts durations, frame rates, sizes and audio rates (or missing audio) of the files that can be opened."""
+    """Count durations, frame rates, sizes and audio rates (or missing audio) of the files that can be opened."""
     usable = facts.take(row for row, error in enumerate(facts.column("error")) if not error)
     sizes = [f"{w} × {h}" if w else NONE for w, h in zip(usable.column("width"), usable.column("height"), strict=True)]
     seconds = [s for s in usable.column("video_seconds") if s > 0]
@@ -50,7 +50,7 @@ def count_headers(facts: MediaInfoTable) -> list[Counts]:
 
 
 def count_ranges(title: str, unit: str, values: Sequence[float]) -> Counts:
-    """Counts numbers in ranges of equal width; equal numbers make a single range."""
+    """Count numbers in ranges of equal width; equal numbers make a single range."""
     if not values:
         return Counts(title, unit, (), ())
     low, high = min(values), max(values)
@@ -62,7 +62,7 @@ def count_ranges(title: str, unit: str, values: Sequence[float]) -> Counts:
 
 
 def count_values(title: str, unit: str, values: Iterable[Any]) -> Counts:
-    """Counts values, the most frequent first; rare values are joined."""
+    """Count values, the most frequent first; rare values are joined."""
     found = Counter(values).most_common()
     shown, rest = found[:MOST_ROWS], sum(count for _, count in found[MOST_ROWS:])
     rows = [*shown, (f"{len(found) - MOST_ROWS} others", rest)] if rest else shown
@@ -70,7 +70,7 @@ def count_values(title: str, unit: str, values: Iterable[Any]) -> Counts:
 
 
 def count_classes(videos: VideoList) -> list[tuple[str, int]]:
-    """Returns each class with the number of its videos, the most frequent first; empty without labels."""
+    """Return each class with the number of its videos, the most frequent first; empty without labels."""
     if videos.tags is not None:
         labels: Iterable[int] = (tag for tags in videos.tags for tag in tags)
     elif videos.labels is not None:

@@ -15,7 +15,7 @@ _NAMED = 5
 
 
 def describe_media_info(facts: MediaInfoTable) -> str:
-    """Returns totals and distributions of all files of a list, whether a recipe can use them or not."""
+    """Return totals and distributions of all files of a list, whether a recipe can use them or not."""
     video, audio = sum(facts.column("video_seconds")) / 3600, sum(facts.column("audio_seconds")) / 3600
     size = sum(facts.column("size_bytes")) / 1e9
     sizes = [f"{w} x {h}" if w else "none" for w, h in zip(facts.column("width"), facts.column("height"), strict=True)]
@@ -33,7 +33,7 @@ def describe_media_info(facts: MediaInfoTable) -> str:
 
 
 def _spread(title: str, values: Iterable[Any], name: Callable[..., str], *, sort: bool = False) -> list[str]:
-    """Returns a title, and a line with a bar for each frequent value, sorted by frequency or (`sort`) by value."""
+    """Return a title, and a line with a bar for each frequent value, sorted by frequency or (`sort`) by value."""
     counts = Counter(values).most_common()
     shown, rest = counts[:_ROWS], sum(count for _, count in counts[_ROWS:])
     most = counts[0][1] if counts else 1
@@ -43,7 +43,7 @@ def _spread(title: str, values: Iterable[Any], name: Callable[..., str], *, sort
 
 
 def describe_exclusions(excluded: Sequence[ReadFailure], total: int, named: int = _NAMED) -> str:
-    """Returns a line for each cause with the number of its files, followed by names.
+    """Return a line for each cause with the number of its files, followed by names.
 
     Args:
         excluded: Files that the recipe does not use.

@@ -16,7 +16,7 @@ _TIMED_PARTS = 2  # the first one may be slow because the disk or the machine is
 
 
 def stamp(path: str) -> tuple[int, int]:
-    """Returns size in bytes and modification time in ns of a file or URI; 0, 0 if it is not found."""
+    """Return size in bytes and modification time in ns of a file or URI; 0, 0 if it is not found."""
     try:
         if ":" in path:  # may be a URI, or a file in a shard
             return size_and_mtime(path)
@@ -27,7 +27,7 @@ def stamp(path: str) -> tuple[int, int]:
 
 
 def changed_files(table: MediaInfoTable, paths: Sequence[str], rows: Sequence[int | None]) -> list[int]:
-    """Checks every file of a table.
+    """Check every file of a table.
 
     Args:
         table: Media information.

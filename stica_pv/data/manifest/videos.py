@@ -59,7 +59,7 @@ class Videos:
 
 
 def list_from_config(cfg: CfgNode, *, dataset: str, split: str, max_absent_share: float | None = None) -> VideoList:
-    """Reads the list of a split of the training data from DATA.PATH_TO_DATA_DIR.
+    """Read the list of a split of the training data from DATA.PATH_TO_DATA_DIR.
 
     Args:
         cfg: The configuration.
@@ -101,7 +101,7 @@ class NoneUsable(UsageError):  # noqa: N818 - it names the state of a list
 def open_videos(
     videos: VideoList, *, manifest: Path, min_seconds: float, needs_audio: bool, trust: bool = False
 ) -> Videos:
-    """Looks up every file of a list in the manifest and keeps the usable ones.
+    """Look up every file of a list in the manifest and keep the usable ones.
 
     Args:
         videos: The list.
@@ -141,7 +141,7 @@ def open_videos(
 
 
 def _hash(names: list[str], labels: Sequence[int] | None) -> str:
-    """Returns the digest of ``repr(([name, ...], (label, ...)))``, without building this text in one piece."""
+    """Return the digest of ``repr(([name, ...], (label, ...)))``, without building this text in one piece."""
     digest = hashlib.sha256(b"([")
     for begin in range(0, len(names), _PART_NAMES):
         part = repr(names[begin : begin + _PART_NAMES])[1:-1]
@@ -151,19 +151,19 @@ def _hash(names: list[str], labels: Sequence[int] | None) -> str:
 
 
 def count_causes(causes: Iterable[str], shown: int = 3) -> str:
-    """Returns causes with their numbers of files, the most frequent first; too short files count as one cause."""
+    """Return causes with their numbers of files, the most frequent first; too short files count as one cause."""
     counts = Counter(map(short_cause, causes)).most_common()
     text = ", ".join(f"{printable(cause)} ({count})" for cause, count in counts[:shown])
     return text + (f" and {len(counts) - shown} other causes" if len(counts) > shown else "")
 
 
 def short_cause(cause: str) -> str:
-    """Returns a cause without the duration of its file, so that causes can be counted."""
+    """Return a cause without the duration of its file, so that causes can be counted."""
     return _LENGTH.sub(" is shorter than", cause)
 
 
 def open_in_turn(listed: VideoList, manifest: Path, views: Views) -> Videos:
-    """Opens a list: first the main process, which reads the headers, then the others with the complete manifest.
+    """Open a list: first the main process, which reads the headers, then the others with the complete manifest.
 
     Raises:
         UsageError: The main process cannot use the list; then all processes raise the error, and none waits.

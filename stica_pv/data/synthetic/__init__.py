@@ -1,4 +1,4 @@
-"""Generated clips whose class is told by motion and audio over time alone; real files, no download."""
+"""Generated clips whose class depends only on motion and audio over time; real files, no download."""
 
 from stica_pv.data.synthetic.plan import CLASSES, EVENTS, SyntheticSettings, sample_plan
 from stica_pv.data.synthetic.render import render_clip, render_plan

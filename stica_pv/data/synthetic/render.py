@@ -1,4 +1,4 @@
-"""Frames and audio of a generated clip, rendered from its plan."""
+"""Renders frames and audio of a generated clip from its plan."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _FADE = 0.2  # share of the size range in which an object fades in or out
 
 
 def render_plan(plan: ClipPlan, settings: SyntheticSettings) -> tuple[NDArray[np.uint8], Floats]:
-    """Returns the frames, uint8 (T, H, W, 3), and the audio, float32 (S,) in [-1, 1], of a plan."""
+    """Return the frames, uint8 (T, H, W, 3), and the audio, float32 (S,) in [-1, 1], of a plan."""
     noise = np.random.default_rng(plan.seed)
     return _frames(plan, settings, noise), _audio(plan, settings, noise)
 
@@ -20,13 +20,13 @@ def render_plan(plan: ClipPlan, settings: SyntheticSettings) -> tuple[NDArray[np
 def render_clip(
     label: int, rng: torch.Generator, settings: SyntheticSettings | None = None
 ) -> tuple[NDArray[np.uint8], Floats]:
-    """Draws and renders a clip of class `label`: frames uint8 (T, H, W, 3), audio float32 (S,) in [-1, 1]."""
+    """Sample and render a clip of class `label`: frames uint8 (T, H, W, 3), audio float32 (S,) in [-1, 1]."""
     settings = settings or SyntheticSettings()
     return render_plan(sample_plan(label, rng, settings), settings)
 
 
 def _travel(events: tuple[Event, ...], forward: str, backward: str, times: Floats) -> Floats:
-    """Returns the way traveled by each time (T,): forward events count up, backward events down."""
+    """Return the distance traveled at each time (T,): positive for forward events, negative for backward events."""
     total = np.zeros_like(times)
     for event in events:
         sign = {forward: 1.0, backward: -1.0}.get(event.name, 0.0)
@@ -55,7 +55,7 @@ def _frames(plan: ClipPlan, s: SyntheticSettings, noise: np.random.Generator) ->
 def _paint(
     canvas: Floats, item: ObjectPlan, grid: Floats, x: float, y: Floats, scale: Floats, s: SyntheticSettings
 ) -> None:
-    """Blends an object into (T, H, W, 3) at height y (T,) and relative size scale (T,) in [0, 1)."""
+    """Blend an object into (T, H, W, 3) at height y (T,) and relative size scale (T,) in [0, 1)."""
     radius = (s.radius[0] * (s.radius[1] / s.radius[0]) ** scale)[:, None, None]
     across = (np.mod(grid - x + 0.5, 1.0) - 0.5)[None, None, :] / radius
     down = (np.mod(grid - y[:, None] + 0.5, 1.0) - 0.5)[:, :, None] / radius
@@ -84,7 +84,7 @@ def _audio(plan: ClipPlan, s: SyntheticSettings, noise: np.random.Generator) -> 
 
 
 def _event_audio(event: Event, plan: ClipPlan, hiss: NDArray[Any], rate_hz: int) -> NDArray[Any]:
-    """Returns float64 (samples,): glides up or down for movement, swells or dying tones for changes of size."""
+    """Return float64 (samples,): glides up or down for movement, swells or dying tones for changes of size."""
     samples = len(hiss)
     phase = np.mod(event.cycles * np.arange(samples) / samples, 1.0)
     if event.name in ("down", "shrink"):

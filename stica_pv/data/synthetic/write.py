@@ -24,13 +24,13 @@ logger = logging.getLogger(__name__)
 
 RECEIPT = "synthetic.json"
 _CLIP_LIMIT_S = 600.0  # a clip takes less than a second; an encoder that hangs must not hold the run
-VERSION = 1  # of the frames and audio tracks; data of another one are other data
+VERSION = 1  # of the rendering; another version means different data
 
 
 def write_dataset(
     folder: Path, *, clips: dict[str, int], seed: int, settings: SyntheticSettings | None = None, processes: int = 0
 ) -> bool:
-    """Writes `clips` files for every split, with ``<split>.csv`` lists of ``path label`` lines, classes in turn.
+    """Write `clips` files for every split, with ``<split>.csv`` lists of ``path label`` lines, classes in turn.
 
     Repeating it with the same arguments does nothing. The folder appears whole: several runs that want the same data at
     the same time each write it beside the folder, and the first to end puts it there. What is there is never replaced.
@@ -92,7 +92,7 @@ def _holds(folder: Path, receipt: str) -> bool:
 
 
 def _differing(path: Path, wanted: dict[str, Any]) -> list[str]:
-    """Says in which settings the data of a receipt differ from those that are wanted; none if in nothing."""
+    """Say in which settings the data of a receipt differ from those that are wanted; none if in nothing."""
     try:
         found, wanted = _flat(json.loads(path.read_text(encoding="utf-8"))), _flat(wanted)
     except (ValueError, TypeError, KeyError):
@@ -118,7 +118,7 @@ def _write_all(folder: Path, clips: dict[str, int], seed: int, settings: Synthet
 
 
 def _put(fresh: Path, folder: Path, receipt: str) -> bool:
-    """Moves `fresh` to `folder`; False if the same data came before."""
+    """Move `fresh` to `folder`; False if the same data came before."""
     try:
         fresh.rename(folder)  # takes the place of an empty folder, of nothing else
     except OSError:
@@ -138,7 +138,7 @@ def _write_one(job: tuple[Path, str, int, int, SyntheticSettings]) -> str:
 
 
 def write_clip(path: Path, frames: np.ndarray, waveform: np.ndarray, *, fps: int, audio_rate_hz: int) -> None:
-    """Encodes one clip as H.264 and AAC.
+    """Encode one clip as H.264 and AAC.
 
     Args:
         path: The mp4 file.

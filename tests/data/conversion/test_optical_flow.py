@@ -21,7 +21,7 @@ MOVE = (2, 1)  # pixels a frame, to the right and downwards
 
 
 def moving(path: Path, count: int = COUNT, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Path:
-    """Writes a smooth random texture that moves by `MOVE` from frame to frame."""
+    """Write a smooth random texture that moves by `MOVE` from frame to frame."""
     rng = np.random.default_rng(0)
     waves = np.stack(np.meshgrid(np.arange(4 * WIDTH), np.arange(4 * HEIGHT)))
     texture = sum(

@@ -37,7 +37,7 @@ def video(made: Path, tmp_path: Path) -> Path:
 
 
 def stored(video: Path, *, times: np.ndarray | None = None, **changes: np.ndarray) -> FlowFiles:
-    """Writes flow whose values tell the number of the field: x = 3 i, y = 255 - 3 i."""
+    """Write flow whose values tell the number of the field: x = 3 i, y = 255 - 3 i."""
     folder = video.parents[2] / "flow"
     (folder / "a class").mkdir(parents=True, exist_ok=True)
     times = np.arange(COUNT) / FPS if times is None else times

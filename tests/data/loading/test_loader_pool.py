@@ -78,7 +78,7 @@ def loader(act: Callable[[], Any], folder: Path, *, guarded: bool = False, worke
 
 
 def read_until_it_fails(batches: ClipLoader, folder: Path) -> tuple[int, Exception]:
-    """Returns how many batches came, and the error behind them, once all processes that read have ended."""
+    """Return how many batches came, and the error behind them, once all processes that read have ended."""
     done = 0
     try:
         for batch in batches:

@@ -41,7 +41,7 @@ def test_a_line_that_comes_again_counts_once_and_is_told(caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("stica_pv"), "propagate", True)
     joined = merge_lists({"one": videos("aba", [0, 1, 0], "xy")})
     assert joined.rows["one"].tolist() == [0, 1]
-    assert "1 lines of the 'one' list name a file again" in caplog.text
+    assert "1 lines of the 'one' list repeat a file" in caplog.text
 
 
 def test_files_of_several_classes_have_a_row_of_bools():
@@ -51,5 +51,5 @@ def test_files_of_several_classes_have_a_row_of_bools():
 
 
 def test_lists_without_labels_are_refused():
-    with pytest.raises(UsageError, match="TEST.ENABLE needs labels, and the 'two' list has none"):
+    with pytest.raises(UsageError, match="TEST.ENABLE needs labels, but the 'two' list has none"):
         merge_lists({"one": videos("a", [0], "x"), "two": VideoList(["root/b"], None, (), "root")})

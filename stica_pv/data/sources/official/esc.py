@@ -1,4 +1,4 @@
-"""ESC-50 and its part ESC-10: audio tracks by ``esc50.csv`` in five folds, of which each is the test list once."""
+"""ESC-50 and its subset ESC-10: audio files of ``esc50.csv`` in five folds; each fold is the test list once."""
 
 from functools import partial
 
@@ -12,7 +12,7 @@ _FOLDS = ("1", "2", "3", "4", "5")
 
 
 def parse_esc(folder: str, split: str, *, classes: int) -> Listing:
-    """Reads a fold (``fold1``) or all others (``not1``); the ten classes of ESC-10 are numbered in the order of ESC-50.
+    """Read a fold (``fold1``) or all others (``not1``); the ten classes of ESC-10 are numbered in the order of ESC-50.
 
     Args:
         folder: Folder of the list.

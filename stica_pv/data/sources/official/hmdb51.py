@@ -15,7 +15,7 @@ _TAGS = {"train": "1", "test": "2"}
 
 
 def parse_hmdb51(folder: str, split: str) -> Listing:
-    """Reads the 51 lists of a split; labels follow the sorted names of the classes."""
+    """Read the 51 lists of a split; labels follow the sorted names of the classes."""
     lists_folder, class_names = _find_lists(folder, split[-1])
     entries: list[Entry] = []
     labels: list[int] = []
@@ -31,7 +31,7 @@ def parse_hmdb51(folder: str, split: str) -> Listing:
 
 
 def _find_lists(folder: str, number: str) -> tuple[str, tuple[str, ...]]:
-    """Returns the folder of the lists of a split and the classes that they are of."""
+    """Return the folder of the lists of a split, and their classes."""
     names = listed(folder)
     for subfolder in SUBFOLDERS:
         if subfolder and subfolder not in names:
@@ -46,7 +46,7 @@ def _find_lists(folder: str, number: str) -> tuple[str, tuple[str, ...]]:
             return (join(folder, subfolder) if subfolder else folder), classes
     raise UsageError(
         f"there is no brush_hair_test_split{number}.txt in {folder} or {', '.join(SUBFOLDERS[1:])} in it; "
-        "DATA.PATH_TO_DATA_DIR names the folder of the 153 lists, or the one above it"
+        "set DATA.PATH_TO_DATA_DIR to the folder of the 153 lists, or to its parent"
     )
 
 

@@ -12,7 +12,7 @@ SUBFOLDERS = ("annotations", "labels")
 
 
 def parse_kinetics(folder: str, split: str, *, classes: int) -> Listing:
-    """Reads a split.
+    """Read a split.
 
     Labels follow the file of class names if there is one, else the sorted names in the list. A list of test clips
     without classes gives none.

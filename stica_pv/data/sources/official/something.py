@@ -12,7 +12,7 @@ _WORDS = {"train": ("train",), "val": ("validation", "val"), "test": ("test",)}
 
 
 def parse_something(folder: str, split: str) -> Listing:
-    """Reads a split; "Putting [something] on [something]" is the class "Putting something on something"."""
+    """Read a split; "Putting [something] on [something]" is the class "Putting something on something"."""
     names = [f"{begin}{word}.json" for begin in ("something-something-v2-", "") for word in _WORDS[split]]
     path = find_list(folder, names, SUBFOLDERS)
     items = read_json(path)
@@ -33,7 +33,7 @@ def _template(item: dict[str, Any], path: str) -> str:
 
 
 def _classes(path: str) -> dict[str, int]:
-    """Returns the label of each class, in the order of labels."""
+    """Return the label of each class, in the order of labels."""
     content = read_json(path)
     numbers = content.values() if isinstance(content, dict) else ()
     if not numbers or {str(number) for number in numbers} != {str(number) for number in range(len(numbers))}:
