@@ -1,4 +1,4 @@
-"""Faults of files that other programs write: each is made by editing the packets of a right one, or its bytes."""
+"""Faults in files of other programs, made by editing the packets or bytes of a correct file."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -18,9 +18,9 @@ def faulty(fault: Fault, packets: "Sequence[av.Packet[av.VideoStream]]") -> "lis
 
     Args:
         fault: ``placeholder``, a byte 0x7F flagged as a key frame behind the first packet, as DivX and Xvid write it;
-            ``false key frames``, every 20th packet flagged as one; ``decoding order``, frames stamped as they are
-            decoded. Others leave the packets alone.
-        packets: They, in decoding order.
+            ``false key frames``, every 20th packet flagged as one; ``decoding order``, time stamps in decoding order.
+            Other faults do not change the packets.
+        packets: The packets in decoding order.
     """
     edit = _EDITS.get(fault)
     return edit(list(packets)) if edit else list(packets)

@@ -1,4 +1,4 @@
-"""Writes H.264 whose frames are two coded fields (PAFF), as cameras and broadcasts have it; x264 has no such mode."""
+"""Writes H.264 whose frames are two coded fields (PAFF), as in cameras and broadcasts; x264 has no such mode."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,7 +7,7 @@ from reader_check.signals import numbered_frame
 FRAMES_PER_KEY = 12
 _I_SLICE, _P_SLICE = 7, 5
 _RAW_BLOCK = {_I_SLICE: 25, _P_SLICE: 30}
-"""Type of a macroblock that holds its samples as they are."""
+"""Type of a macroblock with raw samples."""
 
 
 class _Bits:
@@ -41,7 +41,7 @@ def _unit(head: int, bits: _Bits) -> bytes:
     bits.align()
     data, zeros = bytearray(), 0
     for byte in bits.data():
-        if zeros >= 2 and byte <= 3:  # so that no start code stands in the data
+        if zeros >= 2 and byte <= 3:  # so that the data contain no start code
             data.append(3)
             zeros = 0
         data.append(byte)

@@ -1,4 +1,4 @@
-"""The test files: every container, codec and property that is promised and that FFmpeg can write."""
+"""The test files: every supported container, codec and property that FFmpeg can write."""
 
 from reader_check.specimens import Specimen
 
@@ -201,4 +201,4 @@ FEW = tuple(
         ("ts", "libx264", "a packet for each field"),
     }
 )
-"""One of each kind, written and read in a few seconds."""
+"""One file of each kind; takes a few seconds."""

@@ -25,10 +25,10 @@ BEYOND: tuple[tuple[float, float, AtEnd], ...] = (
     (2.8, CLIP_S, "pad"), (2.8, CLIP_S, "shift"), (2.7, CLIP_S, "loop"),
     (0.5, 4.0, "pad"), (0.5, 4.0, "shift"), (0.5, 4.0, "loop"),
 )  # fmt: skip
-"""Windows past the end: start, length, and what then happens."""
+"""Windows past the end: start, length, and the handling of the end."""
 
 _ROUNDED_S = 1.1e-3
-"""Some containers keep whole milliseconds: frames nearly as near as the nearest are as good."""
+"""Some containers store whole milliseconds, so frames that are almost the nearest are accepted."""
 
 _EDGE_S = 0.06
 _SEARCH_S = 0.6
@@ -37,19 +37,19 @@ _OTHER_RATE_HZ = 24000
 
 @dataclass
 class Errors:
-    """What was found in one file.
+    """Errors in one file.
 
     Attributes:
-        num_frames: Frames asked for.
-        wrong: How many of them were not those that belong there, or were missing.
-        frame_s: Largest time between the frame that came and the one that belongs there.
-        audio tracks: Stretches of audio asked for.
-        silent: How many of them did not come, or were not recognized.
-        audio_s: Largest lag of the audio, negative where it is early.
-        length_s: By how much the length that the reader takes from the header is longer than the file's.
-        remark: What else is wrong with all frames.
-        failure: The first failure in words, empty if there was none.
-        details: Every error, for a person.
+        num_frames: Number of requested frames.
+        wrong: Number of wrong or missing frames.
+        frame_s: Largest time between a frame and the expected one.
+        num_audio: Number of requested windows of audio.
+        silent: Number of windows whose audio was missing or not recognized.
+        audio_s: Largest lag of the audio, negative if it is early.
+        length_s: Length according to the reader minus the true length.
+        remark: Another error of all frames.
+        failure: Message of the first failure, empty if there was none.
+        details: Description of every error.
     """
 
     num_frames: int = 0
@@ -97,7 +97,7 @@ def _whole_decode(path: Path) -> dict[bytes, int]:
     Of a file that only names an old encoder, the decoder makes other frames than were encoded.
     """
     with av.open(str(path)) as container:
-        container.streams.video[0].thread_count = 1  # what cannot be decoded looks otherwise with more threads
+        container.streams.video[0].thread_count = 1  # with more threads, undecodable parts differ
         frames = [frame.to_ndarray(format="rgb24").tobytes() for frame in container.decode(video=0)]
     return {image: number for number, image in enumerate(frames)}
 
@@ -177,7 +177,7 @@ def _pieces(audio_s: np.ndarray, specimen: Specimen, end_s: float, *, loop: bool
 def check_pytorchvideo(specimen: Specimen, path: Path) -> Errors:
     """Measure pytorchvideo's PyAV reader by its own contract, the frames and audio in [start, end).
 
-    Charitably: windows inside the file only, the sample rate told, packed channels taken apart.
+    Charitably: windows inside the file only, the sample rate given, packed channels separated.
     """
     errors = Errors()
     times = specimen.times_s

@@ -52,7 +52,7 @@ def lag_seconds(audio: Audio, start_s: float, rate_hz: int, search_s: float = 0.
         audio: Audio (S,), which should begin at `start_s`.
         start_s: Where it should begin in the known audio.
         rate_hz: Its sample rate.
-        search_s: Largest lag that is looked for.
+        search_s: Largest lag of the search.
     """
     if len(audio) < rate_hz // 20:
         return None

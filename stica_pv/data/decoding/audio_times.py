@@ -16,14 +16,14 @@ _ROUNDING = 1.5
 
 
 def jittered(stamps: Numbers, lengths: Lengths, tolerance: float, lasting: float) -> bool:
-    """Return whether time stamps deviate from the true positions temporarily; arguments as for `placed`."""
+    """Return whether time stamps deviate from the true positions temporarily; arguments as for `frame_positions`."""
     shifts = _smooth(_shifts(stamps, lengths))
     reach = _reach(lengths, lasting)
     parts = np.split(shifts, _gaps(shifts, tolerance, reach))
     return any(_swing(part, reach, tolerance) > _ROUNDING * tolerance for part in parts)
 
 
-def placed(
+def frame_positions(
     stamps: Numbers, lengths: Lengths, tolerance: float, lasting: float, *, first_counts: bool = False
 ) -> list[int]:
     """Return the first sample of each frame of a stretch: frames are contiguous unless there is a real gap.

@@ -12,7 +12,7 @@ from av.audio.frame import AudioFrame, format_dtypes
 from av.audio.resampler import AudioResampler
 from av.filter.graph import Graph
 
-from stica_pv.data.decoding.audio_times import jittered, placed
+from stica_pv.data.decoding.audio_times import frame_positions, jittered
 from stica_pv.data.decoding.demux import Span, collect_packets, is_encrypted, too_dense
 from stica_pv.data.decoding.media_file import MediaFile, MediaPacket
 
@@ -91,7 +91,7 @@ class AudioTrack:
             stamps[1:] = np.nan
         sure = bool(known.any()) and not dense and not jittered(stamps, lengths, tolerance, lasting)
         if sure or from_start:
-            firsts = placed(stamps, lengths, tolerance, lasting, first_counts=from_start and not sure)
+            firsts = frame_positions(stamps, lengths, tolerance, lasting, first_counts=from_start and not sure)
             self._pieces += zip(firsts, pieces, strict=True)
         return sure or from_start
 

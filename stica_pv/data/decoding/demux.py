@@ -134,7 +134,7 @@ def _demux(
 ) -> tuple[_Collector, _Collector]:
     stream = media.audio if frame_span is None else media.video
     assert stream is not None
-    incoming = media.packets(target_s, stream)  # may open the file anew, and with it the streams
+    incoming = media.packets(target_s, stream)  # may reopen the file and its streams
     video, audio = _Collector(frame_span or _NOTHING, media.reordered, beyond), _Collector(audio_span or _NOTHING)
     of_stream = {
         kind.index: collector

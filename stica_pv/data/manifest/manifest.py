@@ -109,9 +109,9 @@ def probe_all(paths: Sequence[str], cache: Path | None, processes: int, *, trust
     row_of = dict(zip(table.column("path"), range(len(table)), strict=True))  # the last line of a file counts
     rows = list(map(row_of.get, wanted))
     changed = [] if trust else changed_files(table, wanted, rows)
-    _log_changed(table, [(wanted[place], rows[place]) for place in changed])
-    for place in changed:
-        rows[place] = None
+    _log_changed(table, [(wanted[position], rows[position]) for position in changed])
+    for position in changed:
+        rows[position] = None
     known = [row for row in rows if row is not None]
     if len(known) == len(wanted):
         return table.take(known)

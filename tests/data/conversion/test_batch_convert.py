@@ -131,7 +131,7 @@ def test_wrong_sources_and_targets_are_refused(root: Path, tmp_path: Path):
     assert not (root / "light").exists()
 
 
-def test_names_that_cannot_be_told_apart_are_refused(tmp_path: Path):
+def test_names_that_collide_are_refused(tmp_path: Path):
     for name in ("x.avi", "x.mp4", "x.avi.mkv", "x.avi.mp4"):
         (tmp_path / "set").mkdir(exist_ok=True)
         (tmp_path / "set" / name).touch()
@@ -171,7 +171,7 @@ def test_what_is_made_is_sorted_out_in_one_pass(tmp_path: Path, monkeypatch: pyt
     assert time.process_time() - begin < 5  # in 0.1 s; a set of the names for each of them takes half a minute
 
 
-def test_a_target_that_cannot_be_written_is_told(root: Path):
+def test_a_target_that_cannot_be_written_is_reported(root: Path):
     (root.parent / "file").write_text("")
     with pytest.raises(UsageError, match=r"cannot write to .*file/copy: Not a directory"):
         make_copy(plan_copy(str(root), str(root.parent / "file" / "copy")), SETTINGS, processes=1)
@@ -240,7 +240,7 @@ def test_a_second_command_with_the_same_target_is_refused_and_harms_nothing(smal
     assert len(duplicated(small).copied) == 3
 
 
-def test_a_file_system_without_locks_is_told_and_used(
+def test_a_file_system_without_locks_is_reported_and_used(
     small: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     def refuse(*_: Any) -> None:

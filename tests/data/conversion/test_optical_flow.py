@@ -40,7 +40,7 @@ def moving(path: Path, count: int = COUNT, size: tuple[int, int] = (WIDTH, HEIGH
     return path
 
 
-def test_without_opencv_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_opencv_an_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(UsageError, match=r"pip install opencv-python-headless, or -e '.\[flow\]'"):
         FlowSettings()

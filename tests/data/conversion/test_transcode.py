@@ -80,7 +80,7 @@ def test_the_copy_is_what_the_settings_say(tmp_path: Path):
 
 @pytest.mark.parametrize("codec", ["libx264", "h264"])
 @pytest.mark.parametrize("fast", [True, False])
-def test_the_copy_leaves_out_what_is_slow_to_decode_unless_told_otherwise(codec: str, fast: bool, tmp_path: Path):
+def test_the_copy_leaves_out_what_is_slow_to_decode_unless_set_otherwise(codec: str, fast: bool, tmp_path: Path):
     source = make_media(tmp_path / "a.mkv", seconds=1.0, audio=None)
     written = copied(source, TranscodeSettings(codec=codec, fast_decoding=fast)).read_bytes()
     assert b"cabac=" in written  # x264 tells its options in the file

@@ -16,7 +16,7 @@ from stica_pv.data.isolation import worker_process
 from stica_pv.data.isolation.worker_pool import answer_all
 from stica_pv.data.isolation.worker_process import AGAIN, WorkerFailure, WorkerProcess
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="helpers are forked, with memory files: Linux only")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked, with memory files: Linux only")
 
 KILLED_FROM_OUTSIDE = WorkerFailure("the process that read it was killed from outside, as when memory runs out")
 HANG_S = 900  # longer than the time limit of a test, which therefore fails if it waits for the end of this
@@ -130,7 +130,7 @@ def test_a_bug_is_raised_with_the_request():
     assert "for the request 'bug'" in raised.value.__notes__[0]
 
 
-def test_an_exit_code_and_a_kill_from_outside_are_told_apart():
+def test_an_exit_code_and_a_kill_from_outside_are_distinguished():
     one = WorkerProcess(answer, 5)
     one.ask("exit")
     assert one.receive() == [WorkerFailure("the decoder killed its process (exit code 3)")]

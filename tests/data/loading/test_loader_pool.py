@@ -176,7 +176,7 @@ def test_workers_that_do_not_listen_are_ended_all_the_same(tmp_path: Path):
     assert all_end(pids)
 
 
-def test_a_process_that_was_forked_beside_the_workers_does_not_end_them(tmp_path: Path):
+def test_a_process_that_was_forked_next_to_the_workers_does_not_end_them(tmp_path: Path):
     dataset = loader(lambda: None, tmp_path).dataset
     pool = WorkerPool(dataset, collate, workers=1, start_method="fork")
     pid = os.fork()

@@ -53,7 +53,7 @@ def test_a_resume_from_any_step_yields_the_rest(start: int):
     assert batches(start=start) == batches()[start:]
 
 
-def test_the_loop_is_told_what_the_loader_is_told():
+def test_the_loop_and_the_loader_get_the_same_batches():
     sampler = StepSampler(13, batch_size=4, seed=5, start=2, end=9, rank=1, world_size=2)
     told = [[SampleKey(sampler.epoch_of(s), i) for i in sampler.local_indices(s)] for s in range(2, 9)]
     assert told == list(sampler)

@@ -43,7 +43,7 @@ def test_exclusions_are_no_error_however_many(tmp_path: Path):
     ("cause", "told"),
     [(ENDED, True), (f"{KILLED} (SIGSEGV)", True), (f"{TIMED_OUT} 60 s", True), ("no key frame", False)],
 )
-def test_a_file_that_another_run_might_read_is_told_on_the_log(
+def test_a_file_that_another_run_might_read_is_reported_in_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, cause: str, told: bool
 ):
     monkeypatch.setattr(logging.getLogger("stica_pv"), "propagate", True)

@@ -65,7 +65,7 @@ def test_probe_all_keeps_the_order_and_equals_probe(clips, tmp_path, processes):
     assert list(probe_all(order, None, processes)) == [probe(path) for path in order]
 
 
-def test_other_systems_probe_without_helpers(clips, monkeypatch):
+def test_other_systems_probe_without_worker_processes(clips, monkeypatch):
     expected = list(probe_all(clips, None, 2))
     monkeypatch.setattr("sys.platform", "darwin")
     monkeypatch.setattr(answers, "WorkerProcess", None)

@@ -130,7 +130,7 @@ def test_lists_without_labels_and_unset_folders_are_refused(data):
         opened(data, DATA__PATH_TO_DATA_DIR="")
 
 
-def test_absent_files_are_left_out_up_to_the_share_and_told(data, caplog, monkeypatch):
+def test_absent_files_are_skipped_up_to_the_share_and_reported(data, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("stica_pv"), "propagate", True)
     (data / "Surfing/v_Surfing_g01_c01.avi").unlink()
     with pytest.raises(UsageError, match="1 of 2 videos of .*train.csv are missing"):

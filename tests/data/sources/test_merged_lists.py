@@ -37,7 +37,7 @@ def test_a_file_with_two_classes_in_single_lists_is_refused():
         merge_lists({"one": videos("a", [0], "xy"), "two": videos("a", [1], "xy")})
 
 
-def test_a_line_that_comes_again_counts_once_and_is_told(caplog, monkeypatch):
+def test_a_line_that_repeats_a_file_counts_once_and_is_reported(caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("stica_pv"), "propagate", True)
     joined = merge_lists({"one": videos("aba", [0, 1, 0], "xy")})
     assert joined.rows["one"].tolist() == [0, 1]

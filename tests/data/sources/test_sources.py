@@ -126,7 +126,7 @@ def test_a_file_given_as_folder_is_refused(reader, root):
         reader(path=str(root / "x.wav"))
 
 
-def test_empty_folders_name_what_was_looked_for(tmp_path):
+def test_empty_folders_name_what_was_searched(tmp_path):
     with pytest.raises(UsageError, match=r"no media files in .*; there are no other files"):
         read_folder(path=str(tmp_path))
     with pytest.raises(UsageError, match="no class folders; the source 'folder'"):

@@ -31,7 +31,7 @@ def test_a_share_that_is_just_reached_is_allowed():
             check_absent(absent, total, source="s", root="r", max_share=share)
 
 
-def test_what_is_left_out_is_told_with_three_names(caplog, monkeypatch):
+def test_what_is_skipped_is_reported_with_three_names(caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("stica_pv"), "propagate", True)
     log_absent(VideoList(["a"], None, (), ""), "the list")
     assert caplog.text == ""

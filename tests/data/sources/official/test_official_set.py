@@ -20,7 +20,7 @@ def test_the_first_of_the_possible_names_that_is_there_counts(tmp_path: Path):
     assert media.find(Entry(("a",))) is None
 
 
-def test_files_of_one_name_are_told_apart_by_their_folder_or_refused(tmp_path: Path):
+def test_files_of_one_name_are_distinguished_by_their_folder_or_refused(tmp_path: Path):
     media = MediaIndex(str(write(tmp_path, {}, ["x/one/a.mp4", "x/two/a.mp4", "y/two/a.mp4"])))
     assert media.find(Entry(("a",), "one")) == str(tmp_path / "x/one/a.mp4")
     with pytest.raises(UsageError, match=r"two/a is ambiguous: .*x/two/a.mp4 and .*y/two/a.mp4; set DATA.PATH_PREFIX"):
@@ -48,7 +48,7 @@ def test_a_list_without_any_file_is_refused_whatever_the_share(tmp_path: Path):
         entries("a")(path=str(tmp_path), split="all", prefix=str(write(tmp_path, {"empty/x.txt": ""}) / "empty"))
 
 
-def test_folders_that_are_not_there_are_told(tmp_path: Path):
+def test_folders_that_do_not_exist_are_reported(tmp_path: Path):
     with pytest.raises(UsageError, match=r"there is no folder .*nowhere"):
         read("ucf101", tmp_path / "nowhere", "train1")
     with pytest.raises(UsageError, match=r"there is no folder .*nowhere"):
