@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Looks a data set over before training: `python tools/check_dataset.py --cfg FILE [KEY VALUE ...]`.
+"""Check a data set before training: `python tools/check_dataset.py --cfg FILE [KEY VALUE ...]`.
 
-Reads the header of every file of the training list, writes the manifest, and prints what the list holds and which files
-the recipe leaves out; finds copies, and reads some samples. OUTPUT_DIR/data_check.html shows it all, data_check.csv has
-its numbers and data_files.csv the files. Ends with 0 if training would accept the list, with 2 and the reason if not.
+Reads the header of every file of the training list, writes the manifest, and prints statistics of the list and the
+excluded files; finds duplicates, and reads a few samples. The report is OUTPUT_DIR/data_check.html, its numbers are in
+data_check.csv, its files in data_files.csv. Exits with 0 if training would accept the list, else with 2 and the reason.
 """
 
 import argparse
@@ -19,11 +19,13 @@ from stica_pv.command_line import add_cfg_arguments, exit_code, log_to_terminal,
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Parses the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_cfg_arguments(parser, "one configuration")
-    parser.add_argument("--names", type=int, default=5, metavar="N", help="files to name of each cause, 0: all (5)")
-    parser.add_argument("--no-page", action="store_true", help="write csv alone: the page needs the extra 'report'")
+    parser.add_argument("--names", type=int, default=5, metavar="N", help="files to name per cause, 0: all (5)")
+    parser.add_argument(
+        "--no-page", action="store_true", help="write only csv files: the page needs the extra 'report'"
+    )
     args = parse_cfg_arguments(parser, argv)
     if len(args.cfg) != 1:
         parser.error(f"--cfg: expected one FILE, got {len(args.cfg)}")
@@ -33,7 +35,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Looks and tells."""
+    """Check the data set and print the results."""
     from stica_pv.config.declared import check_keys
 
     check_keys(args.cfg, args.overrides, root=ROOT)
@@ -49,9 +51,9 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command line; 2: training would refuse the list."""
+    """Run the command line; 2: training would refuse the list."""
     args = parse(argv)
-    return exit_code(partial(run, args), interrupted="stopped; the same command goes on from here")
+    return exit_code(partial(run, args), interrupted="stopped; run the same command again to continue")
 
 
 if __name__ == "__main__":

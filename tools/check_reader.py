@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Measures the reader on generated files: `python tools/check_reader.py [--few] [--match TEXT] [--markdown FILE]`.
+"""Measure the reader on generated files: `python tools/check_reader.py [--few] [--match TEXT] [--markdown FILE]`.
 
-Every frame of these files carries its number and every instant of audio its time. The table shows how far frames
-and audio are from where they belong, beside pytorchvideo's reader on the same files.
+Each frame of these files encodes its number, and the audio encodes the time. The table compares the errors of this
+reader and of pytorchvideo's reader on the same files.
 """
 
 import argparse
@@ -28,17 +28,17 @@ HEAD = (
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Parses the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--few", action="store_true", help="a dozen files instead of all")
-    parser.add_argument("--match", default="", help="only files whose name has this in it")
+    parser.add_argument("--match", default="", help="only files whose name contains this text")
     parser.add_argument("--details", action="store_true", help="print each error")
-    parser.add_argument("--markdown", type=Path, help="write the table to this file as well")
+    parser.add_argument("--markdown", type=Path, help="also write the table to this file")
     return parser.parse_args(argv)
 
 
 def frame_cell(errors: Errors) -> str:
-    """Returns how many frames were wrong, and by how much at most."""
+    """Return how many frames were wrong, and the largest error."""
     by = f", by up to {errors.frame_s * 1e3:.0f} ms" if errors.frame_s else ""
     if errors.failure and errors.wrong == errors.num_frames == 0:
         return f"fails: {errors.failure}"
@@ -47,15 +47,15 @@ def frame_cell(errors: Errors) -> str:
 
 
 def audio_cell(errors: Errors) -> str:
-    """Returns the largest lag, and how often no audio came."""
-    if errors.silent == errors.audios:
-        return "none came"
-    missing = f", {errors.silent} of {errors.audios} without" if errors.silent else ""
+    """Return the largest lag, and how often audio was missing."""
+    if errors.silent == errors.num_audio:
+        return "none"
+    missing = f", {errors.silent} of {errors.num_audio} missing" if errors.silent else ""
     return f"{errors.audio_s * 1e3:+.2f} ms{missing}"
 
 
 def row(specimen: Specimen, ours: Errors, theirs: Errors) -> str:
-    """Returns a line of the table."""
+    """Return a row of the table."""
     audio = f"{specimen.audio} {specimen.rate_hz / 1000:g} kHz {specimen.layout}"
     note = f"{specimen.note}: {specimen.cause}" if specimen.cause else specimen.note
     cells = (specimen.container, specimen.video, audio, note)
@@ -65,12 +65,12 @@ def row(specimen: Specimen, ours: Errors, theirs: Errors) -> str:
 
 
 def measure(specimens: Iterable[Specimen], *, details: bool) -> tuple[list[str], int]:
-    """Returns the lines of the table and how many of our rows are not right without a known cause."""
+    """Return the rows of the table, and in how many our reader has errors without a known cause."""
     lines, bad = [], 0
     with tempfile.TemporaryDirectory() as folder:
         for specimen in specimens:
             if not can_write(specimen):
-                print(f"no encoder here: {specimen.video} or {specimen.audio}", file=sys.stderr)
+                print(f"this FFmpeg has no encoder {specimen.video} or {specimen.audio}", file=sys.stderr)
                 continue
             path = write(specimen, Path(folder))
             ours, theirs = check_ours(specimen, path), check_pytorchvideo(specimen, path)
@@ -84,13 +84,13 @@ def measure(specimens: Iterable[Specimen], *, details: bool) -> tuple[list[str],
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command line; 1: a frame or audio of ours is not where it belongs, without a known cause."""
+    """Run the command line; 1: our reader has an error without a known cause."""
     args = parse(argv)
     av.logging.set_level(av.logging.PANIC)
     print("\n".join(HEAD))
     lines, bad = measure([s for s in (FEW if args.few else ALL) if args.match in s.name], details=args.details)
     versions = f"FFmpeg {av.ffmpeg_version_info}, PyAV {av.__version__}, Python {platform.python_version()}"
-    print(f"\n{len(lines)} files, {bad} of ours not right without a known cause; {versions}")
+    print(f"\n{len(lines)} files, {bad} with errors of our reader without a known cause; {versions}")
     if args.markdown:
         args.markdown.write_text("\n".join((*HEAD, *lines)) + "\n", encoding="utf-8")
     return int(bad > 0)

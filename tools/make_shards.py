@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Packs the training list into tar shards: `python tools/make_shards.py --cfg FILE --target FOLDER [KEY VALUE ...]`.
+"""Pack the training list into tar shards: `python tools/make_shards.py --cfg FILE --target FOLDER [KEY VALUE ...]`.
 
-Writes FOLDER/<split>-000000.tar and so on, as WebDataset reads them, and FOLDER/<split>.csv, with which a run samples
-the same files in the same order: TRAIN.DATASET csv DATA.PATH_TO_DATA_DIR FOLDER. Files are copied as they are.
+Writes FOLDER/<split>-000000.tar and so on, in the format of WebDataset, and FOLDER/<split>.csv. With this list a run
+samples the same files in the same order: TRAIN.DATASET csv DATA.PATH_TO_DATA_DIR FOLDER. Files are copied unchanged.
 """
 
 import argparse
@@ -18,10 +18,10 @@ from stica_pv.command_line import add_cfg_arguments, exit_code, log_to_terminal,
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Parses the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_cfg_arguments(parser, "one configuration")
-    parser.add_argument("--target", required=True, metavar="FOLDER", help="where shards and list are written")
+    parser.add_argument("--target", required=True, metavar="FOLDER", help="output folder of the shards and the list")
     parser.add_argument("--shard-mb", type=float, default=1000.0, metavar="MB", help="size of a shard (1000)")
     args = parse_cfg_arguments(parser, argv)
     if len(args.cfg) != 1:
@@ -32,7 +32,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Packs, and prints how far it is."""
+    """Pack the files, and print the progress."""
     from stica_pv.config.declared import check_keys
 
     check_keys(args.cfg, args.overrides, root=ROOT)
@@ -47,17 +47,17 @@ def run(args: argparse.Namespace) -> None:
     videos = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT)
     target, size = Path(args.target), round(args.shard_mb * 1e6)
     for done in write_shards(videos, target, name=cfg.TRAIN.SPLIT, shard_bytes=size):
-        print(f"{done} of {len(videos)} files are in shards", flush=True)
-    # The list names its members relative to itself, with a space before the label.
+        print(f"{done} of {len(videos)} files packed", flush=True)
+    # The paths in the list are relative to its folder, and a space separates path and label.
     prefix = " DATA.PATH_PREFIX ''" if cfg.DATA.PATH_PREFIX else ""
     separator = " DATA.PATH_LABEL_SEPARATOR ' '" if cfg.DATA.PATH_LABEL_SEPARATOR != " " else ""
     print(f"train with TRAIN.DATASET csv DATA.PATH_TO_DATA_DIR {target}{prefix}{separator}")
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command line; 2: it cannot be done."""
+    """Run the command line; 2: an argument or the list is wrong."""
     args = parse(argv)
-    return exit_code(partial(run, args), interrupted="stopped; the same command begins anew")
+    return exit_code(partial(run, args), interrupted="stopped; run the same command again to start over")
 
 
 if __name__ == "__main__":

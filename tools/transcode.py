@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Makes a low-resolution copy of a data set: `python tools/transcode.py SOURCE TARGET [--short-side 128 ...]`.
+"""Make a low-resolution copy of a data set: `python tools/transcode.py SOURCE TARGET [--short-side 128 ...]`.
 
-SOURCE is a folder or a list of `path label` lines; names and lists are kept, extensions become .mp4. Repeat the command
-to go on after a stop, or to try failed files again.
+SOURCE is a folder or a list of `path label` lines; names and lists are kept, extensions become .mp4. Run the command
+again to continue after an interruption, or to retry failed files.
 """
 
 import argparse
@@ -19,30 +19,32 @@ from stica_pv.command_line import exit_code, log_to_terminal  # noqa: E402 - fou
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Parses the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", help="a folder, or a list of videos")
-    parser.add_argument("target", help="a new folder, or that of an earlier run")
-    parser.add_argument("--short-side", type=int, default=128, help="pixels; smaller frames stay, 0: all stay (128)")
-    parser.add_argument("--gop", type=int, default=12, help="most frames from key frame to key frame (12)")
-    parser.add_argument("--codec", default="libx264", help="FFmpeg's name of the frame encoder (libx264)")
-    parser.add_argument("--crf", type=int, default=23, help="quality of the frames, lower is better (23)")
-    parser.add_argument("--audio-rate", type=int, default=24000, help="Hz of the mono AAC audio (24000)")
-    parser.add_argument("--audio-bitrate", type=int, default=48000, help="bit/s (48000)")
+    parser.add_argument("target", help="a new folder, or the target of an earlier run")
+    parser.add_argument(
+        "--short-side", type=int, default=128, help="pixels; smaller frames are kept, 0: no limit (128)"
+    )
+    parser.add_argument("--gop", type=int, default=12, help="maximum number of frames between key frames (12)")
+    parser.add_argument("--codec", default="libx264", help="FFmpeg's name of the video encoder (libx264)")
+    parser.add_argument("--crf", type=int, default=23, help="constant rate factor of the video, lower is better (23)")
+    parser.add_argument("--audio-rate", type=int, default=24000, help="sample rate of the mono AAC audio in Hz (24000)")
+    parser.add_argument("--audio-bitrate", type=int, default=48000, help="bit rate of the audio in bit/s (48000)")
     parser.add_argument(
         "--fast-decoding",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="leave out what is slow to decode, where x264 or x265 encode; 6 %% larger at a little less quality (on)",
+        help="use the fastdecode tuning of x264 and x265; files are 6 %% larger, at slightly lower quality (on)",
     )
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="files at a time (all cores)")
-    parser.add_argument("--limit", type=int, default=600, help="longest time for one file in seconds (600)")
-    parser.add_argument("--separator", default=" ", help="between path and label in a list (a space)")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="worker processes (all cores)")
+    parser.add_argument("--limit", type=int, default=600, help="time limit per file in seconds (600)")
+    parser.add_argument("--separator", default=" ", help="separator of path and label in a list (a space)")
     return parser.parse_args(argv)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Copies, measures and prints the report; returns 1 if no file could be copied."""
+    """Copy, measure the reading speed and print a report; return 1 if no file could be copied."""
     from stica_pv.data.conversion.batch_convert import make_copy, plan_copy
     from stica_pv.data.conversion.decode_speed import measure_decode_speed
     from stica_pv.data.conversion.transcode import TranscodeSettings
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     done = sorted((*report.copied, *report.kept))
     pairs = [(str(plan.source / name), str(plan.target / plan.names[name])) for name in done]
     before, after = (sum(os.path.getsize(pair[side]) for pair in pairs) / 1e6 for side in (0, 1))
-    print(f"files     {len(report.copied)} copied, {len(report.kept)} there already, {len(report.failures)} failed")
+    print(f"files     {len(report.copied)} copied, {len(report.kept)} already present, {len(report.failures)} failed")
     print(f"lists     {report.lists}")
     if report.failures:
         print(f"failures  {plan.target / plan.conversion.failures}")
@@ -76,10 +78,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command line; 2: something asked for cannot be done."""
+    """Run the command line; 2: an argument is wrong."""
     args = parse(argv)
     log_to_terminal(level=logging.INFO)
-    return exit_code(partial(run, args), interrupted="stopped; the same command goes on")
+    return exit_code(partial(run, args), interrupted="stopped; run the same command again to continue")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Files on a disk to batches of clips; importing it registers the data sources."""
+"""From media files to batches of clips; importing this package registers the data sources."""
 
 from stica_pv.data.sources import official, sources
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from stica_pv.data.loading.read_test import Trial
+from stica_pv.data.loading.read_test import ReadTest
 from stica_pv.data.manifest.overview import Counts
 from stica_pv.data.manifest.videos import short_cause
 from stica_pv.report.charts import chart, grid, series_color
@@ -49,7 +49,7 @@ class DataCheck:
     spreads: Sequence[Counts]
     classes: Sequence[tuple[str, int]]
     copies: Sequence[tuple[str, str]]
-    trial: Trial | None
+    trial: ReadTest | None
     workers: int
     samples: int
 
@@ -71,7 +71,7 @@ class DataCheck:
             (f"an epoch of {self.samples} samples", self.samples * self.trial.seconds / 3600, "core hours"),
             (
                 "silent audio tracks, 60 dB below full scale",
-                _percent(self.trial.silent, self.trial.heard),
+                _percent(self.trial.silent, self.trial.audio_tracks),
                 "% of these",
             ),
         ]

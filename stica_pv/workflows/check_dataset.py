@@ -12,8 +12,8 @@ from pathlib import Path
 from stica_pv.config import CfgNode
 from stica_pv.data.config import manifest_path
 from stica_pv.data.decoding.stream_checks import decodable
-from stica_pv.data.loading.read_test import Trial, read_some
-from stica_pv.data.manifest.duplicates import find_copies
+from stica_pv.data.loading.read_test import ReadTest, read_some
+from stica_pv.data.manifest.duplicates import find_duplicates
 from stica_pv.data.manifest.manifest import probe_all
 from stica_pv.data.manifest.media_info import MediaInfoTable
 from stica_pv.data.manifest.overview import count_classes, count_headers
@@ -48,7 +48,7 @@ class _Found:
     """
 
     excluded: tuple[ReadFailure, ...] = field(default=())
-    trial: Trial | None = None
+    trial: ReadTest | None = None
     samples: int = 0
 
 
@@ -78,7 +78,7 @@ def check_data(cfg: CfgNode, *, named: int, page: bool = True) -> None:
         _look(cfg, listed, manifest, named, found)
     except UsageError as error:
         refusal = error
-    copies = find_copies(listed.paths, facts.column("size_bytes"))
+    copies = find_duplicates(listed.paths, facts.column("size_bytes"))
     if copies:
         logger.info("%d of %d files are copies, byte for byte, of another one of the list", len(copies), len(listed))
     names = listed.names
@@ -146,14 +146,14 @@ def _look(cfg: CfgNode, listed: VideoList, manifest: Path, named: int, found: _F
     )
 
 
-def _try(cfg: CfgNode, views: Views, videos: Videos) -> Trial:
+def _try(cfg: CfgNode, views: Views, videos: Videos) -> ReadTest:
     dataset = create_loader(cfg, views, videos, create_sampler(cfg, videos, 0)).dataset
     dataset.replace_failures = False
     trial = read_some(dataset, TRIED)
     logger.info(
         "%d samples read: %.0f ms each, %.1f a second and process; %d failed, %d of %d audio tracks are silent",
         *(trial.samples, 1000 * trial.seconds, trial.clips_per_second()),
-        *(len(trial.failures), trial.silent, trial.heard),
+        *(len(trial.failures), trial.silent, trial.audio_tracks),
     )
     return trial
 

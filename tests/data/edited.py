@@ -12,7 +12,7 @@ Edit = Callable[[list[av.Packet]], list[av.Packet]]
 
 
 def edited(source: Path, target: Path, edit: Edit) -> Path:
-    """Copies the video packets of a file after `edit`."""
+    """Copy the video packets of a file after `edit`."""
     with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
         template = reader.streams.video[0]
         stream = writer.add_stream_from_template(template)
@@ -23,7 +23,7 @@ def edited(source: Path, target: Path, edit: Edit) -> Path:
 
 
 def flag_every(count: int) -> Edit:
-    """Flags every so manyth packet as a key frame."""
+    """Flag every so manyth packet as a key frame."""
 
     def edit(packets: list[av.Packet]) -> list[av.Packet]:
         for packet in packets[::count]:
@@ -34,7 +34,7 @@ def flag_every(count: int) -> Edit:
 
 
 def wrong_windows(path: Path, starts: tuple[float, ...], frames: int = 4) -> list[float]:
-    """Returns where windows differ from a decode of the whole file, in a bit or in a time."""
+    """Return where windows differ from a decode of the whole file, in a bit or in a time."""
     whole = full_decode(path)
     wrong = []
     for start in starts:

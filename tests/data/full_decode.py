@@ -40,7 +40,7 @@ class FullDecode:
         return float(self.times_s[-1]) if len(self.times_s) else len(self.audio) / max(1, self.rate_hz)
 
     def audio_between(self, start_s: float, count: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Returns `count` samples from a time on, and which of them there are."""
+        """Return `count` samples from a time on, and which of them there are."""
         first = round((start_s - self.audio_s) * self.rate_hz)
         index = np.arange(first, first + count)
         inside = (index >= 0) & (index < len(self.audio))
@@ -49,7 +49,7 @@ class FullDecode:
 
 
 def full_decode(path: Path) -> FullDecode:
-    """Decodes a file from its first byte to its last, as FFmpeg would for playing, broken packets passed over."""
+    """Decode a file from its first byte to its last, as FFmpeg would for playing, broken packets passed over."""
     video, audio, form, base, interval = _frames(path)
     stamps = [frame.pts for frame in video]
     if form == "avi":  # which stores no times: the order of the frames is all there is

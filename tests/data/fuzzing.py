@@ -25,7 +25,7 @@ REQUESTS = {
 
 
 def mutate(content: bytes, seed: int) -> bytes:
-    """Returns `content` with bytes flipped, cut out, put in, doubled, zeroed, or numbers made huge, by the seed."""
+    """Return `content` with bytes flipped, cut out, put in, doubled, zeroed, or numbers made huge, by the seed."""
     rng = np.random.default_rng(seed)
     data = bytearray(content)
     for _ in range(int(rng.integers(1, 4))):
@@ -53,7 +53,7 @@ def mutate(content: bytes, seed: int) -> bytes:
 
 
 def outcome(path: Path, short_size: int) -> str:
-    """Reads a file as training does; returns ``fine``, ``unreadable``, or what is wrong with the result."""
+    """Read a file as training does; return ``fine``, ``unreadable``, or what is wrong with the result."""
     exclusion_cause(probe(str(path)), min_seconds=0.5, needs_audio=True)
     results = []
     for requests in (REQUESTS, {"shift": REQUESTS["shift"]}, {"audio": REQUESTS["audio"]}):
@@ -101,7 +101,7 @@ def _work(connection: Connection, sources: Sequence[Path], folder: Path, seeds: 
 
 
 def try_seeds(sources: Sequence[Path], folder: Path, seeds: Sequence[int]) -> dict[int, str]:
-    """Returns the outcome by seed; also ``crash`` and ``hang``. Files with findings stay in `folder`."""
+    """Return the outcome by seed; also ``crash`` and ``hang``. Files with findings stay in `folder`."""
     results: dict[int, str] = {}
     while len(results) < len(seeds):
         left = seeds[len(results) :]

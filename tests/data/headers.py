@@ -13,7 +13,7 @@ class Probed:
         self._log, self._probe = log, probe
 
     def __call__(self, path: str) -> MediaInfo:
-        """Opens a file."""
+        """Open a file."""
         with self._log.open("a") as file:
             file.write(f"{path}\n")
         return self._probe(path)
@@ -24,5 +24,5 @@ class Probed:
         return self._log.read_text().splitlines() if self._log.exists() else []
 
     def clear(self) -> None:
-        """Forgets them."""
+        """Forget them."""
         self._log.unlink(missing_ok=True)

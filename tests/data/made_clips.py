@@ -20,7 +20,7 @@ class FakeReader:
         self.calls: list[tuple[str, dict[str, ClipRequest]]] = []
 
     def __call__(self, path: str, requests: Mapping[str, ClipRequest]) -> dict[str, Clip]:
-        """Returns a clip for each request."""
+        """Return a clip for each request."""
         self.calls.append((path, dict(requests)))
         if path in self.bad:
             raise UnreadableClip(path, self.bad[path])
@@ -39,7 +39,7 @@ class FakeReader:
 
 
 def cut(frames: Tensor, size: int, rng: torch.Generator) -> Tensor:
-    """Cuts a square at a drawn place; the place goes into the first pixel."""
+    """Cut a square at a drawn place; the place goes into the first pixel."""
     left = integer(0, SIDE - size, rng)
     part = frames[..., :size, left : left + size].clone()
     part[..., 0, 0] = left
@@ -47,7 +47,7 @@ def cut(frames: Tensor, size: int, rng: torch.Generator) -> Tensor:
 
 
 def draw(duration_s: float, rng: torch.Generator) -> dict[str, Window]:
-    """Draws the one window."""
+    """Draw the one window."""
     return {"clip": Window(uniform(0.0, duration_s - 1.0, rng), 1.0)}
 
 

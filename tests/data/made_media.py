@@ -16,7 +16,7 @@ SAMPLE_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
 
 def numbered_frame(number: int, width: int, height: int) -> NDArray[np.uint8]:
-    """Returns (H, W, 3) with the bits of `number` as vertical stripes, the highest on the left."""
+    """Return (H, W, 3) with the bits of `number` as vertical stripes, the highest on the left."""
     bits = np.array([(number >> (BITS - 1 - i)) & 1 for i in range(BITS)], np.uint8)
     row = np.repeat(bits, width // BITS + 1)[:: (width // BITS + 1)].repeat(width // BITS)
     row = np.pad(row, (0, width - len(row)), mode="edge")
@@ -24,7 +24,7 @@ def numbered_frame(number: int, width: int, height: int) -> NDArray[np.uint8]:
 
 
 def numbers_of(frames: "NDArray[np.uint8]") -> list[int]:
-    """Reads the numbers of (3, T, H, W) frames."""
+    """Read the numbers of (3, T, H, W) frames."""
     pixels = np.asarray(frames)
     width = pixels.shape[3] // BITS
     stripes = pixels[..., : width * BITS].mean(axis=(0, 2)).reshape(-1, BITS, width).mean(axis=2)
@@ -32,12 +32,12 @@ def numbers_of(frames: "NDArray[np.uint8]") -> list[int]:
 
 
 def sweep(times_s: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Returns a tone that rises from 200 Hz by 200 Hz a second, so that it fits itself at one place only."""
+    """Return a tone that rises from 200 Hz by 200 Hz a second, so that it fits itself at one place only."""
     return (0.5 * np.sin(2 * np.pi * (200 * times_s + 100 * times_s**2))).astype(np.float32)
 
 
 def lag_seconds(audio: NDArray[np.float32], start_s: float, rate_hz: int, search_s: float = 0.08) -> float:
-    """Returns by how much a piece of the sweep is later than it should be, to a sample."""
+    """Return by how much a piece of the sweep is later than it should be, to a sample."""
     around = round(search_s * rate_hz)
     truth = sweep(start_s + np.arange(-around, len(audio) + around) / rate_hz)
     size = len(truth) + len(audio)
@@ -46,7 +46,7 @@ def lag_seconds(audio: NDArray[np.float32], start_s: float, rate_hz: int, search
 
 
 def needs_encoders(*names: str) -> None:
-    """Skips the test if FFmpeg was built without one of these."""
+    """Skip the test if FFmpeg was built without one of these."""
     for name in names:
         try:
             av.Codec(name, "w")
@@ -73,7 +73,7 @@ def make_media(
     broken_frames: range = range(0),
     broken_audio: bool = False,
 ) -> Path:
-    """Writes a file; frame i at i / fps shows i, the sweep is 0 at the first frame whatever the start times are."""
+    """Write a file; frame i at i / fps shows i, the sweep is 0 at the first frame whatever the start times are."""
     needs_encoders(*(name for name in (video, audio) if name))
     with av.open(str(path), "w", options=container_options or {}) as container:
         streams = []

@@ -31,7 +31,7 @@ def small_files(folder: Path) -> list[Path]:
 
 
 def read_all(paths: list[Path], times: int) -> int:
-    """Reads the files in turn; returns how many could be read."""
+    """Read the files in turn; return how many could be read."""
     fine = 0
     for number in range(times):
         try:

@@ -9,9 +9,9 @@ import pytest
 from stica_pv.data.synthetic import (
     CLASSES,
     SyntheticSettings,
-    draw_plan,
     render_clip,
     render_plan,
+    sample_plan,
 )
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
@@ -24,19 +24,19 @@ CLIPS_PER_CLASS = 40
 
 
 def rendered(settings: SyntheticSettings, label: int, number: int = 0) -> tuple[Array, Array]:
-    """Returns clip `number` of a class."""
+    """Return clip `number` of a class."""
     return render_clip(label, generator("test", label, number), settings)
 
 
 def many(settings: SyntheticSettings) -> tuple[Array, Array]:
-    """Returns frames (N, T, H, W, 3) in 0 to 1 and classes (N,), the classes in turn."""
+    """Return frames (N, T, H, W, 3) in 0 to 1 and classes (N,), the classes in turn."""
     labels = np.arange(CLIPS_PER_CLASS * len(settings.classes)) % len(settings.classes)
     clips = [rendered(settings, int(label), number)[0] for number, label in enumerate(labels)]
     return np.stack(clips).astype(np.float32) / 255, labels
 
 
 def nearest_centroid(features: Array, labels: Array) -> float:
-    """Returns the accuracy on the second half of class means taken from the first half."""
+    """Return the accuracy on the second half of class means taken from the first half."""
     half = len(labels) // 2
     means = np.stack([features[:half][labels[:half] == label].mean(0) for label in range(labels.max() + 1)])
     distance = ((features[half:, None] - means[None]) ** 2).sum(2)
@@ -44,7 +44,7 @@ def nearest_centroid(features: Array, labels: Array) -> float:
 
 
 def single_frame_scores(settings: SyntheticSettings) -> dict[str, float]:
-    """Returns what one frame, its colors and the mean frame tell about the class."""
+    """Return what one frame, its colors and the mean frame tell about the class."""
     clips, labels = many(settings)
     middle = clips[:, clips.shape[1] // 2]
     count = len(labels)
@@ -58,19 +58,19 @@ def single_frame_scores(settings: SyntheticSettings) -> dict[str, float]:
 
 
 def motion(frames: Array) -> Array:
-    """Returns the mean absolute change between neighboring frames, (T - 1,)."""
+    """Return the mean absolute change between neighboring frames, (T - 1,)."""
     changes: Array = np.abs(np.diff(frames.astype(np.float64), axis=0)).mean((1, 2, 3))
     return changes
 
 
 def loudness(audio: Array, steps: int) -> Array:
-    """Returns the root mean square of the audio in equal steps, (steps,)."""
+    """Return the root mean square of the audio in equal steps, (steps,)."""
     powers: Array = (audio[: len(audio) // steps * steps].reshape(steps, -1).astype(np.float64) ** 2).mean(1)
     return np.sqrt(powers)
 
 
 def quiet(**changes: Any) -> SyntheticSettings:
-    """Returns settings without noise in frame and audio."""
+    """Return settings without noise in frame and audio."""
     silent: dict[str, Any] = {"image_noise": (0.0, 0.0), "audio_noise_db": (-90.0, -90.0)}
     return dataclasses.replace(SMALL, **(silent | changes))
 
@@ -103,7 +103,7 @@ def test_leak_gives_the_class_away_in_one_frame() -> None:
 @pytest.mark.parametrize("label", range(len(CLASSES)))
 def test_frames_move_while_there_is_audio_and_rest_in_silence(label: int) -> None:
     settings = quiet(fps=24, event_seconds=(0.5, 0.6), timing_jitter=1.0)
-    plan = draw_plan(label, generator("synchrony", label), settings)
+    plan = sample_plan(label, generator("synchrony", label), settings)
     frames, audio = render_plan(plan, settings)
     changes, level = motion(frames), loudness(audio, settings.frames)
     times = (np.arange(settings.frames) + 0.5) / settings.fps
@@ -121,7 +121,7 @@ def test_frames_move_while_there_is_audio_and_rest_in_silence(label: int) -> Non
 def test_objects_of_up_and_down_go_opposite_ways() -> None:
     settings = quiet(objects=1, classes=(("up",), ("down",)), seconds=1.0, growth=(0.0, 0.0))
     for label, sign in ((0, -1), (1, 1)):
-        plan = draw_plan(label, generator("way", label), settings)
+        plan = sample_plan(label, generator("way", label), settings)
         plan = dataclasses.replace(plan, objects=(dataclasses.replace(plan.objects[0], start=(0.5, 0.5, 0.5)),))
         frames = render_plan(plan, settings)[0].astype(np.float64)
         bright = np.clip(frames.mean(3) - 80, 0, None)
@@ -139,7 +139,7 @@ def test_order_alone_separates_mirrored_classes() -> None:
 def test_agreement_decides_whether_audio_follows_the_frame() -> None:
     def share(agreement: float) -> float:
         settings = dataclasses.replace(SMALL, agreement=agreement)
-        plans = [draw_plan(0, generator("agreement", i), settings) for i in range(200)]
+        plans = [sample_plan(0, generator("agreement", i), settings) for i in range(200)]
         return float(np.mean([[e.name for e in p.audio_events] == [e.name for e in p.events] for p in plans]))
 
     assert share(1.0) == 1
@@ -153,7 +153,7 @@ def test_agreement_decides_whether_audio_follows_the_frame() -> None:
 )
 def test_range_of_zero_takes_the_variation_away(changes: dict[str, Any], attribute: str) -> None:
     def spread(settings: SyntheticSettings) -> float:
-        plans = [draw_plan(0, generator("spread", i), settings) for i in range(20)]
+        plans = [sample_plan(0, generator("spread", i), settings) for i in range(20)]
         values = {
             "position": [plan.objects[0].start[0] for plan in plans],
             "scale": [plan.objects[0].start[2] for plan in plans],
@@ -202,4 +202,4 @@ def test_impossible_setting_is_refused_by_name(changes: dict[str, Any], named: s
 
 def test_unknown_class_is_refused() -> None:
     with pytest.raises(UsageError, match="label"):
-        draw_plan(8, generator("label"), SMALL)
+        sample_plan(8, generator("label"), SMALL)

@@ -168,7 +168,7 @@ def test_of_runs_that_begin_together_the_first_to_end_wins_and_others_want_the_s
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-def test_a_disk_that_is_mounted_there_is_told_before_clips_are_made(
+def test_a_disk_that_is_mounted_there_is_reported_before_clips_are_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Path, "is_mount", lambda path: path == tmp_path)
@@ -176,7 +176,7 @@ def test_a_disk_that_is_mounted_there_is_told_before_clips_are_made(
         write_dataset(tmp_path, clips={"train": 1}, seed=0, settings=TINY)
 
 
-def test_a_folder_that_cannot_be_moved_to_its_place_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_moved_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: Path, target: Path) -> None:
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
@@ -187,7 +187,7 @@ def test_a_folder_that_cannot_be_moved_to_its_place_is_told(tmp_path: Path, monk
     assert not list(tmp_path.iterdir())
 
 
-def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def write_on_full(*given: Any, **named: Any) -> None:  # in a process of its own
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
         write_clip(*given, **named)
@@ -225,7 +225,10 @@ def test_every_factor_is_a_key_of_its_own() -> None:
     [
         (["SYNTHETIC.SIZE", "33"], "SYNTHETIC.SIZE: expected an even number, got 33"),
         (["SYNTHETIC.CLASSES", "['up left', 'down up']"], r"SYNTHETIC.CLASSES: .*left"),
-        (["SYNTHETIC.AUDIO_RATE_HZ", "15000"], r"SYNTHETIC.AUDIO_RATE_HZ: AAC cannot be 15000; expected .*16000"),
+        (
+            ["SYNTHETIC.AUDIO_RATE_HZ", "15000"],
+            r"SYNTHETIC.AUDIO_RATE_HZ: AAC does not support 15000; expected .*16000",
+        ),
         (["SYNTHETIC.EVENT_SECONDS", "[0.5, 3]"], r"SYNTHETIC.EVENT_SECONDS: 3.0 s does not fit"),
     ],
 )

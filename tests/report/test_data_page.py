@@ -6,7 +6,7 @@ import pytest
 from browser import browsing, faults_of
 from made_runs import ODD
 
-from stica_pv.data.loading.read_test import Trial
+from stica_pv.data.loading.read_test import ReadTest
 from stica_pv.data.manifest.overview import Counts
 from stica_pv.report.data_page import DataCheck, data_csv, write_data_page
 from stica_pv.structures import ReadFailure
@@ -23,7 +23,7 @@ FOUND = DataCheck(
     spreads=[Counts("Images a second", "1/s", (ODD, "25"), (3, 5))],
     classes=[(ODD, 6), ("small", 2)],
     copies=[(ODD, "a.mp4")],
-    trial=Trial(4, 0.5, (ReadFailure(ODD, ODD),), heard=4, silent=1),
+    trial=ReadTest(4, 0.5, (ReadFailure(ODD, ODD),), audio_tracks=4, silent=1),
     workers=3,
     samples=7200,
 )

@@ -67,9 +67,9 @@ def test_a_list_that_training_accepts_ends_with_0_and_every_exclusion_by_name(sa
     code, out, err = say(mixed)
     assert (code, err) == (0, "")
     assert "12 files, " in out
-    assert "8 of 12 files can be used by this recipe, 4 are left out" in out
+    assert "8 of 12 files can be used by this recipe, 4 are excluded" in out
     assert "3: no audio stream\n    " + "\n    ".join(str(mixed / f"clip{n:02}.mp4") for n in (1, 4, 6)) in out
-    assert f"1: frame is shorter than 0.50 s\n    {mixed / 'clip03.mp4'} (frame lasts 0.25 s" in out
+    assert f"1: video is shorter than 0.50 s\n    {mixed / 'clip03.mp4'} (video lasts 0.25 s" in out
     assert "48 x 36        12 ######" in out
     assert "16000         9 ######" in out
     assert "an epoch is 2 steps of 4 videos" in out

@@ -1,4 +1,4 @@
-"""Makes packets of audio as badly stamped as some programs write them."""
+"""Gives audio packets wrong time stamps, as some programs write them."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -9,22 +9,22 @@ import numpy as np
 AudioFault = Literal["", "sawtooth", "noise", "sparse", "no durations", "pre-skip"]
 
 _STEPS = (0, 960, 1920, 2880, 3840, 4800, 5760)
-"""Where packets of 1024 samples stand in a group of seven, which is as long as it should be."""
+"""Time stamps of packets of 1024 samples in a group of seven, whose total length is correct."""
 
 _NOISE = 300
 """Largest jitter in samples."""
 
 _STAMPED = 5
-"""One packet in so many has a time stamp where most have none."""
+"""Interval of packets with a time stamp, if most have none."""
 
 _PRE_SKIP = (24000).to_bytes(2, "big")
 
 
 def stamp_badly(fault: AudioFault, packets: "Sequence[av.Packet[av.AudioStream]]") -> None:
-    """Changes the time stamps of packets of 1024 samples, whose time base is the sample rate."""
+    """Change the time stamps of packets of 1024 samples, whose time base is the sample rate."""
     first = packets[0].pts or 0
     jitter = np.random.default_rng(0).integers(-_NOISE, _NOISE, len(packets))
-    jitter[:_STAMPED] = 0  # the first ones say when the audio begins
+    jitter[:_STAMPED] = 0  # the first ones give the start of the audio
     for number, packet in enumerate(packets):
         if fault == "sawtooth" and number:  # the first packet is the encoder's delay
             groups, place = divmod(number - 1, len(_STEPS))
@@ -38,7 +38,7 @@ def stamp_badly(fault: AudioFault, packets: "Sequence[av.Packet[av.AudioStream]]
 
 
 def bad_bytes(fault: AudioFault, data: bytes) -> bytes:
-    """Returns a file with what only its bytes can have wrong."""
+    """Return a file with what only its bytes can have wrong."""
     if fault != "pre-skip":
         return data
     at = data.index(b"dOps") + 6

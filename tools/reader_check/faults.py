@@ -1,4 +1,4 @@
-"""Faults of files that other programs write: each is made by editing the packets of a right one, or its bytes."""
+"""Faults in files of other programs, made by editing the packets or bytes of a correct file."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -14,20 +14,20 @@ _FALSE_KEY_EVERY = 20
 
 
 def faulty(fault: Fault, packets: "Sequence[av.Packet[av.VideoStream]]") -> "list[av.Packet[av.VideoStream]]":
-    """Returns the packets of a video stream with a fault.
+    """Return the packets of a video stream with a fault.
 
     Args:
         fault: ``placeholder``, a byte 0x7F flagged as a key frame behind the first packet, as DivX and Xvid write it;
-            ``false key frames``, every 20th packet flagged as one; ``decoding order``, frames stamped as they are
-            decoded. Others leave the packets alone.
-        packets: They, in decoding order.
+            ``false key frames``, every 20th packet flagged as one; ``decoding order``, time stamps in decoding order.
+            Other faults do not change the packets.
+        packets: The packets in decoding order.
     """
     edit = _EDITS.get(fault)
     return edit(list(packets)) if edit else list(packets)
 
 
 def faulty_bytes(fault: Fault, data: bytes) -> bytes:
-    """Returns a file with a fault; ``old x264`` names a build whose 4:4:4 was coded with another table."""
+    """Return a file with a fault; ``old x264`` names a build whose 4:4:4 was coded with another table."""
     if fault != "old x264":
         return data
     at = data.index(b"x264 - core ") + len(b"x264 - core ")
@@ -37,7 +37,7 @@ def faulty_bytes(fault: Fault, data: bytes) -> bytes:
 def field_packets(
     container: av.container.OutputContainer, frames: int, fps: int, size: tuple[int, int]
 ) -> "list[tuple[float, av.Packet[av.VideoStream]]]":
-    """Adds a stream of fields to a container; returns a packet for each field, with the time of its frame."""
+    """Add a stream of fields to a container; return a packet for each field, with the time of its frame."""
     fields = coded_fields(frames, fps, size)
     with av.open(io.BytesIO(b"".join(fields[: 2 * FRAMES_PER_KEY])), format="h264") as source:
         stream = container.add_stream_from_template(source.streams.video[0])

@@ -1,4 +1,4 @@
-"""Writes H.264 whose frames are two coded fields (PAFF), as cameras and broadcasts have it; x264 has no such mode."""
+"""Writes H.264 whose frames are two coded fields (PAFF), as in cameras and broadcasts; x264 has no such mode."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,7 +7,7 @@ from reader_check.signals import numbered_frame
 FRAMES_PER_KEY = 12
 _I_SLICE, _P_SLICE = 7, 5
 _RAW_BLOCK = {_I_SLICE: 25, _P_SLICE: 30}
-"""Type of a macroblock that holds its samples as they are."""
+"""Type of a macroblock with raw samples."""
 
 
 class _Bits:
@@ -17,31 +17,31 @@ class _Bits:
         self.bits = ""
 
     def fixed(self, value: int, count: int) -> None:
-        """Writes a number of `count` bits."""
+        """Write a number of `count` bits."""
         self.bits += f"{value:0{count}b}"
 
     def golomb(self, *values: int) -> None:
-        """Writes unsigned values as Exp-Golomb codes; a signed 0 is the same code."""
+        """Write unsigned values as Exp-Golomb codes; a signed 0 is the same code."""
         for value in values:
             code = f"{value + 1:b}"
             self.bits += "0" * (len(code) - 1) + code
 
     def align(self) -> None:
-        """Fills the last byte."""
+        """Fill the last byte."""
         self.bits += "0" * (-len(self.bits) % 8)
 
     def data(self) -> bytes:
-        """Returns whole bytes."""
+        """Return whole bytes."""
         return bytes(int(self.bits[at : at + 8], 2) for at in range(0, len(self.bits), 8))
 
 
 def _unit(head: int, bits: _Bits) -> bytes:
-    """Returns a unit of the stream: start code, head, and the bits with their stop bit."""
+    """Return a unit of the stream: start code, head, and the bits with their stop bit."""
     bits.fixed(1, 1)
     bits.align()
     data, zeros = bytearray(), 0
     for byte in bits.data():
-        if zeros >= 2 and byte <= 3:  # so that no start code stands in the data
+        if zeros >= 2 and byte <= 3:  # so that the data contain no start code
             data.append(3)
             zeros = 0
         data.append(byte)
@@ -75,7 +75,7 @@ def _parameter_sets(width: int, height: int, fps: int) -> bytes:
 
 
 def _field(number: int, lines: npt.NDArray[np.uint8], *, bottom: bool) -> bytes:
-    """Returns one field of frame `number`, its samples (H, W) as they are, without color."""
+    """Return one field of frame `number`, its samples (H, W) as they are, without color."""
     key, at = number % FRAMES_PER_KEY == 0, number % FRAMES_PER_KEY
     idr = key and not bottom
     kind = _I_SLICE if key else _P_SLICE
@@ -102,7 +102,7 @@ def _field(number: int, lines: npt.NDArray[np.uint8], *, bottom: bool) -> bytes:
 
 
 def coded_fields(frames: int, fps: int, size: tuple[int, int]) -> list[bytes]:
-    """Returns two fields for each frame, the first one of a key frame with what a decoder has to know."""
+    """Return two fields for each frame, the first one of a key frame with what a decoder has to know."""
     fields: list[bytes] = []
     for number in range(frames):
         lines = numbered_frame(number, *size)[..., 0]

@@ -1,4 +1,4 @@
-"""The test files: every container, codec and property that is promised and that FFmpeg can write."""
+"""The test files: every supported container, codec and property that FFmpeg can write."""
 
 from reader_check.specimens import Specimen
 
@@ -12,8 +12,8 @@ _AV1 = {"preset": "12"}
 _NO_B, _TWO_B = {"bf": "0"}, {"bf": "2"}
 _HIDDEN = {"deadline": "good", "cpu-used": "4", "auto-alt-ref": "1", "lag-in-frames": "16"}
 
-_NO_DELAY = "AVI has no place for the delay of an encoder, and players do not guess it"
-_LATE_GAPS = "with B-frames FFmpeg writes the gaps between slots as many slots late as it reorders frames"
+_NO_DELAY = "AVI cannot store the delay of an encoder, and media software does not guess it"
+_LATE_GAPS = "with B-frames FFmpeg writes the gaps between slots late, by the number of reordered frames"
 
 CODECS = (
     Specimen("mp4", "libx264", "aac", "B-frames", options=_B),
@@ -201,4 +201,4 @@ FEW = tuple(
         ("ts", "libx264", "a packet for each field"),
     }
 )
-"""One of each kind, written and read in a few seconds."""
+"""One file of each kind; takes a few seconds."""

@@ -25,10 +25,10 @@ BEYOND: tuple[tuple[float, float, AtEnd], ...] = (
     (2.8, CLIP_S, "pad"), (2.8, CLIP_S, "shift"), (2.7, CLIP_S, "loop"),
     (0.5, 4.0, "pad"), (0.5, 4.0, "shift"), (0.5, 4.0, "loop"),
 )  # fmt: skip
-"""Windows past the end: start, length, and what then happens."""
+"""Windows past the end: start, length, and the handling of the end."""
 
 _ROUNDED_S = 1.1e-3
-"""Some containers keep whole milliseconds: frames nearly as near as the nearest are as good."""
+"""Some containers store whole milliseconds, so frames that are almost the nearest are accepted."""
 
 _EDGE_S = 0.06
 _SEARCH_S = 0.6
@@ -37,25 +37,25 @@ _OTHER_RATE_HZ = 24000
 
 @dataclass
 class Errors:
-    """What was found in one file.
+    """Errors in one file.
 
     Attributes:
-        num_frames: Frames asked for.
-        wrong: How many of them were not those that belong there, or were missing.
-        frame_s: Largest time between the frame that came and the one that belongs there.
-        audio tracks: Stretches of audio asked for.
-        silent: How many of them did not come, or were not recognized.
-        audio_s: Largest lag of the audio, negative where it is early.
-        length_s: By how much the length that the reader takes from the header is longer than the file's.
-        remark: What else is wrong with all frames.
-        failure: The first failure in words, empty if there was none.
-        details: Every error, for a person.
+        num_frames: Number of requested frames.
+        wrong: Number of wrong or missing frames.
+        frame_s: Largest time between a frame and the expected one.
+        num_audio: Number of requested windows of audio.
+        silent: Number of windows whose audio was missing or not recognized.
+        audio_s: Largest lag of the audio, negative if it is early.
+        length_s: Length according to the reader minus the true length.
+        remark: Another error of all frames.
+        failure: Message of the first failure, empty if there was none.
+        details: Description of every error.
     """
 
     num_frames: int = 0
     wrong: int = 0
     frame_s: float = 0.0
-    audios: int = 0
+    num_audio: int = 0
     silent: int = 0
     audio_s: float = 0.0
     length_s: float = 0.0
@@ -69,7 +69,7 @@ class Errors:
         return not self.failure and self.wrong == 0 and self.silent == 0 and abs(self.audio_s) < 1e-3
 
     def note_frames(self, label: str, got: Sequence[float | None], belong: Sequence[float]) -> None:
-        """Compares the true times of frames with those that belong there; None is a frame of no known number."""
+        """Compare the true times of frames with those that belong there; None is a frame of no known number."""
         self.num_frames += len(belong)
         extra = len(got) - len(belong)
         bad = [(a, b) for a, b in zip(got, belong, strict=False) if a is None or abs(a - b) > 1e-9]
@@ -79,8 +79,8 @@ class Errors:
             self.details.append(f"{label}: {len(bad)} wrong, {extra:+d}, first {bad[:1]}")
 
     def note_audio(self, label: str, audio: Audio, start_s: float, rate_hz: int) -> None:
-        """Measures the lag of audio that should begin at `start_s`."""
-        self.audios += 1
+        """Measure the lag of audio that should begin at `start_s`."""
+        self.num_audio += 1
         lag = lag_seconds(audio, start_s, rate_hz, _SEARCH_S)
         if lag is None:
             self.silent += 1
@@ -92,12 +92,12 @@ class Errors:
 
 @lru_cache(maxsize=1)
 def _whole_decode(path: Path) -> dict[bytes, int]:
-    """Returns the number of each frame of a decode from the start, by its content.
+    """Return the number of each frame of a decode from the start, by its content.
 
     Of a file that only names an old encoder, the decoder makes other frames than were encoded.
     """
     with av.open(str(path)) as container:
-        container.streams.video[0].thread_count = 1  # what cannot be decoded looks otherwise with more threads
+        container.streams.video[0].thread_count = 1  # with more threads, undecodable parts differ
         frames = [frame.to_ndarray(format="rgb24").tobytes() for frame in container.decode(video=0)]
     return {image: number for number, image in enumerate(frames)}
 
@@ -117,7 +117,7 @@ def _true_times(specimen: Specimen, path: Path, frames: np.ndarray, turned: bool
 
 
 def check_ours(specimen: Specimen, path: Path) -> Errors:
-    """Measures this package's reader, inside the file and past its end."""
+    """Measure this package's reader, inside the file and past its end."""
     errors = Errors()
     with MediaFile(str(path)) as media:
         end_s = media.seconds
@@ -156,7 +156,7 @@ def _note_ours(
 
 
 def _belongs(times: np.ndarray, wanted_s: float, got_s: float | None) -> float:
-    """Returns the time of the frame nearest to a wanted time; of two as near, the one that came."""
+    """Return the time of the frame nearest to a wanted time; of two as near, the one that came."""
     nearest = float(times[np.argmin(np.abs(times - wanted_s))])
     if got_s is not None and abs(got_s - wanted_s) <= abs(nearest - wanted_s) + _ROUNDED_S:
         return got_s
@@ -164,7 +164,7 @@ def _belongs(times: np.ndarray, wanted_s: float, got_s: float | None) -> float:
 
 
 def _pieces(audio_s: np.ndarray, specimen: Specimen, end_s: float, *, loop: bool) -> Iterable[tuple[int, int, float]]:
-    """Yields (first, last, time) of the stretches of a window that lie inside the file, away from its ends."""
+    """Yield (first, last, time) of the stretches of a window that lie inside the file, away from its ends."""
     low = max(0.0, specimen.audio_start_s - specimen.video_start_s) + _EDGE_S
     high = min(end_s, specimen.audio_start_s - specimen.video_start_s + SECONDS) - _EDGE_S
     cycles = range(int(audio_s[-1] / end_s) + 1) if loop else range(1)
@@ -175,9 +175,9 @@ def _pieces(audio_s: np.ndarray, specimen: Specimen, end_s: float, *, loop: bool
 
 
 def check_pytorchvideo(specimen: Specimen, path: Path) -> Errors:
-    """Measures pytorchvideo's PyAV reader by its own contract, the frames and audio in [start, end).
+    """Measure pytorchvideo's PyAV reader by its own contract, the frames and audio in [start, end).
 
-    Charitably: windows inside the file only, the sample rate told, packed channels taken apart.
+    Charitably: windows inside the file only, the sample rate given, packed channels separated.
     """
     errors = Errors()
     times = specimen.times_s

@@ -17,7 +17,7 @@ _PHASES = _RNG.uniform(0, 2 * math.pi, _TONES)
 
 
 def numbered_frame(number: int, width: int, height: int) -> Frame:
-    """Returns (H, W, 3): the bits of `number` as vertical stripes, or its gray level where there is no room."""
+    """Return (H, W, 3): the bits of `number` as vertical stripes, or its gray level where there is no room."""
     if width < BITS:
         return np.full((height, width, 3), _LOWEST_LEVEL + _LEVEL_STEP * number, np.uint8)
     bits = [(number >> (BITS - 1 - i)) & 1 for i in range(BITS)]
@@ -27,7 +27,7 @@ def numbered_frame(number: int, width: int, height: int) -> Frame:
 
 
 def numbers_of(frames: npt.NDArray[np.generic]) -> list[int]:
-    """Reads the numbers of (3, T, H, W) frames of any number type."""
+    """Read the numbers of (3, T, H, W) frames of any number type."""
     pixels = np.asarray(frames, np.float32)
     width = pixels.shape[3]
     if width < BITS:
@@ -38,7 +38,7 @@ def numbers_of(frames: npt.NDArray[np.generic]) -> list[int]:
 
 
 def audio_at(times_s: npt.NDArray[np.float64]) -> Audio:
-    """Returns the known audio: tones of 120 to 2800 Hz with no common period, so that it fits itself at one place."""
+    """Return the known audio: tones of 120 to 2800 Hz with no common period, so that it fits itself at one place."""
     total = np.zeros(len(times_s))
     for hertz, phase in zip(_HERTZ, _PHASES, strict=True):
         total += np.sin(2 * math.pi * hertz * times_s + phase)
@@ -46,13 +46,13 @@ def audio_at(times_s: npt.NDArray[np.float64]) -> Audio:
 
 
 def lag_seconds(audio: Audio, start_s: float, rate_hz: int, search_s: float = 0.15) -> float | None:
-    """Returns by how much audio is later than it should be, to a hundredth of a sample; None if it is not ours.
+    """Return by how much audio is later than it should be, to a hundredth of a sample; None if it is not ours.
 
     Args:
         audio: Audio (S,), which should begin at `start_s`.
         start_s: Where it should begin in the known audio.
         rate_hz: Its sample rate.
-        search_s: Largest lag that is looked for.
+        search_s: Largest lag of the search.
     """
     if len(audio) < rate_hz // 20:
         return None

@@ -87,7 +87,7 @@ class Specimen:
 
 
 def can_write(specimen: Specimen) -> bool:
-    """Says whether FFmpeg was built with both encoders."""
+    """Return whether FFmpeg was built with both encoders."""
     try:
         return all(av.Codec(name, "w") for name in (specimen.video, specimen.audio))
     except ValueError:  # av's UnknownCodecError
@@ -95,7 +95,7 @@ def can_write(specimen: Specimen) -> bool:
 
 
 def write(specimen: Specimen, folder: Path) -> Path:
-    """Writes the file and returns its path."""
+    """Write the file and return its path."""
     path = folder / f"{specimen.name}.{specimen.container}"
     with priority_kept(), av.open(str(path), "w", options=specimen.muxing) as container:
         frames = _frame_packets(container, specimen)
@@ -127,7 +127,7 @@ def _audio_stream(container: av.container.OutputContainer, specimen: Specimen) -
 
 
 def _unstored_delay(specimen: Specimen) -> int:
-    """Returns the encoder's delay in samples where the container (AVI) has no place for it: then it is cut off."""
+    """Return the encoder's delay in samples where the container (AVI) has no place for it: then it is cut off."""
     if specimen.container != "avi" or specimen.keeps_delay:
         return 0
     with av.open(io.BytesIO(), "w", format="nut") as container:
@@ -136,7 +136,7 @@ def _unstored_delay(specimen: Specimen) -> int:
 
 
 def _turned(data: bytes) -> bytes:
-    """Puts a quarter turn into the first track's header (the first matrix is that of the whole film)."""
+    """Put a quarter turn into the first track's header (the first matrix is that of the whole film)."""
     first = data.index(_UPRIGHT, data.index(b"tkhd"))
     return data[:first] + _TURNED + data[first + len(_TURNED) :]
 
@@ -144,7 +144,7 @@ def _turned(data: bytes) -> bytes:
 def _frame_packets(
     container: av.container.OutputContainer, specimen: Specimen
 ) -> "list[tuple[float, av.Packet[av.VideoStream]]]":
-    """Adds the stream of frames and returns its packets, each with the time at which it is written."""
+    """Add the stream of frames and return its packets, each with the time at which it is written."""
     if specimen.fault == "fields":
         return field_packets(container, len(specimen.times_s), specimen.fps, specimen.size)
     base = Fraction(1, _TICKS) if specimen.uneven else Fraction(1, specimen.fps)

@@ -1,6 +1,6 @@
-"""Something made of every file of a data set: under which name, in parallel, resumable, every failure named.
+"""Converts every file of a data set: in parallel, resumable, and with the cause of each failure.
 
-A low-resolution copy of each (transcode.py) is one such conversion, its optical flow (optical_flow.py) another.
+Examples are low-resolution copies (transcode.py) and optical flow (optical_flow.py).
 """
 
 import errno
@@ -16,10 +16,10 @@ from typing import Any
 from stica_pv.data.conversion.conversion_log import (
     ConversionName,
     failures_name,
-    is_note,
+    is_conversion_file,
+    log_name,
     open_conversion_log,
-    receipt_of,
-    receipts_name,
+    record_of,
     write_failures,
 )
 from stica_pv.data.conversion.copied_lists import copy_list, lists_below
@@ -31,20 +31,21 @@ from stica_pv.errors import UnreadableClip, UsageError
 _LOG = logging.getLogger(__name__)
 
 _PROGRESS_S = 10.0
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # no source that is read gives these
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # never caused by reading a source
 
 Convert = Callable[[str, Path, Any], None]
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What is made of each file.
+    """A conversion of files.
 
     Attributes:
-        name: Begins the names of the receipts and of the list of failures in the target.
-        extension: Of the new files.
-        convert: Makes one, of (source, target, settings); a function of a module that raises `UnreadableClip`.
-        lists: Whether lists of the files are written with the new names as well.
+        name: Prefix of the names of the log and of the list of failures in the target folder.
+        extension: Extension of the new files.
+        convert: Converts one file, given (source, target, settings); a module-level function that may raise
+            `UnreadableClip`.
+        lists: Whether lists of the files are also written, with the new names.
     """
 
     name: ConversionName
@@ -53,9 +54,9 @@ class Conversion:
     lists: bool = True
 
     @property
-    def receipts(self) -> str:
-        """Name of the list of what is done."""
-        return receipts_name(self.name)
+    def log(self) -> str:
+        """Name of the log of converted files."""
+        return log_name(self.name)
 
     @property
     def failures(self) -> str:
@@ -68,13 +69,13 @@ TRANSCODING = Conversion("transcode", ".mp4", transcode)
 
 @dataclass(frozen=True)
 class CopyPlan:
-    """What is copied.
+    """Files to convert.
 
     Attributes:
-        conversion: How.
+        conversion: The conversion.
         source: Folder that the names are relative to.
-        target: Folder of the copy.
-        names: New name by old name, of each media file.
+        target: Folder of the new files.
+        names: New name of each media file, by its old name.
         lists: Lists relative to `source`, whose lines name media files relative to the list or to `source`.
     """
 
@@ -87,12 +88,12 @@ class CopyPlan:
 
 @dataclass(frozen=True)
 class CopyReport:
-    """What became of a copy.
+    """Result of a conversion.
 
     Attributes:
-        copied: Old names of the files copied now.
-        kept: Old names of the files that an earlier run had finished.
-        failures: Cause by old name.
+        copied: Old names of the files converted in this run.
+        kept: Old names of the files converted by an earlier run.
+        failures: Cause of each failure, by old name.
         lists: Number of lists written.
     """
 
@@ -103,67 +104,67 @@ class CopyReport:
 
 
 def plan_copy(source: str, target: str, separator: str = " ", conversion: Conversion = TRANSCODING) -> CopyPlan:
-    """Finds what is to be copied and checks that the target is free for it.
+    """Find the files to convert and check the target folder.
 
     Args:
-        source: A folder, all media files and lists below it; or one list of ``path label`` lines.
-        target: A new or empty folder, or one that an earlier run began.
-        separator: Stands between path and label in a list that is given as `source`.
-        conversion: What is to be made.
+        source: A folder with media files and lists, or one list of ``path label`` lines.
+        target: A new or empty folder, or the target of an earlier run.
+        separator: Separator of path and label in a list that is given as `source`.
+        conversion: The conversion.
 
     Raises:
-        UsageError: There is nothing to copy, names lead out of the source, or the target holds other things.
+        UsageError: There are no files, names point outside of the source, or the target holds other files.
     """
     is_list = os.path.isfile(source)
     found = read_csv(path=source, separator=separator) if is_list else read_folder(path=source)
     root = Path(source).parent if is_list else Path(source)
     folder = Path(target)
-    _check_target(root.resolve(), folder.resolve(), conversion.receipts)
+    _check_target(root.resolve(), folder.resolve(), conversion.log)
     names = list(dict.fromkeys(os.path.normpath(name) for name in found.names))
     for name in names:
         if os.path.isabs(name) or name.startswith("..") or "://" in name:
             raise UsageError(
-                f"{source} names {name}, which is not below its folder; the copy keeps relative names only"
+                f"{source} names {name}, which is outside of its folder; use relative names below the folder"
             )
     lists: tuple[str, ...] = ()
     if conversion.lists:
         lists = (Path(source).name,) if is_list else tuple(sorted(lists_below(root)))
-        lists = tuple(name for name in lists if not is_note(name))
+        lists = tuple(name for name in lists if not is_conversion_file(name))
     return CopyPlan(conversion, root, folder, _new_names(names, conversion.extension), lists)
 
 
-def _check_target(source: Path, target: Path, receipts: str) -> None:
+def _check_target(source: Path, target: Path, log: str) -> None:
     if target == source or source in target.parents:
-        raise UsageError(f"the target {target} lies in the source {source}; choose a folder outside it")
+        raise UsageError(f"the target {target} is inside the source {source}; choose a folder outside of it")
     if target.is_file():
-        raise UsageError(f"the target {target} is a file, a folder is needed")
-    if target.is_dir() and any(target.iterdir()) and not (target / receipts).is_file():
-        raise UsageError(f"the target {target} holds other things (no {receipts}); choose a new or empty folder")
+        raise UsageError(f"the target {target} is a file, expected a folder")
+    if target.is_dir() and any(target.iterdir()) and not (target / log).is_file():
+        raise UsageError(f"the target {target} holds other files (no {log}); choose a new or empty folder")
 
 
 def _new_names(names: Sequence[str], extension: str) -> dict[str, str]:
-    """Gives each file the extension; where two would then be one, those that have another keep theirs before it."""
+    """Replace the extension of each name; append it to names that would otherwise collide."""
     plain = {name: os.path.splitext(name)[0] + extension for name in names}
     count = Counter(plain.values())
     new = {name: f"{name}{extension}" if count[to] > 1 and name != to else to for name, to in plain.items()}
     doubled = [name for name, times in Counter(new.values()).items() if times > 1]
     if doubled:
-        raise UsageError(f"several files would be called {doubled[0]} in the copy; rename one of them")
+        raise UsageError(f"several files would be named {doubled[0]} in the copy; rename one of them")
     return new
 
 
 def make_copy(plan: CopyPlan, settings: Any, *, processes: int, limit_s: int = 600) -> CopyReport:
-    """Copies what is not there yet; a run that is stopped goes on where it was.
+    """Convert all files that are not converted yet, so that an interrupted run can be continued.
 
     Args:
-        plan: What to copy.
-        settings: Of the conversion; files that were made with others (another `repr`) are made anew.
-        processes: How many files at a time, each in a process of its own.
-        limit_s: Longest time for a file, in seconds.
+        plan: Files to convert.
+        settings: Settings of the conversion; files made with others (another `repr`) are converted again.
+        processes: Number of files at a time, each in a separate process.
+        limit_s: Time limit per file in seconds.
 
     Raises:
-        UsageError: A number is wrong, the target cannot be written (lists are then left as they are), or another
-            command writes there.
+        UsageError: A number is wrong, the target cannot be written (lists are then not changed), or another command
+            is writing there.
     """
     if processes < 1 or limit_s < 1:
         raise UsageError(f"expected processes and limit_s >= 1, got {processes} and {limit_s}")
@@ -175,16 +176,16 @@ def make_copy(plan: CopyPlan, settings: Any, *, processes: int, limit_s: int = 6
 
 def _make_copy(plan: CopyPlan, settings: Any, processes: int, limit_s: int) -> CopyReport:
     plan.target.mkdir(parents=True, exist_ok=True)
-    with open_conversion_log(plan.target / plan.conversion.receipts) as receipts:
+    with open_conversion_log(plan.target / plan.conversion.log) as log:
         for part in plan.target.rglob(".*.part"):
             part.unlink()
-        keys = {name: receipt_of(plan.source / name, name, settings) for name in plan.names}
-        made = {name: _is_made(plan.target / plan.names[name], receipts.known.get(key)) for name, key in keys.items()}
+        keys = {name: record_of(plan.source / name, name, settings) for name in plan.names}
+        made = {name: _is_made(plan.target / plan.names[name], log.known.get(key)) for name, key in keys.items()}
         wanted = [name for name, is_made in made.items() if not is_made]
         targets = {name: plan.target / plan.names[name] for name in wanted}
         jobs = {name: (plan.conversion.convert, str(plan.source / name), targets[name], settings) for name in wanted}
         for target in targets.values():
-            target.unlink(missing_ok=True)  # of an older source or other settings
+            target.unlink(missing_ok=True)  # made from an older source or with other settings
         copied: list[str] = []
         failures: dict[str, str] = {}
         last = time.monotonic()
@@ -193,7 +194,7 @@ def _make_copy(plan: CopyPlan, settings: Any, processes: int, limit_s: int) -> C
                 failures[name] = cause
             else:
                 copied.append(name)
-                receipts.add(keys[name], targets[name].stat().st_size)
+                log.add(keys[name], targets[name].stat().st_size)
             if time.monotonic() - last >= _PROGRESS_S:
                 last = time.monotonic()
                 _LOG.info("%d of %d files done, %d failed", len(copied), len(jobs), len(failures))
@@ -203,29 +204,29 @@ def _make_copy(plan: CopyPlan, settings: Any, processes: int, limit_s: int) -> C
 
 
 def _convert(convert: Convert, source: str, target: Path, settings: Any) -> str:
-    """Converts one file; returns the cause of a failure, or an empty string.
+    """Convert one file; return the cause of a failure, or an empty string.
 
     Raises:
-        OSError: The target takes no more, whatever the source.
+        OSError: The target cannot be written, e.g. because the disk is full.
     """
     try:
         convert(source, target, settings)
     except UnreadableClip as error:
-        _check_room(error)
+        _check_disk_full(error)
         return error.cause
-    except Exception as error:  # one file in a million must not end a run of days; its cause stands in the list
-        _check_room(error)
+    except Exception as error:  # one file in a million must not end a run of days; the cause is recorded
+        _check_disk_full(error)
         return f"unexpected {type(error).__name__}: {error}"
     return ""
 
 
-def _check_room(error: BaseException) -> None:
-    """Raises `OSError` if there is no room for files behind an error."""
-    behind: BaseException | None = error
-    while behind is not None:
-        if isinstance(behind, OSError) and behind.errno in _NO_ROOM:
-            raise OSError(behind.errno, os.strerror(behind.errno)) from error
-        behind = behind.__cause__ or behind.__context__
+def _check_disk_full(error: BaseException) -> None:
+    """Raise `OSError` if an error was caused by a full or read-only disk."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _DISK_FULL:
+            raise OSError(cause.errno, os.strerror(cause.errno)) from error
+        cause = cause.__cause__ or cause.__context__
 
 
 def _is_made(target: Path, size: int | None) -> bool:

@@ -1,4 +1,4 @@
-"""Lists of a data set whose files are written anew under other names: the same lines with the new names."""
+"""Copies lists of a converted data set: the same lines with the new names of the files."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ _LISTS = (".csv", ".txt", ".tsv")
 
 
 def lists_below(root: Path) -> Iterator[str]:
-    """Yields the names of all files below a folder that may be lists, relative to it."""
+    """Yield the names of all potential lists below a folder, relative to it."""
     for base, files in real_folders(str(root)):
         yield from (os.path.relpath(os.path.join(base, name), root) for name in files if name.endswith(_LISTS))
 
@@ -24,12 +24,12 @@ def lists_below(root: Path) -> Iterator[str]:
 def copy_list(
     list_name: str, source: Path, target: Path, *, names: Mapping[str, str], left_out: Collection[str]
 ) -> bool:
-    """Writes a list with the new names.
+    """Write a list with the new names.
 
     Args:
         list_name: The list relative to `source`; its lines name media files relative to it or to `source`.
         source: Folder of the old files.
-        target: Folder of the new ones.
+        target: Folder of the new files.
         names: New name by old name.
         left_out: Old names whose lines are dropped.
 
@@ -42,8 +42,8 @@ def copy_list(
     try:
         with open_list(str(source / list_name)) as file:
             text = file.read()
-    except UsageError as error:  # in UTF-16; it may be no list at all
-        _LOG.warning("not copied as a list: %s", error)
+    except UsageError as error:  # in UTF-16; the file may not be a list at all
+        _LOG.warning("not copied: %s", error)
         return False
     for line in text.splitlines():
         written, name, base = _named(line, folder, source, names)
@@ -60,11 +60,11 @@ def copy_list(
 
 
 def _named(line: str, folder: str, source: Path, names: Mapping[str, str]) -> tuple[str, str, str]:
-    """Finds the media file that a line begins with; names may hold separators themselves.
+    """Find the media file at the start of a line; names may contain separators.
 
     Returns:
-        How it is written, its name below the source, and what it is relative to: the list's folder, or "" for the
-        source. Three times "" if there is none.
+        The name as written, its name below the source, and the folder that it is relative to: the list's folder, or ""
+        for the source. Three times "" if there is none.
     """
     line = line.strip()
     ends = [len(line), *(at for at in range(len(line) - 1, 0, -1) if line[at] in " ,;\t")]
@@ -73,7 +73,7 @@ def _named(line: str, folder: str, source: Path, names: Mapping[str, str]) -> tu
         if not is_media(written):
             continue
         for base in (folder, ""):
-            # An absolute name stands for itself in a join.
+            # Joining keeps an absolute name unchanged.
             name = os.path.relpath(os.path.join(source, base, written), source)
             if name in names:
                 return written, name, base

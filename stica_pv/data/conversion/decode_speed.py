@@ -1,4 +1,4 @@
-"""How fast our reader gives clips of files and of their low-resolution copies, measured side by side."""
+"""Measures the speed of our reader on files and on their low-resolution copies."""
 
 import time
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ class DecodeSpeed:
 
     Attributes:
         files: Number of files measured.
-        before: Of the originals.
-        after: Of the copies.
+        before: Speed on the originals.
+        after: Speed on the copies.
     """
 
     files: int
@@ -38,15 +38,15 @@ def measure_decode_speed(
     frames: int = 16,
     files: int = 16,
 ) -> DecodeSpeed | None:
-    """Reads the same windows of originals and copies in turns, frames reduced to `short_side` and audio if any.
+    """Read the same windows of originals and copies alternately, with frames of `short_side`, and audio if any.
 
     Args:
         pairs: Paths of originals and copies.
-        short_side: Of the frames asked for, in pixels.
-        audio_rate_hz: Of the audio asked for.
+        short_side: Short side of the requested frames in pixels.
+        audio_rate_hz: Sample rate of the requested audio.
         seconds: Length of a clip.
-        frames: Number of its frames.
-        files: How many files to measure at most, evenly spread over the pairs.
+        frames: Number of frames of a clip.
+        files: Largest number of files to measure, evenly spread over the pairs.
 
     Returns:
         The speeds; None if there is nothing to measure.
@@ -55,27 +55,27 @@ def measure_decode_speed(
     spent = [0.0, 0.0]
     measured = 0
     for pair in chosen:
-        facts = probe(pair[0])
-        latest = max(0.0, (facts.video_seconds or facts.audio_seconds) - seconds)
-        shown, rate_hz = (
-            frames if decodable(facts.video_codec) else 0,
-            audio_rate_hz if decodable(facts.audio_codec) else None,
-        )
+        info = probe(pair[0])
+        latest = max(0.0, (info.video_seconds or info.audio_seconds) - seconds)
+        num_frames = frames if decodable(info.video_codec) else 0
+        rate_hz = audio_rate_hz if decodable(info.audio_codec) else None
         rng = generator("decode speed", pair[0])
         times = []
         for _ in range(_ROUNDS + 1):
             window = Window(uniform(0.0, latest, rng), seconds, "pad")
-            request = ClipRequest(window, shown, frames / seconds, rate_hz)
+            request = ClipRequest(window, num_frames, frames / seconds, rate_hz)
             times.append([_read_seconds(path, request, short_side) for path in pair])
-        before, after = (sum(column) for column in zip(*times[1:], strict=True))  # the first filled the disk's cache
-        if before + after > 0:  # not so where a read failed, which gives nan
+        before, after = (
+            sum(column) for column in zip(*times[1:], strict=True)
+        )  # the first one warms up the disk cache
+        if before + after > 0:  # False if a read failed, which gives nan
             measured += 1
             spent = [spent[0] + before, spent[1] + after]
     return DecodeSpeed(measured, *(measured * _ROUNDS / total for total in spent)) if measured else None
 
 
 def _read_seconds(path: str, request: ClipRequest, short_side: int) -> float:
-    """Returns how long a read took, nan if it failed."""
+    """Return the duration of a read, nan if it failed."""
     start = time.perf_counter()
     try:
         read(path, {"clip": request}, short_size=short_side)

@@ -1,4 +1,4 @@
-"""What encoders take, and what they do to the process that they run in, undone."""
+"""Options of encoders for reproducible output, checks of their limits, and a guard against their side effects."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -9,19 +9,19 @@ import av
 from stica_pv.errors import UsageError
 
 _SAFE_OPTIONS = {
-    # Its assembly for the macroblock tree reads memory that nothing has written: the same clip gave other bytes.
+    # Its assembly for the macroblock tree reads uninitialized memory: the same clip gave different bytes.
     "libx264": {"x264-params": "cpu-independent=1"},
-    # It can wait without end for threads of its pool that get no core.
+    # It can wait forever for threads of its pool that get no core.
     "libx265": {"x265-params": "pools=none:frame-threads=1"},
 }
 
 
 def encoder_options(codec: str, options: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Returns options with which an encoder gives the same bytes each time (x264) and has no thread pool (x265).
+    """Return options with which x264 always gives the same bytes, and x265 has no thread pool.
 
     Args:
-        codec: FFmpeg's name of the encoder, or of its format, as ``hevc``.
-        options: Further options; parameters of x264 and x265 are joined.
+        codec: FFmpeg's name of the encoder, or of its format, such as ``hevc``.
+        options: Further options; parameters of x264 and x265 are merged.
     """
     merged = dict(options or {})
     for key, value in _SAFE_OPTIONS.get(av.Codec(codec, "w").name, {}).items():
@@ -30,18 +30,18 @@ def encoder_options(codec: str, options: Mapping[str, str] | None = None) -> dic
 
 
 def check_aac_rate(rate_hz: int) -> None:
-    """Raises `UsageError`, which begins with ``audio_rate_hz``, if AAC has no such sample rate."""
+    """Raise `UsageError`, with a message that begins with ``audio_rate_hz``, if AAC does not support the rate."""
     rates = av.Codec("aac", "w").audio_rates or []
     if rates and rate_hz not in rates:
-        raise UsageError(f"audio_rate_hz: AAC cannot be {rate_hz}; expected one of {sorted(rates)}")
+        raise UsageError(f"audio_rate_hz: AAC does not support {rate_hz}; expected one of {sorted(rates)}")
 
 
 @contextmanager
 def priority_kept() -> Iterator[None]:
-    """Restores the scheduling of this thread at the end.
+    """Restore the scheduling policy of this thread on exit.
 
-    SVT-AV1 makes the process that opens it a real-time one where it may, as root on Linux; its later children inherit
-    that, and one that is busy then takes a core from all else on the machine.
+    SVT-AV1 switches its process to real-time scheduling if it may (as root on Linux). Later child processes inherit
+    this, and a busy one then blocks a core for all other processes of the machine.
     """
     if not hasattr(os, "sched_setscheduler"):  # not Linux
         yield

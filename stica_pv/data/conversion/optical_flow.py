@@ -1,7 +1,7 @@
 """Optical flow of a video file, computed by OpenCV's DIS and stored for training (flow_files.py reads it).
 
-DIS (Kroeger et al., ECCV 2016) stands for the TV-L1 of the two-stream papers: it needs milliseconds a frame and is
-part of OpenCV's plain packages. Flow of TV-L1 from other tools is read as frame pairs.
+DIS (Kroeger et al., ECCV 2016) replaces the TV-L1 of the two-stream papers: it takes milliseconds per frame and is part
+of OpenCV's standard packages. TV-L1 flow from other tools can be read as image pairs.
 """
 
 import math
@@ -23,7 +23,7 @@ from stica_pv.data.decoding.frames import DecodedFrames, Frame, FrameConverter, 
 from stica_pv.data.decoding.media_file import MediaFile
 from stica_pv.errors import UnreadableClip, UsageError
 
-_SMALLEST = 16  # pixels a side; OpenCV 5.0 crashes on some smaller ones
+_SMALLEST = 16  # pixels per side; OpenCV 5.0 crashes on some smaller frames
 _SAME_TIME_S = 1e-6
 
 
@@ -32,9 +32,9 @@ class FlowSettings:
     """How optical flow is computed and stored.
 
     Attributes:
-        short_side: Longest allowed shorter side in pixels; smaller frames are not enlarged. 0: as they are.
-        bound: Motion in pixels of this size, from one frame to the next, that is stored as 0 and 255; faster is cut.
-        fps: Fields kept a second, each that of the first frame at or after its instant; 0: of every frame.
+        short_side: Largest short side in pixels; smaller frames are not enlarged. 0: no limit.
+        bound: Motion in pixels per frame that is stored as 0 and 255; larger motion is clipped.
+        fps: Flow fields per second, each for the first frame at or after its time; 0: for every frame.
     """
 
     short_side: int = 128
@@ -52,19 +52,19 @@ def _opencv() -> Any:
         import cv2
     except ImportError as error:
         raise UsageError("optical flow needs OpenCV: pip install opencv-python-headless, or -e '.[flow]'") from error
-    cv2.setNumThreads(1)  # one file per process is the parallelism
+    cv2.setNumThreads(1)  # files are processed in parallel, one per process
     return cv2
 
 
 def compute_flow(source: str, target: Path, settings: FlowSettings) -> None:
-    """Writes the optical flow of a file as npz; the name exists only once it is whole.
+    """Write the optical flow of a file as npz, atomically.
 
-    Each field leads from one frame, whose time it has, to the next frame of the file. The npz holds ``flow`` uint8
-    (N, 2, H, W), to the right and downwards, 127.5 for no motion; ``times_s`` float64 (N,); and ``bound``. All fields
-    of the file are held in memory.
+    Each field is the motion from one frame, whose time it has, to the next frame of the file. The npz holds ``flow``
+    uint8 (N, 2, H, W), to the right and downwards, 127.5 for no motion; ``times_s`` float64 (N,); and ``bound``. All
+    fields of the file are kept in memory.
 
     Raises:
-        UnreadableClip: The source has no two frames, cannot be decoded, or ends before its header says.
+        UnreadableClip: The source has fewer than two frames, cannot be decoded, or is shorter than its header says.
     """
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def compute_flow(source: str, target: Path, settings: FlowSettings) -> None:
 
 
 def _fields(media: MediaFile, settings: FlowSettings) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
-    """Yields the time of a frame and the flow uint8 (2, H, W) from it to the next, for each that is kept."""
+    """Yield the time of a frame and the flow uint8 (2, H, W) to the next one, for each selected frame."""
     cv2 = _opencv()
     engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     convert, decoded = FrameConverter(settings.short_side), DecodedFrames()
@@ -108,12 +108,12 @@ def _fields(media: MediaFile, settings: FlowSettings) -> Iterator[tuple[float, n
 def _gray(cv2: Any, frame: Frame, path: str) -> Any:
     height, width, _ = frame.shape
     if min(height, width) < _SMALLEST:
-        raise UnreadableClip(path, f"frames of {width} x {height} pixels; optical flow needs {_SMALLEST} each way")
+        raise UnreadableClip(path, f"frames of {width} x {height} pixels; optical flow needs {_SMALLEST} x {_SMALLEST}")
     return cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
 
 
 def _after(time_s: float, fps: float) -> float:
-    """Returns the next instant i / fps after a time; the time itself if every frame counts."""
+    """Return the next multiple of 1 / fps after a time; the time itself if every frame is used."""
     return (math.floor(time_s * fps + _SAME_TIME_S) + 1) / fps if fps else time_s
 
 

@@ -1,4 +1,4 @@
-"""Writes the files of a list into tar shards, for storage that dislikes many small files."""
+"""Packs the files of a list into tar shards, for storage that is slow with many small files."""
 
 import io
 import os
@@ -13,28 +13,28 @@ from stica_pv.errors import UsageError
 
 
 def write_shards(videos: VideoList, folder: Path, *, name: str, shard_bytes: int) -> Iterator[int]:
-    """Writes the files of a list into shards, in its order, and last the list of their members.
+    """Pack the files of a list into shards, in its order, and finally writes the list of their members.
 
-    The shards are those of WebDataset: a ``.cls`` beside a file holds its label.
+    The shards have the format of WebDataset: a ``.cls`` entry next to a file holds its label.
 
     Args:
         videos: The list.
-        folder: For ``<name>-000000.tar`` … and ``<name>.csv``; made if it is not there.
-        name: Of list and shards.
-        shard_bytes: A shard takes no further file once it is larger.
+        folder: Folder of ``<name>-000000.tar`` … and ``<name>.csv``; created if missing.
+        name: Name of the list and the shards.
+        shard_bytes: Size from which on a shard is complete.
 
     Yields:
         The number of files written, after each shard.
 
     Raises:
-        UsageError: The list is there already, names files twice, a file cannot be read or a shard not be written.
+        UsageError: The list already exists or names files twice, or a file cannot be read or a shard written.
     """
     target = folder / f"{name}.csv"
     if target.exists():
-        raise UsageError(f"{target} is there already: choose another folder, or remove it and the shards beside it")
+        raise UsageError(f"{target} already exists: choose another folder, or remove it and its shards")
     names = [one.lstrip("/") for one in videos.names]
     if len(set(names)) < len(names):
-        raise UsageError(f"the list names {len(names) - len(set(names))} files twice, which shards cannot hold apart")
+        raise UsageError(f"the list names {len(names) - len(set(names))} files twice; remove the repeated lines")
     lines: list[str] = []
     number = 0
     try:
@@ -52,7 +52,7 @@ def write_shards(videos: VideoList, folder: Path, *, name: str, shard_bytes: int
 
 
 def _write_shard(videos: VideoList, names: Sequence[str], begin: int, path: Path, shard_bytes: int) -> list[str]:
-    """Writes files from `begin` on until the shard is full; returns their lines of the list."""
+    """Write files from `begin` on until the shard is full; return their lines for the list."""
     lines: list[str] = []
     partial = path.with_suffix(".part")
     with tarfile.open(partial, "w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as tar:
@@ -69,7 +69,7 @@ def _write_shard(videos: VideoList, names: Sequence[str], begin: int, path: Path
 
 
 def _add(tar: tarfile.TarFile, path: str, name: str, shard: str) -> TarEntry:
-    """Copies a file into a shard and returns its place."""
+    """Copy a file into a shard and return its entry."""
     try:
         with open(local_path(path), "rb") as file:
             info = tarfile.TarInfo(name)

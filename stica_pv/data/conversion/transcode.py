@@ -1,4 +1,4 @@
-"""A low-resolution copy of one media file: smaller frames, more key frames, mono audio, both at their old times."""
+"""Makes a low-resolution copy of one media file: smaller frames, more key frames, mono audio, and unchanged times."""
 
 import heapq
 import os
@@ -27,12 +27,15 @@ from stica_pv.errors import UnreadableClip, UsageError
 
 _CLOCK_HZ = 90_000
 _OPEN_LIMIT_S = 60.0
-_BLOCK = 1024  # samples handed to the audio encoder at a time
+_BLOCK = 1024  # samples sent to the audio encoder at a time
 
-_MUXER = {"movflags": "faststart", "movie_timescale": str(_CLOCK_HZ)}  # starts of streams are whole ticks of the latter
+_MUXER = {
+    "movflags": "faststart",
+    "movie_timescale": str(_CLOCK_HZ),
+}  # for exact start times of streams
 
 _FAST_TO_DECODE = {"libx264": {"tune": "fastdecode"}, "libx265": {"tune": "fastdecode"}}
-"""Options of encoders that can leave out what is slow to decode; a copy is read many more times than it is written."""
+"""Options for output that is fast to decode; a copy is read many more times than it is written."""
 
 Timed = tuple[float, Any]
 
@@ -42,13 +45,13 @@ class TranscodeSettings:
     """How a low-resolution copy is written.
 
     Attributes:
-        short_side: Longest allowed shorter side in pixels; smaller frames are not enlarged. 0: as they are.
-        gop: Most frames from one key frame to the next.
-        codec: FFmpeg's name of the encoder of frames.
-        crf: Its constant quality, lower is better.
+        short_side: Largest short side in pixels; smaller frames are not enlarged. 0: no limit.
+        gop: Maximum number of frames between key frames.
+        codec: FFmpeg's name of the video encoder.
+        crf: Constant rate factor of the video, lower is better.
         audio_rate_hz: Sample rate of the mono audio.
-        audio_bitrate: Of the AAC audio in bit/s.
-        fast_decoding: Leave out what is slow to decode (CABAC, deblocking), where x264 or x265 encode.
+        audio_bitrate: Bit rate of the AAC audio in bit/s.
+        fast_decoding: Whether x264 and x265 avoid features that are slow to decode (CABAC, deblocking).
     """
 
     short_side: int = 128
@@ -67,15 +70,15 @@ class TranscodeSettings:
         except (av.FFmpegError, ValueError) as error:
             raise UsageError(f"codec: this FFmpeg has no encoder {self.codec!r}; try libx264") from error
         if known.type != "video":
-            raise UsageError(f"codec: {self.codec!r} encodes {known.type}, expected an encoder of frames")
+            raise UsageError(f"codec: {self.codec!r} encodes {known.type}, expected a video encoder")
         _check_encoder(self)
         check_aac_rate(self.audio_rate_hz)
 
 
 def _check_encoder(settings: TranscodeSettings) -> None:
-    """Raises `UsageError` if the encoder cannot be had with these settings, before any file is touched.
+    """Raise `UsageError` if the encoder does not support these settings, before any file is read.
 
-    The encoder runs in a process of its own (on Linux), which ends if it hangs.
+    The encoder runs in a separate process (on Linux), which is ended if it hangs.
     """
     ((_, result),) = answer_all(_open_encoder, [settings], processes=1, timeout_s=_OPEN_LIMIT_S)
     if isinstance(result, WorkerFailure):
@@ -89,21 +92,20 @@ def _open_encoder(settings: TranscodeSettings) -> None:
             stream.codec_context.open()
         except av.FFmpegError as error:
             raise UsageError(
-                f"codec: {settings.codec!r} cannot write yuv420p at a clock of {_CLOCK_HZ} Hz with crf {settings.crf} "
+                f"codec: {settings.codec!r} cannot write yuv420p at a time base of {_CLOCK_HZ} Hz, crf {settings.crf} "
                 f"({error.strerror}); try libx264"
             ) from error
 
 
 def transcode(source: str, target: Path, settings: TranscodeSettings) -> None:
-    """Writes the low-resolution copy of a file as MP4; the name exists only once the copy is whole.
+    """Write the low-resolution copy of a file as MP4, atomically.
 
-    Frames are upright and each keeps its time, the audio starts as long before or after the first frame as it did,
-    and its gaps are filled with silence; audio that starts late is preceded by one coded frame of silence (43 ms at
-    24 kHz), which counts as audio. What the file lacks (frame or audio), the copy lacks. All of the audio and the
-    packets of the file are held in memory.
+    Frames are upright and keep their times. The audio keeps its offset to the first frame, and its gaps are filled with
+    silence; audio that starts late is preceded by one coded frame of silence (43 ms at 24 kHz), which counts as audio.
+    Without video or without audio, the copy has none either. All audio and all packets of the file are kept in memory.
 
     Raises:
-        UnreadableClip: The source cannot be decoded, or ends before its header says, with the cause.
+        UnreadableClip: The source cannot be decoded, or is shorter than its header says.
     """
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -122,7 +124,7 @@ def transcode(source: str, target: Path, settings: TranscodeSettings) -> None:
 def _write(container: OutputContainer, media: MediaFile, packets: StretchPackets, settings: TranscodeSettings) -> None:
     streams: list[Iterable[Timed]] = []
     start_s, audio = _audio(media, packets, settings.audio_rate_hz)
-    delay_s = max(0.0, -start_s) if len(audio) else 0.0  # no time stamp of the copy is below 0
+    delay_s = max(0.0, -start_s) if len(audio) else 0.0  # the copy has no negative time stamps
     if media.video is not None:
         streams.append(_frame_packets(container, media, packets, delay_s, settings))
     if len(audio):
@@ -136,7 +138,7 @@ def _write(container: OutputContainer, media: MediaFile, packets: StretchPackets
 
 
 def _audio(media: MediaFile, packets: StretchPackets, rate_hz: int) -> tuple[float, Samples]:
-    """Returns when the audio starts on the file's clock, and all of it at `rate_hz`."""
+    """Return the start time of the audio on the file's clock, and all of it at `rate_hz`."""
     track = AudioTrack()
     track.decode(media, packets.audio)
     first, end = track.extent
@@ -191,18 +193,18 @@ def _frame_stream(
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     stream.gop_size = settings.gop
     stream.codec_context.time_base = Fraction(1, _CLOCK_HZ)
-    stream.codec_context.thread_count = 1  # one file per process is the parallelism
+    stream.codec_context.thread_count = 1  # files are processed in parallel, one per process
     return stream
 
 
 def _even(output: VideoFrame) -> VideoFrame:
-    """Returns the frame as yuv420p, which has chroma for whole pairs of pixels only."""
+    """Return the frame as yuv420p, which needs even width and height."""
     width, height = (max(2, side - side % 2) for side in (output.width, output.height))
     return output.reformat(width=width, height=height, format="yuv420p")
 
 
 class _Durations:
-    """How long each frame is shown; encoders do not hand it on, and the copy would end with another length."""
+    """Durations of frames; encoders do not keep them, which would change the length of the copy."""
 
     def __init__(self) -> None:
         self._ticks: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""Where decoded frames of audio belong: time stamps are rounded, jittered or wrong, and true gaps stay gaps."""
+"""Positions of decoded audio frames: corrects rounded, jittered or wrong time stamps, and keeps true gaps."""
 
 import math
 
@@ -9,14 +9,14 @@ Numbers = npt.NDArray[np.float64]
 Lengths = npt.NDArray[np.int64]
 
 _SMOOTHED = 5
-"""Over how many frames a step must last to be a gap (more than half of them)."""
+"""Window of frames for smoothing; a step is a gap if it lasts for more than half of them."""
 
 _ROUNDING = 1.5
-"""How many tolerances time stamps may go up and down before they count as jittered."""
+"""Number of tolerances by which time stamps may fluctuate before they count as jittered."""
 
 
 def jittered(stamps: Numbers, lengths: Lengths, tolerance: float, lasting: float) -> bool:
-    """Says whether time stamps leave the frames' true places and come back; arguments as for `placed`."""
+    """Return whether time stamps deviate from the true positions temporarily; arguments as for `frame_positions`."""
     shifts = _shifts(stamps, lengths)
     if np.ptp(shifts) <= tolerance:  # nearly every file
         return False
@@ -25,20 +25,21 @@ def jittered(stamps: Numbers, lengths: Lengths, tolerance: float, lasting: float
     return any(_swing(part, reach, tolerance) > _ROUNDING * tolerance for part in parts)
 
 
-def placed(
+def frame_positions(
     stamps: Numbers, lengths: Lengths, tolerance: float, lasting: float, *, first_counts: bool = False
 ) -> list[int]:
-    """Returns the first sample of each frame of a stretch: frames join without a seam unless a real gap parts them.
+    """Return the first sample of each frame of a stretch: frames are contiguous unless there is a real gap.
 
     Time stamps may be rounded or jittered, and single ones wrong (Ogg Vorbis where the block size changes, the first
-    frame after a seek). So a gap is one that lasts, and between gaps the frames stand where most of their stamps say.
+    frame after a seek). So only a lasting step is a gap, and between gaps most time stamps determine the position.
 
     Args:
-        stamps: Time stamps in samples; nan where there is none.
+        stamps: Time stamps in samples; nan for none.
         lengths: Samples of each frame.
         tolerance: Smallest step in samples that is a gap.
-        lasting: Over how many samples time stamps must stay apart on both sides of a gap.
-        first_counts: Between gaps let the first time stamp count, as FFmpeg does, unless it stands alone.
+        lasting: Number of samples for which time stamps must stay apart on both sides of a gap.
+        first_counts: Whether the first time stamp after a gap determines the position, as in FFmpeg, unless it is an
+            outlier.
     """
     if len(stamps) == 0 or bool(np.isnan(stamps).all()):
         return []
@@ -51,7 +52,7 @@ def placed(
     for end in (*_gaps(smooth, tolerance, reach), len(shifts)):
         while len(firsts) < end:
             begin = len(firsts)
-            # Stamps that drift away from the samples are followed; those that come and go are not.
+            # A drift of the time stamps is followed; fluctuations are not.
             swing = _swing(smooth[begin:end], reach, tolerance)
             drift = smooth[begin:end] if swing <= tolerance else _smooth(shifts[begin:end], 2 * reach + 1)
             apart = np.flatnonzero(np.abs(drift - drift[0]) > max(tolerance, swing))
@@ -62,7 +63,7 @@ def placed(
 
 
 def _shifts(stamps: Numbers, lengths: Lengths) -> Numbers:
-    """Returns by how much each frame is stamped later than all frames joined would have it; a gap is a step."""
+    """Return the delay of each time stamp against contiguous frames; a gap is a step."""
     shifts = stamps - (np.cumsum(lengths) - lengths)
     if np.isfinite(shifts).all():
         return np.asarray(shifts)
@@ -73,7 +74,7 @@ def _shifts(stamps: Numbers, lengths: Lengths) -> Numbers:
 
 
 def _smooth(shifts: Numbers, count: int = _SMOOTHED) -> Numbers:
-    """Returns the medians of `count` shifts: without single wrong ones."""
+    """Return the moving median of `count` shifts, without outliers."""
     count = min(count, (len(shifts) - 1) // 2 * 2 + 1)
     if count < _SMOOTHED:
         return shifts
@@ -82,12 +83,12 @@ def _smooth(shifts: Numbers, count: int = _SMOOTHED) -> Numbers:
 
 
 def _reach(lengths: Lengths, lasting: float) -> int:
-    """Returns over how many frames a gap has to last."""
+    """Return the number of frames for which a gap has to last."""
     return max(_SMOOTHED, math.ceil(lasting / max(1.0, float(lengths.mean()))))
 
 
 def _gaps(shifts: Numbers, tolerance: float, reach: int) -> list[int]:
-    """Returns before which frames there is a gap: stamps on both sides are further apart than they swing."""
+    """Return the frames that follow a gap: the step between both sides exceeds the fluctuation of each side."""
     steps = np.flatnonzero(np.abs(np.diff(shifts)) > tolerance) + 1
     gaps: list[int] = []
     for step in map(int, steps):
@@ -99,7 +100,7 @@ def _gaps(shifts: Numbers, tolerance: float, reach: int) -> list[int]:
 
 
 def _swing(shifts: Numbers, reach: int, tolerance: float) -> float:
-    """Returns how far the shifts go both up and down within the reach; 0 where they only drift, or stay in place."""
+    """Return how far the shifts go both up and down within the reach; 0 if they only drift, or are constant."""
     if np.ptp(shifts) <= tolerance:
         return 0.0
     around = np.lib.stride_tricks.sliding_window_view(np.pad(shifts, (reach, 0), mode="edge"), reach + 1)

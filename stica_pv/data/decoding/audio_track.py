@@ -1,4 +1,4 @@
-"""Audio on a file's clock: decoded samples stand where their time stamps say, silence where there are none."""
+"""Audio on a file's clock: decoded samples at the positions of their time stamps, silence elsewhere."""
 
 import contextlib
 import math
@@ -12,7 +12,7 @@ from av.audio.frame import AudioFrame, format_dtypes
 from av.audio.resampler import AudioResampler
 from av.filter.graph import Graph
 
-from stica_pv.data.decoding.audio_times import jittered, placed
+from stica_pv.data.decoding.audio_times import frame_positions, jittered
 from stica_pv.data.decoding.demux import Span, collect_packets, is_encrypted, too_dense
 from stica_pv.data.decoding.media_file import MediaFile, MediaPacket
 
@@ -20,39 +20,39 @@ Samples = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 MARGIN_S = 0.05
-"""Audio read on both sides of a window, so that the resampling filter never sees an edge."""
+"""Audio read on both sides of a window, to avoid edge effects of the resampling filter."""
 
 _PREROLL_S = 0.1
-"""Decoders need this much before their output is right (Opus 80 ms, MP3 up to four frames)."""
+"""Decoders need this much audio until their output is correct (Opus 80 ms, MP3 up to four frames)."""
 
 _JITTER_S = 1e-3
 """Time stamps of some containers are rounded to milliseconds; smaller steps between frames are not gaps."""
 
 _PLANES = 8
-"""From this many channels on PyAV 18 reads beyond a frame's list of planes, and crashes; packed audio has one plane."""
+"""From this many planar channels on, PyAV 18 reads out of bounds and crashes; packed audio has one plane."""
 
 _LASTING_S = 0.5
-"""Time stamps that come back within this long are jittered; a gap lasts longer."""
+"""A deviation of time stamps that ends within this time is jitter; a gap lasts longer."""
 
 _ENCRYPTED = "the audio is encrypted; decrypt the file first"
 
 
 def preroll_seconds(media: MediaFile) -> float:
-    """Returns how long before the wanted audio decoding has to start."""
+    """Return how long before the requested audio decoding has to start."""
     if media.audio is None:
         return 0.0
     context = media.audio.codec_context
     rate_hz = context.sample_rate or 8000
-    # Wherever an Opus decoder starts, it drops the pre-skip of the file (its `delay`), and then has to converge.
+    # An Opus decoder always drops the pre-skip of the file (its `delay`) first, and then has to converge.
     return max(_PREROLL_S, 2 * (context.frame_size or 0) / rate_hz) + context.delay / rate_hz
 
 
 class AudioTrack:
-    """Decoded mono audio of a file at its own sample rate; sample k is heard at k / rate_hz on the file's clock.
+    """Decoded mono audio of a file at its own sample rate; the time of sample k is k / rate_hz on the file's clock.
 
     Attributes:
-        rate_hz: The sample rate that the decoder gives; 0 before anything was decoded.
-        error: Why a packet could not be decoded, if one could not.
+        rate_hz: Sample rate of the decoder; 0 before anything was decoded.
+        error: Error of a packet that could not be decoded, if any.
     """
 
     def __init__(self) -> None:
@@ -61,25 +61,25 @@ class AudioTrack:
         self._pieces: list[tuple[int, Samples]] = []
 
     def decode(self, media: MediaFile, packets: Sequence[MediaPacket], *, from_start: bool = False) -> bool:
-        """Adds the audio of packets that follow one another.
+        """Add the audio of consecutive packets.
 
         Args:
             media: The file.
-            packets: Of its audio.
-            from_start: Whether they are all from the first one of the file on.
+            packets: Its audio packets.
+            from_start: Whether they begin with the first packet of the file.
 
         Returns:
-            False if only a decode from the first packet on can tell where the audio belongs; then nothing is added.
+            False if the audio can only be positioned by decoding from the first packet on; then nothing is added.
         """
         base = float(media.audio.time_base or 0) if media.audio else 0.0
         pieces: list[Samples] = []
         times: list[float] = []
         for frame in self._decoded(media, packets):
             self.rate_hz = self.rate_hz or frame.sample_rate
-            if frame.sample_rate == self.rate_hz:  # a stream that changes its rate midway: the rest counts as missing
+            if frame.sample_rate == self.rate_hz:  # if the rate changes midway, the rest counts as missing
                 pieces.append(mono(frame))
                 times.append(math.nan if frame.pts is None else frame.pts * base - media.origin_s)
-        if not pieces:  # perhaps as the first packet needs the one before it
+        if not pieces:  # perhaps because the first packet needs the one before it
             return from_start or self.error in (None, _ENCRYPTED)
         stamps, lengths = np.array(times) * self.rate_hz, np.array([len(piece) for piece in pieces])
         tolerance, lasting = max(_JITTER_S, 1.5 * base) * self.rate_hz, _LASTING_S * self.rate_hz
@@ -91,12 +91,12 @@ class AudioTrack:
             stamps[1:] = np.nan
         sure = bool(known.any()) and not dense and not jittered(stamps, lengths, tolerance, lasting)
         if sure or from_start:
-            firsts = placed(stamps, lengths, tolerance, lasting, first_counts=from_start and not sure)
+            firsts = frame_positions(stamps, lengths, tolerance, lasting, first_counts=from_start and not sure)
             self._pieces += zip(firsts, pieces, strict=True)
         return sure or from_start
 
     def decode_from_start(self, media: MediaFile, end_s: float) -> None:
-        """Adds all audio from the first packet on to a time in seconds."""
+        """Add all audio from the first packet on to a time in seconds."""
         self.error = None
         self.decode(media, collect_packets(media, None, Span(-math.inf, end_s)).audio, from_start=True)
 
@@ -110,17 +110,17 @@ class AudioTrack:
         for packet in (*packets, None):
             try:
                 yield from context.decode(packet)
-            except av.FFmpegError as error:  # a broken packet is passed over, as FFmpeg does
+            except av.FFmpegError as error:  # a broken packet is skipped, as in FFmpeg
                 self.error = str(error.strerror)
 
     @property
     def extent(self) -> tuple[int, int]:
-        """First sample and the one after the last, both 0 before anything was decoded."""
+        """First sample, and the one after the last; both 0 before anything was decoded."""
         starts = [start for start, _ in self._pieces]
         return min(starts, default=0), max((start + len(piece) for start, piece in self._pieces), default=0)
 
     def cut(self, first: int, count: int) -> tuple[Samples, Mask]:
-        """Returns `count` samples from sample `first` on, and which of them were really there."""
+        """Return `count` samples from sample `first` on, and a mask of the real ones."""
         samples, present = np.zeros(count, np.float32), np.zeros(count, np.bool_)
         for start, piece in self._pieces:
             low, high = max(start, first), min(start + len(piece), first + count)
@@ -130,7 +130,7 @@ class AudioTrack:
         return samples, present
 
     def cut_loop(self, first: int, count: int, period: int) -> tuple[Samples, Mask]:
-        """As `cut`, of the audio in [0, period) repeated for ever in both directions."""
+        """Return the same as `cut` for the audio in [0, period) repeated in both directions."""
         if count > period:
             samples, present = self.cut(0, period)
             index = np.arange(first, first + count) % period
@@ -142,16 +142,16 @@ class AudioTrack:
     def render(
         self, start_s: float, seconds: float, rate_hz: int, loop_s: float | None = None
     ) -> tuple[Samples, float]:
-        """Returns the audio of a window.
+        """Return the audio of a window.
 
         Args:
             start_s: Start on the file's clock.
             seconds: Length.
-            rate_hz: Wanted sample rate.
-            loop_s: Length of the file where it is played again and again, None where silence follows it.
+            rate_hz: Requested sample rate.
+            loop_s: Length of the file if it is repeated, None if it is followed by silence.
 
         Returns:
-            float32 (round(seconds * rate_hz),) in [-1, 1], and the share of it that the file really holds.
+            float32 (round(seconds * rate_hz),) in [-1, 1], and the share of it that is real.
         """
         wanted = round(seconds * rate_hz)
         native = self.rate_hz
@@ -175,17 +175,17 @@ class AudioTrack:
 
 
 def mono(frame: AudioFrame) -> Samples:
-    """Returns the mean of a frame's channels, float32 (S,), integers scaled to [-1, 1]."""
+    """Return the mean of a frame's channels, float32 (S,), integers scaled to [-1, 1]."""
     if not frame.samples:
         return np.zeros(0, np.float32)
     planar, channels = frame.format.is_planar, frame.layout.nb_channels
     if frame.format.name not in format_dtypes or (planar and channels >= _PLANES):
         frame, planar = AudioResampler(format="flt").resample(frame)[0], False
-    # Planes as they lie: `to_ndarray` stacks them first, which takes as long as decoding them.
+    # Planes without a copy: `to_ndarray` stacks them, which takes as long as decoding them.
     dtype = np.dtype(format_dtypes[frame.format.name])
     count = frame.samples * (1 if planar else channels)
     planes = [np.frombuffer(plane, dtype, count) for plane in frame.planes]  # type: ignore[call-overload]
-    parts = planes if planar else [planes[0][place::channels] for place in range(channels)]
+    parts = planes if planar else [planes[0][channel::channels] for channel in range(channels)]
     mixed: Samples = parts[0].astype(np.float32)
     for part in parts[1:]:
         np.add(mixed, part, out=mixed, dtype=np.float32, casting="unsafe")
@@ -199,8 +199,8 @@ def mono(frame: AudioFrame) -> Samples:
 
 
 def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
-    """Resamples float32 (S,) in one piece with swresample, without delay: both ends keep their times."""
-    graph = Graph()  # what av.AudioResampler builds, but without a pool of threads for each clip
+    """Resample float32 (S,) in one piece with swresample, without delay: both ends keep their times."""
+    graph = Graph()  # the graph of av.AudioResampler, but without a thread pool for each clip
     graph.threads = 1
     source = graph.add("abuffer", sample_rate=str(from_hz), sample_fmt="fltp", channel_layout="mono")
     graph.link_nodes(source, graph.add("aresample", str(to_hz)), graph.add("abuffersink")).configure()
@@ -209,7 +209,7 @@ def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
     graph.push(frame)
     graph.push(None)
     parts: list[Any] = []
-    with contextlib.suppress(EOFError):  # ends the flushed graph
+    with contextlib.suppress(EOFError):  # the end of the flushed graph
         while True:
             parts.append(graph.pull().to_ndarray())
     return np.asarray(np.concatenate(parts, axis=1)[0], np.float32)

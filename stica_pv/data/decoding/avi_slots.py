@@ -1,4 +1,4 @@
-"""Time stamps in AVI, which stores none: each packet makes a slot, and FFmpeg's count of slots is put right here."""
+"""Time stamps for AVI, which stores none: each packet is a slot, and FFmpeg's count of slots is corrected here."""
 
 from bisect import bisect_left
 
@@ -7,20 +7,20 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 _CHUNK_HEADER_BYTES = 8
-"""In AVI the index leads to the header of a chunk, a packet begins behind it."""
+"""In AVI the index gives the position of a chunk header; the packet begins after it."""
 
 _SMALLEST_FRAME_BYTES = dict.fromkeys(("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"), 5)
-"""A start code and the type of what follows take four bytes; other codecs may code a frame in one byte."""
+"""A start code and a type take four bytes; other codecs may code a frame in one byte."""
 
 _START_ENTRIES = 32
-"""Encoders hand out placeholders while they wait for their first frames; an index without one here has none."""
+"""Encoders write placeholders while they delay their first frames; an index without one in these entries has none."""
 
 
 def smallest_frame_bytes(stream: VideoStream) -> int:
-    """Returns the size of the smallest packet that can hold a frame; what is smaller is a placeholder.
+    """Return the size of the smallest packet that can hold a frame; smaller ones are placeholders.
 
-    Encoders that reorder frames (DivX, Xvid, x264vfw) write single bytes 0x7F while they hold frames back, often
-    flagged as key frames. No frame comes of them.
+    Encoders that reorder frames (DivX, Xvid, x264vfw) write single bytes 0x7F while they delay frames, often flagged as
+    key frames. They contain no frame.
     """
     return _SMALLEST_FRAME_BYTES.get(stream.codec_context.name, 1)
 
@@ -34,11 +34,11 @@ class AviSlots:
         self._late: int | None = 0
 
     def after_seek(self) -> None:
-        """Says that the next packet is the first one after a seek."""
+        """Mark the next packet as the first one after a seek."""
         self._late = None
 
     def stamp(self, packet: "Packet[Stream]") -> int | None:
-        """Returns the slot of a packet; None if FFmpeg gives none."""
+        """Return the slot of a packet; None if FFmpeg gives none."""
         if packet.dts is None:
             return None
         if self._late is None:
@@ -56,9 +56,9 @@ def _placeholders(stream: VideoStream) -> list[int]:
 
 
 def _counted_late(stream: VideoStream, packet: "Packet[Stream]") -> int:
-    """Returns by how much the first packet after a seek is stamped late.
+    """Return by how much the time stamp of the first packet after a seek is late.
 
-    FFmpeg counts empty slots (dropped frames) that it meets on its way to the packet, whose count includes them.
+    FFmpeg counts empty slots (dropped frames) before the packet twice, as its count already includes them.
     """
     entries, stamp = stream.index_entries, packet.dts or 0
     at = entries.search_timestamp(stamp, any_frame=True)

@@ -1,4 +1,4 @@
-"""Opening media files and what their headers say; every failure is named in words."""
+"""Opens media files and reads their headers; every failure has a readable cause."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from stica_pv.errors import UnreadableClip
 
 
 def local_path(path: str) -> str:
-    """Returns where a file (or its shard) lies on this machine; a URI goes through iopath and may be fetched."""
+    """Return the local path of a file (or of its shard); a URI is resolved by iopath and may be downloaded."""
     if "://" not in path:
         return path
     member = tar_entry_of(path)
@@ -29,10 +29,10 @@ def local_path(path: str) -> str:
 
 
 def size_and_mtime(path: str) -> tuple[int, int]:
-    """Returns the size of a file in bytes and the time of its last change in ns; of a member of a shard, the shard's.
+    """Return the size of a file in bytes and its modification time in ns (for a member of a shard, the shard's time).
 
     Raises:
-        OSError: It is not there.
+        OSError: The file does not exist.
         UnreadableClip: The shard ends before its member does.
     """
     local = local_path(path)
@@ -47,8 +47,8 @@ def size_and_mtime(path: str) -> tuple[int, int]:
 
 
 def _address(path: str) -> str:
-    """Returns what FFmpeg opens."""
-    # "file:" keeps names with a colon or a leading dash from being taken for a protocol or an option.
+    """Return the URL for FFmpeg."""
+    # "file:" prevents that names with a colon or a leading dash are taken for a protocol or an option.
     member = tar_entry_of(path)
     if member is None:
         return f"file:{path}"
@@ -56,7 +56,7 @@ def _address(path: str) -> str:
 
 
 def failure_cause(path: str, error: Exception) -> str:
-    """Returns why a file could not be opened or read, in words."""
+    """Return a readable cause why a file could not be opened or read."""
     if isinstance(error, FileNotFoundError):
         return "no such file"
     with contextlib.suppress(OSError):
@@ -65,18 +65,18 @@ def failure_cause(path: str, error: Exception) -> str:
     reason = str(getattr(error, "strerror", None) or error)
     log = getattr(error, "log", None)
     if isinstance(error, av.InvalidDataError):
-        return f"invalid data: {log[2].strip()}" if log else "invalid data, in no format that is known"
+        return f"invalid data: {log[2].strip()}" if log else "invalid data, the format is unknown"
     return reason
 
 
 def open_container(path: str) -> InputContainer:
-    """Opens a local media file; raises `UnreadableClip` with FFmpeg's own reason."""
+    """Open a local media file; raise `UnreadableClip` with the reason that FFmpeg gives."""
     address = _address(path)
     try:
         return av.open(address, mode="r", **OPEN_OPTIONS)
     except (av.FFmpegError, OSError) as error:
         first = error
-    # FFmpeg tells the reason in its log only, which is off; open once more and listen.
+    # FFmpeg writes the reason to its log only, which is off; open once more with the log.
     with logged(av.logging.ERROR):
         try:
             return av.open(address, mode="r", **OPEN_OPTIONS)
@@ -86,7 +86,7 @@ def open_container(path: str) -> InputContainer:
 
 @contextlib.contextmanager
 def logged(at_level: int) -> Iterator[list[tuple[int, str, str]]]:
-    """Gives what FFmpeg logs within, from a level on."""
+    """Capture FFmpeg's log messages from a level on."""
     level, skip_repeated = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(at_level)
     av.logging.set_skip_repeated(False)
@@ -99,14 +99,14 @@ def logged(at_level: int) -> Iterator[list[tuple[int, str, str]]]:
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:
-    """Returns the first stream of moving frames that can be decoded; a cover image is none."""
+    """Return the first video stream that can be decoded, except cover images."""
     return next(
         (s for s in container.streams.video if s.codec_context and not s.disposition & Disposition.attached_pic), None
     )
 
 
 def audio_stream(container: InputContainer) -> AudioStream | None:
-    """Returns the first stream of audio that can be decoded."""
+    """Return the first stream of audio that can be decoded."""
     return next((s for s in container.streams.audio if s.codec_context), None)
 
 
@@ -129,17 +129,17 @@ _WITHOUT_LENGTH = frozenset(
         "truehd",
     ]
 )
-"""Bare streams of packets: FFmpeg guesses their length from the bit rate of the first ones."""
+"""Raw streams of packets: FFmpeg estimates their length from the bit rate of the first ones."""
 
 
 def _length_is_guessed(container: InputContainer, stream: Stream) -> bool:
     name = container.format.name
-    # The header that gives an MP3's length also gives the delay of its encoder, with which the stream then starts.
+    # The header that gives an MP3's length also gives the encoder delay, which is then the start time of the stream.
     return name in _WITHOUT_LENGTH or (name == "mp3" and not stream.start_time)
 
 
 def header_seconds(container: InputContainer, stream: Stream) -> float | None:
-    """Returns how long a stream lasts according to the header, None if it does not say."""
+    """Return the duration of a stream according to the header, None if the header has none."""
     if _length_is_guessed(container, stream):
         return None
     base = stream.time_base or Fraction(0)
@@ -148,7 +148,7 @@ def header_seconds(container: InputContainer, stream: Stream) -> float | None:
     start = float((stream.start_time or 0) * base)
     seconds = 0.0
     with contextlib.suppress(KeyError, ValueError):
-        # Matroska's tag says where the stream ends, not how long it lasts.
+        # Matroska's tag is the end of the stream, not its duration.
         hours, minutes, rest = stream.metadata["DURATION"].split(":")
         seconds = int(hours) * 3600 + int(minutes) * 60 + float(rest) - start
     if seconds <= 0 and container.duration:
@@ -157,7 +157,7 @@ def header_seconds(container: InputContainer, stream: Stream) -> float | None:
 
 
 def scan_seconds(container: InputContainer, streams: list[Stream]) -> dict[int, float]:
-    """Measures streams by their packets, without decoding, from where the container stands.
+    """Measure streams by their packets, without decoding, from the current position of the container on.
 
     Returns:
         Seconds by stream index, for each stream that has packets.

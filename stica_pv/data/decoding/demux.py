@@ -1,4 +1,4 @@
-"""Takes out of a file the packets of one stretch of time, and no more than decoding it needs."""
+"""Collects the packets of a time span of a file, and only those that are needed to decode it."""
 
 import math
 from collections.abc import Sequence
@@ -8,31 +8,31 @@ from stica_pv.data.decoding.media_file import MediaFile, MediaPacket, TimedPacke
 from stica_pv.errors import UnreadableClip
 
 _BACK_S = (0.0, 2.0, 10.0, None)
-"""How much further back to seek each time the index led past the wanted time or to no key frame; None: to the start."""
+"""How much further back to seek in each attempt, if the seek missed the time or found no key frame; None: the start."""
 
 _BEYOND_FIELDS = 2
-"""Where fields come in packets of their own, the frame past the end of a window may be the second and third of them."""
+"""If fields are in separate packets, the frame past the end of a window may be in the second and third of them."""
 
 _INTERLACED = 2
-"""FFmpeg's field orders from here on are of fields."""
+"""FFmpeg's field orders from this value on mean interlaced video."""
 
 _START_IS_NEAR_S = 1.0
-"""Reading on from the start costs no more than a seek up to here."""
+"""Up to this time, reading from the start costs no more than a seek."""
 
 _SPARSE_LEAD_S = 1.0
-"""Where only some frames are stamped, decoding starts this much earlier, until the times of all are known."""
+"""If only some frames have time stamps, decoding starts this much earlier, until the times of all are known."""
 
 _UNORDERED_S = 1.0
-"""Without decoding times, how far packets may stand from their order of presentation."""
+"""Without decoding times, largest distance between packet order and presentation order."""
 
 
 _DENSE_AT = 4
-"""From more time stamps than this on it shows whether they can be true."""
+"""Smallest number of steps for which the plausibility of time stamps is checked."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of a file's time line, both ends in seconds."""
+    """A span of a file's time line, both ends in seconds."""
 
     start_s: float
     end_s: float
@@ -44,7 +44,7 @@ _NOTHING = Span(math.inf, math.inf)
 
 @dataclass
 class _Collector:
-    """Packets of one stream until `span` is covered, and then `more` further ones."""
+    """Collects packets of one stream until `span` is covered, and then `more` further ones."""
 
     span: Span
     more: int = 0
@@ -55,7 +55,7 @@ class _Collector:
     _past_s: list[float] = field(default_factory=list)
 
     def add(self, timed: TimedPacket) -> None:
-        """Keeps a packet; `after_s` becomes the first time shown at or after the end of the span, or a later one."""
+        """Add a packet; `after_s` becomes the first presentation time after the end of the span, or a later one."""
         self.packets.append(timed)
         time_s = timed.time_s
         if time_s is None:
@@ -64,7 +64,7 @@ class _Collector:
             self._past_s = sorted((*self._past_s, time_s))[: self.beyond + 1]
             self.after_s = self._past_s[self.beyond] if len(self._past_s) > self.beyond else None
         if self.after_s is not None:
-            # What is decoded later is shown later: nothing below `after_s` can follow.
+            # A later decoding time implies a later presentation time: no frame before `after_s` can follow.
             covered = (time_s - _UNORDERED_S if timed.decoding_s is None else timed.decoding_s) >= self.after_s
             self.done = covered and self.more == 0
             self.more = max(0, self.more - 1)
@@ -72,14 +72,14 @@ class _Collector:
 
 @dataclass(frozen=True)
 class StretchPackets:
-    """Packets in decoding order that show and audio a stretch of a file.
+    """Packets of a time span in decoding order.
 
     Attributes:
-        video: Of its frames.
-        audio: Of its audio.
-        tries: How many times it was looked for, each time further back.
-        from_start: Whether the first packet of its frames is the first of the file.
-        to_end: Whether the last packet of its frames is the last of the file.
+        video: Video packets.
+        audio: Audio packets.
+        tries: Number of seeks, each further back.
+        from_start: Whether the first video packet is the first of the file.
+        to_end: Whether the last video packet is the last of the file.
     """
 
     video: list[MediaPacket]
@@ -92,14 +92,14 @@ class StretchPackets:
 def collect_packets(
     media: MediaFile, frame_span: Span | None, audio_span: Span | None, *, tried: int = 0, beyond: int = 0
 ) -> StretchPackets:
-    """Demuxes a stretch once: frames from the key frame before it, audio from `audio.start_s` on.
+    """Demux a time span once: video from the key frame before it, audio from `audio_span.start_s` on.
 
     Args:
         media: The file.
-        frame_span: First and last wanted frame, None for no frames.
-        audio_span: Wanted audio with its margins, None for none; minus infinity as its start means the first packet.
-        tried: How many times it was looked for before, and the key frame was none: look further back, and keep all.
-        beyond: How many more time stamps past the end of the frames to read.
+        frame_span: Times of the first and last requested frame, None for no frames.
+        audio_span: Requested audio with its margins, None for none; a start of minus infinity means the first packet.
+        tried: Number of earlier seeks that found no true key frame; seek further back, and keep all packets.
+        beyond: Number of additional time stamps to read past the end of the frames.
     """
     stream = media.audio if frame_span is None else media.video
     starts = [span.start_s for span in (frame_span, audio_span) if span is not None]
@@ -134,7 +134,7 @@ def _demux(
 ) -> tuple[_Collector, _Collector]:
     stream = media.audio if frame_span is None else media.video
     assert stream is not None
-    incoming = media.packets(target_s, stream)  # may open the file anew, and with it the streams
+    incoming = media.packets(target_s, stream)  # may reopen the file and its streams
     video, audio = _Collector(frame_span or _NOTHING, media.reordered, beyond), _Collector(audio_span or _NOTHING)
     of_stream = {
         kind.index: collector
@@ -156,20 +156,20 @@ def _demux(
 
 
 def too_dense(times: Sequence[float], lengths: Sequence[float]) -> bool:
-    """Says whether time stamps follow each other far faster than what they stamp lasts: audio cannot overlap."""
+    """Return whether time stamps are much denser than the durations allow: audio cannot overlap."""
     return len(times) > _DENSE_AT and times[-1] - times[0] < sum(lengths[:-1]) / 2
 
 
 def is_encrypted(packets: Sequence[MediaPacket]) -> bool:
-    """Says whether packets are encrypted, by the first and the last: decoded, they would give noise."""
+    """Return whether the first or the last packet is encrypted; decoding would give noise."""
     return any(packet.has_sidedata("encryption_info") for packet in (*packets[:1], *packets[-1:]))
 
 
 def _key_before(packets: Sequence[TimedPacket], time_s: float, ahead: int = 0) -> int | None:
-    """Returns the position of the last key frame shown, or `ahead` packets before one shown, at or before a time."""
+    """Return the last key frame presented (or followed after `ahead` packets by a frame presented) by a time."""
     found = None
-    for key, shown in enumerate(packets[ahead:]):
-        if shown.time_s is not None and shown.time_s <= time_s + 1e-6 and packets[key].packet.is_keyframe:
+    for key, later in enumerate(packets[ahead:]):
+        if later.time_s is not None and later.time_s <= time_s + 1e-6 and packets[key].packet.is_keyframe:
             found = key
     return found
 
@@ -177,20 +177,20 @@ def _key_before(packets: Sequence[TimedPacket], time_s: float, ahead: int = 0) -
 def _needed_frames(
     media: MediaFile, video: _Collector, span: Span, *, from_start: bool, trust: bool
 ) -> tuple[int, int]:
-    """Returns which packets are needed: from a key frame on, to the last one that can be chosen.
+    """Return the range of needed packets: from a key frame to the last frame that can be chosen.
 
     Args:
         media: The file.
         video: The packets.
-        span: First and last wanted frame.
-        from_start: Whether the packets are from the start of the file on.
-        trust: Whether the last key frame before the span may be one; else begin with the first one, or at the start.
+        span: Times of the first and last requested frame.
+        from_start: Whether the packets begin at the start of the file.
+        trust: Whether to trust the last key frame before the span; else begin with the first one, or at the start.
     """
     packets = video.packets
     if from_start and (media.decodes_from_start or not trust):
         begin = 0
     elif not trust:
-        begin = next((place for place, timed in enumerate(packets) if timed.packet.is_keyframe), 0)
+        begin = next((position for position, timed in enumerate(packets) if timed.packet.is_keyframe), 0)
     else:
         lead_s = _SPARSE_LEAD_S if media.sparse_times else 0.0
         begin = _key_before(packets, span.start_s - lead_s, media.reordered) or 0
@@ -201,20 +201,20 @@ def _needed_frames(
 
 
 def _audio_reached(media: MediaFile, packets: Sequence[TimedPacket], start_s: float) -> bool:
-    """Says whether packets begin early enough, or as early as the stream does."""
+    """Return whether packets begin early enough, or at the start of the stream."""
     if media.audio_end_s < start_s:
         return True
-    # Some codecs (xHE-AAC) can only be decoded from a key packet on, and some packets do not say how long they last.
+    # Some codecs (xHE-AAC) can only be decoded from a key packet on, and some packets have no duration.
     keys = (timed.time_s for timed in packets if timed.time_s is not None and timed.packet.is_keyframe)
     first = next(keys, None)
     return first is not None and first <= max(start_s, media.audio_start_s) + 1e-3
 
 
 def _needed_audio(packets: list[TimedPacket], span: Span) -> list[TimedPacket]:
-    """Drops the packets that end before the span, as far as the last key packet before it."""
+    """Drop the packets before the last key packet that precedes the span."""
     times = [timed.time_s for timed in packets if timed.time_s is not None]
     if too_dense(times, [timed.seconds for timed in packets]):
-        return packets  # which says that the time stamps mean nothing
+        return packets  # the time stamps are not usable
     begin = 0
     for position, timed in enumerate(packets):
         if timed.time_s is not None and timed.time_s > span.start_s:

@@ -1,4 +1,4 @@
-"""What the first packets of a file say: when its first frame is shown, and whether decoding may begin elsewhere."""
+"""Reads the first packets of a file: time of the first frame, and whether decoding may begin elsewhere."""
 
 import contextlib
 import re
@@ -18,19 +18,19 @@ from stica_pv.data.decoding.container import open_container
 Stamped = Literal["all", "some", "none"]
 
 _MOST_PACKETS = 1000
-"""Where the first frame is looked for; a file that opens with more audio than this is taken at its word."""
+"""Packets searched for the first frame; if a file begins with more audio, its header is used."""
 
 _UNORDERED_FRAMES = 34
-"""Stamps that grow over so many frames are taken for stamps without order (H.264 reorders 16 frames at most)."""
+"""Time stamps that increase over so many frames are decoding times (H.264 reorders at most 16 frames)."""
 
 _REORDERING_CODECS = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4")
 _INTERLACED = 2
-"""FFmpeg's field orders from here on are of fields, which may come in packets of their own."""
+"""FFmpeg's field orders from this value on mean interlaced video, whose fields may be in separate packets."""
 
 _BUILD = re.compile(rb"x264 - core (\d+)")
 _BUILD_WITHIN_BYTES = 4096
 _BUGS_BEFORE_BUILD, _CHROMA_444_BUG_BEFORE_BUILD = 34, 151
-"""FFmpeg decodes streams of older builds as these wrote them: direct prediction, and 4:4:4."""
+"""FFmpeg reproduces bugs of older builds when it decodes their streams: direct prediction, and 4:4:4."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class FileHead:
     """The first packets of a file.
 
     Attributes:
-        packets: They, of all streams; reading goes on behind them.
-        first_stamp: Time stamp of the first frame, None if it is not known.
-        undecodable_ticks: How much later it is than the first stamp of the stream.
-        without_order: Whether the stamps are those of decoding although the codec reorders frames.
-        needed: Whether a decoder must have had the first frame to decode any other.
+        packets: The packets, of all streams; reading continues after them.
+        first_stamp: Time stamp of the first frame, None if unknown.
+        undecodable_ticks: Delay of the first frame after the first time stamp of the stream.
+        without_order: Whether the time stamps are decoding times although the codec reorders frames.
+        needed: Whether a decoder needs the first packet to decode any other.
     """
 
     packets: "list[Packet[Stream]]"
@@ -59,14 +59,14 @@ def read_head(
     stamp_of: "Callable[[Packet[Stream]], int | None]",
     stamped: Stamped,
 ) -> FileHead:
-    """Reads the first packets of a file, and no more than it takes to know when its first frame is shown.
+    """Read the first packets of a file, until the time of its first frame is known.
 
     Args:
         path: Local path of the file.
         stream: Its video stream.
         incoming: Its packets from the first on.
-        stamp_of: Gives the time stamp of a packet of the stream.
-        stamped: How many frames the container stores a time stamp of.
+        stamp_of: Returns the time stamp of a packet of the stream.
+        stamped: Which frames have a time stamp in the container.
     """
     reorders = stream.codec_context.has_b_frames and stream.codec_context.name in _REORDERING_CODECS
     without_order = stamped == "all" and reorders and stream.codec_context.field_order < _INTERLACED
@@ -98,16 +98,16 @@ def read_head(
 
 
 def _begins_with_key_frame(packet: "Packet[Stream]", stamp: int | None, earliest: int) -> bool:
-    """Says whether a stream's first packet is a key frame, and no frame is shown before that (or it is edited out)."""
+    """Return whether a stream's first packet is a key frame, and no frame precedes it (unless edited out)."""
     return packet.is_keyframe and (stamp is None or stamp <= earliest)
 
 
 def _first_decoded_stamp(
     path: str, index: int, stamp_of: "Callable[[Packet[Stream]], int | None]", *, counted: bool
 ) -> int | None:
-    """Returns the time stamp of the first frame that comes out of a decoder; None if there is none, or it has none.
+    """Return the time stamp of the first decoded frame; None if there is no frame, or it has no time stamp.
 
-    Where frames are `counted`, the first one fills the slot of a packet: of the last one, less those held back.
+    If frames are `counted`, the first one has the slot of the last packet minus the reorder delay.
     """
     stamps: list[int | None] = []
     with open_container(path) as container, contextlib.suppress(av.FFmpegError):
@@ -121,14 +121,14 @@ def _first_decoded_stamp(
                 continue
             if packet.size:
                 stamps.append(stamp_of(packet))
-            with contextlib.suppress(av.FFmpegError):  # a broken packet is passed over, as FFmpeg does
+            with contextlib.suppress(av.FFmpegError):  # a broken packet is skipped, as in FFmpeg
                 for frame in context.decode(packet if packet.size else None):
                     return stamps[max(0, len(stamps) - 1 - context.reorder_depth)] if counted else frame.pts
     return None
 
 
 def _names_old_encoder(stream: VideoStream, packet: "Packet[Stream]") -> bool:
-    """Says whether a packet names a build of x264 whose bugs the decoder must repeat; later packets do not name it."""
+    """Return whether a packet names a build of x264 whose bugs must be reproduced; only the first packet names it."""
     if stream.codec_context.name != "h264":
         return False
     named = _BUILD.search(bytes(memoryview(packet)[:_BUILD_WITHIN_BYTES]))

@@ -1,7 +1,7 @@
-"""Stored optical flow: which file belongs to a video, and its fields at wanted times.
+"""Finds the stored optical flow of a video and reads its fields at requested times.
 
-The flow of ``a/b.mp4`` is ``a/b.npz`` (or ``a/b.mp4.npz``) or a folder ``a/b`` of frame pairs ``flow_x_00001.jpg``,
-``flow_y_00001.jpg``, as the usual tools of two-stream networks write them. Both hold uint8, 127.5 for no motion.
+The flow of ``a/b.mp4`` is ``a/b.npz`` (or ``a/b.mp4.npz``) or a folder ``a/b`` of image pairs ``flow_x_00001.jpg``,
+``flow_y_00001.jpg``, as the usual tools of two-stream networks write them. Both are uint8, 127.5 for no motion.
 """
 
 import os
@@ -23,12 +23,12 @@ from stica_pv.data.decoding.tar_entry import tar_entry_of
 from stica_pv.errors import UnreadableClip, UsageError
 
 FLOW, TIMES, BOUND = "flow", "times_s", "bound"
-"""Names in an npz: uint8 (N, 2, H, W); float64 (N,), when the frame is shown from which each field leads on; the
-motion in pixels that 255 stands for, which training does not need."""
+"""Names in an npz: flow uint8 (N, 2, H, W); times float64 (N,) of the first frame of each field; and the motion in
+pixels that is stored as 255, which training does not need."""
 
 _NEARLY_S = 0.25
-"""A field farther from a wanted time than this and two steps does not stand for it: the flow ends, or has a hole. Two,
-since the last frame has no flow and is shown for a step."""
+"""A field farther from a requested time than this and two steps is not used: the flow ends, or has a gap. Two steps,
+because the last frame has no flow and lasts for a step."""
 
 _SAME_TIME_S = 1e-6
 
@@ -42,9 +42,9 @@ class FlowFiles:
     """A folder of stored optical flow.
 
     Attributes:
-        folder: Of the flow.
-        root: Of the videos: the flow has their names below it.
-        fps: Fields a second of frame pairs, the first at 0 s; an npz has its own times.
+        folder: Folder of the flow.
+        root: Folder of the videos; flow files have the same relative names.
+        fps: Frame rate of image pairs, the first at 0 s; an npz has its own times.
     """
 
     folder: Path
@@ -54,13 +54,13 @@ class FlowFiles:
     def __post_init__(self) -> None:
         if not self.folder.is_dir():
             raise UsageError(
-                f"DATA.PATH_TO_FLOW_DIR: there is no folder {self.folder}; tools/compute_flow.py makes one"
+                f"DATA.PATH_TO_FLOW_DIR: there is no folder {self.folder}; create it with tools/compute_flow.py"
             )
 
     def read(
         self, path: str, wanted_s: Mapping[str, Sequence[float]], frame_choice: FrameChoice = "nearest"
     ) -> dict[str, Tensor]:
-        """Reads a field for each wanted time, as frames are chosen.
+        """Read a field for each requested time, with the same choice as for frames.
 
         Args:
             path: The video.
@@ -77,8 +77,8 @@ class FlowFiles:
         try:
             times, fields = self._open_pairs(path, source) if source.is_dir() else _open_npz(path, source)
             chosen = {name: _chosen(path, times, wanted, frame_choice) for name, wanted in wanted_s.items()}
-            rows, places = np.unique(np.concatenate(list(chosen.values())), return_inverse=True)
-            found = torch.from_numpy(fields(rows.tolist()))[torch.from_numpy(places)]
+            rows, inverse = np.unique(np.concatenate(list(chosen.values())), return_inverse=True)
+            found = torch.from_numpy(fields(rows.tolist()))[torch.from_numpy(inverse)]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise UnreadableClip(path, f"its optical flow {source} cannot be read: {error}") from error
         parts = found.split([len(wanted) for wanted in wanted_s.values()])
@@ -88,12 +88,12 @@ class FlowFiles:
         member = tar_entry_of(path)
         name = os.path.relpath(path, self.root) if member is None else member.name
         if name.startswith(".."):
-            raise UnreadableClip(path, f"no optical flow: it does not lie below {self.root}, see DATA.PATH_PREFIX")
+            raise UnreadableClip(path, f"no optical flow: the file is not below {self.root}, see DATA.PATH_PREFIX")
         stem = os.path.splitext(name)[0]
-        places = [self.folder / place for place in (f"{name}.npz", f"{stem}.npz", stem)]
-        found = next((place for place in places if place.exists()), None)
+        candidates = [self.folder / candidate for candidate in (f"{name}.npz", f"{stem}.npz", stem)]
+        found = next((candidate for candidate in candidates if candidate.exists()), None)
         if found is None:
-            raise UnreadableClip(path, f"no optical flow: there is neither {places[1]} nor a folder {places[2]}")
+            raise UnreadableClip(path, f"no optical flow: found neither {candidates[1]} nor a folder {candidates[2]}")
         return found
 
     def _open_pairs(self, path: str, folder: Path) -> tuple[npt.NDArray[np.float64], Fields]:
@@ -105,7 +105,7 @@ class FlowFiles:
         if not numbers or numbers != sorted(names["y"]) or numbers[-1] - numbers[0] + 1 != len(numbers):
             raise UnreadableClip(path, f"{folder} does not hold pairs flow_x_00001.jpg, flow_y_00001.jpg without gaps")
         if self.fps <= 0:
-            raise UnreadableClip(path, "its optical flow is pairs of frames, which have no times: set DATA.FLOW_FPS")
+            raise UnreadableClip(path, "its optical flow is image pairs, which have no times: set DATA.FLOW_FPS")
 
         def fields(rows: Sequence[int]) -> npt.NDArray[np.uint8]:
             return np.stack([[_plane(folder / names[axis][numbers[row]]) for axis in "xy"] for row in rows])
@@ -114,9 +114,9 @@ class FlowFiles:
 
 
 def _plane(file: Path) -> npt.NDArray[np.uint8]:
-    """Reads uint8 (H, W)."""
-    with Image.open(file) as frame:
-        return np.asarray(frame.convert("L"))
+    """Read uint8 (H, W)."""
+    with Image.open(file) as image:
+        return np.asarray(image.convert("L"))
 
 
 def _open_npz(path: str, file: Path) -> tuple[npt.NDArray[np.float64], Fields]:
@@ -126,14 +126,14 @@ def _open_npz(path: str, file: Path) -> tuple[npt.NDArray[np.float64], Fields]:
         shapes = f"{FLOW} {flow.dtype}{flow.shape}, {TIMES} {times.shape}"
         raise UnreadableClip(path, f"{file}: expected {FLOW} uint8 (N, 2, H, W) and {TIMES} (N,), got {shapes}")
     if np.any(np.diff(times) <= 0):
-        raise UnreadableClip(path, f"{file}: {TIMES} must ascend")
+        raise UnreadableClip(path, f"{file}: {TIMES} must be increasing")
     return times.astype(np.float64), lambda rows: flow[rows]
 
 
 def _chosen(
     path: str, times_s: npt.NDArray[np.float64], wanted_s: Sequence[float], frame_choice: FrameChoice
 ) -> npt.NDArray[np.intp]:
-    """Returns the number of the field for each wanted time."""
+    """Return the number of the field for each requested time."""
     wanted, last = np.asarray(wanted_s), len(times_s) - 1
     before = (np.searchsorted(times_s, wanted + _SAME_TIME_S, side="right") - 1).clip(0, last)
     after = (before + 1).clip(0, last)

@@ -1,4 +1,4 @@
-"""Finds where the decoding of a stretch has to begin and end, by what the decoder says of the frames that come out."""
+"""Finds where the decoding of a time span has to begin and end, by checking the decoded frames."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from stica_pv.data.decoding.frames import DecodedFrames, FrameChoice, FrameConve
 from stica_pv.data.decoding.media_file import MediaFile
 
 _BEYOND_TIMES = 4
-"""Where decoding gives too few frames, so many times as many packets are read past the end of the stretch."""
+"""Factor by which more packets are read past the end of the span if decoding gives too few frames."""
 
 
 def read_frames(
@@ -17,17 +17,17 @@ def read_frames(
     frame_choice: FrameChoice,
     convert: FrameConverter,
 ) -> tuple[DecodedFrames, StretchPackets]:
-    """Reads the frames of a stretch, and with them the packets of its audio.
+    """Read the frames of a time span, together with the packets of its audio.
 
-    Decoding begins at the last key frame that the container names. If the decoder gives no key frame in time, it begins
-    further back, at worst at the start of the file; if it gives too few frames, more packets are read.
+    Decoding begins at the last key frame according to the container. If the decoder gives no key frame in time, it
+    begins further back, at worst at the start of the file; if it gives too few frames, more packets are read.
 
     Args:
         media: The file.
-        wanted_s: Ascending times in seconds on the file's clock.
-        audio: Wanted audio with its margins, None for none.
-        frame_choice: Which frame to take for a time.
-        convert: Makes the images.
+        wanted_s: Requested times, increasing, in seconds on the file's clock.
+        audio: Requested audio with its margins, None for none.
+        frame_choice: Which frame to choose for a time.
+        convert: Converts decoded frames to RGB.
     """
     span = Span(min(wanted_s[0], media.seconds), wanted_s[-1])
     tried, beyond = 0, media.notes.beyond

@@ -1,4 +1,4 @@
-"""From packets to chosen frames: decode a stretch, keep the frames that were asked for, make each RGB once."""
+"""From packets to chosen frames: decodes a time span, keeps the requested frames, converts each to RGB once."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -22,36 +22,36 @@ FrameChoice = Literal["nearest", "previous", "following"]
 Frame = npt.NDArray[np.uint8]
 
 _SAME_TIME_S = 1e-6
-"""Time stamps are fractions; as floats, two that are equal may differ by rounding."""
+"""Tolerance of time stamps, which are fractions rounded to floats."""
 
 _WHOLE = 1e-6
-"""As `_SAME_TIME_S`, for numbers of frames."""
+"""The same tolerance for numbers of frames."""
 
 _CLEARLY_S = 0.25
-"""A frame track that ends this long before its header says is cut short, not rounded."""
+"""A video that is shorter than its header says by more than this is truncated; less may be rounding."""
 
 _CLEARLY_FRAMES = 1.5
-"""The same in frames, where they last longer: edit lists cut within a frame."""
+"""The same in frames, for low frame rates: edit lists may cut within a frame."""
 
 
 class FrameConverter:
-    """Makes RGB frames, upright and of one size, with one scaler for the whole file.
+    """Converts frames to RGB, upright and of equal size, with one scaler for the whole file.
 
     Attributes:
-        short_size: Longest allowed shorter side in pixels, 0 for no limit; frames are never enlarged.
+        short_size: Largest short side in pixels, 0 for no limit; frames are never enlarged.
     """
 
     def __init__(self, short_size: int) -> None:
         if short_size < 0:
-            raise ValueError(f"short_size must be 0 (as they are) or positive, got {short_size}")
+            raise ValueError(f"short_size must be 0 (no limit) or positive, got {short_size}")
         self.short_size = short_size
         self._reformatter = VideoReformatter()
         self._target: tuple[int, int] | None = None
         self._quarter_turns = 0
 
     def __call__(self, frame: VideoFrame) -> Frame:
-        """Returns uint8 (H, W, 3)."""
-        if self._target is None:  # a stream that changes its size later is scaled to how it began
+        """Return uint8 (H, W, 3)."""
+        if self._target is None:  # if the size changes later, frames are scaled to the first size
             self._target = scaled_size(frame.width, frame.height, self.short_size)
             self._quarter_turns = round(frame.rotation / 90) % 4
         width, height = self._target
@@ -63,7 +63,7 @@ class FrameConverter:
 
 
 def scaled_size(width: int, height: int, short_size: int) -> tuple[int, int]:
-    """Returns (width, height) with the shorter side at most `short_size` (0: as it is) and the same shape."""
+    """Return (width, height) with a short side of at most `short_size` (0: no limit) and the same aspect ratio."""
     short = min(width, height)
     if short_size == 0 or short <= short_size:
         return width, height
@@ -71,26 +71,26 @@ def scaled_size(width: int, height: int, short_size: int) -> tuple[int, int]:
 
 
 def frame_rate(stream: VideoStream) -> float:
-    """Returns the frames per second of a stream, on the average."""
+    """Return the mean number of frames per second of a stream."""
     return float(stream.average_rate or stream.guessed_rate or 25)
 
 
 def frame_time(time_s: float, source_fps: float) -> float:
-    """Returns when the frame that is shown at a time began, frames being at equal distances from 0 s on."""
+    """Return the start time of the frame that is presented at a time, for equally spaced frames from 0 s on."""
     return math.floor(time_s * source_fps + _WHOLE) / source_fps
 
 
 def following_times(start_s: float, count: int, fps: float, source_fps: float) -> list[float]:
-    """Returns the times of the frames that GDT's and STiCA's release takes: whole frames from a first one on.
+    """Return the times of the frames that the released code of GDT and STiCA takes.
 
-    The first is the one at or after the start. A clip spans c = count × source_fps / fps frames of the file; the i-th
-    of `count` is ⌊i (c − 1) / (count − 1)⌋ behind the first.
+    The first frame is the one at or after the start. A clip spans c = count × source_fps / fps frames of the file; the
+    i-th of `count` frames is ⌊i (c − 1) / (count − 1)⌋ after the first.
 
     Args:
         start_s: Start of the clip on the file's clock.
-        count: Frames of the clip.
-        fps: Its frames per second.
-        source_fps: Those of the file, at equal distances from 0 s on.
+        count: Number of frames of the clip.
+        fps: Frames per second of the clip.
+        source_fps: Frames per second of the file, equally spaced from 0 s on.
     """
     first = math.ceil(start_s * source_fps - _WHOLE)
     step = max(0.0, count * source_fps / fps - 1) / max(1, count - 1)
@@ -99,16 +99,16 @@ def following_times(start_s: float, count: int, fps: float, source_fps: float) -
 
 @dataclass
 class DecodedFrames:
-    """The chosen frames of a stretch.
+    """The chosen frames of a time span.
 
     Attributes:
         images: Each chosen frame once, uint8 (H, W, 3).
-        times_s: When each is shown.
-        chosen: Position in `images` by wanted time.
-        end_s: When the last decoded frame stops being shown; None if nothing was decoded.
-        reached_end: Whether decoding ran out before a frame at or after the last wanted time.
-        too_late: Whether no frame that can be trusted is shown at or before the first wanted time.
-        error: Why a packet could not be decoded, if one could not.
+        times_s: Presentation time of each.
+        chosen: Position in `images` by requested time.
+        end_s: End time of the last decoded frame; None if nothing was decoded.
+        reached_end: Whether decoding ended before a frame at or after the last requested time.
+        too_late: Whether there is no reliable frame at or before the first requested time.
+        error: Error of a packet that could not be decoded, if any.
     """
 
     images: list[Frame] = field(default_factory=list)
@@ -120,13 +120,13 @@ class DecodedFrames:
     error: str | None = None
 
     def add(self, image: Frame, time_s: float) -> int:
-        """Keeps a frame and returns its position."""
+        """Add a frame and return its position."""
         self.images.append(image)
         self.times_s.append(time_s)
         return len(self.images) - 1
 
     def extend(self, other: "DecodedFrames") -> None:
-        """Takes over the frames of a later stretch."""
+        """Add the frames of a later time span."""
         self.chosen |= {time: at + len(self.images) for time, at in other.chosen.items()}
         self.images += other.images
         self.times_s += other.times_s
@@ -142,16 +142,16 @@ def decode_frames(
     *,
     from_start: bool = True,
 ) -> DecodedFrames:
-    """Decodes packets and chooses a frame for each wanted time.
+    """Decode packets and chooses a frame for each requested time.
 
     Args:
-        media: The file that the packets are from.
-        packets: Packets of its frame stream in decoding order, from a key frame on.
-        wanted_s: Ascending times in seconds on the file's clock.
+        media: The file of the packets.
+        packets: Video packets in decoding order, from a key frame on.
+        wanted_s: Requested times, increasing, in seconds on the file's clock.
         frame_choice: ``previous`` is the last at or before a time, else the nearest (of two equally near the earlier).
-        convert: Makes the frames.
-        from_start: Whether the first packet is the file's first. Elsewhere the container's key frames are not trusted:
-            frames before one of which the decoder says that it is a key frame are dropped.
+        convert: Converts decoded frames to RGB.
+        from_start: Whether the first packet is the file's first. Otherwise the container's key frames are not trusted:
+            frames before the first one that the decoder marks as a key frame are dropped.
     """
     result = DecodedFrames()
     times = iter(wanted_s)
@@ -178,7 +178,7 @@ def decode_frames(
         if time is None:
             return result
     result.reached_end = True
-    if before is not None and time is not None:  # the last frame stays on
+    if before is not None and time is not None:  # the last frame is repeated
         at = before_at if before_at is not None else result.add(convert(before[1]), before[0])
         result.chosen |= {late: at for late in (time, *times)}
     return result
@@ -193,7 +193,7 @@ def _earlier_is_chosen(earlier_s: float, wanted_s: float, later_s: float, frame_
 def _from_key_frame(
     media: MediaFile, frames: Iterator[tuple[float, VideoFrame]], first_s: float, result: DecodedFrames
 ) -> Iterator[tuple[float, VideoFrame]]:
-    """Yields frames from the first key frame on; none if that is shown after `first_s`, which is noted in `result`."""
+    """Yield frames from the first key frame on; none if it is after `first_s`, which is recorded in `result`."""
     result.too_late = True
     for shown_s, frame in frames:
         if shown_s > first_s + _SAME_TIME_S:
@@ -207,9 +207,9 @@ def _from_key_frame(
 def timed_frames(
     media: MediaFile, packets: Sequence[MediaPacket], result: DecodedFrames, skippable: int = 0
 ) -> Iterator[tuple[float, VideoFrame]]:
-    """Yields frames in the order they are shown, with strictly growing times in seconds; notes errors in `result`.
+    """Yield frames in presentation order, with strictly increasing times in seconds; records errors in `result`.
 
-    Of the first `skippable` packets come only frames that others refer to.
+    Of the first `skippable` packets, only reference frames are decoded.
     """
     stream = media.video
     assert stream is not None
@@ -228,22 +228,22 @@ def timed_frames(
 
 
 def ends_early(media: MediaFile, end_s: float, promised_s: float) -> bool:
-    """Says whether a track of frames ends clearly before a promised time."""
+    """Return whether the video ends clearly before an expected time."""
     fps = float(media.video.average_rate or 0) if media.video is not None else 0.0
     return end_s + max(_CLEARLY_S, _CLEARLY_FRAMES / fps if fps else 0.0) < promised_s
 
 
 def check_complete(media: MediaFile, found: DecodedFrames) -> None:
-    """Raises `UnreadableClip` if a file, decoded to its end, gave no frame or ended before its header says."""
+    """Raise `UnreadableClip` if a file, decoded to its end, has no frame or is shorter than its header says."""
     reason = found.error or media.read_error
     if found.end_s is None:
         raise UnreadableClip(media.path, "no frame can be decoded" + (f": {reason}" if reason else ""))
     if ends_early(media, found.end_s, media.seconds):
-        raise UnreadableClip(media.path, f"frame ends at {found.end_s:.1f} s, the header says {media.seconds:.1f} s")
+        raise UnreadableClip(media.path, f"video ends at {found.end_s:.1f} s, the header says {media.seconds:.1f} s")
 
 
 def _slots(media: MediaFile, packets: Sequence[MediaPacket]) -> "_Slots | None":
-    """Returns the slots where frames have to be counted; None where their time stamps are in order after all."""
+    """Return the slots if frames have to be counted; None if time stamps are in presentation order."""
     if not media.counts_frames:
         return None
     stamps = [media.stamp(packet) for packet in packets]
@@ -253,10 +253,10 @@ def _slots(media: MediaFile, packets: Sequence[MediaPacket]) -> "_Slots | None":
 
 
 class _Slots:
-    """Times of frames where the container stores none (AVI): its packets are slots, and frames fill them in order.
+    """Times of frames if the container stores none (AVI): its packets are slots, and frames fill them in order.
 
-    A decoder gives a frame for each packet, `delay` packets late. Those that it holds back, at a key frame or at the
-    end, come all at once; those that it drops after a seek, as they need an earlier key frame, leave their slots empty.
+    A decoder returns a frame for each packet, `delay` packets late. At a key frame or at the end, it returns all
+    delayed frames at once. Frames that it drops after a seek (they need an earlier key frame) leave empty slots.
     """
 
     def __init__(self, stamps: Sequence[int | None]) -> None:
@@ -264,7 +264,7 @@ class _Slots:
         self._next = 0
 
     def take(self, fed: int, delay: int) -> int | None:
-        """Returns the time stamp of a frame that came after `fed` packets; None if it is not known."""
+        """Return the time stamp of a frame that was decoded after `fed` packets; None if unknown."""
         slot = max(self._next, fed - 1 - delay)
         self._next = slot + 1
         return self._stamps[slot] if slot < len(self._stamps) else None
@@ -273,7 +273,7 @@ class _Slots:
 def _decoded(
     media: MediaFile, packets: Sequence[MediaPacket], result: DecodedFrames, skippable: int
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """Yields frames as they leave the decoder, each with the number of packets that it had been given by then."""
+    """Yield frames in the order of decoding, each with the number of packets sent to the decoder so far."""
     assert media.video is not None
     context = media.video.codec_context
     for fed, packet in enumerate((*packets, None), start=1):
@@ -281,5 +281,5 @@ def _decoded(
         try:
             for frame in context.decode(packet):
                 yield min(fed, len(packets)), frame
-        except av.FFmpegError as error:  # a broken packet is passed over, as FFmpeg does
+        except av.FFmpegError as error:  # a broken packet is skipped, as in FFmpeg
             result.error = str(error.strerror)

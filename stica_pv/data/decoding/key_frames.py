@@ -1,4 +1,4 @@
-"""Which decoded frames are key frames; what containers say of their packets is not always true."""
+"""Determines which decoded frames are key frames, because the flags of containers are not reliable."""
 
 from av.video.frame import PictureType, VideoFrame
 
@@ -17,7 +17,7 @@ _PREDICTED = (PictureType.P, PictureType.B, PictureType.S)
 
 
 def is_key_frame(media: MediaFile, frame: VideoFrame) -> bool:
-    """Says whether the decoder gave a whole key frame; where decoders mark none, the container is believed."""
+    """Return whether a decoded frame is a complete key frame; always True for decoders that mark none."""
     assert media.video is not None
     if media.video.codec_context.name not in _MARKING_CODECS:
         return True

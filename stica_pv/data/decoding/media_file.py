@@ -1,4 +1,4 @@
-"""An open media file: its streams, its clock, how long it lasts by its header, and its packets from any point on."""
+"""An open media file: its streams, its clock, its duration by the header, and its packets from any time on."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,13 +32,13 @@ MediaPacket: TypeAlias = "Packet[Stream]"  # generic in the stubs only
 
 
 class TimedPacket(NamedTuple):
-    """A packet and its times in seconds on the file's clock, None where the file gives none.
+    """A packet and its times in seconds on the file's clock, None if the file has none.
 
     Attributes:
         packet: The packet.
-        time_s: When what it holds is shown or heard.
-        decoding_s: When it is due for decoding; these grow from packet to packet of a stream.
-        seconds: How long what it holds lasts, 0 if the file does not say.
+        time_s: Presentation time of its content.
+        decoding_s: Decoding time; increases from packet to packet of a stream.
+        seconds: Duration of its content, 0 if the file has none.
     """
 
     packet: MediaPacket
@@ -48,34 +48,33 @@ class TimedPacket(NamedTuple):
 
 
 _MOST_REORDERED = 17
-"""No codec shows a frame further than this from its place in decoding order (H.264: 16)."""
+"""No codec reorders a frame by more positions than this (H.264: 16)."""
 
 _ROUNDED_LENGTH_S = 0.1
-"""How far a header's length may be from what the packets give."""
+"""Tolerance between a header's length and the length of the packets."""
 
 
 class MediaFile:
-    """An open file with one clock: 0 s is the first frame, or the first audio where there is no frame.
+    """An open file with one clock: 0 s is the first frame, or the first audio if there is no video.
 
     Attributes:
-        path: The file, as asked for.
-        video: The stream of frames, or None.
-        audio: The stream of audio, or None.
+        path: The file, as requested.
+        video: The video stream, or None.
+        audio: The audio stream, or None.
         origin_s: FFmpeg's time stamp of 0 s.
-        seconds: How long the frames last (the audio, without frames) according to the header.
-        length_is_of_file: Whether the header gives one length for both streams, so that the frames may end earlier.
-        audio_start_s: Where the audio starts, on this clock.
-        audio_end_s: Where it ends according to the header.
-        audio_from_start: Whether only decoding from the first packet on can place the audio.
-        counts_frames: Whether the container stores no times of presentation (AVI, and files whose frames are stamped
-            in decoding order): frames then follow one another in the slots of their packets, in the order in which
-            they are shown.
-        sparse_times: Whether only some frames are stamped (MPEG program streams); such a file is read from its start.
-        reordered: How many packets of frames may lie between a packet and the slot in which it is shown, where
-            frames are counted; 0 elsewhere.
-        decodes_from_start: Whether no frame can be decoded without those before it, key frame or not.
-        notes: What earlier reads found out about seeking in the file.
-        read_error: Why demuxing stopped early, if it did.
+        seconds: Duration of the video (without video, of the audio) according to the header.
+        length_is_of_file: Whether the header gives one length for both streams, so that the video may end earlier.
+        audio_start_s: Start of the audio on this clock.
+        audio_end_s: End of the audio according to the header.
+        audio_from_start: Whether the audio can only be positioned by decoding from the first packet on.
+        counts_frames: Whether the container stores no presentation times (AVI, and files with time stamps in decoding
+            order): the frames, in presentation order, then fill the slots of their packets.
+        sparse_times: Whether only some frames have time stamps (MPEG program streams); such files are read from the
+            start.
+        reordered: Largest distance in packets from a packet to its presentation slot, if frames are counted; else 0.
+        decodes_from_start: Whether no frame can be decoded without those before it, not even a key frame.
+        notes: Results of earlier reads about seeking in the file.
+        read_error: Reason why demuxing stopped early, if it did.
     """
 
     def __init__(self, path: str) -> None:
@@ -87,7 +86,7 @@ class MediaFile:
         self.audio_from_start = False
         self._open()
         self.counts_frames = self._avi is not None
-        # An MPEG program stream stamps a frame here and there; after a seek, those in between are guessed wrong.
+        # An MPEG program stream has time stamps for some frames only; after a seek, FFmpeg's guesses are wrong.
         self.sparse_times = self._container.format.name == "mpeg"
         try:
             self.notes = seek_notes(self._local)
@@ -115,7 +114,7 @@ class MediaFile:
         self._streams: list[Stream] = [s for s in (self.video, self.audio) if s is not None]
         for stream in (self.video, self.audio):
             if stream is not None:
-                stream.codec_context.thread_count = 1  # the loader's workers are the parallelism
+                stream.codec_context.thread_count = 1  # loader workers run in parallel instead
         self._packets = _demuxed(self._container, self._streams)
         self._head: list[MediaPacket] = []
         self._at_start = True
@@ -150,7 +149,7 @@ class MediaFile:
         self.audio_end_s = starts_s + seconds - self.origin_s
 
     def _read_head(self, stream: VideoStream) -> float:
-        """Sets what depends on the first packets; returns how many seconds pass before the first frame."""
+        """Set the attributes that depend on the first packets; return the seconds before the first frame."""
         stamped: Stamped = "some" if self.sparse_times else "none" if self.counts_frames else "all"
         head = read_head(self._local, stream, self._demux(), self.stamp, stamped=stamped)
         self._head, self.decodes_from_start = head.packets, head.needed
@@ -163,7 +162,7 @@ class MediaFile:
         return head.undecodable_ticks * base
 
     def _demux(self) -> Iterator[MediaPacket]:
-        """Yields packets until the end, or until the file breaks, as FFmpeg's own tools do."""
+        """Yield packets until the end, or until a read error, like FFmpeg's own tools."""
         try:
             for packet in self._packets:
                 if packet.size >= self._smallest.get(packet.stream_index, 1):  # PyAV ends each stream with an empty one
@@ -172,7 +171,7 @@ class MediaFile:
             self.read_error = failure_cause(self._local, error)
 
     def stamp(self, packet: MediaPacket) -> int | None:
-        """Returns when what a packet holds is shown, in ticks; where frames are counted, the slot that it makes."""
+        """Return the presentation time of a packet in ticks; if frames are counted, its slot."""
         if self._avi is None or self.video is None or packet.stream_index != self.video.index:
             return packet.pts
         return self._avi.stamp(packet)
@@ -189,11 +188,11 @@ class MediaFile:
             )
 
     def undecodable(self, kind: StreamKind) -> str:
-        """Returns why no stream of a kind can be decoded; "" if one can, or there is none."""
+        """Return why no stream of a kind can be decoded; "" if one can, or if there is no stream."""
         return undecodable_cause(self._local, self._container, kind)
 
     def audio_fills_length(self) -> bool:
-        """Says whether the audio's packets last as long as the header says the file does; reads through the file."""
+        """Return whether the audio packets last as long as the file according to its header; read the whole file."""
         if self.audio is None:
             return False
         with open_container(self._local) as container:
@@ -201,7 +200,7 @@ class MediaFile:
         return max(0.0, self.audio_start_s) + audio_s + _ROUNDED_LENGTH_S >= self.seconds
 
     def packets(self, start_s: float | None, stream: Stream) -> Iterator[TimedPacket]:
-        """Yields the packets of both streams from the key frame before `start_s` on, by the file's index.
+        """Yield the packets of both streams from the key frame before `start_s` on, by the file's index.
 
         Args:
             start_s: Seconds on the file's clock; None for the true start of the file.
@@ -227,9 +226,9 @@ class MediaFile:
 
 
 def _demuxed(container: InputContainer, streams: Sequence[Stream]) -> Iterator[MediaPacket]:
-    """Yields the packets of streams from where the container stands.
+    """Yield the packets of streams from the current position of the container on.
 
-    PyAV's own generator loses some 150 bytes a file where it is dropped before the end; delegating to it closes it.
+    PyAV's own generator leaks about 150 bytes per file if it is not exhausted; delegating to it closes it.
     """
     if streams:
         yield from container.demux(*streams)

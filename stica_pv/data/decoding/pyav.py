@@ -1,4 +1,4 @@
-"""Differences between PyAV versions; no other module asks which one is installed."""
+"""Differences between PyAV versions; no other module depends on the version."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ import av
 
 
 def open_options(version: str) -> dict[str, Any]:
-    """Returns the arguments of `av.open` for reading, so that metadata of any encoding are accepted.
+    """Return the arguments of `av.open` for reading, such that metadata of any encoding are accepted.
 
     Args:
-        version: Version of PyAV. From 19 on, PyAV has no argument ``metadata_errors`` and replaces by itself.
+        version: Version of PyAV. Since 19, PyAV has no argument ``metadata_errors`` and always replaces.
     """
     return {"metadata_errors": "replace"} if int(version.partition(".")[0]) < 19 else {}
 

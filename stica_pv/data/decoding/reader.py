@@ -1,4 +1,4 @@
-"""Reads clips out of a media file: opened once, each stretch demuxed once for frame and audio alike."""
+"""Reads clips from a media file, which is opened once; each stretch is demuxed once for frames and audio together."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,15 +28,15 @@ _NEARLY_S = 1.0
 """Stretches closer than this are decoded in one pass; it costs less than a seek back to a key frame."""
 
 _SHORTEST_LOOP_S = 1e-3
-"""No file lasts so short; a header that says less would have it played millions of times."""
+"""No file is that short; a header with a smaller duration would repeat it millions of times."""
 
 _CLEARLY_S = 0.25
-"""A track that ends this long before its header says is cut short, not rounded."""
+"""A stream that is shorter than its header says by more than this is truncated; less may be rounding."""
 
 
 @dataclass(frozen=True)
 class _Stretch:
-    """A part of the file that is decoded in one pass: wanted frames (ascending) and the hull of wanted audio."""
+    """A part of the file that is decoded in one pass: times of frames (increasing) and the span of the audio."""
 
     times_s: tuple[float, ...]
     audio_span: Span | None
@@ -60,12 +60,12 @@ class _Plan:
     """A request on the file's time line.
 
     Attributes:
-        request: What was asked.
-        start_s: Where its window starts after shifting.
-        times_s: Time of each wanted frame in the file.
-        flow_times_s: Time of each wanted field of optical flow.
-        loop_s: Length of the loop, None where the file does not repeat.
-        stretches: What has to be decoded.
+        request: The request.
+        start_s: Start of its window after shifting.
+        times_s: Time of each requested frame in the file.
+        flow_times_s: Time of each requested field of optical flow.
+        loop_s: Length of the loop, None if the file is not repeated.
+        stretches: Parts of the file to decode.
     """
 
     request: ClipRequest
@@ -84,24 +84,24 @@ def read(
     short_size: int = 0,
     flow: FlowFiles | None = None,
 ) -> dict[str, Clip]:
-    """Reads windows of a file.
+    """Read windows of a file.
 
     A request of 0 frames gets `Clip.frames` of shape (3, 0, 0, 0), and no frame is decoded for it. A file without
-    audio gives silence with `audio_valid` 0. Upright frames are (W, H) of the stream, square pixels assumed.
+    audio gives silence with `audio_valid` 0. Upright frames have the size of the stream; pixels are assumed square.
 
     Args:
-        path: File, or a URI that iopath knows.
-        requests: What to read, by name.
-        frame_choice: Per wanted time the ``nearest`` frame (of two equally near the earlier), or the ``previous``;
-            ``following``: whole frames from the first at or after the start on, as released (`following_times`).
-        short_size: Longest allowed shorter side of a frame, 0 for as they are; smaller ones are not enlarged.
-        flow: Where stored optical flow lies, for requests that ask for it.
+        path: File, or a URI that iopath supports.
+        requests: Windows to read, by name.
+        frame_choice: For each requested time the ``nearest`` frame (of two equally near the earlier), or the
+            ``previous``; ``following``: from the first frame at or after the start on, as in `following_times`.
+        short_size: Largest short side of a frame, 0 for no limit; smaller ones are not enlarged.
+        flow: Stored optical flow, for requests that include it.
 
     Returns:
-        A clip for each request, its frames a (3, N, H, W) view of (N, H, W, 3) memory.
+        A clip for each request; its frames are a (3, N, H, W) view of (N, H, W, 3) memory.
 
     Raises:
-        UnreadableClip: The file cannot give what was asked, with the cause.
+        UnreadableClip: A request cannot be fulfilled; the error has the cause.
     """
     with MediaFile(path) as media:
         plans = {name: _plan(request, media, frame_choice) for name, request in requests.items()}
@@ -113,7 +113,7 @@ def read(
     if not fields:
         return clips
     if flow is None:
-        raise UnreadableClip(path, "optical flow was asked for, and the reader was not told where it lies")
+        raise UnreadableClip(path, "optical flow was requested, but the reader has no folder of flow files")
     return clips | {
         name: replace(clips[name], flow=found) for name, found in flow.read(path, fields, frame_choice).items()
     }
@@ -131,7 +131,7 @@ def _plan(request: ClipRequest, media: MediaFile, frame_choice: FrameChoice) -> 
         _wanted_times(start, count, request.fps, media, frame_choice) for count in (request.frames, request.flow_frames)
     )
     if loop is None:
-        flow_times = [min(time, length) for time in flow_times]  # as the last frame stays on
+        flow_times = [min(time, length) for time in flow_times]  # as the last frame is repeated
     audio_span = None
     if request.audio_samples and media.audio is not None:
         audio_span = Span(start - MARGIN_S, start + window.seconds + MARGIN_S)
@@ -153,7 +153,7 @@ def _wanted_times(start_s: float, count: int, fps: float, media: MediaFile, fram
 
 
 def _looped(times: Sequence[float], audio_span: Span | None, loop_s: float, lead_s: float) -> tuple[_Stretch, ...]:
-    """Splits a window of a repeated file into the parts of the file that it shows; neighbors are joined later."""
+    """Split a window of a repeated file into the parts of the file that it covers; neighbors are joined later."""
     parts = [_Stretch((time,), None) for time in sorted(set(times))]
     if audio_span is not None:
         for cycle in range(math.floor(audio_span.start_s / loop_s), math.floor(audio_span.end_s / loop_s) + 1):
@@ -164,7 +164,7 @@ def _looped(times: Sequence[float], audio_span: Span | None, loop_s: float, lead
 
 
 def _passes(plans: Iterable[_Plan]) -> list[_Stretch]:
-    """Joins stretches that overlap, or nearly; what remains apart is worth a seek."""
+    """Join stretches that overlap or nearly overlap; a seek is worthwhile between the others."""
     passes: list[_Stretch] = []
     wanted = [stretch for plan in plans for stretch in plan.stretches if stretch.times_s or stretch.audio_span]
     for stretch in sorted(wanted, key=lambda stretch: stretch.start_s):
@@ -193,13 +193,13 @@ def _decode(
 
 
 def _check_frames(media: MediaFile, found: DecodedFrames, last_s: float) -> None:
-    """Raises `UnreadableClip` if the frames stop clearly before a wanted time that the header promises."""
+    """Raise `UnreadableClip` if the video ends clearly before a requested time within the header's duration."""
     reason = found.error or media.read_error
     if found.end_s is None:
         raise UnreadableClip(media.path, "no frame can be decoded" + (f": {reason}" if reason else ""))
     cut_short = found.reached_end and ends_early(media, found.end_s, min(last_s, media.seconds))
     if cut_short and not (media.length_is_of_file and media.audio_fills_length()):
-        raise UnreadableClip(media.path, f"frame ends at {found.end_s:.1f} s, the header says {media.seconds:.1f} s")
+        raise UnreadableClip(media.path, f"video ends at {found.end_s:.1f} s, the header says {media.seconds:.1f} s")
 
 
 def _clip(plan: _Plan, media: MediaFile, decoded: DecodedFrames, track: AudioTrack) -> Clip:
@@ -225,7 +225,7 @@ def _clip(plan: _Plan, media: MediaFile, decoded: DecodedFrames, track: AudioTra
 
 
 def _audio_error(plan: _Plan, media: MediaFile, track: AudioTrack) -> str:
-    """Says why a window is silent; nothing where the header promises no audio in it."""
+    """Return why a window is silent; "" if there is no audio in it according to the header."""
     if media.audio is None:
         return media.undecodable("audio")
     reason = track.error or media.read_error
@@ -245,5 +245,5 @@ def _audio_error(plan: _Plan, media: MediaFile, track: AudioTrack) -> str:
     if reason or not track.rate_hz:
         return "no audio can be decoded" + (f": {reason}" if reason else "")
     end_s = track.extent[1] / track.rate_hz
-    later = end_s > min(audio_span.start_s + lead_s for audio_span in shown)  # audio that goes on has a gap here
+    later = end_s > min(audio_span.start_s + lead_s for audio_span in shown)  # the audio continues after a gap
     return "" if later else f"audio ends at {end_s:.1f} s, the header says {media.audio_end_s:.1f} s"

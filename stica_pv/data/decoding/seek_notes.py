@@ -1,4 +1,4 @@
-"""What earlier reads of a file found out about seeking in it, so that each window need not find it out again."""
+"""Caches results of earlier reads about seeking in a file, so that they are not repeated for each window."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -8,17 +8,17 @@ from stica_pv.data.decoding.container import size_and_mtime
 _MOST_FILES = 4096
 
 _noted: "OrderedDict[tuple[str, int, int], SeekNotes]" = OrderedDict()
-"""The files whose headers or key frames are not what they say, the last used ones; of this process only."""
+"""Recently used files with wrong headers or false key frames; in this process only."""
 
 
 @dataclass
 class SeekNotes:
-    """Of one file; only files with a note take memory.
+    """Notes on one file; only files with a note use memory.
 
     Attributes:
-        key: The file, by path, size and time of change.
-        beyond: How many more time stamps must be read past the end of a window.
-        too_late_s: By time stamp of a packet: decoding from it gives no right frame up to this time in seconds.
+        key: Path, size and modification time of the file.
+        beyond: Number of additional time stamps to read past the end of a window.
+        too_late_s: By time stamp of a packet: decoding from it gives no correct frame up to this time in seconds.
     """
 
     key: tuple[str, int, int]
@@ -26,17 +26,17 @@ class SeekNotes:
     too_late_s: dict[int | None, float] = field(default_factory=dict)
 
     def note_too_late(self, stamp: int | None, time_s: float) -> None:
-        """Notes that decoding from the packet with this stamp gives no right frame up to a time."""
+        """Record that decoding from the packet with this time stamp gives no correct frame up to a time."""
         self.too_late_s[stamp] = max(time_s, self.too_late_s.get(stamp, time_s))
         self._keep()
 
     def note_beyond(self, beyond: int) -> None:
-        """Notes how many more time stamps must be read past the end of a window."""
+        """Record the number of additional time stamps to read past the end of a window."""
         self.beyond = beyond
         self._keep()
 
     def is_too_late(self, stamp: int | None, time_s: float) -> bool:
-        """Says whether decoding from the packet with this stamp is known to give no right frame up to a time."""
+        """Return whether decoding from the packet with this time stamp is known to give no correct frame by a time."""
         return stamp in self.too_late_s and time_s <= self.too_late_s[stamp]
 
     def _keep(self) -> None:
@@ -47,6 +47,6 @@ class SeekNotes:
 
 
 def seek_notes(path: str) -> SeekNotes:
-    """Returns the notes on a local file as it is now."""
+    """Return the notes on the current version of a local file."""
     key = (path, *size_and_mtime(path))
     return _noted.get(key) or SeekNotes(key)

@@ -1,27 +1,27 @@
-"""Which frames before a window need no decoding: those that no other frame refers to."""
+"""Determines which frames before a window need no decoding: those that are no reference for others."""
 
 from collections.abc import Sequence
 
 from stica_pv.data.decoding.media_file import MediaFile, MediaPacket
 
 _SKIPPING_CODECS = ("h264", "mpeg1video", "mpeg2video", "mpeg4")
-"""Their decoders leave out non-reference frames without harm to any other."""
+"""Codecs whose decoders can skip non-reference frames without an effect on others."""
 
 _COUNTED_CODECS = ("mpeg1video", "mpeg2video", "mpeg4")
-"""Of these a frame that no other refers to fills the slot before its packet's, where frames are counted."""
+"""Codecs in which a non-reference frame fills the slot before that of its packet, if frames are counted."""
 
 _SAME_TIME_S = 1e-6
 
 
 def skippable_packets(media: MediaFile, packets: Sequence[MediaPacket], first_s: float) -> int:
-    """Returns how many packets, from the first on, only hold frames before all that can be chosen.
+    """Return the number of leading packets whose frames precede all frames that can be chosen.
 
-    Of those packets only what others refer to has to be decoded. 0 where the times of the frames are not certain.
+    Of those packets only reference frames have to be decoded. Returns 0 if the times of the frames are uncertain.
 
     Args:
         media: The file.
-        packets: Of its frames, in decoding order from a key frame on.
-        first_s: First wanted time in seconds on the file's clock.
+        packets: Video packets in decoding order from a key frame on.
+        first_s: First requested time in seconds on the file's clock.
     """
     stream = media.video
     codecs = _COUNTED_CODECS if media.counts_frames else _SKIPPING_CODECS
@@ -34,4 +34,4 @@ def skippable_packets(media: MediaFile, packets: Sequence[MediaPacket], first_s:
     last_before = max((stamp for stamp in stamps if stamp <= limit), default=None)
     if last_before is None:
         return 0
-    return next((place for place, stamp in enumerate(stamps) if stamp >= last_before), 0)
+    return next((position for position, stamp in enumerate(stamps) if stamp >= last_before), 0)

@@ -1,6 +1,6 @@
-"""Names of files inside tar shards: ``shard.tar::offset+size::name``, with the place of their bytes.
+"""Names of files inside tar shards: ``shard.tar::offset+size::name``, with the position of their bytes.
 
-Such names stand in a list like those of files, so that sampling, manifest and resuming are the same for both.
+Lists can contain such names instead of files, so that sampling, manifest and resuming are the same for both.
 """
 
 import re
@@ -16,9 +16,9 @@ class TarEntry:
 
     Attributes:
         shard: The tar file.
-        offset: Where its bytes begin.
-        size: How many there are.
-        name: Its own name.
+        offset: Position of its first byte.
+        size: Number of bytes.
+        name: Name of the file.
     """
 
     shard: str
@@ -31,17 +31,17 @@ class TarEntry:
 
 
 def tar_entry_of(path: str) -> TarEntry | None:
-    """Returns what a path says of a member of a shard, None if it is a file of its own."""
+    """Return the entry of a path in a shard, None if the path is an ordinary file."""
     found = _MEMBER.fullmatch(path) if "::" in path else None
     return TarEntry(found["shard"], int(found["offset"]), int(found["size"]), found["name"]) if found else None
 
 
 def files_of(paths: Sequence[str]) -> Sequence[str]:
-    """Returns `file_of` of many paths."""
+    """Return `file_of` of many paths."""
     return list(map(file_of, paths)) if "::" in "".join(paths) else paths
 
 
 def file_of(path: str) -> str:
-    """Returns the file that holds a path: its shard, or itself."""
+    """Return the file that contains a path: its shard, or the path itself."""
     member = tar_entry_of(path)
     return path if member is None else member.shard

@@ -1,4 +1,4 @@
-"""Reads in a helper process, so that a decoder that hangs or kills its process costs one file and names it."""
+"""Reads in a worker process, so that a decoder that hangs or crashes affects a single file, which is named."""
 
 import functools
 import sys
@@ -15,49 +15,48 @@ from stica_pv.structures import Clip, ClipRequest
 Reader = Callable[[str, Mapping[str, ClipRequest]], Mapping[str, Clip]]
 Finish = Callable[..., Any]
 
-_in_worker = False  # of our loader; torch's tells by itself
+_in_worker = False  # whether this process is a worker of our loader; torch has its own flag
 
 
 def is_lasting(cause: str) -> bool:
-    """Says whether a file that failed so is better not touched again: it costs a time-out or a process each time."""
+    """Return whether a file with this cause should be skipped: each read would cost a time-out or a process."""
     return cause.startswith((TIMED_OUT, KILLED))
 
 
 def lost_a_process(cause: str) -> bool:
-    """Says whether a file failed so because of its process, which another run may be spared."""
+    """Return whether the cause is the loss of a process, which may not happen in another run."""
     return is_lasting(cause) or cause == ENDED
 
 
 class GuardedReader:
-    """A reader whose calls in a loader's worker run in a helper process of that worker, under a time-out.
+    """A reader whose calls in a loader worker run in a separate process of that worker, with a time-out.
 
-    When the helper dies, another one reads the file once more: whoever killed the first, such as a system without
-    memory, may have spared the second. When that one dies too, or a helper hangs, the worker raises `UnreadableClip`.
-    Outside a worker (``NUM_WORKERS`` 0), and on systems other than Linux, the reader is called as it is, without
-    protection.
+    If the process dies, a new one reads the file again, because the cause may be external, e.g. lack of memory. If that
+    one dies too, or the process hangs, the worker raises `UnreadableClip`. Outside of workers (``NUM_WORKERS`` 0), and
+    on systems other than Linux, the reader is called directly, without protection.
     """
 
     def __init__(self, reader: Reader, *, timeout_s: float) -> None:
-        """Takes the reader.
+        """Take the reader.
 
         Args:
-            reader: Gives the clips of a file, or raises `UnreadableClip`.
-            timeout_s: Longest time for a file in seconds; 0 for none, a crash is then still caught.
+            reader: Returns the clips of a file, or raises `UnreadableClip`.
+            timeout_s: Time limit per file in seconds; 0 for none, crashes are then still caught.
         """
         if timeout_s < 0:
             raise UsageError(f"DATA.READ_TIMEOUT_SECONDS must be >= 0, got {timeout_s}")
         self.reader, self.timeout_s = reader, timeout_s
-        self._helper: WorkerProcess | None = None
+        self._process: WorkerProcess | None = None
         self._finish: Finish | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_helper": None, "_finish": None}
+        return {**self.__dict__, "_process": None, "_finish": None}
 
     def __call__(self, path: str, requests: Mapping[str, ClipRequest]) -> Mapping[str, Clip]:
-        """Reads windows of a file.
+        """Read windows of a file.
 
         Raises:
-            UnreadableClip: The file cannot give what was asked, needs too long, or kills its decoder.
+            UnreadableClip: The request cannot be fulfilled, takes too long, or crashes the decoder.
         """
         if not _guards():
             return self.reader(path, requests)
@@ -65,13 +64,13 @@ class GuardedReader:
         return {name: _unpacked(*arrays) for name, arrays in packed.items()}
 
     def then(self, finish: Finish, path: str, requests: Mapping[str, ClipRequest], *args: Any) -> Any:
-        """Reads windows and returns ``finish(path, clips, *args)``, made where the clips are: only the result travels.
+        """Read windows and return ``finish(path, clips, *args)``, computed in the process that reads.
 
         Args:
-            finish: Gives something that pickles well, arrays and not tensors; it need not be picklable itself.
+            finish: Function whose result pickles well (arrays, not tensors); it need not be picklable itself.
             path: The file.
-            requests: What to read of it.
-            args: Picklable.
+            requests: Windows to read.
+            args: Picklable arguments.
         """
         return (
             self._ask(finish, path, requests, *args) if _guards() else finish(path, self.reader(path, requests), *args)
@@ -85,31 +84,31 @@ class GuardedReader:
             raise UnreadableClip(path, result.cause)
         return result
 
-    def _ask_once(self, finish: Finish, question: tuple[Any, ...]) -> Any:
-        if self._helper is not None and self._finish != finish:
-            self._helper.stop()
-            self._helper = None
-        if self._helper is None:
-            self._helper, self._finish = (
+    def _ask_once(self, finish: Finish, request: tuple[Any, ...]) -> Any:
+        if self._process is not None and self._finish != finish:
+            self._process.stop()
+            self._process = None
+        if self._process is None:
+            self._process, self._finish = (
                 WorkerProcess(functools.partial(_answer, self.reader, finish), self.timeout_s),
                 finish,
             )
-        self._helper.ask(question)
-        (result,) = self._helper.receive()
+        self._process.ask(request)
+        (result,) = self._process.receive()
         if isinstance(result, WorkerFailure):
-            self._helper = None
+            self._process = None
         return result
 
 
 def read_then(reader: Reader, finish: Finish, path: str, requests: Mapping[str, ClipRequest], *args: Any) -> Any:
-    """Returns ``finish(path, clips, *args)`` of what any reader gives; see `GuardedReader.then`."""
+    """Return ``finish(path, clips, *args)`` for any reader; see `GuardedReader.then`."""
     if isinstance(reader, GuardedReader):
         return reader.then(finish, path, requests, *args)
     return finish(path, reader(path, requests), *args)
 
 
 def begin_worker() -> None:
-    """Notes that this process is a worker of our loader."""
+    """Note that this process is a worker of our loader."""
     global _in_worker
     _in_worker = True
 
@@ -118,8 +117,8 @@ def _guards() -> bool:
     return (_in_worker or get_worker_info() is not None) and sys.platform == "linux"
 
 
-def _answer(reader: Reader, finish: Finish, question: tuple[str, Mapping[str, ClipRequest], tuple[Any, ...]]) -> Any:
-    path, requests, args = question
+def _answer(reader: Reader, finish: Finish, request: tuple[str, Mapping[str, ClipRequest], tuple[Any, ...]]) -> Any:
+    path, requests, args = request
     return finish(path, reader(path, requests), *args)
 
 
@@ -128,7 +127,7 @@ def _packed_clips(path: str, clips: Mapping[str, Clip]) -> dict[str, tuple[Any, 
 
 
 def _packed(clip: Clip) -> tuple[Any, ...]:
-    # As arrays: tensors would be pickled by way of torch.save. Frames keep their layout in memory, (T, H, W, C).
+    # As arrays, since pickling tensors uses torch.save. Frames keep their memory layout, (T, H, W, C).
     unique_frames = clip.unique_frames.permute(1, 2, 3, 0).contiguous().numpy()
     shown = None if clip.shown is None else clip.shown.numpy()
     arrays = (unique_frames, shown, clip.frame_times_s.numpy(), clip.audio.numpy(), clip.flow.contiguous().numpy())

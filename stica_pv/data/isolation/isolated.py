@@ -1,4 +1,4 @@
-"""Runs jobs in processes of their own, so that one that crashes or hangs is named and harms no other."""
+"""Runs jobs in separate processes, so that one that crashes or hangs is named and does not affect others."""
 
 import signal
 from collections import deque
@@ -16,16 +16,16 @@ Job = Callable[..., str]
 def run_isolated(
     job: Job, arguments: Mapping[str, tuple[Any, ...]], *, processes: int, limit_s: int
 ) -> Iterator[tuple[str, str]]:
-    """Yields (name, what the job returned) as jobs are done.
+    """Yield (name, result of the job) as jobs are completed.
 
-    A job whose process ends, or that needs more than the limit, gives a text that says so. Those that were at work
-    beside it run once more, alone.
+    A job that kills its process or exceeds the limit gives a text that says so. Jobs that ran at the same time are
+    repeated, one at a time.
 
     Args:
-        job: A function of a module; returns a text.
-        arguments: Its arguments by name.
-        processes: How many run at a time.
-        limit_s: Longest time for one, in seconds.
+        job: A module-level function that returns a text.
+        arguments: Arguments of each job, by its name.
+        processes: Number of jobs at a time.
+        limit_s: Time limit per job in seconds.
     """
     suspects: list[str] = []
     waiting = deque(arguments)
@@ -34,7 +34,7 @@ def run_isolated(
     for name in suspects:
         again: list[str] = []
         yield from _run_pool(job, arguments, deque([name]), again, 1, limit_s)
-        yield from ((name, f"it kills its process, or needs more than {limit_s} s") for name in again)
+        yield from ((name, f"it kills its process, or takes more than {limit_s} s") for name in again)
 
 
 def _run_pool(
@@ -45,9 +45,9 @@ def _run_pool(
     processes: int,
     limit_s: int,
 ) -> Iterator[tuple[str, str]]:
-    """Runs jobs until none wait or the pool breaks; what was at work then goes to `suspects`."""
+    """Run jobs until none are left or the pool breaks; running jobs are then added to `suspects`."""
     busy: dict[Future[str], str] = {}
-    # Spawned: a fork would copy locks that the decoder's threads hold.
+    # Spawned, because a fork would copy locks that decoder threads hold.
     pool = ProcessPoolExecutor(
         min(processes, len(waiting)), mp_context=get_context("spawn"), initializer=_begin, initargs=(watched_parent(),)
     )
@@ -55,7 +55,7 @@ def _run_pool(
         while waiting or busy:
             while waiting and len(busy) < processes:
                 busy[pool.submit(_limited, job, arguments[waiting[0]], limit_s)] = waiting[0]
-                waiting.popleft()  # after it was taken: a broken pool takes none
+                waiting.popleft()  # only after the submission, which fails if the pool is broken
             done, _ = wait(busy, return_when=FIRST_COMPLETED)
             for future in done:
                 result = future.result()
@@ -68,11 +68,11 @@ def _run_pool(
 
 def _begin(parent: int) -> None:
     end_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once and without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker immediately and without a traceback
 
 
 def _limited(job: Job, arguments: tuple[Any, ...], limit_s: int) -> str:
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process, also where it hangs within a decoder
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process, even if it hangs inside a decoder
     signal.alarm(limit_s)
     try:
         return job(*arguments)

@@ -1,4 +1,4 @@
-"""Ends a process with the one that started it, even where that one is killed: nobody is left behind."""
+"""Ends a process together with its parent, even if the parent is killed, so that no process is left behind."""
 
 import ctypes
 import os
@@ -10,21 +10,21 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def watched_parent() -> int:
-    """Returns what a process that is about to be started hands to `end_with_parent`; 0 if it cannot watch this one.
+    """Return the argument of `end_with_parent` for a process to be started; 0 if the parent cannot be watched.
 
-    The kernel watches the thread that starts a process. Other threads than the main one may end long before theirs.
+    The kernel watches the thread that starts a process. Threads other than the main one may end before their process.
     """
     return os.getpid() if threading.current_thread() is threading.main_thread() else 0
 
 
 def end_with_parent(parent: int) -> None:
-    """Has this process killed when its parent ends. Elsewhere than on Linux it does nothing.
+    """Let the kernel kill this process when its parent ends. Does nothing on systems other than Linux.
 
     Args:
-        parent: `watched_parent` of the parent, asked before this process was started.
+        parent: Result of `watched_parent` in the parent, before this process was started.
     """
     if not parent or sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the call
+    if os.getppid() != parent:  # the parent ended before the call
         os._exit(1)

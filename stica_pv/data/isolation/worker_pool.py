@@ -1,4 +1,4 @@
-"""Many questions to several helpers at a time, answered as they come in."""
+"""Distributes requests over several worker processes and yields the answers as they arrive."""
 
 import functools
 import itertools
@@ -11,81 +11,81 @@ from typing import Any
 from stica_pv.data.isolation.worker_process import AGAIN, Answer, WorkerFailure, WorkerProcess
 
 _AHEAD = 2
-"""Batches of questions that a helper knows beforehand, so that it need not wait for the next one."""
+"""Batches of requests sent to a worker in advance, so that it need not wait for the next one."""
 
 
 @dataclass(frozen=True)
 class _Attempt:
-    """A question, and whether a process died over it before."""
+    """A request, and whether it has already killed a process."""
 
-    question: Any
+    request: Any
     again: bool = False
 
     def __repr__(self) -> str:
-        return repr(self.question)
+        return repr(self.request)
 
 
 def answer_all(
-    answer: Answer, questions: Iterable[Any], *, processes: int, timeout_s: float
+    answer: Answer, requests: Iterable[Any], *, processes: int, timeout_s: float
 ) -> Iterator[tuple[Any, Any]]:
-    """Yields (question, answer) as answers come in; `WorkerFailure` where the helper hung, or two of them died.
+    """Yield (request, answer) as answers arrive; the answer is a `WorkerFailure` if a worker hung, or two died.
 
-    Elsewhere than on Linux all are answered here, one after the other, and what hangs or kills is not stopped.
+    On systems other than Linux all requests are answered sequentially in this process, without protection.
 
     Args:
         answer: As for `WorkerProcess`.
-        questions: What to ask.
-        processes: How many helpers answer at a time; one that is lost is replaced.
+        requests: Requests to answer.
+        processes: Number of workers; a lost one is replaced.
         timeout_s: As for `WorkerProcess`.
     """
     if sys.platform != "linux":
-        yield from ((question, answer(question)) for question in questions)
+        yield from ((request, answer(request)) for request in requests)
         return
-    waiting: Iterator[_Attempt] = map(_Attempt, questions)
+    waiting: Iterator[_Attempt] = map(_Attempt, requests)
     answer_attempt = functools.partial(_answer, answer)
-    helpers: list[WorkerProcess] = []
+    workers: list[WorkerProcess] = []
     try:
         while True:
-            for question in itertools.islice(waiting, max(1, processes) - len(helpers)):
-                helpers.append(WorkerProcess(answer_attempt, timeout_s))
-                helpers[-1].ask(question)
-            for helper in helpers:
-                while len(helper.asked) < _AHEAD and (batch := tuple(itertools.islice(waiting, helper.size))):
-                    helper.ask(*batch)
-            ready = _ready([helper for helper in helpers if helper.asked])
+            for attempt in itertools.islice(waiting, max(1, processes) - len(workers)):
+                workers.append(WorkerProcess(answer_attempt, timeout_s))
+                workers[-1].ask(attempt)
+            for worker in workers:
+                while len(worker.pending) < _AHEAD and (batch := tuple(itertools.islice(waiting, worker.size))):
+                    worker.ask(*batch)
+            ready = _ready([worker for worker in workers if worker.pending])
             if not ready:
                 return
-            for helper in ready:
-                answered = list(zip(helper.asked[0], helper.receive(), strict=True))
+            for worker in ready:
+                answered = list(zip(worker.pending[0], worker.receive(), strict=True))
                 if any(isinstance(result, WorkerFailure) for _, result in answered):
-                    helpers.remove(helper)
+                    workers.remove(worker)
                     again = [_next_attempt(*pair) for pair in answered if _is_open(*pair)]
-                    waiting = itertools.chain(again, *helper.asked, waiting)
-                yield from ((attempt.question, result) for attempt, result in answered if not _is_open(attempt, result))
+                    waiting = itertools.chain(again, *worker.pending, waiting)
+                yield from ((attempt.request, result) for attempt, result in answered if not _is_open(attempt, result))
     finally:
-        for helper in helpers:
-            helper.stop()
+        for worker in workers:
+            worker.stop()
 
 
 def _answer(answer: Answer, attempt: _Attempt) -> Any:
-    return answer(attempt.question)
+    return answer(attempt.request)
 
 
 def _is_open(attempt: _Attempt, result: Any) -> bool:
-    """Says whether a question is to be asked again."""
+    """Return whether a request has to be sent again."""
     return result is AGAIN or (isinstance(result, WorkerFailure) and result.may_be_retried and not attempt.again)
 
 
 def _next_attempt(attempt: _Attempt, result: Any) -> _Attempt:
-    return attempt if result is AGAIN else _Attempt(attempt.question, again=True)
+    return attempt if result is AGAIN else _Attempt(attempt.request, again=True)
 
 
-def _ready(helpers: list[WorkerProcess]) -> list[WorkerProcess]:
-    """Waits until a helper has answered, died, or is given up; returns those; none of none."""
-    while helpers:
-        left = [seconds for seconds in (helper.left_s() for helper in helpers) if seconds is not None]
-        pipes = wait([helper.pipe for helper in helpers], max(0.0, min(left)) if left else None)
-        found = [helper for helper in helpers if helper.pipe in pipes or (helper.left_s() or 1.0) <= 0]
+def _ready(workers: list[WorkerProcess]) -> list[WorkerProcess]:
+    """Wait until workers have answered, died, or exceeded their time; return these; empty for no workers."""
+    while workers:
+        left = [seconds for seconds in (worker.left_s() for worker in workers) if seconds is not None]
+        pipes = wait([worker.pipe for worker in workers], max(0.0, min(left)) if left else None)
+        found = [worker for worker in workers if worker.pipe in pipes or (worker.left_s() or 1.0) <= 0]
         if found:
             return found
     return []

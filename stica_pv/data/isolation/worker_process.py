@@ -1,4 +1,4 @@
-"""Helper processes that answer questions under an alarm: what hangs or kills one costs one answer, and is named."""
+"""Worker processes that answer requests with a time-out: a hang or crash costs one answer, and its cause is named."""
 
 import contextlib
 import gc
@@ -26,91 +26,91 @@ KILLED = "the decoder killed its process"
 ENDED = "the process that read it was killed from outside, as when memory runs out"
 
 _GRACE_S = 10.0
-"""How much longer than its own alarm a helper is waited for; the alarm cannot end one that a dead disk holds."""
+"""Time to wait after the alarm of a worker; the alarm cannot end a process that is blocked by a dead disk."""
 
-_MOST = 32  # questions in a batch; the cost of sending is then small beside that of opening a file
+_MOST = 32  # requests in a batch; the cost of sending is then small compared with opening a file
 _BATCH_S = 0.25
-"""Batches grow while they are answered in less than this, and shrink otherwise: what is slow comes one by one."""
+"""Batches grow while they are answered in less than this, and shrink otherwise."""
 
 _END_S = 2.0
-"""How long to wait for the end of a helper that closed its pipe, or was killed."""
+"""Time to wait for the end of a worker that closed its pipe, or was killed."""
 
-# Workers of torch's DataLoader catch these to print a line; a helper shall die of them in silence.
+# Workers of torch's DataLoader catch these to print a line; here they should end the process silently.
 _FATAL = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGALRM)
-# A terminal or Slurm sends these to all processes of a run; a helper goes on until the one that asks it ends it.
+# A terminal or Slurm sends these to all processes of a run; a worker continues until its owner ends it.
 _OTHERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
 class WorkerFailure:
-    """Stands for an answer that a helper could not give, as it hung or died; `cause` says which."""
+    """Takes the place of an answer if the worker hung or died; `cause` says which."""
 
     cause: str
 
     @property
     def may_be_retried(self) -> bool:
-        """Whether another helper may answer, at no great cost: this one died, and did not hang."""
+        """Whether another worker may try at low cost: this one died, but did not hang."""
         return not self.cause.startswith(TIMED_OUT)
 
 
-AGAIN = WorkerFailure("another question of its batch hung or killed the helper")
+AGAIN = WorkerFailure("another request of its batch hung or killed the worker")
 
 
 class WorkerProcess:
-    """A forked process (Linux only) that answers batches of questions until the pipe is closed.
+    """A forked process (Linux only) that answers batches of requests until the pipe is closed.
 
-    It sets itself an alarm for each question, which ends it even within a decoder. Answers come in the order of the
-    questions.
+    It sets an alarm for each request, which ends it even inside a decoder. Answers are in the order of the requests.
 
     Attributes:
-        pipe: Becomes readable when there are answers, or will be none.
-        asked: Batches that are not answered yet.
-        size: How many questions the next batch should have.
+        pipe: Pipe to the process; readable when answers have arrived, or when the process has ended.
+        pending: Batches that are not answered yet.
+        size: Number of requests for the next batch.
     """
 
     def __init__(self, answer: Answer, timeout_s: float) -> None:
-        """Starts the process.
+        """Start the process.
 
         Args:
-            answer: Gives the answer to a question; what it raises is raised where the answer is received.
-            timeout_s: Longest time for an answer in seconds; 0 for none, a crash is then still noticed.
+            answer: Returns the answer to a request; its exceptions are raised when the answer is received.
+            timeout_s: Time limit per answer in seconds; 0 for none, a crash is then still noticed.
         """
-        self._timeout_s, self._begun_s, self._seen = timeout_s, 0.0, 0
-        self.asked: deque[tuple[Any, ...]] = deque()
+        self._timeout_s, self._start_s, self._last_current = timeout_s, 0.0, 0
+        self.pending: deque[tuple[Any, ...]] = deque()
         self.size = 1
-        self._place = mmap.mmap(-1, 1)  # shared: which question of its batch the helper is at
-        self.pipe, there = Pipe()
+        self._current = mmap.mmap(-1, 1)  # shared: index of the current request in its batch
+        self.pipe, remote = Pipe()
         parent = watched_parent()
-        self._memory = os.memfd_create("answers")  # frames take long through a pipe, in pieces of 64 KiB
+        self._memory = os.memfd_create("answers")  # a pipe is slow for frames, as it sends pieces of 64 KiB
         self._pid = os.fork()
-        if self._pid == 0:  # not a multiprocessing.Process: a loader's worker may have none
+        if self._pid == 0:  # no multiprocessing.Process, because a loader worker may not start one
             end_with_parent(parent)
             self.pipe.close()
-            _serve(there, self._memory, self._place, answer, timeout_s)
-        there.close()
+            _serve(remote, self._memory, self._current, answer, timeout_s)
+        remote.close()
 
     def left_s(self) -> float | None:
-        """Returns the seconds until the helper is given up, None for never; each question has its own."""
+        """Return the seconds until the current request times out, None for no limit."""
         if not self._timeout_s:
             return None
-        if self._place[0] != self._seen:
-            self._seen, self._begun_s = self._place[0], time.monotonic()
-        return self._begun_s + self._timeout_s + _GRACE_S - time.monotonic()
+        if self._current[0] != self._last_current:
+            self._last_current, self._start_s = self._current[0], time.monotonic()
+        return self._start_s + self._timeout_s + _GRACE_S - time.monotonic()
 
-    def ask(self, *questions: Any) -> None:
-        """Sends a batch of at most 256; that the helper is dead shows when the answers are received."""
-        if not self.asked:
-            self._begun_s = time.monotonic()
-        self.asked.append(questions)
+    def ask(self, *requests: Any) -> None:
+        """Send a batch of at most 256; a dead worker is noticed when the answers are received."""
+        if not self.pending:
+            self._start_s = time.monotonic()
+        self.pending.append(requests)
         with contextlib.suppress(OSError):
-            self.pipe.send_bytes(pickle.dumps(questions))
+            self.pipe.send_bytes(pickle.dumps(requests))
 
     def receive(self) -> list[Any]:
-        """Returns the answers to the oldest batch.
+        """Return the answers to the oldest batch.
 
-        If the process hung or died over one, that is its `WorkerFailure`, the others are `AGAIN`, and it has ended.
+        If the process hung or died in one request, its answer is a `WorkerFailure`, the others are `AGAIN`, and the
+        process has ended.
         """
-        questions, begun_s = self.asked.popleft(), self._begun_s
+        requests, start_s = self.pending.popleft(), self._start_s
         try:
             if not self._has_answered():
                 raise EOFError
@@ -120,50 +120,50 @@ class WorkerProcess:
                 os.preadv(self._memory, buffers, 0)
             answers: list[Any] = pickle.loads(body, buffers=buffers)
         except (EOFError, OSError):
-            place, cause = self._place[0], self._end()
-            return [WorkerFailure(cause) if number == place else AGAIN for number in range(len(questions))]
-        self._begun_s = time.monotonic()
-        self.size = min(2 * self.size, _MOST) if self._begun_s - begun_s < _BATCH_S else max(1, self.size // 2)
+            current, cause = self._current[0], self._end()
+            return [WorkerFailure(cause) if number == current else AGAIN for number in range(len(requests))]
+        self._start_s = time.monotonic()
+        self.size = min(2 * self.size, _MOST) if self._start_s - start_s < _BATCH_S else max(1, self.size // 2)
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
         return answers
 
     def _has_answered(self) -> bool:
-        """Waits for an answer, or the end of the helper; False if it is given up."""
+        """Wait for an answer, or the end of the worker; return False after the time-out."""
         while (left := self.left_s()) is None or left > 0:
             if self.pipe.poll(left):
                 return True
         return self.pipe.poll()
 
     def _end(self) -> str:
-        """Waits for the end of a helper that does not answer, or forces it; returns the cause in words."""
+        """Wait for the end of a worker that does not answer, or kill it; return the cause."""
         self._close()
         code = self._exit_code()
         if code is None:
             self._kill()
         if code in (None, -signal.SIGALRM):
             return f"{TIMED_OUT} {self._timeout_s:g} s"
-        if code == -signal.SIGKILL:  # not lasting: the file may be innocent
+        if code == -signal.SIGKILL:  # not lasting: the file may not be the cause
             return ENDED
         return f"{KILLED} ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})"
 
     def stop(self) -> None:
-        """Ends the helper, whatever it does."""
+        """End the worker, whatever it does."""
         self._close()
         self._kill()
 
     def _close(self) -> None:
         self.pipe.close()
-        self._place.close()
+        self._current.close()
         os.close(self._memory)
 
     def _kill(self) -> None:
         os.kill(self._pid, signal.SIGKILL)
-        self._exit_code()  # what even that cannot end is left behind
+        self._exit_code()  # a process that cannot be killed is left behind
 
     def _exit_code(self) -> int | None:
-        """Returns the exit code, minus the number of the signal that ended it; None if it does not end."""
+        """Return the exit code, or minus the number of the signal that ended the process; None if it does not end."""
         until = time.monotonic() + _END_S
         while time.monotonic() < until:
             pid, status = os.waitpid(self._pid, os.WNOHANG)
@@ -173,42 +173,42 @@ class WorkerProcess:
         return None
 
 
-def _serve(pipe: Connection, memory: int, place: mmap.mmap, answer: Answer, timeout_s: float) -> NoReturn:
-    """What the helper does; it never returns into the code of the process that it is a copy of."""
+def _serve(pipe: Connection, memory: int, current: mmap.mmap, answer: Answer, timeout_s: float) -> NoReturn:
+    """Run the worker; never returns into the code of the process that was forked."""
     try:
-        gc.freeze()  # looking for garbage among what it was born with would copy all of that memory
+        gc.freeze()  # otherwise garbage collection would copy all memory that is shared with the parent
         for number in _FATAL:
             signal.signal(number, signal.SIG_DFL)
         for number in _OTHERS:
             signal.signal(number, signal.SIG_IGN)
         while True:
             results: list[Any] = []
-            for at, question in enumerate(pickle.loads(pipe.recv_bytes())):
-                place[0] = at
+            for index, request in enumerate(pickle.loads(pipe.recv_bytes())):
+                current[0] = index
                 signal.setitimer(signal.ITIMER_REAL, timeout_s)
-                results.append(_result(answer, question))
+                results.append(_result(answer, request))
             signal.setitimer(signal.ITIMER_REAL, 0)
-            place[0] = 0
+            current[0] = 0
             buffers: list[pickle.PickleBuffer] = []
             body = pickle.dumps(results, protocol=5, buffer_callback=buffers.append)
             sizes = [buffer.raw().nbytes for buffer in buffers]
             if buffers and os.pwritev(memory, buffers, 0) != sum(sizes):
                 raise MemoryError("no memory for the answer")
             pipe.send_bytes(pickle.dumps((body, sizes)))
-    except (EOFError, OSError):  # the one that asks is gone
+    except (EOFError, OSError):  # the parent has ended
         os._exit(0)
     finally:
         os._exit(1)
 
 
-def _result(answer: Answer, question: Any) -> Any:
+def _result(answer: Answer, request: Any) -> Any:
     try:
-        return answer(question)
-    except Exception as error:  # raised again where the answer is received, whatever it is
+        return answer(request)
+    except Exception as error:  # raised again when the answer is received
         trace = traceback.format_exc()
         try:
             pickle.loads(pickle.dumps(error))
-        except Exception:  # whatever the methods of a foreign class raise
+        except Exception:  # the methods of a foreign class may raise anything
             error = RuntimeError(f"{type(error).__name__}: {error}")
-        error.add_note(f"in the helper that was asked {question!r}:\n{trace}")
+        error.add_note(f"in the worker process, for the request {request!r}:\n{trace}")
         return error

@@ -1,4 +1,4 @@
-"""Videos as samples: window drawn, file read once, views cut; a file that fails is replaced and named."""
+"""Videos as samples: windows are sampled, the file is read once, views are cut; a file that fails is replaced."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,17 +21,17 @@ SKIPPED = f"{KILLED} or hung earlier in this run"
 _NEVER = 2**31 - 1
 
 Empty = Callable[[Sequence[int], torch.dtype], Tensor]
-"""(shape, dtype) -> a tensor to write to."""
+"""(shape, dtype) -> an uninitialized tensor."""
 
 
 def own_memory(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Returns a tensor in the memory of this process."""
+    """Return a tensor in the memory of this process."""
     return torch.empty(tuple(shape), dtype=dtype)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One video's views, not yet batched; see `Batch`."""
+    """Views of one video before batching; see `Batch`."""
 
     video: dict[str, Tensor]
     audio: dict[str, Tensor]
@@ -44,7 +44,7 @@ class Sample:
 class ClipDataset(Dataset["Sample | ReadFailure"]):
     """Map-style data set over `SampleKey`; equal keys give equal samples, in any worker.
 
-    Nothing but the file is read to make a sample, and every draw derives from (seed, epoch, index).
+    A sample depends on its file only, and all randomness derives from (seed, epoch, index).
     """
 
     def __init__(
@@ -58,40 +58,40 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
         labels: Sequence[int] | None = None,
         replace_failures: bool = True,
     ) -> None:
-        """Takes the usable videos.
+        """Take the usable videos.
 
         Args:
             paths: Files or URIs.
-            durations_s: Their lengths in seconds.
-            views: What to see of each.
-            reader: Gives the clips of a file, or raises `UnreadableClip`.
+            durations_s: Durations of the videos in seconds.
+            views: Views to make of each video.
+            reader: Returns the clips of a file, or raises `UnreadableClip`.
             seed: Seed of the run.
             labels: Class of each video, if known.
-            replace_failures: Put another video, determined by the key, in the place of one that cannot be read.
-                Evaluation sets it to False.
+            replace_failures: Replace a video that cannot be read by another one, determined by the key. Evaluation
+                sets it to False.
         """
         if len(paths) != len(durations_s) or (labels is not None and len(labels) != len(paths)):
             raise ValueError("paths, durations and labels differ in length")
         self.paths, self.durations_s, self.labels = paths, durations_s, labels
         self.views, self.reader, self.seed = views, reader, seed
         self.replace_failures = replace_failures
-        # Epoch from which on a file is not touched again; in memory that the workers of this process share.
+        # Epoch from which on a file is skipped; in memory that the workers of this process share.
         self._skip_from = SharedIntegers(len(paths), _NEVER)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def skip(self, epochs: Mapping[str, int]) -> None:
-        """Replaces files without a try, each from an epoch on: those that hung or killed a process elsewhere."""
+        """Replace files without reading them, each from an epoch on: those that hung or killed a process earlier."""
         if epochs:
             for index, path in enumerate(self.paths):
                 if path in epochs:
                     self._skip_from[index] = min(epochs[path], self._skip_from[index])
 
     def __getitem__(self, key: SampleKey) -> Sample | ReadFailure:
-        """Returns the sample of a key, or why there is none: no replacement is allowed, or all of them failed.
+        """Return the sample of a key, or the failure if no replacement is allowed or all of them failed.
 
-        A failure is returned, not raised: an evaluation goes on without the sample.
+        A failure is returned, not raised, so that an evaluation can continue without the sample.
         """
         failures: list[ReadFailure] = []
         index = key.index
@@ -107,44 +107,44 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
                 failures.append(ReadFailure(error.path, error.cause))
                 if is_lasting(error.cause):
                     self._skip_from[index] = key.epoch
-        more = f"; so did {len(failures) - 1} replacements: is the disk there?" if len(failures) > 1 else ""
+        more = f"; so did {len(failures) - 1} replacements: check the disk" if len(failures) > 1 else ""
         return ReadFailure(failures[0].path, failures[0].cause + more)
 
     def _read(self, index: int, rng: torch.Generator, failures: tuple[ReadFailure, ...]) -> Sample:
         path = self.paths[index]
         windows = self.views.draw_windows(self.durations_s[index], rng)
         requests = {name: _request(window, self.views.specs, name) for name, window in windows.items()}
-        # Cut where they are decoded: small views come out of the guard's process, not whole frames.
+        # The views are cut in the process that decodes, so that only small views are sent, not whole frames.
         state = rng.get_state().numpy().tobytes()
-        seen: _Seen = read_then(self.reader, self._cut, path, requests, state)
+        arrays: _ViewArrays = read_then(self.reader, self._cut, path, requests, state)
         label = None if self.labels is None else self.labels[index]
-        video = {name: torch.from_numpy(pixels).permute(3, 0, 1, 2) for name, pixels in seen.video.items()}
-        audio = {name: torch.from_numpy(samples) for name, samples in seen.audio.items()}
-        return Sample(video, audio, seen.audio_valid, index, label, failures)
+        video = {name: torch.from_numpy(pixels).permute(3, 0, 1, 2) for name, pixels in arrays.video.items()}
+        audio = {name: torch.from_numpy(samples) for name, samples in arrays.audio.items()}
+        return Sample(video, audio, arrays.audio_valid, index, label, failures)
 
-    def _cut(self, path: str, clips: Mapping[str, Clip], state: bytes) -> "_Seen":
-        """Makes the views of what was read; `state` is that of the sample's generator."""
+    def _cut(self, path: str, clips: Mapping[str, Clip], state: bytes) -> "_ViewArrays":
+        """Cut the views from the clips; `state` is the state of the sample's generator."""
         for clip in clips.values():
             if self.views.needs_audio and clip.audio_error:
                 raise UnreadableClip(path, clip.audio_error)
         rng = torch.Generator().set_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
-        seen = _Seen({}, {}, {})
+        arrays = _ViewArrays({}, {}, {})
         for spec in self.views.specs:
             clip = clips[spec.window]
             if spec.transform is not None and spec.frames:
                 view = spec.transform(clip.flow if spec.flow else clip.unique_frames, spec.size, rng)
                 view = view if spec.flow else clip.over_time(view)
                 view = view.flip(1) if spec.reversed else view
-                seen.video[spec.name] = view.permute(1, 2, 3, 0).contiguous().numpy()
+                arrays.video[spec.name] = view.permute(1, 2, 3, 0).contiguous().numpy()
             if spec.audio is not None:
-                seen.audio[spec.name] = (clip.audio.flip(0) if spec.reversed else clip.audio).numpy()
-                seen.audio_valid[spec.name] = clip.audio_valid
-        return seen
+                arrays.audio[spec.name] = (clip.audio.flip(0) if spec.reversed else clip.audio).numpy()
+                arrays.audio_valid[spec.name] = clip.audio_valid
+        return arrays
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """Views of a video by name, as arrays, which travel between processes: frames (T, H, W, C), audio (S,)."""
+class _ViewArrays:
+    """Views of a video by name, as arrays to send between processes: frames (T, H, W, C), audio (S,)."""
 
     video: dict[str, NDArray[np.uint8]]
     audio: dict[str, NDArray[np.float32]]
@@ -164,18 +164,18 @@ def _request(window: Window, specs: Sequence[ViewSpec], name: str) -> ClipReques
 
 
 def shared_bytes(items: Sequence[Sample | ReadFailure]) -> tuple[int, int]:
-    """Returns the bytes of all views of some samples, and the number of tensors in which they are joined."""
+    """Return the bytes of all views of some samples, and the number of tensors of their batch."""
     views = [(*item.video.values(), *item.audio.values()) for item in items if isinstance(item, Sample)]
     return sum(view.nbytes for sample in views for view in sample), max(map(len, views), default=0)
 
 
 def collate(items: Sequence[Sample | ReadFailure], empty: Empty = own_memory) -> Batch | ReadFailure:
-    """Stacks samples (every view has one shape by construction, so nothing is padded), or passes a failure on.
+    """Stack samples (every view has one shape by construction, so nothing is padded), or return the first failure.
 
     Args:
         items: The samples.
-        empty: Gives the memory of the joined views by (shape, dtype). A worker takes it from what it shares with the
-            main process: nothing is copied once more, and its own memory keeps no holes of the size of a batch.
+        empty: Allocates the batched views by (shape, dtype). A worker allocates them in memory that it shares with the
+            main process: this saves a copy, and avoids fragmentation of its own memory.
     """
     for item in items:
         if isinstance(item, ReadFailure):
@@ -198,12 +198,12 @@ def _stacked(values: Sequence[Tensor], empty: Empty) -> Tensor:
 
 
 def _stacked_frames(views: Sequence[Tensor], empty: Empty) -> Tensor:
-    """Stacks (C, T, H, W) as they lie in memory, channels last, so that whole samples are copied at once."""
+    """Stack (C, T, H, W) in their memory layout, channels last, so that whole samples are copied at once."""
     return _stacked([view.permute(1, 2, 3, 0) for view in views], empty).permute(0, 4, 1, 2, 3)
 
 
 def collate_readable(items: Sequence[Sample | ReadFailure], empty: Empty = own_memory) -> Batch:
-    """Stacks the samples that there are, possibly none; `Batch.failures` names the others."""
+    """Stack the samples that were read, possibly none; `Batch.failures` names the others."""
     samples = [item for item in items if isinstance(item, Sample)]
     failures = tuple(item for item in items if isinstance(item, ReadFailure))
     batch = collate(samples, empty) if samples else Batch({}, {}, {}, torch.zeros(0, dtype=torch.int64))

@@ -1,4 +1,4 @@
-"""The loader: batches of samples in a given order, made by processes that are ended with it."""
+"""The loader: batches of samples in a given order, made by worker processes that end with it."""
 
 import atexit
 import contextlib
@@ -19,7 +19,7 @@ START_METHODS = get_args(StartMethod)
 
 
 class Order(Protocol):
-    """The keys of each batch, in order."""
+    """Iterable over the keys of each batch, in order."""
 
     def __len__(self) -> int: ...  # noqa: D105 - a protocol's methods
     def __iter__(self) -> Iterator[list[SampleKey]]: ...  # noqa: D105
@@ -31,9 +31,9 @@ _BEGUN: weakref.WeakSet[Batches] = weakref.WeakSet()
 
 @atexit.register
 def _end_workers() -> None:
-    """Ends the workers of batches that are still held when Python exits, e.g. by a variable of a script.
+    """End the workers of iterators that are still alive when Python exits, e.g. in a variable of a script.
 
-    Python would send them SIGTERM, which they leave to the main process, and wait without end.
+    Python would send them SIGTERM, which they ignore, and wait forever.
     """
     for batches in list(_BEGUN):
         batches.close()
@@ -42,8 +42,8 @@ def _end_workers() -> None:
 class ClipLoader:
     """Yields the batches of a sampler.
 
-    Iterating raises `UnreadableClip` where a sample has no replacement, and `LoaderFailed` where code in the loader
-    raises an error or a worker ends; the workers are then ended. So they are when the iterator is closed or deleted.
+    Iterating raises `UnreadableClip` if a sample has no replacement, and `LoaderFailed` if code in the loader raises an
+    error or a worker exits; all workers are then ended, as they are when the iterator is closed or deleted.
     """
 
     def __init__(
@@ -57,16 +57,16 @@ class ClipLoader:
         keep_failures: bool = False,
         shuffle_audio: bool = False,
     ) -> None:
-        """Prepares the loader; workers start with the iteration.
+        """Prepare the loader; workers start with the iteration.
 
         Args:
             dataset: Samples by key.
             sampler: Keys of each batch.
-            num_workers: Processes that read; 0 reads in this one.
-            pin_memory: Page-locked batches, for copies to a GPU that overlap with its work.
-            start_method: ``fork`` starts workers at once; ``spawn`` takes seconds for each, but copies no threads.
-            keep_failures: A batch goes on without the samples that have no replacement, and names them.
-            shuffle_audio: A control: each clip of a batch hears the one before it.
+            num_workers: Number of worker processes; 0 reads in this process.
+            pin_memory: Whether batches are page-locked, so that copies to a GPU overlap with its work.
+            start_method: ``fork`` starts workers immediately; ``spawn`` takes seconds for each, but copies no threads.
+            keep_failures: Whether a batch omits and names the samples that have no replacement, instead of failing.
+            shuffle_audio: A control: each clip of a batch gets the audio of the one before it.
         """
         check_choice("DATA_LOADER.START_METHOD", start_method, START_METHODS)
         if keep_failures and shuffle_audio:

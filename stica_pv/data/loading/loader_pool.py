@@ -1,4 +1,4 @@
-"""The workers of a loader as the main process sees them: asked ahead, answered in order, and ended within seconds."""
+"""The main process's side of the loader workers: requests are sent ahead, batches are returned in order."""
 
 import itertools
 import os
@@ -24,40 +24,40 @@ from stica_pv.structures import Batch, ReadFailure, SampleKey
 StartMethod = Literal["fork", "spawn"]
 
 PREFETCH = 4
-"""Batches that a worker makes ahead."""
+"""Batches that a worker prefetches."""
 
-_ASKED_BYTES = 2**16
-"""Of questions that a worker has not answered: they fit into its pipe, so the main process never waits to send one."""
+_PENDING_BYTES = 2**16
+"""Most bytes of pending requests to a worker: they fit into its pipe, so the main process never blocks in sending."""
 
-_LOOK_S = 0.2  # while the main process waits, it looks so often whether all workers live
-_END_S = 1.0  # for a worker to end by itself, and then by force
+_POLL_S = 0.2  # while the main process waits, it checks at this interval whether all workers are alive
+_END_S = 1.0  # time for a worker to exit by itself, and again after it is killed
 _FILES = 4096
-"""Files that may be open. Each batch on its way is one, and the system counts those of all processes of a user."""
+"""Limit of open files to set. Each batch that is being sent is one; the system may count all processes of a user."""
 
 
 @dataclass
 class _Worker:
-    """A worker, its pipe and the sizes of the questions that it has not answered."""
+    """A worker, its pipe and the sizes of its pending requests in bytes."""
 
     process: BaseProcess
     pipe: Connection
-    asked: deque[int] = field(default_factory=deque)
+    pending: deque[int] = field(default_factory=deque)
 
-    def has_room(self, size: int) -> bool:
-        return not self.asked or (len(self.asked) < PREFETCH and sum(self.asked) + size <= _ASKED_BYTES)
+    def can_take(self, size: int) -> bool:
+        return not self.pending or (len(self.pending) < PREFETCH and sum(self.pending) + size <= _PENDING_BYTES)
 
 
 class WorkerPool:
-    """Processes that make the batches of some lists of keys."""
+    """Worker processes that make batches from lists of keys."""
 
     def __init__(self, dataset: ClipDataset, collate: Collate, *, workers: int, start_method: StartMethod) -> None:
-        """Starts the processes.
+        """Start the processes.
 
         Args:
             dataset: Samples by key.
-            collate: Joins them.
-            workers: How many processes.
-            start_method: Of the processes.
+            collate: Makes a batch of samples.
+            workers: Number of processes.
+            start_method: Start method of the processes.
         """
         _allow_open_files(_FILES)
         self._owner = os.getpid()
@@ -68,56 +68,56 @@ class WorkerPool:
         try:
             for number in range(workers):
                 here, there = context.Pipe()
-                # A forked process has this one's ends of the pipes too, and would never see them closed.
+                # A forked process inherits this process's ends of the pipes, and would never notice that they close.
                 inherited = [here, *(worker.pipe for worker in self._workers)] if start_method == "fork" else []
                 arguments = (there, inherited, dataset, collate, number, parent)
                 process = context.Process(target=serve, args=arguments, daemon=True)
                 process.start()
                 there.close()
                 self._workers.append(_Worker(process, here))
-        except OSError as error:  # no memory, no process or no file left
+        except OSError as error:  # out of memory, processes or files
             self.close()
             raise LoaderFailed(
                 f"worker {len(self._workers)} of {workers} of the loader did not start: {error}"
             ) from error
 
     def batches(self, keys: Iterable[list[SampleKey]]) -> Iterator[Batch | ReadFailure]:
-        """Yields the batches in the order of their keys.
+        """Yield the batches in the order of their keys.
 
         Raises:
             LoaderFailed: A worker has ended, or code in it raised an error.
             UsageError: Code in a worker raised this.
         """
-        waiting = ((pickle.dumps([(key.epoch, key.index) for key in batch])) for batch in keys)
-        turns, nexts = itertools.cycle(self._workers), itertools.cycle(self._workers)
-        question, to_ask = next(waiting, None), next(nexts)
-        for worker in turns:
-            while question is not None and to_ask.has_room(len(question)):
-                self._ask(to_ask, question)
-                question, to_ask = next(waiting, None), next(nexts)
-            if not worker.asked:
+        requests = ((pickle.dumps([(key.epoch, key.index) for key in batch])) for batch in keys)
+        senders, receivers = itertools.cycle(self._workers), itertools.cycle(self._workers)
+        request, sender = next(requests, None), next(senders)
+        for worker in receivers:
+            while request is not None and sender.can_take(len(request)):
+                self._send(sender, request)
+                request, sender = next(requests, None), next(senders)
+            if not worker.pending:
                 return
             item = self._receive(worker)
             if item is None:
                 return
             yield item
 
-    def _ask(self, worker: _Worker, question: bytes) -> None:
+    def _send(self, worker: _Worker, request: bytes) -> None:
         try:
-            worker.pipe.send_bytes(question)
+            worker.pipe.send_bytes(request)
         except OSError as error:
             raise self._loss(worker) from error
-        worker.asked.append(len(question))
+        worker.pending.append(len(request))
 
     def _receive(self, worker: _Worker) -> Batch | ReadFailure | None:
-        """Waits for an answer; None once the pool is canceled."""
+        """Wait for an answer; None once the pool is canceled."""
         while True:
             ended = [one for one in self._workers if one.process.exitcode is not None]
             if ended:
                 raise self._loss(ended[0])
             if self._cancelled.is_set():
                 return None
-            if worker.pipe.poll(_LOOK_S):
+            if worker.pipe.poll(_POLL_S):
                 break
         try:
             item = receive(worker.pipe)
@@ -125,50 +125,51 @@ class WorkerPool:
             raise self._loss(worker) from error
         except (OSError, RuntimeError) as error:
             raise LoaderFailed(
-                f"a batch of a loader worker cannot be opened ({error}): if files are the limit, raise it (ulimit -n)"
+                f"cannot open a batch of a loader worker ({error}): if the limit of open files is too low, raise it "
+                "(ulimit -n)"
             ) from error
-        worker.asked.popleft()
+        worker.pending.popleft()
         if isinstance(item, Batch | ReadFailure):
             return item
         raise item.error()
 
     def _loss(self, worker: _Worker) -> LoaderFailed:
-        """Describes the end of a worker that should live."""
+        """Describe the unexpected end of a worker."""
         worker.process.join(_END_S)
         code = worker.process.exitcode
-        told = f"a loader worker (process id {worker.process.pid}, one of {len(self._workers)})"
+        subject = f"a loader worker (process id {worker.process.pid}, one of {len(self._workers)})"
         if code is None:
-            return LoaderFailed(f"{told} has closed its pipe")
+            return LoaderFailed(f"{subject} closed its pipe")
         if code >= 0:
-            return LoaderFailed(f"{told} ended by itself with exit code {code}; DATA_LOADER.NUM_WORKERS 0 shows where")
+            return LoaderFailed(f"{subject} exited with code {code}; set DATA_LOADER.NUM_WORKERS 0 to find the cause")
         name = next((number.name for number in signal.Signals if number == -code), "of real time")
         advice = (
             "probably because memory ran out; lower DATA_LOADER.NUM_WORKERS"
             if -code in (signal.SIGKILL, signal.SIGBUS)
-            else "as by a fault of a library; DATA_LOADER.NUM_WORKERS 0 shows where"
+            else "probably by a bug of a library; set DATA_LOADER.NUM_WORKERS 0 to find the cause"
         )
-        return LoaderFailed(f"{told} was killed by signal {-code} ({name}), {advice}")
+        return LoaderFailed(f"{subject} was killed by signal {-code} ({name}), {advice}")
 
     def cancel(self) -> None:
-        """Ends `batches` soon, also while another thread waits in it."""
+        """End `batches` within a poll interval, also while another thread waits in it."""
         self._cancelled.set()
 
     def close(self) -> None:
-        """Ends the processes: idle ones by themselves, others by SIGKILL, which also ends those in which they read.
+        """End the processes: idle ones exit, others get SIGKILL, which also ends the processes in which they read.
 
-        SIGTERM would not do: they leave it to the main process, see `stica_pv.data.loading.loader_worker.serve`.
+        SIGTERM has no effect: workers ignore it, see `stica_pv.data.loading.loader_worker.serve`.
         """
-        if os.getpid() != self._owner:  # a process that was forked while this pool was there
+        if os.getpid() != self._owner:  # a process that was forked while this pool existed
             return
         self.cancel()
         for worker in self._workers:
             worker.pipe.close()
-            if worker.asked:
+            if worker.pending:
                 worker.process.kill()
         _join(self._workers)
         for worker in self._workers:
             worker.process.kill()
-        _join(self._workers)  # what waits for a dead disk is left behind
+        _join(self._workers)  # a process that is blocked by a dead disk cannot be ended
         self._workers = []
 
 

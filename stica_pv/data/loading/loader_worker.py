@@ -1,4 +1,4 @@
-"""A loader worker: answers each list of keys with a batch, or with the reason why there is none."""
+"""A loader worker: answers each list of keys with a batch or a failure."""
 
 import contextlib
 import logging
@@ -26,7 +26,7 @@ from stica_pv.structures import Batch, ReadFailure, SampleKey
 
 logger = logging.getLogger(__name__)
 
-_PLACE = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
+_LOCATION = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 _LIBRARIES = ("site-packages", os.path.dirname(os.__file__))
 
 
@@ -34,17 +34,17 @@ class Collate(Protocol):
     """Makes a batch of samples."""
 
     def __call__(self, items: Sequence[Sample | ReadFailure], empty: Empty) -> Batch | ReadFailure:
-        """Returns the batch, in memory that ``empty(shape, dtype)`` gives."""
+        """Return the batch, in memory that ``empty(shape, dtype)`` allocates."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An exception that a batch met.
+    """An exception in making a batch.
 
     Attributes:
-        reason: In one line.
+        reason: The exception in one line.
         trace: The traceback.
-        usage: Whether it was a `UsageError`.
+        usage: Whether it is a `UsageError`.
     """
 
     reason: str
@@ -52,25 +52,25 @@ class Failure:
     usage: bool
 
     def error(self) -> Exception:
-        """Returns what the main process raises; the traceback goes to the log file."""
+        """Return the exception that the main process raises, and log the traceback at debug level."""
         logger.debug("in the loader: %s", self.trace)
         return UsageError(self.reason) if self.usage else LoaderFailed(f"the loader failed: {self.reason}")
 
 
 def failure_of(error: Exception) -> Failure:
-    """Describes an exception that is being handled, with the innermost line of code, of libraries only if need be."""
+    """Describe the exception being handled, with the innermost line of code, outside of libraries if possible."""
     trace = traceback.format_exc()
     if isinstance(error, UsageError):
         return Failure(str(error), trace, usage=True)
     message = " ".join(str(error).split())
-    places = _PLACE.findall(trace)  # notes come last: those of a decoding process name its innermost line
-    own = [place for place in places if not any(library in place[0] for library in _LIBRARIES)] or places
-    place = f" ({os.path.basename(own[-1][0])}:{own[-1][1]}, in {own[-1][2]})" if own else ""
-    return Failure(f"{type(error).__name__}: {message}{place}", trace, usage=False)
+    locations = _LOCATION.findall(trace)  # notes are last: those of a decoding process name its innermost line
+    own = [one for one in locations if not any(library in one[0] for library in _LIBRARIES)] or locations
+    location = f" ({os.path.basename(own[-1][0])}:{own[-1][1]}, in {own[-1][2]})" if own else ""
+    return Failure(f"{type(error).__name__}: {message}{location}", trace, usage=False)
 
 
 def make_batch(dataset: ClipDataset, collate: Collate, keys: Sequence[SampleKey]) -> Batch | ReadFailure | Failure:
-    """Reads and collates in this process."""
+    """Read and collates in this process."""
     try:
         return collate([dataset[key] for key in keys], own_memory)
     except Exception as error:  # code of the user runs here too
@@ -85,28 +85,28 @@ def serve(
     number: int,
     parent: int,
 ) -> None:
-    """Answers until the pipe is closed; the main function of a worker.
+    """Run a worker: answers requests until the pipe is closed.
 
     Args:
-        pipe: To the main process.
-        inherited: Ends of pipes that belong to the main process alone.
+        pipe: Pipe to the main process.
+        inherited: Ends of pipes that belong to the main process only.
         dataset: Samples by key.
-        collate: Joins them.
-        number: Of this worker.
+        collate: Makes a batch of samples.
+        number: Number of this worker.
         parent: See `end_with_parent`.
     """
     end_with_parent(parent)
     for other in inherited:
         other.close()
     torch.set_num_threads(1)  # the workers are the parallelism
-    # A terminal or Slurm sends them to all processes of a run; the main one then saves, and ends its workers itself.
+    # A terminal or Slurm sends them to all processes of a run; the main process then saves, and ends its workers.
     for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
         signal.signal(signal_number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for seed in (random.seed, np.random.seed, torch.manual_seed):  # of the user's code: ours has keys
+    for seed in (random.seed, np.random.seed, torch.manual_seed):  # for code of the user: ours uses keyed randomness
         seed(number)
     begin_worker()
-    with contextlib.suppress(EOFError, ConnectionError):  # the main process wants no more, or has ended
+    with contextlib.suppress(EOFError, ConnectionError):  # the main process closed the pipe, or has ended
         while True:
             _answer(pipe, dataset, collate, [SampleKey(*key) for key in pickle.loads(pipe.recv_bytes())])
 
@@ -130,7 +130,7 @@ def _answer(pipe: Connection, dataset: ClipDataset, collate: Collate, keys: Sequ
 
 
 def receive(pipe: Connection) -> Batch | ReadFailure | Failure:
-    """Returns the answer of a worker, in the main process.
+    """Return the answer of a worker, in the main process.
 
     Raises:
         EOFError, OSError, RuntimeError: The worker has ended, or memory that it sent cannot be opened.

@@ -1,4 +1,4 @@
-"""Batches in page-locked memory, copied there by a thread, so that copies to a GPU overlap with its work."""
+"""Copies batches to page-locked memory in a thread, so that copies to a GPU overlap with its work."""
 
 import contextlib
 import queue
@@ -9,24 +9,24 @@ import torch
 
 from stica_pv.structures import Batch, ReadFailure
 
-_AHEAD = 2  # batches that are page-locked before they are asked for
-_LOOK_S = 0.2
+_AHEAD = 2  # batches that are page-locked in advance
+_POLL_S = 0.2
 _END_S = 5.0
 
 Item = Batch | ReadFailure
 
 
 def pin(item: Item) -> Item:
-    """Returns a batch in page-locked memory; a failure as it is."""
+    """Return a batch in page-locked memory; a failure unchanged."""
     return item.pin_memory() if isinstance(item, Batch) else item
 
 
 def pin_ahead(items: Iterator[Item], cancel: Callable[[], None]) -> Generator[Item]:
-    """Yields items, page-locked by a thread.
+    """Yield items, page-locked by a thread.
 
     Args:
-        items: What the thread takes them from.
-        cancel: Ends `items` soon, called when no more are wanted.
+        items: Batches or failures; the thread iterates over them.
+        cancel: Ends `items` soon; called when no more are needed.
     """
     ready: queue.Queue[Item | Exception | None] = queue.Queue(_AHEAD)
     stopped, device = threading.Event(), torch.cuda.current_device()
@@ -34,11 +34,11 @@ def pin_ahead(items: Iterator[Item], cancel: Callable[[], None]) -> Generator[It
     def put(item: Item | Exception | None) -> None:
         while not stopped.is_set():
             with contextlib.suppress(queue.Full):
-                ready.put(item, timeout=_LOOK_S)
+                ready.put(item, timeout=_POLL_S)
                 return
 
     def work() -> None:
-        torch.cuda.set_device(device)  # each thread has its own
+        torch.cuda.set_device(device)  # each thread has its own current device
         torch.set_num_threads(1)
         try:
             for item in items:

@@ -1,7 +1,7 @@
-"""Our crops and audio on the sample dict of pytorchvideo's data sets, and a collate function for such dicts.
+"""Our crops and audio for the sample dicts of pytorchvideo's data sets, and a collate function for such dicts.
 
 `pytorchvideo.data.LabeledVideoDataset` gives a dict of "video", "audio" (absent without audio), "label" and names, with
-as many frames and samples as the clip happened to hold. Here these become of one size each.
+as many frames and samples as the clip holds. The transform of this module gives each a fixed size.
 """
 
 import math
@@ -26,15 +26,15 @@ _INTERLEAVED = 1.5
 
 @dataclass(frozen=True)
 class SampleAudio:
-    """What the audio of a sample dict is, and what it shall be.
+    """Format of the audio in a sample dict, and of the result.
 
     Attributes:
-        seconds: Length of the result, that of the clips.
+        seconds: Length of the clips and of the result.
         rate_hz: Sample rate of the result.
-        file_rate_hz: Sample rate of the files, which pytorchvideo does not hand on. Where they differ, put
-            ``"audio_rate_hz"`` beside the label of each file; it goes before this.
-        packed_channels: Channels that stand interleaved in the samples, as pytorchvideo returns PCM (wav, most avi).
-            1 for all that is decoded in planes (AAC, MP3, Vorbis, Opus), which it averages.
+        file_rate_hz: Sample rate of the files, which pytorchvideo does not return. If the files differ, add
+            ``"audio_rate_hz"`` to the dict of each file's label; it takes precedence.
+        packed_channels: Number of interleaved channels in the samples, as pytorchvideo returns PCM (wav, most avi).
+            1 for formats that are decoded in planes (AAC, MP3, Vorbis, Opus), which it averages.
     """
 
     seconds: float
@@ -52,14 +52,14 @@ class SampleAudio:
         return round(self.seconds * self.rate_hz)
 
     def fit(self, audio: Tensor | None, file_rate_hz: int | None = None) -> tuple[Tensor, float]:
-        """Makes the audio mono, of one rate and one length.
+        """Make the audio mono, with fixed rate and length.
 
         Args:
-            audio: (S,) at the file's rate, floats in [-1, 1] or the integers of PCM as numbers of any dtype; or None.
-            file_rate_hz: Of this file, if it differs from the attribute.
+            audio: (S,) at the file's rate, floats in [-1, 1] or PCM integers as numbers of any dtype; or None.
+            file_rate_hz: Sample rate of this file, if it differs from the attribute.
 
         Returns:
-            float32 (samples,) in [-1, 1], and the share of it that the file really holds.
+            float32 (samples,) in [-1, 1], and the share of it that is real.
         """
         if audio is None or audio.numel() == 0:
             return torch.zeros(self.samples), 0.0
@@ -75,7 +75,7 @@ class SampleAudio:
         if audio.ndim != 1:
             raise UsageError(f"audio of a sample: expected (S,) as pytorchvideo returns it, got {describe(audio)}")
         values = audio.to(torch.float64)
-        # Averaging two channels of integers makes halves; decoded audio in [-1, 1] never is that regular.
+        # Averaging two channels of integers gives multiples of 0.5; decoded audio in [-1, 1] is never that regular.
         whole = bool((values * 2 == (values * 2).round()).all()) and float(values.abs().max()) > 1
         if whole and self.packed_channels is None and len(values) > _INTERLEAVED * self.seconds * rate_hz:
             raise UsageError(
@@ -91,17 +91,17 @@ class SampleAudio:
 
 @dataclass(frozen=True)
 class SampleTransform:
-    """Give it to ``LabeledVideoDataset(transform=…)``: crops the video on uint8 and makes the audio fit.
+    """Transform for ``LabeledVideoDataset(transform=…)`` that crops the video as uint8 and fits the audio.
 
-    Maps a dict with "video" (C, T, H, W), uint8 or float in 0 to 255, and maybe "audio" (S,) to the same dict with
-    "video" uint8 (C, frames, size, size) and, if `audio` is given, "audio" float32 (samples,) and "audio_valid". Draws
-    come from torch's own generator, as in pytorchvideo's transforms: the loader seeds it for each worker and epoch.
+    Maps a dict with "video" (C, T, H, W), uint8 or float in 0 to 255, and optionally "audio" (S,) to the same dict with
+    "video" uint8 (C, frames, size, size) and, if `audio` is given, "audio" float32 (samples,) and "audio_valid". It
+    uses torch's global generator, as pytorchvideo's transforms do: the loader seeds it for each worker and epoch.
 
     Attributes:
-        frames: Number of frames, evenly spread over the clip from its first one on, as `ViewSpec` places them.
+        frames: Number of frames, evenly spaced from the first frame of the clip on, as in `ViewSpec`.
         size: Side of the square result in pixels.
         crop: One of `stica_pv.transforms`, e.g. ``RandomResizedCrop()``.
-        audio: What the audio is and shall be; None removes it.
+        audio: Format of the audio; None removes it.
     """
 
     frames: int
@@ -114,7 +114,7 @@ class SampleTransform:
             raise UsageError(f"a sample needs frames and size >= 1, got {self.frames} and {self.size}")
 
     def __call__(self, sample: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the dict with video and audio replaced; what else it holds is kept."""
+        """Return the dict with video and audio replaced; other entries are kept."""
         result = {key: value for key, value in sample.items() if key not in ("video", "audio")}
         rng = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
         result["video"] = self.crop(_as_uint8(_spread(sample["video"], self.frames)), self.size, rng)
@@ -135,16 +135,16 @@ def _as_uint8(video: Tensor) -> Tensor:
     if not video.is_floating_point() or video.min() < 0 or (video.max() <= 1 and bool((video % 1 != 0).any())):
         raise UsageError(
             f"video of a sample: expected uint8 or float in 0 to 255, got {describe(video)} from {video.min():g} to "
-            f"{video.max():g}; put this transform before those that scale or normalize"
+            f"{video.max():g}; apply this transform before those that scale or normalize"
         )
     return video.round().clamp(0, 255).to(torch.uint8)
 
 
 def collate_samples(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Makes a batch of sample dicts: a `collate_fn` for loaders of pytorchvideo's data sets.
+    """Make a batch of sample dicts: a `collate_fn` for loaders of pytorchvideo's data sets.
 
-    Audio of unequal length is filled up with silence, absent audio is all silence; "audio_valid", float32 (B,), says
-    how much of each row is real. If no sample has audio, the batch has none.
+    Audio of unequal length is padded with silence, missing audio becomes silence; "audio_valid", float32 (B,), is the
+    real share of each row. If no sample has audio, the batch has none.
 
     Returns:
         Tensors of one shape stacked, numbers as a tensor (B,), anything else as a list in the order of `samples`.

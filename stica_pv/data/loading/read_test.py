@@ -1,4 +1,4 @@
-"""Reads a few samples of a list as a training would: what one costs, which files fail, how much audio is silent."""
+"""Reads a few samples of a list as in training: time per sample, files that fail, and silent audio."""
 
 import time
 from collections.abc import Callable
@@ -13,38 +13,38 @@ SILENT_RMS = 1e-3  # of full scale: 60 dB below
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What came of the samples.
+class ReadTest:
+    """Result of reading a few samples.
 
     Attributes:
-        samples: How many were read.
-        seconds: For one of them, the mean, by one process.
+        samples: Number of samples.
+        seconds: Mean time per sample in one process.
         failures: Files that failed in reading.
-        heard: Audio tracks that were read.
-        silent: How many of these stay 60 dB below full scale.
+        audio_tracks: Number of audio tracks that were read.
+        silent: Number of these that stay 60 dB below full scale.
     """
 
     samples: int
     seconds: float
     failures: tuple[ReadFailure, ...]
-    heard: int
+    audio_tracks: int
     silent: int
 
     def clips_per_second(self) -> float:
-        """What one process reads; 0 if nothing could be read."""
+        """Return the speed of one process; 0 if nothing could be read."""
         return 1 / self.seconds if self.seconds else 0.0
 
 
-def read_some(dataset: ClipDataset, count: int, clock: Callable[[], float] = time.perf_counter) -> Trial:
-    """Reads `count` samples of epoch 0, or all there are, evenly spread over the list; one before them for warmth.
+def read_some(dataset: ClipDataset, count: int, clock: Callable[[], float] = time.perf_counter) -> ReadTest:
+    """Read at most `count` samples of epoch 0, evenly spread over the list, after one warm-up sample.
 
     Args:
-        dataset: With `replace_failures` False.
-        count: How many.
-        clock: Tells seconds.
+        dataset: Data set with `replace_failures` False.
+        count: Number of samples.
+        clock: Returns the time in seconds.
     """
     count = min(count, len(dataset))
-    failures, seconds, audios = [], 0.0, list[Tensor]()
+    failures, seconds, waveforms = [], 0.0, list[Tensor]()
     if count:
         dataset[SampleKey(0, 0)]
     for number in range(count):
@@ -54,7 +54,7 @@ def read_some(dataset: ClipDataset, count: int, clock: Callable[[], float] = tim
             failures.append(sample)
             continue
         seconds += clock() - begin
-        audios += [audio for name, audio in sample.audio.items() if sample.audio_valid[name] > 0]
+        waveforms += [audio for name, audio in sample.audio.items() if sample.audio_valid[name] > 0]
     good = count - len(failures)
-    silent = sum(float(audio.square().mean().sqrt()) < SILENT_RMS for audio in audios)
-    return Trial(count, seconds / good if good else 0.0, tuple(failures), len(audios), silent)
+    silent = sum(float(audio.square().mean().sqrt()) < SILENT_RMS for audio in waveforms)
+    return ReadTest(count, seconds / good if good else 0.0, tuple(failures), len(waveforms), silent)

@@ -1,4 +1,4 @@
-"""Which videos a step sees: a permutation per epoch, cut into global batches, each dealt out to the processes."""
+"""Selects the videos of each step: a permutation per epoch, cut into global batches, split over the processes."""
 
 from collections.abc import Iterator
 
@@ -14,11 +14,11 @@ from stica_pv.structures import SampleKey
 
 
 class StepSampler(Sampler[list[SampleKey]]):
-    """Batch sampler that knows every step of a run by its number.
+    """Batch sampler with random access by the number of the step.
 
-    The global batch of a step depends on the seed and the step alone: not on the number of processes, of workers, or
-    on where the run was resumed. The incomplete last batch of an epoch is left out. Videos of one group (clips of one
-    source are no true negatives of each other) never meet in a batch.
+    The global batch of a step depends only on the seed and the step, not on the number of processes or workers or on
+    where the run was resumed. The incomplete last batch of an epoch is dropped. Videos of one group are never in the
+    same batch (clips of one source are not true negatives of each other).
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class StepSampler(Sampler[list[SampleKey]]):
         world_size: int = 1,
         groups: NDArray[np.int64] | None = None,
     ) -> None:
-        """Plans a run.
+        """Set up the batches of a run.
 
         Args:
             length: Number of videos.
@@ -41,12 +41,13 @@ class StepSampler(Sampler[list[SampleKey]]):
             seed: Seed of the run.
             start: First step to yield, counted from the start of the run.
             end: Step before which to stop; may be set later, since it often depends on `steps_per_epoch`.
-            rank: This process.
-            world_size: Number of processes; divides the batch.
+            rank: Rank of this process.
+            world_size: Number of processes; must divide the batch size.
             groups: Group of each video, int64 (N,) from 0 on; None for no groups.
 
         Raises:
-            UsageError: The videos do not fill one batch, the batch does not divide, or too many share a group.
+            UsageError: The videos do not fill one batch, the batch size is not divisible by the number of processes, or
+                too many videos share a group.
         """
         if batch_size < 1:
             raise UsageError(f"TRAIN.BATCH_SIZE must be >= 1, got {batch_size}")
@@ -56,7 +57,7 @@ class StepSampler(Sampler[list[SampleKey]]):
             )
         if batch_size % world_size:
             raise UsageError(
-                f"TRAIN.BATCH_SIZE {batch_size} (global) does not divide over {world_size} processes: "
+                f"TRAIN.BATCH_SIZE {batch_size} (global) is not divisible by {world_size} processes: "
                 f"try {max(1, batch_size // world_size) * world_size}"
             )
         if groups is not None:
@@ -72,16 +73,16 @@ class StepSampler(Sampler[list[SampleKey]]):
         return max(0, self.end - self.start)
 
     def epoch_of(self, step: int) -> int:
-        """Epoch in which a step lies."""
+        """Return the epoch of a step."""
         return step // self.steps_per_epoch
 
     def local_indices(self, step: int) -> tuple[int, ...]:
-        """Positions in the list that this process sees in a step."""
-        epoch, place = divmod(step, self.steps_per_epoch)
+        """Return the positions in the list that this process uses in a step."""
+        epoch, position = divmod(step, self.steps_per_epoch)
         if epoch not in self._orders:
-            # Two are kept: at the border of epochs the loader, which runs ahead, and the loop ask in turn.
+            # Two are kept: at the end of an epoch, the loader, which prefetches, and the loop use different epochs.
             self._orders = {**dict(list(self._orders.items())[-1:]), epoch: self._order(epoch)}
-        start = place * self.batch_size + self.offset
+        start = position * self.batch_size + self.offset
         return tuple(self._orders[epoch][start : start + self.local_size].tolist())
 
     def _order(self, epoch: int) -> torch.Tensor:

@@ -1,7 +1,7 @@
-"""Memory that processes share. It has no name and no size limit of its own, so nothing is left of a killed process.
+"""Memory that processes share. It has no name and no size limit of its own, so a killed process leaves nothing behind.
 
-Files in ``/dev/shm``, as PyTorch makes them, are limited to 64 MB in a container of Docker, and a worker that meets the
-limit fails or is killed. An anonymous file counts as memory of the process alone.
+Files in ``/dev/shm``, which PyTorch uses, are limited to 64 MB in a Docker container, and a worker that exceeds the
+limit fails or is killed. An anonymous file counts as memory of the process only.
 """
 
 import io
@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_ALIGNMENT = 64  # bytes, those of a cache line
+_ALIGNMENT = 64  # bytes, the size of a cache line
 
 
 def _create_file(size: int) -> int:
-    """Returns the descriptor of an anonymous file of zeros."""
+    """Return the descriptor of an anonymous file of zeros."""
     if hasattr(os, "memfd_create"):
         file = os.memfd_create("stica_pv")
     else:
@@ -34,7 +34,7 @@ def _create_file(size: int) -> int:
 
 
 class SharedIntegers:
-    """int32 numbers that a process shares with those that it starts, forked or spawned."""
+    """int32 numbers that a process shares with its forked or spawned child processes."""
 
     def __init__(self, count: int, value: int) -> None:
         self._attach(_create_file(4 * max(1, count)), count)
@@ -65,19 +65,19 @@ class Segment:
     """Shared memory for the tensors of a message, see `dump`.
 
     Attributes:
-        file: Descriptor to send along; `close` ends it here, the tensors keep their memory.
-        size: In bytes.
+        file: Descriptor to send with the message; after `close` the tensors keep their memory.
+        size: Size in bytes.
     """
 
     def __init__(self, size: int, tensors: int) -> None:
-        """Allocates room for a number of tensors of `size` bytes in all."""
+        """Allocate memory for a number of tensors of `size` bytes in total."""
         self.size = size + tensors * _ALIGNMENT
         self.file = _create_file(self.size)
         self._memory = map_memory(self.file, self.size)
         self._used = 0
 
     def empty(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        """Returns a tensor in this memory; where that is full, in the memory of the process."""
+        """Return a tensor in this memory; in the memory of the process if this is full."""
         size = math.prod(shape) * dtype.itemsize
         begin, end = self._used, self._used + size
         if end > self.size:
@@ -86,28 +86,28 @@ class Segment:
         return self._memory[begin:end].view(dtype).view(tuple(shape))
 
     def holds(self, tensor: Tensor) -> bool:
-        """Says whether a tensor is in this memory."""
+        """Return whether a tensor is in this memory."""
         return tensor.untyped_storage().data_ptr() == self._memory.untyped_storage().data_ptr()
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         os.close(self.file)
 
 
 def map_memory(file: int, size: int) -> Tensor:
-    """Returns the memory of a file as uint8 (size,); it stays for as long as a tensor refers to it."""
+    """Return the memory of a file as uint8 (size,); it is kept as long as a tensor refers to it."""
     return torch.frombuffer(mmap.mmap(file, size), dtype=torch.uint8)
 
 
 def dump(value: object, segment: Segment | None) -> bytes:
-    """Pickles a value; of its tensors in the segment only the positions."""
+    """Pickle a value; for tensors in the segment, only their positions."""
     buffer = io.BytesIO()
     _Pickler(buffer, segment).dump(value)
     return buffer.getvalue()
 
 
 def load(body: bytes, memory: Tensor | None) -> Any:
-    """Returns a value of `dump`; `memory` is that of its segment, from `map_memory`."""
+    """Return the value of a `dump`; `memory` is the memory of its segment, from `map_memory`."""
     return _Unpickler(io.BytesIO(body), memory).load()
 
 
@@ -120,7 +120,7 @@ class _Pickler(pickle.Pickler):
         if not isinstance(value, Tensor):
             return None
         if self._segment is None or not self._segment.holds(value):
-            return value.numpy()  # tensors would be pickled by way of torch.save
+            return value.numpy()  # pickling a tensor would use torch.save
         return value.dtype, tuple(value.shape), value.stride(), value.storage_offset()
 
 
@@ -133,6 +133,6 @@ class _Unpickler(pickle.Unpickler):
         if isinstance(found, np.ndarray):
             return torch.from_numpy(found)
         if self._memory is None:
-            raise ValueError("the message has tensors in shared memory, and none was sent")
+            raise ValueError("the message has tensors in shared memory, but no memory was sent")
         dtype, shape, stride, offset = found
         return torch.empty(0, dtype=dtype).set_(self._memory.untyped_storage(), offset, shape, stride)

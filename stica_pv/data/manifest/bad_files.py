@@ -24,10 +24,11 @@ EXCLUDED, READ = "excluded", "read"
 
 @dataclass
 class BadFiles:
-    """Keeps the list, and ends a run in which too many files fail in reading.
+    """Records bad files, and ends a run in which too many files fail in reading.
 
-    Files that the manifest excludes (no audio, too short, unreadable header) are named but are no error. Files that
-    passed it and then failed count: more than `max_share` of the list, rounded up to whole files, ends the run.
+    Files that the manifest excludes (no audio, too short, unreadable header) are recorded but are no error. Files that
+    passed the manifest and fail in reading are limited: more than `max_share` of the list, rounded up to whole files,
+    end the run.
 
     Attributes:
         path: The csv file.
@@ -41,7 +42,7 @@ class BadFiles:
     _failed: set[str] = field(default_factory=set)
 
     def begin(self, excluded: Sequence[ReadFailure]) -> None:
-        """Writes the exclusions anew and keeps the read failures of the run so far (on a resume).
+        """Replace the exclusions and keep the read failures of the run so far (when resuming).
 
         Raises:
             RunFailed: The list cannot be written.
@@ -49,7 +50,7 @@ class BadFiles:
         kept = [row for row in read_bad_files(self.path) if row["stage"] == READ]
         self._failed = {row["path"] for row in kept}
         partial = self.path.with_name(self.path.name + ".partial")
-        with _told(self.path):
+        with _write_errors(self.path):
             with partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
                 writer = csv.writer(file)
                 writer.writerow(COLUMNS)
@@ -58,41 +59,44 @@ class BadFiles:
             partial.replace(self.path)
 
     def report(self, step: int, failures: Sequence[ReadFailure]) -> None:
-        """Adds files that could not be read at a step.
+        """Add files that could not be read at a step.
 
         Raises:
             RunFailed: Too many failed, or the list cannot be written.
         """
         if not failures:
             return
-        # Every process writes here, and the share is one of the whole run.
+        # All processes write to this file, and the share is that of the whole run.
         self._failed |= {row["path"] for row in read_bad_files(self.path) if row["stage"] == READ}
         new = list({failure.path: failure for failure in failures if failure.path not in self._failed}.values())
         if not new:
             return
-        with _told(self.path), self.path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        with (
+            _write_errors(self.path),
+            self.path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file,
+        ):
             csv.writer(file).writerows(csv_cells((READ, step, failure.path, failure.cause)) for failure in new)
             file.flush()
             os.fsync(file.fileno())
         self._failed |= {failure.path for failure in new}
         for failure in new:
-            if lost_a_process(failure.cause):  # a fault of the machine as likely as of the file
+            if lost_a_process(failure.cause):  # the cause may be the machine as well as the file
                 logger.warning(
-                    "step %d: %s could not be read: %s; another file takes its place, so the losses differ from those "
-                    "of a run that can read it",
+                    "step %d: %s could not be read: %s; it is replaced by another file, so the losses differ from "
+                    "those of a run that can read it",
                     *(step, failure.path, failure.cause),
                 )
         allowed = ceil(self.max_share * self.usable)
         if len(self._failed) > allowed:
             raise RunFailed(
                 f"{len(self._failed)} of {self.usable} files failed in reading, {allowed} are allowed "
-                f"(DATA.MAX_BAD_SHARE {self.max_share}); the last: {new[-1].path}: {new[-1].cause}; all: {self.path}"
+                f"(DATA.MAX_BAD_SHARE {self.max_share}); last: {new[-1].path}: {new[-1].cause}; list: {self.path}"
             )
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Says in one line that a list cannot be written, as on a full disk."""
+def _write_errors(path: Path) -> Iterator[None]:
+    """Raise `RunFailed` with one line if a list cannot be written, e.g. on a full disk."""
     try:
         yield
     except OSError as error:
@@ -100,13 +104,13 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def lasting_failures(path: Path) -> dict[str, int]:
-    """Returns the files that hung or killed a process, each with the step at which it did."""
+    """Return the files that hung or killed a process, each with its step."""
     rows = [row for row in read_bad_files(path) if row["stage"] == READ and is_lasting(row["cause"])]
     return {row["path"]: int(row["step"]) for row in rows}
 
 
 def read_bad_files(path: Path) -> list[dict[str, str]]:
-    """Returns the rows of a bad_files.csv; none if there is no such file."""
+    """Return the rows of a bad_files.csv; none if there is no such file."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:

@@ -1,4 +1,4 @@
-"""Finds files of a list that hold the same bytes under several names."""
+"""Finds files of a list with the same content under different names."""
 
 import hashlib
 import logging
@@ -11,46 +11,46 @@ from stica_pv.safe_text import printable
 
 logger = logging.getLogger(__name__)
 
-_AT_ONCE = 1 << 20  # bytes
+_BLOCK_BYTES = 1 << 20
 
 
-def find_copies(
+def find_duplicates(
     paths: Sequence[str], sizes: Sequence[int], digest: Callable[[str], str] | None = None
 ) -> dict[int, int]:
-    """Finds copies; only files whose size another one has are read.
+    """Find files with equal content; read only files that share their size with another one.
 
     Args:
         paths: Files, or members of shards.
-        sizes: Of each in bytes; 0 where a file could not be looked at, which then counts as no copy.
-        digest: From a path to a hash of what it holds, "" if it cannot be read; default: `content_digest`.
+        sizes: Size of each in bytes; 0 for a file that is not accessible, which then counts as unique.
+        digest: Function from a path to a hash of its content, "" if it cannot be read; default: `content_digest`.
 
     Returns:
-        The row of each copy, and of the first file with the same content.
+        Row of each duplicate, mapped to the row of the first file with the same content.
     """
     digest = digest or content_digest
     same_size = defaultdict(list)
     for row, size in enumerate(sizes):
         if size:
             same_size[size].append(row)
-    copies: dict[int, int] = {}
+    duplicates: dict[int, int] = {}
     for size, rows in same_size.items():
         first: dict[str, int] = {}
         for row in rows if len(rows) > 1 else ():
             found = digest(paths[row])
             if found and first.setdefault(f"{size} {found}", row) != row:
-                copies[row] = first[f"{size} {found}"]
-    return copies
+                duplicates[row] = first[f"{size} {found}"]
+    return duplicates
 
 
 def content_digest(path: str) -> str:
-    """Returns a hash of a file's bytes; "" if it cannot be read, which the manifest tells of."""
+    """Return a hash of a file's bytes; "" if it cannot be read, which the manifest records."""
     member = tar_entry_of(path)
     digest = hashlib.blake2b(digest_size=16)
     try:
         with open(local_path(member.shard if member else path), "rb") as file:
             file.seek(member.offset if member else 0)
             left = member.size if member else -1
-            while left and (block := file.read(min(_AT_ONCE, left) if left > 0 else _AT_ONCE)):
+            while left and (block := file.read(min(_BLOCK_BYTES, left) if left > 0 else _BLOCK_BYTES)):
                 digest.update(block)
                 left -= len(block) if left > 0 else 0
     except OSError as error:

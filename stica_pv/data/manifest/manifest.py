@@ -1,4 +1,4 @@
-"""Facts of media files, read from their headers once and kept in a csv; what a recipe can use is decided elsewhere."""
+"""Media information of files, read once from their headers and cached in a csv; and reasons to exclude files."""
 
 import logging
 import time
@@ -33,25 +33,25 @@ _LOG = logging.getLogger(__name__)
 
 _PROGRESS_S = 5.0
 _ROUNDING_S = 1e-3
-_TIMEOUT_S = 60.0  # for one header; of a file that gives no length all packets are read
+_TIMEOUT_S = 60.0  # time limit per header; if a header gives no length, all packets of the file are read
 _TIMEOUTS_IN_A_ROW = 16
 
 
 def probe(path: str) -> MediaInfo:
-    """Reads the facts of a file; a bad file gives facts with an `error`, never an exception."""
+    """Read the media information of a file; a bad file gives one with an `error`, never an exception."""
     size = mtime = 0
     try:
         local = local_path(path)
         size, mtime = size_and_mtime(local)
         with open_container(local) as container:
-            return _facts(path, size, mtime, container, local)
+            return _media_info(path, size, mtime, container, local)
     except UnreadableClip as error:
         return MediaInfo(path, size, mtime, error=error.cause)
     except (av.FFmpegError, OSError, ValueError) as error:
         return MediaInfo(path, size, mtime, error=failure_cause(path, error))
 
 
-def _facts(path: str, size: int, mtime: int, container: InputContainer, local: str) -> MediaInfo:
+def _media_info(path: str, size: int, mtime: int, container: InputContainer, local: str) -> MediaInfo:
     video, audio = video_stream(container), audio_stream(container)
     streams: list[Stream] = [stream for stream in (video, audio) if stream is not None]
     seconds = {stream.index: header_seconds(container, stream) for stream in streams}
@@ -77,7 +77,7 @@ def _facts(path: str, size: int, mtime: int, container: InputContainer, local: s
 
 
 def _truncation(container: InputContainer, streams: Sequence[Stream], size: int) -> str:
-    """Returns how much is missing of a file whose header (MP4, MOV) places packets beyond its end."""
+    """Return how much is missing of a file whose header (MP4, MOV) lists packets beyond its end."""
     if "mp4" not in container.format.name.split(","):
         return ""
     entries = [stream.index_entries[-1] for stream in streams if len(stream.index_entries)]
@@ -86,68 +86,68 @@ def _truncation(container: InputContainer, streams: Sequence[Stream], size: int)
 
 
 def probe_all(paths: Sequence[str], cache: Path | None, processes: int, *, trust: bool = False) -> MediaInfoTable:
-    """Reads the facts of many files, those of unchanged files from a csv.
+    """Return the media information of many files, for unchanged files from a csv.
 
-    The csv grows as files are read, whole lines at a time: a run that is stopped goes on where it was. A file is
-    unchanged if its size and its time of change are; of a URI, those of its local copy. On Linux a header that hangs
-    or kills its reader costs one helper process, and is an `error` of its file.
+    The csv grows by whole lines as files are read, so an interrupted scan continues where it stopped. A file is
+    unchanged if its size and modification time are; for a URI, those of its local copy. On Linux a header that hangs or
+    crashes its reader costs one worker process, and is recorded as the `error` of its file.
 
     Args:
         paths: Files or URIs.
         cache: The csv, created if missing; None for none.
-        processes: How many files to open at a time.
-        trust: Take what the csv says without a look at the files: another process has just looked.
+        processes: Number of files to open at a time.
+        trust: Whether to use the csv without checking the files, because another process has just checked them.
 
     Returns:
-        Facts in the order of `paths`.
+        Media information in the order of `paths`.
 
     Raises:
-        UsageError: One header after the other hangs, so it is not the files; or the csv cannot be written.
+        UsageError: Many consecutive headers hang, so the files are not the cause; or the csv cannot be written.
     """
-    wanted = list(paths)  # texts are made anew at each look into `CompactStrings`
+    wanted = list(paths)  # each access to `CompactStrings` makes a new string
     table = MediaInfoTable() if cache is None else load_media_info(cache)
-    row_of = dict(zip(table.column("path"), range(len(table)), strict=True))  # of a file twice there the last counts
+    row_of = dict(zip(table.column("path"), range(len(table)), strict=True))  # the last line of a file counts
     rows = list(map(row_of.get, wanted))
     changed = [] if trust else changed_files(table, wanted, rows)
-    _log_changed(table, [(wanted[place], rows[place]) for place in changed])
-    for place in changed:
-        rows[place] = None
+    _log_changed(table, [(wanted[position], rows[position]) for position in changed])
+    for position in changed:
+        rows[position] = None
     known = [row for row in rows if row is not None]
     if len(known) == len(wanted):
         return table.take(known)
     missing = list(dict.fromkeys(path for path, row in zip(wanted, rows, strict=True) if row is None))
     _LOG.info("reading the headers of %d of %d files", len(missing), len(paths))
-    for facts in _probe_missing(missing, cache, processes):
-        row_of[facts.path] = len(table)
-        table.append(facts)
+    for info in _probe_missing(missing, cache, processes):
+        row_of[info.path] = len(table)
+        table.append(info)
     return table.take(list(map(row_of.__getitem__, wanted)))
 
 
 def _log_changed(table: MediaInfoTable, changed: Sequence[tuple[str, int | None]]) -> None:
-    """Says which files are not those any more that the manifest knows; a run that goes on sees others than before."""
+    """Log which files have changed since they were recorded in the manifest; a resumed run uses the new ones."""
     others = [(path, table[row].size_bytes, stamp(path)[0]) for path, row in changed if row is not None]
     present = [(path, before, now) for path, before, now in others if now]
     if present:
         path, before, now = present[0]
         _LOG.warning(
-            "%d files have changed since the manifest was written (size or time of change), e.g. %s, %d bytes then and "
-            "%d now: their headers are read again, and a run that goes on does so with the new files",
+            "%d files have changed since the manifest was written (size or modification time), e.g. %s, %d bytes then "
+            "and %d now: their headers are read again, and a resumed run uses the new files",
             len(present), path, before, now,
         )  # fmt: skip
 
 
 def _probe_missing(missing: Sequence[str], cache: Path | None, processes: int) -> Iterator[MediaInfo]:
-    """Yields facts as files are read, and writes them to the csv every few seconds and at the end, whatever comes."""
+    """Yield media information as files are read, and write it to the csv every few seconds and at the end."""
     fresh: list[MediaInfo] = []
     begin = last = time.monotonic()
     try:
-        for done, facts in enumerate(_probe_each(missing, processes), start=1):
-            fresh.append(facts)
-            yield facts
+        for done, info in enumerate(_probe_each(missing, processes), start=1):
+            fresh.append(info)
+            yield info
             now = time.monotonic()
             if now - last >= _PROGRESS_S:
                 last, rate = now, done / max(now - begin, 1e-9)
-                _LOG.info("read the headers of %d of %d files, %.0f a second", done, len(missing), rate)
+                _LOG.info("read the headers of %d of %d files, %.0f per second", done, len(missing), rate)
                 _keep(cache, fresh)
                 fresh = []
     finally:
@@ -155,18 +155,19 @@ def _probe_missing(missing: Sequence[str], cache: Path | None, processes: int) -
 
 
 def _probe_each(paths: Sequence[str], processes: int) -> Iterator[MediaInfo]:
-    """Yields facts in the order in which they come in."""
+    """Yield media information in the order of completion."""
     late: list[MediaInfo] = []
-    for path, facts in answer_all(probe, paths, processes=processes, timeout_s=_TIMEOUT_S):
-        if not isinstance(facts, WorkerFailure):
-            yield facts
-        elif not facts.cause.startswith(TIMED_OUT):
-            yield MediaInfo(path, *stamp(path), error=facts.cause)
-        else:  # held back: a disk that stands still must not be written down as the fault of its files
-            late.append(MediaInfo(path, *stamp(path), error=facts.cause))
+    for path, info in answer_all(probe, paths, processes=processes, timeout_s=_TIMEOUT_S):
+        if not isinstance(info, WorkerFailure):
+            yield info
+        elif not info.cause.startswith(TIMED_OUT):
+            yield MediaInfo(path, *stamp(path), error=info.cause)
+        else:  # held back: a disk that does not answer must not be recorded as an error of its files
+            late.append(MediaInfo(path, *stamp(path), error=info.cause))
             if len(late) >= _TIMEOUTS_IN_A_ROW:
                 raise UsageError(
-                    f"{len(late)} headers, one after the other: {facts.cause}; the last is {path}. Is the disk there?"
+                    f"{len(late)} consecutive headers: {info.cause}; the last is {path}: "
+                    "check that the disk is available"
                 )
             continue
         yield from late
@@ -174,23 +175,25 @@ def _probe_each(paths: Sequence[str], processes: int) -> Iterator[MediaInfo]:
     yield from late
 
 
-def _keep(cache: Path | None, facts: Sequence[MediaInfo]) -> None:
+def _keep(cache: Path | None, infos: Sequence[MediaInfo]) -> None:
     if cache is None:
         return
     try:
-        append_media_info(cache, facts)
+        append_media_info(cache, infos)
     except OSError as error:
-        raise UsageError(f"cannot write the manifest {cache}: {error.strerror}; set DATA.MANIFEST elsewhere") from error
+        raise UsageError(
+            f"cannot write the manifest {cache}: {error.strerror}; set DATA.MANIFEST to another path"
+        ) from error
 
 
 def exclusion_causes(table: MediaInfoTable, *, min_seconds: float, needs_audio: bool) -> dict[int, str]:
-    """Returns by row why a recipe cannot use a file, for those that it cannot; see `exclusion_cause`."""
+    """Return the cause by row for each file that a recipe cannot use; see `exclusion_cause`."""
     limit = min_seconds - _ROUNDING_S
     columns = (table.column(name) for name in ("error", "video_codec", "video_seconds", "audio_codec", "audio_seconds"))
     doubtful = (
         row
         for row, (error, video, video_s, audio, audio_s) in enumerate(zip(*columns, strict=True))
-        # Most files fit: those are passed by here, and the rest are put into words.
+        # Most files are usable: they are skipped here, and causes are described for the rest only.
         if error
         or not decodable(video)
         or video_s < limit
@@ -199,24 +202,24 @@ def exclusion_causes(table: MediaInfoTable, *, min_seconds: float, needs_audio: 
     return {row: exclusion_cause(table[row], min_seconds=min_seconds, needs_audio=needs_audio) for row in doubtful}
 
 
-def exclusion_cause(facts: MediaInfo, *, min_seconds: float, needs_audio: bool, needs_video: bool = True) -> str:
-    """Returns why a recipe cannot use a file, "" if it can.
+def exclusion_cause(info: MediaInfo, *, min_seconds: float, needs_audio: bool, needs_video: bool = True) -> str:
+    """Return why a recipe cannot use a file, "" if it can.
 
     Args:
-        facts: The file.
-        min_seconds: Shortest usable length of what is needed, in seconds.
-        needs_audio: Whether the recipe wants audio.
-        needs_video: Whether the recipe wants frames.
+        info: The file.
+        min_seconds: Shortest usable duration of the needed streams, in seconds.
+        needs_audio: Whether the recipe needs audio.
+        needs_video: Whether the recipe needs frames.
     """
-    if facts.error:
-        return f"cannot be opened: {facts.error}"
-    needs: tuple[tuple[bool, str, StreamKind, str, float], ...] = (
-        (needs_video, facts.video_codec, "video", "frame", facts.video_seconds),
-        (needs_audio, facts.audio_codec, "audio", "audio", facts.audio_seconds),
+    if info.error:
+        return f"cannot be opened: {info.error}"
+    needs: tuple[tuple[bool, str, StreamKind, float], ...] = (
+        (needs_video, info.video_codec, "video", info.video_seconds),
+        (needs_audio, info.audio_codec, "audio", info.audio_seconds),
     )
-    for needed, codec, kind, what, seconds in needs:
+    for needed, codec, kind, seconds in needs:
         if needed and not decodable(codec):
             return absence_cause(kind, codec)
         if needed and seconds < min_seconds - _ROUNDING_S:
-            return f"{what} lasts {seconds:.2f} s, the recipe needs {min_seconds:.2f} s"
+            return f"{kind} lasts {seconds:.2f} s, the recipe needs {min_seconds:.2f} s"
     return ""

@@ -1,4 +1,4 @@
-"""The manifest on disk: a csv of facts that grows by whole lines, may be torn, and is read in columns."""
+"""The manifest on disk: a csv of media information that grows by whole lines and is read column by column."""
 
 import contextlib
 import csv
@@ -13,15 +13,15 @@ from stica_pv.data.manifest.media_info import COLUMNS, MediaInfo, MediaInfoTable
 from stica_pv.safe_text import csv_cells, csv_texts
 
 _CODING = {"encoding": "utf-8", "errors": "surrogateescape"}
-_CHARACTERS_AT_ONCE = 2**21
+_BLOCK_CHARACTERS = 2**21
 _ROWS_ONE_BY_ONE = 32
 _HEADING = ",".join(COLUMNS) + "\n"
 
 
 def load_media_info(path: Path) -> MediaInfoTable:
-    """Returns the facts of a csv, oldest first; none if there is no such file.
+    """Return the media information in a csv, oldest first; none if there is no such file.
 
-    Lines that a killed run left unfinished, and those of other columns, are passed over.
+    Incomplete lines of a killed run, and lines with other columns, are skipped.
     """
     table = MediaInfoTable()
     if not path.is_file():
@@ -29,16 +29,16 @@ def load_media_info(path: Path) -> MediaInfoTable:
     with path.open("r", newline="\n", encoding="utf-8-sig", errors="surrogateescape") as file:
         heading = file.readline()
         rest = "" if heading == _HEADING else heading
-        while text := file.read(_CHARACTERS_AT_ONCE):
+        while text := file.read(_BLOCK_CHARACTERS):
             whole, end, rest = (rest + text).rpartition("\n")
             if end:
                 _extend(table, whole + end)
-        # What is left is torn, or being written; cut before its error it would pass for good.
+        # The rest is incomplete, or being written; a line without its error would count as a good file.
     return table
 
 
 def _extend(table: MediaInfoTable, text: str) -> None:
-    """Adds the facts of whole lines, in order."""
+    """Add whole lines, in order."""
     text = text.replace("\r\n", "\n") if "\r" in text else text
     if '"' not in text:
         _extend_plain(table, text)
@@ -55,8 +55,8 @@ def _is_quoted(line: str) -> bool:
 
 
 def _extend_plain(table: MediaInfoTable, text: str) -> None:
-    """Adds lines without quotes: split all at once, as that makes no list for each."""
-    width = len(COLUMNS) + 1  # with a cell that holds the end of the line, to see whether all have their width
+    """Add lines without quotes; splits them all at once, to avoid a list for each."""
+    width = len(COLUMNS) + 1  # with a cell for the end of the line, to check that all lines have the right width
     cells = text.replace("\n", ",\n,").split(",")
     cells.pop()
     lines = len(cells) // width
@@ -65,7 +65,7 @@ def _extend_plain(table: MediaInfoTable, text: str) -> None:
             columns = [cells[first::width] for first in range(width - 1)]
             table.extend_from_text(list(map(csv_texts, columns)) if "'" in text else columns)
             return
-        except ValueError:  # a torn number
+        except ValueError:  # an incomplete number
             pass
     rows = text.split("\n")[:-1]
     if len(rows) > _ROWS_ONE_BY_ONE:  # some line is wrong, most are not
@@ -82,9 +82,9 @@ def _extend_rows(table: MediaInfoTable, rows: Iterable[list[str]]) -> None:
                 table.extend_from_text([[cell] for cell in csv_texts(row)])
 
 
-def append_media_info(path: Path, facts: Iterable[MediaInfo]) -> None:
-    """Adds lines in one write, which processes that share the file do on a local disk one after the other."""
-    rows = [astuple(one) for one in facts]
+def append_media_info(path: Path, infos: Iterable[MediaInfo]) -> None:
+    """Add lines in one write; on a local disk, writes of several processes do not mix."""
+    rows = [astuple(one) for one in infos]
     if not rows:
         return
     text = io.StringIO(newline="")
@@ -97,8 +97,8 @@ def append_media_info(path: Path, facts: Iterable[MediaInfo]) -> None:
 
 
 def _heading(file: io.FileIO) -> str:
-    """Returns what goes before new lines: the header, or the end of a line that a killed run left unfinished."""
+    """Return the text before new lines: the header, or the end of an incomplete line of a killed run."""
     if file.seek(0, os.SEEK_END) == 0:
         return _HEADING
     file.seek(-1, os.SEEK_END)
-    return "" if file.read(1) == b"\n" else ",torn,\n"  # in no column where it would pass for a fact
+    return "" if file.read(1) == b"\n" else ",torn,\n"  # makes the number of columns wrong, so the line is skipped

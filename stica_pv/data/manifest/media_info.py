@@ -1,4 +1,4 @@
-"""Facts of media files: of one file as a value, of many as columns."""
+"""Media information: of one file as a value, of many files as columns."""
 
 import json
 import sys
@@ -14,22 +14,22 @@ Key = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What the header of a file says.
+    """Media information from the header of a file.
 
     Attributes:
-        path: The file, as asked for.
-        size_bytes: Its size; 0 if it could not be found.
-        mtime_ns: When it was last changed.
-        video_seconds: How long the frames last; 0 without.
-        audio_seconds: How long the audio lasts; 0 without.
+        path: The file, as requested.
+        size_bytes: Size of the file; 0 if it was not found.
+        mtime_ns: Modification time.
+        video_seconds: Duration of the video; 0 without video.
+        audio_seconds: Duration of the audio; 0 without audio.
         fps: Mean number of frames per second; 0 if unknown.
-        width: Of a coded frame, before rotation, in pixels.
-        height: Of a coded frame, before rotation, in pixels.
-        video_codec: Empty without frames; "?" and the tag of its codec where it cannot be decoded.
-        audio_codec: Empty without audio; as `video_codec`.
+        width: Width of a coded frame, before rotation, in pixels.
+        height: Height of a coded frame, before rotation, in pixels.
+        video_codec: Name of the codec; "?" and its tag if it cannot be decoded; empty without video.
+        audio_codec: Same for the audio.
         audio_rate_hz: Sample rate; 0 without audio.
-        audio_channels: 0 without audio.
-        error: Why the file cannot be used at all; empty if it can.
+        audio_channels: Number of channels; 0 without audio.
+        error: Reason why the file cannot be used at all; empty if it can.
     """
 
     path: str
@@ -48,7 +48,7 @@ class MediaInfo:
 
     @property
     def key(self) -> Key:
-        """What the facts hold for: path, size and time of change."""
+        """Path, size and modification time, for which the information is valid."""
         return self.path, self.size_bytes, self.mtime_ns
 
 
@@ -57,12 +57,12 @@ _KINDS = tuple(type(value) for value in astuple(MediaInfo("")))
 
 
 class MediaInfoTable(Sequence[MediaInfo]):
-    """Facts of many files, column by column: a twentieth of the memory and time of as many `MediaInfo`."""
+    """Media information of many files, in columns: a twentieth of the memory and time of a list of `MediaInfo`."""
 
-    def __init__(self, facts: Iterable[MediaInfo] = ()) -> None:
-        """Takes facts, in order."""
+    def __init__(self, infos: Iterable[MediaInfo] = ()) -> None:
+        """Make a table of values, in order."""
         self._columns: list[Any] = [_empty(kind) for kind in _KINDS]
-        for one in facts:
+        for one in infos:
             self.append(one)
 
     def __len__(self) -> int:
@@ -80,19 +80,19 @@ class MediaInfoTable(Sequence[MediaInfo]):
         return MediaInfo(*(column[index] for column in self._columns))
 
     def column(self, name: str) -> Sequence[Any]:
-        """Returns one fact of all files, e.g. ``column("fps")``."""
+        """Return one attribute of all files, e.g. ``column("fps")``."""
         return self._columns[COLUMNS.index(name)]
 
-    def append(self, facts: MediaInfo) -> None:
-        """Adds a file."""
-        for column, value in zip(self._columns, astuple(facts), strict=True):
+    def append(self, info: MediaInfo) -> None:
+        """Add a file."""
+        for column, value in zip(self._columns, astuple(info), strict=True):
             column.append(value)
 
     def extend_from_text(self, columns: Sequence[Sequence[str]]) -> None:
-        """Adds columns of texts in the order of `COLUMNS`; no columns add nothing.
+        """Add columns of texts in the order of `COLUMNS`; an empty sequence adds nothing.
 
         Raises:
-            ValueError: A number of some row is none; then nothing is added.
+            ValueError: A number of some row is invalid; then nothing is added.
         """
         if columns:
             read = [parse(cells) for parse, cells in zip(_PARSERS, columns, strict=True)]
@@ -100,7 +100,7 @@ class MediaInfoTable(Sequence[MediaInfo]):
                 column.extend(values)
 
     def take(self, rows: Iterable[int]) -> "MediaInfoTable":
-        """Returns the facts of some rows, in the order given."""
+        """Return a table of some rows, in the given order."""
         order, taken = np.fromiter(rows, np.int64), MediaInfoTable()
         whole = np.array_equal(order, np.arange(len(self)))
         for column, to in zip(self._columns, taken._columns, strict=True):
@@ -118,11 +118,11 @@ def _empty(kind: type) -> Any:
 
 
 def _parser(name: str, kind: type) -> Callable[[Sequence[str]], Any]:
-    """Returns what makes a column of texts."""
+    """Return the function that parses the texts of a column."""
     if name == "path":
         return list
     if kind is str:
-        return lambda cells: list(map(sys.intern, cells))  # the same few codecs stand in every row: one object each
+        return lambda cells: list(map(sys.intern, cells))  # few different codecs in many rows: one object each
     if kind is float:
         return lambda cells: array("d", map(float, cells))
     return _whole_numbers

@@ -1,4 +1,4 @@
-"""What a list of videos holds, as tables of counts: spreads of the headers, the balance of classes."""
+"""Statistics of a list of videos as tables of counts: distributions of header fields, balance of classes."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,19 +11,19 @@ from stica_pv.data.manifest.media_info import MediaInfoTable
 from stica_pv.data.sources.video_list import VideoList
 
 BINS = 12
-MOST_ROWS = 30  # of a table
+MOST_ROWS = 30  # rows of a table at most
 NONE = "none"
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many files have which value.
+    """Number of files by value.
 
     Attributes:
-        title: What is counted.
-        unit: Of the values; "" for words.
-        names: Of the values, or of ranges of them.
-        counts: Of files.
+        title: Counted property.
+        unit: Unit of the values; "" for names.
+        names: Values, or ranges of values, as text.
+        counts: Number of files for each.
     """
 
     title: str
@@ -33,7 +33,7 @@ class Counts:
 
 
 def count_headers(facts: MediaInfoTable) -> list[Counts]:
-    """Returns durations, frame rates, sizes and audio rates of files that can be opened, and which have no audio."""
+    """Count durations, frame rates, sizes and audio rates (or missing audio) of the files that can be opened."""
     usable = facts.take(row for row, error in enumerate(facts.column("error")) if not error)
     sizes = [f"{w} × {h}" if w else NONE for w, h in zip(usable.column("width"), usable.column("height"), strict=True)]
     seconds = [s for s in usable.column("video_seconds") if s > 0]
@@ -41,16 +41,16 @@ def count_headers(facts: MediaInfoTable) -> list[Counts]:
     fps = [f"{rate:.2f}" if rate else NONE for rate in usable.column("fps")]
     rates = [str(rate) if rate else "no audio" for rate in usable.column("audio_rate_hz")]
     return [
-        count_ranges("Length of the frames", "s", seconds),
-        count_values("Frames a second", "1/s", fps),
-        count_values("Size of a frame", "pixels", sizes),
-        count_ranges("Size of a file", "MB", megabytes),
-        count_values("Sample rate of the audio", "Hz", rates),
+        count_ranges("Duration of the video", "s", seconds),
+        count_values("Frames per second", "1/s", fps),
+        count_values("Frame size", "pixels", sizes),
+        count_ranges("File size", "MB", megabytes),
+        count_values("Audio sample rate", "Hz", rates),
     ]
 
 
 def count_ranges(title: str, unit: str, values: Sequence[float]) -> Counts:
-    """Counts numbers in ranges of one width; equal numbers make a single range."""
+    """Count numbers in ranges of equal width; equal numbers make a single range."""
     if not values:
         return Counts(title, unit, (), ())
     low, high = min(values), max(values)
@@ -62,7 +62,7 @@ def count_ranges(title: str, unit: str, values: Sequence[float]) -> Counts:
 
 
 def count_values(title: str, unit: str, values: Iterable[Any]) -> Counts:
-    """Counts words, the most frequent first, and what is rare together."""
+    """Count values, the most frequent first; rare values are joined."""
     found = Counter(values).most_common()
     shown, rest = found[:MOST_ROWS], sum(count for _, count in found[MOST_ROWS:])
     rows = [*shown, (f"{len(found) - MOST_ROWS} others", rest)] if rest else shown
@@ -70,7 +70,7 @@ def count_values(title: str, unit: str, values: Iterable[Any]) -> Counts:
 
 
 def count_classes(videos: VideoList) -> list[tuple[str, int]]:
-    """Returns each class with the number of its videos, the most frequent first; empty without labels."""
+    """Return each class with the number of its videos, the most frequent first; empty without labels."""
     if videos.tags is not None:
         labels: Iterable[int] = (tag for tags in videos.tags for tag in tags)
     elif videos.labels is not None:

@@ -1,4 +1,4 @@
-"""What a list of videos holds, as plain text: totals, spreads, and what is left out for which cause."""
+"""Statistics of a list of videos as plain text: totals, distributions, and excluded files by cause."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -15,17 +15,17 @@ _NAMED = 5
 
 
 def describe_media_info(facts: MediaInfoTable) -> str:
-    """Returns totals and spreads of all files of a list, whether a recipe can use them or not."""
-    frame, audio = sum(facts.column("video_seconds")) / 3600, sum(facts.column("audio_seconds")) / 3600
+    """Return totals and distributions of all files of a list, whether a recipe can use them or not."""
+    video, audio = sum(facts.column("video_seconds")) / 3600, sum(facts.column("audio_seconds")) / 3600
     size = sum(facts.column("size_bytes")) / 1e9
     sizes = [f"{w} x {h}" if w else "none" for w, h in zip(facts.column("width"), facts.column("height"), strict=True)]
     return "\n".join(
         (
-            f"{len(facts)} files, {size:.3f} GB, {frame:.3f} h of frames, {audio:.3f} h of audio",
-            *_spread("seconds of frames, rounded down", map(int, facts.column("video_seconds")), str, sort=True),
+            f"{len(facts)} files, {size:.3f} GB, {video:.3f} h of video, {audio:.3f} h of audio",
+            *_spread("seconds of video, rounded down", map(int, facts.column("video_seconds")), str, sort=True),
             *_spread("frames per second", facts.column("fps"), lambda fps: f"{fps:.2f}" if fps else "none"),
-            *_spread("size", sizes, str),
-            *_spread("frame codec", facts.column("video_codec"), lambda name: name or "none"),
+            *_spread("frame size", sizes, str),
+            *_spread("video codec", facts.column("video_codec"), lambda name: name or "none"),
             *_spread("audio codec", facts.column("audio_codec"), lambda name: name or "none"),
             *_spread("audio rate, Hz", facts.column("audio_rate_hz"), lambda rate: str(rate) if rate else "none"),
         )
@@ -33,7 +33,7 @@ def describe_media_info(facts: MediaInfoTable) -> str:
 
 
 def _spread(title: str, values: Iterable[Any], name: Callable[..., str], *, sort: bool = False) -> list[str]:
-    """Returns a title and a line with a bar for each of the most frequent values, by frequency or `sort`ed by value."""
+    """Return a title, and a line with a bar for each frequent value, sorted by frequency or (`sort`) by value."""
     counts = Counter(values).most_common()
     shown, rest = counts[:_ROWS], sum(count for _, count in counts[_ROWS:])
     most = counts[0][1] if counts else 1
@@ -43,17 +43,17 @@ def _spread(title: str, values: Iterable[Any], name: Callable[..., str], *, sort
 
 
 def describe_exclusions(excluded: Sequence[ReadFailure], total: int, named: int = _NAMED) -> str:
-    """Returns a line for each cause with the number of its files, and below it names.
+    """Return a line for each cause with the number of its files, followed by names.
 
     Args:
         excluded: Files that the recipe does not use.
         total: Number of files in the list.
-        named: How many names to show of each cause; 0 for all.
+        named: Number of names to show per cause; 0 for all.
     """
     by_cause: dict[str, list[ReadFailure]] = defaultdict(list)
     for failure in excluded:
         by_cause[short_cause(failure.cause)].append(failure)
-    lines = [f"{total - len(excluded)} of {total} files can be used by this recipe, {len(excluded)} are left out"]
+    lines = [f"{total - len(excluded)} of {total} files can be used by this recipe, {len(excluded)} are excluded"]
     for cause, failures in sorted(by_cause.items(), key=lambda item: -len(item[1])):
         lines.append(printable(f"  {len(failures)}: {cause}"))
         shown = failures[: named or None]

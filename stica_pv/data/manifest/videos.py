@@ -1,4 +1,4 @@
-"""A data set as a run uses it: the list, what the manifest knows of each file, and which files fit the recipe."""
+"""A data set as a run uses it: the files of a list that are usable by the manifest and the recipe."""
 
 import hashlib
 import logging
@@ -25,9 +25,9 @@ from stica_pv.structures import ReadFailure, Views
 
 logger = logging.getLogger(__name__)
 
-_LENGTH = re.compile(r" lasts [\d.]+ s, the recipe needs")  # of each file its own, so it could not be counted
-_NAMES_AT_ONCE = 8192
-PROBE_PROCESSES = 8  # reading headers waits for the disk more than for the processor
+_LENGTH = re.compile(r" lasts [\d.]+ s, the recipe needs")  # differs between files, so such causes cannot be counted
+_PART_NAMES = 8192
+PROBE_PROCESSES = 8  # reading headers is limited by the disk, not by the processor
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Videos:
 
     Attributes:
         paths: Files or URIs.
-        durations_s: Length of each frame track (of the audio where there is no frame).
+        durations_s: Duration of each video (of the audio if there is no video).
         labels: Class of each, or None.
-        list_hash: Of names and labels of the usable files; another value means other data.
-        excluded: Files left out, with the cause.
-        silent: How many of the usable files have no audio.
+        list_hash: Hash of names and labels of the usable files; a different value means different data.
+        excluded: Excluded files, with the cause.
+        silent: Number of usable files without audio.
         root: Folder that names are relative to.
     """
 
@@ -54,19 +54,19 @@ class Videos:
 
     @property
     def names(self) -> CompactStrings:
-        """Paths relative to `root`; made anew at each use."""
+        """Paths relative to `root`; computed at each access."""
         return names_below(self.root, self.paths)
 
 
 def list_from_config(cfg: CfgNode, *, dataset: str, split: str, max_absent_share: float | None = None) -> VideoList:
-    """Reads the list of a split of the training data, as its source finds it in DATA.PATH_TO_DATA_DIR.
+    """Read the list of a split of the training data from DATA.PATH_TO_DATA_DIR.
 
     Args:
         cfg: The configuration.
-        dataset: A name of `SOURCES`.
-        split: Which list of the data set.
-        max_absent_share: Largest share of its files that may be missing; None for DATA.MAX_ABSENT_SHARE, and a word in
-            the log if some are.
+        dataset: A name in `SOURCES`.
+        split: Split of the data set.
+        max_absent_share: Largest share of its files that may be missing; None for DATA.MAX_ABSENT_SHARE, with a warning
+            in the log if some are.
 
     Raises:
         UsageError: There is no such list, it is wrong, or too many of its files are missing.
@@ -87,10 +87,10 @@ def list_from_config(cfg: CfgNode, *, dataset: str, split: str, max_absent_share
 
 
 class NoneUsable(UsageError):  # noqa: N818 - it names the state of a list
-    """No file of a list fits.
+    """No file of a list is usable.
 
     Attributes:
-        excluded: All of them, with the cause.
+        excluded: All files, with the cause.
     """
 
     def __init__(self, message: str, excluded: tuple[ReadFailure, ...]) -> None:
@@ -101,28 +101,28 @@ class NoneUsable(UsageError):  # noqa: N818 - it names the state of a list
 def open_videos(
     videos: VideoList, *, manifest: Path, min_seconds: float, needs_audio: bool, trust: bool = False
 ) -> Videos:
-    """Looks every file of a list up in the manifest and keeps those that fit.
+    """Look up every file of a list in the manifest and keep the usable ones.
 
     Args:
         videos: The list.
-        manifest: Facts of files; read if there, extended by files it does not know or that have changed.
-        min_seconds: Shortest usable file.
-        needs_audio: Leave out files without audio.
-        trust: Do not look whether files have changed: another process has just done so.
+        manifest: Path of the manifest; new and changed files are added to it.
+        min_seconds: Shortest usable duration.
+        needs_audio: Whether to exclude files without audio.
+        trust: Whether to skip the check for changed files, because another process has just done it.
 
     Raises:
-        NoneUsable: No file fits.
+        NoneUsable: No file is usable.
     """
     facts = probe_all(videos.paths, manifest, PROBE_PROCESSES, trust=trust)
     causes = exclusion_causes(facts, min_seconds=min_seconds, needs_audio=needs_audio)
     if causes:
-        logger.info("%d of %d files left out: %s", len(causes), len(videos), count_causes(causes.values()))
+        logger.info("%d of %d files excluded: %s", len(causes), len(videos), count_causes(causes.values()))
     excluded = tuple(ReadFailure(videos.paths[row], cause) for row, cause in causes.items())
     if len(causes) == len(videos):
         raise NoneUsable(
             f"none of the {len(causes)} files in {videos.root} can be used: {count_causes(causes.values())}; "
-            "see DATA.NUM_FRAMES, DATA.TARGET_FPS and DATA.MISSING_AUDIO for what the recipe asks "
-            "(tools/check_dataset.py names every file)",
+            "see DATA.NUM_FRAMES, DATA.TARGET_FPS and DATA.MISSING_AUDIO for the requirements of the recipe "
+            "(tools/check_dataset.py lists every file)",
             excluded,
         )
     fits = [row not in causes for row in range(len(videos))]
@@ -141,32 +141,32 @@ def open_videos(
 
 
 def _hash(names: list[str], labels: Sequence[int] | None) -> str:
-    """Returns the digest of ``repr(([name, ...], (label, ...)))``, without making all of that text at once."""
+    """Return the digest of ``repr(([name, ...], (label, ...)))``, without building this text in one piece."""
     digest = hashlib.sha256(b"([")
-    for begin in range(0, len(names), _NAMES_AT_ONCE):
-        part = repr(names[begin : begin + _NAMES_AT_ONCE])[1:-1]
+    for begin in range(0, len(names), _PART_NAMES):
+        part = repr(names[begin : begin + _PART_NAMES])[1:-1]
         digest.update(f"{', ' if begin else ''}{part}".encode())
     digest.update(f"], {None if labels is None else tuple(labels)!r})".encode())
     return digest.hexdigest()[:16]
 
 
 def count_causes(causes: Iterable[str], shown: int = 3) -> str:
-    """Returns causes with how many files each has, the most frequent first; files that are too short count as one."""
+    """Return causes with their numbers of files, the most frequent first; too short files count as one cause."""
     counts = Counter(map(short_cause, causes)).most_common()
     text = ", ".join(f"{printable(cause)} ({count})" for cause, count in counts[:shown])
     return text + (f" and {len(counts) - shown} other causes" if len(counts) > shown else "")
 
 
 def short_cause(cause: str) -> str:
-    """Returns a cause without the length of its file, so that causes can be counted."""
+    """Return a cause without the duration of its file, so that causes can be counted."""
     return _LENGTH.sub(" is shorter than", cause)
 
 
 def open_in_turn(listed: VideoList, manifest: Path, views: Views) -> Videos:
-    """Opens a list; the main process reads the headers, the others then find the manifest complete.
+    """Open a list: first the main process, which reads the headers, then the others with the complete manifest.
 
     Raises:
-        UsageError: The main process cannot use the list; all processes then say so, none waits for the others.
+        UsageError: The main process cannot use the list; then all processes raise the error, and none waits.
     """
     opened = partial(
         open_videos, listed, manifest=manifest, min_seconds=views.min_seconds, needs_audio=views.needs_audio

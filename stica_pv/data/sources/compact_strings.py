@@ -1,4 +1,4 @@
-"""Many short texts in two blocks of memory, as a list of a million paths that loader workers share."""
+"""Many short strings in two blocks of memory, e.g. a list of a million paths that loader workers share."""
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,11 +9,11 @@ _CODING = ("utf-8", "surrogateescape")  # names of files may hold any bytes
 
 
 class CompactStrings(Sequence[str]):
-    """A sequence of texts that cannot be changed, in one block of bytes and one of positions.
+    """An immutable sequence of strings, in one block of bytes and one of positions.
 
-    A list keeps an object for each text: some 50 bytes more, and a counter in it that is written at each use, so that
-    forked workers end with a copy of every page, while spawned ones take long to send it. Here a worker shares both
-    blocks, and pickling copies them as they are.
+    A list keeps an object for each string, with about 50 more bytes and a reference count that is written at each use.
+    So forked workers finally copy all of its memory, and sending it to spawned workers is slow. Here workers share both
+    blocks, and pickling copies them directly.
     """
 
     __slots__ = ("_ends", "_text")
@@ -21,8 +21,8 @@ class CompactStrings(Sequence[str]):
     _ends: "array[int]"
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
-        """Takes texts; what they come in may be thrown away afterwards."""
-        if isinstance(texts, CompactStrings):  # never changed, so both can have the blocks
+        """Copy the strings."""
+        if isinstance(texts, CompactStrings):  # immutable, so both can share the blocks
             self._text, self._ends = texts._text, texts._ends
             return
         items = texts if isinstance(texts, list | tuple) else list(texts)
@@ -43,8 +43,8 @@ class CompactStrings(Sequence[str]):
         if isinstance(index, slice):
             return CompactStrings(self[i] for i in range(*index.indices(len(self))))
         end = self._ends[index]  # raises IndexError as a list does
-        place = index % len(self)
-        return self._text[self._ends[place - 1] if place else 0 : end].decode(*_CODING)
+        position = index % len(self)
+        return self._text[self._ends[position - 1] if position else 0 : end].decode(*_CODING)
 
     def __iter__(self) -> Iterator[str]:
         start = 0
@@ -59,14 +59,14 @@ class CompactStrings(Sequence[str]):
             start = end
 
     def __eq__(self, other: object) -> bool:
-        """Whether the texts are the same; a tuple or a list of them is equal too."""
+        """Return whether the strings are equal; also compares with a tuple or a list."""
         if isinstance(other, CompactStrings):
             return self._text == other._text and self._ends == other._ends
         if isinstance(other, tuple | list):
             return len(self) == len(other) and all(mine == its for mine, its in zip(self, other, strict=True))
         return NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # as a list, with which it compares
+    __hash__ = None  # type: ignore[assignment]  # like a list, to which it may be equal
 
     def __repr__(self) -> str:
         shown = ", ".join(map(repr, self[:3]))

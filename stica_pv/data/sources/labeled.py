@@ -1,4 +1,4 @@
-"""Data sets to evaluate on: every file of all folds once, with class and source, and which of them train and test."""
+"""Data sets for evaluation: every file of all folds once, with class and source, and the rows of each fold."""
 
 import hashlib
 import logging
@@ -12,7 +12,7 @@ from stica_pv.config import CfgNode
 from stica_pv.data.sources.compact_strings import CompactStrings
 from stica_pv.data.sources.groups import source_groups
 from stica_pv.data.sources.media_folder import check_set
-from stica_pv.data.sources.merged_lists import join_lists
+from stica_pv.data.sources.merged_lists import merge_lists
 from stica_pv.data.sources.official import OfficialSet
 from stica_pv.data.sources.video_list import VideoList, log_absent, names_below
 from stica_pv.errors import UsageError, nearest
@@ -25,10 +25,10 @@ Pairs = Mapping[str, tuple[str, str]]  # names of a training and a test split, b
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """One division of a data set.
+    """One division of a data set into training and test files.
 
     Attributes:
-        name: "1", "2", …, or the name of the test split where there is one division only.
+        name: "1", "2", …, or the name of the test split if there is only one division.
         train: Rows to train on, int64 (N,).
         test: Rows to test on, int64 (M,), none of them in `train`.
     """
@@ -43,14 +43,14 @@ class LabeledSet:
     """A data set with classes.
 
     Attributes:
-        name: Its data source: "ucf101", "csv", …
+        name: Name of its data source: "ucf101", "csv", …
         paths: Files or URIs, V of them, each once.
         labels: Class of each, int64 (V,); bool (V, classes) where a file may have several.
         class_names: Names by label.
         groups: Source of each, int64 (V,): clips of one source have the same number.
         folds: At least one.
         root: Folder that the names are relative to.
-        hash: Twelve hex digits over names, labels and folds; does not depend on `root`.
+        hash: Hash of names, labels and folds, twelve hex digits; does not depend on `root`.
     """
 
     name: str
@@ -84,12 +84,12 @@ class LabeledSet:
 
     @property
     def names(self) -> CompactStrings:
-        """Paths relative to `root`; made anew at each use."""
+        """Paths relative to `root`; computed at each access."""
         return names_below(self.root, self.paths)
 
 
 def labeled_set_from_config(cfg: CfgNode) -> LabeledSet:
-    """Reads the data set that TEST.DATASET, TEST.PATH_TO_DATA_DIR, TEST.PATH_PREFIX and TEST.FOLDS name.
+    """Read the data set that TEST.DATASET, TEST.PATH_TO_DATA_DIR, TEST.PATH_PREFIX and TEST.FOLDS name.
 
     Raises:
         UsageError: A list or a fold is missing or wrong, has no labels, or too many of its files are missing.
@@ -118,11 +118,11 @@ def labeled_set_from_config(cfg: CfgNode) -> LabeledSet:
 
 
 def choose_folds(own: Pairs, wanted: Sequence[str]) -> Pairs:
-    """Returns the folds of these names, all for no name.
+    """Return the folds of these names; all folds if there are no names.
 
     Args:
         own: The folds of a data set.
-        wanted: Names of these; or a pair of splits as ``training:test``.
+        wanted: Names of folds, or pairs of splits as ``training:test``.
 
     Raises:
         UsageError: There is no such fold.
@@ -132,8 +132,8 @@ def choose_folds(own: Pairs, wanted: Sequence[str]) -> Pairs:
         train, colon, test = name.partition(":")
         if name not in own and not (train and colon and test):
             raise UsageError(
-                f"TEST.FOLDS: there is no fold {name!r}{nearest(name, own)}; there are {', '.join(own)} "
-                "(or name two splits as 'training:test')"
+                f"TEST.FOLDS: there is no fold {name!r}{nearest(name, own)}; use one of {', '.join(own)}, or two "
+                "splits as 'training:test'"
             )
         chosen[name] = own.get(name, (train, test))
     return chosen or own
@@ -142,19 +142,19 @@ def choose_folds(own: Pairs, wanted: Sequence[str]) -> Pairs:
 def labeled_set(
     lists: Mapping[str, VideoList], folds: Pairs, *, name: str, root: str, group_pattern: str = ""
 ) -> LabeledSet:
-    """Makes one set of the lists of splits.
+    """Make one data set from the lists of splits.
 
     Args:
         lists: The splits by name; a file may be in several.
-        folds: Which of them to train and to test on.
-        name: Of the data set.
-        root: Folder that names are relative to, unless all lists have one of their own.
-        group_pattern: Finds the source of a clip in its name (see `source_groups`); "" gives each file its own.
+        folds: Names of the splits to train and to test on.
+        name: Name of the data set.
+        root: Folder that names are relative to, unless all lists share another one.
+        group_pattern: Pattern for the source of a clip in its name (see `source_groups`); "" gives each file its own.
 
     Raises:
-        UsageError: A list has no labels, labels differ, or a file is in both halves of a fold.
+        UsageError: A list has no labels, labels differ, or a file is in both parts of a fold.
     """
-    joined = join_lists(lists)
+    joined = merge_lists(lists)
     roots = {listed.root for listed in lists.values()}
     root = roots.pop() if len(roots) == 1 else root
     made = tuple(Fold(fold, joined.rows[train], joined.rows[test]) for fold, (train, test) in folds.items())
@@ -171,8 +171,8 @@ def _check_apart(folds: Sequence[Fold], paths: Sequence[str]) -> None:
         both = fold.test[torch.isin(fold.test, fold.train)]
         if len(both):
             raise UsageError(
-                f"fold {fold.name}: {len(both)} files are in the training and in the test list, e.g. "
-                f"{paths[int(both[0])]}, and would find themselves: set TRAIN.SPLIT, TEST.SPLIT or TEST.FOLDS"
+                f"fold {fold.name}: {len(both)} files are in both the training and the test list, e.g. "
+                f"{paths[int(both[0])]}: set TRAIN.SPLIT, TEST.SPLIT or TEST.FOLDS"
             )
 
 

@@ -1,4 +1,4 @@
-"""Opening a list, local or behind a URI, as text; names of files may hold any bytes."""
+"""Opens a list, local or behind a URI, as text; names of files may contain any bytes."""
 
 import codecs
 import io
@@ -17,17 +17,17 @@ _LONGEST_MARK = 4  # bytes
 
 
 def open_list(path: str, *, newline: str | None = None) -> TextIO:
-    """Opens a list to read it.
+    """Open a list for reading.
 
-    Bytes that are no UTF-8 come as Python's file system calls give and take them, so that such a name opens its file.
-    A byte-order mark, as Excel and Notepad write it, is dropped.
+    Bytes that are not UTF-8 are decoded as in Python's file system calls, so that such a name can be opened. A
+    byte-order mark, as written by Excel and Notepad, is dropped.
 
     Args:
         path: A file or URI.
         newline: As for `open`.
 
     Raises:
-        UsageError: It is in UTF-16 or UTF-32.
+        UsageError: The list is in UTF-16 or UTF-32.
     """
     # Opened as bytes, since handlers of URIs take no encoding.
     file = g_pathmgr.open(path, "rb")
@@ -36,15 +36,15 @@ def open_list(path: str, *, newline: str | None = None) -> TextIO:
     for mark, coding in _OTHER_CODINGS.items():
         if start.startswith(mark):
             file.close()
-            raise UsageError(f"{path} is in {coding}, and lists are read as UTF-8; save it as UTF-8")
+            raise UsageError(f"{path} is in {coding}, expected UTF-8; save it as UTF-8")
     return io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=newline)
 
 
 def numbered_lines(path: str) -> Iterator[tuple[str, str]]:
-    """Yields each line that is not empty, stripped, after the words that name its place.
+    """Yield (location for messages, stripped line) for each line that is not empty.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no such line.
     """
     empty = True
     with open_list(path) as file:

@@ -1,4 +1,4 @@
-"""Which endings of file names say that a file is media: those of FFmpeg's formats that hold video or audio."""
+"""File name extensions of media files: those of FFmpeg's formats for video or audio."""
 
 import functools
 
@@ -18,18 +18,18 @@ _OTHER_MEANING = frozenset((
     "pdv", "pvf", "rgb", "rs", "rsd", "rso", "sb", "sds", "sdx", "ser", "sf", "sga", "son", "spdif", "str",
     "sw", "ty", "ub", "ul", "uw", "v", "vag", "vb", "vt", "wa", "xl", "xmd", "yop", "yuv",
 ))  # fmt: skip
-"""Endings that in a folder of data rarely mean what FFmpeg takes them for, and images of its MP4 format."""
+"""Extensions that usually have another meaning in a data folder, and images of the MP4 format."""
 
 _FURTHER = frozenset((
     "3gpp", "amr", "dif", "divx", "dsf", "m1v", "m2p", "mod", "mp4v", "mpe", "mpv", "mts", "ogm", "ogx", "qt",
     "rmvb", "tod", "tp", "trp", "vro", "wave", "xvid", "xwma",
 ))  # fmt: skip
-"""Endings of the formats that FFmpeg tells by their content alone."""
+"""Extensions of formats that FFmpeg recognizes by their content only."""
 
 
 @functools.cache
 def media_endings() -> frozenset[str]:
-    """Returns the endings in lower case, each with its dot."""
+    """Return the extensions in lower case, with their dots."""
     found: set[str] = set(_FURTHER)
     for name in formats_available - _NO_MEDIA:
         for mode in ("r", "w"):
@@ -41,11 +41,11 @@ def media_endings() -> frozenset[str]:
 
 
 def ending_of(name: str) -> str:
-    """Returns the ending of a name in lower case with its dot, "" if it has none."""
+    """Return the extension of a name in lower case with its dot, "" if it has none."""
     _, dot, ending = name.rpartition("/")[2].rpartition(".")
     return dot + ending.lower() if dot else ""
 
 
 def is_media(name: str) -> bool:
-    """Says whether the name of a file ends like one of media."""
+    """Return whether a file name has the extension of a media file."""
     return ending_of(name) in media_endings()

@@ -13,17 +13,17 @@ from stica_pv.errors import UsageError
 
 _LOG = logging.getLogger(__name__)
 
-_NAMED = 5  # how many endings a message gives as examples
+_NAMED = 5  # number of extensions in a message
 
 
 @dataclass
 class _Listing:
-    """What was found below a folder.
+    """Content of a folder.
 
     Attributes:
-        folders: Folders and their media files, sorted, by path.
-        others: How many other files there are by ending.
-        again: Links to folders that are listed already, and where they lead.
+        folders: Sorted media files of each folder, by its path.
+        others: Number of other files by extension.
+        again: Links to folders that are already listed, and their targets.
     """
 
     folders: dict[str, list[str]] = field(default_factory=dict)
@@ -32,30 +32,30 @@ class _Listing:
 
 
 def join(root: str, name: str) -> str:
-    """Returns the path of a name below a folder; a URI as it is."""
+    """Return the path of a name below a folder; a URI unchanged."""
     return name if "://" in name else os.path.join(root, name)
 
 
 def join_all(root: str, names: Sequence[str]) -> list[str]:
-    """Returns `join` of many names."""
+    """Return `join` of many names."""
     before, text = os.path.join(root, ""), "\n".join(("", *names))
-    plain = "://" not in text and "\n/" not in text  # in all of them at once: a tenth of the time of one by one
+    plain = "://" not in text and "\n/" not in text  # checks all names at once, ten times as fast as one by one
     return [before + name for name in names] if plain else [join(root, name) for name in names]
 
 
 def listed(folder: str) -> list[str]:
-    """Returns the sorted names in a folder, without hidden ones."""
+    """Return the sorted names in a folder, without hidden ones."""
     return sorted(name for name in g_pathmgr.ls(folder) if not name.startswith("."))
 
 
 def media_files(folder: str, again: dict[str, str] | None = None) -> list[str]:
-    """Returns the media files below a folder in a fixed order, and logs what else there is.
+    """Return the media files below a folder in a fixed order, and log the number of other files.
 
-    Hidden files and folders are left out. Links are followed, but each real folder is listed once.
+    Hidden files and folders are skipped. Links are followed, but each real folder is listed once.
 
     Args:
         folder: The folder.
-        again: Takes the links that lead to a folder that is listed already, and its name.
+        again: Output: links to folders that are already listed, and the names of these.
 
     Raises:
         UsageError: There are no media files.
@@ -72,32 +72,32 @@ def media_files(folder: str, again: dict[str, str] | None = None) -> list[str]:
     if not paths:
         raise UsageError(f"no media files in {folder}; there are {others}")
     if found.others:
-        _LOG.info("%s: %d media files; %s are left out", folder, len(paths), others)
+        _LOG.info("%s: %d media files; %s are skipped", folder, len(paths), others)
     if found.again:
         link, target = next(iter(found.again.items()))
-        loop = "a loop" if _is_above(target, link) else "a folder that is listed already"
+        loop = "a loop" if _is_above(target, link) else "a folder that is already listed"
         _LOG.warning(
-            "%s: %d links are left out, as each folder is listed once, e.g. %s, %s to %s",
+            "%s: %d links are skipped, as each folder is listed once, e.g. %s, %s to %s",
             folder, len(found.again), link, loop, target,
         )  # fmt: skip
     return paths
 
 
 def real_folders(root: str, again: dict[str, str] | None = None) -> Iterator[tuple[str, list[str]]]:
-    """Yields each real folder below a local one once, and the names of its files, hidden ones left out.
+    """Yield each real folder below a local one once, with the names of its files except hidden ones.
 
     Args:
         root: The folder.
-        again: Takes the links that lead to a folder that was yielded before, and what it was yielded as.
+        again: Output: links to folders that were already yielded, and the names of these.
     """
     again = {} if again is None else again
-    seen: dict[tuple[int, int], str] = {}
+    visited: dict[tuple[int, int], str] = {}
     waiting = [root]
     while waiting:  # folders before links to them, so that names do not depend on the links
         links: list[str] = []
         for start in sorted(waiting):
             for base, folders, files in os.walk(start):
-                known = seen.setdefault(_identity(base), base)
+                known = visited.setdefault(_identity(base), base)
                 if known != base:
                     folders.clear()
                     if base == start:
@@ -131,7 +131,7 @@ def _list_remote(folder: str, found: _Listing) -> None:
 
 
 def _sort_files(folder: str, names: Sequence[str], found: _Listing) -> None:
-    """Keeps the media among the files of a folder, and counts the others."""
+    """Add the media files of a folder, and count the others."""
     media = [name for name in names if is_media(name)]
     if media:
         found.folders[folder] = sorted(media)
@@ -140,15 +140,15 @@ def _sort_files(folder: str, names: Sequence[str], found: _Listing) -> None:
 
 
 def check_set(path: str) -> None:
-    """Raises `UsageError` if a folder of data was not named."""
+    """Raise `UsageError` if DATA.PATH_TO_DATA_DIR is empty."""
     if not path:
-        raise UsageError("DATA.PATH_TO_DATA_DIR is not set: name the folder of the data set, or its csv list")
+        raise UsageError("DATA.PATH_TO_DATA_DIR is not set: set it to the folder of the data set, or to its csv list")
 
 
 def check_folder(path: str) -> None:
-    """Raises `UsageError` if there is no such folder."""
+    """Raise `UsageError` if there is no such folder."""
     check_set(path)
     if g_pathmgr.isfile(path):
-        raise UsageError(f"{path} is a file, a folder is needed; the source 'csv' reads lists")
+        raise UsageError(f"{path} is a file, expected a folder; the source 'csv' reads lists")
     if not g_pathmgr.isdir(path):
         raise UsageError(f"there is no folder {path}; check DATA.PATH_TO_DATA_DIR and the split")

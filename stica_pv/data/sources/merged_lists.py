@@ -1,4 +1,4 @@
-"""Several lists of one data set joined: every file once, with its classes under one numbering."""
+"""Merges several lists of one data set: every file once, with a common numbering of the classes."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,11 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class JoinedLists:
-    """The files of some lists.
+class MergedLists:
+    """The files of several lists.
 
     Attributes:
-        paths: Files or URIs, V of them, each once, in the order in which the lists name them.
+        paths: Files or URIs, V of them, each once, in the order of the lists.
         names: Their names relative to the root of their list.
         classes: Classes of each, in ascending order.
         class_names: Names by class.
@@ -46,8 +46,8 @@ class JoinedLists:
         return labels
 
 
-def join_lists(lists: Mapping[str, VideoList]) -> JoinedLists:
-    """Joins lists by the paths of their files.
+def merge_lists(lists: Mapping[str, VideoList]) -> MergedLists:
+    """Merge lists by the paths of their files.
 
     Args:
         lists: Lists by name; a file may be in several.
@@ -58,8 +58,8 @@ def join_lists(lists: Mapping[str, VideoList]) -> JoinedLists:
     for split, listed in lists.items():
         if listed.labels is None and listed.tags is None:
             raise UsageError(
-                f"TEST.ENABLE needs labels, and the {split!r} list has none: name labeled splits, "
-                "or use csv or class_folders for TRAIN.DATASET and TEST.DATASET"
+                f"TEST.ENABLE needs labels, but the {split!r} list has none: use labeled splits, "
+                "or csv or class_folders for TRAIN.DATASET and TEST.DATASET"
             )
     class_names = _all_class_names([listed.class_names for listed in lists.values()])
     row_of: dict[str, int] = {}
@@ -80,14 +80,14 @@ def join_lists(lists: Mapping[str, VideoList]) -> JoinedLists:
             mine[row] = None
         if len(mine) < len(listed):
             again = len(listed) - len(mine)
-            logger.warning("%d lines of the %r list name a file again, which counts once", again, split)
+            logger.warning("%d lines of the %r list repeat a file, which counts once", again, split)
         rows[split] = torch.tensor(list(mine), dtype=torch.int64)
     several = any(listed.tags is not None for listed in lists.values())
-    return JoinedLists(CompactStrings(row_of), CompactStrings(names), classes, class_names, several, rows)
+    return MergedLists(CompactStrings(row_of), CompactStrings(names), classes, class_names, several, rows)
 
 
 def _all_class_names(of_lists: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """Returns the longest names if all begin like them, else all names in alphabetical order."""
+    """Return the longest tuple of names if the others are prefixes of it, else all names in alphabetical order."""
     longest = max(of_lists, key=len)
     if all(names == longest[: len(names)] for names in of_lists):
         return longest
@@ -95,7 +95,7 @@ def _all_class_names(of_lists: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def _renumbered(listed: VideoList, class_names: Sequence[str]) -> list[tuple[int, ...]]:
-    """Returns the classes of each file of a list as numbers of `class_names`."""
+    """Return the classes of each file of a list as numbers of `class_names`."""
     label_of = {name: label for label, name in enumerate(class_names)}
     new = [label_of[name] for name in listed.class_names]
     if listed.tags is not None:

@@ -1,4 +1,4 @@
-"""pytorchvideo's clip samplers as window policies of our views, and its labeled paths as our lists of videos."""
+"""Adapters: pytorchvideo's clip samplers as window policies, and its labeled paths as lists of videos."""
 
 import copy
 import functools
@@ -25,23 +25,23 @@ _TRIAL_SECONDS = 60.0
 
 
 def sampled_clip(name: str, sampler: ClipSampler, at_end: AtEnd = "shift") -> WindowPolicy:
-    """Returns a policy of one window: a clip of the sampler, drawn evenly where it makes several of a video.
+    """Return a policy of one window: a clip of the sampler, chosen uniformly if it makes several of a video.
 
     It can be pickled if the sampler can, as those of pytorchvideo, so it works with ``DATA_LOADER.START_METHOD spawn``.
 
     Args:
         name: Name of the window.
         sampler: What `pytorchvideo.data.make_clip_sampler` returns; "random", "uniform", "constant_clips_per_video" …
-        at_end: What happens where a clip runs past the end of its file.
+        at_end: Handling of a clip that exceeds the end of its file.
 
     Raises:
-        UsageError: The sampler draws from elsewhere than Python's `random`, so that no key could repeat its draws.
+        UsageError: The sampler uses other randomness than Python's `random`, so that its clips are not reproducible.
     """
     _check_repeats(sampler)
-    return functools.partial(_draw_one, name, sampler, at_end)
+    return functools.partial(_sample_one, name, sampler, at_end)
 
 
-def _draw_one(
+def _sample_one(
     name: str, sampler: ClipSampler, at_end: AtEnd, duration_s: float, rng: torch.Generator
 ) -> dict[str, Window]:
     windows = _windows(sampler, duration_s, at_end, seed=integer(0, 2**62, rng))
@@ -49,28 +49,28 @@ def _draw_one(
 
 
 def sampled_clips(names: Sequence[str], sampler: ClipSampler, at_end: AtEnd = "shift") -> WindowPolicy:
-    """Returns a policy of several windows: all clips of a sampler, in its order; picklable as `sampled_clip`.
+    """Return a policy of several windows: all clips of a sampler, in its order; picklable as `sampled_clip`.
 
     Args:
-        names: Names of the windows, as many as the sampler makes clips of every video.
+        names: Names of the windows, one for each clip that the sampler makes of a video.
         sampler: As in `sampled_clip`; "constant_clips_per_video" or "random_multi".
-        at_end: What happens where a clip runs past the end of its file.
+        at_end: Handling of a clip that exceeds the end of its file.
 
     Raises:
         UsageError: As in `sampled_clip`; from the policy if a video gives another number of clips.
     """
     _check_repeats(sampler)
-    return functools.partial(_draw_all, tuple(names), sampler, at_end)
+    return functools.partial(_sample_all, tuple(names), sampler, at_end)
 
 
-def _draw_all(
+def _sample_all(
     names: Sequence[str], sampler: ClipSampler, at_end: AtEnd, duration_s: float, rng: torch.Generator
 ) -> dict[str, Window]:
     windows = _windows(sampler, duration_s, at_end, seed=integer(0, 2**62, rng))
     if len(windows) != len(names):
         raise UsageError(
             f"{type(sampler).__name__} makes {len(windows)} clips of a video of {duration_s:.2f} s, there are "
-            f"{len(names)} names; a sampler with a fixed number, such as constant_clips_per_video, is needed"
+            f"{len(names)} names; use a sampler with a fixed number of clips, such as constant_clips_per_video"
         )
     return dict(zip(names, windows, strict=True))
 
@@ -81,7 +81,7 @@ def _windows(sampler: ClipSampler, duration_s: float, at_end: AtEnd, *, seed: in
 
 
 def _clips(sampler: ClipSampler, duration_s: float) -> Iterator[tuple[float, float]]:
-    """Yields (start, length) in seconds of all clips of a video, from a copy: samplers count where they are."""
+    """Yield (start, length) in seconds of all clips of a video; copies the sampler, which has a state."""
     sampler = copy.deepcopy(sampler)
     if hasattr(sampler, "reset"):
         sampler.reset()
@@ -92,7 +92,7 @@ def _clips(sampler: ClipSampler, duration_s: float) -> Iterator[tuple[float, flo
             yield from ((float(first), float(after - first)) for first, after in zip(start, end, strict=True))
             last_s, is_last = end[-1], is_last[-1]
         else:
-            if aug_index == 0:  # the others look at the same clip again
+            if aug_index == 0:  # the others repeat the same clip
                 yield float(start), float(end - start)  # of the fractions, so that all clips have one length
             last_s = end
         if is_last:
@@ -102,7 +102,7 @@ def _clips(sampler: ClipSampler, duration_s: float) -> Iterator[tuple[float, flo
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Python's `random`, from which pytorchvideo's samplers draw, follows a seed within and is as before after."""
+    """Seed Python's `random`, which pytorchvideo's samplers use, and restores its state on exit."""
     state = random.getstate()
     random.seed(seed)
     try:
@@ -115,21 +115,21 @@ def _check_repeats(sampler: ClipSampler) -> None:
     first, second = (_windows(sampler, _TRIAL_SECONDS, "pad", seed=0) for _ in range(2))
     if first != second:
         raise UsageError(
-            f"{type(sampler).__name__} gives other clips for the same state of Python's `random`; it must draw from "
-            "that alone, else a run could not be repeated"
+            f"{type(sampler).__name__} gives different clips for the same state of Python's `random`; it must use no "
+            "other randomness, so that runs are reproducible"
         )
 
 
 def from_labeled_paths(labeled_paths: Any, *, root: str = "", label_key: str = "label") -> VideoList:
-    """Makes a list of videos of pytorchvideo's `LabeledVideoPaths`, or of any sequence of (path, dict).
+    """Make a list of videos from pytorchvideo's `LabeledVideoPaths`, or any sequence of (path, dict).
 
     Args:
-        labeled_paths: Pairs of a path and a dict that holds the class under `label_key`; -1 and None stand for unknown.
-        root: Folder that the names are relative to; "" for the one that all have in common.
-        label_key: Where the class stands in the dict.
+        labeled_paths: Pairs of a path and a dict with the class under `label_key`; -1 and None mean unknown.
+        root: Folder that the names are relative to; "" for their common folder.
+        label_key: Key of the class in the dict.
 
     Raises:
-        UsageError: There are no pairs, a class is no number from 0 on, or only some are known.
+        UsageError: There are no pairs, a class is no number from 0 on, or only some classes are known.
     """
     pairs = [labeled_paths[index] for index in range(len(labeled_paths))]
     if not pairs:

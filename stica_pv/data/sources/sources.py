@@ -1,4 +1,4 @@
-"""Where lists of videos come from: a csv, a folder of class folders, or any folder; official sets have their own."""
+"""Data sources for lists of videos: a csv, a folder of class folders, or any folder; see also `official`."""
 
 import itertools
 import os
@@ -23,21 +23,21 @@ SPLITS = ("train", "training", "val", "validation", "test", "testing")
 def read_csv(
     *, path: str, split: str = "", prefix: str = "", separator: str = " ", max_absent_share: float = 0.0
 ) -> VideoList:
-    """Reads a list of lines ``path label``, as in SlowFast and pytorchvideo; the label may be missing in all of them.
+    """Read a list of lines ``path label``, as in SlowFast and pytorchvideo; the label may be missing in all of them.
 
     Args:
         path: The list, a file or URI; or the local folder of ``<split>.csv``.
         split: Name of the list in a folder.
         prefix: Folder of relative paths; "" for the folder of the list.
-        separator: Stands between path and label; a path may hold it too, the last one counts.
-        max_absent_share: Largest share of the files that may be missing; those are left out.
+        separator: Separator of path and label; may also occur in the path, the last one counts.
+        max_absent_share: Largest share of the files that may be missing; these are skipped.
     """
     check_set(path)
     if split and os.path.isdir(path):
         path = join(path, f"{split}.csv")
     if g_pathmgr.isdir(path):
         raise UsageError(
-            f"{path} is a folder, the csv source needs a file: name the csv, e.g. {join(path, 'train.csv')}"
+            f"{path} is a folder, the csv source needs a file: give the path of the csv, e.g. {join(path, 'train.csv')}"
         )
     if not g_pathmgr.isfile(path):
         raise UsageError(f"there is no list {path}; check DATA.PATH_TO_DATA_DIR and the split")
@@ -57,17 +57,17 @@ def read_csv(
 
 @SOURCES.named("class_folders")
 def read_class_folders(*, path: str, split: str = "") -> VideoList:
-    """Lists ``path[/split]/class/…/video``; labels follow the sorted names of the class folders.
+    """List ``path[/split]/class/…/video``; labels follow the sorted names of the class folders.
 
     Args:
-        path: The folder of class folders, or of folders of splits.
-        split: Which of the latter, where there are some.
+        path: Folder of class folders, or of a folder for each split.
+        split: Name of the split, if there are folders for splits.
     """
     path = _split_folder(path, split)
     check_folder(path)
     folders = [name for name in listed(path) if g_pathmgr.isdir(join(path, name))]
     if not folders:
-        raise UsageError(f"{path} holds no class folders; the source 'folder' takes a folder of videos without classes")
+        raise UsageError(f"{path} has no class folders; the source 'folder' reads a folder of videos without classes")
     again: dict[str, str] = {}
     files = media_files(path, again)
     classes = [name for name in folders if join(path, name) not in again]
@@ -75,13 +75,13 @@ def read_class_folders(*, path: str, split: str = "") -> VideoList:
     class_of = [name.partition("/")[0] for name in relative_names(path, files)]
     found = [(file, label_of[name]) for file, name in zip(files, class_of, strict=True) if name in label_of]
     if not found:
-        raise UsageError(f"the class folders of {path} hold no media files; those beside them have no class")
+        raise UsageError(f"the class folders of {path} have no media files; files outside of them have no class")
     return VideoList(tuple(f for f, _ in found), tuple(label for _, label in found), tuple(classes), path)
 
 
 @SOURCES.named("folder")
 def read_folder(*, path: str) -> VideoList:
-    """Lists all media files below a folder, without labels.
+    """List all media files below a folder, without labels.
 
     Args:
         path: The folder.
@@ -91,13 +91,13 @@ def read_folder(*, path: str) -> VideoList:
 
 
 def _read_lines(path: str, separator: str) -> tuple[list[str], list[int]]:
-    """Returns the names of a list and their labels, no labels if it has none."""
+    """Return the names of a list and their labels, no labels if it has none."""
     with open_list(path) as file:
         lines = list(map(str.strip, file.read().split("\n")))
     filled = list(filter(None, lines))
     if not filled:
         raise UsageError(f"the list {path} is empty; expected lines 'path{separator}label'")
-    # A quarter of a million lines at once, and without a tuple for each, which Python's collector would look through.
+    # Fast for large lists: all lines at once, and without a tuple for each, which slows down garbage collection.
     ends, width = list(map(str.rfind, filled, itertools.repeat(separator))), len(separator)
     words = [line[end + width :] for line, end in zip(filled, ends, strict=True)]
     names = [line[:end].strip() if end > 0 else "" for line, end in zip(filled, ends, strict=True)]
@@ -109,7 +109,7 @@ def _read_lines(path: str, separator: str) -> tuple[list[str], list[int]]:
 
 
 def _read_one_by_one(path: str, lines: Sequence[str], separator: str) -> tuple[list[str], list[int]]:
-    """Does the same for lines without labels, or of which one is wrong, which it names."""
+    """Do the same for lines without labels, and report wrong lines."""
     names: list[str] = []
     labels: list[int] = []
     for number, line in enumerate(lines, start=1):
@@ -127,7 +127,7 @@ def _is_too_large(label: str) -> bool:
 
 
 def _taken_as_name(name: str, separator: str) -> str:
-    """Returns what of a name that is not there was hardly meant as part of it, in words."""
+    """Return a hint if a part of a missing name was probably not meant as part of it."""
     begin, _, column = name.rpartition(separator)
     if name[:1] in _QUOTES and name[-1:] == name[:1]:
         return f"; the quotes were taken as part of the name {name}: remove them"
@@ -157,18 +157,18 @@ def _folder_of(path: str) -> str:
 
 
 def _split_folder(path: str, split: str) -> str:
-    """Returns the folder of a split; the folder itself where nothing looks like a split."""
+    """Return the folder of a split; the folder itself if it has no folders for splits."""
     folder = os.path.join(path, split)
     if not split or os.path.isdir(folder):
         return folder if split else path
     others = [name for name in SPLITS if os.path.isdir(os.path.join(path, name))]
-    if others:  # taking them for classes would train and test on nonsense
+    if others:  # otherwise they would be used as classes
         raise UsageError(f"{path} holds {', '.join(others)} but no {split!r}: set TRAIN.SPLIT and TEST.SPLIT")
     return path
 
 
 def _missing(paths: Sequence[str]) -> list[int]:
-    """Returns which local files are not there; each folder is read once, URIs are not checked."""
+    """Return the positions of missing local files; each folder is read once, URIs are not checked."""
     present: dict[str, set[str]] = {}
     missing: list[int] = []
     folder, known = "", _names_in("")

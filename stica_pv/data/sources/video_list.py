@@ -1,4 +1,4 @@
-"""A list of videos as a data source gives it, and what becomes of those that it names but that are not there."""
+"""A list of videos from a data source, and the handling of its missing files."""
 
 import hashlib
 import logging
@@ -13,9 +13,9 @@ from stica_pv.safe_text import printable
 logger = logging.getLogger(__name__)
 
 LARGEST_LABEL = 99_999
-"""No data set has as many classes; a larger number is a time or an id, and would take all memory as a class."""
+"""Limit of class numbers; a larger number is probably a time or an id, and would exhaust the memory as a class."""
 
-_NAMED = 3  # how many names a message gives as examples
+_NAMED = 3  # number of names in a message
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class VideoList:
     """A list of videos.
 
     Attributes:
-        paths: Files or URIs; kept as `CompactStrings`, whatever was given.
+        paths: Files or URIs; converted to `CompactStrings`.
         labels: Class of each, or None.
         class_names: Names by label; empty without labels.
         root: Folder that the names are relative to.
-        tags: Classes of each, in ascending order, where a video may have several; None where it has one or none.
-        absent: Names that the list has and `paths` has not, as their files are not there.
+        tags: Classes of each, in ascending order, if a video may have several; None if it has one or none.
+        absent: Names in the list whose files are missing, which `paths` omits.
     """
 
     paths: Sequence[str]
@@ -53,12 +53,12 @@ class VideoList:
 
     @property
     def names(self) -> CompactStrings:
-        """Paths relative to `root`, for reports; a path elsewhere as it is. Made anew at each use."""
+        """Paths relative to `root`; a path outside of it is unchanged. Computed at each access."""
         return names_below(self.root, self.paths)
 
     @cached_property
     def list_hash(self) -> str:
-        """Twelve hex digits over names and labels: equal for the same list under another root."""
+        """Hash of names and labels, twelve hex digits: equal for the same list with another root."""
         digest = hashlib.blake2b(digest_size=6)
         classes = self.labels if self.tags is None else self.tags
         for name, label in zip(self.names, classes or [None] * len(self), strict=True):
@@ -67,12 +67,12 @@ class VideoList:
 
 
 def names_below(root: str, paths: Iterable[str]) -> CompactStrings:
-    """Returns paths relative to `root`; a path elsewhere as it is."""
+    """Return paths relative to `root`; a path outside of it unchanged."""
     return CompactStrings(relative_names(root, paths))
 
 
 def relative_names(root: str, paths: Iterable[str]) -> list[str]:
-    """Returns the same as a list."""
+    """Return the same as a list."""
     prefix = root if root.endswith("/") else root + "/"
     return [path.removeprefix(prefix) for path in paths]
 
@@ -80,15 +80,15 @@ def relative_names(root: str, paths: Iterable[str]) -> list[str]:
 def check_absent(
     absent: Sequence[str], total: int, *, source: str, root: str, max_share: float, hint: str = ""
 ) -> None:
-    """Refuses a list of which too many files are missing.
+    """Raise an error for a list with too many missing files.
 
     Args:
         absent: Names of the missing files.
         total: Number of names in the list.
         source: The list.
-        root: Where its files were looked for.
-        max_share: Largest share of the list that may be missing; a list with no file at all is refused up to 1.
-        hint: What may be wrong with the list, for the message.
+        root: Folder in which its files were searched.
+        max_share: Largest share of the list that may be missing; a list without any file is refused up to 1.
+        hint: Hint for the message about a possible mistake in the list.
 
     Raises:
         UsageError: More are missing.
@@ -98,17 +98,17 @@ def check_absent(
     advice = ""
     if len(absent) < total:
         advice = (
-            f", or allow for them by DATA.MAX_ABSENT_SHARE (now {max_share:g}; tools/check_dataset.py writes all names "
-            "of a training list)"
+            f", or raise DATA.MAX_ABSENT_SHARE (now {max_share:g}; tools/check_dataset.py writes all missing names of "
+            "a training list)"
         )
-    raise UsageError(f"{_missing(absent, total, source)}{hint}; looked below {root}: check DATA.PATH_PREFIX{advice}")
+    raise UsageError(f"{_missing(absent, total, source)}{hint}; searched below {root}: check DATA.PATH_PREFIX{advice}")
 
 
 def log_absent(videos: VideoList, source: str) -> None:
-    """Logs how many files of a list are missing, if any are."""
+    """Log how many files of a list are missing, if any are."""
     if videos.absent:
         total = len(videos) + len(videos.absent)
-        logger.warning("%s; they are left out", _missing(videos.absent, total, source))
+        logger.warning("%s; they are skipped", _missing(videos.absent, total, source))
 
 
 def _missing(absent: Sequence[str], total: int, source: str) -> str:

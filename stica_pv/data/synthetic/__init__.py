@@ -1,6 +1,6 @@
-"""Generated clips whose class is told by motion and audio over time alone; real files, no download."""
+"""Generated clips whose class depends only on motion and audio over time; real files, no download."""
 
-from stica_pv.data.synthetic.plan import CLASSES, EVENTS, SyntheticSettings, draw_plan
+from stica_pv.data.synthetic.plan import CLASSES, EVENTS, SyntheticSettings, sample_plan
 from stica_pv.data.synthetic.render import render_clip, render_plan
 from stica_pv.data.synthetic.source import add_synthetic_config, generate_from_config
 from stica_pv.data.synthetic.write import write_clip, write_dataset
@@ -10,7 +10,7 @@ __all__ = [
     "EVENTS",
     "SyntheticSettings",
     "add_synthetic_config",
-    "draw_plan",
+    "sample_plan",
     "generate_from_config",
     "render_clip",
     "render_plan",

@@ -1,10 +1,10 @@
-"""What happens in a generated clip, drawn before anything is rendered.
+"""Parameters of a generated clip, sampled before anything is rendered.
 
-A class is an ordered sequence of events: the objects move up, move down, grow or shrink. Place and size of an object
-live on a torus (leaving at the top it comes back at the bottom, at its largest it fades into its smallest) and start
-anywhere on it. Hence a single frame has exactly the same distribution in every class and at every time; only motion
-and its order tell the classes apart. Each event carries its own audio while it lasts; between events all is still and
-silent. Nothing changes its meaning under a horizontal flip.
+A class is an ordered sequence of events: the objects move up, move down, grow or shrink. Position and size of an object
+are periodic (an object that leaves at the top reappears at the bottom, one at its largest fades into its smallest),
+with a random start. Hence a single frame has exactly the same distribution in every class and at every time; only
+motion and its order distinguish the classes. Each event has its own audio; between events, objects are still and the
+audio is silent. A horizontal flip does not change the class.
 """
 
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ _HARMONICS = 4
 
 @dataclass(frozen=True)
 class SyntheticSettings:
-    """The factors of the generated data, one knob each. Lengths are in units of the frame's side, 0 to 1.
+    """Factors of the generated data. Lengths are in units of the frame's side, 0 to 1.
 
     Attributes:
         classes: The classes, each an ordered tuple of events out of `EVENTS`; all equally long.
@@ -47,12 +47,12 @@ class SyntheticSettings:
         event_seconds: Range of the length of an event; an event stays within its equal share of the clip.
         timing_jitter: 0 puts events in the middle of their share, 1 anywhere in it.
         image_noise: Range of the standard deviation of the pixel noise, in gray levels of 255.
-        agreement: Probability that the audio belongs to the clip's class; else it is that of a random class.
+        agreement: Probability that the audio belongs to the clip's class; else a random class is used.
         pitch_hz: Range of the base pitch.
         loudness_db: Range of the loudness relative to full scale.
         audio_noise_db: Range of the noise relative to the audio.
-        leak: 0 to 1, the weight of a color of the class in the background; 0 hides the class from single frames.
-        clutter: 0 to 1, how bright the background is beside the objects; 1 makes them hard to tell from it.
+        leak: Weight of a class color in the background, 0 to 1; 0 hides the class from single frames.
+        clutter: Brightness of the background relative to the objects, 0 to 1; 1 makes them hard to distinguish.
     """
 
     classes: tuple[tuple[str, ...], ...] = CLASSES
@@ -117,13 +117,13 @@ class SyntheticSettings:
 
     @property
     def samples(self) -> int:
-        """Samples of audio in a clip."""
+        """Sample of audio in a clip."""
         return round(self.seconds * self.audio_rate_hz)
 
 
 @dataclass(frozen=True)
 class Event:
-    """`name` happens from `start_s` to `stop_s`: `rate` in its unit per second, `cycles` repeats of its audio."""
+    """Event `name` from `start_s` to `stop_s`, with `rate` in its unit per second and `cycles` repeats of its audio."""
 
     name: str
     start_s: float
@@ -134,7 +134,7 @@ class Event:
 
 @dataclass(frozen=True)
 class ObjectPlan:
-    """Start on the torus (x, y, scale, each in [0, 1)) and looks: norm 0, 1, 2 is a square, a diamond, a disc."""
+    """Start (x, y, scale, each in [0, 1)) and appearance: norm 0, 1, 2 is a square, a diamond, a disc."""
 
     start: tuple[float, float, float]
     norm: int
@@ -145,7 +145,7 @@ class ObjectPlan:
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """All that is drawn for a clip; `seed` is that of background and noise, `background` (2, 3) its two colors."""
+    """All random parameters of a clip; `seed` is for background and noise, `background` (2, 3) has two colors."""
 
     events: tuple[Event, ...]
     audio_events: tuple[Event, ...]
@@ -160,22 +160,22 @@ class ClipPlan:
     seed: int = field(repr=False)
 
 
-def draw_plan(label: int, rng: torch.Generator, settings: SyntheticSettings) -> ClipPlan:
-    """Draws what happens in a clip of class `label`."""
+def sample_plan(label: int, rng: torch.Generator, settings: SyntheticSettings) -> ClipPlan:
+    """Sample the parameters of a clip of class `label`."""
     s = settings
     if not 0 <= label < len(s.classes):
         raise UsageError(f"label: expected 0 to {len(s.classes) - 1}, got {label}")
-    events = tuple(_draw_event(i, name, rng, s) for i, name in enumerate(s.classes[label]))
+    events = tuple(_sample_event(i, name, rng, s) for i, name in enumerate(s.classes[label]))
     audio_events = events
     if not chance(s.agreement, rng):
         other = s.classes[integer(0, len(s.classes) - 1, rng)]
-        audio_events = tuple(_draw_event(i, name, rng, s) for i, name in enumerate(other))
+        audio_events = tuple(_sample_event(i, name, rng, s) for i, name in enumerate(other))
     background = _colors(rng) * np.float32(0.3 + 0.7 * s.clutter)
     background += s.leak * (_class_color(label, len(s.classes)) - background)
     return ClipPlan(
         events,
         audio_events,
-        objects=tuple(_draw_object(rng, s) for _ in range(s.objects)),
+        objects=tuple(_sample_object(rng, s) for _ in range(s.objects)),
         background=background,
         image_noise=uniform(*s.image_noise, rng),
         pitch_hz=float(np.exp(uniform(float(np.log(s.pitch_hz[0])), float(np.log(s.pitch_hz[1])), rng))),
@@ -187,7 +187,7 @@ def draw_plan(label: int, rng: torch.Generator, settings: SyntheticSettings) -> 
     )
 
 
-def _draw_event(position: int, name: str, rng: torch.Generator, s: SyntheticSettings) -> Event:
+def _sample_event(position: int, name: str, rng: torch.Generator, s: SyntheticSettings) -> Event:
     length = uniform(*s.event_seconds, rng)
     slack = s.slot_seconds - length
     start = position * s.slot_seconds + slack * (0.5 + s.timing_jitter * uniform(-0.5, 0.5, rng))
@@ -195,7 +195,7 @@ def _draw_event(position: int, name: str, rng: torch.Generator, s: SyntheticSett
     return Event(name, start, start + length, rate, integer(2, 3, rng))
 
 
-def _draw_object(rng: torch.Generator, s: SyntheticSettings) -> ObjectPlan:
+def _sample_object(rng: torch.Generator, s: SyntheticSettings) -> ObjectPlan:
     x, y = (0.5 + s.position_range * uniform(-0.5, 0.5, rng) for _ in range(2))
     scale = 0.5 + s.scale_range * uniform(-0.5, 0.5, rng)
     norm, angle = integer(0, 2, rng), uniform(0.0, 6.28, rng)
@@ -204,9 +204,9 @@ def _draw_object(rng: torch.Generator, s: SyntheticSettings) -> ObjectPlan:
 
 
 def _colors(rng: torch.Generator) -> Floats:
-    """Draws two colors, float32 (2, 3) in 0 to 255."""
-    drawn: Floats = (255 * torch.rand(2, 3, generator=rng)).numpy()
-    return drawn
+    """Sample two colors, float32 (2, 3) in 0 to 255."""
+    colors: Floats = (255 * torch.rand(2, 3, generator=rng)).numpy()
+    return colors
 
 
 def _class_color(label: int, classes: int) -> Floats:

@@ -1,4 +1,4 @@
-"""Frames and audio of a generated clip, rendered from its plan."""
+"""Renders frames and audio of a generated clip from its plan."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stica_pv.data.synthetic.plan import ClipPlan, Event, Floats, ObjectPlan, SyntheticSettings, draw_plan
+from stica_pv.data.synthetic.plan import ClipPlan, Event, Floats, ObjectPlan, SyntheticSettings, sample_plan
 
 _FADE = 0.2  # share of the size range in which an object fades in or out
 
 
 def render_plan(plan: ClipPlan, settings: SyntheticSettings) -> tuple[NDArray[np.uint8], Floats]:
-    """Returns the frames, uint8 (T, H, W, 3), and the audio, float32 (S,) in [-1, 1], of a plan."""
+    """Return the frames, uint8 (T, H, W, 3), and the audio, float32 (S,) in [-1, 1], of a plan."""
     noise = np.random.default_rng(plan.seed)
     return _frames(plan, settings, noise), _audio(plan, settings, noise)
 
@@ -20,13 +20,13 @@ def render_plan(plan: ClipPlan, settings: SyntheticSettings) -> tuple[NDArray[np
 def render_clip(
     label: int, rng: torch.Generator, settings: SyntheticSettings | None = None
 ) -> tuple[NDArray[np.uint8], Floats]:
-    """Draws and renders a clip of class `label`: frames uint8 (T, H, W, 3), audio float32 (S,) in [-1, 1]."""
+    """Sample and render a clip of class `label`: frames uint8 (T, H, W, 3), audio float32 (S,) in [-1, 1]."""
     settings = settings or SyntheticSettings()
-    return render_plan(draw_plan(label, rng, settings), settings)
+    return render_plan(sample_plan(label, rng, settings), settings)
 
 
 def _travel(events: tuple[Event, ...], forward: str, backward: str, times: Floats) -> Floats:
-    """Returns the way traveled by each time (T,): forward events count up, backward events down."""
+    """Return the distance traveled at each time (T,): positive for forward events, negative for backward events."""
     total = np.zeros_like(times)
     for event in events:
         sign = {forward: 1.0, backward: -1.0}.get(event.name, 0.0)
@@ -44,32 +44,32 @@ def _frames(plan: ClipPlan, s: SyntheticSettings, noise: np.random.Generator) ->
     )
     canvas = np.empty((s.frames, s.size, s.size, 3), np.float32)
     canvas[:] = plan.background[0] + ramp[..., None] * (plan.background[1] - plan.background[0])
-    for thing in plan.objects:
-        x, y, start = thing.start
+    for item in plan.objects:
+        x, y, start = item.start
         scale = np.mod(start + growth, 1.0)
-        _paint(canvas, thing, grid, x, np.mod(y - rise, 1.0), scale, s)
+        _paint(canvas, item, grid, x, np.mod(y - rise, 1.0), scale, s)
     canvas += noise.standard_normal(canvas.shape, np.float32) * np.float32(plan.image_noise)
     return np.clip(canvas, 0, 255).astype(np.uint8)
 
 
 def _paint(
-    canvas: Floats, thing: ObjectPlan, grid: Floats, x: float, y: Floats, scale: Floats, s: SyntheticSettings
+    canvas: Floats, item: ObjectPlan, grid: Floats, x: float, y: Floats, scale: Floats, s: SyntheticSettings
 ) -> None:
-    """Blends an object into (T, H, W, 3) at height y (T,) and relative size scale (T,) in [0, 1)."""
+    """Blend an object into (T, H, W, 3) at height y (T,) and relative size scale (T,) in [0, 1)."""
     radius = (s.radius[0] * (s.radius[1] / s.radius[0]) ** scale)[:, None, None]
     across = (np.mod(grid - x + 0.5, 1.0) - 0.5)[None, None, :] / radius
     down = (np.mod(grid - y[:, None] + 0.5, 1.0) - 0.5)[:, :, None] / radius
-    cos, sin = np.float32(np.cos(thing.angle)), np.float32(np.sin(thing.angle))
+    cos, sin = np.float32(np.cos(item.angle)), np.float32(np.sin(item.angle))
     a, b = cos * across + sin * down, cos * down - sin * across
-    if thing.norm == 0:
+    if item.norm == 0:
         reach = np.maximum(np.abs(a), np.abs(b))
     else:
-        reach = np.abs(a) + np.abs(b) if thing.norm == 1 else np.sqrt(a * a + b * b)
+        reach = np.abs(a) + np.abs(b) if item.norm == 1 else np.sqrt(a * a + b * b)
     fade = np.clip(np.minimum(scale, 1 - scale) / _FADE, 0, 1)[:, None, None]
     alpha = np.clip((1 - reach) * radius * s.size, 0, 1) * fade
-    stripe = np.float32(0.5) + np.float32(0.5) * np.sin(thing.stripes[0] * a + thing.stripes[1])
+    stripe = np.float32(0.5) + np.float32(0.5) * np.sin(item.stripes[0] * a + item.stripes[1])
     for channel in range(3):
-        low, high = thing.colors[:, channel]
+        low, high = item.colors[:, channel]
         layer = canvas[..., channel]
         layer += alpha * (low + stripe * (high - low) - layer)
 
@@ -84,7 +84,7 @@ def _audio(plan: ClipPlan, s: SyntheticSettings, noise: np.random.Generator) -> 
 
 
 def _event_audio(event: Event, plan: ClipPlan, hiss: NDArray[Any], rate_hz: int) -> NDArray[Any]:
-    """Returns float64 (samples,): glides up or down for movement, swells or dying tones for changes of size."""
+    """Return float64 (samples,): glides up or down for movement, swells or dying tones for changes of size."""
     samples = len(hiss)
     phase = np.mod(event.cycles * np.arange(samples) / samples, 1.0)
     if event.name in ("down", "shrink"):

@@ -1,4 +1,4 @@
-"""The generated data as a source of a run: written on first use, then read like any list."""
+"""Generated data for a run: written on first use, then read like any list."""
 
 import dataclasses
 from pathlib import Path
@@ -14,7 +14,7 @@ FACTORS = tuple(factor.name for factor in dataclasses.fields(SyntheticSettings))
 
 
 def add_synthetic_config(cfg: CfgNode) -> None:
-    """Declares SYNTHETIC, with a key for every factor of `SyntheticSettings`."""
+    """Declare SYNTHETIC, with a key for every factor of `SyntheticSettings`."""
     synthetic = section(cfg, "SYNTHETIC")
     synthetic.GENERATE = False  # write the data set into DATA.PATH_TO_DATA_DIR first
     synthetic.TRAIN_CLIPS = 512
@@ -25,7 +25,7 @@ def add_synthetic_config(cfg: CfgNode) -> None:
 
 
 def settings_from_config(cfg: CfgNode) -> SyntheticSettings:
-    """Returns the factors that SYNTHETIC names.
+    """Return the factors that SYNTHETIC names.
 
     Raises:
         UsageError: They do not go together; the message names the key.
@@ -39,7 +39,7 @@ def settings_from_config(cfg: CfgNode) -> SyntheticSettings:
 
 
 def generate_from_config(cfg: CfgNode) -> bool:
-    """Writes the data set that the keys describe, unless it is there; returns whether files were written.
+    """Write the data set that the keys describe, unless it exists; return whether files were written.
 
     Raises:
         UsageError: The factors do not go together, or the folder holds other data.

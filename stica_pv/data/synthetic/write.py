@@ -1,4 +1,4 @@
-"""Writes a generated data set as real files: mp4 with audio, lists, and the settings that made them."""
+"""Writes a generated data set as real files: mp4 with audio, lists, and the settings."""
 
 import dataclasses
 import json
@@ -24,24 +24,24 @@ logger = logging.getLogger(__name__)
 
 RECEIPT = "synthetic.json"
 _CLIP_LIMIT_S = 600.0  # a clip takes less than a second; an encoder that hangs must not hold the run
-VERSION = 1  # of the frames and audio tracks; data of another one are other data
+VERSION = 1  # of the rendering; another version means different data
 
 
 def write_dataset(
     folder: Path, *, clips: dict[str, int], seed: int, settings: SyntheticSettings | None = None, processes: int = 0
 ) -> bool:
-    """Writes `clips` files for every split, with ``<split>.csv`` lists of ``path label`` lines, classes in turn.
+    """Write `clips` files for every split, with ``<split>.csv`` lists of ``path label`` lines, classes in turn.
 
-    Repeating it with the same arguments does nothing. The folder appears whole: several runs that want the same data at
-    the same time each write it beside the folder, and the first to end puts it there. What is there is never replaced.
-    What a run that was killed has left beside it is removed.
+    Repeating it with the same arguments does nothing. The folder is created atomically: several runs that need the same
+    data at the same time each write a temporary folder next to it, and the first to finish renames its own. Existing
+    data are never replaced. Temporary folders of killed runs are removed.
 
     Args:
-        folder: Where to write; made if it is not there.
+        folder: Output folder; created if missing.
         clips: Number of clips by split, e.g. ``{"train": 512, "test": 160}``.
         seed: Seed; clips of different splits are never equal.
-        settings: Of the clips.
-        processes: That render and encode; 0 for one a core.
+        settings: Settings of the clips.
+        processes: Number of processes that render and encode; 0 for one per core.
 
     Returns:
         Whether files were written.
@@ -58,9 +58,9 @@ def write_dataset(
         if _holds(folder, text):
             return False
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with temporary_folder(folder.parent, f".{folder.name}.") as beside:
+        with temporary_folder(folder.parent, f".{folder.name}.") as temporary:
             logger.info("generating %d clips in %s", sum(clips.values()), folder)
-            fresh = beside / "fresh"
+            fresh = temporary / "fresh"
             _write_all(fresh, clips, seed, settings, processes or os.cpu_count() or 1)
             (fresh / RECEIPT).write_text(text, encoding="utf-8")
             return _put(fresh, folder, text)
@@ -92,7 +92,7 @@ def _holds(folder: Path, receipt: str) -> bool:
 
 
 def _differing(path: Path, wanted: dict[str, Any]) -> list[str]:
-    """Says in which settings the data of a receipt differ from those that are wanted; none if in nothing."""
+    """Return the settings in which stored data differ from the requested ones."""
     try:
         found, wanted = _flat(json.loads(path.read_text(encoding="utf-8"))), _flat(wanted)
     except (ValueError, TypeError, KeyError):
@@ -118,9 +118,9 @@ def _write_all(folder: Path, clips: dict[str, int], seed: int, settings: Synthet
 
 
 def _put(fresh: Path, folder: Path, receipt: str) -> bool:
-    """Moves `fresh` to `folder`; False if the same data came before."""
+    """Move `fresh` to `folder`; return False if another run already wrote the same data."""
     try:
-        fresh.rename(folder)  # takes the place of an empty folder, of nothing else
+        fresh.rename(folder)  # replaces an empty folder, but nothing else
     except OSError:
         if _holds(folder, receipt):
             return False
@@ -138,7 +138,7 @@ def _write_one(job: tuple[Path, str, int, int, SyntheticSettings]) -> str:
 
 
 def write_clip(path: Path, frames: np.ndarray, waveform: np.ndarray, *, fps: int, audio_rate_hz: int) -> None:
-    """Encodes one clip as H.264 and AAC.
+    """Encode one clip as H.264 and AAC.
 
     Args:
         path: The mp4 file.

@@ -22,7 +22,7 @@ from stica_pv.data.conversion.transcode import TranscodeSettings, transcode
 from stica_pv.data.sources.sources import read_csv
 from stica_pv.errors import UnreadableClip, UsageError
 
-RECEIPTS, FAILURES = TRANSCODING.receipts, TRANSCODING.failures
+RECEIPTS, FAILURES = TRANSCODING.log, TRANSCODING.failures
 REPOSITORY = Path(__file__).resolve().parents[3]
 SETTINGS = TranscodeSettings(short_side=32)
 LIST = "a b/one.avi 1\na b/two.mp4 0\nbad.mkv 1\naudio.ogg 0\n"
@@ -116,12 +116,12 @@ def test_wrong_sources_and_targets_are_refused(root: Path, tmp_path: Path):
     (tmp_path / "used" / "thesis.tex").touch()
     (root / "out.csv").write_text("../set/audio.mp4 1\n")
     for source, target, message in (
-        (root, root, "lies in the source"),
-        (root, root / "light", "lies in the source"),
-        (root, tmp_path / "used", "holds other things"),
-        (root, root.parent, "holds other things"),
-        (root, root / ".." / "set" / "x", "lies in the source"),
-        (root / "out.csv", tmp_path / "copy", "not below its folder"),
+        (root, root, "is inside the source"),
+        (root, root / "light", "is inside the source"),
+        (root, tmp_path / "used", "holds other files"),
+        (root, root.parent, "holds other files"),
+        (root, root / ".." / "set" / "x", "is inside the source"),
+        (root / "out.csv", tmp_path / "copy", "outside of its folder"),
         (tmp_path / "none", tmp_path / "copy", "there is no folder"),
     ):
         with pytest.raises(UsageError, match=message):
@@ -131,11 +131,11 @@ def test_wrong_sources_and_targets_are_refused(root: Path, tmp_path: Path):
     assert not (root / "light").exists()
 
 
-def test_names_that_cannot_be_told_apart_are_refused(tmp_path: Path):
+def test_names_that_collide_are_refused(tmp_path: Path):
     for name in ("x.avi", "x.mp4", "x.avi.mkv", "x.avi.mp4"):
         (tmp_path / "set").mkdir(exist_ok=True)
         (tmp_path / "set" / name).touch()
-    with pytest.raises(UsageError, match="several files would be called x.avi.mp4"):
+    with pytest.raises(UsageError, match="several files would be named x.avi.mp4"):
         plan_copy(str(tmp_path / "set"), str(tmp_path / "copy"))
 
 
@@ -153,7 +153,7 @@ def test_the_tool_reports_files_failures_size_and_speed(root: Path, capsys: pyte
     command = [str(root), str(root.parent / "copy"), "--processes", "1"]
     assert main(command) == 0
     report = capsys.readouterr().out
-    for part in ("4 copied, 0 there already, 1 failed", "MB before", "clips/s before", FAILURES):
+    for part in ("4 copied, 0 already present, 1 failed", "MB before", "clips/s before", FAILURES):
         assert part in report
     assert main([str(root), str(root)]) == 2
     assert capsys.readouterr().err.startswith("error: the target")
@@ -162,7 +162,7 @@ def test_the_tool_reports_files_failures_size_and_speed(root: Path, capsys: pyte
 def test_what_is_made_is_sorted_out_in_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     looked_at: list[Path] = []
     monkeypatch.setattr(light_copy, "_is_made", lambda target, size: looked_at.append(target) or True)
-    monkeypatch.setattr(light_copy, "receipt_of", lambda path, name, settings: (name, "", "", ""))
+    monkeypatch.setattr(light_copy, "record_of", lambda path, name, settings: (name, "", "", ""))
     names = {f"{number}.avi": f"{number}.mp4" for number in range(30_000)}
     plan = CopyPlan(TRANSCODING, tmp_path, tmp_path / "copy", names, ())
     begin = time.process_time()
@@ -171,7 +171,7 @@ def test_what_is_made_is_sorted_out_in_one_pass(tmp_path: Path, monkeypatch: pyt
     assert time.process_time() - begin < 5  # in 0.1 s; a set of the names for each of them takes half a minute
 
 
-def test_a_target_that_cannot_be_written_is_told(root: Path):
+def test_a_target_that_cannot_be_written_is_reported(root: Path):
     (root.parent / "file").write_text("")
     with pytest.raises(UsageError, match=r"cannot write to .*file/copy: Not a directory"):
         make_copy(plan_copy(str(root), str(root.parent / "file" / "copy")), SETTINGS, processes=1)
@@ -234,13 +234,13 @@ def test_a_second_command_with_the_same_target_is_refused_and_harms_nothing(smal
     target.mkdir()
     with open_conversion_log(target / RECEIPTS):
         part.touch()
-        with pytest.raises(UsageError, match=r"small\+ is written by another command; wait for its end"):
+        with pytest.raises(UsageError, match=r"another command is writing to the target .*small\+; wait for its end"):
             duplicated(small)
     assert tree(target) == {part.name, RECEIPTS}
     assert len(duplicated(small).copied) == 3
 
 
-def test_a_file_system_without_locks_is_told_and_used(
+def test_a_file_system_without_locks_is_reported_and_used(
     small: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     def refuse(*_: Any) -> None:
@@ -248,7 +248,7 @@ def test_a_file_system_without_locks_is_told_and_used(
 
     monkeypatch.setattr(copy_notes.fcntl, "flock", refuse)
     assert len(duplicated(small).copied) == 3
-    assert "no lock (No locks available)" in caplog.text
+    assert "cannot lock (No locks available)" in caplog.text
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG])

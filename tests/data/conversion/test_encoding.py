@@ -38,7 +38,7 @@ def test_it_is_so_after_an_error_too():
 
 
 def threads_while_encoding(codec: str) -> int:
-    """Returns how many threads an open encoder adds to this process."""
+    """Return how many threads an open encoder adds to this process."""
     before = len(os.listdir("/proc/self/task"))
     with av.open(os.devnull, "w", format="matroska") as container:
         stream = container.add_stream(codec, rate=25, options=encoder_options(codec, {"preset": "ultrafast"}))
@@ -67,7 +67,7 @@ def test_parameters_of_x265_are_kept():
 
 
 def test_a_codec_that_is_not_fixed_gets_its_options_from_here():
-    """Finds files that add a video stream of a variable codec, which may be x265, without `encoder_options`."""
+    """Find files that add a video stream of a variable codec, which may be x265, without `encoder_options`."""
     wrong = []
     for path in sorted(path for folder in ("stica_pv", "tools", "tests") for path in (ROOT / folder).rglob("*.py")):
         text = path.read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ MOVE = (2, 1)  # pixels a frame, to the right and downwards
 
 
 def moving(path: Path, count: int = COUNT, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Path:
-    """Writes a smooth random texture that moves by `MOVE` from frame to frame."""
+    """Write a smooth random texture that moves by `MOVE` from frame to frame."""
     rng = np.random.default_rng(0)
     waves = np.stack(np.meshgrid(np.arange(4 * WIDTH), np.arange(4 * HEIGHT)))
     texture = sum(
@@ -40,7 +40,7 @@ def moving(path: Path, count: int = COUNT, size: tuple[int, int] = (WIDTH, HEIGH
     return path
 
 
-def test_without_opencv_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_opencv_an_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(UsageError, match=r"pip install opencv-python-headless, or -e '.\[flow\]'"):
         FlowSettings()
@@ -98,7 +98,7 @@ def test_what_has_no_flow_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     for name, cause in (
         ("audio", "no video stream"),
         ("one", "a single frame has no optical flow"),
-        ("tiny", "frames of 64 x 12 pixels; optical flow needs 16 each way"),
+        ("tiny", "frames of 64 x 12 pixels; optical flow needs 16 x 16"),
     ):
         with pytest.raises(UnreadableClip, match=cause):
             computed(tmp_path / f"{name}.mp4")
@@ -122,14 +122,14 @@ def test_the_tool_names_failures_and_goes_on_where_it_was(tmp_path: Path, capsys
     main = runpy.run_path(str(TOOL))["main"]
     words = [str(source), str(target), "--processes", "1", "--short-side", "32"]
     assert main(words) == 0
-    assert "1 computed, 0 there already, 1 failed" in capsys.readouterr().out
+    assert "1 computed, 0 already present, 1 failed" in capsys.readouterr().out
     files = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
     assert files == {"a b/one.npz", "flow_receipts.csv", "flow_failures.csv"}
     assert "two.mp4,invalid data" in (target / "flow_failures.csv").read_text()
     written = (target / "a b" / "one.npz").stat().st_mtime_ns
     moving(source / "two.mp4", count=3)
     assert main(words) == 0
-    assert "1 computed, 1 there already, 0 failed" in capsys.readouterr().out
+    assert "1 computed, 1 already present, 0 failed" in capsys.readouterr().out
     assert (target / "a b" / "one.npz").stat().st_mtime_ns == written
     assert main([*words, "--bound", "0"]) == 2
     assert main([str(source), str(source / "inside")]) == 2

@@ -77,7 +77,7 @@ def test_lists_without_labels_stay_without(videos: VideoList, tmp_path: Path):
     assert [path.rpartition("::")[2] for path in found.paths] == list(listed.names)
 
 
-def test_a_shard_that_is_missing_or_cut_short_is_told(shards: Path):
+def test_a_shard_that_is_missing_or_cut_short_is_reported(shards: Path):
     last = read_csv(path=str(shards), split="train").paths[2]
     path = shards / "train-000002.tar"
     path.write_bytes(path.read_bytes()[:2000])
@@ -88,7 +88,7 @@ def test_a_shard_that_is_missing_or_cut_short_is_told(shards: Path):
 
 
 def test_what_cannot_be_packed_is_refused(videos: VideoList, shards: Path, tmp_path: Path):
-    with pytest.raises(UsageError, match="train.csv is there already"):
+    with pytest.raises(UsageError, match="train.csv already exists"):
         list(write_shards(videos, shards, name="train", shard_bytes=1))
     twice = VideoList([videos.paths[0]] * 2, None, (), videos.root)
     with pytest.raises(UsageError, match="names 1 files twice"):

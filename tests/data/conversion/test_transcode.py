@@ -80,7 +80,7 @@ def test_the_copy_is_what_the_settings_say(tmp_path: Path):
 
 @pytest.mark.parametrize("codec", ["libx264", "h264"])
 @pytest.mark.parametrize("fast", [True, False])
-def test_the_copy_leaves_out_what_is_slow_to_decode_unless_told_otherwise(codec: str, fast: bool, tmp_path: Path):
+def test_the_copy_leaves_out_what_is_slow_to_decode_unless_set_otherwise(codec: str, fast: bool, tmp_path: Path):
     source = make_media(tmp_path / "a.mkv", seconds=1.0, audio=None)
     written = copied(source, TranscodeSettings(codec=codec, fast_decoding=fast)).read_bytes()
     assert b"cabac=" in written  # x264 tells its options in the file
@@ -127,7 +127,7 @@ def test_a_bad_file_gives_its_cause_and_leaves_nothing(content: bytes, tmp_path:
 def test_a_file_cut_short_is_a_failure_that_says_where_it_ends(tmp_path: Path):
     source = make_media(tmp_path / "a.mp4", container_options={"movflags": "faststart"})
     source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
-    with pytest.raises(UnreadableClip, match=r"frame ends at \d\.\d s, the header says 4.0 s"):
+    with pytest.raises(UnreadableClip, match=r"video ends at \d\.\d s, the header says 4.0 s"):
         transcode(str(source), tmp_path / "copy" / "a.mp4", SETTINGS)
     assert list((tmp_path / "copy").iterdir()) == []
 
@@ -137,9 +137,9 @@ def test_a_file_cut_short_is_a_failure_that_says_where_it_ends(tmp_path: Path):
     [
         ({"codec": "libx999"}, "no encoder 'libx999'"),
         ({"codec": "aac"}, "encodes audio"),
-        ({"codec": "mpeg4"}, "'mpeg4' cannot write yuv420p at a clock of 90000 Hz"),
+        ({"codec": "mpeg4"}, "'mpeg4' cannot write yuv420p at a time base of 90000 Hz"),
         ({"crf": -1}, "crf"),
-        ({"audio_rate_hz": 12345}, "AAC cannot be 12345"),
+        ({"audio_rate_hz": 12345}, "AAC does not support 12345"),
         ({"gop": 0}, "gop"),
     ],
 )
@@ -176,7 +176,7 @@ def test_an_encoder_that_hangs_costs_one_file_and_is_named(tmp_path: Path):
     plan = plan_copy(str(tmp_path / "set"), str(tmp_path / "copy"), conversion=conversion)
     report = make_copy(plan, SETTINGS, processes=2, limit_s=5)
     assert report.copied == ("fine.mp4",)
-    assert report.failures == {"hangs.mp4": "it kills its process, or needs more than 5 s"}
+    assert report.failures == {"hangs.mp4": "it kills its process, or takes more than 5 s"}
     assert not list((tmp_path / "copy").glob(".*.part"))
 
 

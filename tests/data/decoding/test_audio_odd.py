@@ -27,7 +27,7 @@ def real(name: str) -> Path:
 def encode(
     path: Path, codec: str, *, rate_hz: int = RATE_HZ, change: Callable[[int, av.Packet], None] | None = None, **muxing
 ) -> Path:
-    """Writes four seconds of the sweep; `change` alters each packet."""
+    """Write four seconds of the sweep; `change` alters each packet."""
     needs_encoders(codec)
     samples = sweep(np.arange(4 * rate_hz) / rate_hz)
     with av.open(str(path), "w", options=muxing) as container:
@@ -42,7 +42,7 @@ def encode(
 
 
 def joined(path: Path) -> tuple[np.ndarray, int]:
-    """Returns the samples of all frames, one after the other, and their rate."""
+    """Return the samples of all frames, one after the other, and their rate."""
     frames = []
     with av.open(str(path)) as container:
         for packet in container.demux(container.streams.audio[0]):
@@ -51,7 +51,7 @@ def joined(path: Path) -> tuple[np.ndarray, int]:
 
 
 def check_windows(path: Path, tolerance: float = 1e-4) -> None:
-    """Compares windows with all samples joined; 0 s is the first one."""
+    """Compare windows with all samples joined; 0 s is the first one."""
     whole, rate_hz = joined(path)
     for start in np.arange(WINDOWS) / WINDOWS * len(whole) / rate_hz:
         clip = one(path, float(start), 0.4, 0, 0.0, rate_hz, at_end="pad")
@@ -112,7 +112,7 @@ def sawtooth(number: int) -> float:
 
 
 def lags(path: Path, gap_s: float = 0.0, gap_at_s: float = 1e9) -> list[float]:
-    """Returns by how much windows are late, those with a gap in them left out, and checks that nothing is missing."""
+    """Return by how much windows are late, those with a gap in them left out, and check that nothing is missing."""
     found = []
     for start in np.arange(WINDOWS) / WINDOWS * 3.5:
         if start + 0.4 < gap_at_s or start > gap_at_s + gap_s + 0.05:

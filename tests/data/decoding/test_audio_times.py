@@ -1,11 +1,11 @@
 import numpy as np
 
-from stica_pv.data.decoding.audio_times import placed
+from stica_pv.data.decoding.audio_times import frame_positions
 
 
 def firsts(shifts: list[float], tolerance: float = 40.0) -> list[int]:
     lengths = np.full(len(shifts), 1000)
-    return placed(np.arange(len(shifts)) * 1000.0 + np.array(shifts), lengths, tolerance, lasting=20_000.0)
+    return frame_positions(np.arange(len(shifts)) * 1000.0 + np.array(shifts), lengths, tolerance, lasting=20_000.0)
 
 
 def test_frames_join_without_a_seam_over_rounded_time_stamps():

@@ -24,7 +24,7 @@ KINDS = {
 
 
 def wrong_windows(path: Path, slots: list[int], windows: int = 25) -> list[tuple[int, list[int], list[int]]]:
-    """Reads three slots each from random ones on; `slots` has the frame that is shown in each."""
+    """Read three slots each from random ones on; `slots` has the frame that is shown in each."""
     rng = random.Random(0)
     starts = [0, len(slots) - 3, *(rng.randrange(len(slots) - 3) for _ in range(windows))]
     found = [

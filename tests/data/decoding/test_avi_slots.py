@@ -8,7 +8,7 @@ from made_media import make_media
 
 
 def with_placeholders(*places: int):
-    """Puts a byte 0x7F, flagged as a key frame, before the packets at these places; all packets get new stamps."""
+    """Put a byte 0x7F, flagged as a key frame, before the packets at these places; all packets get new stamps."""
 
     def edit(packets: list[av.Packet]) -> list[av.Packet]:
         out: list[av.Packet] = []

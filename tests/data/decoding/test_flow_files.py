@@ -37,7 +37,7 @@ def video(made: Path, tmp_path: Path) -> Path:
 
 
 def stored(video: Path, *, times: np.ndarray | None = None, **changes: np.ndarray) -> FlowFiles:
-    """Writes flow whose values tell the number of the field: x = 3 i, y = 255 - 3 i."""
+    """Write flow whose values tell the number of the field: x = 3 i, y = 255 - 3 i."""
     folder = video.parents[2] / "flow"
     (folder / "a class").mkdir(parents=True, exist_ok=True)
     times = np.arange(COUNT) / FPS if times is None else times
@@ -88,7 +88,7 @@ def failure(flow: FlowFiles | None, video: Path, start: float = 1.5) -> str:
 
 
 def test_flow_that_is_missing_short_or_broken_is_named(video: Path) -> None:
-    assert "was not told where it lies" in failure(None, video)
+    assert "has no folder of flow files" in failure(None, video)
     short = stored(video, times=np.arange(12) / FPS)
     assert failure(short, video) == "its optical flow (from 0.00 to 1.10 s) has nothing near 1.50 s of the video"
     read(str(video), {"w": asked(0.3, "shift")}, flow=short)
@@ -96,16 +96,16 @@ def test_flow_that_is_missing_short_or_broken_is_named(video: Path) -> None:
     assert "has nothing near 1.50 s" in failure(stored(video, times=hole), video)
     late = stored(video, times=np.arange(COUNT) / FPS + 1.0)
     assert "has nothing near 0.50 s" in failure(late, video, start=0.5)
-    assert "must ascend" in failure(stored(video, **{TIMES: np.zeros(COUNT)}), video)
+    assert "must be increasing" in failure(stored(video, **{TIMES: np.zeros(COUNT)}), video)
     assert "expected flow uint8 (N, 2, H, W)" in failure(stored(video, **{FLOW: np.zeros((COUNT, 2, 4, 4))}), video)
     file = stored(video).folder / "a class" / "one.npz"
     file.write_bytes(file.read_bytes()[:300])
     assert "cannot be read" in failure(FlowFiles(file.parents[1], video.parents[1]), video)
     file.unlink()
     assert failure(FlowFiles(file.parents[1], video.parents[1]), video) == (
-        f"no optical flow: there is neither {file} nor a folder {file.with_suffix('')}"
+        f"no optical flow: found neither {file} nor a folder {file.with_suffix('')}"
     )
-    assert "does not lie below" in failure(FlowFiles(file.parents[1], file.parent), video)
+    assert "is not below" in failure(FlowFiles(file.parents[1], file.parent), video)
 
 
 def pairs(video: Path, count: int, first: int = 1) -> FlowFiles:
@@ -165,6 +165,6 @@ def test_flow_that_nobody_said_the_place_of_is_refused_before_anything_is_read(t
     with pytest.raises(UsageError, match="set DATA.PATH_TO_FLOW_DIR"):
         reader_from_config(cfg, flow=True)
     cfg.DATA.PATH_TO_FLOW_DIR = str(tmp_path / "none")
-    with pytest.raises(UsageError, match="there is no folder .*none; tools/compute_flow.py makes one"):
+    with pytest.raises(UsageError, match="there is no folder .*none; create it with tools/compute_flow.py"):
         reader_from_config(cfg, flow=True)
     reader_from_config(cfg)  # an evaluation does not look at flow

@@ -129,7 +129,7 @@ def test_file_cut_at_60_percent_reads_until_there_and_says_where_it_ends(clip_mp
     path.write_bytes(whole[: int(len(whole) * 0.6)])
     assert numbers_of(one(path, 0.5, 1.0, 5, 5.0).frames.numpy()) == nearest_numbers(0.5, 5, 5.0)
     for start in (2.2, 3.0):
-        with pytest.raises(UnreadableClip, match=r"frame ends at [12]\.\d s, the header says 4\.0 s") as caught:
+        with pytest.raises(UnreadableClip, match=r"video ends at [12]\.\d s, the header says 4\.0 s") as caught:
             one(path, start, 1.0, 5, 5.0)
     assert pickle.loads(pickle.dumps(caught.value)).path == str(path)
 

@@ -10,7 +10,7 @@ from made_clips import FakeReader, two_views
 from processes import all_end, is_running
 
 from stica_pv.data.decoding.reader import read
-from stica_pv.data.isolation import worker_process as helper
+from stica_pv.data.isolation import worker_process
 from stica_pv.data.isolation.guard import GuardedReader, is_lasting
 from stica_pv.data.loading.dataset import SKIPPED, ClipDataset
 from stica_pv.data.loading.loader import ClipLoader
@@ -82,7 +82,9 @@ def content(found: list[Batch]) -> list[tuple[list[int], list[float], list[float
 def test_a_file_that_hangs_or_kills_is_replaced_by_key_like_a_broken_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, cause: str, workers: int
 ):
-    monkeypatch.setattr(helper, "_GRACE_S", 900.0)  # so that the alarm alone ends what hangs, within the test's limit
+    monkeypatch.setattr(
+        worker_process, "_GRACE_S", 900.0
+    )  # so that the alarm alone ends what hangs, within the test's limit
     found = batches(dataset(Trap("5.mp4", kind, tmp_path / "pids")), workers=workers)
     assert [(f.path, f.cause) for batch in found for f in batch.failures] == [("5.mp4", cause)]
     plain = ClipDataset(
@@ -152,7 +154,7 @@ def test_without_workers_the_reader_is_called_in_this_process(tmp_path: Path):
     assert set((tmp_path / "pids").read_text().split()) == {str(os.getpid())}
 
 
-def test_a_clip_comes_through_the_helper_bit_for_bit_and_in_the_same_layout(clips_folder: Path):
+def test_a_clip_comes_through_the_worker_process_bit_for_bit_and_in_the_same_layout(clips_folder: Path):
     class Both:
         def __call__(self, path, requests):  # noqa: ANN001, ANN204
             straight, guarded = read(path, requests), GUARDED(path, requests)
@@ -187,7 +189,7 @@ def test_spawned_workers_give_the_batches_of_forked_ones(tmp_path: Path):
     assert content(spawned) == content(forked)
 
 
-def test_no_helper_outlives_its_worker(tmp_path: Path):
+def test_no_worker_process_outlives_its_worker(tmp_path: Path):
     class Names:
         def __call__(self, path, requests):  # noqa: ANN001, ANN204
             (tmp_path / f"{os.getpid()}").touch()

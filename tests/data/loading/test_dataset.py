@@ -106,7 +106,7 @@ def test_when_all_replacements_fail_the_sample_is_a_failure_that_names_the_first
     found = make(FakeReader({f"{i}.mp4": "gone" for i in range(COUNT)}))[SampleKey(0, 4)]
     assert isinstance(found, ReadFailure)
     assert found.path == "4.mp4"
-    assert found.cause == f"gone; so did {MAX_ATTEMPTS - 1} replacements: is the disk there?"
+    assert found.cause == f"gone; so did {MAX_ATTEMPTS - 1} replacements: check the disk"
 
 
 def test_evaluation_replaces_nothing():

@@ -78,7 +78,7 @@ def loader(act: Callable[[], Any], folder: Path, *, guarded: bool = False, worke
 
 
 def read_until_it_fails(batches: ClipLoader, folder: Path) -> tuple[int, Exception]:
-    """Returns how many batches came, and the error behind them, once all processes that read have ended."""
+    """Return how many batches came, and the error behind them, once all processes that read have ended."""
     done = 0
     try:
         for batch in batches:
@@ -130,7 +130,7 @@ def test_a_wrong_request_found_in_the_loader_stays_one(tmp_path: Path, workers: 
         (signal.SIGBUS, r"was killed by signal 7 \(SIGBUS\), probably because memory ran out; lower DATA_LOADER\.NUM"),
         (
             signal.SIGSEGV,
-            r"was killed by signal 11 \(SIGSEGV\), as by a fault of a library; DATA_LOADER\.NUM_WORKERS 0",
+            r"was killed by signal 11 \(SIGSEGV\), probably by a bug of a library; set DATA_LOADER\.NUM_WORKERS 0",
         ),
     ],
 )
@@ -142,7 +142,7 @@ def test_a_killed_worker_is_one_line(tmp_path: Path, number: int, line: str):
 
 def test_a_worker_that_ends_itself_is_one_line(tmp_path: Path):
     _, error = read_until_it_fails(loader(lambda: os._exit(3), tmp_path), tmp_path)
-    assert "ended by itself with exit code 3; DATA_LOADER.NUM_WORKERS 0 shows where" in str(error)
+    assert "exited with code 3; set DATA_LOADER.NUM_WORKERS 0 to find the cause" in str(error)
 
 
 def test_a_batch_that_cannot_travel_is_one_line(tmp_path: Path):
@@ -176,7 +176,7 @@ def test_workers_that_do_not_listen_are_ended_all_the_same(tmp_path: Path):
     assert all_end(pids)
 
 
-def test_a_process_that_was_forked_beside_the_workers_does_not_end_them(tmp_path: Path):
+def test_a_process_that_was_forked_next_to_the_workers_does_not_end_them(tmp_path: Path):
     dataset = loader(lambda: None, tmp_path).dataset
     pool = WorkerPool(dataset, collate, workers=1, start_method="fork")
     pid = os.fork()
@@ -190,7 +190,7 @@ def test_a_process_that_was_forked_beside_the_workers_does_not_end_them(tmp_path
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_large_lists_of_keys_never_block_both_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int):
-    monkeypatch.setattr(loader_pool, "_ASKED_BYTES", 2**12)
+    monkeypatch.setattr(loader_pool, "_PENDING_BYTES", 2**12)
     dataset = loader(lambda: None, tmp_path).dataset
     sizes = [1, 2_000, 3, 4, 1_000, 2, 1, 1]
     keys = [[SampleKey(0, i % COUNT) for i in range(size)] for size in sizes]

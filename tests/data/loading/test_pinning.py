@@ -14,7 +14,7 @@ from stica_pv.structures import Batch
 
 @pytest.fixture(autouse=True)
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Takes the place of CUDA; returns the devices that threads have chosen."""
+    """Take the place of CUDA; return the devices that threads have chosen."""
     devices: list[int] = []
     monkeypatch.setattr(pinning.torch.cuda, "current_device", lambda: 3)
     monkeypatch.setattr(pinning.torch.cuda, "set_device", devices.append)

@@ -110,7 +110,7 @@ def test_audio_that_looks_interleaved_is_refused_until_its_channels_are_stated()
         audio.fit(torch.arange(200).float())
 
 
-def test_the_rate_beside_a_label_goes_before_the_common_one():
+def test_the_rate_with_a_label_takes_precedence_over_the_common_one():
     audio = torch.sin(torch.arange(8000) / 10)
     found = SampleTransform(4, 4, CENTER, AUDIO)(sample(audio=audio, audio_rate_hz=8000))
     assert found["audio_valid"] == 1.0

@@ -34,7 +34,7 @@ def test_samples_are_spread_over_the_list_and_failures_cost_nothing():
     assert (found.samples, found.failures) == (10, (ReadFailure("3.mp4", "no frame"),))
     assert found.seconds == pytest.approx(0.5)
     assert found.clips_per_second() == pytest.approx(2.0)
-    assert (found.heard, found.silent) == (8, 2)
+    assert (found.audio_tracks, found.silent) == (8, 2)
     few: Any = Listed(100)
     assert read_some(few, 4).samples == 4
     assert few.read == [0, 0, 25, 50, 75]

@@ -53,7 +53,7 @@ def test_a_resume_from_any_step_yields_the_rest(start: int):
     assert batches(start=start) == batches()[start:]
 
 
-def test_the_loop_is_told_what_the_loader_is_told():
+def test_the_loop_and_the_loader_get_the_same_batches():
     sampler = StepSampler(13, batch_size=4, seed=5, start=2, end=9, rank=1, world_size=2)
     told = [[SampleKey(sampler.epoch_of(s), i) for i in sampler.local_indices(s)] for s in range(2, 9)]
     assert told == list(sampler)
@@ -86,8 +86,8 @@ def test_length_counts_the_steps_left():
     ("settings", "message"),
     [
         ({"length": 3}, "BATCH_SIZE 4 is larger than the 3 usable videos"),
-        ({"batch_size": 6, "world_size": 4}, "6 .* does not divide over 4 processes: try 4"),
-        ({"batch_size": 2, "world_size": 4}, "2 .* does not divide over 4 processes: try 4"),
+        ({"batch_size": 6, "world_size": 4}, "6 .* is not divisible by 4 processes: try 4"),
+        ({"batch_size": 2, "world_size": 4}, "2 .* is not divisible by 4 processes: try 4"),
         ({"batch_size": 0}, "must be >= 1"),
     ],
 )

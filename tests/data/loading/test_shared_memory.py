@@ -50,7 +50,7 @@ def test_a_message_without_its_memory_is_refused():
     segment = Segment(4, 1)
     body = dump(segment.empty((4,), torch.uint8), segment)
     segment.close()
-    with pytest.raises(ValueError, match="none was sent"):
+    with pytest.raises(ValueError, match="no memory was sent"):
         load(body, None)
 
 

@@ -65,7 +65,7 @@ def test_probe_all_keeps_the_order_and_equals_probe(clips, tmp_path, processes):
     assert list(probe_all(order, None, processes)) == [probe(path) for path in order]
 
 
-def test_other_systems_probe_without_helpers(clips, monkeypatch):
+def test_other_systems_probe_without_worker_processes(clips, monkeypatch):
     expected = list(probe_all(clips, None, 2))
     monkeypatch.setattr("sys.platform", "darwin")
     monkeypatch.setattr(answers, "WorkerProcess", None)
@@ -194,7 +194,7 @@ GOOD = MediaInfo("a.mp4", 1, 1, 3.0, 2.5, 25.0, 64, 48, "h264", "aac", 44100, 2)
     [
         ({}, ""),
         ({"video_seconds": 2.0, "audio_seconds": 2.0}, ""),
-        ({"video_seconds": 1.0}, "frame lasts 1.00 s, the recipe needs 2.00 s"),
+        ({"video_seconds": 1.0}, "video lasts 1.00 s, the recipe needs 2.00 s"),
         ({"audio_seconds": 1.5}, "audio lasts 1.50 s, the recipe needs 2.00 s"),
         ({"audio_codec": ""}, "no audio stream"),
         ({"video_codec": ""}, "no video stream"),
@@ -236,7 +236,7 @@ def test_real_files_are_usable_or_have_their_true_cause():
     ]  # fmt: skip
     assert causes["corrupted.mp4"] == "no audio stream"
     assert causes["gs-16b-2c-44100hz.ogg"] == "no video stream"
-    assert causes["video_21.mp4"] == "frame lasts 0.80 s, the recipe needs 2.00 s"
+    assert causes["video_21.mp4"] == "video lasts 0.80 s, the recipe needs 2.00 s"
 
 
 @pytest.mark.parametrize("slow_s", [0.0, 1e9])
@@ -244,7 +244,7 @@ def test_changes_are_noticed_by_one_look_after_the_other_and_by_many_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow_s: float
 ):
     monkeypatch.setattr(changes, "_SLOW_STAT_S", slow_s)
-    monkeypatch.setattr(changes, "_STATS_AT_ONCE", 2)
+    monkeypatch.setattr(changes, "_PART_FILES", 2)
     paths = [str(tmp_path / f"{number}.mp4") for number in range(7)]
     for path in paths:
         Path(path).write_text("no media")
@@ -268,5 +268,5 @@ def test_content_swapped_under_the_same_name_is_said(tmp_path, caplog):
     assert facts[0].audio_seconds == pytest.approx(0.3)
     said = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(said) == 1
-    assert said[0].startswith("1 files have changed since the manifest was written (size or time of change)")
+    assert said[0].startswith("1 files have changed since the manifest was written (size or modification time)")
     assert f"{paths[0]}, {before} bytes then and {paths[0].stat().st_size} now" in said[0]

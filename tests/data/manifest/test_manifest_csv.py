@@ -73,7 +73,7 @@ def test_a_csv_without_its_heading_is_read_from_the_first_line_on(tmp_path: Path
 def test_a_csv_larger_than_what_is_read_at_once_keeps_order_and_passes_over_wrong_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ):
-    monkeypatch.setattr(facts_csv, "_CHARACTERS_AT_ONCE", size)
+    monkeypatch.setattr(facts_csv, "_BLOCK_CHARACTERS", size)
     many = [replace(GOOD, path=f"{number}.mp4", size_bytes=number) for number in range(300)]
     append_media_info(tmp_path / "m.csv", many[:99])
     with (tmp_path / "m.csv").open("a") as file:

@@ -56,10 +56,10 @@ def test_a_disk_that_stands_still_ends_the_pass_and_is_not_written_down_as_the_f
     monkeypatch.setattr(manifest, "probe", Trap(dict.fromkeys(clips[1:3], "hang")))
     monkeypatch.setattr(manifest, "_TIMEOUT_S", 0.2)
     monkeypatch.setattr(manifest, "_TIMEOUTS_IN_A_ROW", 2)
-    with pytest.raises(UsageError, match=r"2 headers, one after the other: time-out after 0.2 s.*Is the disk there"):
+    with pytest.raises(UsageError, match=r"2 consecutive headers: time-out after 0.2 s.*check that the disk"):
         probe_all(clips[:3], tmp_path / "m.csv", 1)
     assert [facts.path for facts in load_media_info(tmp_path / "m.csv")] == [clips[0]]
-    answered = [clips[1], clips[0], clips[2]]  # not one after the other
+    answered = [clips[1], clips[0], clips[2]]  # not consecutive
     assert [bool(facts.error) for facts in probe_all(answered, None, 1)] == [True, False, True]
 
 
@@ -71,7 +71,7 @@ def test_a_bug_of_ours_is_not_taken_for_a_bad_header(clips, monkeypatch):
 
 def test_a_manifest_that_cannot_be_written_gives_one_clear_line(clips, tmp_path):
     (tmp_path / "full").touch()
-    with pytest.raises(UsageError, match=r"cannot write the manifest .*m\.csv: .*; set DATA\.MANIFEST elsewhere"):
+    with pytest.raises(UsageError, match=r"cannot write the manifest .*m\.csv: .*; set DATA\.MANIFEST to another"):
         probe_all(clips, tmp_path / "full" / "m.csv", 1)
     if Path("/dev/full").exists():
         with pytest.raises(UsageError, match=r"cannot write the manifest /dev/full: No space left on device"):

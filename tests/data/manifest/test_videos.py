@@ -87,7 +87,7 @@ def test_a_worker_is_sent_little_more_than_the_text_of_the_paths(mixed_folder: P
 
 
 def test_when_nothing_fits_the_causes_are_counted(mixed_folder: Path, tmp_path: Path):
-    with pytest.raises(UsageError, match=r"none of the 5 files in .*: frame is shorter than 30\.00 s \(4\), cannot"):
+    with pytest.raises(UsageError, match=r"none of the 5 files in .*: video is shorter than 30\.00 s \(4\), cannot"):
         opened(mixed_folder, tmp_path / "m.csv", min_seconds=30.0)
 
 

@@ -75,7 +75,7 @@ def test_folds_are_chosen_by_name_or_as_two_splits(data):
     assert [f.name for f in opened(data, TEST__DATASET="ucf101", TEST__FOLDS="2").folds] == ["2"]
     pair = opened(data, TEST__DATASET="ucf101", TEST__FOLDS="train1:train2").folds[0]
     assert (pair.name, len(pair.train), len(pair.test)) == ("train1:train2", 2, 2)
-    with pytest.raises(UsageError, match=r"TEST.FOLDS: there is no fold '4'.*; there are 1, 2, 3"):
+    with pytest.raises(UsageError, match=r"TEST.FOLDS: there is no fold '4'.*; use one of 1, 2, 3"):
         opened(data, TEST__DATASET="ucf101", TEST__FOLDS="4")
 
 
@@ -119,18 +119,18 @@ def test_sources_on_both_sides_of_a_fold_are_counted_in_one_line(data, caplog, m
 
 
 def test_a_file_on_both_sides_of_a_fold_is_refused(data):
-    with pytest.raises(UsageError, match=r"fold train: 2 files are in the training and in the test list, .*g01_c01"):
+    with pytest.raises(UsageError, match=r"fold train: 2 files are in both the training and the test list, .*g01_c01"):
         opened(data, TEST__SPLIT="train")
 
 
 def test_lists_without_labels_and_unset_folders_are_refused(data):
-    with pytest.raises(UsageError, match="TEST.ENABLE needs labels, and the 'train' list has none"):
+    with pytest.raises(UsageError, match="TEST.ENABLE needs labels, but the 'train' list has none"):
         opened(data, TRAIN__DATASET="folder")
     with pytest.raises(UsageError, match="DATA.PATH_TO_DATA_DIR is not set"):
         opened(data, DATA__PATH_TO_DATA_DIR="")
 
 
-def test_absent_files_are_left_out_up_to_the_share_and_told(data, caplog, monkeypatch):
+def test_absent_files_are_skipped_up_to_the_share_and_reported(data, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("stica_pv"), "propagate", True)
     (data / "Surfing/v_Surfing_g01_c01.avi").unlink()
     with pytest.raises(UsageError, match="1 of 2 videos of .*train.csv are missing"):

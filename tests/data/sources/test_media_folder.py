@@ -32,7 +32,7 @@ def test_a_link_made_twice_lists_each_file_once(train: Path, caplog: pytest.LogC
     assert found.names == ("a/1.mp4", "a/2.mp4", "b/3.mp4")
     assert (found.labels, found.class_names) == ((0, 0, 1), ("a", "b"))
     assert [record.message for record in caplog.records] == [
-        f"{train}: 1 links are left out, as each folder is listed once, e.g. {train}/train, a loop to {train}"
+        f"{train}: 1 links are skipped, as each folder is listed once, e.g. {train}/train, a loop to {train}"
     ]
 
 
@@ -48,7 +48,7 @@ def test_loops_end_for_every_source(train: Path):
 def test_a_real_folder_counts_before_a_link_to_it(train: Path, caplog: pytest.LogCaptureFixture):
     os.symlink("b", train / "0")
     assert read_class_folders(path=str(train)).class_names == ("a", "b")
-    assert f"{train}/0, a folder that is listed already to {train}/b" in caplog.text
+    assert f"{train}/0, a folder that is already listed to {train}/b" in caplog.text
 
 
 def test_a_link_elsewhere_is_followed(train: Path, tmp_path: Path):
@@ -63,7 +63,7 @@ def test_other_files_are_counted(train: Path, caplog: pytest.LogCaptureFixture):
         (train / name).touch()
     with caplog.at_level(logging.INFO):
         media_files(str(train))
-    assert "3 media files; 4 files with other endings (2 .txt, 1 .jpg, 1 without) are left out" in caplog.text
+    assert "3 media files; 4 files with other endings (2 .txt, 1 .jpg, 1 without) are skipped" in caplog.text
 
 
 def test_a_folder_of_other_files_says_which_there_are(tmp_path: Path):

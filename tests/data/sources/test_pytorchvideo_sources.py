@@ -106,7 +106,7 @@ def test_a_sampler_that_draws_elsewhere_is_refused():
         start = float(torch.rand(()))
         return ClipInfo(start, start + 1, 0, 0, True)
 
-    with pytest.raises(UsageError, match=r"other clips for the same state of Python's `random`"):
+    with pytest.raises(UsageError, match=r"different clips for the same state of Python's `random`"):
         sampled_clip("w", torch_sampler)
 
 

@@ -122,11 +122,11 @@ def test_a_folder_given_as_csv_is_refused(root):
 
 @pytest.mark.parametrize("reader", [read_class_folders, read_folder])
 def test_a_file_given_as_folder_is_refused(reader, root):
-    with pytest.raises(UsageError, match="is a file, a folder is needed"):
+    with pytest.raises(UsageError, match="is a file, expected a folder"):
         reader(path=str(root / "x.wav"))
 
 
-def test_empty_folders_name_what_was_looked_for(tmp_path):
+def test_empty_folders_name_what_was_searched(tmp_path):
     with pytest.raises(UsageError, match=r"no media files in .*; there are no other files"):
         read_folder(path=str(tmp_path))
     with pytest.raises(UsageError, match="no class folders; the source 'folder'"):
@@ -204,7 +204,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(root, text):
 @pytest.mark.parametrize("coding", ["UTF-16", "UTF-32"])
 def test_a_list_in_another_coding_is_named(root, coding):
     (root / "list.csv").write_text("a/one one.avi 1\n", encoding=coding)
-    with pytest.raises(UsageError, match=f"list.csv is in {coding}, and lists are read as UTF-8; save it as UTF-8"):
+    with pytest.raises(UsageError, match=f"list.csv is in {coding}, expected UTF-8; save it as UTF-8"):
         read_csv(path=str(root / "list.csv"))
 
 

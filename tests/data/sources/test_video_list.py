@@ -27,13 +27,13 @@ def test_a_share_that_is_just_reached_is_allowed():
     check_absent(["a"], 4, source="s", root="r", max_share=0.25)
     check_absent([], 4, source="s", root="r", max_share=0.0)
     for absent, total, share in ((["a"], 4, 0.24), (["a"], 1, 1.0)):
-        with pytest.raises(UsageError, match=f"1 of {total} videos of s are missing .*e.g. a; looked below r: check"):
+        with pytest.raises(UsageError, match=f"1 of {total} videos of s are missing .*e.g. a; searched below r: check"):
             check_absent(absent, total, source="s", root="r", max_share=share)
 
 
-def test_what_is_left_out_is_told_with_three_names(caplog, monkeypatch):
+def test_what_is_skipped_is_reported_with_three_names(caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("stica_pv"), "propagate", True)
     log_absent(VideoList(["a"], None, (), ""), "the list")
     assert caplog.text == ""
     log_absent(VideoList(["a"], None, (), "", absent=("b", "c", "d", "e")), "the list")
-    assert "4 of 5 videos of the list are missing (80.00%), e.g. b, c, d; they are left out" in caplog.text
+    assert "4 of 5 videos of the list are missing (80.00%), e.g. b, c, d; they are skipped" in caplog.text

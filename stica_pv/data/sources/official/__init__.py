@@ -1,4 +1,4 @@
-"""Data sets by the list files that their makers publish; each is a data source by its name."""
+"""Published data sets, read from their official list files; each is a data source with its name."""
 
 from stica_pv.data.sources.official import audioset, dcase2014, esc, hmdb51, kinetics, something, ucf101, vggsound
 from stica_pv.data.sources.official.official_set import OfficialSet

@@ -5,7 +5,7 @@ from stica_pv.data.sources.official.official_set import Entry, Listing, Official
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
 
-PLACES = ("annotations", "csv", "metadata")
+SUBFOLDERS = ("annotations", "csv", "metadata")
 _FILES = {
     "train": "balanced_train_segments.csv",
     "unbalanced": "unbalanced_train_segments.csv",
@@ -14,16 +14,16 @@ _FILES = {
 
 
 def parse_audioset(folder: str, split: str) -> Listing:
-    """Reads a split; a segment has one class or several."""
-    class_names, label_of = _classes(find_list(folder, ["class_labels_indices.csv"], PLACES))
-    path = find_list(folder, [_FILES[split]], PLACES)
+    """Read a split; a segment has one class or several."""
+    class_names, label_of = _classes(find_list(folder, ["class_labels_indices.csv"], SUBFOLDERS))
+    path = find_list(folder, [_FILES[split]], SUBFOLDERS)
     entries: list[Entry] = []
     tags: list[tuple[int, ...]] = []
     for where, row in csv_rows(path, comment="#"):
         if len(row) != 4:
             raise UsageError(f"{where}: expected 'id, start, end, \"class,class\"', got {','.join(row)!r}")
         clip, start, end = row[0], whole(row[1], where), whole(row[2], where)
-        # Downloads are named by the id, perhaps after a Y, or by start and end, or the start, in six digits, s or ms.
+        # Names of downloads: the id, possibly after a Y, and possibly start and end, or start, in six digits, s or ms.
         pairs = ((f"{start:06d}", f"{end:06d}"), (str(start), str(end)), (str(1000 * start), str(1000 * end)))
         stems = (*(f"{clip}_{a}_{b}" for a, b in pairs), *(f"{clip}_{a}" for a, _ in pairs))
         entries.append(Entry((clip, *stems, f"Y{clip}")))
@@ -32,7 +32,7 @@ def parse_audioset(folder: str, split: str) -> Listing:
 
 
 def _classes(path: str) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Returns the names by label, and the label by the id of a class, as /m/09x0r."""
+    """Return the names by label, and the label by the id of a class, as /m/09x0r."""
     columns = csv_columns(path, ("index", "mid", "display_name"))
     if columns["index"] != [str(number) for number in range(len(columns["index"]))]:
         raise UsageError(f"{path}: expected the indices 0, 1, 2, … in this order")

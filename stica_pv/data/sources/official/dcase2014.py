@@ -1,4 +1,4 @@
-"""Acoustic scenes of DCASE (2013/14, ten classes), by lists of lines ``name<tab>class`` or by the names of files."""
+"""Acoustic scenes of DCASE (2013/14, ten classes), from lists of lines ``name<tab>class`` or from file names."""
 
 import os
 import re
@@ -20,7 +20,7 @@ _NAME = re.compile(r"([a-z]+)[_-]?\d+")
 
 
 def parse_dcase2014(folder: str, split: str) -> Listing:
-    """Reads ``train.txt`` or ``test.txt``; without one, takes the recordings of the split's folder by their names."""
+    """Read ``train.txt`` or ``test.txt``; without one, takes the recordings of the split's folder by their names."""
     path = first_list(folder, _LISTS[split], ("evaluation_setup",))
     if path is None:
         return _from_names(folder, split)
@@ -37,23 +37,23 @@ def parse_dcase2014(folder: str, split: str) -> Listing:
 
 
 def _from_names(folder: str, split: str) -> Listing:
-    """Takes ``bus01.wav`` for a recording of the class bus."""
-    place = next((join(folder, name) for name in _FOLDERS[split] if os.path.isdir(join(folder, name))), None)
-    if place is None:
+    """Take ``bus01.wav`` for a recording of the class bus."""
+    media_folder = next((join(folder, name) for name in _FOLDERS[split] if os.path.isdir(join(folder, name))), None)
+    if media_folder is None:
         raise UsageError(
-            f"{folder} holds neither a list {' or '.join(_LISTS[split])} (also in evaluation_setup/) nor a folder "
-            f"{' or '.join(_FOLDERS[split])}; DATA.PATH_TO_DATA_DIR names the folder of one of them"
+            f"{folder} has neither a list {' or '.join(_LISTS[split])} (also in evaluation_setup/) nor a folder "
+            f"{' or '.join(_FOLDERS[split])}; set DATA.PATH_TO_DATA_DIR to the folder of one of them"
         )
     entries: list[Entry] = []
     labels: list[int] = []
-    for path in media_files(place):
+    for path in media_files(media_folder):
         stem = path.rpartition("/")[2].rpartition(".")[0]
         found = _NAME.fullmatch(stem)
         if not found or found[1] not in CLASSES:
             raise UsageError(f"{path}: expected a name like bus01, with one of {', '.join(CLASSES)}, or a list")
         entries.append(Entry((stem,), path.split("/")[-2]))
         labels.append(CLASSES.index(found[1]))
-    return Listing(place, entries, CLASSES, labels)
+    return Listing(media_folder, entries, CLASSES, labels)
 
 
 SOURCES.named("dcase2014")(OfficialSet(parse_dcase2014, splits=("train", "test"), folds={"test": ("train", "test")}))

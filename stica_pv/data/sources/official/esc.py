@@ -1,4 +1,4 @@
-"""ESC-50 and its part ESC-10: audio tracks by ``esc50.csv`` in five folds, of which each is the test list once."""
+"""ESC-50 and its subset ESC-10: audio files of ``esc50.csv`` in five folds; each fold is the test list once."""
 
 from functools import partial
 
@@ -7,19 +7,19 @@ from stica_pv.data.sources.official.official_set import Entry, Listing, Official
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
 
-PLACES = ("meta",)
+SUBFOLDERS = ("meta",)
 _FOLDS = ("1", "2", "3", "4", "5")
 
 
 def parse_esc(folder: str, split: str, *, classes: int) -> Listing:
-    """Reads a fold (``fold1``) or all others (``not1``); the ten classes of ESC-10 are numbered in the order of ESC-50.
+    """Read a fold (``fold1``) or all others (``not1``); the ten classes of ESC-10 are numbered in the order of ESC-50.
 
     Args:
         folder: Folder of the list.
         split: fold1 … fold5, not1 … not5.
         classes: 50 or 10.
     """
-    path = find_list(folder, ["esc50.csv"] if classes == 50 else ["esc10.csv", "esc50.csv"], PLACES)
+    path = find_list(folder, ["esc50.csv"] if classes == 50 else ["esc10.csv", "esc50.csv"], SUBFOLDERS)
     columns = csv_columns(path, ("filename", "fold", "target", "category", "esc10"))
     rows = [
         row

@@ -8,43 +8,45 @@ from stica_pv.data.sources.official.official_set import Entry, Listing, Official
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
 
-PLACES = ("", "testTrainMulti_7030_splits", "test_train_splits", "splits", "annotations")
+SUBFOLDERS = ("", "testTrainMulti_7030_splits", "test_train_splits", "splits", "annotations")
 CLASSES = 51
 _FILE = re.compile(r"(.+)_test_split(\d)\.txt")
 _TAGS = {"train": "1", "test": "2"}
 
 
 def parse_hmdb51(folder: str, split: str) -> Listing:
-    """Reads the 51 lists of a split; labels follow the sorted names of the classes."""
-    place, class_names = _find_lists(folder, split[-1])
+    """Read the 51 lists of a split; labels follow the sorted names of the classes."""
+    lists_folder, class_names = _find_lists(folder, split[-1])
     entries: list[Entry] = []
     labels: list[int] = []
     for label, class_name in enumerate(class_names):
-        for where, line in numbered_lines(join(place, f"{class_name}_test_split{split[-1]}.txt")):
+        for where, line in numbered_lines(join(lists_folder, f"{class_name}_test_split{split[-1]}.txt")):
             name, _, tag = line.rpartition(" ")
             if tag not in ("0", "1", "2") or not name:
                 raise UsageError(f"{where}: expected a name and 0, 1 or 2, got {line!r}")
             if tag == _TAGS[split[:-1]]:
                 entries.append(Entry((name.strip().rpartition(".")[0],), class_name))
                 labels.append(label)
-    return Listing(f"{place}/*_test_split{split[-1]}.txt", entries, class_names, labels)
+    return Listing(f"{lists_folder}/*_test_split{split[-1]}.txt", entries, class_names, labels)
 
 
 def _find_lists(folder: str, number: str) -> tuple[str, tuple[str, ...]]:
-    """Returns the folder of the lists of a split and the classes that they are of."""
+    """Return the folder of the lists of a split, and their classes."""
     names = listed(folder)
-    for place in PLACES:
-        if place and place not in names:
+    for subfolder in SUBFOLDERS:
+        if subfolder and subfolder not in names:
             continue
-        found = [_FILE.fullmatch(name) for name in (listed(join(folder, place)) if place else names)]
+        found = [_FILE.fullmatch(name) for name in (listed(join(folder, subfolder)) if subfolder else names)]
         classes = tuple(sorted(file[1] for file in found if file and file[2] == number))
         if classes:
             if len(classes) != CLASSES:
-                raise UsageError(f"{join(folder, place)} holds {len(classes)} of the {CLASSES} lists of split {number}")
-            return (join(folder, place) if place else folder), classes
+                raise UsageError(
+                    f"{join(folder, subfolder)} holds {len(classes)} of the {CLASSES} lists of split {number}"
+                )
+            return (join(folder, subfolder) if subfolder else folder), classes
     raise UsageError(
-        f"there is no brush_hair_test_split{number}.txt in {folder} or {', '.join(PLACES[1:])} in it; "
-        "DATA.PATH_TO_DATA_DIR names the folder of the 153 lists, or the one above it"
+        f"there is no brush_hair_test_split{number}.txt in {folder} or {', '.join(SUBFOLDERS[1:])} in it; "
+        "set DATA.PATH_TO_DATA_DIR to the folder of the 153 lists, or to its parent"
     )
 
 

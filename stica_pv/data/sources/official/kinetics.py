@@ -8,11 +8,11 @@ from stica_pv.data.sources.official.official_set import Entry, Listing, Official
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
 
-PLACES = ("annotations", "labels")
+SUBFOLDERS = ("annotations", "labels")
 
 
 def parse_kinetics(folder: str, split: str, *, classes: int) -> Listing:
-    """Reads a split.
+    """Read a split.
 
     Labels follow the file of class names if there is one, else the sorted names in the list. A list of test clips
     without classes gives none.
@@ -22,10 +22,10 @@ def parse_kinetics(folder: str, split: str, *, classes: int) -> Listing:
         split: train, val or test.
         classes: 400, 600 or 700.
     """
-    places = (*PLACES, f"kinetics{classes}")
+    subfolders = (*SUBFOLDERS, f"kinetics{classes}")
     words = ("val", "validate") if split == "val" else (split,)
     begins = ("", f"kinetics{classes}_", f"kinetics{classes}_2020_", "kinetics_")
-    path = find_list(folder, [f"{begin}{word}.csv" for word in words for begin in begins], places)
+    path = find_list(folder, [f"{begin}{word}.csv" for word in words for begin in begins], subfolders)
     columns = csv_columns(path, ("youtube_id", "time_start", "time_end"), ("label",))
     folders = columns.get("label", [""] * len(columns["youtube_id"]))
     entries = [
@@ -36,7 +36,7 @@ def parse_kinetics(folder: str, split: str, *, classes: int) -> Listing:
     ]
     if "label" not in columns:
         return Listing(path, entries)
-    known = first_list(folder, [f"label_map_k{classes}.txt", "classes.txt", "class_names.txt"], places)
+    known = first_list(folder, [f"label_map_k{classes}.txt", "classes.txt", "class_names.txt"], subfolders)
     class_names = _named_classes(known, classes) if known else tuple(sorted(set(columns["label"])))
     label_of = {name: label for label, name in enumerate(class_names)}
     labels = [label_in(label_of, name, path) for name in columns["label"]]

@@ -1,4 +1,4 @@
-"""Finding and reading the list files of published data sets, with errors that name file and line."""
+"""Finds and reads the list files of published data sets; errors name file and line."""
 
 import csv
 import json
@@ -12,39 +12,43 @@ from stica_pv.data.sources.media_folder import join
 from stica_pv.errors import UsageError
 
 
-def find_list(folder: str, names: Sequence[str], places: Sequence[str] = ()) -> str:
-    """Returns the first of some files that is there.
+def find_list(folder: str, names: Sequence[str], subfolders: Sequence[str] = ()) -> str:
+    """Return the first of some files that exists.
 
     Args:
         folder: Folder of the data set.
-        names: Names that the file may have.
-        places: Folders below `folder` where it may lie, besides `folder` itself.
+        names: Possible names of the file.
+        subfolders: Folders below `folder` that may contain the file, in addition to `folder` itself.
 
     Raises:
-        UsageError: None is there.
+        UsageError: None of the files exists.
     """
-    found = first_list(folder, names, places)
+    found = first_list(folder, names, subfolders)
     if found is None:
-        where = " or ".join([folder, *(f"{place}/ in it" for place in places)])
-        raise UsageError(f"there is no {names[0]} in {where}; DATA.PATH_TO_DATA_DIR names the folder of the lists")
+        where = " or ".join([folder, *(f"{subfolder}/ in it" for subfolder in subfolders)])
+        raise UsageError(f"there is no {names[0]} in {where}; set DATA.PATH_TO_DATA_DIR to the folder of the lists")
     return found
 
 
-def first_list(folder: str, names: Sequence[str], places: Sequence[str] = ()) -> str | None:
-    """Returns the first of some files that is there, None if none is; see `find_list`."""
-    paths = (join(join(folder, place) if place else folder, name) for place in ("", *places) for name in names)
+def first_list(folder: str, names: Sequence[str], subfolders: Sequence[str] = ()) -> str | None:
+    """Return the first of some files that exists, None if none does; see `find_list`."""
+    paths = (
+        join(join(folder, subfolder) if subfolder else folder, name)
+        for subfolder in ("", *subfolders)
+        for name in names
+    )
     return next((path for path in paths if g_pathmgr.isfile(path)), None)
 
 
 def csv_rows(path: str, *, comment: str = "") -> Iterator[tuple[str, list[str]]]:
-    """Yields the cells of each row of a csv, after the words that name its place.
+    """Yield the cells of each row of a csv, after the words that name its subfolder.
 
     Args:
         path: The csv; cells may be quoted, spaces after a comma are dropped.
-        comment: Rows that begin with this are left out.
+        comment: Rows that begin with this are skipped.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no row.
     """
     empty = True
     with open_list(path, newline="") as file:
@@ -58,10 +62,10 @@ def csv_rows(path: str, *, comment: str = "") -> Iterator[tuple[str, list[str]]]
 
 
 def csv_columns(path: str, needed: Sequence[str], optional: Sequence[str] = ()) -> dict[str, list[str]]:
-    """Returns columns of a csv by the names that its first row gives; of `optional` those that are there.
+    """Return columns of a csv by the names in its first row; of the `optional` columns those that exist.
 
     Raises:
-        UsageError: A needed column is missing, or a row has another number of cells than the first.
+        UsageError: A needed column is missing, or a row has a different number of cells than the first.
     """
     rows = csv_rows(path)
     _, header = next(rows)
@@ -82,7 +86,7 @@ def csv_columns(path: str, needed: Sequence[str], optional: Sequence[str] = ()) 
 
 
 def whole(text: str, where: str) -> int:
-    """Returns a whole number that a list gives, perhaps as "30.000"."""
+    """Return a whole number from its text, which may be "30.000"."""
     try:
         number = float(text)
     except ValueError:
@@ -93,7 +97,7 @@ def whole(text: str, where: str) -> int:
 
 
 def read_json(path: str) -> Any:
-    """Returns the content of a JSON file; raises `UsageError` if it is none."""
+    """Return the content of a JSON file; raise `UsageError` if it is none."""
     with open_list(path) as file:
         try:
             return json.load(file)
@@ -102,7 +106,7 @@ def read_json(path: str) -> Any:
 
 
 def label_in(names: dict[str, int], name: str, where: str) -> int:
-    """Returns the label of a class; raises `UsageError` if it is not among `names`."""
+    """Return the label of a class; raise `UsageError` if it is not among `names`."""
     if name not in names:
         raise UsageError(f"{where}: the class {name!r} is not among the {len(names)} known ones")
     return names[name]

@@ -1,4 +1,4 @@
-"""A published data set as a data source: what its lists name is looked for among the media files, in any layout."""
+"""A published data set as a data source: the names in its lists are searched among the media files, in any layout."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,11 @@ from stica_pv.errors import UsageError, check_choice
 
 
 class Entry(NamedTuple):
-    """What a list says of one file.
+    """Entry of a list for one file.
 
     Attributes:
-        stems: Names without extension that the file may have, the usual one first.
-        folder: Folder that it usually lies in, "" for none; tells files of one name apart.
+        stems: Possible names without extension, the usual one first.
+        folder: Usual folder of the file, "" for none; distinguishes files with the same name.
     """
 
     stems: tuple[str, ...]
@@ -29,14 +29,14 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Listing:
-    """What one split's list says.
+    """Content of the list of one split.
 
     Attributes:
         source: The list file.
         entries: Its files.
         class_names: Names by label.
-        labels: Class of each; None where the list has none or several.
-        tags: Classes of each in ascending order, where a file may have several.
+        labels: Class of each; None if the list has none or several.
+        tags: Classes of each in ascending order, if a file may have several.
     """
 
     source: str
@@ -47,21 +47,21 @@ class Listing:
 
 
 class Parse(Protocol):
-    """Reads the list of a split from a folder; raises `UsageError` where it is missing or wrong."""
+    """Reads the list of a split from a folder; raises `UsageError` if it is missing or wrong."""
 
     def __call__(self, folder: str, split: str) -> Listing:
-        """Reads one split."""
+        """Read one split."""
 
 
 @dataclass(frozen=True)
 class OfficialSet:
-    """A data source that knows its splits.
+    """A data source with fixed splits.
 
     Attributes:
         parse: Reads a list.
         splits: Names of its splits.
         folds: Names of a training and a test split, by the name of the fold.
-        group_pattern: Finds the source of a clip in its name, as DATA.GROUP_PATTERN does; "" where each has its own.
+        group_pattern: Pattern for the source of a clip in its name, as DATA.GROUP_PATTERN; "" if each has its own.
     """
 
     parse: Parse
@@ -70,20 +70,20 @@ class OfficialSet:
     group_pattern: str = ""
 
     def __call__(self, *, path: str, split: str, prefix: str = "", max_absent_share: float = 0.0) -> VideoList:
-        """Reads one split; see `read`."""
+        """Read one split; see `read`."""
         return self.read(path=path, splits=[split], prefix=prefix, max_absent_share=max_absent_share)[split]
 
     def read(
         self, *, path: str, splits: Sequence[str], prefix: str = "", max_absent_share: float = 0.0
     ) -> dict[str, VideoList]:
-        """Reads splits by name, looking at the media files once.
+        """Read splits by name; the media files are listed once.
 
         Args:
             path: Folder of the lists.
             splits: Names of splits.
-            prefix: Folder below which the media files lie; "" for `path`. Where it has a folder of a split's name,
-                the files of that split are looked for in there.
-            max_absent_share: Largest share of a list whose files may be missing; they are left out.
+            prefix: Folder of the media files; "" for `path`. If it has a folder with the name of a split, the files of
+                that split are searched there.
+            max_absent_share: Largest share of a list whose files may be missing; they are skipped.
 
         Raises:
             UsageError: A split is unknown, its list missing or wrong, or too many files are missing.
@@ -93,7 +93,7 @@ class OfficialSet:
         check_folder(root)
         for split in splits:
             check_choice("TRAIN.SPLIT, TEST.SPLIT or TEST.FOLDS", split, self.splits)
-        listings = {split: self.parse(path, split) for split in splits}  # a wrong list is told before files are sought
+        listings = {split: self.parse(path, split) for split in splits}  # before the slow search for files
         folders = {split: _folder_of(root, split) for split in splits}
         media = {folder: MediaIndex(folder) for folder in dict.fromkeys(folders.values())}
         return {
@@ -103,10 +103,10 @@ class OfficialSet:
 
 
 class MediaIndex:
-    """The media files below a folder by their names without extension."""
+    """Index of the media files below a folder by their names without extension."""
 
     def __init__(self, root: str) -> None:
-        """Reads the names of all files once."""
+        """Read the names of all files once."""
         self.root = root
         self._first: dict[str, str] = {}
         self._several: dict[str, list[str]] = {}
@@ -117,10 +117,10 @@ class MediaIndex:
                 self._several.setdefault(stem, [first]).append(path)
 
     def find(self, entry: Entry) -> str | None:
-        """Returns the file of an entry, None if there is none.
+        """Return the file of an entry, None if there is none.
 
         Raises:
-            UsageError: There are several, and the folder does not tell which.
+            UsageError: There are several, and the folder does not distinguish them.
         """
         for stem in entry.stems:
             if stem in self._several:
@@ -130,13 +130,13 @@ class MediaIndex:
         return None
 
     def _choose(self, entry: Entry, paths: Sequence[str]) -> str:
-        there = [path for path in paths if path.split("/")[-2:-1] == [entry.folder]]
-        if len(there) != 1:
+        found = [path for path in paths if path.split("/")[-2:-1] == [entry.folder]]
+        if len(found) != 1:
             raise UsageError(
-                f"{entry.name} is {' and also '.join((there or paths)[:2])}: name the folder of the right ones "
-                "by DATA.PATH_PREFIX"
+                f"{entry.name} is ambiguous: {' and '.join((found or paths)[:2])}; set DATA.PATH_PREFIX to the folder "
+                "of the right files"
             )
-        return there[0]
+        return found[0]
 
 
 def _folder_of(root: str, split: str) -> str:

@@ -7,21 +7,21 @@ from stica_pv.data.sources.official.official_set import Entry, Listing, Official
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
 
-PLACES = ("labels", "annotations")
+SUBFOLDERS = ("labels", "annotations")
 _WORDS = {"train": ("train",), "val": ("validation", "val"), "test": ("test",)}
 
 
 def parse_something(folder: str, split: str) -> Listing:
-    """Reads a split; "Putting [something] on [something]" is the class "Putting something on something"."""
+    """Read a split; "Putting [something] on [something]" is the class "Putting something on something"."""
     names = [f"{begin}{word}.json" for begin in ("something-something-v2-", "") for word in _WORDS[split]]
-    path = find_list(folder, names, PLACES)
+    path = find_list(folder, names, SUBFOLDERS)
     items = read_json(path)
     if not (isinstance(items, list) and items and all(isinstance(item, dict) and "id" in item for item in items)):
         raise UsageError(f"{path}: expected a list of objects with an 'id'")
     entries = [Entry((str(item["id"]),)) for item in items]
     if split == "test":  # published without classes
         return Listing(path, entries)
-    label_of = _classes(find_list(folder, ["something-something-v2-labels.json", "labels.json"], PLACES))
+    label_of = _classes(find_list(folder, ["something-something-v2-labels.json", "labels.json"], SUBFOLDERS))
     labels = [label_in(label_of, _template(item, path), f"{path}, video {item['id']}") for item in items]
     return Listing(path, entries, tuple(label_of), labels)
 
@@ -33,7 +33,7 @@ def _template(item: dict[str, Any], path: str) -> str:
 
 
 def _classes(path: str) -> dict[str, int]:
-    """Returns the label of each class, in the order of labels."""
+    """Return the label of each class, in the order of labels."""
     content = read_json(path)
     numbers = content.values() if isinstance(content, dict) else ()
     if not numbers or {str(number) for number in numbers} != {str(number) for number in range(len(numbers))}:

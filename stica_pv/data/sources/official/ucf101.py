@@ -6,13 +6,13 @@ from stica_pv.data.sources.official.official_set import Entry, Listing, Official
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
 
-PLACES = ("ucfTrainTestlist", "annotations")
+SUBFOLDERS = ("ucfTrainTestlist", "annotations")
 
 
 def parse_ucf101(folder: str, split: str) -> Listing:
-    """Reads a split; the classes of a test list are its folders, those of a training list are checked against them."""
-    label_of = _classes(find_list(folder, ["classInd.txt"], PLACES))
-    path = find_list(folder, [f"{split[:-1]}list0{split[-1]}.txt"], PLACES)
+    """Read a split; the classes of a test list are its folders, those of a training list are checked against them."""
+    label_of = _classes(find_list(folder, ["classInd.txt"], SUBFOLDERS))
+    path = find_list(folder, [f"{split[:-1]}list0{split[-1]}.txt"], SUBFOLDERS)
     entries: list[Entry] = []
     labels: list[int] = []
     for where, line in numbered_lines(path):
@@ -29,7 +29,7 @@ def parse_ucf101(folder: str, split: str) -> Listing:
 
 
 def _classes(path: str) -> dict[str, int]:
-    """Returns the labels from 0 on, by class."""
+    """Return the labels from 0 on, by class."""
     names: dict[str, int] = {}
     for where, line in numbered_lines(path):
         number, _, name = line.partition(" ")

@@ -5,12 +5,12 @@ from stica_pv.data.sources.official.official_set import Entry, Listing, Official
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
 
-PLACES = ("annotations", "data")
+SUBFOLDERS = ("annotations", "data")
 
 
 def parse_vggsound(folder: str, split: str) -> Listing:
-    """Reads a split; labels follow the sorted names of all classes in the list."""
-    path = find_list(folder, ["vggsound.csv"], PLACES)
+    """Read a split; labels follow the sorted names of all classes in the list."""
+    path = find_list(folder, ["vggsound.csv"], SUBFOLDERS)
     rows: list[tuple[str, int, str]] = []
     class_names: set[str] = set()
     for where, row in csv_rows(path):
@@ -20,7 +20,7 @@ def parse_vggsound(folder: str, split: str) -> Listing:
         if row[3] == split:
             rows.append((row[0], whole(row[1], where), row[2]))
     label_of = {name: label for label, name in enumerate(sorted(class_names))}
-    # Downloads are named by the second as six digits, as in Kinetics, as one number, or by the id alone.
+    # Names of downloads: the id, and possibly the second in six digits (as in Kinetics) or as a plain number.
     entries = [Entry((f"{clip}_{second:06d}", f"{clip}_{second:06d}_{second + 10:06d}", f"{clip}_{second}", clip), name)
                for clip, second, name in rows]  # fmt: skip
     return Listing(path, entries, tuple(label_of), [label_of[name] for *_, name in rows])

@@ -17,7 +17,7 @@ needs_annotations = pytest.mark.skipif(not ANNOTATIONS.is_dir(), reason="the pub
 
 
 def write(root: Path, lists: Mapping[str, str], media: Iterable[str] = ()) -> Path:
-    """Writes texts by name and touches media files; returns the folder."""
+    """Write texts by name and touch media files; return the folder."""
     for name, text in lists.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
@@ -44,6 +44,6 @@ def read(name: str, root: Path, split: str, **settings: object) -> VideoList:
 
 
 def labeled_names(videos: VideoList) -> dict[str, str]:
-    """Returns the class of each file by name."""
+    """Return the class of each file by name."""
     assert videos.labels is not None
     return {name: videos.class_names[label] for name, label in zip(videos.names, videos.labels, strict=True)}

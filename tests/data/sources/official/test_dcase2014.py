@@ -27,8 +27,8 @@ def test_without_lists_the_names_tell_the_classes_and_equal_names_stay_apart_by_
     assert labeled_names(read("dcase2014", root, "test")) == {"scenes_stereo_testset/bus01.wav": "bus"}
 
 
-def test_what_cannot_be_told_is_told(tmp_path: Path):
-    with pytest.raises(UsageError, match=r"holds neither a list train.txt .* nor a folder train or scenes_stereo"):
+def test_what_cannot_be_recognized_is_refused(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"has neither a list train.txt .* nor a folder train or scenes_stereo"):
         read("dcase2014", write(tmp_path / "a", {}, ["x.wav"]), "train")
     with pytest.raises(UsageError, match=r"17.wav: expected a name like bus01"):
         read("dcase2014", write(tmp_path / "b", {}, ["train/17.wav"]), "train")

@@ -33,7 +33,7 @@ def test_1_is_training_and_2_is_test_and_0_is_neither(root: Path):
     assert read("hmdb51", root, "test1").labels == (0, 1)
 
 
-def test_lists_that_are_missing_or_wrong_are_told(root: Path):
+def test_lists_that_are_missing_or_wrong_are_reported(root: Path):
     with pytest.raises(UsageError, match=r"there is no brush_hair_test_split2.txt in .* or testTrainMulti_7030_splits"):
         read("hmdb51", root, "train2")
     (root / "splits/walk_test_split1.txt").write_text("a.avi 3\n")

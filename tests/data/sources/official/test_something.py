@@ -63,7 +63,7 @@ def test_a_wrong_list_says_what_was_expected(tmp_path: Path, changed: dict[str, 
         read("ssv2", small_set(tmp_path, **changed), "train")
 
 
-def test_a_list_that_is_no_json_is_told(tmp_path: Path):
+def test_a_list_that_is_no_json_is_reported(tmp_path: Path):
     root = small_set(tmp_path)
     (root / "something-something-v2-train.json").write_text("[{")
     with pytest.raises(UsageError, match="train.json: not valid JSON"):

@@ -56,12 +56,12 @@ def test_media_may_lie_elsewhere(tmp_path: Path):
         ("classInd.txt", "1 Archery\n3 Surfing\n", r"classInd.txt, line 2: expected '2 Class', got '3 Surfing'"),
     ],
 )
-def test_a_wrong_list_is_told_by_its_line(tmp_path: Path, name: str, text: str, message: str):
+def test_a_wrong_list_is_reported_with_its_line(tmp_path: Path, name: str, text: str, message: str):
     with pytest.raises(UsageError, match=message):
         read("ucf101", write(tmp_path, {**LISTS, name: text}, MEDIA), "train1")
 
 
-def test_a_missing_list_and_an_unknown_split_are_told(tmp_path: Path):
+def test_a_missing_list_and_an_unknown_split_are_reported(tmp_path: Path):
     root = write(tmp_path, LISTS, MEDIA)
     with pytest.raises(UsageError, match=r"there is no trainlist02.txt in .* or ucfTrainTestlist/ in it"):
         read("ucf101", root, "train2")

@@ -23,6 +23,6 @@ def test_rows_have_no_heading_and_a_quoted_class_may_hold_a_comma(tmp_path: Path
 
 
 @pytest.mark.parametrize("row", ["a,1,b\n", "a,1,b,val\n", "a,x,b,train\n"])
-def test_a_wrong_row_is_told_by_its_line(tmp_path: Path, row: str):
+def test_a_wrong_row_is_reported_with_its_line(tmp_path: Path, row: str):
     with pytest.raises(UsageError, match=r"vggsound.csv, line 4: expected"):
         read("vggsound", write(tmp_path, {"vggsound.csv": LIST + row}, ["a.mp4"]), "train")
