@@ -91,7 +91,7 @@ def test_a_file_as_the_authors_save_it_is_converted_and_what_is_left_out_is_name
     shown = capsys.readouterr().out
     assert "left out, objects of the program that wrote the file: args (argparse.Namespace), lr_scheduler (" in shown
     assert "torch.optim.lr_scheduler.MultiStepLR), optimizer (numpy" in shown
-    assert "is a guess; say --as gdt, or --as stica" in shown
+    assert "is a guess; confirm with --as gdt, or use --as stica" in shown
     converted = torch.load(target, weights_only=True)
     assert converted["converted"]["about"] == {"epoch": 150}
     theirs = stand_in.state_dict()["video_network.base.layer4.1.conv2.0.3.weight"]

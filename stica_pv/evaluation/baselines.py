@@ -1,4 +1,4 @@
-"""What there is without any training: colors, mean spectra, single frames. A score means little without them."""
+"""Baselines without training: colors, mean spectra, single frames. They put every score into perspective."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ COLORS, SPECTRUM = "color thumbnail 4x4", "mean spectrum"
 
 
 class Trivial(Encoder):
-    """A vector of a clip that stands for every layer but the projected one."""
+    """A fixed vector of a clip, returned for every layer but the projected one."""
 
     offers = (MAP, POOLED)
 
@@ -47,7 +47,7 @@ class MeanSpectrum(Trivial):
 
 
 class MiddleFrame(nn.Module):
-    """The middle frame as 16 × 16 colors: what a single frame gives away without any network."""
+    """The middle frame as 16 × 16 colors, without any network."""
 
     def forward(self, video: Tensor) -> Tensor:
         """Maps (B, 3, T, H, W) to (B, 768)."""
@@ -56,7 +56,7 @@ class MiddleFrame(nn.Module):
 
 
 class StillFrame(nn.Module):
-    """An encoder that sees the middle frame repeated: its features without motion."""
+    """An encoder on the repeated middle frame: its features without motion."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()

@@ -37,7 +37,7 @@ def test_it_tells_file_training_and_configuration(trained: Path, tmp_path: Path)
     assert "minus [0.45, 0.45, 0.45], divided by [0.225, 0.225, 0.225]" in text
     assert whole["config"] in text
     assert "Apache-2.0" in text
-    assert "None known: there was no results.json beside the checkpoint." in text
+    assert "Unknown: the run folder has no results.json." in text
 
 
 def test_the_results_of_the_run_are_shown(trained: Path, tmp_path: Path) -> None:

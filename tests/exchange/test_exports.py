@@ -153,7 +153,7 @@ def test_trunks_become_programs_too(trained: Path, tmp_path: Path, modality: str
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        ({"target": "x.pkl"}, r"no format has the suffix '.pkl'; there are .safetensors \(safetensors\), .pth"),
+        ({"target": "x.pkl"}, r"no format has the suffix '.pkl'; expected one of .safetensors \(safetensors\), .pth"),
         ({"target": "x.pth", "format": "onxx"}, r"--format: got 'onxx' \(did you mean onnx\?\)"),
         ({"target": "x.pth", "format": "onnx"}, r"x.pth: a file of format onnx is called \*.onnx"),
         ({"target": "x.pth", "what": "encodr"}, r"--what: got 'encodr' \(did you mean encoder\?\)"),
@@ -185,7 +185,7 @@ def test_an_exported_encoder_can_be_exported_on_but_not_as_more_than_it_holds(tr
     encoder = write(trained, tmp_path / "encoder.pth", what="encoder", modality="audio")
     trunk = write(encoder, tmp_path / "trunk.pth", modality="audio")
     assert "conv1.weight" in torch.load(trunk, weights_only=True)
-    with pytest.raises(UsageError, match="holds audio, and video was asked for"):
+    with pytest.raises(UsageError, match="holds audio, expected video"):
         write(encoder, tmp_path / "video.pth")
     with pytest.raises(UsageError, match="holds one encoder: export it as such"):
         write(encoder, tmp_path / "task.pth", what="task")

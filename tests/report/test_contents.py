@@ -69,7 +69,7 @@ def test_the_command_names_its_page_or_says_in_one_line_what_is_wrong(
     assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
     shown = dict.fromkeys(("kind", "name", "image", "alt", "absent", "audio", "mark", "label", "similarity"), "")
     gallery = fragment(
-        "gallery.html", title="", intro="", summary="", groups=[("", [{"asked": shown, "answers": []}])], side=9
+        "gallery.html", title="", intro="", summary="", groups=[("", [{"query": shown, "answers": []}])], side=9
     )
     (tmp_path / "report.html").write_text(gallery)
     assert command.main([str(tmp_path)]) == 2
