@@ -73,7 +73,7 @@ def test_the_command_names_its_page_or_says_in_one_line_what_is_wrong(
     )
     (tmp_path / "report.html").write_text(gallery)
     assert command.main([str(tmp_path)]) == 2
-    assert "add --gallery, or say by --out" in capsys.readouterr().err
+    assert "add --gallery, or give another file with --out" in capsys.readouterr().err
     assert 'class="query"' in (tmp_path / "report.html").read_text()
     assert command.main([str(tmp_path), str(tmp_path / "no")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

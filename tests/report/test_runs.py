@@ -34,7 +34,7 @@ def test_a_killed_run_says_what_is_missing(tmp_path: Path):
         "metrics.jsonl is incomplete",
         "2 of 6 steps",
         "no checkpoint",
-        "evaluation has not ended",
+        "evaluation is not finished",
         "env.txt is missing",
     ):
         assert words in text
