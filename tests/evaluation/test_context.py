@@ -153,7 +153,7 @@ def test_the_first_item_of_a_part_may_be_mended_before_the_other_parts_are_made(
 def test_items_that_were_never_looked_at_are_not_taken_for_unreadable_ones(tmp_path: Path):
     context = made_context(tmp_path, [evaluated := model("a", Planted(3))])
     extract_features([FeatureJob(evaluated, REQUEST, ALL[:20])], context)
-    with pytest.raises(UsageError, match=r"lack 4 of the 24 items of made that are needed, such as 20\.mp4"):
+    with pytest.raises(UsageError, match=r"lack 4 of the 24 required items of made, such as 20\.mp4"):
         context.features(evaluated, REQUEST, ALL)
 
 
@@ -186,7 +186,7 @@ def test_when_no_item_at_all_can_be_read_the_run_ends(tmp_path: Path):
     evaluated = EvaluatedModel("a", "trained", {"audio": Loudness()}, CLIP_FORMAT, "hash")
     silent = [f"{i}.mp4" for i in range(24)]
     context = made_context(tmp_path, [evaluated], silent=silent, count_unreadable=True)
-    with pytest.raises(UsageError, match="none of the 24 items"):
+    with pytest.raises(UsageError, match="none of the 24 required items"):
         extracted(context, evaluated, FeatureRequest("audio", clips=2))
 
 

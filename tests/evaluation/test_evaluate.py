@@ -185,7 +185,7 @@ def test_wrong_names_of_evaluations_and_checkpoints_are_told_before_anything_is_
 ):
     for checkpoint, evaluations, message in (
         (trained, "['retreival']", "did you mean retrieval"),
-        (trained, "[]", "TEST.ENABLE without TEST.EVALUATIONS"),
+        (trained, "[]", "TEST.ENABLE is True but TEST.EVALUATIONS is empty"),
         (tmp_path / "nowhere.pyth", "['retrieval']", "there is no such file"),
     ):
         with pytest.raises(UsageError, match=message):

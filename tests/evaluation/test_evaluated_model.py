@@ -52,7 +52,7 @@ def test_only_what_an_encoder_has_is_offered():
     assert not trivial.offers(FeatureRequest(layer="projected"))
 
 
-def test_a_look_tells_itself_in_words():
+def test_a_clip_format_describes_itself():
     assert str(CLIP_FORMAT) == "2 frames at 4 fps, 4 px; audio of 0.5 s at 100 Hz"
     assert "4 px (3 px in training views); audio of" in str(replace(CLIP_FORMAT, train_size=3))
 

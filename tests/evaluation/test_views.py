@@ -37,7 +37,7 @@ def test_released_starts_leave_the_last_share_out_and_lie_on_frames():
     assert [windows[f"clip{k}"].start_s for k in range(4)] == [0.0, 1.5, 3.0, 4.5]
     assert all(window.whole_frames for window in windows.values())
     assert not any(window.whole_frames for window in grid_windows(4, 2.0)(8.0, RNG).values())
-    drawn = grid_windows(4, 2.0, starts="released", drawn=True)(8.0, RNG)
+    drawn = grid_windows(4, 2.0, starts="released", sampled=True)(8.0, RNG)
     assert not any(window.whole_frames for window in drawn.values())
 
 
@@ -48,7 +48,7 @@ def test_the_last_frame_of_a_short_item_stays_where_that_is_asked_for():
 
 
 def test_drawn_windows_follow_their_key_and_reach_the_whole_item():
-    policy = grid_windows(50, 2.0, drawn=True)
+    policy = grid_windows(50, 2.0, sampled=True)
     first, again = (policy(8.0, generator("x", 1)) for _ in range(2))
     assert first == again
     places = [window.start_s for window in first.values()]
