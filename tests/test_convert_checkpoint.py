@@ -194,7 +194,7 @@ def test_an_export_of_this_package_brings_its_normalization(tool: ModuleType, tm
         (["notes.txt", "out.pyth"], "notes.txt cannot be read"),
         (["other.pth", "out.pyth"], "does not fit MODEL.ARCH r2plus1d_18; layout "),
         (["other.pth", "out.pyth", "--layout", "gtd"], "--layout: got 'gtd' (did you mean gdt?)"),
-        (["other.pth", "out.pyth", "--layout", "gdt"], "looks like GDT's or STiCA's, but has no video_network.base."),
+        (["other.pth", "out.pyth", "--layout", "gdt"], "looks like GDT or STiCA, but has no video_network.base."),
         (["other.pth", "out.pyth", "MODEL.ARHC", "x"], "unknown key MODEL.ARHC (did you mean MODEL.ARCH?)"),
         (["other.pth", "there.pyth"], "there.pyth exists already: choose another name, or move it away"),
         (
@@ -202,7 +202,7 @@ def test_an_export_of_this_package_brings_its_normalization(tool: ModuleType, tm
             "pickled.pth holds an object of torch.nn.modules.linear.Linear, which only its own",
         ),
         (["other.pth", "out.pyth", "--as", "gdt"], "--as gdt: other.pth does not hold the networks of GDT or STiCA"),
-        (["stica.pth", "out.pyth", "--as", "gdt"], "--as gdt: the file has 2 transformer layers, and GDT has none"),
+        (["stica.pth", "out.pyth", "--as", "gdt"], "--as gdt: the file has 2 transformer layers, but GDT has none"),
     ],
 )
 def test_wrong_input_ends_with_one_line_and_nothing_written(
