@@ -31,7 +31,7 @@ set_environment()
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Parses the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", required=True, metavar="FILE", help="checkpoint of a pre-training run")
     parser.add_argument(
@@ -58,7 +58,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def resolve(args: argparse.Namespace):  # noqa: ANN201 - imported late, so that --help is fast
-    """Returns the frozen configuration of the command line."""
+    """Return the frozen configuration of the command line."""
     from stica_pv.config import apply_overrides
     from stica_pv.config.limits import check_limits
     from stica_pv.defaults import get_cfg

@@ -20,7 +20,7 @@ set_environment()
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Parses the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", metavar="OUTPUT_DIR", help="output folder of a pre-training or an evaluation")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="e.g. TEST.NUM_ENSEMBLE_VIEWS 1 NUM_GPUS 0")
@@ -35,7 +35,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def act(args: argparse.Namespace) -> None:
-    """Writes the page."""
+    """Write the page."""
     from stica_pv.config.declared import check_keys
 
     check_keys([], args.overrides, root=ROOT)
@@ -53,7 +53,7 @@ def act(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command line."""
+    """Run the command line."""
     return exit_code(partial(act, parse(argv)), interrupted="stopped; repeat the command to continue")
 
 

@@ -21,7 +21,7 @@ MOST_CLIPS = 32  # limit of a readable page and image
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Parses the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_cfg_arguments(parser, "one configuration")
     parser.add_argument("--step", type=int, default=0, metavar="N", help="training step, from 0 (default: 0)")
@@ -56,7 +56,7 @@ def act(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command line."""
+    """Run the command line."""
     return exit_code(partial(act, parse(argv)))
 
 

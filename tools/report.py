@@ -18,7 +18,7 @@ from stica_pv.command_line import add_opts_argument, exit_code, log_to_terminal 
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Parses the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, metavar="OUTPUT_DIR", help="folder of a run")
     parser.add_argument(

@@ -66,7 +66,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def resolve_all(args: argparse.Namespace):  # noqa: ANN201 - imported late, so that --help is fast
-    """Returns the frozen configuration of each run that the command line asks for."""
+    """Return the frozen configuration of each run that the command line asks for."""
     from stica_pv.launch.sweep import expand
 
     cfgs = expand(args.cfg, args.overrides, args.sweep, root=ROOT)

@@ -18,10 +18,10 @@ class Trivial(Encoder):
 
     @abstractmethod
     def vector(self, x: Tensor) -> Tensor:
-        """Maps clips to (B, D)."""
+        """Map clips to (B, D)."""
 
     def layers(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        """Returns the vector (B, D) under each name."""
+        """Return the vector (B, D) under each name."""
         vector = self.vector(x)
         return dict.fromkeys(names, vector)
 
@@ -30,7 +30,7 @@ class ColorThumbnail(Trivial):
     """The mean frame of a clip as 4 × 4 colors."""
 
     def vector(self, x: Tensor) -> Tensor:
-        """Maps (B, 3, T, H, W) to (B, 48)."""
+        """Map (B, 3, T, H, W) to (B, 48)."""
         return F.adaptive_avg_pool2d(x.float().mean(dim=2), 4).flatten(1)
 
 
@@ -42,7 +42,7 @@ class MeanSpectrum(Trivial):
         self.log_mel = log_mel
 
     def vector(self, x: Tensor) -> Tensor:
-        """Maps audio (B, S) to (B, F)."""
+        """Map audio (B, S) to (B, F)."""
         return self.log_mel(x).mean(dim=3).flatten(1)
 
 
@@ -50,7 +50,7 @@ class MiddleFrame(nn.Module):
     """The middle frame as 16 × 16 colors, without any network."""
 
     def forward(self, video: Tensor) -> Tensor:
-        """Maps (B, 3, T, H, W) to (B, 768)."""
+        """Map (B, 3, T, H, W) to (B, 768)."""
         frame = video[:, :, video.shape[2] // 2].float()
         return F.adaptive_avg_pool2d(frame, 16).flatten(1)
 
@@ -63,6 +63,6 @@ class StillFrame(nn.Module):
         self.encoder = encoder
 
     def forward(self, video: Tensor) -> Tensor:
-        """Maps (B, 3, T, H, W) to (B, D)."""
+        """Map (B, 3, T, H, W) to (B, D)."""
         middle = video.shape[2] // 2
         return self.encoder(video[:, :, middle : middle + 1].expand_as(video).contiguous())

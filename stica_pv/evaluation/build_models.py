@@ -66,7 +66,7 @@ def create_evaluated_models(cfg: CfgNode, folder: Path, checkpoints: Checkpoints
 
 
 def trained_model(name: str, checkpoint: Checkpoint, cfg: CfgNode) -> EvaluatedModel:
-    """Builds the networks of a checkpoint with its weights.
+    """Build the networks of a checkpoint with its weights.
 
     Args:
         name: Name in the results.
@@ -84,7 +84,7 @@ def random_model(cfg: CfgNode) -> EvaluatedModel:
 
 
 def source_model(cfg: CfgNode, kind: Kind, pretrained: Pretrained) -> EvaluatedModel:
-    """Builds the trunk of MODEL.SOURCE with average pooling; the clips are those of DATA.
+    """Build the trunk of MODEL.SOURCE with average pooling; the clips are those of DATA.
 
     Frames are normalized as the library does for its family of networks, unless DATA.MEAN or DATA.STD is chosen.
 

@@ -78,7 +78,7 @@ def check_test(cfg: CfgNode) -> Checkpoints | None:
 
 
 def create_evaluations(cfg: CfgNode) -> list[Evaluation]:
-    """Builds the evaluations of TEST.EVALUATIONS."""
+    """Build the evaluations of TEST.EVALUATIONS."""
     if not cfg.TEST.EVALUATIONS:
         raise UsageError(
             f"TEST.ENABLE is True but TEST.EVALUATIONS is empty; choose from {', '.join(EVALUATIONS.names())}"

@@ -31,5 +31,5 @@ class FeatureSet:
         return len(self.features)
 
     def rows(self, indices: Tensor) -> "FeatureSet":
-        """Returns some of the items, (V',) of indices or a mask."""
+        """Return some of the items, (V',) of indices or a mask."""
         return FeatureSet(self.features[indices], self.labels[indices], self.groups[indices])

@@ -144,7 +144,7 @@ class Results:
         return "\n".join(lines) + "\n"
 
     def write(self, folder: Path) -> None:
-        """Writes results.json and results.md.
+        """Write results.json and results.md.
 
         Raises:
             UsageError: The files cannot be written.

@@ -43,7 +43,7 @@ class ExtractJob:
     average: bool
 
     def __call__(self, cfg: CfgNode, device: torch.device) -> list[Path]:
-        """Writes ``<modality>_<layer>.npz`` into OUTPUT_DIR for the list of TRAIN.DATASET and TRAIN.SPLIT.
+        """Write ``<modality>_<layer>.npz`` into OUTPUT_DIR for the list of TRAIN.DATASET and TRAIN.SPLIT.
 
         Returns:
             The files on the main process, none on the others.
