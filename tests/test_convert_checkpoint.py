@@ -91,7 +91,7 @@ def test_a_file_as_the_authors_save_it_is_converted_and_what_is_left_out_is_name
     shown = capsys.readouterr().out
     assert "left out, objects of the program that wrote the file: args (argparse.Namespace), lr_scheduler (" in shown
     assert "torch.optim.lr_scheduler.MultiStepLR), optimizer (numpy" in shown
-    assert "is a guess; say --as gdt, or --as stica" in shown
+    assert "is a guess; confirm with --as gdt, or use --as stica" in shown
     converted = torch.load(target, weights_only=True)
     assert converted["converted"]["about"] == {"epoch": 150}
     theirs = stand_in.state_dict()["video_network.base.layer4.1.conv2.0.3.weight"]
@@ -194,7 +194,7 @@ def test_an_export_of_this_package_brings_its_normalization(tool: ModuleType, tm
         (["notes.txt", "out.pyth"], "notes.txt cannot be read"),
         (["other.pth", "out.pyth"], "does not fit MODEL.ARCH r2plus1d_18; layout "),
         (["other.pth", "out.pyth", "--layout", "gtd"], "--layout: got 'gtd' (did you mean gdt?)"),
-        (["other.pth", "out.pyth", "--layout", "gdt"], "looks like GDT's or STiCA's, but has no video_network.base."),
+        (["other.pth", "out.pyth", "--layout", "gdt"], "looks like GDT or STiCA, but has no video_network.base."),
         (["other.pth", "out.pyth", "MODEL.ARHC", "x"], "unknown key MODEL.ARHC (did you mean MODEL.ARCH?)"),
         (["other.pth", "there.pyth"], "there.pyth exists already: choose another name, or move it away"),
         (
@@ -202,7 +202,7 @@ def test_an_export_of_this_package_brings_its_normalization(tool: ModuleType, tm
             "pickled.pth holds an object of torch.nn.modules.linear.Linear, which only its own",
         ),
         (["other.pth", "out.pyth", "--as", "gdt"], "--as gdt: other.pth does not hold the networks of GDT or STiCA"),
-        (["stica.pth", "out.pyth", "--as", "gdt"], "--as gdt: the file has 2 transformer layers, and GDT has none"),
+        (["stica.pth", "out.pyth", "--as", "gdt"], "--as gdt: the file has 2 transformer layers, but GDT has none"),
     ],
 )
 def test_wrong_input_ends_with_one_line_and_nothing_written(

@@ -37,7 +37,7 @@ def test_an_exported_encoder_gives_the_same_features_in_another_process(trained:
     done = start(tmp_path, str(REPOSITORY / "tools" / "export.py"), str(trained), "video.pth", "--what", "encoder")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("video.pth: video encoder, ")
-    assert "takes uint8 (B, 3, 4, 32, 32), RGB, 8 frames per second; it is normalized inside\n" in done.stdout
+    assert "input: uint8 (B, 3, 4, 32, 32), RGB, 8 frames per second; it is normalized inside\n" in done.stdout
     assert done.stdout.endswith("model card: video.pth.md\n")
     read = start(tmp_path, "-c", READER, str(REPOSITORY))
     assert read.returncode == 0, read.stderr

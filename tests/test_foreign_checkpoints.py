@@ -20,7 +20,7 @@ from stica_pv.engine import load_checkpoint
 from stica_pv.engine.build_task import as_trained
 from stica_pv.engine.checkpoint import list_checkpoints
 from stica_pv.errors import UsageError
-from stica_pv.report.of_folder import configuration_of
+from stica_pv.report.run_config import configuration_of
 
 EVIL = "evil_code_of_the_tests"
 Change = Callable[[dict[str, Any]], dict[str, Any]]

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Makes a checkpoint of foreign weights: `python tools/convert_checkpoint.py IN OUT [--layout auto] [KEY VALUE ...]`.
+"""Convert weights of other code into a checkpoint: `python tools/convert_checkpoint.py IN OUT [KEY VALUE ...]`.
 
-IN is a released GDT or STiCA checkpoint, whose networks are found by their shapes, or the weights of a video trunk,
-which MODEL.ARCH names. OUT holds its configuration, so that TEST.CHECKPOINT_FILE_PATH needs nothing else.
+IN is a released GDT or STiCA checkpoint, whose networks are recognized by their shapes, or the weights of the video
+trunk that MODEL.ARCH names. OUT holds its configuration, so TEST.CHECKPOINT_FILE_PATH needs nothing else.
 """
 
 import argparse
@@ -25,22 +25,26 @@ examples:
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Parses the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("source", metavar="IN", help="weights: .pth, .pyth or .safetensors")
-    parser.add_argument("target", metavar="OUT", type=Path, help="a new file")
-    parser.add_argument("--layout", default="auto", help="names of the tensors (auto: what fits best); see --list")
+    parser.add_argument("target", metavar="OUT", type=Path, help="new file")
+    parser.add_argument(
+        "--layout", default="auto", help="names of the tensors (default: auto, the best fit); see --list"
+    )
     parser.add_argument(
         "--as",
         dest="method",
         choices=("stica", "gdt"),
         default="",
-        help="whose networks a GDT or STiCA file without transformer holds (default: GDT's, a guess)",
+        help="method of a GDT or STiCA file without transformer (default: gdt, a guess)",
     )
-    parser.add_argument("--list", action=_ListLayouts, nargs=0, help="print the known layouts and stop")
-    add_cfg_arguments(parser, "settings (for GDT and STiCA k400_reference.yaml, for trunks k400_crossmodal.yaml)")
+    parser.add_argument("--list", action=_ListLayouts, nargs=0, help="print the known layouts and exit")
+    add_cfg_arguments(
+        parser, "settings (default: k400_reference.yaml for GDT and STiCA, k400_crossmodal.yaml for trunks)"
+    )
     args = parse_cfg_arguments(parser, argv)
     if len(args.cfg) > 1:
         parser.error(f"--cfg: expected one FILE, got {len(args.cfg)}")
@@ -48,7 +52,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 class _ListLayouts(argparse.Action):
-    """Prints the known layouts and stops."""
+    """Print the known layouts and exit."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
         from stica_pv.weights import LAYOUTS
@@ -59,7 +63,7 @@ class _ListLayouts(argparse.Action):
 
 
 def run(args: argparse.Namespace) -> None:
-    """Converts, writes and prints the report."""
+    """Convert, write and print the report."""
     from stica_pv.config.declared import check_keys
 
     check_keys(args.cfg, args.overrides, root=ROOT)
@@ -80,14 +84,14 @@ def run(args: argparse.Namespace) -> None:
     conversion = convert(weights, cfg, layout=args.layout)
     write_atomic(args.target, lambda path: save_torch(conversion.checkpoint, path))
     for line in filter(None, (str(weights), *conversion.report().split("\n"), implied.guess)):
-        print(printable(line))  # names of tensors are those of somebody else's file
+        print(printable(line))  # tensor names of a foreign file may hold control characters
     shown = ("MODEL.ARCH", "POOL.NAME", "DATA.NUM_FRAMES", "AUDIO.ARCH", "AUDIO.NUM_MEL_BINS")
     print("settings: " + ", ".join(f"{key} {cfg[key.split('.')[0]][key.split('.')[1]]}" for key in shown))
     print(f"written: {args.target}")
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command line; 2: something asked for cannot be done."""
+    """Run the command line; exit code 2: the request is invalid."""
     args = parse(argv)
     log_to_terminal(level=logging.WARNING)
     return exit_code(partial(run, args), interrupted="stopped; nothing was written")

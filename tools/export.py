@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes networks of a checkpoint for other programs, with a model card: `python tools/export.py CHECKPOINT OUT [...]`.
+"""Export networks of a checkpoint for other programs, with a model card: `python tools/export.py CHECKPOINT OUT [...]`.
 
 trunk    the video (or audio) network by the names of the plain torchvision or pytorchvideo model
-encoder  from frames, or audio, to one vector a clip: normalization, trunk, pooling head, projection head
+encoder  maps frames or audio to one vector per clip: normalization, trunk, pooling head, projection head
 task     all networks, without the optimizer: a light checkpoint
 """
 
@@ -26,28 +26,32 @@ examples:
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Parses the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="of a run, converted, or an exported encoder")
-    parser.add_argument("target", metavar="OUT", type=Path, help="a new file; OUT.md becomes its model card")
-    parser.add_argument("--what", default="trunk", help="trunk, encoder or task (trunk)")
-    parser.add_argument("--modality", default="video", help="video or audio (video)")
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="checkpoint of a run, converted checkpoint, or exported encoder"
+    )
+    parser.add_argument("target", metavar="OUT", type=Path, help="new file; the model card is saved to OUT.md")
+    parser.add_argument("--what", default="trunk", help="trunk, encoder or task (default: trunk)")
+    parser.add_argument("--modality", default="video", help="video or audio (default: video)")
     parser.add_argument(
         "--format",
         default="",
-        help="safetensors, pth, torch_export (.pt2), onnx or torchscript (.ts, deprecated)",
+        help="safetensors, pth, torch_export (.pt2), onnx or torchscript (.ts, deprecated); default: by suffix",
     )
     parser.add_argument(
-        "--layer", default="", help="that a program of an encoder gives: map, pooled, projected (pooled)"
+        "--layer", default="", help="output layer of an encoder program: map, pooled, projected (default: pooled)"
     )
-    parser.add_argument("--import", dest="imports", action="append", default=[], metavar="MODULE", help="of components")
+    parser.add_argument(
+        "--import", dest="imports", action="append", default=[], metavar="MODULE", help="module of components"
+    )
     return parser.parse_args(argv)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Writes, and prints what was written."""
+    """Export, and print what was written."""
     from stica_pv.exchange import ExportRequest, export
 
     imports = tuple(args.imports)
@@ -56,14 +60,14 @@ def run(args: argparse.Namespace) -> None:
     )
     piece = written.piece
     print(f"{written.file}: {piece.modality} {piece.what}, {len(piece.tensors)} tensors".replace(":  ", ": "))
-    print(f"takes {piece.takes}\ngives {piece.gives}")
+    print(f"input: {piece.takes}\noutput: {piece.gives}")
     if written.check:
         print(written.check)
     print(f"model card: {written.card}")
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command line; 2: something asked for cannot be done, 1: a program gives wrong numbers."""
+    """Run the command line; exit code 2: the request is invalid, 1: a program gives wrong numbers."""
     args = parse(argv)
     log_to_terminal(level=logging.ERROR)
     return exit_code(partial(run, args), interrupted="stopped; nothing was written")

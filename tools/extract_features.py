@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
-"""Features of any files by the networks of a checkpoint.
+"""Extract features of any media files with the networks of a checkpoint.
 
   python tools/extract_features.py --checkpoint run/checkpoints/step_00000256.pyth --data my_clips --output features
 
-Writes <output>/<modality>_<layer>.npz, one file for each, with the arrays
+Writes one file <output>/<modality>_<layer>.npz per modality and layer, with the arrays
 
   features  float32 or float16 (V, N, D): V files in the order of the list, N views (clips x crops, crops vary fastest;
-            1 with --average), D numbers. A map is flattened from (C, T, H, W), of audio (C, F, T).
+            1 with --average), D numbers. A map is flattened from (C, T, H, W), or (C, F, T) for audio.
             A file that cannot be read is a row of NaN (--keep_going; otherwise it ends the run).
   index     int64 (V,): 0, 1, 2, ...
   names     (V,): paths below --data
-  labels    int64 (V,): as in the list; -1 without
-  settings  JSON text: checkpoint, clips, layer, hashes, and the causes of rows of NaN
+  labels    int64 (V,): as in the list; -1 without a label
+  settings  JSON text: checkpoint, clips, layer, hashes, and the causes of NaN rows
 
-The networks and the clips (frames, rate, size, audio) are those that the checkpoint was trained with; KEY VALUE words
-override them: DATA.TEST_CROP_SIZE 128. Repeat the command to go on after an interruption.
+The networks and the clips (frames, rate, size, audio) are those that the checkpoint was trained with; KEY VALUE pairs
+override them: DATA.TEST_CROP_SIZE 128. Repeat the command to continue after an interruption.
 """
 
 import argparse
@@ -31,30 +31,34 @@ set_environment()
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Parses the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="of a pre-training")
+    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="checkpoint of a pre-training run")
     parser.add_argument(
         "--data", required=True, metavar="PATH", help="folder of media files, or a csv of `path [label]`"
     )
     parser.add_argument(
         "--dataset", metavar="NAME", help="kind of list, see run_net.py --list datasets (folder or csv)"
     )
-    parser.add_argument("--split", default="", metavar="NAME", help="which list of a data set")
-    parser.add_argument("--output", required=True, metavar="FOLDER")
+    parser.add_argument("--split", default="", metavar="NAME", help="split of the data set")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="output folder")
     parser.add_argument("--modality", nargs="+", default=["video"], choices=["video", "audio"])
     parser.add_argument("--layer", nargs="+", default=["pooled"], choices=["map", "map_max", "pooled", "projected"])
-    parser.add_argument("--clips", type=int, default=10, metavar="N", help="equally spaced over a file (10)")
-    parser.add_argument("--crops", type=int, default=1, choices=[1, 3], help="of a frame: center, or along its length")
-    parser.add_argument("--average", action="store_true", help="mean over views of vectors of unit length")
+    parser.add_argument(
+        "--clips", type=int, default=10, metavar="N", help="clips per file, equally spaced (default: 10)"
+    )
+    parser.add_argument(
+        "--crops", type=int, default=1, choices=[1, 3], help="crops per frame: center, or along its length"
+    )
+    parser.add_argument("--average", action="store_true", help="average the unit-length vectors over views")
     parser.add_argument("--dtype", default="float32", choices=["float32", "float16"])
-    parser.add_argument("--keep_going", action="store_true", help="files that cannot be read become rows of NaN")
+    parser.add_argument("--keep_going", action="store_true", help="turn unreadable files into NaN rows")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="e.g. NUM_GPUS 0 TEST.BATCH_SIZE 64")
     return parser.parse_args(argv)
 
 
 def resolve(args: argparse.Namespace):  # noqa: ANN201 - imported late, so that --help is fast
-    """Returns the frozen configuration of the command line."""
+    """Return the frozen configuration of the command line."""
     from stica_pv.config import apply_overrides
     from stica_pv.config.limits import check_limits
     from stica_pv.defaults import get_cfg
@@ -73,7 +77,7 @@ def resolve(args: argparse.Namespace):  # noqa: ANN201 - imported late, so that 
 
 
 def run(args: argparse.Namespace) -> None:
-    """Extracts and writes."""
+    """Extract and write."""
     from stica_pv.config.declared import check_keys
 
     check_keys([], args.overrides, root=ROOT)
@@ -88,9 +92,9 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command line; 2: something asked for cannot be done, 1: the features are not finite."""
+    """Run the command line; exit code 2: the request is invalid, 1: the features are not finite."""
     args = parse(argv)
-    return exit_code(partial(run, args), interrupted="stopped; the same command goes on from here")
+    return exit_code(partial(run, args), interrupted="stopped; repeat the command to continue")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Shows what the networks of a run have learned: `python tools/gallery.py OUTPUT_DIR [KEY VALUE ...]`.
+"""Show what the networks of a run have learned: `python tools/gallery.py OUTPUT_DIR [KEY VALUE ...]`.
 
-Writes gallery.html: test clips with what is nearest to them, by frames and by audio, failures first, the trained
-network beside the same before training; a map of the test clips; and what the method does with two clips of the
-training list. The features of an evaluation in OUTPUT_DIR are used, others are made and kept there.
+Writes gallery.html: test clips with their nearest neighbors, by frames and by audio, failures first, for the trained
+network and for random initialization; a map of the test clips; and what the method does with two clips of the
+training list. Features of an evaluation in OUTPUT_DIR are reused; missing ones are extracted and saved there.
 """
 
 import argparse
@@ -20,12 +20,14 @@ set_environment()
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Parses the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", metavar="OUTPUT_DIR", help="of a pre-training, or of an evaluation")
+    parser.add_argument("folder", metavar="OUTPUT_DIR", help="output folder of a pre-training or an evaluation")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="e.g. TEST.NUM_ENSEMBLE_VIEWS 1 NUM_GPUS 0")
-    parser.add_argument("--queries", type=int, default=12, metavar="N", help="to show in each direction (12)")
-    parser.add_argument("--out", metavar="FILE", help="the page (OUTPUT_DIR/gallery.html)")
+    parser.add_argument(
+        "--queries", type=int, default=12, metavar="N", help="queries to show per direction (default: 12)"
+    )
+    parser.add_argument("--out", metavar="FILE", help="page to write (default: OUTPUT_DIR/gallery.html)")
     args = parser.parse_intermixed_args(argv)
     if args.queries < 1:
         parser.error(f"--queries: expected a number >= 1, got {args.queries}")
@@ -33,26 +35,26 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def act(args: argparse.Namespace) -> None:
-    """Writes the page."""
+    """Write the page."""
     from stica_pv.config.declared import check_keys
 
     check_keys([], args.overrides, root=ROOT)
     from stica_pv.launch import launch, set_up_logging
-    from stica_pv.report.of_folder import configuration_of
-    from stica_pv.report.showcase import GalleryJob
+    from stica_pv.report.gallery_page import WriteGallery
+    from stica_pv.report.run_config import configuration_of
     from stica_pv.workflows.run import import_custom
 
     set_up_logging("", 0)
     cfg = configuration_of(Path(args.folder), args.overrides)
     import_custom(cfg)
     path = Path(args.out or Path(args.folder) / "gallery.html")
-    launch(GalleryJob(path, args.queries), cfg, log_to_file=False)
+    launch(WriteGallery(path, args.queries), cfg, log_to_file=False)
     print(path)
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command line."""
-    return exit_code(partial(act, parse(argv)), interrupted="stopped; the same command goes on from here")
+    """Run the command line."""
+    return exit_code(partial(act, parse(argv)), interrupted="stopped; repeat the command to continue")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Shows what a training batch is, before weeks of training: `python tools/inspect_batch.py --cfg FILE [KEY VALUE ...]`.
+"""Inspect a training batch before weeks of training: `python tools/inspect_batch.py --cfg FILE [KEY VALUE ...]`.
 
-Writes batch.html, with the frames, spectrograms and audio that the networks get, their windows of feature crops, and
-what was drawn for each clip; and batch.png, the same as one image. It is the batch that training takes at --step, bit
-for bit. With --checkpoint also what the pooling attends to and how similar the compared rows are.
+Writes batch.html, with the frames, spectrograms and audio of the network inputs, their feature-crop windows, and what
+was sampled for each clip; and batch.png, the same as one image. It is the batch of training step --step, bit for bit.
+--checkpoint adds the attention of the pooling and the similarity of the compared rows.
 """
 
 import argparse
@@ -17,17 +17,17 @@ sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory
 
 from stica_pv.command_line import add_cfg_arguments, exit_code, log_to_terminal, parse_cfg_arguments  # noqa: E402 - found above
 
-MOST_CLIPS = 32  # that a person can look at, and a frame can hold
+MOST_CLIPS = 32  # limit of a readable page and image
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Parses the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_cfg_arguments(parser, "one configuration")
-    parser.add_argument("--step", type=int, default=0, metavar="N", help="number of the step, from 0 (0)")
-    parser.add_argument("--clips", type=int, default=4, metavar="N", help="how many of its clips to show (4)")
-    parser.add_argument("--checkpoint", metavar="FILE", help="networks to ask too")
-    parser.add_argument("--out", metavar="FOLDER", help="where to write (OUTPUT_DIR/batch_step_N)")
+    parser.add_argument("--step", type=int, default=0, metavar="N", help="training step, from 0 (default: 0)")
+    parser.add_argument("--clips", type=int, default=4, metavar="N", help="number of clips to show (default: 4)")
+    parser.add_argument("--checkpoint", metavar="FILE", help="checkpoint whose attention and similarities to show")
+    parser.add_argument("--out", metavar="FOLDER", help="output folder (default: OUTPUT_DIR/batch_step_N)")
     args = parse_cfg_arguments(parser, argv)
     if len(args.cfg) != 1:
         parser.error(f"--cfg: expected one FILE, got {len(args.cfg)}")
@@ -37,7 +37,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def act(args: argparse.Namespace) -> None:
-    """Writes the page and the frame."""
+    """Write the page and the image."""
     from stica_pv.config.declared import check_keys
 
     check_keys(args.cfg, args.overrides, root=ROOT)
@@ -56,7 +56,7 @@ def act(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command line."""
+    """Run the command line."""
     return exit_code(partial(act, parse(argv)))
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Pre-trains and evaluates: `python tools/run_net.py --cfg projects/stica/k400.yaml [KEY VALUE ...]`."""
+"""Pre-train and evaluate: `python tools/run_net.py --cfg projects/stica/k400.yaml [KEY VALUE ...]`."""
 
 import argparse
 import sys
@@ -33,27 +33,27 @@ LISTS = ("backbones", "audio_encoders", "poolings", "tasks", "datasets", "evalua
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Parses the command line; overrides may follow --cfg directly, or --opts, or both."""
+    """Parse the command line; overrides may follow --cfg directly, or --opts, or both."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_cfg_arguments(parser, "configurations, run one after the other, or as one array job")
-    parser.add_argument("--print_cfg", action="store_true", help="print the resolved configuration and stop")
-    parser.add_argument("--dry_run", action="store_true", help="build all, run one batch, report and stop")
-    parser.add_argument("--profile", type=int, metavar="N", help="write a profiler trace of N training steps")
-    parser.add_argument("--list", choices=LISTS, help="print the known names and stop")
-    parser.add_argument("--status", nargs="+", metavar="OUTPUT_DIR", help="tell how runs stand and stop")
-    parser.add_argument("--launcher", choices=("slurm", "local"), help="submit as a job (SUBMITIT.*) and stop")
+    parser.add_argument("--print_cfg", action="store_true", help="print the resolved configuration and exit")
+    parser.add_argument("--dry_run", action="store_true", help="build everything, run one batch, report and exit")
+    parser.add_argument("--profile", type=int, metavar="N", help="save a profiler trace of N training steps")
+    parser.add_argument("--list", choices=LISTS, help="print the known names and exit")
+    parser.add_argument("--status", nargs="+", metavar="OUTPUT_DIR", help="print the status of runs and exit")
+    parser.add_argument("--launcher", choices=("slurm", "local"), help="submit as a job (SUBMITIT.*) and exit")
     parser.add_argument(
         "--sweep",
         nargs=2,
         action="append",
         default=[],
         metavar=("KEY", "VALUES"),
-        help="a run for each value, with commas between them; given again: for each combination",
+        help="one run per value, separated by commas; repeat the option for all combinations",
     )
-    parser.add_argument("--init_method", help="where machines meet, e.g. tcp://host:9999")
-    parser.add_argument("--shard_id", type=int, help="number of this machine, from 0")
+    parser.add_argument("--init_method", help="rendezvous address of the machines, e.g. tcp://host:9999")
+    parser.add_argument("--shard_id", type=int, help="index of this machine, from 0")
     parser.add_argument("--num_shards", type=int, help="number of machines")
     args = parse_cfg_arguments(parser, argv)
     if not args.cfg and not args.list and not args.status:
@@ -61,12 +61,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if args.profile is not None and args.profile < 1:
         parser.error(f"--profile: expected a number of steps >= 1, got {args.profile}")
     if args.launcher and (args.dry_run or args.init_method or args.shard_id is not None or args.num_shards is not None):
-        parser.error("--launcher goes neither with --dry_run nor with --init_method, --shard_id, --num_shards")
+        parser.error("--launcher cannot be combined with --dry_run, --init_method, --shard_id or --num_shards")
     return args
 
 
 def resolve_all(args: argparse.Namespace):  # noqa: ANN201 - imported late, so that --help is fast
-    """Returns the frozen configuration of each run that the command line asks for."""
+    """Return the frozen configuration of each run that the command line asks for."""
     from stica_pv.launch.sweep import expand
 
     cfgs = expand(args.cfg, args.overrides, args.sweep, root=ROOT)
@@ -79,7 +79,7 @@ def resolve_all(args: argparse.Namespace):  # noqa: ANN201 - imported late, so t
 
 
 def act(args: argparse.Namespace) -> None:
-    """Does what the command line asks for; a misspelt key ends it before anything heavy is imported."""
+    """Execute the command line; check the keys before any slow import."""
     from stica_pv.config.declared import check_keys
 
     swept = [word for pair in args.sweep for word in pair]
@@ -97,21 +97,21 @@ def act(args: argparse.Namespace) -> None:
         for cfg in resolve_all(args):
             shown = cfg.clone()
             shown.defrost()
-            shown.OVERRIDES = []  # what the command line said is in the keys themselves
+            shown.OVERRIDES = []  # the keys themselves hold the overrides
             print(shown.dump(), end="")
     elif args.launcher:
         submit_all(args)
     else:
         from stica_pv.workflows.run import rehearse, run
 
-        job = rehearse if args.dry_run else partial(run, profile_steps=args.profile or 0)
+        function = rehearse if args.dry_run else partial(run, profile_steps=args.profile or 0)
         for cfg in resolve_all(args):
             set_up_logging("" if args.dry_run else cfg.OUTPUT_DIR, 0)
-            launch(job, cfg, init_method=args.init_method, log_to_file=not args.dry_run)
+            launch(function, cfg, init_method=args.init_method, log_to_file=not args.dry_run)
 
 
 def submit_all(args: argparse.Namespace) -> None:
-    """Submits the runs and prints how to follow them."""
+    """Submit the runs and print how to follow them."""
     from stica_pv.launch.submit import submit
 
     cfgs = resolve_all(args)
@@ -121,7 +121,7 @@ def submit_all(args: argparse.Namespace) -> None:
 
 
 def show_status(folders: list[str]) -> None:
-    """Prints how runs stand."""
+    """Print the status of runs."""
     from stica_pv.launch.status import status
     from stica_pv.safe_text import printable
 
@@ -132,7 +132,7 @@ def show_status(folders: list[str]) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command line; 2: something asked for cannot be done, 1: a run failed, 130: it was interrupted."""
+    """Run the command line; exit code 2: the request is invalid, 1: a run failed, 130: it was interrupted."""
     return exit_code(partial(act, parse(argv)))
 
 

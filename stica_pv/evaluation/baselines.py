@@ -1,4 +1,4 @@
-"""What there is without any training: colors, mean spectra, single frames. A score means little without them."""
+"""Baselines without training: colors, mean spectra, single frames. They put every score into perspective."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ COLORS, SPECTRUM = "color thumbnail 4x4", "mean spectrum"
 
 
 class Trivial(Encoder):
-    """A vector of a clip that stands for every layer but the projected one."""
+    """A fixed vector of a clip, returned for every layer but the projected one."""
 
     offers = (MAP, POOLED)
 
     @abstractmethod
     def vector(self, x: Tensor) -> Tensor:
-        """Maps clips to (B, D)."""
+        """Map clips to (B, D)."""
 
     def layers(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        """Returns the vector (B, D) under each name."""
+        """Return the vector (B, D) under each name."""
         vector = self.vector(x)
         return dict.fromkeys(names, vector)
 
@@ -30,7 +30,7 @@ class ColorThumbnail(Trivial):
     """The mean frame of a clip as 4 × 4 colors."""
 
     def vector(self, x: Tensor) -> Tensor:
-        """Maps (B, 3, T, H, W) to (B, 48)."""
+        """Map (B, 3, T, H, W) to (B, 48)."""
         return F.adaptive_avg_pool2d(x.float().mean(dim=2), 4).flatten(1)
 
 
@@ -42,27 +42,27 @@ class MeanSpectrum(Trivial):
         self.log_mel = log_mel
 
     def vector(self, x: Tensor) -> Tensor:
-        """Maps audio (B, S) to (B, F)."""
+        """Map audio (B, S) to (B, F)."""
         return self.log_mel(x).mean(dim=3).flatten(1)
 
 
 class MiddleFrame(nn.Module):
-    """The middle frame as 16 × 16 colors: what a single frame gives away without any network."""
+    """The middle frame as 16 × 16 colors, without any network."""
 
     def forward(self, video: Tensor) -> Tensor:
-        """Maps (B, 3, T, H, W) to (B, 768)."""
+        """Map (B, 3, T, H, W) to (B, 768)."""
         frame = video[:, :, video.shape[2] // 2].float()
         return F.adaptive_avg_pool2d(frame, 16).flatten(1)
 
 
 class StillFrame(nn.Module):
-    """An encoder that sees the middle frame repeated: its features without motion."""
+    """An encoder on the repeated middle frame: its features without motion."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
 
     def forward(self, video: Tensor) -> Tensor:
-        """Maps (B, 3, T, H, W) to (B, D)."""
+        """Map (B, 3, T, H, W) to (B, D)."""
         middle = video.shape[2] // 2
         return self.encoder(video[:, :, middle : middle + 1].expand_as(video).contiguous())

@@ -1,4 +1,4 @@
-"""Builds who is evaluated: checkpoints, a model of another library, random initialization, baselines."""
+"""Build the models to evaluate: checkpoints, a model of another library, random initialization, baselines."""
 
 import logging
 import os
@@ -28,21 +28,21 @@ logger = logging.getLogger(__name__)
 
 TRAINED = "trained"  # the name of the only checkpoint
 RANDOM = "random_init"
-PUBLISHED = "published"  # MODEL.SOURCE_WEIGHTS, if it is no file
+PUBLISHED = "published"  # value of MODEL.SOURCE_WEIGHTS that is not a file
 Checkpoints = Mapping[str, Checkpoint]
-BUILDS_TRUNK = ("MODEL.", "POOL.")  # keys of the networks that a fine-tuning goes on with
+BUILDS_TRUNK = ("MODEL.", "POOL.")  # keys of the networks that fine-tuning starts from
 
 
 def create_evaluated_models(cfg: CfgNode, folder: Path, checkpoints: Checkpoints | None = None) -> list[EvaluatedModel]:
-    """Builds each checkpoint, the model of MODEL.SOURCE, random initialization of each kind of them, and baselines.
+    """Build each checkpoint, the model of MODEL.SOURCE, a random initialization of each kind of them, and baselines.
 
     Args:
         cfg: The configuration.
-        folder: Of the run.
-        checkpoints: By their names in the results; None: those of `find_checkpoints`.
+        folder: Output folder of the run.
+        checkpoints: Checkpoints by their names in the results; None: those of `find_checkpoints`.
 
     Raises:
-        UsageError: There is nothing to evaluate, and that is not allowed; or a checkpoint does not fit itself.
+        UsageError: There is nothing to evaluate and TEST.ALLOW_RANDOM_INIT is False, or a checkpoint is inconsistent.
     """
     if checkpoints is None:
         checkpoints = find_checkpoints(cfg, folder)
@@ -56,7 +56,7 @@ def create_evaluated_models(cfg: CfgNode, folder: Path, checkpoints: Checkpoints
     untrained = untrained or [("", random_model(cfg))]
     kinds = {
         (one.hash, one.clip_format): (name, one) for name, one in reversed(untrained)
-    }  # the first name of a kind counts
+    }  # keep the first name of a kind
     random = [
         replace(one, name=RANDOM if len(kinds) == 1 else f"{RANDOM} of {name}", reestimate=again)
         for name, one in reversed(kinds.values())
@@ -66,12 +66,12 @@ def create_evaluated_models(cfg: CfgNode, folder: Path, checkpoints: Checkpoints
 
 
 def trained_model(name: str, checkpoint: Checkpoint, cfg: CfgNode) -> EvaluatedModel:
-    """Builds the networks of a checkpoint with its weights.
+    """Build the networks of a checkpoint with its weights.
 
     Args:
-        name: In the results.
-        checkpoint: Fits the networks of `cfg`.
-        cfg: As it was trained, see `as_trained`.
+        name: Name in the results.
+        checkpoint: Checkpoint for the networks of `cfg`.
+        cfg: Configuration as trained, see `as_trained`.
     """
     task = create_task(_without_weights(cfg))
     load_weights(task, checkpoint["model"], min_share=1.0, source=f"checkpoint {name}")
@@ -79,19 +79,19 @@ def trained_model(name: str, checkpoint: Checkpoint, cfg: CfgNode) -> EvaluatedM
 
 
 def random_model(cfg: CfgNode) -> EvaluatedModel:
-    """Builds the networks of a configuration as they are before training."""
+    """Build the networks of a configuration with random initialization."""
     return _evaluated_model(RANDOM, "random", cfg, create_task(_without_weights(cfg)))
 
 
 def source_model(cfg: CfgNode, kind: Kind, pretrained: Pretrained) -> EvaluatedModel:
-    """Builds the trunk of MODEL.SOURCE with average pooling; the clips are those of DATA.
+    """Build the trunk of MODEL.SOURCE with average pooling; the clips are those of DATA.
 
     Frames are normalized as the library does for its family of networks, unless DATA.MEAN or DATA.STD is chosen.
 
     Args:
         cfg: The configuration.
-        kind: Of model.
-        pretrained: False: fresh weights by RNG_SEED; True: those that the library publishes; otherwise a file.
+        kind: Kind of the model.
+        pretrained: False: random weights by RNG_SEED; True: published weights of the library; otherwise a file.
     """
     torch.manual_seed(seed_of("initial weights", cfg.RNG_SEED))
     trunk = trunk_from_source(cfg.MODEL.SOURCE, pretrained=pretrained)
@@ -102,8 +102,8 @@ def source_model(cfg: CfgNode, kind: Kind, pretrained: Pretrained) -> EvaluatedM
     standard = STANDARD_INPUTS.get(cfg.MODEL.SOURCE.rpartition(":")[2])
     if standard and standard != (clip_format.frames, clip_format.size):
         logger.warning(
-            "%s was published for %d frames of %d px and sees %d of %d px (DATA.NUM_FRAMES, DATA.TEST_CROP_SIZE); look "
-            "whether DATA.TARGET_FPS is its own",
+            "%s was published for %d frames of %d px but gets %d of %d px (DATA.NUM_FRAMES, DATA.TEST_CROP_SIZE); "
+            "check DATA.TARGET_FPS too",
             *(cfg.MODEL.SOURCE, *standard, clip_format.frames, clip_format.size),
         )
     channels = measure_map(trunk, frames=clip_format.frames, size=clip_format.size)[0]
@@ -114,7 +114,7 @@ def source_model(cfg: CfgNode, kind: Kind, pretrained: Pretrained) -> EvaluatedM
 
 
 def baselines(cfg: CfgNode) -> list[EvaluatedModel]:
-    """Builds what needs no training, on the clips of a configuration."""
+    """Build the baselines without training, on the clips of a configuration."""
     clip_format = clip_format_from_config(cfg)
     encoders: dict[str, tuple[str, nn.Module]] = {
         COLORS: ("video", ColorThumbnail()),
@@ -129,10 +129,10 @@ def baselines(cfg: CfgNode) -> list[EvaluatedModel]:
 
 
 def find_checkpoints(cfg: CfgNode, folder: Path) -> Checkpoints:
-    """Returns the checkpoints to evaluate by their names in the results; none where that is allowed.
+    """Return the checkpoints to evaluate by their names in the results; empty where that is allowed.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no checkpoint.
     """
     paths = checkpoint_paths(cfg)
     if paths:
@@ -151,9 +151,9 @@ def find_checkpoints(cfg: CfgNode, folder: Path) -> Checkpoints:
 
 
 def checkpoint_paths(cfg: CfgNode) -> list[str]:
-    """The checkpoints that TEST.CHECKPOINT_FILE_PATH names, separated by commas; paths may hold commas themselves.
+    """Return the checkpoints of TEST.CHECKPOINT_FILE_PATH, separated by commas; paths may contain commas.
 
-    From each comma on, the longest piece that is a file counts; where none is, the piece up to the next comma.
+    After each comma the longest piece that is a file counts; without a file, the piece up to the next comma.
     """
     pieces = cfg.TEST.CHECKPOINT_FILE_PATH.split(",")
     paths, start = [], 0
@@ -165,7 +165,7 @@ def checkpoint_paths(cfg: CfgNode) -> list[str]:
 
 
 def names_of(paths: Sequence[str]) -> list[str]:
-    """Returns a name for each checkpoint: what of its path tells it from the others.
+    """Return a name for each checkpoint: the part of its path that distinguishes it from the others.
 
     Raises:
         UsageError: Two paths are the same.
@@ -186,7 +186,7 @@ def names_of(paths: Sequence[str]) -> list[str]:
 def _evaluated_model(name: str, kind: Kind, cfg: CfgNode, task: Task) -> EvaluatedModel:
     encoders = task.encoders()
     if not encoders:
-        raise UsageError(f"TEST.ENABLE: TASK {cfg.TASK} has no encoder that could be evaluated: set TEST.ENABLE False")
+        raise UsageError(f"TEST.ENABLE: TASK {cfg.TASK} has no encoder to evaluate: set TEST.ENABLE False")
     networks = tuple((key, value) for key, value in flatten(cfg) if key.startswith(BUILDS_TRUNK))
     return EvaluatedModel(
         name, kind, encoders, clip_format_from_config(cfg), content_hash(encoders, _settings(cfg)), networks=networks
@@ -194,12 +194,12 @@ def _evaluated_model(name: str, kind: Kind, cfg: CfgNode, task: Task) -> Evaluat
 
 
 def _settings(cfg: CfgNode) -> str:
-    """All keys of networks and clips, for hashes: some of them stand neither in weights nor in modules."""
+    """Return all keys of networks and clips for hashes; weights and modules do not include all of them."""
     return repr([(key, value) for key, value in flatten(cfg) if describes_networks_or_clips(key)])
 
 
 def _without_weights(cfg: CfgNode) -> CfgNode:
-    """The same without weights to begin with: random initialization is random."""
+    """Return the configuration without initial weights."""
     own = cfg.clone()
     own.defrost()
     own.TRAIN.CHECKPOINT_FILE_PATH = ""

@@ -10,32 +10,30 @@ from stica_pv.transforms.config import color_from_config, spatial_from_config
 
 
 def add_evaluation_config(cfg: CfgNode) -> None:
-    """Declares TEST."""
+    """Declare TEST."""
     test = section(cfg, "TEST")
     test.ENABLE = False
-    test.EVALUATIONS = ["retrieval", "knn"]  # of --list evaluations
-    test.CHECKPOINT_FILE_PATH = ""  # one or several, separated by commas; default: the newest checkpoint in OUTPUT_DIR
-    test.ALLOW_RANDOM_INIT = False  # evaluate without any checkpoint
-    test.BATCH_SIZE = 32  # clips at a time, on each process
-    test.NUM_ENSEMBLE_VIEWS = 10  # clips of a video, or windows of its audio, equally spaced
+    test.EVALUATIONS = ["retrieval", "knn"]  # names: --list evaluations
+    test.CHECKPOINT_FILE_PATH = ""  # one or several, separated by commas; default: the newest one in OUTPUT_DIR
+    test.ALLOW_RANDOM_INIT = False  # evaluate without a checkpoint
+    test.BATCH_SIZE = 32  # clips per forward pass, on each process
+    test.NUM_ENSEMBLE_VIEWS = 10  # clips per video, or windows of its audio, equally spaced
     test.NUM_SPATIAL_CROPS = 1  # 1: center, 3: both ends of the longer side too
-    test.AUDIO_SECONDS = 0.0  # of a window of audio; 0: as long as the clips of the checkpoint
+    test.AUDIO_SECONDS = 0.0  # length of an audio window; 0: as long as the clips of the checkpoint
     # fixed | released (random short side and color jitter) | random_crop | augmented (both DATA.TRAIN_CROP_SIZE large)
     test.TRANSFORM = "fixed"
-    test.FEATURE_NORM = "centered"  # of trained features: raw | centered | standardized
+    test.FEATURE_NORM = "centered"  # normalization of trained features: raw | centered | standardized
     test.KNN_K = 20
-    test.COUNT_UNREADABLE_AS_WRONG = (
-        False  # an item that cannot be read, or lacks the audio asked for; False ends the run
-    )
-    test.FEATURE_DTYPE = "float32"  # float32 | float16, of the features on disk
+    test.COUNT_UNREADABLE_AS_WRONG = False  # items that are unreadable or lack requested audio; False: raise an error
+    test.FEATURE_DTYPE = "float32"  # float32 | float16, dtype of the stored features
     model = section(cfg, "MODEL")
-    model.SOURCE = ""  # evaluated besides: pytorchvideo:<name>, torchvision:<name>; see to DATA.NUM_FRAMES and its kin
-    model.SOURCE_WEIGHTS = "published"  # published | a file of them
-    section(cfg, "DATA").TEST_CROP_SIZE = 112  # the short side is scaled to it; but see TEST.TRANSFORM
+    model.SOURCE = ""  # additional model: pytorchvideo:<name>, torchvision:<name>; set DATA.NUM_FRAMES etc. for it
+    model.SOURCE_WEIGHTS = "published"  # published | a file
+    section(cfg, "DATA").TEST_CROP_SIZE = 112  # the short side is scaled to it; see TEST.TRANSFORM
 
 
 def clip_format_from_config(cfg: CfgNode) -> ClipFormat:
-    """How the networks of a configuration want their clips."""
+    """Return the clip format of the networks of a configuration."""
     data = cfg.DATA
     return ClipFormat(
         frames=data.NUM_FRAMES,

@@ -1,4 +1,4 @@
-"""What evaluations are run on: a labeled data set, models, and their features, each extracted once."""
+"""Context of evaluations: a labeled data set, models, and their features, each extracted once."""
 
 import copy
 import hashlib
@@ -30,20 +30,20 @@ from stica_pv.structures import Views
 logger = logging.getLogger(__name__)
 
 REESTIMATE_ITEMS = 256
-NAMED = 3  # how many files a message gives as examples
+NAMED = 3  # number of example files in a message
 
 
 @dataclass(frozen=True)
 class Loading:
-    """How files are read.
+    """Settings for reading files.
 
     Attributes:
-        reader_of: The reader for a look.
-        clips_at_once: In a forward pass of each process.
-        num_workers: Processes that read, for each process.
-        start_method: Of these.
-        seed: Of what requests draw.
-        count_unreadable: Items that cannot be read are wrong in tests and left out of training; else they end the run.
+        reader_of: Function that returns the reader for a clip format.
+        clips_at_once: Clips per forward pass of each process.
+        num_workers: Loader processes of each process.
+        start_method: Start method of the loader processes.
+        seed: Seed of random views.
+        count_unreadable: Whether unreadable items are excluded from training and wrong in tests; else an error.
     """
 
     reader_of: Callable[[ClipFormat], Reader]
@@ -55,8 +55,8 @@ class Loading:
 
 
 @dataclass(frozen=True)
-class Want:
-    """Features that an evaluation will ask for."""
+class FeatureJob:
+    """Features of some items that an evaluation needs."""
 
     model: EvaluatedModel
     request: FeatureRequest
@@ -64,15 +64,15 @@ class Want:
 
 
 class EvaluationContext:
-    """Everything an evaluation may look at; each process of a run has one.
+    """Data, models and features of the evaluations; each process of a run has one.
 
     Attributes:
-        labeled: The data set and its folds.
-        models: Who is evaluated.
+        labeled: Data set with its folds.
+        models: Models to evaluate.
         folder: OUTPUT_DIR.
-        device: Where this process computes.
-        loading: How files are read.
-        store: Where features are kept.
+        device: Device of this process.
+        loading: Settings for reading files.
+        store: Store of the features.
     """
 
     def __init__(
@@ -86,27 +86,27 @@ class EvaluationContext:
         loading: Loading,
         store: FeatureStore,
     ) -> None:
-        """Takes what it offers.
+        """Create a context.
 
         Args:
-            labeled: The data set.
-            models: Who is evaluated; their networks are moved to the device when they are needed.
-            headers: Facts of the files of the data set, in its order.
+            labeled: Data set.
+            models: Models to evaluate; their networks are moved to the device when needed.
+            headers: Media information of the files, in the order of the data set.
             folder: OUTPUT_DIR.
-            device: Where this process computes.
-            loading: How files are read.
-            store: Where features are kept.
+            device: Device of this process.
+            loading: Settings for reading files.
+            store: Store of the features.
         """
         self.labeled, self.models = labeled, tuple(models)
         self.folder, self.device, self.loading = folder, device, loading
         self.store, self._headers = store, headers
         sizes = array("q", headers.column("size_bytes")).tobytes()
-        self._files = hashlib.sha256(sizes).hexdigest()[:12]  # the same list may name other files by now
+        self._files = hashlib.sha256(sizes).hexdigest()[:12]  # the files of a list may change
         self._ready: dict[tuple[Any, ...], nn.Module] = {}
         self._last: tuple[str, Stored] | None = None
 
     def dataset(self, views: Views, modality: Modality, clip_format: ClipFormat) -> ClipDataset:
-        """All items of the data set as samples, seen as `views` say; a failure is returned, never replaced."""
+        """Return all items of the data set with the given views; failures are returned, never replaced."""
         return ClipDataset(
             self.labeled.paths,
             self.durations_s(modality),
@@ -118,23 +118,23 @@ class EvaluationContext:
         )
 
     def durations_s(self, modality: Modality) -> list[float]:
-        """Length of every item in seconds: of its frames, or of its audio."""
+        """Return the length of every item in seconds: of its video or of its audio."""
         return list(self._headers.column(f"{modality}_seconds"))
 
     def unusable(self, items: Iterable[int], modality: Modality) -> dict[int, str]:
-        """Those of the items whose headers tell that they cannot be used, with the cause."""
-        wants: dict[str, bool] = {"needs_video": modality == "video", "needs_audio": modality == "audio"}
-        causes = {i: exclusion_cause(self._headers[i], min_seconds=0.0, **wants) for i in map(int, items)}
+        """Return the items that cannot be used according to their headers, with the cause."""
+        needs: dict[str, bool] = {"needs_video": modality == "video", "needs_audio": modality == "audio"}
+        causes = {i: exclusion_cause(self._headers[i], min_seconds=0.0, **needs) for i in map(int, items)}
         return {i: cause for i, cause in causes.items() if cause}
 
     def check_readable(self, causes: dict[int, str]) -> None:
-        """Ends the run, on all processes alike, for items that cannot be read, unless they shall count as wrong.
+        """Raise an error on all processes for unreadable items, unless they count as wrong.
 
         Args:
-            causes: Why not, by item; what the main process gives counts.
+            causes: Causes by item; only those of the main process count.
 
         Raises:
-            UsageError: There are some.
+            UsageError: There are unreadable items.
         """
         message = ""
         if is_main() and causes and not self.loading.count_unreadable:
@@ -148,7 +148,7 @@ class EvaluationContext:
             raise UsageError(message)
 
     def encoder(self, model: EvaluatedModel, modality: Modality) -> nn.Module:
-        """The network of a model, ready to run: on the device, its statistics re-estimated if they shall be."""
+        """Return the encoder of a model on the device, with re-estimated batch-norm statistics if requested."""
         key = model.hash, model.reestimate, modality
         if key not in self._ready:
             encoder = model.encoders[modality]
@@ -171,9 +171,9 @@ class EvaluationContext:
             start_method=self.loading.start_method,
         )
 
-    def settings(self, want: Want) -> dict[str, Any]:
-        """What makes the features; equal settings give equal features."""
-        model, request = want.model, want.request
+    def settings(self, job: FeatureJob) -> dict[str, Any]:
+        """Return the settings that determine the features."""
+        model, request = job.model, job.request
         return {
             **asdict(request),
             "networks": model.hash,
@@ -186,43 +186,43 @@ class EvaluationContext:
         }
 
     def features(self, model: EvaluatedModel, request: FeatureRequest, items: Tensor) -> FeatureSet:
-        """Features of some items, which `extract_features` has made; on the main process.
+        """Return features of some items, extracted before by `extract_features`; on the main process.
 
-        Rows of items that cannot be read are NaN.
+        Rows of unreadable items are NaN.
 
         Raises:
-            UsageError: Some that can be read are not on disk.
+            UsageError: Features of readable items are not on disk.
         """
-        stored = self._stored(Want(model, request, items))
+        stored = self._stored(FeatureJob(model, request, items))
         row_of = {item: row for row, item in enumerate(stored.index.tolist())}
         missing = set(items.tolist()) - row_of.keys()
         missing -= self.unusable(missing, request.modality).keys()
         if missing:
             raise UsageError(
                 f"{self.folder}: {request.modality} features of {model.name} lack {len(missing)} of the "
-                f"{len(items)} items of {self.labeled.name} that are needed, such as "
-                f"{self.labeled.paths[min(missing)]}: the same command makes them"
+                f"{len(items)} required items of {self.labeled.name}, such as "
+                f"{self.labeled.paths[min(missing)]}: repeat the command to extract them"
             )
         rows = torch.tensor([row_of.get(int(item), -1) for item in items], dtype=torch.int64)
         features = stored.features[rows.clamp(min=0)]
         features[rows < 0] = torch.nan
         return FeatureSet(features, self.labeled.labels[items], self.labeled.groups[items])
 
-    def unreadable(self, want: Want) -> dict[int, str]:
-        """Items whose features are NaN, with the cause; on the main process."""
-        causes = self._stored(want).causes
-        return {i: causes[i] for i in want.items.tolist() if i in causes} | self.unusable(
-            want.items.tolist(), want.request.modality
+    def unreadable(self, job: FeatureJob) -> dict[int, str]:
+        """Return the items whose features are NaN, with the cause; on the main process."""
+        causes = self._stored(job).causes
+        return {i: causes[i] for i in job.items.tolist() if i in causes} | self.unusable(
+            job.items.tolist(), job.request.modality
         )
 
-    def _stored(self, want: Want) -> Stored:
-        name = self.store.name(self.settings(want))
+    def _stored(self, job: FeatureJob) -> Stored:
+        name = self.store.name(self.settings(job))
         if self._last is None or self._last[0] != name:
             stored = self.store.load(name)
             if stored is None:
                 raise UsageError(
-                    f"there are no {want.request.modality} features of {want.model.name}: none of the "
-                    f"{len(want.items)} items of {self.labeled.name} that are needed can be read"
+                    f"there are no {job.request.modality} features of {job.model.name}: none of the "
+                    f"{len(job.items)} required items of {self.labeled.name} can be read"
                 )
             self._last = name, stored
         return self._last[1]

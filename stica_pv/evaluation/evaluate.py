@@ -1,4 +1,4 @@
-"""The evaluating half of a run: checkpoints beside random initialization and baselines, on a labeled data set."""
+"""Evaluation of a run: checkpoints, random initialization and baselines on a labeled data set."""
 
 import logging
 from collections.abc import Sequence
@@ -29,22 +29,22 @@ from stica_pv.registry import EVALUATIONS
 logger = logging.getLogger(__name__)
 
 
-def assess(cfg: CfgNode, folder: Path, device: torch.device, checkpoints: Checkpoints | None = None) -> Numbers:
-    """Runs TEST.EVALUATIONS on the newest checkpoint of the run, or on those that TEST.CHECKPOINT_FILE_PATH names.
+def evaluate(cfg: CfgNode, folder: Path, device: torch.device, checkpoints: Checkpoints | None = None) -> Numbers:
+    """Run TEST.EVALUATIONS on the newest checkpoint of the run, or on those of TEST.CHECKPOINT_FILE_PATH.
 
-    Writes results.json and results.md into `folder`, and features below it.
+    Write results.json and results.md to `folder`, and features below it.
 
     Args:
         cfg: The configuration.
-        folder: Of the run.
-        device: Where to compute.
-        checkpoints: What `check_test` has loaded; None: they are loaded now.
+        folder: Output folder of the run.
+        device: Device of this process.
+        checkpoints: Checkpoints loaded by `check_test`; None: load them now.
 
     Returns:
-        The numbers of results.json; empty on processes that are not the main one.
+        The numbers of results.json on the main process, empty on the others.
 
     Raises:
-        UsageError: Nothing can be evaluated, or the processes would evaluate different things.
+        UsageError: There is nothing to evaluate, or the processes disagree.
     """
     labeled = labeled_set_from_config(cfg)
     models = create_evaluated_models(cfg, folder, checkpoints)
@@ -53,7 +53,7 @@ def assess(cfg: CfgNode, folder: Path, device: torch.device, checkpoints: Checkp
     if is_main():
         logger.info("%s, hash %s", labeled, labeled.hash)
         for name, clip_format in {model.name: model.clip_format for model in context.models}.items():
-            logger.info("%s sees %s", name, clip_format)
+            logger.info("%s: clips of %s", name, clip_format)
     results = run_evaluations(create_evaluations(cfg), context)
     if not is_main():
         return {}
@@ -63,10 +63,10 @@ def assess(cfg: CfgNode, folder: Path, device: torch.device, checkpoints: Checkp
 
 
 def check_test(cfg: CfgNode) -> Checkpoints | None:
-    """Looks at what the evaluation will need, so that a mistake is told before the training and not after it.
+    """Check what the evaluation needs, so that mistakes are reported before the training.
 
     Returns:
-        The checkpoints of an evaluation alone; None before a training, which had better use the memory itself.
+        The checkpoints of an evaluation without training; None before a training, to save memory.
     """
     create_evaluations(cfg)
     labeled_set_from_config(cfg)
@@ -78,16 +78,18 @@ def check_test(cfg: CfgNode) -> Checkpoints | None:
 
 
 def create_evaluations(cfg: CfgNode) -> list[Evaluation]:
-    """Builds the evaluations of TEST.EVALUATIONS."""
+    """Build the evaluations of TEST.EVALUATIONS."""
     if not cfg.TEST.EVALUATIONS:
-        raise UsageError(f"TEST.ENABLE without TEST.EVALUATIONS: there are {', '.join(EVALUATIONS.names())}")
+        raise UsageError(
+            f"TEST.ENABLE is True but TEST.EVALUATIONS is empty; choose from {', '.join(EVALUATIONS.names())}"
+        )
     return [EVALUATIONS.get(name)(cfg) for name in dict.fromkeys(cfg.TEST.EVALUATIONS)]
 
 
 def create_context(
     cfg: CfgNode, labeled: LabeledSet, models: Sequence[EvaluatedModel], folder: Path, device: torch.device
 ) -> EvaluationContext:
-    """Puts data set and models on an evaluation context; the main process reads the headers, the others find them."""
+    """Create the evaluation context; the main process reads the headers, the others reuse them."""
     loading = Loading(
         reader_of=partial(_reader_of, cfg.DATA.READ_TIMEOUT_SECONDS),
         clips_at_once=cfg.TEST.BATCH_SIZE,
@@ -102,11 +104,11 @@ def create_context(
 
 
 def _check_same_test(labeled: LabeledSet, models: Sequence[EvaluatedModel]) -> None:
-    """Each process computes a part of the features: all of them must be of the same networks and clips."""
-    who = ", ".join(dict.fromkeys(f"{one.name} {one.hash}" for one in models))
+    """Check that all processes evaluate the same networks and clips; each computes a part of the features."""
+    models_text = ", ".join(dict.fromkeys(f"{one.name} {one.hash}" for one in models))
     check_agreement(
-        f"tests {who} on the list {labeled.hash}",
-        advice="give every machine the same configuration, data and checkpoint (TEST.CHECKPOINT_FILE_PATH names one)",
+        f"tests {models_text} on the list {labeled.hash}",
+        advice="use the same configuration, data and checkpoint (TEST.CHECKPOINT_FILE_PATH) on every machine",
     )
 
 

@@ -1,4 +1,4 @@
-"""Who is evaluated: trained encoders, random initialization, baselines, each with the clips that it wants to see."""
+"""Models to evaluate: trained encoders, random initialization, baselines, each with its clip format."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,19 +19,19 @@ Kind = Literal["trained", "random", "baseline"]
 
 @dataclass(frozen=True)
 class ClipFormat:
-    """How a model wants its clips: as it was trained.
+    """Format of the clips of a model, as it was trained.
 
     Attributes:
-        frames: Frames a clip.
-        fps: Frames a second.
+        frames: Frames per clip.
+        fps: Frames per second.
         size: Side of a frame in pixels.
-        train_size: The same in the views that training takes, for requests that ask for them.
+        train_size: Side of a frame in training views, for requests of such views.
         audio_rate_hz: Sample rate of the audio.
         audio_seconds: Length of a window of audio.
-        random_crop: Crop and flip of training, for requests that ask for it.
-        color: Colors of training, for requests that ask for them; also normalizes then.
-        frame_choice: Of the reader: ``nearest``, ``previous`` or ``following``.
-        short_size: Larger frames are scaled down to this short side in decoding, 0: never.
+        random_crop: Crop and flip of training, for requests of such views.
+        color: Color augmentation and normalization of training, for requests of such views.
+        frame_choice: Choice of frames by the reader: ``nearest``, ``previous`` or ``following``.
+        short_size: Larger frames are scaled down to this short side in decoding; 0: never.
     """
 
     frames: int
@@ -51,23 +51,23 @@ class ClipFormat:
         return self.frames / self.fps
 
     def __str__(self) -> str:
-        video = f"{self.frames} frames at {self.fps:g} a second, {self.size} px"
-        video += f" ({self.train_size} px in views of training)" if self.train_size != self.size else ""
-        return f"{video}; hears {self.audio_seconds:.3g} s at {self.audio_rate_hz} Hz"
+        video = f"{self.frames} frames at {self.fps:g} fps, {self.size} px"
+        video += f" ({self.train_size} px in training views)" if self.train_size != self.size else ""
+        return f"{video}; audio of {self.audio_seconds:.3g} s at {self.audio_rate_hz} Hz"
 
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """An encoder in an evaluation.
+    """A model in an evaluation.
 
     Attributes:
-        name: In tables; the two of random initialization share theirs, the others are unique.
-        kind: ``trained``; ``random``: shown at its best; ``baseline``: no network, or that of somebody else.
-        encoders: By modality, on the CPU or wherever the evaluation context put them; a missing modality is not scored.
-        clip_format: The clips it wants.
-        hash: Of the networks' contents.
-        reestimate: Batch-norm statistics are to be re-estimated on training clips before use.
-        networks: Keys of the configuration that build trunk and pooling head, for what is made of them.
+        name: Name in tables, unique except for the two random initializations.
+        kind: ``trained``; ``random``: reported at its best; ``baseline``: without a network.
+        encoders: Encoders by modality; a missing modality is not scored.
+        clip_format: Format of its clips.
+        hash: Hash of the content of the networks.
+        reestimate: Whether to re-estimate batch-norm statistics on training clips before use.
+        networks: Configuration keys that build trunk and pooling head, for fine-tuning.
     """
 
     name: str
@@ -79,18 +79,18 @@ class EvaluatedModel:
     networks: tuple[tuple[str, Any], ...] = ()
 
     def offers(self, request: FeatureRequest) -> bool:
-        """Whether it has what is asked for."""
+        """Return whether the model has the requested modality and layer."""
         encoder = self.encoders.get(request.modality)
         layer = "map" if request.layer == "map_max" else request.layer
         return encoder is not None and layer in layers_of(encoder)
 
 
 def content_hash(encoders: Mapping[str, nn.Module], settings: str = "") -> str:
-    """Sixteen hex digits over architecture, weights and buffers: another value means other features.
+    """Return a hash of 16 hex digits over architecture, weights and buffers; it changes with the features.
 
     Args:
-        encoders: By modality.
-        settings: What else decides what the networks do, and stands neither in their weights nor in their `repr`.
+        encoders: Encoders by modality.
+        settings: Further settings that determine the features but are neither in the weights nor in the `repr`.
     """
     digest = hashlib.sha256(settings.encode())
     for modality, encoder in sorted(encoders.items()):

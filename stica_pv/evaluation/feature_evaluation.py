@@ -1,8 +1,8 @@
-"""Runs one protocol on features: every model on every fold, random initialization at its best.
+"""Run one protocol on features: every model on every fold, random initialization at its best.
 
-Trained encoders are scored under one declared processing. Random initialization is scored under each processing, with
-batch-norm statistics as they are and re-estimated, and the best of the six is reported for each number by itself: one
-seed moves by 20 points between them. Baselines are standardized.
+Trained encoders are scored with one declared feature normalization. Random initialization is scored with each one, with
+batch-norm statistics as they are and re-estimated; the best of the six is reported for each number, since one seed
+varies by 20 points between them. Baselines are standardized.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from torch import Tensor
 from stica_pv.config import CfgNode
 from stica_pv.distributed import is_main
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.context import EvaluationContext, Want
+from stica_pv.evaluation.context import EvaluationContext, FeatureJob
 from stica_pv.evaluation.evaluated_model import EvaluatedModel
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.metrics import Metric, bootstrap_interval, pooled
@@ -24,19 +24,19 @@ from stica_pv.evaluation.protocol import MEAN, DescribedProtocol, FeatureProtoco
 from stica_pv.evaluation.requests import MAPS, Requests
 from stica_pv.evaluation.views import size_of
 
-OWN = "-"  # the protocol declares its own processing
+OWN = "-"  # the protocol declares its own normalization
 BASELINE_PROCESSING = "standardized"
 BEST_OF = ("as it is", "re-estimated")  # batch-norm statistics of random initialization
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One measure of one model over the folds.
+    """One metric of one model over the folds.
 
     Attributes:
-        model: Its name in the results.
-        processing: What was done to the features.
-        folds: The measure on each fold.
+        model: Name of the model in the results.
+        processing: Normalization of the features.
+        folds: Metric on each fold.
         groups: Sources of the test items of each fold.
     """
 
@@ -57,9 +57,9 @@ class FeatureEvaluation:
 
     Attributes:
         name: Registered name.
-        protocol: What is measured.
-        processing: Declared for trained encoders.
-        seed: Of the run.
+        protocol: Protocol to run.
+        processing: Feature normalization of trained encoders.
+        seed: Seed of the run.
     """
 
     name: str
@@ -67,30 +67,30 @@ class FeatureEvaluation:
     processing: str
     seed: int
 
-    def wants(self, context: EvaluationContext) -> list[Want]:
-        """Everything that `run` will ask for."""
-        return wants_of(self.protocol, self._players(context), context)
+    def feature_jobs(self, context: EvaluationContext) -> list[FeatureJob]:
+        """Return all features that `run` needs."""
+        return feature_jobs_of(self.protocol, self._models(context), context)
 
     def run(self, context: EvaluationContext) -> list[Row]:
-        """Scores all models, on the main process; the features are there."""
+        """Score all models on the main process; the features must be extracted."""
         if not is_main():
             return []
         found: list[Scored] = []
-        players = self._players(context)
-        for model in players:
+        models = self._models(context)
+        for model in models:
             if model.kind != "random":
                 how = self.processing if model.kind == "trained" else BASELINE_PROCESSING
                 found += self.score(context, model, how)
-        for name in dict.fromkeys(model.name for model in players if model.kind == "random"):
-            found += self._best_random(context, [model for model in players if model.name == name])
+        for name in dict.fromkeys(model.name for model in models if model.kind == "random"):
+            found += self._best_random(context, [model for model in models if model.name == name])
         return rows_of(self.name, self.protocol, found, context, seed=self.seed)
 
-    def _players(self, context: EvaluationContext) -> list[EvaluatedModel]:
-        """The models that have what the protocol asks for."""
-        return [c for c in context.models if all(map(c.offers, requests_of(self.protocol)))]
+    def _models(self, context: EvaluationContext) -> list[EvaluatedModel]:
+        """Return the models that have the features of the protocol."""
+        return [model for model in context.models if all(map(model.offers, requests_of(self.protocol)))]
 
     def _best_random(self, context: EvaluationContext, same: Iterable[EvaluatedModel]) -> list[Scored]:
-        """The best of each number by itself, and what stands beside it."""
+        """Return the best of each metric, with the metrics paired with it."""
         tries = [
             {scored.folds[0].name: scored for scored in self.score(context, model, how)}
             for model in same
@@ -101,7 +101,7 @@ class FeatureEvaluation:
         return [best[lead][name] for name, lead in leads.items()]
 
     def score(self, context: EvaluationContext, model: EvaluatedModel, how: str) -> list[Scored]:
-        """Scores one model under one processing: each measure over all folds."""
+        """Score one model with one feature normalization: each metric over all folds."""
         how = how if self.protocol.processed else OWN
         by_fold, groups = [], []
         for fold in context.labeled.folds:
@@ -109,8 +109,8 @@ class FeatureEvaluation:
             test = _features(context, model, self.protocol.test_requests(), fold.test)
             by_fold.append(score_fold(self.protocol, train, test, how, seed=self.seed))
             groups.append(context.labeled.groups[fold.test])
-        words = f"{how}, {BEST_OF[model.reestimate]}" if model.kind == "random" else how
-        return [Scored(model.name, words, metrics, tuple(groups)) for metrics in zip(*by_fold, strict=True)]
+        processing = f"{how}, {BEST_OF[model.reestimate]}" if model.kind == "random" else how
+        return [Scored(model.name, processing, metrics, tuple(groups)) for metrics in zip(*by_fold, strict=True)]
 
 
 def _value(name: str, found: Mapping[str, Scored]) -> float:
@@ -118,20 +118,22 @@ def _value(name: str, found: Mapping[str, Scored]) -> float:
 
 
 def create_feature_evaluation(cfg: CfgNode, name: str, protocol: FeatureProtocol) -> FeatureEvaluation:
-    """Returns the evaluation of a protocol; what a builder in EVALUATIONS returns."""
+    """Return the evaluation of a protocol, for builders in EVALUATIONS."""
     return FeatureEvaluation(name, protocol, processing=cfg.TEST.FEATURE_NORM, seed=cfg.RNG_SEED)
 
 
 def requests_of(protocol: FeatureProtocol) -> list:  # type: ignore[type-arg]
-    """All requests of a protocol."""
+    """Return all requests of a protocol."""
     return [*protocol.train_requests().values(), *protocol.test_requests().values()]
 
 
-def wants_of(protocol: FeatureProtocol, models: Iterable[EvaluatedModel], context: EvaluationContext) -> list[Want]:
-    """What a protocol will ask for: training requests of all training items, test requests of all test items.
+def feature_jobs_of(
+    protocol: FeatureProtocol, models: Iterable[EvaluatedModel], context: EvaluationContext
+) -> list[FeatureJob]:
+    """Return the features of a protocol: training requests of all training items, test requests of all test items.
 
     Raises:
-        UsageError: It compares maps of frames of different sizes.
+        UsageError: The protocol compares maps of different sizes.
     """
     models = list(models)
     for model in models:
@@ -142,7 +144,10 @@ def wants_of(protocol: FeatureProtocol, models: Iterable[EvaluatedModel], contex
         (protocol.test_requests(), torch.cat([fold.test for fold in folds]).unique()),
     )
     return [
-        Want(model, request, items) for model in models for requests, items in sides for request in requests.values()
+        FeatureJob(model, request, items)
+        for model in models
+        for requests, items in sides
+        for request in requests.values()
     ]
 
 
@@ -169,7 +174,7 @@ def _features(
 def score_fold(
     protocol: FeatureProtocol, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], how: str, *, seed: int
 ) -> list[Metric]:
-    """Processes features and scores them. Items without features are no training, and wrong in the test."""
+    """Normalize features and score them; items without features are excluded from training and wrong in the test."""
     train, (test, readable) = _readable(train)[0], _readable(test)
     if how != OWN:
         moved = {modality: process(train.get(modality, test[modality]), test[modality], how) for modality in test}
@@ -180,14 +185,14 @@ def score_fold(
 
 
 def _readable(sets: Mapping[str, FeatureSet]) -> tuple[dict[str, FeatureSet], Tensor]:
-    """Leaves out the items that could not be read in one of the modalities; also a mask of those that could."""
+    """Exclude items that are unreadable in one of the modalities; also return the mask of readable ones."""
     masks = [~items.features.isnan().flatten(1).any(dim=1) for items in sets.values()]
     mask = torch.stack(masks).all(dim=0)
     return {modality: items.rows(mask) for modality, items in sets.items()}, mask
 
 
 def counting_as_wrong(metric: Metric, readable: Tensor) -> Metric:
-    """Extends a measure of the readable items to all, (V,) of which `readable` says which: the others score 0."""
+    """Extend a metric of the readable items, mask (V,), to all items: the others score 0."""
 
     def statistic(weights: Tensor) -> Tensor:
         known = weights[:, readable]
@@ -199,7 +204,7 @@ def counting_as_wrong(metric: Metric, readable: Tensor) -> Metric:
 def rows_of(
     evaluation: str, protocol: DescribedProtocol, found: Iterable[Scored], context: EvaluationContext, *, seed: int
 ) -> list[Row]:
-    """Rows of results: of each fold, and of the mean where there are several."""
+    """Return the rows of results of each fold, and of their mean if there are several."""
     labeled = context.labeled
     views = " + ".join(
         f"{r.clips} x {r.spatial_crops}" if r.modality == "video" else f"{r.clips} windows"

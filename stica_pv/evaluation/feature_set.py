@@ -1,4 +1,4 @@
-"""Features of a list of items, view by view, with all that a protocol may know of the items."""
+"""Features of a list of items, view by view, with labels and sources of the items."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Features of V items (videos or recordings), each seen in N views (clips × crops, or windows of audio).
+    """Features of V items (videos or recordings), each in N views (clips × crops, or windows of audio).
 
     Attributes:
         features: float32 (V, N, D); N is 1 where the views were averaged in extraction.
         labels: int64 (V,), or bool (V, classes) where an item may have several.
-        groups: int64 (V,), the source that an item was cut from: equal numbers are siblings.
+        groups: int64 (V,), source of each item; items cut from one source share a number.
     """
 
     features: Tensor
@@ -31,5 +31,5 @@ class FeatureSet:
         return len(self.features)
 
     def rows(self, indices: Tensor) -> "FeatureSet":
-        """Returns some of the items, (V',) of indices or a mask."""
+        """Return some of the items, (V',) of indices or a mask."""
         return FeatureSet(self.features[indices], self.labels[indices], self.groups[indices])

@@ -1,4 +1,4 @@
-"""Looks at networks in the middle of a training, on all processes, without a change to them or to any random state."""
+"""Extract features during a training, on all processes, without changing networks or random state."""
 
 import copy
 from collections.abc import Sequence
@@ -10,20 +10,20 @@ from torch import nn
 
 from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.distributed import world_size
-from stica_pv.evaluation.features.extraction import Extracted, Job, Prepare, extract
+from stica_pv.evaluation.features.extraction import Extracted, FeatureSpec, Prepare, extract
 
 RESULT = "result"
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How videos are read and shown.
+    """Settings of an extraction during training.
 
     Attributes:
-        device: Where the network is.
-        clips_at_once: In a forward pass of each process.
-        num_workers: Processes that read, for each process.
-        start_method: Of these.
+        device: Device of the network.
+        clips_at_once: Clips per forward pass of each process.
+        num_workers: Loader processes of each process.
+        start_method: Start method of the loader processes.
     """
 
     device: torch.device
@@ -32,7 +32,7 @@ class Pace:
     start_method: str
 
 
-def clip_format(
+def extract_live(
     network: nn.Module,
     dataset: ClipDataset,
     items: Sequence[int],
@@ -41,23 +41,23 @@ def clip_format(
     average: bool,
     prepare: Prepare | None = None,
 ) -> Extracted | None:
-    """Runs a network that is being trained, as it is now, over some videos.
+    """Run a network in training, in its present state, over some videos.
 
     Args:
-        network: From clips to (B, D); a copy of it is run, in evaluation mode.
-        dataset: The videos and their views.
-        items: Which of them.
-        pace: How.
-        average: Mean over views of unit rows, or every view as it is.
-        prepare: Applied to the frames of each view.
+        network: Maps clips to (B, D); a copy is run in evaluation mode.
+        dataset: Videos and their views.
+        items: Indices of the videos.
+        pace: Settings of the extraction.
+        average: Whether to average unit rows over views; otherwise every view is kept.
+        prepare: Function applied to the frames of each view.
 
     Returns:
-        On the main process what was found, under `RESULT`; None on the others.
+        The features under `RESULT` on the main process, None on the others.
     """
-    job = Job(still_copy(network, pace.device), "pooled", average)
+    spec = FeatureSpec(still_copy(network, pace.device), "pooled", average)
     with torch.random.fork_rng(devices=[pace.device] if pace.device.type == "cuda" else []):
         return extract(
-            {RESULT: job},
+            {RESULT: spec},
             dataset,
             items,
             device=pace.device,
@@ -69,9 +69,9 @@ def clip_format(
 
 
 def still_copy(module: nn.Module, device: torch.device) -> nn.Module:
-    """A copy in evaluation mode, the same on all processes: that of the main one, whose statistics are saved.
+    """Return a copy in evaluation mode, equal on all processes: with the buffers of the main process.
 
-    All of it lies on `device`: what a network is wrapped in for the look, as `VideoEncoder` does, is made on the CPU.
+    The whole copy is moved to `device`, since wrappers such as `VideoEncoder` are created on the CPU.
     """
     still = copy.deepcopy(module).to(device).eval().requires_grad_(False)
     if world_size() > 1:

@@ -1,4 +1,4 @@
-"""What a protocol says of the test items: a number, and how it moves when other sources had been drawn."""
+"""Metrics over test items, and their bootstrap intervals over sources."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from stica_pv.keyed_random import generator
 
-CHUNK_ELEMENTS = 2**24  # weights of draws × items that are held at a time
+CHUNK_ELEMENTS = 2**24  # draws × items in memory at a time
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,12 @@ class Metric:
     """One score over the test items.
 
     Attributes:
-        name: As it stands in the results: ``R@1``, ``top1``, ``mAP``.
-        statistic: Maps float64 weights (R, V), how often each test item counts in each of R draws, to the scores
-            float64 (R,): in % unless the name says else.
+        name: Name in the results: ``R@1``, ``top1``, ``mAP``.
+        statistic: Maps float64 weights (R, V), the count of each test item in each of R resamples, to scores float64
+            (R,), in % unless named otherwise.
         items: Number of test items V.
-        paired_with: Name of the metric that this one belongs to, such as the mean of a deviation: where the best of
-            several models is shown, both are of the same one. Empty: it stands for itself.
+        paired_with: Name of the metric that this one belongs to, such as the mean of a deviation: the best of several
+            models is chosen for both together. Empty: none.
     """
 
     name: str
@@ -31,20 +31,20 @@ class Metric:
 
     @property
     def value(self) -> float:
-        """The score over every test item once."""
+        """Score with every test item counted once."""
         return float(self.statistic(torch.ones(1, self.items, dtype=torch.float64)))
 
 
 def mean_metric(name: str, per_item: Tensor) -> Metric:
-    """Returns the mean over test items of `per_item` (V,), which holds e.g. 100 for a hit and 0 for a miss."""
+    """Return the mean over test items of `per_item` (V,), e.g. 100 for a hit and 0 for a miss."""
     values = per_item.double()
     return Metric(name, lambda weights: weights @ values / weights.sum(dim=1), len(values))
 
 
 def pooled(metrics: Sequence[Metric]) -> Metric:
-    """Joins the same measure of several folds: its items are theirs in turn, its score is the mean over the folds.
+    """Join the same metric of several folds: the items are concatenated, the score is the mean over the folds.
 
-    A draw that leaves a fold without items takes the mean over the others.
+    A resample that leaves a fold without items uses the mean over the others.
     """
     lengths = [metric.items for metric in metrics]
 
@@ -58,14 +58,14 @@ def pooled(metrics: Sequence[Metric]) -> Metric:
 def bootstrap_interval(
     metric: Metric, groups: Tensor, *, seed: int, draws: int = 1000, level: float = 0.95
 ) -> tuple[float, float]:
-    """Returns the percentile bootstrap interval: groups are resampled, not items, as siblings are not independent.
+    """Return the percentile bootstrap interval; groups are resampled, since items of a source are not independent.
 
     Args:
-        metric: The score.
-        groups: int64 (V,), the source of each test item.
-        seed: Of the draws, which are the same for every measure over the same groups.
-        draws: How often the test set is drawn anew.
-        level: Share of the draws that lie within.
+        metric: Metric.
+        groups: int64 (V,), source of each test item.
+        seed: Seed of the resamples, which are equal for all metrics over the same groups.
+        draws: Number of resamples.
+        level: Coverage of the interval.
     """
     names, members = groups.unique(return_inverse=True)
     rng = generator("bootstrap", seed)

@@ -1,4 +1,4 @@
-"""How features are moved before a protocol sees them: by statistics of the training rows alone."""
+"""Normalization of features before a protocol, by statistics of the training rows only."""
 
 from dataclasses import replace
 
@@ -12,12 +12,12 @@ LEAST_DEVIATION = 1e-6
 
 
 def process(train: FeatureSet, test: FeatureSet, how: str) -> tuple[FeatureSet, FeatureSet]:
-    """Returns training and test features, all views alike, moved by the statistics of the training rows.
+    """Return training and test features, normalized by the statistics of the training rows.
 
     Args:
         train: (V, N, D).
         test: (V', N', D).
-        how: ``raw``: as they are; ``centered``: minus the mean; ``standardized``: also divided by the deviation.
+        how: ``raw``: unchanged; ``centered``: minus the mean; ``standardized``: also divided by the deviation.
     """
     check_choice("TEST.FEATURE_NORM", how, FEATURE_NORMS)
     if how == "raw":

@@ -1,7 +1,7 @@
-"""kNN in the middle of pre-training: a cheap curve over the epochs, from training videos alone.
+"""kNN during pre-training: a cheap curve over the epochs, from training videos only.
 
-Some videos of the training list are set aside as queries, whole sources at a time, and classified by the others. No
-test video is seen, and nothing that trains is changed: the videos stay in the training, the networks are copied.
+Some videos of the training list are used as queries, whole sources at a time, and classified by the others. No test
+video is used, and the training does not change: the videos stay in it, the networks are copied.
 """
 
 import logging
@@ -18,7 +18,7 @@ from stica_pv.data.manifest.videos import Videos
 from stica_pv.data.sources.compact_strings import CompactStrings
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.live import RESULT, Pace, clip_format
+from stica_pv.evaluation.live import RESULT, Pace, extract_live
 from stica_pv.evaluation.normalization import process
 from stica_pv.evaluation.protocols.neighbors import class_votes, nearest
 from stica_pv.evaluation.ranking import top_k_hits
@@ -36,11 +36,11 @@ QUERY_SHARE = 0.2
 
 
 def add_online_knn_config(cfg: CfgNode) -> None:
-    """Declares what of TEST is for pre-training."""
+    """Declare the keys of TEST for pre-training."""
     test = section(cfg, "TEST")
-    test.ONLINE_KNN_EPOCHS = 0  # kNN on a part of the training list, each so many epochs of training; 0: never
-    test.ONLINE_KNN_VIDEOS = 2000  # of the training list at most, a fifth of them as queries
-    test.ONLINE_KNN_CLIPS = 1  # of each
+    test.ONLINE_KNN_EPOCHS = 0  # epochs between kNN evaluations on a part of the training list; 0: never
+    test.ONLINE_KNN_VIDEOS = 2000  # maximum number of training videos, a fifth of them queries
+    test.ONLINE_KNN_CLIPS = 1  # clips per video
 
 
 declare_limits(
@@ -54,18 +54,18 @@ declare_limits(
 
 @dataclass(frozen=True, eq=False)
 class OnlineKnn:
-    """Called with the number of epochs done; gives ``online_knn/top1`` in %, or nothing where it is not due.
+    """Compute ``online_knn/top1`` in % after an epoch; return nothing if it is not due.
 
     Attributes:
-        task: The method that is being trained.
-        dataset: Videos of the training list; places in it are meant below.
+        task: Task in training.
+        dataset: Videos of the training list, indexed by `gallery` and `queries`.
         labels: int64 (V,).
-        gallery: int64 (G,), the videos that vote.
-        queries: int64 (Q,), the videos that are classified; of other sources than the gallery.
-        every: Epochs.
-        k: Neighbors that vote.
-        processing: Of the features, by the statistics of the gallery.
-        pace: How videos are read and shown.
+        gallery: int64 (G,), indices of the videos that vote.
+        queries: int64 (Q,), indices of the videos to classify, of other sources than the gallery.
+        every: Interval in epochs.
+        k: Number of neighbors.
+        processing: Normalization of the features, by the statistics of the gallery.
+        pace: Settings of the extraction.
     """
 
     task: Task
@@ -79,16 +79,16 @@ class OnlineKnn:
     pace: Pace
 
     def __call__(self, epoch: int) -> dict[str, float]:
-        """Classifies the queries after so many epochs."""
+        """Classify the queries after `epoch` epochs."""
         if epoch % self.every:
             return {}
-        found = clip_format(
+        found = extract_live(
             self.task.encoders()["video"], self.dataset, range(len(self.dataset)), self.pace, average=True
         )
         if found is None:
-            return {}  # the main process tells
+            return {}  # only the main process has the features
         if found.causes:
-            logger.warning("online kNN leaves out %d videos that cannot be read", len(found.causes))
+            logger.warning("online kNN excludes %d unreadable videos", len(found.causes))
         rows = found.features[RESULT]
         gallery, queries = self._part(rows, self.gallery), self._part(rows, self.queries)
         if not (len(gallery) and len(queries)):
@@ -99,32 +99,32 @@ class OnlineKnn:
         votes = class_votes(similarity, gallery.labels[indices], classes=classes, votes="weighted")
         return {"online_knn/top1": 100 * float(top_k_hits(votes, queries.labels, 1).double().mean())}
 
-    def _part(self, rows: Tensor, places: Tensor) -> FeatureSet:
-        read = places[~rows[places].isnan().flatten(1).any(dim=1)]
+    def _part(self, rows: Tensor, indices: Tensor) -> FeatureSet:
+        read = indices[~rows[indices].isnan().flatten(1).any(dim=1)]
         return FeatureSet(rows[read], self.labels[read], read)
 
 
 def online_knn_from_config(cfg: CfgNode, task: Task, videos: Videos, device: torch.device) -> OnlineKnn | None:
-    """Builds what looks at a training, None if nothing is asked for.
+    """Build the online kNN of a training; None if it is disabled.
 
     Args:
-        cfg: The configuration of the training.
-        task: Is looked at.
-        videos: Its training list.
-        device: Where it computes.
+        cfg: Configuration of the training.
+        task: Task to evaluate.
+        videos: Training list.
+        device: Device of the task.
 
     Raises:
-        UsageError: It is asked for, and the list has no labels, or nothing can be held out of it.
+        UsageError: It is enabled, but the list has no labels or nothing can be held out of it.
     """
     if not cfg.TEST.ONLINE_KNN_EPOCHS:
         return None
     if videos.labels is None:
         raise UsageError(
-            f"{KEY} {cfg.TEST.ONLINE_KNN_EPOCHS} needs labels, and the training list has none: set it to 0, or use a "
+            f"{KEY} {cfg.TEST.ONLINE_KNN_EPOCHS} needs labels, but the training list has none: set it to 0, or use a "
             "list with labels (they are not used in training)"
         )
     if "video" not in task.encoders():
-        raise UsageError(f"{KEY}: TASK {cfg.TASK} has no video encoder to look at: set it to 0")
+        raise UsageError(f"{KEY}: TASK {cfg.TASK} has no video encoder: set it to 0")
     grouped = groups_from_config(cfg, videos.names)
     groups = torch.arange(len(videos.paths)) if grouped is None else torch.from_numpy(grouped)
     chosen = choose_videos(groups, cfg.TEST.ONLINE_KNN_VIDEOS, cfg.RNG_SEED)
@@ -155,12 +155,12 @@ def online_knn_from_config(cfg: CfgNode, task: Task, videos: Videos, device: tor
 
 
 def choose_videos(groups: Tensor, most: int, seed: int) -> Tensor:
-    """Returns at most so many videos: whole sources in random order, the last of them cut off.
+    """Return at most `most` videos: whole sources in random order, the last one truncated.
 
     Args:
-        groups: int64 (V,), source of each.
-        most: How many at most.
-        seed: Of the order.
+        groups: int64 (V,), source of each video.
+        most: Maximum number of videos.
+        seed: Seed of the order.
 
     Returns:
         int64, ascending.

@@ -1,4 +1,4 @@
-"""What a protocol is made of, and the rows it gives."""
+"""Interfaces of protocols, and the rows that they return."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,27 +10,27 @@ from stica_pv.evaluation.requests import Requests
 
 
 class DescribedProtocol(Protocol):
-    """What the rows of any protocol tell of it.
+    """The description of a protocol in its rows.
 
     Attributes:
-        name: Exact and unique.
+        name: Exact, unique name.
     """
 
     @property
     def name(self) -> str: ...  # noqa: D102 - described above
 
     def test_requests(self) -> Requests:
-        """Views of the test items, by modality."""
+        """Return the views of the test items, by modality."""
 
 
 class FeatureProtocol(Protocol):
     """A protocol on frozen features: a pure function of training and test features.
 
     Attributes:
-        name: Exact and unique; tells protocols apart in results: ``linear (L2, lr 32 per 1024)``.
-        processed: Whether features are processed beforehand, raw, centered or standardized by the training rows (see
-            `stica_pv.evaluation.normalization`; rows are not scaled to unit length there). False: the protocol does as
-            its name declares.
+        name: Exact, unique name in results: ``linear (L2, lr 32 per 1024)``.
+        processed: Whether features are normalized before: raw, centered or standardized by the training rows (see
+            `stica_pv.evaluation.normalization`; rows are not scaled to unit length). False: the protocol normalizes
+            as its name declares.
     """
 
     @property
@@ -40,38 +40,38 @@ class FeatureProtocol(Protocol):
     def processed(self) -> bool: ...  # noqa: D102
 
     def train_requests(self) -> Requests:
-        """What it wants of the training items, by modality."""
+        """Return the requests for the training items, by modality."""
 
     def test_requests(self) -> Requests:
-        """What it wants of the test items, by modality."""
+        """Return the requests for the test items, by modality."""
 
     def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> Sequence[Metric]:
-        """Measures one encoder.
+        """Score one encoder.
 
         Args:
-            train: Training items by modality; nothing but them may be learned from or chosen by.
-            test: Test items by modality; no item is in both.
-            seed: Of whatever is drawn.
+            train: Training items by modality; only they may be used to fit and to choose.
+            test: Test items by modality, disjoint from the training items.
+            seed: Seed of random choices.
 
         Returns:
-            Measures over all test items in their order, the same names whatever the features.
+            Metrics over all test items in order; the names do not depend on the features.
         """
 
 
 @dataclass(frozen=True)
 class Row:
-    """One number of the results, with all that it must not be separated from.
+    """One number of the results, with everything needed to interpret it.
 
     Attributes:
         evaluation: Registered name.
         protocol: Exact name of the protocol.
         metric: ``R@1``, ``top1``, ``mAP`` …
-        model: Whose score.
-        processing: Of the features: ``raw``, ``centered``, ``standardized``; ``-``: the protocol declares its own.
+        model: Name of the model.
+        processing: Normalization of the features: ``raw``, ``centered``, ``standardized``; ``-``: that of the protocol.
         dataset: Name of the data set.
-        dataset_hash: Of its items, labels and folds.
+        dataset_hash: Hash of its items, labels and folds.
         fold: Name of the fold, or ``mean`` over all folds.
-        value: The score, in % unless the measure says else.
+        value: Score, in % unless the metric is named otherwise.
         low: Lower end of the 95 % interval over groups of test items.
         high: Upper end.
         n: Number of test items, unreadable ones included.
@@ -98,5 +98,5 @@ class Row:
 MEAN = "mean"
 """`Row.fold` of the mean over all folds."""
 
-NOBODY = ""
-"""`Row.model` of a number that is no encoder's."""
+NO_MODEL = ""
+"""`Row.model` of a number without an encoder."""

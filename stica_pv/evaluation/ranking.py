@@ -1,4 +1,4 @@
-"""Scores of classes against labels: top-k accuracy, and for several labels an item mAP, AUC and d'."""
+"""Metrics of class scores: top-k accuracy, and for multi-label items mAP, AUC and d'."""
 
 import math
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ TOP = (1, 5)
 
 
 def top_k_metrics(scores: Tensor, labels: Tensor, *, prefix: str = "") -> list[Metric]:
-    """Returns top-1 accuracy in %, and top-5 where there are more than five classes.
+    """Return top-1 accuracy in %, and top-5 if there are more than five classes.
 
     Args:
-        scores: (V, classes), the larger the likelier.
+        scores: (V, classes), larger is more likely.
         labels: int64 (V,).
-        prefix: Of the names.
+        prefix: Prefix of the names.
     """
     return [
         mean_metric(f"{prefix}top{k}", 100.0 * top_k_hits(scores, labels, k))
@@ -28,22 +28,20 @@ def top_k_metrics(scores: Tensor, labels: Tensor, *, prefix: str = "") -> list[M
 
 
 def top_k_hits(scores: Tensor, labels: Tensor, k: int) -> Tensor:
-    """Whether the true class is among the k best: bool (V,). Of equal scores the first class comes first.
+    """Return whether the true class is among the k best: bool (V,). Ties are resolved in class order.
 
     Raises:
-        ValueError: A score is not a number.
+        ValueError: A score is NaN.
     """
     if scores.isnan().any():
-        raise ValueError(
-            f"{int(scores.isnan().any(dim=1).sum())} of {len(scores)} items have scores that are no numbers"
-        )
+        raise ValueError(f"{int(scores.isnan().any(dim=1).sum())} of {len(scores)} items have NaN scores")
     best = scores.argsort(dim=1, descending=True, stable=True)[:, :k]
     return (best == labels.unsqueeze(1)).any(dim=1)
 
 
 @dataclass(frozen=True)
 class _Positives:
-    """The P pairs of a class and an item that has it, class after class, the highest scores first.
+    """The P pairs of a class and a positive item, by class and falling score.
 
     Attributes:
         order: Items of each class by falling score, int64 (classes, V).
@@ -51,9 +49,9 @@ class _Positives:
         item: Item of each pair.
         first: Rank, in its class, of the first item with the same score.
         last: Rank of the last one.
-        before: Number of pairs that stand above all of the same score, those of the classes before included.
-        through: Number of pairs with those of the same score.
-        start: Number of pairs in the classes before, int64 (classes + 1,).
+        before: Number of pairs before those of the same score, earlier classes included.
+        through: Number of pairs up to and including those of the same score.
+        start: Number of pairs in earlier classes, int64 (classes + 1,).
     """
 
     order: Tensor
@@ -67,14 +65,14 @@ class _Positives:
 
 
 class LabelRanking:
-    """Items ranked by each class in turn, so that weighted mAP and AUC of many draws are sums along the ranks.
+    """Items ranked for each class, so that weighted mAP and AUC of many resamples are sums along the ranks.
 
-    Ties are taken together, as scikit-learn does. Classes without a positive item in a draw (for AUC also those
-    without a negative one) have no value there and are left out of its mean.
+    Ties are grouped, as in scikit-learn. Classes without a positive item in a resample (for AUC also without a negative
+    one) are excluded from its mean.
 
     Args:
         scores: (V, classes).
-        labels: bool (V, classes), several may be true.
+        labels: bool (V, classes), multi-label.
     """
 
     def __init__(self, scores: Tensor, labels: Tensor) -> None:
@@ -83,19 +81,19 @@ class LabelRanking:
         self._scores, self._labels = scores.mT, labels.mT
 
     def average_precision(self, weights: Tensor) -> Tensor:
-        """Mean over classes of average precision in %: float64 weights (R, V) -> (R,)."""
+        """Return the mean over classes of average precision in %: float64 weights (R, V) -> (R,)."""
         return torch.stack([self._average_precision(row).nanmean() for row in weights])
 
     def auc(self, weights: Tensor) -> Tensor:
-        """Mean over classes of the area under the ROC curve in %: float64 weights (R, V) -> (R,)."""
+        """Return the mean over classes of the area under the ROC curve in %: float64 weights (R, V) -> (R,)."""
         return torch.stack([self._auc(row).nanmean() for row in weights])
 
     def d_prime(self, weights: Tensor) -> Tensor:
-        """√2 Φ⁻¹(mean AUC), no percentage: float64 weights (R, V) -> (R,) (Gemmeke et al., ICASSP 2017)."""
+        """Return √2 Φ⁻¹(mean AUC), not in %: float64 weights (R, V) -> (R,) (Gemmeke et al., ICASSP 2017)."""
         return math.sqrt(2) * torch.special.ndtri(self.auc(weights) / 100)
 
     def metrics(self) -> list[Metric]:
-        """Measures mAP, AUC (%) and d_prime."""
+        """Return the metrics mAP, AUC (%) and d_prime."""
         scores = {"mAP": self.average_precision, "AUC": self.auc, "d_prime": self.d_prime}
         return [Metric(name, statistic, self._labels.shape[1]) for name, statistic in scores.items()]
 
@@ -130,7 +128,7 @@ class LabelRanking:
         negatives = weights.sum() - positives
         above = items[p.label, p.first] - (pairs[p.before] - pairs[p.start[p.label]])
         through = items[p.label, p.last + 1] - (pairs[p.through] - pairs[p.start[p.label]])
-        outranked = negatives[p.label] - (above + through) / 2  # those of the same score count half
+        outranked = negatives[p.label] - (above + through) / 2  # ties count half
         return 100 * self._by_class(weights[p.item] * outranked) / (positives * negatives)
 
     def _by_class(self, values: Tensor) -> Tensor:
@@ -138,5 +136,5 @@ class LabelRanking:
 
 
 def _sums(values: Tensor) -> Tensor:
-    """Sums of the first 0, 1, 2, … values along the last axis."""
+    """Return the sums of the first 0, 1, 2, … values along the last axis."""
     return torch.nn.functional.pad(values.cumsum(dim=-1), (1, 0))

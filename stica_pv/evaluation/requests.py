@@ -1,4 +1,4 @@
-"""What an evaluation asks to be extracted from each item."""
+"""Requests of features to extract from each item."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,25 +21,25 @@ TRAINING_TRANSFORMS: tuple[TestTransform, ...] = ("random_crop", "augmented")
 
 @dataclass(frozen=True)
 class FeatureRequest:
-    """What to extract of each item; equal requests are extracted once.
+    """A request of features of each item; equal requests are extracted once.
 
     Attributes:
         modality: ``video`` or ``audio``.
-        layer: ``map``: the last feature map, flattened; ``map_max``: the same after max-pooling, 2 × 2 × 2 with stride
+        layer: ``map``: the last feature map, flattened; ``map_max``: the map after max-pooling, 2 × 2 × 2 with stride
             2 for frames (SeLaVi), 3 with stride 2 along time for audio (GDT); ``pooled``: the vector before the
             projection head; ``projected``: the embedding that the loss compares.
-        clips: Windows of an item, equally spaced; one lies in the middle.
-        spatial_crops: 1: center; 3: both ends of the longer side too. Without meaning for audio.
-        transform: ``fixed``: the short side is scaled to the clip, draws nothing; ``released``: STiCA's test as
-            released, random scale and colors; ``random_crop``: the training's crop and flip on the same windows
-            (SeLaVi's gallery); ``augmented``: windows drawn at random too, and the training's colors without blur.
-            The last two have the size of the training's views. Draws are keyed by item. Without meaning for audio, but
-            that ``augmented`` draws its windows.
-        starts: Of the clips; ``spaced``: from the first to the last possible one; ``released``: the whole frame at or
-            before k / clips of the slack, k = 0, 1, …, so that the last share of it is never seen.
-        short_videos: What becomes of an item shorter than a clip; ``loop``: it is played again; ``repeat_last``: its
-            last frame stays.
-        average: True: the mean over views of unit rows, (V, 1, D); False: every view as it is, (V, N, D).
+        clips: Number of windows of an item, equally spaced; a single one is centered.
+        spatial_crops: 1: center; 3: both ends of the longer side too. Ignored for audio.
+        transform: ``fixed``: scale of the short side to the clip, deterministic; ``released``: STiCA's test as
+            released, random scale and colors; ``random_crop``: the training crop and flip on the same windows (SeLaVi's
+            gallery); ``augmented``: also random windows, and the training colors without blur. The last two have the
+            size of training views. Randomness is keyed by item. For audio only ``augmented`` has an effect: random
+            windows.
+        starts: Starts of the clips; ``spaced``: from the first to the last possible one; ``released``: the whole frame
+            at or before k / clips of the slack, k = 0, 1, …, so that the last share of it is never used.
+        short_videos: Handling of items shorter than a clip; ``loop``: repeat the item; ``repeat_last``: repeat the last
+            frame.
+        average: True: mean over views of unit rows, (V, 1, D); False: every view, (V, N, D).
     """
 
     modality: Modality = "video"

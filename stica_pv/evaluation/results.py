@@ -1,4 +1,4 @@
-"""What a program and a person read: results.json, results.md, and the table on the terminal."""
+"""Output of results: results.json, results.md, and the table in the log."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.protocol import MEAN, NOBODY, Row
+from stica_pv.evaluation.protocol import MEAN, NO_MODEL, Row
 
 JSON, MARKDOWN = "results.json", "results.md"
 COLUMNS = (
@@ -23,20 +23,20 @@ Numbers = dict[str, float]
 
 @dataclass(frozen=True)
 class ResultRow:
-    """A row of results.md, as it was written.
+    """A row of results.md, as written.
 
     Attributes:
-        protocol: Its exact name.
-        metric: Name of the number.
-        model: Who was evaluated.
-        features: How they were processed.
-        fold: Of the test.
-        score: In % unless the measure's name says else.
+        protocol: Exact name of the protocol.
+        metric: Name of the metric.
+        model: Name of the model.
+        features: Normalization of the features.
+        fold: Fold of the test.
+        score: Score in % unless the metric is named otherwise.
         interval: ``91.2 to 98.1``, the bounds of the 95 % interval.
         items: Number of test items.
-        sources: Number of groups that the interval draws.
-        views: Of each item.
-        dataset: Name and hash.
+        sources: Number of sources that the interval resamples.
+        views: Views of each item.
+        dataset: Name and hash of the data set.
     """
 
     protocol: str
@@ -59,14 +59,14 @@ class ResultRow:
 
 
 def read_rows(folder: Path) -> list[ResultRow]:
-    """Returns the rows of the results.md in a folder; none if there is no such file."""
+    """Return the rows of results.md in a folder; empty if there is no such file."""
     path = folder / MARKDOWN
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     rows = []
     for line in lines:
         cells = [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
         if len(cells) == len(COLUMNS):
-            with suppress(ValueError):  # the head of the table
+            with suppress(ValueError):  # the header of the table
                 values: dict[str, Any] = dict(zip(ResultRow.__dataclass_fields__, cells, strict=True))
                 rows.append(ResultRow(**{**values, "score": float(values["score"])}))
     return rows
@@ -77,9 +77,9 @@ class Results:
     """All rows of a run.
 
     Attributes:
-        rows: In the order of the evaluations.
-        trained: Names of the trained models, in their order.
-        chance: Of top1 in %, None where items may have several labels.
+        rows: Rows in the order of the evaluations.
+        trained: Names of the trained models, in order.
+        chance: Chance level of top1 in %; None for multi-label data sets.
     """
 
     rows: Sequence[Row]
@@ -88,21 +88,21 @@ class Results:
 
     @property
     def overall(self) -> list[Row]:
-        """The row of each number that stands for all folds."""
+        """The row of each metric over all folds."""
         means = {_number(row) for row in self.rows if row.fold == MEAN}
         return [row for row in self.rows if row.fold == MEAN or _number(row) not in means]
 
     def flat(self) -> Numbers:
-        """Returns one mapping of names to numbers.
+        """Return one mapping of names to numbers.
 
-        ``retrieval/R@1`` is the trained encoder's, or ``retrieval/R@1/<name>`` where there are several;
-        ``retrieval/R@1/random_init`` and ``retrieval/R@1/<baseline>`` stand beside it. Each goes on with ``/low`` and
-        ``/high`` (the 95 % interval), ``/n`` (test items), and ``/fold<name>`` where there are several folds.
+        ``retrieval/R@1`` is the score of the trained encoder, ``retrieval/R@1/<name>`` if there are several;
+        ``retrieval/R@1/random_init`` and ``retrieval/R@1/<baseline>`` are the references. Each also has ``/low`` and
+        ``/high`` (95 % interval), ``/n`` (test items), and ``/fold<name>`` if there are several folds.
         """
         found: Numbers = {} if self.chance is None else {"chance/top1": self.chance}
         overall = self.overall
         for row in self.rows:
-            alone = row.model == NOBODY or [row.model] == list(self.trained)
+            alone = row.model == NO_MODEL or [row.model] == list(self.trained)
             key = f"{row.evaluation}/{row.metric}" + ("" if alone else f"/{row.model}")
             if row in overall:
                 found |= {key: row.value, f"{key}/low": row.low, f"{key}/high": row.high, f"{key}/n": float(row.n)}
@@ -111,7 +111,7 @@ class Results:
         return found
 
     def table(self) -> str:
-        """Returns a line for each measure and a column for each model, for a terminal."""
+        """Return a table with one line per metric and one column per model, for the log."""
         others = dict.fromkeys(row.model for row in self.rows if row.model not in self.trained)
         names = [*self.trained, *others]
         lines = [["score in %", *(name or NO_ENCODER for name in names)]]
@@ -128,13 +128,13 @@ class Results:
         )
 
     def markdown(self) -> str:
-        """Returns every row with all that belongs to it, as a page."""
+        """Return all rows as a Markdown page."""
         lines = [
             "# Results",
             "",
-            "Scores are in % unless their name says else. An interval is the 2.5 to 97.5 % range of 1000 bootstrap",
-            "draws of the sources (not the items) of the test. `random_init` is, for each number by itself, the best",
-            "over raw, centered and standardized features, with batch-norm statistics as they are and re-estimated.",
+            "Scores are in % unless named otherwise. An interval is the 2.5 to 97.5 % range of 1000 bootstrap",
+            "resamples of the sources (not the items) of the test. `random_init` is, for each number, the best of raw,",
+            "centered and standardized features, with batch-norm statistics as they are and re-estimated.",
         ]
         if self.chance is not None:
             lines += ["", f"Chance for top1 and R@1 is {self.chance:.1f}."]
@@ -144,16 +144,16 @@ class Results:
         return "\n".join(lines) + "\n"
 
     def write(self, folder: Path) -> None:
-        """Writes results.json and results.md.
+        """Write results.json and results.md.
 
         Raises:
-            UsageError: The folder cannot be written.
+            UsageError: The files cannot be written.
         """
         try:
             (folder / JSON).write_text(json.dumps(self.flat(), indent=2) + "\n", encoding="utf-8")
             (folder / MARKDOWN).write_text(self.markdown(), encoding="utf-8")
         except OSError as error:
-            raise UsageError(f"results cannot be written into {folder}: {error.strerror or error}") from error
+            raise UsageError(f"results cannot be written to {folder}: {error.strerror or error}") from error
 
 
 def _number(row: Row) -> tuple[str, str, str]:

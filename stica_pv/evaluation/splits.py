@@ -1,4 +1,4 @@
-"""Inner splits of training items, for choosing a learning rate or a C: a source is never on both sides."""
+"""Hold-out splits of training items, to choose a learning rate or a C; sources are never split."""
 
 import logging
 from collections import Counter
@@ -16,9 +16,9 @@ logger = logging.getLogger(__name__)
 
 
 def describe_choice(values: Sequence[float], share: float) -> str:
-    """Names what is chosen from: ``0.1``, or ``one of 0.1, 1 by 20 % hold-out``."""
-    words = ", ".join(f"{value:g}" for value in values)
-    return words if len(values) == 1 else f"one of {words} by {100 * share:g} % hold-out"
+    """Describe the candidates: ``0.1``, or ``one of 0.1, 1 by 20 % hold-out``."""
+    text = ", ".join(f"{value:g}" for value in values)
+    return text if len(values) == 1 else f"one of {text} by {100 * share:g} % hold-out"
 
 
 def choose_on_holdout(
@@ -30,14 +30,14 @@ def choose_on_holdout(
     seed: int,
     what: str,
 ) -> float:
-    """Returns the value that is best on held-out groups of the training items, the smallest of equals.
+    """Return the value that is best on held-out groups of the training items, the smallest of equals.
 
     Args:
-        values: To choose from; a single one is returned as it is.
-        train: The training items, one label each.
-        scores: Fits with a value to the first items and returns scores (V, classes) of the second ones.
-        share: Of each class to hold out.
-        seed: Of the hold-out.
+        values: Candidates; a single one is returned without a hold-out.
+        train: Training items, one label each.
+        scores: Function that fits the first items with a value and returns scores (V, classes) of the second ones.
+        share: Share of each class to hold out.
+        seed: Seed of the hold-out.
         what: Name of the value, for the log.
     """
     if len(values) == 1:
@@ -49,28 +49,28 @@ def choose_on_holdout(
         hits = top_k_hits(scores(value, fitted, chosen_by), chosen_by.labels, 1)
         found[value] = float(hits.double().mean())
     best = max(found, key=found.__getitem__)
-    told = ", ".join(f"{value:g}: {100 * accuracy:.1f}" for value, accuracy in found.items())
-    logger.info("%s %g of %s (%% right of %d held-out training items)", what, best, told, len(held))
+    results = ", ".join(f"{value:g}: {100 * accuracy:.1f}" for value, accuracy in found.items())
+    logger.info("%s %g of %s (%% correct of %d held-out training items)", what, best, results, len(held))
     return best
 
 
 def grouped_holdout(labels: Tensor, groups: Tensor, *, share: float = 0.2, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Splits training items into those to fit and those to choose by; whole groups are held out, class by class.
+    """Split training items into those to fit and those to choose by; whole groups are held out.
 
-    Groups are taken in random order until about `share` of each class is held out. A group that holds the last items
-    of a class stays among those to fit. The result follows from the numbers of the groups, not from the item order.
+    Groups are held out in random order until about `share` of each class is reached. A group with the last items of a
+    class stays in the fit. The result depends on the group numbers, not on the order of the items.
 
     Args:
         labels: int64 (V,).
-        groups: int64 (V,), the source of each item.
-        share: Of each class to hold out, between 0 and 1.
-        seed: Of the order.
+        groups: int64 (V,), source of each item.
+        share: Share of each class to hold out, between 0 and 1.
+        seed: Seed of the order.
 
     Returns:
         Indices to fit and indices to choose by: int64, ascending, disjoint, together all V.
 
     Raises:
-        UsageError: Every class comes from one source, so that nothing can be held out.
+        UsageError: Nothing can be held out, since every class has a single source.
     """
     names, members = groups.unique(return_inverse=True)
     classes: list[Counter[int]] = [Counter() for _ in names]
@@ -89,7 +89,7 @@ def grouped_holdout(labels: Tensor, groups: Tensor, *, share: float = 0.2, seed:
     if not out.any():
         raise UsageError(
             f"nothing can be held out of {len(labels)} training items of {len(names)} sources without losing a class: "
-            "give one value to choose from, or a DATA.GROUP_PATTERN that tells more sources apart"
+            "give one value instead of several, or a DATA.GROUP_PATTERN that distinguishes more sources"
         )
     mask = out[members]
     return (~mask).nonzero()[:, 0], mask.nonzero()[:, 0]

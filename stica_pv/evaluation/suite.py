@@ -1,4 +1,4 @@
-"""Runs several evaluations: features of all of them in as few passes over the files as possible, then each."""
+"""Run several evaluations: extract all features in as few passes as possible, then score each."""
 
 import logging
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class Evaluation(Protocol):
-    """One entry of TEST.EVALUATIONS. Registered in EVALUATIONS is a builder, from the configuration to this.
+    """One entry of TEST.EVALUATIONS, built from the configuration by a function registered in EVALUATIONS.
 
     Attributes:
         name: Registered name.
@@ -26,17 +26,17 @@ class Evaluation(Protocol):
     def name(self) -> str: ...  # noqa: D102 - described above
 
     def run(self, context: EvaluationContext) -> list[Row]:
-        """Runs on every process of the run; the main one's rows count, the others may return none."""
+        """Run on every process; only the rows of the main process count."""
 
 
 def run_evaluations(evaluations: Sequence[Evaluation], context: EvaluationContext) -> Results:
-    """Runs every evaluation, on all processes; the main process' results are complete.
+    """Run every evaluation on all processes; only the main process has complete results.
 
-    Those that train networks come first, since they keep all processes busy; the main process alone scores features.
+    Evaluations that train networks run first on all processes; then the main process alone scores features.
     """
     on_features = [e for e in evaluations if isinstance(e, FeatureEvaluation | SingleFrame)]
     rows: dict[str, list[Row]] = {e.name: e.run(context) for e in evaluations if e not in on_features}
-    extract_features([want for evaluation in on_features for want in evaluation.wants(context)], context)
+    extract_features([job for evaluation in on_features for job in evaluation.feature_jobs(context)], context)
     for evaluation in on_features:
         if is_main():
             logger.info("scoring %s", evaluation.name)

@@ -1,4 +1,4 @@
-"""What an evaluation looks at: a grid of clips over each item, by crops over each frame; nothing is left out."""
+"""Views of an evaluation: a grid of clips over each item, with spatial crops of each frame."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,22 +21,22 @@ RELEASED_SHORT_SIDE = (128, 160)
 
 @dataclass(frozen=True)
 class ReleasedTestCrop:
-    """The released test crop: its fixed scale is overwritten by the training range, so that the test is random."""
+    """The released test crop, with random scale: the training range overwrites its fixed scale."""
 
     position: float
 
     def __call__(self, frames: Tensor, size: int, rng: torch.Generator) -> Tensor:
-        """Maps uint8 (C, T, H, W) to uint8 (C, T, size, size)."""
+        """Map uint8 (C, T, H, W) to uint8 (C, T, size, size)."""
         short_side = integer(max(size, RELEASED_SHORT_SIDE[0]), max(size, RELEASED_SHORT_SIDE[1]), rng)
         return FixedCrop(short_side=short_side, position=self.position, antialias=False)(frames, size, rng)
 
 
 @dataclass(frozen=True)
 class KeyedColor:
-    """Colors and normalizes frames on the device; the draws are keyed by view and item.
+    """Augment colors and normalize frames on the device; randomness is keyed by view and item.
 
     Attributes:
-        settings: Of training; blur is switched off.
+        settings: Color settings of training; blur is disabled.
         seed: Seed of the run.
     """
 
@@ -44,33 +44,33 @@ class KeyedColor:
     seed: int
 
     def __call__(self, video: Tensor, view: str, indices: Tensor) -> Tensor:
-        """Maps uint8 (B, 3, T, H, W) to normalized float32 of that shape."""
+        """Map uint8 (B, 3, T, H, W) to normalized float32 of that shape."""
         settings = replace(self.settings, blur_prob=0.0)
         rngs = [generator("test photometry", self.seed, view, index) for index in indices.tolist()]
         return apply_color(video, sample_color(rngs, settings).to(video.device), settings)
 
 
 def grid_windows(
-    clips: int, seconds: float, *, drawn: bool = False, starts: Starts = "spaced", short_videos: ShortVideos = "loop"
+    clips: int, seconds: float, *, sampled: bool = False, starts: Starts = "spaced", short_videos: ShortVideos = "loop"
 ) -> WindowPolicy:
-    """Returns the policy that places `clips` windows in an item; a short one is never dropped.
+    """Return the policy that selects `clips` windows of an item; short items are never dropped.
 
     Args:
         clips: Number of windows.
-        seconds: Their length.
-        drawn: Starts are drawn uniformly, whatever `starts` says.
-        starts: As of `FeatureRequest`.
-        short_videos: As of `FeatureRequest`.
+        seconds: Length of a window.
+        sampled: Whether to sample starts uniformly and ignore `starts`.
+        starts: As in `FeatureRequest`.
+        short_videos: As in `FeatureRequest`.
     """
-    released = starts == "released" and not drawn
-    # Not a function within this one: workers may be spawned.
-    return partial(_grid, clips, seconds, drawn, released, end_of(short_videos))
+    released = starts == "released" and not sampled
+    # Not a local function, since spawned workers must unpickle it.
+    return partial(_grid, clips, seconds, sampled, released, end_of(short_videos))
 
 
 def _grid(
     clips: int,
     seconds: float,
-    drawn: bool,
+    sampled: bool,
     released: bool,
     short: AtEnd,
     duration_s: float,
@@ -81,13 +81,13 @@ def _grid(
         shares = [i / clips for i in range(clips)]
     else:
         shares = [0.5 if clips == 1 else i / (clips - 1) for i in range(clips)]
-    starts = [uniform(0.0, slack, rng) if drawn else slack * share for share in shares]
+    starts = [uniform(0.0, slack, rng) if sampled else slack * share for share in shares]
     at_end = short if slack == 0 else "shift"
     return {f"clip{i}": Window(start, seconds, at_end, whole_frames=released) for i, start in enumerate(starts)}
 
 
 def views_of(request: FeatureRequest, clip_format: ClipFormat) -> Views:
-    """Returns what to see of every item: ``clip0 crop0``, ``clip0 crop1``, … or ``clip0``, ``clip1``, … of audio."""
+    """Return the views of every item: ``clip0 crop0``, ``clip0 crop1``, … or ``clip0``, ``clip1``, … of audio."""
     check_choice("transform of a request", request.transform, TEST_TRANSFORMS)
     if request.clips < 1 or request.spatial_crops not in CROP_POSITIONS:
         raise UsageError(
@@ -99,7 +99,7 @@ def views_of(request: FeatureRequest, clip_format: ClipFormat) -> Views:
     grid = partial(
         grid_windows,
         request.clips,
-        drawn=request.transform == "augmented",
+        sampled=request.transform == "augmented",
         starts=request.starts,
         short_videos=request.short_videos,
     )
@@ -124,7 +124,7 @@ def views_of(request: FeatureRequest, clip_format: ClipFormat) -> Views:
 
 
 def size_of(request: FeatureRequest, clip_format: ClipFormat) -> int:
-    """Side in pixels of the frames that a request asks for: views of training have that of the training."""
+    """Return the side in pixels of the frames of a request; training views have the training size."""
     return clip_format.train_size if request.transform in TRAINING_TRANSFORMS else clip_format.size
 
 
@@ -135,9 +135,9 @@ def _crop(request: FeatureRequest, clip_format: ClipFormat, position: float) -> 
 
 
 def color_of(request: FeatureRequest, clip_format: ClipFormat, seed: int) -> KeyedColor | None:
-    """What is done to the colors before an encoder; None: nothing, encoders normalize bytes themselves."""
+    """Return the color transform before an encoder; None: encoders normalize bytes themselves."""
     if request.modality == "audio" or request.transform in ("fixed", "random_crop"):
         return None
-    if request.transform == "released":  # its color jitter stays on at test, so that scores are random
+    if request.transform == "released":  # as released, with color jitter at test, so that scores are random
         return KeyedColor(replace(clip_format.color, gray_prob=0.0, style="released"), seed)
     return KeyedColor(clip_format.color, seed)

@@ -1,4 +1,4 @@
-"""Weights in and out: foreign files become checkpoints, checkpoints become files for other programs."""
+"""Exchange of weights: convert foreign files into checkpoints, export checkpoints for other programs."""
 
 from stica_pv.exchange.convert import Conversion, convert, implied_by
 from stica_pv.exchange.described import Described, load_encoder, load_trunk_of, read_described

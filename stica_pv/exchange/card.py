@@ -1,4 +1,4 @@
-"""The model card: what a file holds, where it comes from and how it is loaded, for a person who has only the file."""
+"""Model card of an exported file: its content, its origin and how to load it."""
 
 import json
 from pathlib import Path
@@ -16,37 +16,37 @@ RESULTS = "results.json"
 
 
 def write_card(card: Path, file: Path, kind: str, found: Described, piece: Piece, check: str) -> None:
-    """Writes the card of an exported file.
+    """Write the card of an exported file.
 
     Args:
-        card: The card, a new file.
-        file: The exported file.
-        kind: Its format.
-        found: Where the weights come from.
-        piece: What of it was exported.
-        check: Result of running a program, or empty.
+        card: Path of the card, a new file.
+        file: Exported file.
+        kind: Format of the exported file.
+        found: Source of the weights.
+        piece: Exported part.
+        check: Result of checking a program, or empty.
     """
     text = card_text(file, kind, found, piece, check)
     write_atomic(card, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def card_text(file: Path, kind: str, found: Described, piece: Piece, check: str) -> str:
-    """Returns the card as Markdown."""
+    """Return the card as Markdown."""
     cfg = found.cfg()
     network = cfg.AUDIO.ARCH if piece.modality == AUDIO else cfg.MODEL.ARCH
     parameters = sum(tensor.numel() for tensor in piece.tensors.values() if tensor.is_floating_point())
     title = f"{network}, {piece.modality} {piece.what}" if piece.modality else f"{cfg.TASK}, all networks"
-    facts = {
+    info = {
         "file": f"`{file.name}`, format {kind}, {file.stat().st_size} bytes, sha256 `{sha256_of(file)}`",
         "holds": f"{len(piece.tensors)} tensors, {parameters} numbers",
-        "takes": piece.takes,
-        "gives": piece.gives,
-        **({"as a program": check} if check else {}),
+        "input": piece.takes,
+        "output": piece.gives,
+        **({"check": check} if check else {}),
         "written by": f"stica_pv {stica_pv.__version__}",
     }
     sections = [
         f"# {title}",
-        _table(facts),
+        _table(info),
         "## How to load it",
         f"```python\n{_loading(file.name, kind, network, piece)}\n```",
         "## Training",
@@ -94,20 +94,20 @@ def _loading(name: str, kind: str, arch: str, piece: Piece) -> str:
 
 
 def _training(found: Described) -> dict[str, Any]:
-    facts = found.facts
-    converted = facts.get("converted")
+    info = found.info
+    converted = info.get("converted")
     if converted:
         rows = {
             "converted from": f"`{converted['file']}` (layout {converted['layout']}), sha256 `{converted['sha256']}`",
-            "its training": "not by this package; see its source",
+            "training": "not by this package; see the source",
         }
         if converted["drawn"]:
-            rows["initial weights, not trained"] = ", ".join(converted["drawn"])
+            rows["random weights, not trained"] = ", ".join(converted["drawn"])
         return rows
     return {
         "method": found.setting("TASK"),
-        "steps": f"{facts['step']} of {found.setting('TRAIN.BATCH_SIZE')} videos; {facts['epoch_size']} an epoch",
-        "list of videos": f"hash `{facts.get('list_hash', '')}` ({found.setting('TRAIN.DATASET')})",
+        "steps": f"{info['step']} of {found.setting('TRAIN.BATCH_SIZE')} videos; {info['epoch_size']} per epoch",
+        "list of videos": f"hash `{info.get('list_hash', '')}` ({found.setting('TRAIN.DATASET')})",
         "seed": found.setting("RNG_SEED"),
     }
 
@@ -116,19 +116,19 @@ def _results(found: Described) -> str:
     folder = Path(found.path).resolve().parent
     file = folder.parent / RESULTS
     if folder.name != FOLDER or not file.is_file():
-        return f"None known: there was no {RESULTS} beside the checkpoint."
+        return f"Unknown: the run folder has no {RESULTS}."
     try:
         results = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         return f"{RESULTS} could not be read: {error}"
     numbers = {name: f"{value:.1f}" for name, value in results.items() if isinstance(value, int | float)}
-    return f"Of the run's {RESULTS}, of its newest checkpoint when it was evaluated, in %:\n\n{_table(numbers)}"
+    return f"From {RESULTS} of the run, for its newest checkpoint at evaluation, in %:\n\n{_table(numbers)}"
 
 
 def _licence(found: Described) -> str:
-    if found.facts.get("converted"):
-        return "The code is Apache-2.0. The weights were not trained by it: the license of their source holds for them."
+    if found.info.get("converted"):
+        return "The code is Apache-2.0. The weights were not trained by it; the license of their source applies."
     return (
-        "The code is Apache-2.0. Who publishes the weights says under which license; "
-        "the terms of the videos they were trained on may bear on it."
+        "The code is Apache-2.0. The publisher of the weights chooses their license; "
+        "the terms of the training videos may affect it."
     )

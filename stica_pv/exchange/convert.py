@@ -1,4 +1,4 @@
-"""Makes a checkpoint of this package from foreign weights: self-describing, so that evaluation needs the file alone."""
+"""Make a checkpoint of this package from foreign weights: self-describing, so that evaluation needs the file alone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -22,8 +22,8 @@ EXPORT_FORMAT = "stica_pv export 1"
 HEADER = "stica_pv"  # key of the safetensors metadata; its value is JSON
 TASK, ENCODER, TRUNK = "task", "encoder", "trunk"
 VIDEO, AUDIO = "video", "audio"
-FACTS = ("step", "epoch_size", "list_hash", "converted")
-CONVERTED = {"file", "sha256", "layout", "drawn"}  # what a converted file tells of its source
+RUN_INFO = ("step", "epoch_size", "list_hash", "converted")
+CONVERTED = {"file", "sha256", "layout", "drawn"}  # keys about the source of a converted file
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Described:
         path: The file.
         what: ``task`` (all networks), ``encoder`` or ``trunk``.
         modality: ``video`` or ``audio``; empty for a task.
-        config: YAML of the run.
-        tensors: By the names of the task, the encoder or the trunk.
-        facts: Of the run: step, epoch_size, list_hash, and where converted weights come from.
-        imports: Modules of code that the file may use.
+        config: Configuration of the run as YAML.
+        tensors: Weights by the names of the task, the encoder or the trunk.
+        info: Information about the run: step, epoch_size, list_hash, and the source of converted weights.
+        imports: Modules with code that the file may use.
     """
 
     path: str
@@ -45,53 +45,53 @@ class Described:
     modality: str
     config: str
     tensors: dict[str, Tensor]
-    facts: dict[str, Any]
+    info: dict[str, Any]
     imports: Sequence[str] = field(default=())
 
     def cfg(self) -> CfgNode:
-        """The networks and clips of the run; its other keys are the defaults."""
+        """Return the configuration of networks and clips of the run; other keys are defaults."""
         cfg = get_cfg()
         cfg.CUSTOM_IMPORTS = list(self.imports)
         return as_trained(cfg, {"config": self.config})
 
     def setting(self, key: str) -> Any:
-        """Value of any key of the run, as written; None if there is none."""
+        """Return the value of any key of the run, as written; None if it is missing."""
         return dict(parse_stored_settings(self.config, source=f"{self.path}: its configuration")).get(key)
 
     def header(self, what: str, modality: str) -> dict[str, Any]:
-        """What an exported file says of itself."""
-        return {"format": EXPORT_FORMAT, "what": what, "modality": modality, "config": self.config, **self.facts}
+        """Return the header of an exported file."""
+        return {"format": EXPORT_FORMAT, "what": what, "modality": modality, "config": self.config, **self.info}
 
 
 def read_described(path: str | os.PathLike[str], *, imports: Sequence[str] = ()) -> Described:
-    """Reads a checkpoint, or an export that holds its configuration.
+    """Read a checkpoint, or an export that holds its configuration.
 
     Args:
-        path: The file.
-        imports: Modules of yours whose code the file may use; they are imported. A file by itself starts no code.
+        path: Checkpoint or export.
+        imports: Modules with code that the file may use; they are imported. A file alone never runs code.
 
     Raises:
-        UsageError: The file cannot be read, or says nothing of its networks.
+        UsageError: The file cannot be read or does not describe its networks.
     """
     path = str(path)
     import_components(imports, source="imports")
-    weights = read_weights(path, strip=False)  # names of our own files are those of the networks
+    weights = read_weights(path, strip=False)  # our own files use the names of the networks
     header = header_of(weights)
     if header.get("format") not in (FORMAT, EXPORT_FORMAT):
         raise UsageError(
-            f"{path} holds weights alone, without the configuration of their networks: expected a checkpoint of this "
-            "package, or an encoder or .safetensors of tools/export.py (tools/convert_checkpoint.py reads others)"
+            f"{path} holds weights without the configuration of their networks: expected a checkpoint of this "
+            "package, or an encoder or .safetensors of tools/export.py (use tools/convert_checkpoint.py for others)"
         )
-    facts = {name: header[name] for name in FACTS if name in header}
+    info = {name: header[name] for name in RUN_INFO if name in header}
     what, modality = str(header.get("what", TASK)), str(header.get("modality", ""))
-    return Described(path, what, modality, header["config"], weights.tensors, facts, tuple(imports))
+    return Described(path, what, modality, header["config"], weights.tensors, info, tuple(imports))
 
 
 def header_of(weights: WeightsFile) -> Mapping[str, Any]:
-    """Returns what a file says of itself beside its weights.
+    """Return the header of a file.
 
     Raises:
-        UsageError: It is malformed, or of a later version of this package.
+        UsageError: The header is malformed, or of a later version of this package.
     """
     header = _from_json(weights) if HEADER in weights.about else weights.about
     check_format(header, source=weights.path)
@@ -106,9 +106,9 @@ def _from_json(weights: WeightsFile) -> Mapping[str, Any]:
     try:
         header = json.loads(weights.about[HEADER])
     except (TypeError, ValueError, RecursionError) as error:
-        raise UsageError(f"{weights.path} is malformed: what it says of itself is no JSON ({error})") from error
+        raise UsageError(f"{weights.path} is malformed: its header is not JSON ({error})") from error
     if not isinstance(header, dict):
-        raise UsageError(f"{weights.path} is malformed: what it says of itself is no JSON object")
+        raise UsageError(f"{weights.path} is malformed: its header is not a JSON object")
     return header
 
 
@@ -126,15 +126,15 @@ def _check_header(header: Mapping[str, Any], path: str) -> None:
 
 
 def load_encoder(path: str | os.PathLike[str], modality: str = VIDEO, *, imports: Sequence[str] = ()) -> nn.Module:
-    """Builds an encoder and loads its weights, in evaluation mode.
+    """Build an encoder and load its weights, in evaluation mode.
 
     Args:
         path: A checkpoint, or an exported encoder.
         modality: ``video`` or ``audio``.
-        imports: Modules of yours whose code the file may use.
+        imports: Modules with code that the file may use.
 
     Returns:
-        From uint8 frames (B, 3, T, H, W), or audio (B, S) in [-1, 1], to (B, D).
+        A module that maps uint8 frames (B, 3, T, H, W), or audio (B, S) in [-1, 1], to (B, D).
 
     Raises:
         UsageError: The file cannot be read or holds no such encoder.
@@ -143,23 +143,23 @@ def load_encoder(path: str | os.PathLike[str], modality: str = VIDEO, *, imports
 
 
 def load_trunk_of(path: str | os.PathLike[str], modality: str = VIDEO, *, imports: Sequence[str] = ()) -> nn.Module:
-    """Builds a trunk and loads its weights, in evaluation mode.
+    """Build a trunk and load its weights, in evaluation mode.
 
     Args:
         path: A checkpoint, an exported encoder, or a trunk in safetensors.
         modality: ``video`` or ``audio``.
-        imports: Modules of yours whose code the file may use.
+        imports: Modules with code that the file may use.
 
     Returns:
-        From normalized frames (B, 3, T, H, W) to the feature map, or from log-mel (B, 1, F, T) to (B, D).
+        A module that maps normalized frames (B, 3, T, H, W) to the feature map, or log-mel (B, 1, F, T) to (B, D).
     """
     return build_trunk(read_described(path, imports=imports), modality)
 
 
 def build_encoder(found: Described, modality: str) -> nn.Module:
-    """Builds the encoder of a file that was read."""
+    """Build the encoder of a file that was read."""
     if found.what == TRUNK:
-        raise UsageError(f"{found.path} holds a trunk alone, an encoder needs its pooling head too")
+        raise UsageError(f"{found.path} holds a trunk without the pooling head that an encoder needs")
     if found.what == TASK:
         task = _task_of(found)
         _load(task, found)
@@ -171,7 +171,7 @@ def build_encoder(found: Described, modality: str) -> nn.Module:
 
 
 def build_trunk(found: Described, modality: str) -> nn.Module:
-    """Builds the trunk of a file that was read."""
+    """Build the trunk of a file that was read."""
     if found.what != TRUNK:
         return trunk_of(build_encoder(found, modality), modality)
     _check_modality(found, modality)
@@ -181,16 +181,16 @@ def build_trunk(found: Described, modality: str) -> nn.Module:
 
 
 def trunk_of(encoder: nn.Module, modality: str) -> nn.Module:
-    """The network of an encoder whose names are those of the plain model."""
+    """Return the network of an encoder with the names of the plain model."""
     return encoder.get_submodule("backbone" if modality == VIDEO else "tower")
 
 
 def _task_of(found: Described) -> nn.Module:
     cfg = found.cfg()
     cfg.defrost()
-    cfg.MODEL.ACT_CHECKPOINT = False  # for training; it keeps programs from being traced
-    cfg.MODEL.CHANNELS_LAST = False  # rounds otherwise: here the numbers are those of the plain library
-    # The first weights are drawn, and replaced: no business of the caller's.
+    cfg.MODEL.ACT_CHECKPOINT = False  # training only; prevents tracing
+    cfg.MODEL.CHANNELS_LAST = False  # changes rounding; keep the numbers of the plain library
+    # The initial weights are random and replaced; keep the random state of the caller.
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()):
         return create_task(cfg)
 
@@ -205,7 +205,7 @@ def _encoder_of(task: Any, modality: str, found: Described) -> nn.Module:
 
 def _check_modality(found: Described, modality: str) -> None:
     if found.modality != modality:
-        raise UsageError(f"{found.path} holds {found.modality}, and {modality} was asked for")
+        raise UsageError(f"{found.path} holds {found.modality}, expected {modality}")
 
 
 def _load(module: nn.Module, found: Described) -> None:
@@ -213,4 +213,4 @@ def _load(module: nn.Module, found: Described) -> None:
         module.load_state_dict(found.tensors)
     except RuntimeError as error:
         text = " ".join(str(error).split())[:300]
-        raise UsageError(f"{found.path} does not fit the networks of its own configuration: {text}") from error
+        raise UsageError(f"{found.path} does not match the networks of its own configuration: {text}") from error

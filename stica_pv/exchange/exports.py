@@ -1,4 +1,4 @@
-"""Writes a part of a checkpoint as weights or as a program, with a model card beside it."""
+"""Export a part of a checkpoint as weights or as a program, with a model card."""
 
 import json
 import logging
@@ -37,15 +37,15 @@ FORMATS = tuple(SUFFIXES)
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What to write.
+    """A request of an export.
 
     Attributes:
-        source: A checkpoint, or an exported encoder.
-        target: A new file.
+        source: Checkpoint or exported encoder.
+        target: Output file, which must not exist.
         what: ``trunk``, ``encoder`` or ``task``.
         modality: ``video`` or ``audio``.
-        format: One of `FORMATS`; empty for that of the target's suffix.
-        layer: Of the encoder that a program gives; empty for the pooled vector.
+        format: One of `FORMATS`; empty: by the suffix of the target.
+        layer: Output layer of an encoder program; empty: the pooled vector.
         imports: Modules of components that the source may name.
     """
 
@@ -58,32 +58,34 @@ class ExportRequest:
     imports: tuple[str, ...] = ()
 
     def resolved_format(self) -> str:
-        """The format by name or suffix.
+        """Return the format by name or suffix.
 
         Raises:
-            UsageError: It is unknown, or name and suffix do not go together.
+            UsageError: The format is unknown or does not match the suffix.
         """
         suffixes = {suffix: name for name, suffix in SUFFIXES.items()}
         if not self.format:
             if self.target.suffix not in suffixes:
                 known = ", ".join(f"{suffix} ({name})" for suffix, name in suffixes.items())
-                raise UsageError(f"{self.target}: no format has the suffix {self.target.suffix!r}; there are {known}")
+                raise UsageError(
+                    f"{self.target}: no format has the suffix {self.target.suffix!r}; expected one of {known}"
+                )
             return suffixes[self.target.suffix]
         check_choice("--format", self.format, FORMATS)
         if self.target.suffix != SUFFIXES[self.format]:
-            raise UsageError(f"{self.target}: a file of format {self.format} is called *{SUFFIXES[self.format]}")
+            raise UsageError(f"{self.target}: format {self.format} needs the suffix {SUFFIXES[self.format]}")
         return self.format
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """Result of an export.
 
     Attributes:
-        file: The weights or the program.
-        card: The model card.
-        piece: What it is.
-        check: Result of running a program; empty for weights.
+        file: Path of the weights or the program.
+        card: Path of the model card.
+        piece: Exported part.
+        check: Result of checking a program; empty for weights.
     """
 
     file: Path
@@ -93,14 +95,16 @@ class Exported:
 
 
 def export(request: ExportRequest) -> Exported:
-    """Writes a file and its model card.
+    """Write a file and its model card.
 
     Raises:
-        UsageError: The source cannot be read or does not hold it, the target exists, or the format cannot hold it.
-        RunFailed: A program gives other numbers than the network.
+        UsageError: The source cannot be read or lacks the part, the target exists, or the format does not support it.
+        RunFailed: A program differs from the network.
     """
     kind = request.resolved_format()
-    card = request.target.with_name(f"{request.target.name}.md")  # not in place of the suffix: formats lie side by side
+    card = request.target.with_name(
+        f"{request.target.name}.md"
+    )  # keeps the suffix, so that several formats can share a folder
     for path in (request.target, card):
         refuse_existing(path)
     if request.layer and kind not in PROGRAMS:
@@ -120,16 +124,16 @@ def export(request: ExportRequest) -> Exported:
 
 def _write_program(target: Path, kind: str, piece: Piece) -> str:
     if piece.network is None or piece.example is None:
-        raise UsageError(f"--format {kind} needs a function of a clip: --what encoder or trunk, a task is none")
+        raise UsageError(f"--format {kind} needs --what encoder or trunk, got task")
     network, example = piece.network, piece.example
     lines: list[str] = []
 
     def write(path: Path) -> None:
         try:
             PROGRAMS[kind].write(network, torch.cat([example] * TRACED_BATCH), piece.outputs, path)
-        except (UsageError, OSError):  # a full disk is told by what writes the file
+        except (UsageError, OSError):  # write errors are reported by the caller
             raise
-        except Exception as error:  # whatever the compilers of torch raise for an operator they lack
+        except Exception as error:  # compilers of torch raise various errors for unsupported operators
             text = " ".join(str(error).split())[:300]
             raise UsageError(
                 f"{kind} cannot express this {piece.modality} {piece.what} ({type(error).__name__}: {text}); "
@@ -138,7 +142,7 @@ def _write_program(target: Path, kind: str, piece: Piece) -> str:
         lines.append(check_program(PROGRAMS[kind], path, network, example))
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's compilers speak of their own inside; the check finds what is wrong
+        warnings.simplefilter("ignore")  # internal warnings of the compilers; the check finds errors
         write_atomic(target, write)
     deprecated = deprecation_of_torchscript(torch.__version__) if kind == "torchscript" else ""
     return "; ".join(filter(None, (lines[0], deprecated)))
@@ -151,9 +155,9 @@ def _write_weights(path: Path, kind: str, found: Described, piece: Piece) -> Non
     if kind == SAFETENSORS:
         _save_safetensors(tensors, path, header)
     elif piece.what == TRUNK:
-        save_torch(tensors, path)  # nothing but the weights: torchvision and pytorchvideo read it as it is
+        save_torch(tensors, path)  # weights only, so that torchvision and pytorchvideo can read it
     elif piece.what == TASK:
-        checkpoint = {"format": FORMAT, "config": found.config, **found.facts, "model": tensors}
+        checkpoint = {"format": FORMAT, "config": found.config, **found.info, "model": tensors}
         save_torch({**checkpoint, "optimizer": {}, "scaler": {}, "meter": {}}, path)
     else:
         save_torch({**header, "model": tensors}, path)

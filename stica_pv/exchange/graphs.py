@@ -1,4 +1,4 @@
-"""Networks as programs for other runtimes, each checked against the network by running the written file."""
+"""Networks as programs for other runtimes, each checked by running the written file."""
 
 import io
 import logging
@@ -14,7 +14,7 @@ from stica_pv.errors import RunFailed, UsageError
 
 logger = logging.getLogger(__name__)
 
-BATCHES = (1, 3)  # of the check; the program is made with another one, so a batch size baked in is found
+BATCHES = (1, 3)  # batch sizes of the check, not that of tracing, to find a fixed batch size
 TRACED_BATCH = 2
 INPUT, OUTPUT = "input", "features"
 ONNX_EXTRAS = ("onnx", "onnxscript")
@@ -30,10 +30,10 @@ class Program:
     """A kind of program.
 
     Attributes:
-        write: Writes a network, given it, an input (2, …), names of its outputs, and the file.
-        open: Opens a file for running; None where its runtime is not installed.
-        tolerance: Largest difference from the network, as a share of the largest feature.
-        runtime: What runs it.
+        write: Function that writes a network, given an input (2, …), names of its outputs, and the file.
+        open: Function that opens a file for running; returns None without its runtime.
+        tolerance: Maximum difference from the network, relative to the largest feature.
+        runtime: Name of the runtime.
     """
 
     write: Callable[[nn.Module, Tensor, list[str], Path], None]
@@ -43,17 +43,17 @@ class Program:
 
 
 def as_list(features: Features) -> list[Tensor]:
-    """Returns the tensors of all pathways as a list."""
+    """Return the tensors of all pathways as a list."""
     return [features] if isinstance(features, Tensor) else list(features)
 
 
 def output_names(features: Features) -> list[str]:
-    """Returns ``features``, or ``features0``, ``features1``, … for several pathways."""
+    """Return ``features``, or ``features0``, ``features1``, … for several pathways."""
     return [OUTPUT] if isinstance(features, Tensor) else [f"{OUTPUT}{i}" for i in range(len(features))]
 
 
 def deprecation_of_torchscript(version: str) -> str:
-    """Returns a sentence if this version of torch deprecates TorchScript, else nothing."""
+    """Return a sentence if this version of torch deprecates TorchScript, else an empty string."""
     major, minor = (int(part) for part in version.split(".")[:2])
     if (major, minor) < (2, 14):
         return ""
@@ -61,19 +61,19 @@ def deprecation_of_torchscript(version: str) -> str:
 
 
 def check_program(program: Program, path: Path, network: nn.Module, example: Tensor) -> str:
-    """Runs a written program and its network on clips they have not seen, at two batch sizes.
+    """Compare a written program with its network on new clips, at two batch sizes.
 
     Args:
-        program: The kind.
-        path: The file.
-        network: The original, in evaluation mode.
-        example: A clip (1, …); others are made of it.
+        program: Kind of program.
+        path: File of the program.
+        network: Original network, in evaluation mode.
+        example: Clip (1, …), from which other clips are derived.
 
     Returns:
-        One line for a person.
+        A one-line summary.
 
     Raises:
-        RunFailed: They differ by more than the tolerance.
+        RunFailed: The outputs differ by more than the tolerance.
     """
     run = program.open(path)
     if run is None:
@@ -86,11 +86,11 @@ def check_program(program: Program, path: Path, network: nn.Module, example: Ten
         got = as_list(run(clips))
         shapes = [[tuple(part.shape) for part in parts] for parts in (got, expected)]
         if shapes[0] != shapes[1]:
-            raise RunFailed(f"the program gives {shapes[0]} for {batch} clips, expected {shapes[1]}")
-        for mine, theirs in zip(expected, got, strict=True):
-            worst = max(worst, float((theirs - mine).abs().max() / mine.abs().max().clamp_min(1e-12)))
+            raise RunFailed(f"the program returns {shapes[0]} for {batch} clips, expected {shapes[1]}")
+        for reference, output in zip(expected, got, strict=True):
+            worst = max(worst, float((output - reference).abs().max() / reference.abs().max().clamp_min(1e-12)))
     if not worst <= program.tolerance:
-        raise RunFailed(f"the program differs from the network by {worst:.1e}, allowed is {program.tolerance:.0e}")
+        raise RunFailed(f"the program differs from the network by {worst:.1e}, tolerance {program.tolerance:.0e}")
     return (
         f"checked with {program.runtime} at batch {' and '.join(map(str, BATCHES))}: largest difference {worst:.1e} of "
         f"the largest feature (tolerance {program.tolerance:.0e})"
@@ -98,7 +98,7 @@ def check_program(program: Program, path: Path, network: nn.Module, example: Ten
 
 
 def _write_torchscript(network: nn.Module, example: Tensor, outputs: list[str], path: Path) -> None:
-    buffer = io.BytesIO()  # writing to a full disk by itself, torch ends the whole process
+    buffer = io.BytesIO()  # on a full disk torch aborts the process when it writes the file itself
     torch.jit.save(torch.jit.trace(network, example, check_trace=False), buffer)
     path.write_bytes(buffer.getbuffer())
 

@@ -1,4 +1,4 @@
-"""What of a checkpoint is exported: a network, an input for it, and the words that describe both."""
+"""Parts of a checkpoint to export: a network, an example input, and descriptions of input and output."""
 
 from dataclasses import dataclass
 
@@ -23,12 +23,12 @@ class Piece:
     Attributes:
         what: ``trunk``, ``encoder`` or ``task``.
         modality: ``video`` or ``audio``; empty for a task.
-        tensors: Its weights.
-        network: Maps an input to a tensor, or to one for each pathway; None for a task, which is no function of a clip.
-        example: Input (1, …); None for a task.
-        takes: The input in words.
-        gives: The output in words.
-        outputs: Names of the outputs in a program that names them; none for a task.
+        tensors: Weights.
+        network: Maps an input to a tensor, or to one per pathway; None for a task.
+        example: Example input (1, …); None for a task.
+        takes: Description of the input.
+        gives: Description of the output.
+        outputs: Output names of a program; empty for a task.
     """
 
     what: str
@@ -42,40 +42,42 @@ class Piece:
 
 
 class OneLayer(nn.Module):
-    """An encoder that gives one of its layers."""
+    """An encoder that returns one of its layers."""
 
     def __init__(self, encoder: nn.Module, layer: str) -> None:
         super().__init__()
         self.encoder, self.layer = encoder, layer
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps a batch of clips to the layer."""
+        """Map a batch of clips to the layer."""
         return self.encoder(x, self.layer)
 
 
 def piece_of(found: Described, what: str, modality: str, layer: str) -> Piece:
-    """Builds a part of a file.
+    """Build a part of a file.
 
     Args:
-        found: The file.
+        found: File that was read.
         what: One of `WHATS`.
-        modality: One of `MODALITIES`; of no meaning for a task.
-        layer: Of the encoder that programs give.
+        modality: One of `MODALITIES`; ignored for a task.
+        layer: Output layer of an encoder program.
 
     Raises:
-        UsageError: The file does not hold it.
+        UsageError: The file lacks the part.
     """
     check_choice("--what", what, WHATS)
     check_choice("--modality", modality, MODALITIES)
     if what == TASK:
         if found.what != TASK:
-            raise UsageError(f"{found.path} holds one {found.what}: export it as such, a task needs a checkpoint")
+            raise UsageError(
+                f"{found.path} holds one {found.what}: use --what {found.what}, since a task needs a checkpoint"
+            )
         return Piece(TASK, "", found.tensors, None, None, "videos with audio", "the loss of a training step", [])
     encoder = build_encoder(found, modality)
     clip, takes = example_of(found.cfg(), modality)
     if what == ENCODER:
         network = OneLayer(encoder, check_choice("--layer", layer, layers_of(encoder)))
-        shape, outputs = _told_of(network, clip)
+        shape, outputs = _outputs_of(network, clip)
         gives = f"{shape}, the {layer} layer"
         return Piece(ENCODER, modality, encoder.state_dict(), network.eval(), clip, takes, gives, outputs)
     trunk = trunk_of(encoder, modality)
@@ -86,34 +88,34 @@ def piece_of(found: Described, what: str, modality: str, layer: str) -> Piece:
         cfg = found.cfg()
         clip = (clip.float() / 255 - _channels(cfg.DATA.MEAN)) / _channels(cfg.DATA.STD)
         takes = (
-            f"float32 {_written(clip)}, RGB in [0, 1] minus {list(cfg.DATA.MEAN)}, divided by {list(cfg.DATA.STD)}; "
+            f"float32 {_shape_text(clip)}, RGB in [0, 1] minus {list(cfg.DATA.MEAN)}, divided by {list(cfg.DATA.STD)}; "
             f"{cfg.DATA.TARGET_FPS:g} frames per second"
         )
-    return Piece(TRUNK, modality, trunk.state_dict(), trunk, clip, takes, *_told_of(trunk, clip))
+    return Piece(TRUNK, modality, trunk.state_dict(), trunk, clip, takes, *_outputs_of(trunk, clip))
 
 
 def example_of(cfg: CfgNode, modality: str) -> tuple[Tensor, str]:
-    """Returns a clip (1, …) of the recipe's form, drawn from a fixed seed, and its description."""
+    """Return a random clip (1, …) in the format of the recipe, from a fixed seed, and its description."""
     rng = generator("export example", 0)
     frames, fps, size = cfg.DATA.NUM_FRAMES, cfg.DATA.TARGET_FPS, cfg.DATA.TEST_CROP_SIZE
     if modality == VIDEO:
         clip = torch.randint(0, 256, (1, 3, frames, size, size), dtype=torch.uint8, generator=rng)
-        return clip, f"uint8 {_written(clip)}, RGB, {fps:g} frames per second; it is normalized inside"
+        return clip, f"uint8 {_shape_text(clip)}, RGB, {fps:g} frames per second; it is normalized inside"
     rate = cfg.AUDIO.SAMPLE_RATE
     clip = torch.rand(1, round(frames / fps * rate), generator=rng) - 0.5
-    return clip, f"float32 {_written(clip)}, mono audio in [-1, 1] at {rate} Hz"
+    return clip, f"float32 {_shape_text(clip)}, mono audio in [-1, 1] at {rate} Hz"
 
 
 def _channels(values: list[float]) -> Tensor:
     return torch.tensor(values).view(3, 1, 1, 1)
 
 
-def _written(tensor: Tensor) -> str:
+def _shape_text(tensor: Tensor) -> str:
     return f"(B, {', '.join(map(str, tensor.shape[1:]))})"
 
 
 @torch.no_grad()
-def _told_of(network: nn.Module, clip: Tensor) -> tuple[str, list[str]]:
-    """Shapes and names of what a network gives, one for each pathway."""
+def _outputs_of(network: nn.Module, clip: Tensor) -> tuple[str, list[str]]:
+    """Return shapes and names of the outputs of a network, one per pathway."""
     result = network(clip)
-    return ", ".join(f"float32 {_written(part)}" for part in as_list(result)), output_names(result)
+    return ", ".join(f"float32 {_shape_text(part)}" for part in as_list(result)), output_names(result)

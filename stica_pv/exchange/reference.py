@@ -1,4 +1,4 @@
-"""Which settings a GDT or STiCA checkpoint implies: it holds no configuration, but its shapes tell most of one."""
+"""Settings implied by a GDT or STiCA checkpoint: it holds no configuration, but its shapes determine most of it."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from stica_pv.errors import UsageError, check_choice
 
 VIDEO, AUDIO = "video_network.base.", "audio_network.base."
 TRANSFORMER = "video_pooling.2.transformer."
-VIDEO_ARCHS = {1: "r2plus1d_10", 2: "r2plus1d_18"}  # by blocks a stage
+VIDEO_ARCHS = {1: "r2plus1d_10", 2: "r2plus1d_18"}  # by blocks per stage
 AUDIO_ARCHS = {1: "resnet9", 2: "resnet18"}
 
 AVERAGE: dict[str, Any] = {"POOL.NAME": "average"}
@@ -29,36 +29,36 @@ GDT_SETTINGS: dict[str, Any] = AVERAGE | {
 }
 STICA, GDT = "stica", "gdt"
 GUESS = (
-    "no transformer in the file, and GDT and STiCA without layers have the same tensors: that it is GDT's (40 bands, "
-    "mean 1.93, std 17.89, 30 frames) is a guess; say --as gdt, or --as stica (257 bands, mean 0, std 1)"
+    "the file has no transformer, and GDT and STiCA without one have the same tensors: GDT (40 bands, mean 1.93, "
+    "std 17.89, 30 frames) is a guess; confirm with --as gdt, or use --as stica (257 bands, mean 0, std 1)"
 )
 
 
 def is_reference(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether the names are those of GDT and STiCA."""
+    """Return whether the names are those of GDT and STiCA."""
     return any(name.startswith(VIDEO) for name in tensors)
 
 
 def is_guess(tensors: Mapping[str, Tensor], method: str) -> bool:
-    """Whether nothing in the file, and nobody, says if it is GDT's or STiCA's."""
+    """Return whether neither the file nor the user determines the method."""
     return not method and not _count(tensors, TRANSFORMER)
 
 
 def reference_settings(tensors: Mapping[str, Tensor], method: str = "") -> dict[str, Any]:
-    """Returns keys and values that the networks of a file need.
+    """Return keys and values that the networks of a file need.
 
     Args:
-        tensors: By the names of GDT, without ``module.``.
-        method: ``stica`` or ``gdt``, whose clips and spectrograms differ; the weights do not tell the length of the
-            clips or the number of bands. Empty: STiCA where there is a transformer, else GDT, which is a guess.
+        tensors: Weights by the names of GDT, without ``module.``.
+        method: ``stica`` or ``gdt``, whose clips and spectrograms differ; the weights do not determine the length of
+            the clips or the number of bands. Empty: STiCA with a transformer, else GDT, which is a guess.
 
     Raises:
-        UsageError: The networks are of a size that was never released, or not those of the method.
+        UsageError: The networks have an unknown size or do not match the method.
     """
     if method:
         check_choice("--as", method, (STICA, GDT))
     trunk = _tensor(tensors, f"{VIDEO}layer1.0.conv1.0.0.weight")
-    # Both networks were released with one width, so where the audio network is absent it is known as well.
+    # Both networks were released with the same width, so it is known without the audio network too.
     width = trunk.shape[1]
     settings = {"MODEL.ARCH": _arch(VIDEO_ARCHS, tensors, VIDEO), "MODEL.WIDTH": width, "AUDIO.WIDTH": width}
     if any(name.startswith(AUDIO) for name in tensors):
@@ -70,7 +70,7 @@ def reference_settings(tensors: Mapping[str, Tensor], method: str = "") -> dict[
 def _pool_settings(tensors: Mapping[str, Tensor], method: str) -> dict[str, Any]:
     layers = _count(tensors, TRANSFORMER)
     if layers and method == GDT:
-        raise UsageError(f"--as gdt: the file has {layers} transformer layers, and GDT has none; leave --as out")
+        raise UsageError(f"--as gdt: the file has {layers} transformer layers, but GDT has none; remove --as")
     if not layers:
         return AVERAGE if method == STICA else GDT_SETTINGS
     return {
@@ -94,7 +94,7 @@ def _head_settings(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 def _tensor(tensors: Mapping[str, Tensor], name: str) -> Tensor:
     if name not in tensors:
-        raise UsageError(f"the file looks like GDT's or STiCA's, but has no {name}")
+        raise UsageError(f"the file looks like GDT or STiCA, but has no {name}")
     return tensors[name]
 
 
@@ -106,5 +106,5 @@ def _count(tensors: Mapping[str, Tensor], prefix: str) -> int:
 def _arch(names: Mapping[int, str], tensors: Mapping[str, Tensor], prefix: str) -> str:
     blocks = _count(tensors, f"{prefix}layer1.")
     if blocks not in names:
-        raise UsageError(f"{prefix}layer1 has {blocks} blocks; networks of {sorted(names)} blocks a stage are known")
+        raise UsageError(f"{prefix}layer1 has {blocks} blocks per stage; expected one of {sorted(names)}")
     return names[blocks]

@@ -1,4 +1,4 @@
-"""Charts by matplotlib as SVG inside a page, in the colors of the page, with their numbers in a table beside them."""
+"""Matplotlib charts as SVG inside a page, in the colors of the page, each with a table of its numbers."""
 
 import io
 import re
@@ -15,14 +15,14 @@ if TYPE_CHECKING:  # an extra
 
 MISSING = "REPORT.ENABLE and the tools that write pages need the extra 'report': pip install 'stica_pv[report]'"
 
-# Charts are drawn in these colors, which mean nothing: the page puts its own, light or dark, in their place.
+# Placeholder colors of charts, replaced by the light or dark colors of the page.
 INK, FAINT = "#010203", "#010204"
 SERIES = tuple(f"#0102{number:02x}" for number in range(16, 24))
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
-SIZE_INCHES = (4.6, 2.7)  # at 72 points to an inch about the width of a phone, so that letters keep their size there
+SIZE_INCHES = (4.6, 2.7)  # about the width of a phone at 72 points per inch, so that text keeps its size there
 STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # letters remain letters
-    "text.parse_math": False,  # and dollar signs dollar signs
+    "svg.fonttype": "none",  # text stays text
+    "text.parse_math": False,  # no math between dollar signs
     "font.size": 10,
     **{key: INK for key in ("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor")},
     **{key: FAINT for key in ("axes.edgecolor", "grid.color", "xtick.color", "ytick.color")},
@@ -32,7 +32,7 @@ STYLE: dict[Any, Any] = {
 
 
 def check_extra() -> None:
-    """Says which extra is missing, if it is.
+    """Raise an error that names the extra if it is missing.
 
     Raises:
         UsageError: matplotlib is not installed.
@@ -44,17 +44,17 @@ def check_extra() -> None:
 
 
 def series_color(number: int) -> str:
-    """Returns the color of a series for matplotlib; `series_style` is the same for a page."""
+    """Return the color of a series for matplotlib; see `series_style` for the page."""
     return SERIES[number % len(SERIES)]
 
 
 def series_style(number: int) -> str:
-    """Returns the color of a series as a page knows it, for a style attribute."""
+    """Return the color of a series for a style attribute of the page."""
     return f"var(--series-{number % len(SERIES)})"
 
 
 def series_dash(number: int) -> Any:
-    """Returns the dashes of a line, so that lines differ on paper too; 32 pairs of color and dashes are distinct."""
+    """Return the dashes of a line; 32 pairs of color and dashes are distinct, also in print."""
     return DASHES[(number + number // len(SERIES)) % len(DASHES)]
 
 
@@ -67,15 +67,15 @@ def chart(
     numbers: Markup = Markup(""),  # noqa: B008 - immutable
     size: tuple[float, float] = SIZE_INCHES,
 ) -> Markup:
-    """Draws one chart.
+    """Draw one chart.
 
     Args:
-        draw: Draws on the axes, in `INK`, `FAINT` and `series_color`. Legends belong into the page, see `legend`:
-            there any name is safe, and breaks where it is long.
-        title: Above it.
+        draw: Function that draws on the axes, in `INK`, `FAINT` and `series_color`. Use `legend` for legends: it
+            escapes and wraps names.
+        title: Title above the chart.
         x: Name and unit of the horizontal axis.
-        y: Of the vertical one.
-        numbers: What it shows as a table, folded.
+        y: Name and unit of the vertical axis.
+        numbers: Folded table of the numbers.
         size: Width and height in inches.
 
     Raises:
@@ -86,7 +86,7 @@ def chart(
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # whatever the user has in a matplotlibrc
+        matplotlib.rcdefaults()  # ignore the user's matplotlibrc
         matplotlib.rcParams.update({**STYLE, "svg.hashsalt": title})
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.add_subplot()
@@ -97,12 +97,12 @@ def chart(
 
 
 def grid(parts: Sequence[Markup]) -> Markup:
-    """Puts charts or images side by side, as many as fit."""
+    """Arrange charts or images in a grid, as many per row as fit."""
     return fragment("grid.html", parts=parts)
 
 
 def legend(names: Sequence[str], *, points: bool = False) -> Markup:
-    """Names the series of all charts of a section, in their colors and dashes, or as points without dashes."""
+    """Return the legend of all charts of a section, with colors and dashes, or points without dashes."""
     dashes = ["" if points else _svg_dashes(number) for number in range(len(names))]
     entries = [(name, number % len(SERIES), dashes[number]) for number, name in enumerate(names)]
     return fragment("legend.html", entries=entries)
@@ -119,7 +119,7 @@ def _svg(figure: Any, title: str) -> Markup:
     text = file.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'<g id="[^"]*">', "<g>", text)  # nothing points at these, and charts repeat them
+    text = re.sub(r'<g id="[^"]*">', "<g>", text)  # unused, and not unique across charts
     width, height = 72 * figure.get_size_inches()
     opening = f'<svg role="img" aria-label="{Markup.escape(title)}" viewBox="0 0 {width:.4g} {height:.4g}">'
     text = re.sub(r"<svg[^>]*>", lambda _: opening, text, count=1)

@@ -1,4 +1,4 @@
-"""The clips of a step as one image: for a glance, for a terminal without a browser, for a note in a lab book."""
+"""The clips of a step as one image, for use without a browser."""
 
 import warnings
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from stica_pv.errors import UsageError
 from stica_pv.report.batch_page import frame_times, in_order, spec_of
 from stica_pv.report.charts import check_extra
-from stica_pv.report.seen_step import InspectedStep
+from stica_pv.report.inspected_step import InspectedStep
 from stica_pv.report.strips import FRAMES_SHOWN, frames_shown, rectangles_of, spectrogram_of, strip_of
 
 if TYPE_CHECKING:  # an extra
@@ -19,13 +19,13 @@ WIDTH_INCHES, LANE_INCHES = 11.0, 1.75
 DPI = 110
 
 
-def write_contact_sheet(seen: InspectedStep, path: Path, title: str) -> Path:
-    """Writes a PNG with a row for each input of each clip, all along the seconds of their windows.
+def write_contact_sheet(inspected: InspectedStep, path: Path, title: str) -> Path:
+    """Write a PNG with one row per input of each clip, over the seconds of its window.
 
     Args:
-        seen: The step.
-        path: The file; its folder is made.
-        title: Above all.
+        inspected: Inspected step.
+        path: Output file; its folder is created.
+        title: Title of the image.
 
     Raises:
         UsageError: The extra is not installed, or the file cannot be written.
@@ -34,30 +34,30 @@ def write_contact_sheet(seen: InspectedStep, path: Path, title: str) -> Path:
     from matplotlib import rc_context, rcdefaults
     from matplotlib.figure import Figure
 
-    names = in_order(seen)
-    rows = [(sample, name) for sample in range(len(seen)) for name in names]
+    names = in_order(inspected)
+    rows = [(sample, name) for sample in range(len(inspected)) for name in names]
     with rc_context():
         rcdefaults()
         figure = Figure(figsize=(WIDTH_INCHES, LANE_INCHES * len(rows) + 0.6), layout="constrained")
         figure.suptitle(_plain(title), fontsize=11)
         for axes, (sample, name) in zip(figure.subplots(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
-            _draw(axes, seen, sample, name)
-            clip = f"{sample + 1}. {seen.names[sample]}\n" if name == names[0] else ""
-            changes = seen.notes[name].changes
+            _draw(axes, inspected, sample, name)
+            clip = f"{sample + 1}. {inspected.names[sample]}\n" if name == names[0] else ""
+            changes = inspected.notes[name].changes
             axes.set_title(_plain(f"{clip}{name}: {changes[sample] if changes else ''}"), fontsize=8, loc="left")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a box stands for it, the page has the name
+                warnings.filterwarnings("ignore", "Glyph", UserWarning)  # shown as a box here; the page has the name
                 figure.savefig(path, dpi=DPI)
         except OSError as error:
             raise UsageError(f"the contact sheet {path} cannot be written: {error.strerror or error}") from error
     return path
 
 
-def _draw(axes: "Axes", seen: InspectedStep, sample: int, name: str) -> None:
-    note, value = seen.notes[name], seen.inputs[name][sample]
-    seconds = seen.drawn[sample].windows[spec_of(seen, name).window].seconds
+def _draw(axes: "Axes", inspected: InspectedStep, sample: int, name: str) -> None:
+    note, value = inspected.notes[name], inspected.inputs[name][sample]
+    seconds = inspected.drawn[sample].windows[spec_of(inspected, name).window].seconds
     if value.ndim == 4:
         strip = strip_of(value, note)
         height, width = strip.pixels.shape[:2]
@@ -76,12 +76,12 @@ def _draw(axes: "Axes", seen: InspectedStep, sample: int, name: str) -> None:
         grays = spectrogram_of(value)
         axes.imshow(grays, extent=(0, seconds, 0, len(grays)), aspect="auto", cmap="gray", interpolation="nearest")
         axes.set_ylabel("band", fontsize=7)
-        count = len(frames_shown(spec_of(seen, name).frames)) or FRAMES_SHOWN
-    times = frame_times(seen, sample, name, count)
+        count = len(frames_shown(spec_of(inspected, name).frames)) or FRAMES_SHOWN
+    times = frame_times(inspected, sample, name, count)
     axes.set_xticks([i * seconds / count for i in range(count)], [f"{time:.2f} s" for time in times])
     axes.tick_params(labelsize=7)
 
 
 def _plain(text: str) -> str:
-    """Returns text that matplotlib draws as it is: no formulas, no control characters."""
+    """Return text for matplotlib without formulas and control characters."""
     return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text).replace("$", r"\$")

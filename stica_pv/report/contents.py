@@ -1,4 +1,4 @@
-"""The sections of a run's report, in their order."""
+"""Sections of the report of a run, in order."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,8 +14,8 @@ from stica_pv.report.settings import hardware_section, settings_section
 NAME = "report.html"
 Maker = Callable[[Sequence[Run]], Section | None]
 
-# Each looks at the runs and makes its section; None: it has nothing to do with these runs. Between the two stands what
-# the networks show of clips, which needs the data and is made elsewhere.
+# Each function builds a section of the runs, or returns None if it does not apply. The gallery needs the data; it is
+# built elsewhere and placed between RESULTS and COURSE.
 RESULTS: tuple[Maker, ...] = (overview_section, settings_section, scores_section)
 COURSE: tuple[Maker, ...] = (
     training_section,
@@ -27,13 +27,13 @@ COURSE: tuple[Maker, ...] = (
 )
 
 
-def write_report(folders: Sequence[Path], path: Path, showcase: Sequence[Section] = ()) -> Path:
-    """Writes the report of one run, or of several beside each other.
+def write_report(folders: Sequence[Path], path: Path, gallery: Sequence[Section] = ()) -> Path:
+    """Write the report of one run, or of several runs side by side.
 
     Args:
-        folders: Their OUTPUT_DIRs.
-        path: The HTML file.
-        showcase: Sections that stand behind the evaluation.
+        folders: OUTPUT_DIRs of the runs.
+        path: Output HTML file.
+        gallery: Sections to place after the evaluation.
 
     Returns:
         `path`.
@@ -45,5 +45,5 @@ def write_report(folders: Sequence[Path], path: Path, showcase: Sequence[Section
     title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
     results, course = ([made for made in (make(runs) for make in some) if made] for some in (RESULTS, COURSE))
     return write_page(
-        path, title, [*results, *showcase, *course], subtitle=str(runs[0].folder) if len(runs) == 1 else ""
+        path, title, [*results, *gallery, *course], subtitle=str(runs[0].folder) if len(runs) == 1 else ""
     )

@@ -1,4 +1,4 @@
-"""Sections of curves: what was logged during training, the runs laid over each other."""
+"""Sections of training curves, with all runs in the same charts."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,22 +15,22 @@ from stica_pv.report.runs import Run
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_POINTS = 400  # of a curve: more than a chart has pixels for
+MOST_POINTS = 400  # of a curve; a chart has no more pixels
 MOST_ROWS = 40  # of a table of numbers
-DOTS_UP_TO = 30  # points: beyond them the line is enough
+DOTS_UP_TO = 30  # number of points up to which markers are drawn
 
 Curve = list[tuple[float, float]]
 
 
 def training_section(runs: Sequence[Run]) -> Section | None:
-    """Losses, learning rate and whatever else a method logs."""
+    """Return the section of losses, learning rate and other values that a method logs."""
     intro = (
-        "A loss falls while the model learns to tell what belongs together from what does not. Where a term stays at "
-        "its first value, that part of the method has not begun to learn."
+        "A loss falls while the model learns to match positives and to separate negatives. A term that stays at "
+        "its initial value has not started to learn."
     )
     other = (*MONITORS, *SPEED, *KNN, *NO_QUANTITY)
     return _section(
-        "How training went",
+        "Training",
         intro,
         runs,
         lambda name: not is_of(name, other),
@@ -40,31 +40,31 @@ def training_section(runs: Sequence[Run]) -> Section | None:
 
 
 def monitors_section(runs: Sequence[Run]) -> Section | None:
-    """Whether the vectors have collapsed."""
+    """Return the section of collapse monitors."""
     intro = (
-        "A model has collapsed if it gives the same vector for every clip: then spread and uniformity go to 0 and "
-        "the directions in use to 1 or less. A clip's distance to its own audio should fall meanwhile."
+        "A collapsed model gives the same embedding for every clip: spread and uniformity approach 0, and the "
+        "effective rank 1 or less. The distance of a clip to its own audio should decrease during training."
     )
     return _section(
-        "Has it collapsed?", intro, runs, lambda name: is_of(name, MONITORS), absent="No monitor was logged."
+        "Collapse monitors", intro, runs, lambda name: is_of(name, MONITORS), absent="No monitor was logged."
     )
 
 
 def knn_section(runs: Sequence[Run]) -> Section | None:
-    """The curve of TEST.ONLINE_KNN_EPOCHS."""
+    """Return the section of TEST.ONLINE_KNN_EPOCHS."""
     intro = (
-        "Clips of the training list that were set aside are given the class of their nearest neighbors, by the "
-        "vectors of that moment. Labels are not used in training."
+        "Held-out clips of the training list are classified by their nearest neighbors, with the features of that "
+        "epoch. Labels are not used in training."
     )
-    absent = "Not asked for: TEST.ONLINE_KNN_EPOCHS 5 would look every five epochs."
-    return _section("What the vectors know along the way", intro, runs, lambda name: is_of(name, KNN), absent=absent)
+    absent = "Disabled; TEST.ONLINE_KNN_EPOCHS 5 enables it every five epochs."
+    return _section("Online kNN", intro, runs, lambda name: is_of(name, KNN), absent=absent)
 
 
 def speed_section(runs: Sequence[Run]) -> Section | None:
-    """Throughput, data wait and memory."""
+    """Return the section of throughput, data wait and memory."""
     intro = (
-        "Waiting for data is time in which the device has nothing to do. Memory is the peak of the GPU if there is "
-        "one, otherwise of the main process."
+        "While waiting for data the device is idle. Memory is the peak of the GPU if there is one, otherwise of the "
+        "main process."
     )
     return _section(
         "Speed and memory", intro, runs, lambda name: name in SPEED, first=SPEED, absent="No timing was logged."
@@ -80,11 +80,11 @@ def _section(
     absent: str,
     first: tuple[str, ...] = (),
 ) -> Section | None:
-    """A chart for each number of any run; None if there is no training among the runs."""
+    """Return a section with one chart per value of any run; None if no run trains."""
     if not any(run.trains for run in runs):
         return None
     names = dict.fromkeys(name for run in runs for line in (*run.steps, *run.epochs) for name in line if wanted(name))
-    rank = {start: place for place, start in enumerate(first)}
+    rank = {start: position for position, start in enumerate(first)}
     ordered = sorted(
         names, key=lambda name: next((rank[start] for start in first if name.startswith(start)), len(rank))
     )
@@ -97,7 +97,7 @@ def _section(
 
 
 def curve(run: Run, name: str) -> Curve:
-    """Returns (epoch, value) of each line that has a number; the step, where a line does not tell its epoch."""
+    """Return (epoch, value) of each line with the value; the step where a line has no epoch."""
     found = []
     for line in (*run.steps, *run.epochs):
         value = line.get(name)
@@ -107,7 +107,7 @@ def curve(run: Run, name: str) -> Curve:
 
 
 def thinned(curve: Curve, most: int) -> Curve:
-    """Returns means over neighboring points, equally many in each, so that `most` are left at most."""
+    """Return means over equal blocks of neighboring points, at most `most` of them."""
     size = math.ceil(len(curve) / most) if curve else 1
     blocks = [curve[begin : begin + size] for begin in range(0, len(curve), size)]
     return [(block[-1][0], sum(value for _, value in block) / len(block)) for block in blocks]
@@ -116,7 +116,7 @@ def thinned(curve: Curve, most: int) -> Curve:
 def _chart(name: str, curves: Sequence[Curve], runs: Sequence[Run]) -> Markup:
     shown = quantity(name)
     by_epoch = all("epoch" in line or "epoch_end" in line for run in runs for line in (*run.steps, *run.epochs))
-    axis = "epochs of training" if by_epoch else "steps of training"
+    axis = "epoch" if by_epoch else "step"
     heads = [run.name for run in runs] if len(runs) > 1 else [shown.unit]
     draw = partial(_draw, [thinned(one, MOST_POINTS) for one in curves])
     return chart(draw, title=shown.title, x=axis, y=shown.unit, numbers=_numbers(axis, heads, curves))
@@ -134,5 +134,5 @@ def _numbers(axis: str, heads: Sequence[str], curves: Sequence[Curve]) -> Markup
     of_run: list[Mapping[float, float]] = [dict(one) for one in few]
     rows = [[x, *(one.get(x) for one in of_run)] for x in sorted({x for one in few for x, _ in one})]
     averaged = any(len(one) > MOST_ROWS for one in curves)
-    words = "Numbers (means over neighboring points)" if averaged else "Numbers"
-    return table([axis, *heads], rows, folded=words)
+    label = "Numbers (means over neighboring points)" if averaged else "Numbers"
+    return table([axis, *heads], rows, folded=label)

@@ -1,4 +1,4 @@
-"""The page of tools/check_dataset.py: what a training list holds, and what a recipe would make of it."""
+"""The page of tools/check_dataset.py: content of a training list, and its use by a recipe."""
 
 import csv
 import io
@@ -27,19 +27,19 @@ MOST_BARS = 30
 
 @dataclass(frozen=True)
 class DataCheck:
-    """What was found.
+    """Findings of a check.
 
     Attributes:
-        title: Which list.
-        refusal: Why training would refuse it; "" if it would not.
-        totals: Name, value and unit of what the list adds up to.
-        left_out: Files that the recipe does not use, with the cause; those that are not there among them.
-        spreads: Of what the headers say.
-        classes: Each class with the number of its videos, the most frequent first.
+        title: Name of the list.
+        refusal: Reason why training would refuse the list; empty if it would not.
+        totals: Name, value and unit of each total over the list.
+        left_out: Files that the recipe does not use, missing files included, with the cause.
+        spreads: Distributions of header values.
+        classes: Classes with their number of videos, the most frequent first.
         copies: Names of copies, each with the name of the first file of the same content.
-        trial: What reading some samples came to; None where nothing could be read.
-        workers: Processes that read in a training.
-        samples: Of an epoch.
+        trial: Result of reading some samples; None if nothing could be read.
+        workers: Number of loader processes in training.
+        samples: Number of samples per epoch.
     """
 
     title: str
@@ -54,20 +54,20 @@ class DataCheck:
     samples: int
 
     def causes(self) -> list[tuple[str, int]]:
-        """Causes with how many files each has, the most frequent first."""
+        """Return causes with their number of files, the most frequent first."""
         return Counter(short_cause(failure.cause) for failure in self.left_out).most_common()
 
     def cost(self) -> list[tuple[str, float, str]]:
-        """What reading costs: name, value and unit."""
+        """Return the cost of reading: name, value and unit."""
         if self.trial is None or not self.trial.seconds:
             return []
         speed, processes = self.trial.clips_per_second(), max(1, self.workers)
         return [
-            ("samples read for this", self.trial.samples, ""),
-            ("of them failed", len(self.trial.failures), ""),
-            ("time for a sample, one process", 1000 * self.trial.seconds, "ms"),
+            ("samples read", self.trial.samples, ""),
+            ("samples failed", len(self.trial.failures), ""),
+            ("time per sample, one process", 1000 * self.trial.seconds, "ms"),
             ("speed of one process", speed, "samples/s"),
-            (f"speed of DATA_LOADER.NUM_WORKERS {self.workers}, with a core for each", speed * processes, "samples/s"),
+            (f"speed of DATA_LOADER.NUM_WORKERS {self.workers}, one core each", speed * processes, "samples/s"),
             (f"an epoch of {self.samples} samples", self.samples * self.trial.seconds / 3600, "core hours"),
             (
                 "silent audio tracks, 60 dB below full scale",
@@ -78,13 +78,13 @@ class DataCheck:
 
 
 def write_data_page(path: Path, found: DataCheck) -> Path:
-    """Writes the page; see `stica_pv.report.page.write_page`."""
-    sections = [_verdict(found), _left_out(found), _spreads(found), _classes(found), _copies(found), _cost(found)]
+    """Write the page; see `stica_pv.report.page.write_page`."""
+    sections = [_acceptance(found), _left_out(found), _spreads(found), _classes(found), _copies(found), _cost(found)]
     return write_page(path, f"Data check: {found.title}", sections)
 
 
 def data_csv(found: DataCheck) -> str:
-    """Returns the numbers of the page as csv: table, name, value, unit."""
+    """Return the numbers of the page as csv: table, name, value, unit."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("table", "name", "value", "unit"))
@@ -103,14 +103,14 @@ def _rows(found: DataCheck) -> Iterator[tuple[str, str, float, str]]:
     yield from (("reading", *row) for row in found.cost())
 
 
-def _verdict(found: DataCheck) -> Section:
-    said = f"No: {found.refusal}" if found.refusal else "Yes."
-    shown = [Markup("<p><strong>{}</strong></p>").format(said), table(("of the list", "", "unit"), found.totals)]
-    return Section("Would training accept it?", join(shown))
+def _acceptance(found: DataCheck) -> Section:
+    answer = f"No: {found.refusal}" if found.refusal else "Yes."
+    shown = [Markup("<p><strong>{}</strong></p>").format(answer), table(("total", "value", "unit"), found.totals)]
+    return Section("Does training accept the list?", join(shown))
 
 
 def _left_out(found: DataCheck) -> Section:
-    title, total = "Files left out", sum(value for name, value, _ in found.totals if name == "files")
+    title, total = "Excluded files", sum(value for name, value, _ in found.totals if name == "files")
     if not found.left_out:
         return Section(title, Markup("<p>None: the recipe can use every file of the list.</p>"))
     rows = [(cause, count, _percent(count, total)) for cause, count in found.causes()]
@@ -120,13 +120,13 @@ def _left_out(found: DataCheck) -> Section:
         table(("file", "cause"), [(one.path, one.cause) for one in names[:MOST_NAMES]], folded="Names of the files"),
         *_more(len(names)),
     ]
-    return Section(title, join(parts), "These files are of no use to this recipe; training goes on without them.")
+    return Section(title, join(parts), "This recipe cannot use these files; training continues without them.")
 
 
 def _spreads(found: DataCheck) -> Section:
     charts = [_bars(spread) for spread in found.spreads if spread.counts]
     html = grid(charts) if charts else missing(["No file could be opened."])
-    return Section("What the headers say", html, "Of all files that can be opened, used by the recipe or not.")
+    return Section("Media headers", html, "All readable files, used by the recipe or not.")
 
 
 def _bars(counts: Counts) -> Markup:
@@ -145,14 +145,14 @@ def _bars(counts: Counts) -> Markup:
 
 
 def _classes(found: DataCheck) -> Section:
-    title = "Balance of the classes"
+    title = "Class balance"
     if not found.classes:
         return Section(title, missing(["The list has no labels."]))
     names, counts = zip(*found.classes, strict=True)
-    said = f"{len(names)} classes; the largest has {max(counts)} videos, the smallest {min(counts)}."
-    shown = _bars(Counts("Videos of a class, the largest first", "class", names, counts))
+    summary = f"{len(names)} classes; the largest has {max(counts)} videos, the smallest {min(counts)}."
+    shown = _bars(Counts("Videos per class, the largest first", "class", names, counts))
     return Section(
-        title, join([Markup("<p>{}</p>").format(said), grid([shown])]), "Labels are not used in pre-training."
+        title, join([Markup("<p>{}</p>").format(summary), grid([shown])]), "Labels are not used in pre-training."
     )
 
 
@@ -160,24 +160,24 @@ def _copies(found: DataCheck) -> Section:
     title = "Copies"
     if not found.copies:
         return Section(title, Markup("<p>No two files of the list hold the same bytes.</p>"))
-    intro = "A video under two names is its own false negative where both come into one batch."
-    rows = table(("file", "holds the same bytes as"), found.copies[:MOST_NAMES], folded="Names of the files")
-    said = Markup("<p>{}</p>").format(f"Files with the bytes of another one before them: {len(found.copies)}.")
-    return Section(title, join([said, rows, *_more(len(found.copies))]), intro)
+    intro = "A video under two names is its own false negative if both are in one batch."
+    rows = table(("file", "same bytes as"), found.copies[:MOST_NAMES], folded="Names of the files")
+    summary = Markup("<p>{}</p>").format(f"Files with the same bytes as an earlier file: {len(found.copies)}.")
+    return Section(title, join([summary, rows, *_more(len(found.copies))]), intro)
 
 
 def _cost(found: DataCheck) -> Section:
-    title, rows = "What reading costs", found.cost()
+    title, rows = "Reading speed", found.cost()
     if not rows:
-        return Section(title, missing(["No sample was read: see above."]))
+        return Section(title, missing(["No sample was read; see above."]))
     failed = [(one.path, one.cause) for one in found.trial.failures] if found.trial else []
-    parts = [table(("", "", "unit"), rows), *([table(("file", "why it failed"), failed)] if failed else [])]
-    intro = "Measured on this machine, on samples that are evenly spread over the list, each cut as the recipe asks."
+    parts = [table(("measurement", "value", "unit"), rows), *([table(("file", "cause"), failed)] if failed else [])]
+    intro = "Measured on this machine, on samples evenly spread over the list, with the views of the recipe."
     return Section(title, join(parts), intro)
 
 
 def _more(count: int) -> list[Markup]:
-    return [missing([f"{count - MOST_NAMES} more stand in the csv beside this page."])] if count > MOST_NAMES else []
+    return [missing([f"{count - MOST_NAMES} more are listed in data_files.csv."])] if count > MOST_NAMES else []
 
 
 def _percent(part: float, total: float) -> float:

@@ -1,4 +1,4 @@
-"""Test clips on a plane: PCA and t-SNE of their features, colored by class; a point shows its frame when touched."""
+"""Map of the test clips: PCA and t-SNE of their features, colored by class; a point shows its frame on hover."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ Plane = NDArray[np.float64]
 
 
 def chosen_for_map(labels: Tensor) -> Tensor:
-    """Returns which of V items are drawn, int64 ascending: at most `CLASSES` largest classes, `POINTS` points.
+    """Return the rows of V items to draw, int64 ascending: at most `CLASSES` largest classes, `POINTS` points.
 
     Args:
         labels: int64 (V,).
@@ -39,13 +39,13 @@ def chosen_for_map(labels: Tensor) -> Tensor:
     rows = torch.isin(labels, kept).nonzero().flatten()
     if len(rows) <= POINTS:
         return rows
-    # Every class gives its share, evenly over the list.
+    # Keep the share of every class, evenly over the list.
     by_class = rows[labels[rows].argsort(stable=True)]
     return by_class[torch.linspace(0, len(by_class) - 1, POINTS).round().long()].sort().values
 
 
 def planes_of(features: Tensor) -> dict[str, Plane]:
-    """Projects rows (V, D), V >= 4, to the plane: ``PCA`` and ``t-SNE``, each (V, 2); equal rows give equal maps.
+    """Project rows (V, D), V >= 4, to the plane: ``PCA`` and ``t-SNE``, each (V, 2); equal rows give equal maps.
 
     Raises:
         UsageError: scikit-learn is not installed.
@@ -64,13 +64,13 @@ def planes_of(features: Tensor) -> dict[str, Plane]:
 
 
 def map_of(features: Sequence[tuple[str, Tensor]], items: Tensor, labels: Tensor, thumbnails: Thumbnails) -> Markup:
-    """Draws the maps of several models.
+    """Draw the maps of several models.
 
     Args:
-        features: By model the rows of the items, (V, D).
+        features: Model names with the rows of the items, (V, D).
         items: Items of the data set, int64 (V,).
-        labels: Their classes, int64 (V,).
-        thumbnails: Gives frames and names; its store has to come into the page too.
+        labels: Classes of the items, int64 (V,).
+        thumbnails: Source of frames and names; the page must include its store.
 
     Raises:
         UsageError: An extra is missing.
@@ -78,19 +78,21 @@ def map_of(features: Sequence[tuple[str, Tensor]], items: Tensor, labels: Tensor
     classes = {label: number for number, label in enumerate(labels.unique().tolist())}
     series = [classes[label] for label in labels.tolist()]
     spots = [(thumbnails.get(item, "still"), thumbnails.name(item), thumbnails.label(item)) for item in items.tolist()]
-    planes = [(who, how, plane) for who, rows in features for how, plane in planes_of(rows).items()]
+    planes = [(model, how, plane) for model, rows in features for how, plane in planes_of(rows).items()]
     charts = [
-        _touchable(chart(_drawing(plane, series), title=f"{how}, {who}", x=f"{how} 1", y=f"{how} 2", size=SIZE), spots)
-        for who, how, plane in sorted(planes, key=lambda one: one[1])  # the same projection side by side
+        _touchable(
+            chart(_drawing(plane, series), title=f"{how}, {model}", x=f"{how} 1", y=f"{how} 2", size=SIZE), spots
+        )
+        for model, how, plane in sorted(planes, key=lambda one: one[1])  # the same projection side by side
     ]
     first = {label: int((labels == label).nonzero()[0]) for label in classes}
     names = [
-        (thumbnails.label(int(items[row])), _look(number)[0], _outline(MARKERS[_look(number)[1]]))
+        (thumbnails.label(int(items[row])), _appearance(number)[0], _outline(MARKERS[_appearance(number)[1]]))
         for number, row in enumerate(first.values())
     ]
     shown = next((spot for spot in spots if spot[0]), (None, "", ""))
     return fragment(
-        "map.html", charts=grid(charts), classes=names, frame=shown[0], name=f"{shown[2]}: {shown[1]}", width=STILL_SIDE
+        "map.html", charts=grid(charts), classes=names, image=shown[0], name=f"{shown[2]}: {shown[1]}", width=STILL_SIDE
     )
 
 
@@ -98,7 +100,7 @@ def _drawing(plane: Plane, series: Sequence[int]) -> Callable[["Axes"], None]:
     def draw(axes: "Axes") -> None:
         for number in sorted(set(series)):
             own = [row for row, one in enumerate(series) if one == number]
-            color, marker = series_color(number), MARKERS[_look(number)[1]]
+            color, marker = series_color(number), MARKERS[_appearance(number)[1]]
             spots = [f"spot:{row}" for row in own]
             axes.scatter(plane[own, 0], plane[own, 1], s=22, c=color, marker=marker, urls=spots)
         axes.set_xticks([])
@@ -107,13 +109,13 @@ def _drawing(plane: Plane, series: Sequence[int]) -> Callable[["Axes"], None]:
     return draw
 
 
-def _look(number: int) -> tuple[int, int]:
-    """Color and marker of a class: pairs differ for `CLASSES` classes, neighbors in both."""
+def _appearance(number: int) -> tuple[int, int]:
+    """Return color and marker of a class: distinct for `CLASSES` classes; neighbors differ in both."""
     return number % len(SERIES), (number + number // len(SERIES)) % len(MARKERS)
 
 
 def _outline(marker: str) -> str:
-    """The outline of a marker as an SVG path within -8 to 8, for the legend."""
+    """Return the outline of a marker as an SVG path within -8 to 8, for the legend."""
     from matplotlib.markers import MarkerStyle
 
     style = MarkerStyle(marker)
@@ -122,7 +124,7 @@ def _outline(marker: str) -> str:
 
 
 def _touchable(svg: Markup, spots: Sequence[tuple[str | None, str, str]]) -> Markup:
-    """Turns the links that matplotlib wrote around the points into what the script of the page listens to."""
+    """Replace the links that matplotlib wrote around the points by elements that the script of the page handles."""
 
     def spot(match: re.Match[str]) -> str:
         frame, name, label = spots[int(match.group(1))]

@@ -1,4 +1,4 @@
-"""The report that a run writes at its end, with what its networks make of clips if it evaluates."""
+"""The report that a run writes at its end, with a gallery of test clips if it evaluates."""
 
 import logging
 from dataclasses import dataclass
@@ -10,46 +10,46 @@ from stica_pv.config import CfgNode
 from stica_pv.distributed import is_main
 from stica_pv.errors import UsageError
 from stica_pv.report.contents import NAME, write_report
+from stica_pv.report.gallery_page import gallery_sections
 from stica_pv.report.page import Section, missing
-from stica_pv.report.showcase import showcase_of
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class ReportJob:
-    """`report_run` as a job; called on every process of it.
+class WriteReport:
+    """`report_run` for a given page; called on every process of a run.
 
     Attributes:
-        path: The page.
+        path: Output page.
     """
 
     path: Path
 
     def __call__(self, cfg: CfgNode, device: torch.device) -> Path | None:
-        """Returns the page, on the main process."""
+        """Write the report, and return its path on the main process."""
         return report_run(cfg, device, self.path)
 
 
 def report_run(cfg: CfgNode, device: torch.device, path: Path | None = None) -> Path | None:
-    """Writes the report of a run whose training and evaluation are done; called on every process of the run.
+    """Write the report of a run after training and evaluation; called on every process of the run.
 
     Args:
-        cfg: Its configuration. With TEST.ENABLE the test clips are looked at too.
-        device: Where features are made that OUTPUT_DIR lacks.
-        path: The page; None: report.html in OUTPUT_DIR.
+        cfg: Configuration of the run. With TEST.ENABLE the report includes test clips.
+        device: Device to extract missing features on.
+        path: Output page; None: report.html in OUTPUT_DIR.
 
     Returns:
-        The page, on the main process.
+        Path of the page on the main process, None on the others.
 
     Raises:
         UsageError: The page cannot be written.
     """
     folder = Path(cfg.OUTPUT_DIR)
     if is_main():
-        logger.info("making the report")
+        logger.info("writing the report")
     try:
-        showcase = showcase_of(cfg, device) if cfg.TEST.ENABLE else []
-    except UsageError as error:  # nothing is trained, no data are there, or an extra is missing: on all processes alike
-        showcase = [Section("Who is nearest", missing([str(error)]))]
-    return write_report([folder], path or folder / NAME, showcase) if is_main() else None
+        gallery = gallery_sections(cfg, device) if cfg.TEST.ENABLE else []
+    except UsageError as error:  # no checkpoint, no data, or a missing extra; the same on all processes
+        gallery = [Section("Nearest neighbors", missing([str(error)]))]
+    return write_report([folder], path or folder / NAME, gallery) if is_main() else None

@@ -1,4 +1,4 @@
-"""The retrieval gallery: test clips with what is nearest to them, failures first, trained beside random."""
+"""Retrieval gallery: test clips with their nearest neighbors, failures first, for trained and random networks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,51 +10,54 @@ from torch import Tensor
 
 from stica_pv.evaluation.requests import Modality
 from stica_pv.report.page import fragment, table
-from stica_pv.report.search import ITSELF, OTHER, SAME_CLASS, Direction, Found, worth_a_look
+from stica_pv.report.search import ITSELF, OTHER, SAME_CLASS, Direction, Found, queries_to_show
 from stica_pv.report.thumbnails import SIDE, Kind, Thumbnails
 
 NEIGHBORS, QUERIES = 5, 12
 MARKS = {OTHER: "✗ other class", SAME_CLASS: "✓ same class", ITSELF: "★ the clip itself"}
-_QUERY = '<div class="query">'  # of gallery.html
-FRAME: dict[Modality, Kind] = {"video": "moving", "audio": "spectrogram"}
+_QUERY = '<div class="query">'  # as in gallery.html
+IMAGES: dict[Modality, Kind] = {"video": "animation", "audio": "spectrogram"}
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What one model finds in one direction."""
+class ModelNeighbors:
+    """The neighbors that one model finds in one direction."""
 
     name: str
     found: Found
 
 
 def holds_gallery(page: Path) -> bool:
-    """Whether a page is there and shows test clips with what is nearest to them."""
+    """Return whether a page exists and shows a retrieval gallery."""
     return page.is_file() and _QUERY in page.read_text(encoding="utf-8", errors="replace")
 
 
 def gallery_of(
     direction: Direction,
-    answers: Sequence[Answers],
+    answers: Sequence[ModelNeighbors],
     thumbnails: Thumbnails,
     count: int = QUERIES,
 ) -> Markup:
-    """Shows queries and what each model finds for them; the first model decides which queries.
+    """Render queries with the neighbors that each model finds; the first model decides which queries.
 
     Args:
-        direction: What was looked for.
-        answers: By model, all of the same queries.
-        thumbnails: Makes the clips; its store has to come into the page too.
-        count: How many queries to show, at most.
+        direction: Direction of the search.
+        answers: Neighbors by model, all for the same queries.
+        thumbnails: Source of the clips; the page must include its store.
+        count: Maximum number of queries to show.
     """
     first = answers[0].found
-    rows = worth_a_look(first, count).tolist()
+    rows = queries_to_show(first, count).tolist()
     shown = [_query(row, direction, answers, thumbnails) for row in rows]
     hits = first.hits[rows].tolist()
     wrong, right = ([one for one, hit in zip(shown, hits, strict=True) if hit is kind] for kind in (False, True))
     missed, total = int((~first.hits).sum()), len(first.queries)
     groups = [
-        (f"{len(wrong)} of the {missed} queries whose nearest is of another class, the surest first", wrong),
-        (f"{len(right)} of the {total - missed} whose nearest is right", right),
+        (
+            f"{len(wrong)} of the {missed} queries with a nearest neighbor of another class, most confident first",
+            wrong,
+        ),
+        (f"{len(right)} of the {total - missed} queries with a correct nearest neighbor", right),
     ]
     intro = _intro(direction, first)
     return fragment(
@@ -65,19 +68,19 @@ def gallery_of(
 def _intro(direction: Direction, found: Found) -> str:
     among = "among the training clips" if direction.in_training else "among the same test clips"
     text = (
-        f"Each of {len(found.queries)} test clips looks by its {_words(direction.query)} for the nearest "
-        f"{_words(direction.gallery)} {among} ({direction.processing} features, {direction.metric})."
+        f"For each of {len(found.queries)} test clips, its {_medium(direction.query)} is the query for the nearest "
+        f"{_medium(direction.gallery)} {among} ({direction.processing} features, {direction.metric})."
     )
     if found.unreadable:
         text += f" {found.unreadable} clips without features are left out."
     return text
 
 
-def _words(modality: Modality) -> str:
-    return {"video": "images", "audio": "audio"}[modality]
+def _medium(modality: Modality) -> str:
+    return {"video": "video", "audio": "audio"}[modality]
 
 
-def _summary(answers: Sequence[Answers]) -> Markup:
+def _summary(answers: Sequence[ModelNeighbors]) -> Markup:
     def share(marks: Tensor, least: int) -> float:
         return round(100 * float((marks[:, 0] >= least).double().mean()), 1)
 
@@ -85,15 +88,15 @@ def _summary(answers: Sequence[Answers]) -> Markup:
     with_itself = any(own for _, _, own in rows)
     columns = [
         "features of",
-        "nearest of the same class, %",
-        *(["nearest is the clip itself, %"] if with_itself else []),
+        "nearest neighbor of the same class, %",
+        *(["nearest neighbor is the clip itself, %"] if with_itself else []),
         "n",
     ]
     return table(columns, [[*row[: 3 if with_itself else 2], len(answers[0].found.queries)] for row in rows])
 
 
-def _query(row: int, direction: Direction, answers: Sequence[Answers], thumbnails: Thumbnails) -> dict[str, Any]:
-    asked = _cell(int(answers[0].found.queries[row]), direction.query, thumbnails)
+def _query(row: int, direction: Direction, answers: Sequence[ModelNeighbors], thumbnails: Thumbnails) -> dict[str, Any]:
+    query = _cell(int(answers[0].found.queries[row]), direction.query, thumbnails)
     by_model = []
     for one in answers:
         items, marks, similarity = (
@@ -109,17 +112,17 @@ def _query(row: int, direction: Direction, answers: Sequence[Answers], thumbnail
             for item, mark, value in zip(items, marks, similarity, strict=True)
         ]
         by_model.append((one.name, cells))
-    return {"asked": asked, "answers": by_model}
+    return {"query": query, "answers": by_model}
 
 
 def _cell(item: int, modality: Modality, thumbnails: Thumbnails) -> dict[str, Any]:
     name = thumbnails.name(item)
-    what = {"video": "moving image", "audio": "spectrogram of the audio"}[modality]
+    what = {"video": "animation", "audio": "spectrogram of the audio"}[modality]
     return {
-        "image": thumbnails.get(item, FRAME[modality]),
+        "image": thumbnails.get(item, IMAGES[modality]),
         "audio": thumbnails.get(item, "audio") if modality == "audio" else None,
         "alt": f"{what} of {name}",
-        "absent": thumbnails.failed.get(item, "no image of it"),
+        "absent": thumbnails.failed.get(item, "no image"),
         "name": name,
         "label": thumbnails.label(item),
         "mark": "",

@@ -1,4 +1,4 @@
-"""Writes what a batch of a configured training is, as a page and as an image."""
+"""Inspection of a training batch, as a page and as an image."""
 
 from pathlib import Path
 
@@ -11,22 +11,22 @@ from stica_pv.engine.config import check_batch
 from stica_pv.report.batch_page import sections_of
 from stica_pv.report.charts import check_extra
 from stica_pv.report.contact_sheet import write_contact_sheet
+from stica_pv.report.inspected_step import InspectedStep, inspect_step
 from stica_pv.report.page import write_page
-from stica_pv.report.seen_step import InspectedStep, look_at_step
 
 
 def inspect_batch(cfg: CfgNode, folder: Path, *, step: int, clips: int, checkpoint: str | None = None) -> list[Path]:
-    """Writes batch.html and batch.png.
+    """Write batch.html and batch.png.
 
     Args:
         cfg: The configuration of a training.
-        folder: Where to write.
-        step: Number of the step, from 0.
-        clips: How many of its clips to show.
-        checkpoint: A file whose networks are asked too.
+        folder: Output folder.
+        step: Training step, from 0.
+        clips: Number of clips to show.
+        checkpoint: File of networks whose attention and similarities are shown.
 
     Returns:
-        The files.
+        Paths of the files.
 
     Raises:
         UsageError: The configuration, its data or the checkpoint cannot be used, or an extra is missing.
@@ -36,20 +36,23 @@ def inspect_batch(cfg: CfgNode, folder: Path, *, step: int, clips: int, checkpoi
     if cfg.SYNTHETIC.GENERATE:
         generate_from_config(cfg)
     found = None if checkpoint is None else load_checkpoint(checkpoint)
-    seen = see_step(cfg, Path(cfg.OUTPUT_DIR), step=step, clips=clips, checkpoint=found, source=str(checkpoint))
+    inspected = inspect_checkpoint_step(
+        cfg, Path(cfg.OUTPUT_DIR), step=step, clips=clips, checkpoint=found, source=str(checkpoint)
+    )
     title = f"Batch of step {step}"
-    subtitle = f"{len(seen)} of its {seen.batch_size} clips; task {cfg.TASK}, epoch {seen.epoch}, seed {seen.seed}"
-    page = write_page(folder / "batch.html", title, sections_of(seen), subtitle=subtitle)
-    return [page, write_contact_sheet(seen, folder / "batch.png", f"{title}: {subtitle}")]
+    clip_count = f"{len(inspected)} of its {inspected.batch_size} clips"
+    subtitle = f"{clip_count}; task {cfg.TASK}, epoch {inspected.epoch}, seed {inspected.seed}"
+    page = write_page(folder / "batch.html", title, sections_of(inspected), subtitle=subtitle)
+    return [page, write_contact_sheet(inspected, folder / "batch.png", f"{title}: {subtitle}")]
 
 
-def see_step(
+def inspect_checkpoint_step(
     cfg: CfgNode, folder: Path, *, step: int, clips: int, checkpoint: Checkpoint | None, source: str = ""
 ) -> InspectedStep:
-    """Makes the clips of a step, and asks the networks of a checkpoint if one is given."""
+    """Build the clips of a step; with a checkpoint also attention and similarities of its networks."""
     if checkpoint is None:
-        return look_at_step(cfg, create_task(cfg), folder, step=step, clips=clips)
+        return inspect_step(cfg, create_task(cfg), folder, step=step, clips=clips)
     own = as_trained(cfg, checkpoint)
     task = create_task(own)
     load_weights(task, checkpoint["model"], min_share=1.0, source=f"checkpoint {source}")
-    return look_at_step(own, task, folder, step=step, clips=clips, ask_networks=True)
+    return inspect_step(own, task, folder, step=step, clips=clips, run_networks=True)

@@ -1,4 +1,4 @@
-"""The files that a run left out or could not read, by cause and name."""
+"""Files that a run excluded or could not read, by cause and name."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -9,26 +9,26 @@ from stica_pv.data.manifest.bad_files import EXCLUDED
 from stica_pv.report.page import Cell, Section, join, missing, table
 from stica_pv.report.runs import Run
 
-MOST_NAMES = 500  # of a run on a page; bad_files.csv has all
+MOST_NAMES = 500  # per run; bad_files.csv has all
 
 
 def left_out_section(runs: Sequence[Run]) -> Section | None:
-    """Counts by cause, and names; None if there is no training among the runs."""
+    """Return the section of counts by cause and names; None if no run trains."""
     trained = [run for run in runs if run.trains]
     if not trained:
         return None
     counts = [Counter((row["stage"], _kind(row["cause"])) for row in run.bad_files) for run in trained]
     kinds = sorted({kind for count in counts for kind in count})
     if not kinds:
-        return Section("Files left out", Markup("<p>None: every file of the list could be used and read.</p>"))
+        return Section("Excluded files", Markup("<p>None: every file of the list could be used and read.</p>"))
     rows: list[list[Cell]] = [[_when(kind[0]), kind[1], *(count[kind] for count in counts)] for kind in kinds]
-    totals: list[Cell] = ["", "together", *(sum(count.values()) for count in counts)]
+    totals: list[Cell] = ["", "total", *(sum(count.values()) for count in counts)]
     parts = [table(["when", "cause", *(run.name for run in trained)], [*rows, totals])]
     intro = (
-        "A file that its header already shows to be of no use is left out from the start; one that fails later, in "
-        "reading, is replaced by another."
+        "A file whose header shows that it cannot be used is excluded before training; one that fails in reading is "
+        "replaced by another one."
     )
-    return Section("Files left out", join([*parts, *(_names(run) for run in trained if run.bad_files)]), intro)
+    return Section("Excluded files", join([*parts, *(_names(run) for run in trained if run.bad_files)]), intro)
 
 
 def _when(stage: str) -> str:
@@ -36,7 +36,7 @@ def _when(stage: str) -> str:
 
 
 def _kind(cause: str) -> str:
-    """The part of a cause that files share: ``0.4 s long, 2 s needed`` and the like differ in numbers alone."""
+    """Return the part of a cause that files share, without its numbers."""
     return cause.partition(":")[0]
 
 
@@ -49,4 +49,4 @@ def _names(run: Run) -> Markup:
     ]
     shown = table(["file", "cause", "when", "step"], rows[:MOST_NAMES], folded=f"Names of the files of {run.name}")
     cut = len(rows) - MOST_NAMES
-    return join([shown, missing([f"{cut} more stand in bad_files.csv."])]) if cut > 0 else shown
+    return join([shown, missing([f"{cut} more are listed in bad_files.csv."])]) if cut > 0 else shown

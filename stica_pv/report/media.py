@@ -1,4 +1,4 @@
-"""Images, moving images and audio tracks inside a page, as data URIs."""
+"""Images, animations and audio inside a page, as data URIs."""
 
 import base64
 import io
@@ -17,17 +17,17 @@ WEBP_QUALITY = 60
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """Returns content as a URI, for a MIME type such as ``image/png``."""
+    """Return content as a URI, for a MIME type such as ``image/png``."""
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def frame(pixels: Pixels, alt: str, *, width: int | None = None) -> Markup:
-    """Shows an image without loss.
+def png_image(pixels: Pixels, alt: str, *, width: int | None = None) -> Markup:
+    """Embed an image without loss.
 
     Args:
         pixels: uint8 (H, W, 3), or (H, W) of grays.
-        alt: What it shows, in words.
-        width: On the page in CSS pixels; None: its own, at most that of the page.
+        alt: Description of the image.
+        width: Width on the page in CSS pixels; None: its own, at most the width of the page.
     """
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", optimize=True)
@@ -35,13 +35,13 @@ def frame(pixels: Pixels, alt: str, *, width: int | None = None) -> Markup:
 
 
 def animation(frames: Sequence[Pixels] | Pixels, alt: str, *, fps: float, width: int | None = None) -> Markup:
-    """Shows a clip that repeats, as an animated WebP.
+    """Embed a repeating clip as an animated WebP.
 
     Args:
         frames: uint8 (T, H, W, 3).
-        alt: What it shows, in words.
-        fps: Frames a second.
-        width: On the page in CSS pixels; None: its own, at most that of the page.
+        alt: Description of the image.
+        fps: Frames per second.
+        width: Width on the page in CSS pixels; None: its own, at most the width of the page.
     """
     first, *others = [Image.fromarray(frame) for frame in frames]
     file, milliseconds = io.BytesIO(), max(20, round(1000 / fps))
@@ -51,12 +51,12 @@ def animation(frames: Sequence[Pixels] | Pixels, alt: str, *, fps: float, width:
 
 
 def audio(waveform: NDArray[np.floating], rate_hz: int, label: str) -> Markup:
-    """Puts a player there.
+    """Embed audio with controls.
 
     Args:
-        waveform: (S,), mono, full scale is -1 to 1; louder is clipped.
-        rate_hz: Samples a second.
-        label: What is heard, in words.
+        waveform: (S,), mono, clipped to [-1, 1].
+        rate_hz: Sample rate.
+        label: Description of the audio.
     """
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:

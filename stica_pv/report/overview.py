@@ -1,4 +1,4 @@
-"""The first section: what came out, how far the runs came, and what is missing."""
+"""Overview section: results, progress of the runs, and missing files."""
 
 import datetime
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,12 @@ from stica_pv.report.scores import headline
 
 
 def overview_section(runs: Sequence[Run]) -> Section | None:
-    """State, pace and result of each run."""
+    """Return the section of state, speed and results of each run."""
     rows: dict[str, list[Cell]] = {
         "state": [_state(run) for run in runs],
         "time in training steps": [_duration(run) for run in runs],
-        "clips a second": [_mean(run, "samples_per_second") for run in runs],
-        "wait for data (% of the time)": [_mean(run, "data_share") for run in runs],
+        "clips per second": [_mean(run, "samples_per_second") for run in runs],
+        "data wait (% of the time)": [_mean(run, "data_share") for run in runs],
         "peak memory (GiB)": [_last(run, "memory_mb") for run in runs],
         "last loss": [_last(run, "loss") for run in runs],
     }
@@ -26,24 +26,24 @@ def overview_section(runs: Sequence[Run]) -> Section | None:
     prefix = len(runs) > 1
     absent = [f"{run.name}: {sentence}" if prefix else sentence for run in runs for sentence in run.missing]
     notes = [missing(absent)] if absent else []
-    title = "At a glance"
+    title = "Overview"
     return Section(
-        title, join([*notes, headline(runs), table(["", *(run.name for run in runs)], lines, caption="How it ran")])
+        title, join([*notes, headline(runs), table(["", *(run.name for run in runs)], lines, caption="Training")])
     )
 
 
 def _state(run: Run) -> str:
     if not run.trains:
-        return "evaluated, not trained here" if run.results else "nothing finished"
-    wanted = run.facts.get("steps")
+        return "evaluation only" if run.results else "not finished"
+    wanted = run.info.get("steps")
     if wanted is None:
         return f"{run.last_step} steps logged"
-    done = "trained to the end" if run.last_step >= wanted else "not at its end"
+    done = "finished" if run.last_step >= wanted else "not finished"
     return f"{done}: step {run.last_step} of {wanted}"
 
 
 def _spans(run: Run) -> list[tuple[Mapping[str, Any], int]]:
-    """Each logged line with the number of steps that it stands for."""
+    """Return each logged line with the number of steps that it covers."""
     before, found = 0, []
     for line in run.steps:
         found.append((line, line["step"] - before))
@@ -57,7 +57,7 @@ def _duration(run: Run) -> str | None:
 
 
 def _mean(run: Run, name: str) -> float | None:
-    """The mean over time."""
+    """Return the mean over time."""
     parts = [
         (line[name], line["step_time"] * steps) for line, steps in _spans(run) if name in line and "step_time" in line
     ]

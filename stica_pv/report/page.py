@@ -1,4 +1,4 @@
-"""Writes self-contained HTML pages: sections in one template, light and dark, for a screen, a phone and paper."""
+"""Self-contained HTML pages: sections in one template, light and dark, for screens, phones and print."""
 
 import math
 import re
@@ -13,7 +13,7 @@ from markupsafe import Markup
 from stica_pv import __version__
 from stica_pv.errors import UsageError
 
-Cell = str | float | None  # a Markup is a str that is shown as it is, any other str is escaped
+Cell = str | float | None  # Markup is inserted unchanged, any other str is escaped
 DIGITS = 4
 
 
@@ -22,9 +22,9 @@ class Section:
     """One part of a page.
 
     Attributes:
-        title: Heading; also its line in the list of contents.
-        html: What stands below it; made by `fragment`, `table` and the like, so that names in it are escaped.
-        intro: Plain sentences above it: what is to be seen, and how to read it.
+        title: Heading, also used in the table of contents.
+        html: Content, made by `fragment`, `table` and similar functions, which escape names.
+        intro: Plain text above the content that explains it.
     """
 
     title: str
@@ -33,13 +33,13 @@ class Section:
 
 
 def write_page(path: Path, title: str, sections: Sequence[Section], *, subtitle: str = "") -> Path:
-    """Writes one HTML file that needs nothing beside it.
+    """Write one self-contained HTML file.
 
     Args:
-        path: The file; its folder is made.
-        title: Heading of the page and name of its tab.
-        sections: In their order.
-        subtitle: A line below the title.
+        path: Output file; its folder is created.
+        title: Heading and title of the page.
+        sections: Sections in order.
+        subtitle: Line below the title.
 
     Returns:
         `path`.
@@ -49,12 +49,12 @@ def write_page(path: Path, title: str, sections: Sequence[Section], *, subtitle:
     """
     values = {"title": title, "subtitle": subtitle, "sections": sections, "version": __version__}
     if path.is_dir():
-        raise UsageError(f"the page {path} cannot be written: it is a folder, expected the name of a file")
+        raise UsageError(f"the page {path} cannot be written: expected a file name, got a folder")
     text = fragment("page.html", **values, anchors=[f"part-{number}" for number in range(1, len(sections) + 1)])
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Names of files may hold bytes that are no text; a page shows a question mark for them.
+        # File names may hold bytes that are not UTF-8; the page shows question marks instead.
         partial.write_text(text.replace("\0", ""), encoding="utf-8", errors="replace")
         partial.replace(path)
     except OSError as error:
@@ -63,25 +63,25 @@ def write_page(path: Path, title: str, sections: Sequence[Section], *, subtitle:
 
 
 def fragment(template: str, **values: object) -> Markup:
-    """Fills a template of this package; every value is escaped unless it is Markup."""
+    """Render a template of this package; every value is escaped unless it is Markup."""
     return Markup(_environment().get_template(template).render(**values))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str = "", folded: str = "") -> Markup:
-    """Makes a table; numbers stand to the right with four digits, None is an empty cell.
+    """Build a table; numbers are right-aligned with four digits, None is an empty cell.
 
     Args:
         columns: Headings.
         rows: One cell for each column; text is escaped, Markup is not.
         caption: A line above the table.
-        folded: Words to click at; the table is folded away until then. "": it is always open.
+        folded: Label of a folded table; empty: the table is always open.
     """
     shown = [[(show(cell), isinstance(cell, int | float)) for cell in row] for row in rows]
     return fragment("table.html", columns=columns, rows=shown, caption=caption, folded=folded)
 
 
 def show(cell: Cell) -> str:
-    """Returns a cell as text: whole numbers as they are, others with four digits."""
+    """Return a cell as text: whole numbers unchanged, others with four digits."""
     if cell is None:
         return ""
     if isinstance(cell, str):
@@ -94,12 +94,12 @@ def show(cell: Cell) -> str:
 
 
 def join(parts: Iterable[Markup]) -> Markup:
-    """Puts pieces one below the other."""
+    """Join pieces vertically."""
     return Markup("\n").join(parts)
 
 
 def missing(sentences: Iterable[str]) -> Markup:
-    """Says what is not there."""
+    """Render notes about missing content."""
     return fragment("missing.html", sentences=list(sentences))
 
 
@@ -112,7 +112,7 @@ def _environment() -> Environment:
 
 
 def breakable(text: str) -> Markup:
-    """Lets a browser break a long name or path, but no number, behind its joints, to fit a narrow page."""
+    """Allow line breaks in long names and paths, but not in numbers, for narrow pages."""
     if isinstance(text, Markup):
         return text
     pieces = [piece for piece in re.split(r"(?<=[/_=])|(?<=[-.,])(?!\d)", str(text)) if piece]

@@ -1,16 +1,16 @@
-"""What the numbers of a run are called on a page, with their units, and in which order they are shown."""
+"""Titles, units and order of the logged values on a page."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """How one number is shown.
+    """Display of one logged value.
 
     Attributes:
-        title: Its name in words.
-        unit: Name of its axis, with the unit.
-        scale: It is multiplied by this.
+        title: Title of the chart.
+        unit: Label of its axis, with the unit.
+        scale: Factor that the value is multiplied by.
     """
 
     title: str
@@ -21,29 +21,29 @@ class Quantity:
 LOSS = "loss (nats)"
 EXACT = {
     "loss": Quantity("Loss, all terms", "loss"),
-    "loss_cross": Quantity("Loss between image and audio", LOSS),
-    "loss_within": Quantity("Loss within the images", LOSS),
-    "loss_space": Quantity("Loss of the crops in space", LOSS),
-    "loss_time": Quantity("Loss of the crops in time", LOSS),
-    "accuracy": Quantity("Own partner found in the batch", "share of the clips (%)", 100),
-    "accuracy_cross": Quantity("Own audio found in the batch", "share of the clips (%)", 100),
+    "loss_cross": Quantity("Cross-modal loss", LOSS),
+    "loss_within": Quantity("Within-modal loss", LOSS),
+    "loss_space": Quantity("Loss of spatial crops", LOSS),
+    "loss_time": Quantity("Loss of temporal crops", LOSS),
+    "accuracy": Quantity("Accuracy in the batch", "share of the clips (%)", 100),
+    "accuracy_cross": Quantity("Video-to-audio accuracy in the batch", "share of the clips (%)", 100),
     "lr": Quantity("Learning rate", "learning rate"),
-    "grad_norm": Quantity("Length of the gradient", "norm"),
+    "grad_norm": Quantity("Gradient norm", "norm"),
     "audio_share": Quantity("Clips with audio", "share of the clips (%)", 100),
     "misalignment": Quantity("Distance of a clip to its own audio", "squared distance, 0 to 4"),
-    "samples_per_second": Quantity("Speed", "clips a second"),
-    "step_time": Quantity("Time of a step", "seconds"),
-    "data_time": Quantity("Wait for data in a step", "seconds"),
-    "data_share": Quantity("Wait for data", "share of the time (%)", 100),
+    "samples_per_second": Quantity("Speed", "clips per second"),
+    "step_time": Quantity("Step time", "seconds"),
+    "data_time": Quantity("Data wait per step", "seconds"),
+    "data_share": Quantity("Data wait", "share of the time (%)", 100),
     "memory_mb": Quantity("Peak memory", "memory (GiB)", 1 / 1024),
-    "online_knn/top1": Quantity("kNN on held-out training clips", "classified rightly (%)"),
+    "online_knn/top1": Quantity("kNN on held-out training clips", "top-1 accuracy (%)"),
 }
 STARTS = {
     "loss_": ("Loss, {}", "loss"),
-    "accuracy_": ("Partner found, {}", "share (0 to 1)"),
-    "spread_": ("Spread of the {} vectors", "spread, 0 to 1"),
-    "rank_": ("Directions in use, {}", "effective rank"),
-    "uniformity_": ("Uniformity of the {} vectors", "log of a mean, -8 to 0"),
+    "accuracy_": ("Accuracy in the batch, {}", "share (0 to 1)"),
+    "spread_": ("Spread of {} embeddings", "spread, 0 to 1"),
+    "rank_": ("Effective rank, {}", "effective rank"),
+    "uniformity_": ("Uniformity of {} embeddings", "log of a mean, -8 to 0"),
 }
 
 LOSSES, MONITORS = ("loss",), ("spread", "rank", "uniformity", "misalignment")
@@ -53,7 +53,7 @@ NO_QUANTITY = ("_type", "step", "epoch", "epoch_end")
 
 
 def quantity(name: str) -> Quantity:
-    """Returns how a number of the records is shown; one that nobody described keeps its name."""
+    """Return the display of a logged value; a value without a description keeps its name."""
     if name in EXACT:
         return EXACT[name]
     for start, (title, unit) in STARTS.items():
@@ -63,5 +63,5 @@ def quantity(name: str) -> Quantity:
 
 
 def is_of(name: str, starts: tuple[str, ...]) -> bool:
-    """Whether a number belongs to a group."""
+    """Return whether a value belongs to a group."""
     return name.startswith(starts)

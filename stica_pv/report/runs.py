@@ -1,4 +1,4 @@
-"""What a run left in its OUTPUT_DIR, read with patience: what is missing or torn is named, the rest used."""
+"""Read the files of a run in its OUTPUT_DIR; missing or incomplete ones are reported, the rest is used."""
 
 import json
 import os
@@ -19,8 +19,8 @@ from stica_pv.engine.run_folder import CONFIG, ENVIRONMENT, FACTS
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.results import JSON, ResultRow, read_rows
 
-UNTOLD = "not told: the line is torn"
-TELLING = (CONFIG, METRICS, JSON)  # a folder with none of these holds no run
+UNKNOWN_CAUSE = "unknown: the line is incomplete"
+RUN_FILES = (CONFIG, METRICS, JSON)  # a folder with none of these holds no run
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,22 @@ class Run:
 
     Attributes:
         folder: The OUTPUT_DIR.
-        name: Tells it from the other runs of a report.
-        config: Its keys with dots; empty where config.yaml is missing.
-        facts: run.json; empty without a training.
-        environment: env.txt.
-        steps: Lines of json_stats.log, or of metrics.jsonl where that is missing, about logged steps, in their order.
+        name: Name of the run, unique in a report.
+        config: Configuration by dotted keys; empty if config.yaml is missing.
+        info: Content of run.json; empty without a training.
+        environment: Content of env.txt.
+        steps: Lines of json_stats.log about logged steps, or of metrics.jsonl if it is missing.
         epochs: Lines of metrics.jsonl about ends of epochs.
-        results: results.json.
-        rows: results.md, row by row.
+        results: Content of results.json.
+        rows: Rows of results.md.
         bad_files: Rows of bad_files.csv: stage, step, path, cause.
-        missing: What is not there, in sentences.
+        missing: Sentences about missing content.
     """
 
     folder: Path
     name: str
     config: Mapping[str, Any]
-    facts: Mapping[str, Any]
+    info: Mapping[str, Any]
     environment: Mapping[str, str]
     steps: Sequence[Mapping[str, Any]]
     epochs: Sequence[Mapping[str, Any]]
@@ -55,17 +55,17 @@ class Run:
 
     @property
     def trains(self) -> bool:
-        """Whether it is, or was to be, a training."""
+        """Whether the run includes a training."""
         return bool(self.config.get("TRAIN.ENABLE", self.steps))
 
     @property
     def last_step(self) -> int:
-        """The last step that was logged, 0 if none was."""
+        """The last logged step, 0 without one."""
         return int(self.steps[-1]["step"]) if self.steps else 0
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """Reads each folder once, in the order given.
+    """Read each folder once, in the given order.
 
     Raises:
         UsageError: A folder does not exist or holds no run.
@@ -75,30 +75,30 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def read_run(folder: Path, name: str) -> Run:
-    """Reads one folder.
+    """Read one folder.
 
     Raises:
-        UsageError: It does not exist or holds no run.
+        UsageError: The folder does not exist or holds no run.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder}: there is no such folder; expected the OUTPUT_DIR of a run")
-    if not any((folder / name).is_file() for name in TELLING):
-        raise UsageError(f"{folder}: there is no run; expected an OUTPUT_DIR with {' or '.join(TELLING)}")
+        raise UsageError(f"{folder}: no such folder; expected the OUTPUT_DIR of a run")
+    if not any((folder / name).is_file() for name in RUN_FILES):
+        raise UsageError(f"{folder} holds no run; expected an OUTPUT_DIR with {' or '.join(RUN_FILES)}")
     missing: list[str] = []
     numbers, timed = _lines(folder / METRICS, missing), _lines(folder / STATS, missing)
     config = _config(folder / CONFIG, missing)
-    facts = _json(folder / FACTS, missing)
+    info = _json(folder / FACTS, missing)
     found = Run(
         folder=folder,
         name=name,
         config=config,
-        facts=facts,
+        info=info,
         environment=_environment(folder / ENVIRONMENT),
         steps=[line for line in timed or numbers if EPOCH_END not in line],
         epochs=[line for line in numbers if EPOCH_END in line],
         results=_json(folder / JSON, missing),
         rows=read_rows(folder),
-        bad_files=[{**row, "cause": row["cause"] or UNTOLD} for row in read_bad_files(folder / BAD_FILES)],
+        bad_files=[{**row, "cause": row["cause"] or UNKNOWN_CAUSE} for row in read_bad_files(folder / BAD_FILES)],
         missing=missing,
     )
     missing += _absent(found, timings=bool(timed))
@@ -106,29 +106,29 @@ def read_run(folder: Path, name: str) -> Run:
 
 
 def _absent(run: Run, *, timings: bool) -> list[str]:
-    """Says what a whole run would have."""
-    found, wanted = [], int(run.facts.get("steps", 0))
+    """Return sentences about what a complete run would have."""
+    found, wanted = [], int(run.info.get("steps", 0))
     if run.trains and not run.steps:
         found.append(f"No training step was logged ({METRICS} is missing or empty).")
     elif run.trains and not timings:
-        found.append(f"{STATS} is missing, and with it speed, data wait and memory.")
+        found.append(f"{STATS} is missing: speed, data wait and memory are unknown.")
     if run.steps and run.last_step < wanted:
-        found.append(f"Training has not ended: {run.last_step} of {wanted} steps are logged.")
+        found.append(f"Training is not finished: {run.last_step} of {wanted} steps are logged.")
     if run.trains and not list_checkpoints(run.folder):
         found.append("There is no checkpoint.")
     if not run.results:
-        asked = run.config.get("TEST.ENABLE")
-        found.append("The evaluation has not ended." if asked else "Nothing was evaluated (TEST.ENABLE is False).")
+        enabled = run.config.get("TEST.ENABLE")
+        found.append("The evaluation is not finished." if enabled else "Nothing was evaluated (TEST.ENABLE is False).")
     if not run.environment:
-        found.append(f"{ENVIRONMENT} is missing: hardware and versions are not known.")
+        found.append(f"{ENVIRONMENT} is missing: hardware and versions are unknown.")
     return found
 
 
 def _lines(path: Path, missing: list[str]) -> list[dict[str, Any]]:
-    """Whole lines with a step; what a killed run left of its last one is told."""
+    """Return complete lines with a step; report incomplete ones, for example of a killed run."""
     if not path.is_file():
         return []
-    found, torn = [], 0
+    found, incomplete = [], 0
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             line = json.loads(text)
@@ -137,12 +137,12 @@ def _lines(path: Path, missing: list[str]) -> list[dict[str, Any]]:
         if isinstance(line, dict) and isinstance(line.get("step"), int):
             found.append(line)
         else:
-            torn += 1
-    if torn:
+            incomplete += 1
+    if incomplete:
         missing.append(
-            f"{torn} lines of {path.name} are torn and left out."
-            if torn > 1
-            else f"A line of {path.name} is torn and left out."
+            f"{incomplete} lines of {path.name} are incomplete and ignored."
+            if incomplete > 1
+            else f"A line of {path.name} is incomplete and ignored."
         )
     return found
 
@@ -172,7 +172,7 @@ def _config(path: Path, missing: list[str]) -> dict[str, Any]:
 
 
 def _environment(path: Path) -> dict[str, str]:
-    """The lines ``name: value``."""
+    """Return the lines ``name: value``."""
     if not path.is_file():
         return {}
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -180,7 +180,7 @@ def _environment(path: Path) -> dict[str, str]:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """The part of each path that tells it from the others."""
+    """Return the part of each path that distinguishes it from the others."""
     paths = [folder.resolve() for folder in folders]
     if len(paths) == 1:
         return [paths[0].name]

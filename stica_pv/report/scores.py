@@ -1,4 +1,4 @@
-"""The evaluation on a page: scores beside random initialization, baselines and guessing, with their intervals."""
+"""Evaluation section: scores of trained models, random initialization, baselines and chance, with intervals."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -17,41 +17,41 @@ from stica_pv.report.runs import Run
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# What is asked of the test clips, by the beginning of a protocol's name; the first that fits counts.
-QUESTIONS = {
-    "single_frame still": "retrieval by one image alone, repeated: what a still image gives away",
-    "single_frame": "the class from the pixels of one image, without an encoder",
-    "retrieval": "test clips whose nearest training clip is of their class",
-    "knn": "test clips of which the nearest training clips vote for the right class",
-    "linear": "test clips whose class a linear classifier tells from the vector",
-    "few_shot": "test clips whose class a linear classifier tells after few labeled clips",
-    "svm": "test clips whose class a linear SVM tells from the vector",
-    "audio_mlp": "labels of test audio tracks that a small network tells from the vector",
-    "cross_modal": "test clips that find their own audio, or audio tracks that find their own clip",
-    "finetune": "test clips whose class the whole network tells after training with labels",
+# What a score counts, by the beginning of the protocol name; the first match counts.
+DESCRIPTIONS = {
+    "single_frame still": "retrieval by a single repeated frame, without motion",
+    "single_frame": "class from the pixels of one frame, without an encoder",
+    "retrieval": "test clips whose nearest training clip has the same class",
+    "knn": "test clips classified by their nearest training clips",
+    "linear": "test clips classified by a linear classifier on the features",
+    "few_shot": "test clips classified by a linear classifier with few labels",
+    "svm": "test clips classified by a linear SVM on the features",
+    "audio_mlp": "labels of test audio predicted by an MLP on the features",
+    "cross_modal": "test clips that retrieve their own audio, or audio that retrieves its own clip",
+    "finetune": "test clips classified by the network fine-tuned with labels",
 }
 NOT_TRAINED = {
-    RANDOM: "same network untrained",
-    COLORS: "4 × 4 colors alone",
-    SPECTRUM: "mean spectrum alone",
+    RANDOM: "random initialization",
+    COLORS: "4 × 4 colors",
+    SPECTRUM: "mean spectrum",
     NO_ENCODER: "no encoder",
 }
 INTRO = (
-    "Each score stands beside what needs no training: the same network with random weights (the best of six ways to "
-    "look at it), a few colors of the mean image, and guessing. In brackets: the 95 % interval over the sources of "
-    "the test clips. Scores are in % unless their name says else; scores of different protocols cannot be compared."
+    "Each score is compared with references that need no training: the same network with random weights (best of six "
+    "feature normalizations), a few colors of the mean frame, and chance. In brackets: the 95 % interval over the "
+    "sources of the test clips. Scores are in % unless named otherwise; different protocols are not comparable."
 )
 
-Key = tuple[str, str]  # protocol and data set: only what shares both can be compared
+Key = tuple[str, str]  # protocol and data set; only scores that share both are comparable
 
 
 def is_trained(model: str) -> bool:
-    """Whether a name of the results is that of a trained network."""
+    """Return whether a name in the results is that of a trained network."""
     return not any(model == name or model.startswith(f"{name} of ") for name in NOT_TRAINED)
 
 
 def overall(run: Run) -> list[ResultRow]:
-    """Returns the rows that stand for all folds."""
+    """Return the rows over all folds."""
     means = {_number(row) for row in run.rows if row.fold == MEAN}
     return [row for row in run.rows if row.fold == MEAN or _number(row) not in means]
 
@@ -61,7 +61,7 @@ def _number(row: ResultRow) -> tuple[str, str, str]:
 
 
 def first_metrics(run: Run) -> list[ResultRow]:
-    """Returns the rows of the first measure of each protocol, which is the one it is known by."""
+    """Return the rows of the first metric of each protocol, its primary one."""
     first: dict[str, str] = {}
     for row in overall(run):
         first.setdefault(row.protocol, row.metric)
@@ -69,21 +69,21 @@ def first_metrics(run: Run) -> list[ResultRow]:
 
 
 def headline(runs: Sequence[Run]) -> Markup:
-    """A line for each trained network and protocol, in words; empty without results."""
+    """Return a table with one line per trained network and protocol; empty without results."""
     rows: list[list[Cell]] = []
     for run in runs:
         first = first_metrics(run)
         for protocol in dict.fromkeys(row.protocol for row in first):
             found = [row for row in first if row.protocol == protocol]
-            paired_with = [_best(found, RANDOM), _best(found, COLORS), _guess(run, found[0].metric)]
+            paired_with = [_best(found, RANDOM), _best(found, COLORS), _chance(run, found[0].metric)]
             own: list[Cell] = [run.name] if len(runs) > 1 else []
             trained = [row for row in found if is_trained(row.model)]
-            rows += [[*own, question(row), row.metric, _score(row), *paired_with] for row in trained]
+            rows += [[*own, describe(row), row.metric, _score(row), *paired_with] for row in trained]
     if not rows:
         return Markup("")
-    columns = ["share of …", "name", "trained", NOT_TRAINED[RANDOM], NOT_TRAINED[COLORS], "guessing"]
-    words = "What came out, in %, with 95 % intervals"
-    return table([*(["run"] if len(runs) > 1 else []), *columns], rows, caption=words)
+    columns = ["share of …", "metric", "trained", NOT_TRAINED[RANDOM], NOT_TRAINED[COLORS], "chance"]
+    caption = "Results in %, with 95 % intervals"
+    return table([*(["run"] if len(runs) > 1 else []), *columns], rows, caption=caption)
 
 
 def _best(rows: Sequence[ResultRow], kind: str) -> str:
@@ -95,19 +95,19 @@ def _score(row: ResultRow) -> str:
     return f"{row.score:.1f} ({row.interval})"
 
 
-def _guess(run: Run, metric: str) -> str:
-    """Chance is that of the class among the training items."""
+def _chance(run: Run, metric: str) -> str:
+    """Return the chance level of metrics that have one: that of the class among the training items."""
     known = metric.rpartition("/")[2] in ("R@1", "top1") and "_to_" not in metric
     return f"{run.results['chance/top1']:.1f}" if known and "chance/top1" in run.results else ""
 
 
-def question(row: ResultRow) -> str:
-    """Returns in words what a row counts."""
-    return next((words for start, words in QUESTIONS.items() if row.protocol.startswith(start)), row.protocol)
+def describe(row: ResultRow) -> str:
+    """Return a description of what a row counts."""
+    return next((text for start, text in DESCRIPTIONS.items() if row.protocol.startswith(start)), row.protocol)
 
 
 def scores_section(runs: Sequence[Run]) -> Section | None:
-    """All scores of all runs, one table for each protocol and data set."""
+    """Return the section of all scores of all runs, one table per protocol and data set."""
     absent = [f"{run.name}: {_why_absent(run)}" for run in runs if not run.rows]
     notes = [missing(absent)] if absent else []
     flat = [_flat(run) for run in runs if run.results and not run.rows]
@@ -120,12 +120,12 @@ def scores_section(runs: Sequence[Run]) -> Section | None:
 
 def _why_absent(run: Run) -> str:
     if run.results:
-        return "results.md is missing; the numbers of results.json stand without their protocols below"
+        return "results.md is missing; results.json below has no protocols"
     return "not evaluated yet" if run.config.get("TEST.ENABLE") else "nothing was evaluated (TEST.ENABLE is False)"
 
 
 def _series(runs: Sequence[Run], rows: Mapping[str, Sequence[ResultRow]]) -> list[tuple[str, str]]:
-    """Pairs of run and model, in their order."""
+    """Return pairs of run and model, in order."""
     return list(dict.fromkeys((run.name, row.model) for run in runs for row in rows[run.name]))
 
 
@@ -141,19 +141,21 @@ def _table(key: Key, runs: Sequence[Run]) -> Markup:
     metrics = dict.fromkeys(row.metric for found in rows.values() for row in found)
     lines = [[metric, *(cells.get((*one, metric), "") for one in series)] for metric in metrics]
     any_row = next(row for found in rows.values() for row in found)
-    told = f"{any_row.items} test items of {any_row.sources} sources, {any_row.views} views, data set {any_row.dataset}"
-    return table(["score", *(_label(runs, *one) for one in series)], lines, caption=f"{key[0]}: {told}")
+    summary = (
+        f"{any_row.items} test items of {any_row.sources} sources, {any_row.views} views, data set {any_row.dataset}"
+    )
+    return table(["score", *(_label(runs, *one) for one in series)], lines, caption=f"{key[0]}: {summary}")
 
 
 def _forest(runs: Sequence[Run]) -> Markup:
-    """The first score of each protocol as points with intervals."""
+    """Return a chart of the first score of each protocol, with intervals."""
     rows = {run.name: first_metrics(run) for run in runs}
     series = _series(runs, rows)
-    places: dict[tuple[str, str], None] = dict.fromkeys(
+    lines: dict[tuple[str, str], None] = dict.fromkeys(
         (row.protocol, row.metric) for found in rows.values() for row in found
     )
-    names = [f"{protocol.partition(' (')[0].replace('_', ' ')}\n{metric}" for protocol, metric in places]
-    heights = {place: len(places) - 1 - number for number, place in enumerate(places)}
+    names = [f"{protocol.partition(' (')[0].replace('_', ' ')}\n{metric}" for protocol, metric in lines]
+    heights = {line: len(lines) - 1 - number for number, line in enumerate(lines)}
     points = [
         (heights[row.protocol, row.metric], series.index((name, row.model)), row) for name in rows for row in rows[name]
     ]
@@ -163,7 +165,7 @@ def _forest(runs: Sequence[Run]) -> Markup:
     drawn = chart(
         draw, title="The first score of each protocol, with 95 % intervals", x="score (%)", y="", size=(4.6, height)
     )
-    note = [Markup('<p class="note">The thin line is guessing.</p>')] if chances else []
+    note = [Markup('<p class="note">The thin line marks chance.</p>')] if chances else []
     return join([legend([_label(runs, *one) for one in series], points=True), grid([drawn]), *note])
 
 
@@ -188,8 +190,8 @@ def _draw_forest(
 
 def _everything(runs: Sequence[Run]) -> Markup:
     lines = [[run.name, *vars(row).values()] for run in runs for row in run.rows]
-    return table(["run", *COLUMNS], lines, folded="Every row of results.md, fold by fold")
+    return table(["run", *COLUMNS], lines, folded="All rows of results.md, by fold")
 
 
 def _flat(run: Run) -> Markup:
-    return table(["score", "value"], list(run.results.items()), folded=f"The numbers of {run.name}: results.json")
+    return table(["score", "value"], list(run.results.items()), folded=f"Numbers of {run.name}: results.json")

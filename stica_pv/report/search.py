@@ -1,4 +1,4 @@
-"""Nearest neighbors of test clips by the features that evaluation keeps, and which queries are worth a look."""
+"""Nearest neighbors of test clips by the stored features, and the choice of queries to show."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,21 +21,21 @@ from stica_pv.evaluation.requests import Modality, Requests
 
 OTHER, SAME_CLASS, ITSELF = range(3)
 ACROSS: tuple[tuple[Modality, Modality], ...] = (("audio", "video"), ("video", "audio"))
-FAILURE_SHARE = 2 / 3  # of the queries that are shown, if there are as many failures
+FAILURE_SHARE = 2 / 3  # of the queries to show, if there are enough failures
 
 
 @dataclass(frozen=True)
 class Direction:
-    """What is looked for among what.
+    """Direction of a search.
 
     Attributes:
         query: Modality of the queries.
-        gallery: Modality of what is found.
-        in_training: Found among the training items; otherwise among the test items themselves.
-        train: What is asked of the training items.
-        test: What is asked of the test items.
+        gallery: Modality of the gallery.
+        in_training: Whether the gallery is the training items; otherwise the test items themselves.
+        train: Requests for the training items.
+        test: Requests for the test items.
         metric: ``cosine`` or ``euclidean``.
-        processing: Of the features.
+        processing: Normalization of the features.
     """
 
     query: Modality
@@ -48,21 +48,20 @@ class Direction:
 
     @property
     def name(self) -> str:
-        """As a heading says it."""
-        words = {"video": "images", "audio": "audio"}
-        return f"{words[self.query]} → {words[self.gallery]}"
+        """Heading of the direction."""
+        return f"{self.query} → {self.gallery}"
 
 
 @dataclass(frozen=True)
 class Found:
-    """What every query finds.
+    """Neighbors of every query.
 
     Attributes:
         queries: Items of the data set, int64 (Q,).
-        neighbors: The nearest items, int64 (Q, k), the nearest first.
-        similarity: Cosines (Q, k), or what the metric of the direction gives.
-        marks: Of each neighbor: `OTHER` class, `SAME_CLASS` or the clip `ITSELF`, int64 (Q, k).
-        unreadable: Number of items without features, left out.
+        neighbors: Nearest items, int64 (Q, k), the nearest first.
+        similarity: Similarities (Q, k) by the metric of the direction.
+        marks: Mark of each neighbor: `OTHER` class, `SAME_CLASS` or the clip `ITSELF`, int64 (Q, k).
+        unreadable: Number of excluded items without features.
     """
 
     queries: Tensor
@@ -73,15 +72,15 @@ class Found:
 
     @property
     def hits(self) -> Tensor:
-        """Whether the nearest is of the class of the query, or the clip itself: bool (Q,)."""
+        """Whether the nearest neighbor has the class of the query, or is the clip itself: bool (Q,)."""
         return self.marks[:, 0] > OTHER
 
 
 def directions_of(cfg: CfgNode, models: Sequence[EvaluatedModel]) -> list[tuple[FeatureProtocol, list[Direction]]]:
-    """Returns the searches that all models have the features for, by the protocol whose features they use.
+    """Return the directions that all models have features for, by the protocol whose features they use.
 
-    These are test items among training items by TEST.MODALITY, as `retrieval` does, and among themselves from one
-    modality to the other, as `cross_modal` does.
+    Test items are searched among training items by TEST.MODALITY, as in `retrieval`, and among themselves across
+    modalities, as in `cross_modal`.
     """
     near = Retrieval(
         "retrieval", request_for_training(cfg, average=True), request_for_test(cfg, average=True), "cosine"
@@ -101,12 +100,12 @@ def directions_of(cfg: CfgNode, models: Sequence[EvaluatedModel]) -> list[tuple[
 
 
 def search(direction: Direction, context: EvaluationContext, model: EvaluatedModel, k: int) -> Found:
-    """Finds the k nearest of each test item of the first fold, processed and compared as in the evaluation.
+    """Find the k nearest neighbors of each test item of the first fold, normalized and compared as in the evaluation.
 
     Args:
-        direction: What is looked for.
-        context: Has the features, which were made before.
-        model: Whose they are.
+        direction: Direction of the search.
+        context: Context with the features, which must be extracted already.
+        model: Model of the features.
         k: Number of neighbors.
     """
     fold = context.labeled.folds[0]
@@ -123,19 +122,19 @@ def search(direction: Direction, context: EvaluationContext, model: EvaluatedMod
     queries, items = sides[direction.query][1], fold.test[test_rows]
     gallery = sides[direction.gallery][0 if direction.in_training else 1]
     gallery_items = fold.train[train_rows] if direction.in_training else items
-    similarity, places = nearest(averaged_rows(gallery), averaged_rows(queries), k=k, metric=direction.metric)
-    found = gallery_items[places]
-    marks = _same_class(queries.labels, gallery.labels[places]).long() * SAME_CLASS
+    similarity, indices = nearest(averaged_rows(gallery), averaged_rows(queries), k=k, metric=direction.metric)
+    found = gallery_items[indices]
+    marks = _same_class(queries.labels, gallery.labels[indices]).long() * SAME_CLASS
     marks[found == items.unsqueeze(1)] = ITSELF
     return Found(items, found, similarity, marks, unreadable)
 
 
-def worth_a_look(found: Found, count: int) -> Tensor:
-    """Chooses queries to show: failures first, the surest of them first, then some that are right.
+def queries_to_show(found: Found, count: int) -> Tensor:
+    """Choose queries to show: failures first, the most confident first, then some that are correct.
 
     Args:
-        found: What all queries found.
-        count: How many to choose, at most.
+        found: Neighbors of all queries.
+        count: Maximum number of queries.
 
     Returns:
         int64 (count,), rows of `found`.
@@ -154,7 +153,7 @@ def _readable(sets: dict[Modality, FeatureSet]) -> Tensor:
 
 
 def _same_class(labels: Tensor, others: Tensor) -> Tensor:
-    """Whether items (Q,) share a class with others (Q, k); with several labels an item, (Q, classes) and (Q, k, …)."""
+    """Return whether items (Q,) share a class with others (Q, k); multi-label: (Q, classes) and (Q, k, classes)."""
     if labels.ndim == 1:
         return labels.unsqueeze(1) == others
     return (labels.unsqueeze(1) & others).any(dim=-1)

@@ -1,4 +1,4 @@
-"""From network inputs to what can be looked at: strips of frames, spectrograms, and windows in their coordinates."""
+"""Display of network inputs: strips of frames, spectrograms, and feature-crop windows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ OUTSIDE = 1e-3  # of colors in [0, 1]; less is rounding
 
 @dataclass(frozen=True)
 class Strip:
-    """Frames of a clip side by side, each standing for an equal part of its time.
+    """Frames of a clip side by side, each for an equal part of its time.
 
     Attributes:
         pixels: uint8 (H, n·W, 3).
-        frames: Which frames of the input these are.
+        frames: Indices of the frames in the input.
         shape: (T, H, W) of the input.
-        outside: Share of the values that lie outside [0, 1] after mean and deviation are undone; cut in the image.
+        outside: Share of denormalized values outside [0, 1], which are clipped in the image.
     """
 
     pixels: NDArray[np.uint8]
@@ -36,11 +36,11 @@ class Rectangle:
     """A feature-crop window on a strip, in input pixels from its top left corner.
 
     Attributes:
-        window: Place of the window in `InputNote.windows`.
-        left: Of the rectangle.
-        top: Of the rectangle.
-        width: Of the rectangle.
-        height: Of the rectangle.
+        window: Index of the window in `InputNote.windows`.
+        left: Left edge.
+        top: Top edge.
+        width: Width.
+        height: Height.
     """
 
     window: int
@@ -52,7 +52,7 @@ class Rectangle:
 
 @dataclass(frozen=True)
 class Span:
-    """A window that is a part of the time: from `start` to `end`, as shares of the clip."""
+    """A temporal window from `start` to `end`, as shares of the clip."""
 
     window: int
     start: float
@@ -60,9 +60,9 @@ class Span:
 
 
 def frames_shown(frames: int) -> tuple[int, ...]:
-    """Returns at most `MOST_FRAMES` of T frames: those at the beginning of equal parts of the time.
+    """Return the indices of at most `MOST_FRAMES` of T frames: those at the beginning of equal parts.
 
-    The parts are whole frames long where T can be divided so, that an image stands exactly above its audio.
+    If T is divisible, the parts are whole numbers of frames, so that a frame is exactly above its audio.
     """
     whole = [count for count in range(4, MOST_FRAMES + 1) if frames % count == 0]
     count = frames if frames <= MOST_FRAMES else max(whole, default=FRAMES_SHOWN)
@@ -70,12 +70,12 @@ def frames_shown(frames: int) -> tuple[int, ...]:
 
 
 def strip_of(x: Tensor, note: InputNote, frames: Sequence[int] | None = None) -> Strip:
-    """Makes a strip of one sample's input float (C, T, H, W); flow of two channels takes red and green.
+    """Build a strip of one input, float (C, T, H, W); two-channel flow uses red and green.
 
     Args:
-        x: The input.
-        note: How it was made.
-        frames: Which to show; None: those of `frames_shown`.
+        x: Network input.
+        note: Display metadata of the input.
+        frames: Indices of the frames to show; None: those of `frames_shown`.
     """
     channels, length, height, width = x.shape
     shown = tuple(frames_shown(length) if frames is None else frames)
@@ -90,25 +90,25 @@ def strip_of(x: Tensor, note: InputNote, frames: Sequence[int] | None = None) ->
 
 
 def rectangles_of(strip: Strip, note: InputNote, sample: int) -> list[Rectangle]:
-    """Windows that are a part of the image, on every frame of a strip that they hold."""
+    """Return the spatial windows, on every frame of a strip that they include."""
     _, height, width = strip.shape
     found = []
     for number, window in enumerate(note.windows):
         (start, end), (top, bottom), (left, right) = window.in_input(sample, strip.shape)
         if (top, bottom, left, right) != (0, height, 0, width):
             found += [
-                Rectangle(number, place * width + left, top, right - left, bottom - top)
-                for place, frame in enumerate(strip.frames)
+                Rectangle(number, position * width + left, top, right - left, bottom - top)
+                for position, frame in enumerate(strip.frames)
                 if start <= frame < end
             ]
     return found
 
 
 def windows_of(x: Tensor, note: InputNote, sample: int) -> tuple[Strip, list[Rectangle]] | None:
-    """Makes a strip of the windows that are a part of the image, each alone on the middle frame of its time.
+    """Build a strip of the spatial windows, each on the middle frame of its time.
 
     Returns:
-        The strip and a rectangle for each of its frames; None if there are no such windows.
+        The strip and one rectangle per frame; None without spatial windows.
     """
     shape = (x.shape[1], x.shape[2], x.shape[3])
     frames: list[int] = []
@@ -122,7 +122,7 @@ def windows_of(x: Tensor, note: InputNote, sample: int) -> tuple[Strip, list[Rec
 
 
 def spans_of(note: InputNote, sample: int, frames: int) -> list[Span]:
-    """Windows that are a part of the time, as shares of it."""
+    """Return the temporal windows as shares of the clip."""
     found = []
     for number, window in enumerate(note.windows):
         (start, end), _, _ = window.in_input(sample, (frames, 1, 1))
@@ -132,7 +132,7 @@ def spans_of(note: InputNote, sample: int, frames: int) -> list[Span]:
 
 
 def spectrogram_of(x: Tensor) -> NDArray[np.uint8]:
-    """Makes grays (F, T) of one sample's spectrogram (1, F, T): low bands at the bottom, its largest value black."""
+    """Return gray values (F, T) of a spectrogram (1, F, T): low bands at the bottom, the largest value black."""
     values = x[0].flip(0)
     low, high = values.amin(), values.amax()
     grays = 255 * (1 - (values - low) / (high - low).clamp(min=1e-12))

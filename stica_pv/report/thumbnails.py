@@ -1,4 +1,4 @@
-"""Clips of a data set as small moving images, spectrograms and audio tracks, each of them once in a page."""
+"""Thumbnails of clips: small animations, spectrograms and audio, each stored once per page."""
 
 import copy
 import io
@@ -16,24 +16,24 @@ from stica_pv.data.decoding.reader import read
 from stica_pv.errors import UnreadableClip
 from stica_pv.evaluation.context import EvaluationContext
 from stica_pv.evaluation.evaluated_model import EvaluatedModel
+from stica_pv.report.inspected_step import class_name
 from stica_pv.report.media import Pixels, data_uri
 from stica_pv.report.page import fragment
-from stica_pv.report.seen_step import class_name
 from stica_pv.report.strips import spectrogram_of
 from stica_pv.structures import ClipRequest, Window
 from stica_pv.tasks import AudioEncoder
 
-Kind = Literal["moving", "still", "spectrogram", "audio"]
+Kind = Literal["animation", "still", "spectrogram", "audio"]
 SIDE, STILL_SIDE = 96, 64  # longest side in pixels
-FRAMES, SECONDS = 8, 2.0  # from the middle of a file
+FRAMES, SECONDS = 8, 2.0  # of the middle of a file
 QUALITY = 50  # of WebP
-AUDIO_BITS_A_SECOND = 48000
-BLOCK = 1024  # samples of a frame of AAC
+AUDIO_BIT_RATE = 48000
+BLOCK = 1024  # samples per AAC frame
 
 
 @dataclass(frozen=True)
 class _Clip:
-    """What is shown of a file: images (T, H, W, 3), none for audio alone; audio (S,), none without."""
+    """Displayed clip of a file: frames (T, H, W, 3), empty for audio alone; audio (S,), empty without audio."""
 
     frames: Pixels
     audio: NDArray[np.float32]
@@ -41,18 +41,18 @@ class _Clip:
 
 
 class Thumbnails:
-    """Makes what a page asks for, when it asks, and keeps it; `store` puts all of it into the page.
+    """Create thumbnails on demand and cache them; `store` embeds all of them in the page.
 
     Attributes:
-        failed: Why, of files that cannot be shown, by item.
+        failed: Causes of unreadable files, by item.
     """
 
     def __init__(self, context: EvaluationContext, model: EvaluatedModel) -> None:
-        """Takes the clips.
+        """Prepare thumbnails.
 
         Args:
-            context: Its data set.
-            model: Whose spectrograms are shown.
+            context: Context with the data set.
+            model: Model that defines the spectrograms.
         """
         self.failed: dict[int, str] = {}
         self._labeled, self._names = context.labeled, context.labeled.names
@@ -65,17 +65,17 @@ class Thumbnails:
         self._made: dict[str, str] = {}
 
     def name(self, item: int) -> str:
-        """Returns the name of a file as the list has it."""
+        """Return the name of a file as in the list."""
         return self._names[item]
 
     def label(self, item: int) -> str:
-        """Returns the name of its class, several with commas between them."""
+        """Return the class names of a file, separated by commas."""
         label, names = self._labeled.labels[item], self._labeled.class_names
         numbers = [int(label)] if label.ndim == 0 else label.nonzero().flatten().tolist()
         return ", ".join(class_name(names, number) for number in numbers)
 
     def get(self, item: int, kind: Kind) -> str | None:
-        """Returns the name under which a page finds a clip; None if it has no such thing or cannot be read."""
+        """Return the key of a thumbnail in the page; None if the clip has none or is unreadable."""
         name = f"{item}-{kind}"
         if name not in self._made:
             clip = self._clip(item)
@@ -86,7 +86,7 @@ class Thumbnails:
         return name
 
     def store(self) -> Markup:
-        """Returns everything that was asked for, and the script that puts it in its places."""
+        """Return all requested thumbnails with the script that inserts them."""
         return fragment("media.html", media=self._made)
 
     def _clip(self, item: int) -> _Clip | None:
@@ -111,11 +111,11 @@ class Thumbnails:
         return _Clip(frames, read_clip.audio.numpy() if read_clip.audio_valid else np.zeros(0, np.float32), seconds)
 
     def _make(self, clip: _Clip, kind: Kind) -> str | None:
-        if kind in ("moving", "still"):
+        if kind in ("animation", "still"):
             if not len(clip.frames):
                 return None
-            frames = clip.frames if kind == "moving" else clip.frames[len(clip.frames) // 2 :][:1]
-            return moving_frame(frames, SIDE if kind == "moving" else STILL_SIDE, clip.seconds)
+            frames = clip.frames if kind == "animation" else clip.frames[len(clip.frames) // 2 :][:1]
+            return animated_webp(frames, SIDE if kind == "animation" else STILL_SIDE, clip.seconds)
         if not len(clip.audio):
             return None
         if kind == "audio":
@@ -129,8 +129,8 @@ class Thumbnails:
         return _webp([Image.fromarray(grays).resize((SIDE, SIDE * 2 // 3), Image.Resampling.BOX)])
 
 
-def moving_frame(frames: Pixels, side: int, seconds: float) -> str:
-    """Returns frames uint8 (T, H, W, 3) as an animated WebP of a longest side in pixels; a single one stands still."""
+def animated_webp(frames: Pixels, side: int, seconds: float) -> str:
+    """Return frames uint8 (T, H, W, 3) as an animated WebP with a given longest side; one frame gives a still image."""
     images = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
     for one in images:
         one.thumbnail((side, side))
@@ -145,11 +145,11 @@ def _webp(images: list[Image.Image], **settings: Any) -> str:
 
 
 def compressed(waveform: NDArray[np.float32], rate_hz: int) -> bytes:
-    """Returns audio (S,), mono in [-1, 1], as AAC in MP4: a tenth of its size, for ears alone."""
+    """Return audio (S,), mono in [-1, 1], as AAC in MP4, a tenth of its size."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("aac", rate=rate_hz, layout="mono")
-        stream.bit_rate = AUDIO_BITS_A_SECOND
+        stream.bit_rate = AUDIO_BIT_RATE
         for begin in range(0, len(waveform), BLOCK):
             block = av.AudioFrame.from_ndarray(waveform[None, begin : begin + BLOCK], format="fltp", layout="mono")
             block.sample_rate, block.pts = rate_hz, begin

@@ -1,1 +1,1 @@
-"""What each command does, from its configuration to its outputs."""
+"""Workflows of the commands, from configuration to outputs."""

@@ -1,4 +1,4 @@
-"""Looks a configured training list over: its manifest, what the recipe can use, and whether it could be trained on."""
+"""Check a configured training list: its manifest, the files that the recipe can use, whether training accepts it."""
 
 import contextlib
 import csv
@@ -33,18 +33,18 @@ logger = logging.getLogger(__name__)
 
 ABSENT = "absent_files.txt"
 PAGE, NUMBERS, FILES = "data_check.html", "data_check.csv", "data_files.csv"
-TRIED = 32  # samples
-NOT_THERE = "the file is not there"
+TEST_SAMPLES = 32
+MISSING_FILE = "the file does not exist"
 
 
 @dataclass
 class _Found:
-    """What the recipe makes of the list, as far as it came.
+    """Findings about the list, as far as the check got.
 
     Attributes:
-        excluded: Files of no use to it.
-        trial: What reading some samples came to.
-        samples: Of an epoch.
+        excluded: Files that the recipe cannot use.
+        trial: Result of reading some samples.
+        samples: Number of samples per epoch.
     """
 
     excluded: tuple[ReadFailure, ...] = field(default=())
@@ -53,18 +53,18 @@ class _Found:
 
 
 def check_data(cfg: CfgNode, *, named: int, page: bool = True) -> None:
-    """Reads what headers the manifest lacks, writes it, and logs what the list holds, part by part.
+    """Read headers that the manifest lacks, write the manifest, and log what the list holds.
 
-    Names that the list has and that are not there are written to absent_files.txt, one a line. data_check.html and
-    data_check.csv hold the numbers, data_files.csv has a line for each file that is left out or a copy of another.
+    Names of missing files are written to absent_files.txt, one per line. data_check.html and data_check.csv hold the
+    numbers; data_files.csv has one line per file that is excluded or a copy of another one.
 
     Args:
         cfg: The configuration of a training.
-        named: How many files to name of each cause of exclusion; 0 for all.
-        page: Write data_check.html, which needs the extra 'report'.
+        named: Number of files to name per cause of exclusion; 0: all.
+        page: Whether to write data_check.html, which needs the extra 'report'.
 
     Raises:
-        UsageError: Training would refuse the list, for this reason; what was found is written all the same.
+        UsageError: Training would refuse the list. The findings are written nevertheless.
     """
     if page:
         check_extra()
@@ -72,22 +72,22 @@ def check_data(cfg: CfgNode, *, named: int, page: bool = True) -> None:
     manifest = manifest_path(cfg, folder)
     listed = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT, max_absent_share=math.inf)
     _log_absent(listed.absent, folder / ABSENT)
-    facts = _probe(listed, manifest)
+    media_info = _probe(listed, manifest)
     found, refusal = _Found(), None
     try:
-        _look(cfg, listed, manifest, named, found)
+        _check_as_training(cfg, listed, manifest, named, found)
     except UsageError as error:
         refusal = error
-    copies = find_duplicates(listed.paths, facts.column("size_bytes"))
+    copies = find_duplicates(listed.paths, media_info.column("size_bytes"))
     if copies:
-        logger.info("%d of %d files are copies, byte for byte, of another one of the list", len(copies), len(listed))
+        logger.info("%d of %d files are byte-for-byte copies of another file of the list", len(copies), len(listed))
     names = listed.names
     check = DataCheck(
         title=f"{cfg.TRAIN.DATASET} {cfg.TRAIN.SPLIT} in {listed.root}",
         refusal=str(refusal or ""),
-        totals=_totals(listed, facts),
-        left_out=[*(ReadFailure(name, NOT_THERE) for name in listed.absent), *_named(found.excluded, listed.root)],
-        spreads=count_headers(facts),
+        totals=_totals(listed, media_info),
+        left_out=[*(ReadFailure(name, MISSING_FILE) for name in listed.absent), *_named(found.excluded, listed.root)],
+        spreads=count_headers(media_info),
         classes=count_classes(listed),
         copies=[(names[row], names[first]) for row, first in copies.items()],
         trial=found.trial and replace(found.trial, failures=tuple(_named(found.trial.failures, listed.root))),
@@ -101,16 +101,16 @@ def check_data(cfg: CfgNode, *, named: int, page: bool = True) -> None:
 
 def _probe(listed: VideoList, manifest: Path) -> MediaInfoTable:
     begin = time.perf_counter()
-    facts = probe_all(listed.paths, manifest, PROBE_PROCESSES)
+    media_info = probe_all(listed.paths, manifest, PROBE_PROCESSES)
     seconds = time.perf_counter() - begin
-    logger.info("%s", describe_media_info(facts))
-    rate = len(facts) / max(seconds, 1e-9)
-    logger.info("looked at in %.1f s, %.0f files a second; the manifest is %s", seconds, rate, manifest)
-    return facts
+    logger.info("%s", describe_media_info(media_info))
+    rate = len(media_info) / max(seconds, 1e-9)
+    logger.info("headers read in %.1f s, %.0f files/s; manifest saved to %s", seconds, rate, manifest)
+    return media_info
 
 
-def _look(cfg: CfgNode, listed: VideoList, manifest: Path, named: int, found: _Found) -> None:
-    """Does what a training does with a list before its first step, and reads some samples."""
+def _check_as_training(cfg: CfgNode, listed: VideoList, manifest: Path, named: int, found: _Found) -> None:
+    """Repeat what training does with a list before its first step, and read some samples."""
     check_absent(
         listed.absent,
         len(listed) + len(listed.absent),
@@ -133,13 +133,13 @@ def _look(cfg: CfgNode, listed: VideoList, manifest: Path, named: int, found: _F
     logger.info("%s", describe_exclusions(videos.excluded, len(listed), named))
     if videos.silent:
         logger.info(
-            "%d of the %d usable files have no audio and are taken with silence", videos.silent, len(videos.paths)
+            "%d of the %d usable files have no audio; silence is used for them", videos.silent, len(videos.paths)
         )
     sampler = create_sampler(cfg, videos, 0)
     found.samples = sampler.steps_per_epoch * cfg.TRAIN.BATCH_SIZE
     found.trial = _try(cfg, views, videos)
     logger.info(
-        "an epoch is %d steps of %d videos; list_hash %s",
+        "one epoch: %d steps of %d videos; list_hash %s",
         sampler.steps_per_epoch,
         cfg.TRAIN.BATCH_SIZE,
         videos.list_hash,
@@ -149,25 +149,25 @@ def _look(cfg: CfgNode, listed: VideoList, manifest: Path, named: int, found: _F
 def _try(cfg: CfgNode, views: Views, videos: Videos) -> ReadTest:
     dataset = create_loader(cfg, views, videos, create_sampler(cfg, videos, 0)).dataset
     dataset.replace_failures = False
-    trial = read_some(dataset, TRIED)
+    trial = read_some(dataset, TEST_SAMPLES)
     logger.info(
-        "%d samples read: %.0f ms each, %.1f a second and process; %d failed, %d of %d audio tracks are silent",
+        "%d samples read: %.0f ms each, %.1f samples/s per process; %d failed, %d of %d audio tracks are silent",
         *(trial.samples, 1000 * trial.seconds, trial.clips_per_second()),
         *(len(trial.failures), trial.silent, trial.audio_tracks),
     )
     return trial
 
 
-def _totals(listed: VideoList, facts: MediaInfoTable) -> list[tuple[str, float, str]]:
-    usable = [not error for error in facts.column("error")]
+def _totals(listed: VideoList, media_info: MediaInfoTable) -> list[tuple[str, float, str]]:
+    usable = [not error for error in media_info.column("error")]
     return [
         ("files", len(listed) + len(listed.absent), ""),
-        ("files that are not there", len(listed.absent), ""),
+        ("missing files", len(listed.absent), ""),
         ("files that cannot be opened", len(usable) - sum(usable), ""),
-        ("files without audio", sum(not decodable(codec) for codec in facts.column("audio_codec")), ""),
-        ("size", sum(facts.column("size_bytes")) / 1e9, "GB"),
-        ("frames", sum(facts.column("video_seconds")) / 3600, "h"),
-        ("audio", sum(facts.column("audio_seconds")) / 3600, "h"),
+        ("files without audio", sum(not decodable(codec) for codec in media_info.column("audio_codec")), ""),
+        ("size", sum(media_info.column("size_bytes")) / 1e9, "GB"),
+        ("video", sum(media_info.column("video_seconds")) / 3600, "h"),
+        ("audio", sum(media_info.column("audio_seconds")) / 3600, "h"),
     ]
 
 
@@ -184,15 +184,15 @@ def _write(folder: Path, check: DataCheck, *, page: bool) -> None:
             writer.writerow(("name", "cause", "copy_of"))
             writer.writerows(csv_cells((one.path, one.cause, "")) for one in check.left_out)
             writer.writerows(csv_cells((copy, "", first)) for copy, first in check.copies)
-    told = [folder / NUMBERS, folder / FILES]
+    written = [folder / NUMBERS, folder / FILES]
     if page:
-        told.insert(0, write_data_page(folder / PAGE, check))
-    logger.info("to look at: %s", ", ".join(map(str, told)))
+        written.insert(0, write_data_page(folder / PAGE, check))
+    logger.info("report: %s", ", ".join(map(str, written)))
 
 
 @contextlib.contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Makes the folder, and says in one line if it or a file in it cannot be written."""
+    """Create the folder, and raise a one-line error if it or a file in it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
@@ -202,8 +202,8 @@ def _writing(folder: Path) -> Iterator[None]:
 
 def _log_absent(names: Sequence[str], path: Path) -> None:
     with _writing(path.parent):
-        path.unlink(missing_ok=True)  # of an earlier look
+        path.unlink(missing_ok=True)  # of an earlier check
         if names:
             path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", errors="surrogateescape")
     if names:
-        logger.info("the names of the %d missing files are in %s", len(names), path)
+        logger.info("names of the %d missing files saved to %s", len(names), path)

@@ -1,4 +1,4 @@
-"""A rehearsal: everything is built, one batch runs forward and backward, and a person reads what the run would be."""
+"""Dry run of a training: build everything, run one batch forward and backward, and log what the run would be."""
 
 import contextlib
 import logging
@@ -38,19 +38,19 @@ Shapes = dict[str, str]
 
 
 def dry_run(cfg: CfgNode, task: Task, listed: VideoList, folder: Path, device: torch.device) -> None:
-    """Runs one step of the training of `task` and logs what it found; leaves nothing in `folder`."""
+    """Run one training step of `task` and log the findings; leave nothing in `folder`."""
     task.check_labels(listed.labels)
     with borrowed_manifest(cfg, folder) as manifest:
         videos = open_in_turn(listed, manifest, task.views())
     sampler = create_sampler(cfg, videos, 0)
-    facts = derived_facts(cfg, task, videos, sampler)
+    settings_of_run = derived_facts(cfg, task, videos, sampler)
     settings = loop_settings_from_config(cfg, sampler.steps_per_epoch, sampler.end)
-    schedule_from_config(cfg, sampler.steps_per_epoch)  # a wrong one ends here
+    schedule_from_config(cfg, sampler.steps_per_epoch)  # raises for an invalid schedule
     sampler.end = 1
     begin = time.perf_counter()
     (batch,) = create_loader(cfg, task.views(), videos, sampler)
     load_s = time.perf_counter() - begin
-    work = _count_work(task, batch, device)  # first: what wraps the networks for training cannot be counted
+    work = _count_work(task, batch, device)  # first, since networks wrapped for training cannot be counted
     state = create_state(cfg, task, device)
     kept = KeptTensors([*task.parameters(), *task.buffers()])
     full = fails_when_full(lambda: "dry run", training_advice(cfg))
@@ -59,50 +59,53 @@ def dry_run(cfg: CfgNode, task: Task, listed: VideoList, folder: Path, device: t
         terms = train_step(state, batch.to(device), sampler, settings)
         numbers = {name: float(value) for name, value in terms.scalars.items()}
         step_s = time.perf_counter() - begin
-    logger.info("modules and their last output in the batch of this process\n%s", _modules(task, shapes))
+    logger.info(
+        "modules with their number of parameters and last output for the batch of this process\n%s",
+        _modules(task, shapes),
+    )
     logger.info("%s", batch)
-    logger.info("GMACs for one clip, forward, as fvcore counts them\n%s", work)
-    logger.info("%s", ", ".join(f"{name} {value}" for name, value in facts.items()))
+    logger.info("GMACs of one clip, forward, counted by fvcore\n%s", work)
+    logger.info("%s", ", ".join(f"{name} {value}" for name, value in settings_of_run.items()))
     logger.info("one step: %s", ", ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
     logger.info("%s", _expected_memory(task, state.optimizer, kept, batch))
     logger.info("%.1f s to load the batch, %.1f s for this first step; %s", load_s, step_s, _peak_memory(device))
-    logger.info("dry run: nothing was written into %s", folder)
+    logger.info("dry run: nothing was written to %s", folder)
 
 
 @contextlib.contextmanager
 def borrowed_manifest(cfg: CfgNode, folder: Path) -> Iterator[Path]:
-    """The manifest that DATA.MANIFEST names; otherwise a passing copy of the folder's, the same for all processes.
+    """Yield the manifest of DATA.MANIFEST, or a temporary copy of the folder's, the same for all processes.
 
-    The copy lies where the run would write, so that the processes of other machines find it too: in the folder, or in
-    the nearest one above that is there. It is gone afterwards.
+    The copy is saved where the run would write, so that processes of other machines find it too: in the folder, or in
+    its nearest existing parent. It is removed afterwards.
 
     Raises:
-        UsageError: It cannot be written there; all processes say so.
+        UsageError: The copy cannot be written; raised on all processes.
     """
     path = manifest_path(cfg, folder)
     if cfg.DATA.MANIFEST:
         yield path
         return
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.is_dir())
-    place, failure = "", ""
+    parent = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+    copy_folder, failure = "", ""
     with contextlib.ExitStack() as stack:
         if is_main():
             try:
-                place = str(stack.enter_context(temporary_folder(there, f".{folder.name}_dry_run_")))
+                copy_folder = str(stack.enter_context(temporary_folder(parent, f".{folder.name}_dry_run_")))
             except OSError as error:
-                failure = f"OUTPUT_DIR {folder}: {there} cannot be written ({error.strerror or error})"
+                failure = f"OUTPUT_DIR {folder}: {parent} cannot be written ({error.strerror or error})"
         if failure := from_main(failure):
             raise UsageError(failure)
-        passing = Path(from_main(place)) / path.name
+        temporary = Path(from_main(copy_folder)) / path.name
         if is_main() and path.is_file():
-            shutil.copyfile(path, passing)
-        yield passing
-        barrier()  # the others read it after the main one
+            shutil.copyfile(path, temporary)
+        yield temporary
+        barrier()  # other processes read it after the main one
 
 
 @torch.no_grad()
 def _count_work(task: Task, batch: Batch, device: torch.device) -> str:
-    """Multiply-adds of the encoders for the first clip, a line for each, and which operations have no count."""
+    """Return the multiply-adds of each encoder for the first clip, and the operations without a count."""
     lines = []
     for name, encoder in task.encoders().items():
         views: list[Tensor] = list({"video": batch.video, "audio": batch.audio}.get(name, {}).values())
@@ -116,12 +119,12 @@ def _count_work(task: Task, batch: Batch, device: torch.device) -> str:
         lines.append(f"  {name} {describe(clip)}: {counts[''] / 1e9:.4g} ({parts})")
         missing = ", ".join(sorted(op.removeprefix("aten::") for op in analysis.unsupported_ops()))
         lines.append(f"    not counted: {missing or 'nothing'}")
-    return "\n".join(lines) or "  the task names no encoder"
+    return "\n".join(lines) or "  the task has no encoder"
 
 
 @contextlib.contextmanager
 def _watched_shapes(task: Task) -> Iterator[Shapes]:
-    """Fills a dictionary with the shape of the last result of every part of a task."""
+    """Fill a dictionary with the shape of the last output of every module of a task."""
     shapes: Shapes = {}
 
     def note(name: str, result: object) -> None:
@@ -143,7 +146,7 @@ def _watched_shapes(task: Task) -> Iterator[Shapes]:
 
 
 def _watch_tokens(name: str, pool: Pooling, note: Callable[[str, object], None]) -> None:
-    # A pooling head is mostly called by its second method, which hooks do not see.
+    # A pooling head is mostly called through pool_tokens, which does not trigger forward hooks.
     original = pool.pool_tokens
 
     def pool_tokens(tokens: Tensor) -> Tensor:
@@ -172,16 +175,15 @@ def _expected_memory(task: Task, optimizer: Optimizer, kept: KeptTensors, batch:
         "kept for the backward pass": kept.peak,
         "batch": bytes_of([*batch.video.values(), *batch.audio.values()]),
     }
-    told = ", ".join(f"{name} {size / 2**20:.1f}" for name, size in parts.items())
+    described = ", ".join(f"{name} {size / 2**20:.1f}" for name, size in parts.items())
     total = sum(parts.values()) / 2**20
-    return f"expected memory of this process in MB: {told}; together {total:.1f}, and what the libraries take"
+    return f"expected memory of this process in MB: {described}; total {total:.1f}, plus libraries"
 
 
 def _peak_memory(device: torch.device) -> str:
     if device.type == "cuda":
         used, held = torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
-        return (
-            f"measured peak on {torch.cuda.get_device_name(device)}: {used / 2**20:.0f} MB ({held / 2**20:.0f} MB held)"
-        )
+        name = torch.cuda.get_device_name(device)
+        return f"measured peak on {name}: {used / 2**20:.0f} MB ({held / 2**20:.0f} MB reserved)"
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return f"measured peak of this process on the CPU, libraries included: {peak_mb:.0f} MB"

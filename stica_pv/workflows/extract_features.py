@@ -1,4 +1,4 @@
-"""Features of any list of files by the networks of a checkpoint, for people who want nothing but features."""
+"""Extract features of any list of files with the networks of a checkpoint."""
 
 import logging
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from stica_pv.engine import load_checkpoint
 from stica_pv.engine.build_task import as_trained
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.build_models import trained_model
-from stica_pv.evaluation.context import EvaluationContext, Want
+from stica_pv.evaluation.context import EvaluationContext, FeatureJob
 from stica_pv.evaluation.evaluate import create_context
 from stica_pv.evaluation.feature_passes import extract_features
 from stica_pv.evaluation.features.store import Stored, write_features
@@ -30,12 +30,12 @@ NO_LABEL = -1
 
 @dataclass(frozen=True)
 class ExtractJob:
-    """What to extract; called on every process of a run.
+    """Extraction of features; called on every process of a run.
 
     Attributes:
-        modalities: Of each item.
-        layers: Of the networks.
-        average: The mean over views of unit rows, or every view as it is.
+        modalities: Modalities to extract.
+        layers: Layers to extract.
+        average: Whether to average unit rows over views; otherwise every view is kept.
     """
 
     modalities: Sequence[Modality]
@@ -43,14 +43,14 @@ class ExtractJob:
     average: bool
 
     def __call__(self, cfg: CfgNode, device: torch.device) -> list[Path]:
-        """Writes ``<modality>_<layer>.npz`` into OUTPUT_DIR for the list of TRAIN.DATASET and TRAIN.SPLIT.
+        """Write ``<modality>_<layer>.npz`` into OUTPUT_DIR for the list of TRAIN.DATASET and TRAIN.SPLIT.
 
         Returns:
-            The files, on the main process.
+            The files on the main process, none on the others.
 
         Raises:
-            UsageError: The checkpoint lacks what is asked for, or files cannot be read (see
-                TEST.COUNT_UNREADABLE_AS_WRONG: they become rows of NaN).
+            UsageError: The checkpoint lacks a requested layer, or files cannot be read (TEST.COUNT_UNREADABLE_AS_WRONG
+                turns them into NaN rows).
         """
         folder = Path(cfg.OUTPUT_DIR)
         checkpoint = load_checkpoint(cfg.TEST.CHECKPOINT_FILE_PATH)
@@ -59,7 +59,7 @@ class ExtractJob:
         for request in requests:
             if not model.offers(request):
                 path = cfg.TEST.CHECKPOINT_FILE_PATH
-                raise UsageError(f"the networks of {path} have no layer {request.layer!r} of {request.modality}")
+                raise UsageError(f"the networks of {path} have no layer {request.layer!r} for {request.modality}")
         listed = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT)
         labeled = as_labeled(listed, cfg.TRAIN.DATASET)
         if is_main():
@@ -67,11 +67,11 @@ class ExtractJob:
             logger.info("%d files; %s", len(listed), model.clip_format)
         context = create_context(cfg, labeled, [model], folder, device)
         everything = labeled.folds[0].test
-        wants = [Want(model, request, everything) for request in requests]
-        extract_features(wants, context)
+        jobs = [FeatureJob(model, request, everything) for request in requests]
+        extract_features(jobs, context)
         if not is_main():
             return []
-        return [write_named(want, context, listed, folder, cfg) for want in wants]
+        return [write_named(job, context, listed, folder, cfg) for job in jobs]
 
     def _requests(self, cfg: CfgNode) -> list[FeatureRequest]:
         test = cfg.TEST
@@ -85,7 +85,7 @@ class ExtractJob:
 
 
 def as_labeled(listed: VideoList, name: str) -> LabeledSet:
-    """Makes a data set of any list: all its items in the test of one fold, each its own source."""
+    """Turn any list into a labeled data set of one fold: all items are test items, each its own source."""
     count = len(listed)
     labels = torch.tensor(listed.labels) if listed.labels is not None else torch.full((count,), NO_LABEL)
     fold = Fold("all", torch.zeros(0, dtype=torch.int64), torch.arange(count))
@@ -93,15 +93,15 @@ def as_labeled(listed: VideoList, name: str) -> LabeledSet:
     return LabeledSet(name, listed.paths, labels, names, groups, (fold,), listed.root, listed.list_hash)
 
 
-def write_named(want: Want, context: EvaluationContext, listed: VideoList, folder: Path, cfg: CfgNode) -> Path:
-    """Writes features with the names and labels of their files; returns the file."""
-    request = want.request
-    features = context.features(want.model, request, want.items).features
+def write_named(job: FeatureJob, context: EvaluationContext, listed: VideoList, folder: Path, cfg: CfgNode) -> Path:
+    """Write features with the names and labels of their files, and return the path."""
+    request = job.request
+    features = context.features(job.model, request, job.items).features
     more = {"names": np.array(list(listed.names)), "labels": context.labeled.labels.numpy()}
-    settings = {**context.settings(want), "checkpoint": cfg.TEST.CHECKPOINT_FILE_PATH, "root": listed.root}
+    settings = {**context.settings(job), "checkpoint": cfg.TEST.CHECKPOINT_FILE_PATH, "root": listed.root}
     path = folder / f"{request.modality}_{request.layer}.npz"
     write_features(
-        path, Stored(want.items, features, context.unreadable(want)), settings, dtype=cfg.TEST.FEATURE_DTYPE, more=more
+        path, Stored(job.items, features, context.unreadable(job)), settings, dtype=cfg.TEST.FEATURE_DTYPE, more=more
     )
     logger.info("%s: features %s", path, tuple(features.shape))
     return path

@@ -1,4 +1,4 @@
-"""The training half of a run: the usable part of a list, and the training of a task on it."""
+"""Pre-training of a run: select the usable files of a list and train a task on them."""
 
 from pathlib import Path
 
@@ -20,13 +20,13 @@ from stica_pv.tasks import Task
 def pretrain(
     cfg: CfgNode, task: Task, listed: VideoList, folder: Path, device: torch.device, profile_steps: int = 0
 ) -> bool:
-    """Trains `task` on the usable part of a list, from its newest checkpoint; returns False if a signal stopped it."""
+    """Train `task` on the usable files of a list, from its newest checkpoint; return False if a signal stopped it."""
     task.check_labels(listed.labels)
     try:
         videos = open_in_turn(listed, manifest_path(cfg, folder), task.views())
     except NoneUsable as error:
         if is_main():
             BadFiles(folder / BAD_FILES, 0, cfg.DATA.MAX_BAD_SHARE).begin(error.excluded)
-        raise UsageError(f"{error}; the cause of each is in {folder / BAD_FILES}") from error
+        raise UsageError(f"{error}; see {folder / BAD_FILES} for the cause of each") from error
     online_knn = online_knn_from_config(cfg, task, videos, device)
     return run_training(cfg, task, videos, folder, device, at_epoch_end=online_knn, profile_steps=profile_steps)

@@ -1,4 +1,4 @@
-"""One run, from a configuration to weights and numbers: build the task, train it, evaluate it."""
+"""One run, from a configuration to weights and results: build the task, train it, evaluate it."""
 
 import logging
 from contextlib import nullcontext
@@ -20,7 +20,7 @@ from stica_pv.engine.signals import stopping_signal
 from stica_pv.engine.trackers import check_trackers
 from stica_pv.errors import RunStopped, UsageError
 from stica_pv.evaluation.build_models import Checkpoints
-from stica_pv.evaluation.evaluate import assess, check_test
+from stica_pv.evaluation.evaluate import check_test, evaluate
 from stica_pv.evaluation.results import Numbers
 from stica_pv.registry import import_components
 from stica_pv.report.charts import check_extra
@@ -33,49 +33,51 @@ logger = logging.getLogger(__name__)
 
 
 def run(cfg: CfgNode, device: torch.device, *, profile_steps: int = 0) -> Numbers:
-    """Trains and evaluates as `cfg` says, on this process of possibly several.
+    """Train and evaluate according to `cfg`; called on every process of the run.
 
     Args:
         cfg: The configuration.
-        device: Where this process computes.
-        profile_steps: How many training steps to record; see `stica_pv.engine.profiling`.
+        device: Device of this process.
+        profile_steps: Number of training steps to profile; see `stica_pv.engine.profiling`.
 
     Returns:
-        The evaluations' results by name, in %; empty without evaluations.
+        Results of the evaluations by name, in %; empty without evaluations.
 
     Raises:
-        UsageError: Something in the configuration or the data cannot be done.
-        RunFailed: Training cannot go on.
-        RunStopped: A signal asked for it; a checkpoint is written.
+        UsageError: The configuration or the data are invalid.
+        RunFailed: Training cannot continue.
+        RunStopped: A signal stopped the run; a checkpoint is saved.
     """
     folder = Path(cfg.OUTPUT_DIR)
     import_custom(cfg)
-    task, videos, checkpoints = _prepare(cfg, device)  # before the folder: a wrong request leaves nothing behind
+    task, videos, checkpoints = _prepare(
+        cfg, device
+    )  # before the folder, so that an invalid request leaves nothing behind
     with RunLock(folder) if is_main() else nullcontext():
         if is_main():
             claim(cfg, get_cfg())
         barrier()
         if task is not None and videos is not None and not pretrain(cfg, task, videos, folder, device, profile_steps):
             raise RunStopped(f"training in {folder} was interrupted; the same command continues it", stopping_signal())
-        barrier()  # the last checkpoint is the main process' work
-        del task  # its memory is for those that are evaluated
-        results = assess(cfg, folder, device, checkpoints) if cfg.TEST.ENABLE else {}
+        barrier()  # the main process writes the last checkpoint
+        del task  # free its memory for the evaluated models
+        results = evaluate(cfg, folder, device, checkpoints) if cfg.TEST.ENABLE else {}
     report = report_run(cfg, device) if cfg.REPORT.ENABLE else None
     if is_main():
         if report is not None:
-            logger.info("what came out, to look at: %s", report)
-        logger.info("everything lies in %s", folder)
+            logger.info("report: %s", report)
+        logger.info("outputs saved to %s", folder)
     return results
 
 
 def rehearse(cfg: CfgNode, device: torch.device) -> None:
-    """Builds what `run` would train, runs one batch and logs what it found; writes nothing into OUTPUT_DIR.
+    """Build what `run` would train, run one batch and log the findings; write nothing to OUTPUT_DIR.
 
     Raises:
-        UsageError: Something in the configuration or the data cannot be done.
+        UsageError: The configuration or the data are invalid.
     """
     if not cfg.TRAIN.ENABLE:
-        raise UsageError("--dry_run rehearses a training, and TRAIN.ENABLE is False: set it to True")
+        raise UsageError("--dry_run needs a training, but TRAIN.ENABLE is False: set it to True")
     import_custom(cfg)
     task, videos, _ = _prepare(cfg, device)
     if task is not None and videos is not None:
@@ -83,10 +85,10 @@ def rehearse(cfg: CfgNode, device: torch.device) -> None:
 
 
 def _prepare(cfg: CfgNode, device: torch.device) -> tuple[Task | None, VideoList | None, Checkpoints | None]:
-    """Builds and checks what can be known beforehand.
+    """Build and check what can be checked before the run.
 
     Returns:
-        Task and list of a training, if there is one, and the checkpoints of an evaluation alone.
+        Task and list of the training, if any, and the checkpoints of an evaluation without training.
     """
     if not (cfg.TRAIN.ENABLE or cfg.TEST.ENABLE):
         raise UsageError("TRAIN.ENABLE and TEST.ENABLE are both False: there is nothing to do")
@@ -110,5 +112,5 @@ def _create_task(cfg: CfgNode, device: torch.device) -> Task:
 
 
 def import_custom(cfg: CfgNode) -> None:
-    """Imports the modules that register the user's components."""
+    """Import the modules that register the user's components."""
     import_components(cfg.CUSTOM_IMPORTS, source="CUSTOM_IMPORTS")

@@ -21,7 +21,7 @@ from stica_pv.transforms import ColorSettings, RandomResizedCrop
 
 CPU = torch.device("cpu")
 FPS, SIZE, SECONDS, RATE_HZ = 4.0, 4, 3.0, 100
-LOOK = ClipFormat(2, FPS, SIZE, SIZE, RATE_HZ, 0.5, RandomResizedCrop(), ColorSettings())
+CLIP_FORMAT = ClipFormat(2, FPS, SIZE, SIZE, RATE_HZ, 0.5, RandomResizedCrop(), ColorSettings())
 
 
 class FakeReader:
@@ -66,7 +66,7 @@ def videos(
     *,
     request: FeatureRequest | None = None,
     reader: FakeReader | None = None,
-    clip_format: ClipFormat = LOOK,
+    clip_format: ClipFormat = CLIP_FORMAT,
 ) -> ClipDataset:
     """Returns a list of 3-s videos, seen as evaluations see them: in three clips, if nothing else is said."""
     return ClipDataset(
@@ -144,7 +144,7 @@ def model(name: str, encoder: nn.Module, kind: Kind = "trained", **settings: Any
     """Returns a model for frames."""
     encoders = {"video": encoder}
     return EvaluatedModel(
-        name, kind, encoders, settings.pop("clip_format", LOOK), content_hash(encoders, name), **settings
+        name, kind, encoders, settings.pop("clip_format", CLIP_FORMAT), content_hash(encoders, name), **settings
     )
 
 
@@ -169,7 +169,7 @@ def labeled_set(
     )
 
 
-def made_bench(
+def made_context(
     folder: Path,
     models: Sequence[EvaluatedModel],
     labeled: LabeledSet | None = None,

@@ -21,7 +21,7 @@ from stica_pv.engine.checkpoint import list_checkpoints
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.build_models import checkpoint_paths, create_evaluated_models, names_of, source_model
 from stica_pv.evaluation.config import clip_format_from_config
-from stica_pv.evaluation.evaluate import assess
+from stica_pv.evaluation.evaluate import evaluate
 from stica_pv.workflows.run import run
 
 CPU = torch.device("cpu")
@@ -64,12 +64,12 @@ def cfg_of(clips: Path, output: Path, *checkpoints: Path, **overrides: Any) -> C
     return cfg
 
 
-def evaluate(clips: Path, output: Path, *checkpoints: Path, **overrides: Any) -> dict[str, float]:
+def evaluate_checkpoints(clips: Path, output: Path, *checkpoints: Path, **overrides: Any) -> dict[str, float]:
     return run(cfg_of(clips, output, *checkpoints, **overrides), CPU)
 
 
 def test_a_checkpoint_alone_tells_its_networks_and_its_clips(clips_folder: Path, tmp_path: Path, trained: Path):
-    found = evaluate(clips_folder, tmp_path / "alone", trained)
+    found = evaluate_checkpoints(clips_folder, tmp_path / "alone", trained)
     whole = run_tiny(
         clips_folder, tmp_path / "whole", TRAIN__ENABLE=False, TEST__ENABLE=True, TEST__EVALUATIONS="['retrieval']",
         TEST__CHECKPOINT_FILE_PATH=trained,
@@ -94,13 +94,13 @@ def test_keys_of_the_command_line_win_over_those_of_a_checkpoint(clips_folder: P
 def test_several_checkpoints_give_one_table_each_beside_its_own_random_initialization(
     clips_folder: Path, tmp_path: Path, trained: Path, other: Path
 ):
-    found = evaluate(clips_folder, tmp_path / "run", trained, other)
+    found = evaluate_checkpoints(clips_folder, tmp_path / "run", trained, other)
     name = f"{other.parents[2].name}:{other.parents[1].name}:{other.stem}"
     assert {f"retrieval/R@1/{name}", f"retrieval/R@1/random_init of {name}"} <= found.keys()
     assert "retrieval/R@1" not in found
     page = (tmp_path / "run" / "results.md").read_text()
     assert page.count("| R@1 |") == 5  # two trained, two random, one baseline
-    alone = evaluate(clips_folder, tmp_path / "alone", other)
+    alone = evaluate_checkpoints(clips_folder, tmp_path / "alone", other)
     assert alone["retrieval/R@1"] == found[f"retrieval/R@1/{name}"]
     assert alone["retrieval/mAP/random_init"] == found[f"retrieval/mAP/random_init of {name}"]
 
@@ -185,11 +185,11 @@ def test_wrong_names_of_evaluations_and_checkpoints_are_told_before_anything_is_
 ):
     for checkpoint, evaluations, message in (
         (trained, "['retreival']", "did you mean retrieval"),
-        (trained, "[]", "TEST.ENABLE without TEST.EVALUATIONS"),
+        (trained, "[]", "TEST.ENABLE is True but TEST.EVALUATIONS is empty"),
         (tmp_path / "nowhere.pyth", "['retrieval']", "there is no such file"),
     ):
         with pytest.raises(UsageError, match=message):
-            evaluate(clips_folder, tmp_path / "run", checkpoint, TEST__EVALUATIONS=evaluations)
+            evaluate_checkpoints(clips_folder, tmp_path / "run", checkpoint, TEST__EVALUATIONS=evaluations)
     assert not (tmp_path / "run").exists()
 
 
@@ -210,16 +210,16 @@ def test_processes_that_would_test_different_weights_are_told(
     answers = [others]
     monkeypatch.setattr("stica_pv.distributed.agreement.from_main", lambda text: answers.pop() if answers else text)
     with pytest.raises(UsageError, match=rf"process 0 tests trained [0-9a-f]+, .*, process 0 {others}: give every"):
-        assess(cfg_of(clips_folder, tmp_path, trained), tmp_path, CPU)
+        evaluate(cfg_of(clips_folder, tmp_path, trained), tmp_path, CPU)
     assert not (tmp_path / "results.json").exists()
 
 
 def test_unreadable_items_end_the_run_by_name_or_count_as_wrong(broken: Path, tmp_path: Path, trained: Path):
     with pytest.raises(UsageError, match=r"1 of 18 items of csv cannot be read: .*COUNT_UNREADABLE_AS_WRONG"):
-        evaluate(broken, tmp_path / "a", trained)
+        evaluate_checkpoints(broken, tmp_path / "a", trained)
     assert not (tmp_path / "a" / "results.json").exists()
     changes = {"TEST__COUNT_UNREADABLE_AS_WRONG": True, "TEST__EVALUATIONS": "['retrieval', 'cross_modal']"}
-    found = evaluate(broken, tmp_path / "b", trained, **changes)
+    found = evaluate_checkpoints(broken, tmp_path / "b", trained, **changes)
     assert found["retrieval/R@50"] == 100.0
     assert found["retrieval/R@50/n"] == found["cross_modal/video_to_audio/R@1/n"] == 6
     assert found["cross_modal/video_to_audio/R@1"] <= 100 * 5 / 6
@@ -243,7 +243,7 @@ def test_a_model_of_another_library_is_evaluated_beside_its_own_random_initializ
     ]  # fmt: skip
     assert models[0].hash != models[1].hash
     (tmp_path / "run").mkdir()
-    found = assess(cfg, tmp_path / "run", CPU)
+    found = evaluate(cfg, tmp_path / "run", CPU)
     assert {"retrieval/R@1", "retrieval/R@1/random_init"} <= found.keys()
     with pytest.raises(UsageError, match="did you mean slow_r50"):
         create_evaluated_models(cfg_of(clips_folder, tmp_path, MODEL__SOURCE="pytorchvideo:slow_r5"), tmp_path)
@@ -258,10 +258,10 @@ def test_a_model_of_torchvision_sees_frames_as_torchvision_normalises_them(clips
 
 
 def test_features_are_kept_and_used_again(clips_folder: Path, tmp_path: Path, trained: Path):
-    first = evaluate(clips_folder, tmp_path, trained, TEST__FEATURE_DTYPE="float16")
+    first = evaluate_checkpoints(clips_folder, tmp_path, trained, TEST__FEATURE_DTYPE="float16")
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "features").iterdir()}
     assert all(np.load(path)["features"].dtype == np.float16 for path in files)
-    again = evaluate(
+    again = evaluate_checkpoints(
         clips_folder, tmp_path, trained, TEST__FEATURE_DTYPE="float16", TEST__EVALUATIONS="['retrieval', 'knn']"
     )
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "features").iterdir()} == files

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import torch
-from made_videos import LOOK, Colors, model
+from made_videos import CLIP_FORMAT, Colors, model
 from torch import nn
 
 from stica_pv.evaluation.baselines import ColorThumbnail, MeanSpectrum, MiddleFrame, StillFrame
@@ -47,14 +47,14 @@ def test_only_what_an_encoder_has_is_offered():
     with_map = replace(plain, encoders={"video": whole})
     assert with_map.offers(FeatureRequest(layer="map_max"))
     assert not with_map.offers(FeatureRequest(layer="projected"))
-    trivial = EvaluatedModel("b", "baseline", {"video": ColorThumbnail()}, LOOK, "")
+    trivial = EvaluatedModel("b", "baseline", {"video": ColorThumbnail()}, CLIP_FORMAT, "")
     assert trivial.offers(FeatureRequest(layer="map_max"))
     assert not trivial.offers(FeatureRequest(layer="projected"))
 
 
-def test_a_look_tells_itself_in_words():
-    assert str(LOOK) == "2 frames at 4 a second, 4 px; hears 0.5 s at 100 Hz"
-    assert "4 px (3 px in views of training); hears" in str(replace(LOOK, train_size=3))
+def test_a_clip_format_describes_itself():
+    assert str(CLIP_FORMAT) == "2 frames at 4 fps, 4 px; audio of 0.5 s at 100 Hz"
+    assert "4 px (3 px in training views); audio of" in str(replace(CLIP_FORMAT, train_size=3))
 
 
 def test_a_thumbnail_is_the_mean_frame_in_sixteen_colors():

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from made_videos import LOOK, Colors, FakeReader, Noise, Planted, labeled_set, made_bench, model
+from made_videos import CLIP_FORMAT, Colors, FakeReader, Noise, Planted, labeled_set, made_context, model
 from torch import Tensor, nn
 
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.context import EvaluationContext
 from stica_pv.evaluation.evaluated_model import EvaluatedModel
-from stica_pv.evaluation.feature_evaluation import FeatureEvaluation, counting_as_wrong, wants_of
+from stica_pv.evaluation.feature_evaluation import FeatureEvaluation, counting_as_wrong, feature_jobs_of
 from stica_pv.evaluation.feature_passes import extract_features
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.metrics import Metric, mean_metric
@@ -25,7 +25,7 @@ RETRIEVAL = Retrieval("retrieval", REQUEST, REQUEST, "cosine")
 
 def run(context: EvaluationContext, protocol: Any = RETRIEVAL, processing: str = "raw") -> list[Row]:
     evaluation = FeatureEvaluation(protocol.name.split()[0], protocol, processing, seed=0)
-    extract_features(evaluation.wants(context), context)
+    extract_features(evaluation.feature_jobs(context), context)
     return evaluation.run(context)
 
 
@@ -39,13 +39,13 @@ def test_planted_features_give_full_marks_and_shuffled_labels_chance(tmp_path: P
     order = torch.randperm(240, generator=torch.Generator().manual_seed(0))
     mixed = labeled_set(240, siblings=4, labels=plain.labels[order])
     for labeled, low, high in ((plain, 100, 100), (replace(mixed, hash="mixed"), 15, 50)):  # chance is 33
-        context = made_bench(tmp_path / labeled.hash, [model("planted", Planted(3))], labeled)
+        context = made_context(tmp_path / labeled.hash, [model("planted", Planted(3))], labeled)
         for protocol, metric in ((RETRIEVAL, "R@1"), (Knn(REQUEST, REQUEST, 20, "weighted"), "top1")):
             assert low <= value(run(context, protocol), "planted", metric) <= high
 
 
 def test_features_that_tell_nothing_are_at_chance(tmp_path: Path):
-    context = made_bench(tmp_path, [model("noise", Noise())], labeled_set(24))
+    context = made_context(tmp_path, [model("noise", Noise())], labeled_set(24))
     assert value(run(context), "noise") < 80
 
 
@@ -70,18 +70,18 @@ class Recorder:
 
 def test_maps_of_frames_of_different_sizes_are_not_compared(tmp_path: Path):
     request = FeatureRequest(layer="map_max", clips=2)
-    player = model("a", Planted(3), clip_format=replace(LOOK, size=256, train_size=224))
+    evaluated = model("a", Planted(3), clip_format=replace(CLIP_FORMAT, size=256, train_size=224))
     protocol = Retrieval("retrieval", replace(request, transform="random_crop"), request, "euclidean")
     with pytest.raises(
         UsageError, match=r"random_crop views of 224 px .* fixed views of 256 px .*TRAIN_TRANSFORM fixed"
     ):
-        wants_of(protocol, [player], made_bench(tmp_path, [player]))
-    assert len(wants_of(replace(protocol, train=request), [player], made_bench(tmp_path, [player]))) == 2
+        feature_jobs_of(protocol, [evaluated], made_context(tmp_path, [evaluated]))
+    assert len(feature_jobs_of(replace(protocol, train=request), [evaluated], made_context(tmp_path, [evaluated]))) == 2
 
 
 def test_each_fold_trains_on_its_own_items_and_no_other(tmp_path: Path):
     recorder, labeled = Recorder([]), labeled_set(24, folds=2)
-    run(made_bench(tmp_path, [model("a", Planted(3))], labeled), recorder)
+    run(made_context(tmp_path, [model("a", Planted(3))], labeled), recorder)
     assert len(recorder.seen) == 2
     for (train, test), fold in zip(recorder.seen, labeled.folds, strict=True):
         assert torch.equal(train["video"].groups, labeled.groups[fold.train])
@@ -92,7 +92,7 @@ def test_each_fold_trains_on_its_own_items_and_no_other(tmp_path: Path):
 
 def test_training_items_are_extracted_through_the_training_request_alone(tmp_path: Path):
     reader, labeled = FakeReader(), labeled_set(24)
-    run(made_bench(tmp_path, [model("a", Planted(3))], labeled, reader=reader), Recorder([]))
+    run(made_context(tmp_path, [model("a", Planted(3))], labeled, reader=reader), Recorder([]))
     assert sorted(reader.paths) == sorted(labeled.paths)  # one pass for both, as the clips are the same
     fold = labeled.folds[0]
     names = {path.name: path for path in (tmp_path / "features").iterdir()}
@@ -102,7 +102,7 @@ def test_training_items_are_extracted_through_the_training_request_alone(tmp_pat
 
 def test_rows_tell_folds_mean_counts_and_views(tmp_path: Path):
     labeled = labeled_set(30, folds=3)
-    rows = run(made_bench(tmp_path, [model("a", Planted(3))], labeled), Recorder([]), "centered")
+    rows = run(made_context(tmp_path, [model("a", Planted(3))], labeled), Recorder([]), "centered")
     assert [row.fold for row in rows] == ["1", "2", "3", "mean"]
     assert rows[-1].value == pytest.approx(sum(row.value for row in rows[:3]) / 3)
     counts = [len(fold.test) for fold in labeled.folds]
@@ -124,23 +124,23 @@ class Shifted(nn.Module):
 
 @pytest.mark.parametrize(("processing", "found"), [("raw", False), ("centered", False), ("standardized", True)])
 def test_trained_features_are_shown_under_the_declared_processing_alone(tmp_path: Path, processing: str, found: bool):
-    context = made_bench(tmp_path, [model("a", Shifted())], labeled_set(48))
+    context = made_context(tmp_path, [model("a", Shifted())], labeled_set(48))
     assert (value(run(context, processing=processing), "a") == 100) is found
 
 
 def test_random_initialisation_is_shown_at_its_best_for_each_number(tmp_path: Path):
-    players = [
+    models = [
         model("random_init", Shifted(), "random"),
         model("random_init", Noise(), "random", reestimate=True),
     ]
-    rows = run(made_bench(tmp_path, players, labeled_set(48)))
+    rows = run(made_context(tmp_path, models, labeled_set(48)))
     best = [row for row in rows if row.metric == "R@1"]
     assert [(row.model, row.value, row.processing) for row in best] == [
         ("random_init", 100.0, "standardized, as it is")
     ]
     rows = run(
-        made_bench(
-            tmp_path, [replace(players[1], reestimate=False), replace(players[0], reestimate=True)], labeled_set(48)
+        made_context(
+            tmp_path, [replace(models[1], reestimate=False), replace(models[0], reestimate=True)], labeled_set(48)
         )
     )
     assert next(row.processing for row in rows if row.metric == "R@1") == "standardized, re-estimated"
@@ -158,7 +158,7 @@ class WithDeviation(Recorder):
 
 
 def test_a_deviation_is_that_of_the_number_that_it_stands_beside(tmp_path: Path):
-    context = made_bench(tmp_path, [model("random_init", Planted(3), "random")])
+    context = made_context(tmp_path, [model("random_init", Planted(3), "random")])
     rows = run(context, WithDeviation([]))
     assert {row.metric: (row.value, row.processing) for row in rows} == {
         "top1": (2.0, "centered, as it is"),
@@ -167,19 +167,19 @@ def test_a_deviation_is_that_of_the_number_that_it_stands_beside(tmp_path: Path)
 
 
 def test_random_initialisation_of_other_networks_has_rows_of_its_own(tmp_path: Path):
-    players = [model("random_init of a", Planted(3), "random"), model("random_init of b", Noise(), "random")]
-    rows = run(made_bench(tmp_path, players))
+    models = [model("random_init of a", Planted(3), "random"), model("random_init of b", Noise(), "random")]
+    rows = run(made_context(tmp_path, models))
     assert value(rows, "random_init of a") == 100 > value(rows, "random_init of b")
 
 
 def test_a_protocol_with_a_processing_of_its_own_sees_raw_features(tmp_path: Path):
     recorder = Recorder([], processed=False)
-    players = [
+    models = [
         model("a", Planted(3)),
         model("random_init", Planted(3), "random"),
         model("c", Planted(3), "baseline"),
     ]
-    rows = run(made_bench(tmp_path, players), recorder, "standardized")
+    rows = run(made_context(tmp_path, models), recorder, "standardized")
     assert len(recorder.seen) == 3
     # exact: small whole numbers, which floats hold
     assert all(torch.equal(train["video"].features.sum(dim=2), torch.ones(12, 2)) for train, _ in recorder.seen)
@@ -187,8 +187,8 @@ def test_a_protocol_with_a_processing_of_its_own_sees_raw_features(tmp_path: Pat
 
 
 def test_models_without_what_is_asked_for_take_no_part(tmp_path: Path):
-    players = [model("a", Planted(3))]
-    context = made_bench(tmp_path, players)
+    models = [model("a", Planted(3))]
+    context = made_context(tmp_path, models)
     for request in (replace(REQUEST, layer="projected"), FeatureRequest("audio")):  # type: ignore[arg-type]
         assert run(context, Retrieval("retrieval", request, request, "cosine")) == []
 
@@ -197,8 +197,8 @@ def test_unreadable_test_items_count_as_wrong_and_unreadable_training_items_do_n
     labeled = labeled_set(24)
     fold = labeled.folds[0]
     bad = [f"{int(fold.test[0])}.mp4", f"{int(fold.train[0])}.mp4", f"{int(fold.train[1])}.mp4"]
-    players = [model("a", Planted(3))]
-    context = made_bench(tmp_path, players, labeled, reader=FakeReader(bad=bad), count_unreadable=True)
+    models = [model("a", Planted(3))]
+    context = made_context(tmp_path, models, labeled, reader=FakeReader(bad=bad), count_unreadable=True)
     rows = run(context)
     assert value(rows, "a") == pytest.approx(100 * 11 / 12)
     assert {row.n for row in rows} == {12}
@@ -218,11 +218,11 @@ def test_a_measure_of_readable_items_is_extended_by_zeros():
 
 
 def test_several_models_stand_in_their_order(tmp_path: Path):
-    players: list[EvaluatedModel] = [
+    models: list[EvaluatedModel] = [
         model("b", Planted(3)),
         model("a", Colors()),
         model("x", Noise(), "baseline"),
     ]
-    rows = run(made_bench(tmp_path, players))
+    rows = run(made_context(tmp_path, models))
     assert list(dict.fromkeys(row.model for row in rows)) == ["b", "a", "x"]
     assert next(row.processing for row in rows if row.model == "x") == "standardized"

@@ -145,11 +145,11 @@ def test_a_video_that_cannot_be_read_is_left_out(clips_folder: Path, tmp_path: P
     found = online(folder, tmp_path / "out")
     (folder / "clip03.mp4").write_bytes(b"rubbish")
     assert set(found(1)) == {"online_knn/top1"}
-    assert "leaves out 1 videos" in caplog.text
+    assert "excludes 1 unreadable videos" in caplog.text
 
 
 def test_a_list_without_labels_is_refused_in_one_line(clips_folder: Path, tmp_path: Path):
-    with pytest.raises(UsageError, match=r"TEST.ONLINE_KNN_EPOCHS 1 needs labels, and the training list has none"):
+    with pytest.raises(UsageError, match=r"TEST.ONLINE_KNN_EPOCHS 1 needs labels, but the training list has none"):
         run_tiny(clips_folder, tmp_path, TRAIN__DATASET="folder", **ON)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.protocol import MEAN, NOBODY, Row
+from stica_pv.evaluation.protocol import MEAN, NO_MODEL, Row
 from stica_pv.evaluation.results import Results, read_rows
 
 
@@ -61,7 +61,7 @@ def test_folds_stand_beside_their_mean():
 
 
 def test_a_number_of_no_encoder_has_no_name_behind_it():
-    results = Results([row(NOBODY, 7.0, evaluation="single_frame", metric="linear/top1")], ["trained"], None)
+    results = Results([row(NO_MODEL, 7.0, evaluation="single_frame", metric="linear/top1")], ["trained"], None)
     assert results.flat()["single_frame/linear/top1"] == 7.0
     assert "no encoder" in results.table()
     assert "| no encoder |" in results.markdown()

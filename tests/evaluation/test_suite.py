@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_videos import FakeReader, Noise, Planted, labeled_set, made_bench, model
+from made_videos import FakeReader, Noise, Planted, labeled_set, made_context, model
 
 from stica_pv.config import CfgNode
 from stica_pv.defaults import get_cfg
@@ -37,8 +37,8 @@ class Trainer:
 
 
 def run(folder: Path, found: Sequence[Evaluation], **settings: object) -> dict[str, float]:
-    players = [model("trained", Planted(3)), model("random_init", Noise(), "random")]
-    return run_evaluations(found, made_bench(folder, players, **settings)).flat()  # type: ignore[arg-type]
+    models = [model("trained", Planted(3)), model("random_init", Noise(), "random")]
+    return run_evaluations(found, made_context(folder, models, **settings)).flat()  # type: ignore[arg-type]
 
 
 def test_several_evaluations_share_one_pass_over_the_files(tmp_path: Path):
@@ -69,9 +69,9 @@ def cfg() -> CfgNode:
 
 
 def test_single_frame_tells_what_pixels_and_stills_give_away(tmp_path: Path, cfg: CfgNode):
-    players = [model("trained", Planted(3)), model("random_init", Noise(), "random")]
+    models = [model("trained", Planted(3)), model("random_init", Noise(), "random")]
     labeled = labeled_set(48, siblings=2)
-    results = run_evaluations([EVALUATIONS.get("single_frame")(cfg)], made_bench(tmp_path, players, labeled))
+    results = run_evaluations([EVALUATIONS.get("single_frame")(cfg)], made_context(tmp_path, models, labeled))
     numbers = results.flat()
     assert numbers["single_frame/encoder/R@1"] == 100.0
     assert "single_frame/linear/top1" in numbers

@@ -33,11 +33,11 @@ def test_it_tells_file_training_and_configuration(trained: Path, tmp_path: Path)
     assert text.startswith("# r2plus1d_10, video trunk\n")
     assert f"sha256 `{sha256_of(tmp_path / 'trunk.pth')}`" in text
     assert f"hash `{whole['list_hash']}`" in text
-    assert "| steps | 3 of 4 videos; 3 an epoch |" in text
+    assert "| steps | 3 of 4 videos; 3 per epoch |" in text
     assert "minus [0.45, 0.45, 0.45], divided by [0.225, 0.225, 0.225]" in text
     assert whole["config"] in text
     assert "Apache-2.0" in text
-    assert "None known: there was no results.json beside the checkpoint." in text
+    assert "Unknown: the run folder has no results.json." in text
 
 
 def test_the_results_of_the_run_are_shown(trained: Path, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_the_outputs_of_an_onnx_program_are_told_by_their_names(trained: Path, t
     monkeypatch.setattr(pieces, "trunk_of", lambda encoder, modality: TwoPathways())
     text = card_of(trained, tmp_path / "two.onnx")
     assert '(features0, features1) = session.run(["features0", "features1"], {"input": clips})' in text
-    assert "| gives | float32 (B, 4, 32, 32), float32 (B, 3) |" in text
+    assert "| output | float32 (B, 4, 32, 32), float32 (B, 3) |" in text
     assert written == [["features"], ["features0", "features1"]]
 
 
@@ -105,5 +105,5 @@ def test_converted_weights_keep_the_licence_of_their_source(tmp_path: Path) -> N
     torch.save(convert(weights, cfg).checkpoint, tmp_path / "converted.pyth")
     text = card_of(tmp_path / "converted.pyth", tmp_path / "out.pth")
     assert "| converted from | `trunk_only.pth` (layout torchvision)" in text
-    assert "| initial weights, not trained | pool, video_head, audio_tower, audio_head |" in text
-    assert "the license of their source holds for them" in text
+    assert "| random weights, not trained | pool, video_head, audio_tower, audio_head |" in text
+    assert "the license of their source applies" in text

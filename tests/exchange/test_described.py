@@ -65,14 +65,14 @@ def test_a_trunk_that_saved_memory_in_training_is_built_without_it(trained: Path
 
 def test_a_file_of_weights_alone_is_refused(tmp_path: Path) -> None:
     torch.save({"stem.weight": torch.ones(1)}, tmp_path / "weights.pth")
-    with pytest.raises(UsageError, match="weights alone, without the configuration .*tools/convert_checkpoint.py"):
+    with pytest.raises(UsageError, match="weights without the configuration .*tools/convert_checkpoint.py"):
         read_described(tmp_path / "weights.pth")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": {"backbone.stem.0.weight": torch.ones(1)}}, "does not fit the networks of its own configuration"),
+        ({"model": {"backbone.stem.0.weight": torch.ones(1)}}, "does not match the networks of its own configuration"),
         ({"config": "MODEL: {ARHC: x}\n"}, "unknown key MODEL.ARHC"),
         ({"config": "MODEL: {ARCH: r2plus1d_99}\n"}, "no video backbone is called 'r2plus1d_99'"),
     ],
@@ -129,8 +129,8 @@ def test_names_that_all_begin_alike_are_kept(trained: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("{", "is malformed: what it says of itself is no JSON"),
-        ("[1]", "is malformed: what it says of itself is no JSON object"),
+        ("{", "is malformed: its header is not JSON"),
+        ("[1]", "is malformed: its header is not a JSON object"),
         (json.dumps({"format": EXPORT_FORMAT}), "is malformed: config is 'missing'"),
         (json.dumps({"format": EXPORT_FORMAT, "config": 5}), "is malformed: config is 5"),
         (json.dumps({"format": EXPORT_FORMAT, "config": "", "what": "virus"}), "is malformed: what is 'virus'"),

@@ -153,15 +153,15 @@ def test_trunks_become_programs_too(trained: Path, tmp_path: Path, modality: str
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        ({"target": "x.pkl"}, r"no format has the suffix '.pkl'; there are .safetensors \(safetensors\), .pth"),
+        ({"target": "x.pkl"}, r"no format has the suffix '.pkl'; expected one of .safetensors \(safetensors\), .pth"),
         ({"target": "x.pth", "format": "onxx"}, r"--format: got 'onxx' \(did you mean onnx\?\)"),
-        ({"target": "x.pth", "format": "onnx"}, r"x.pth: a file of format onnx is called \*.onnx"),
+        ({"target": "x.pth", "format": "onnx"}, r"x.pth: format onnx needs the suffix .onnx"),
         ({"target": "x.pth", "what": "encodr"}, r"--what: got 'encodr' \(did you mean encoder\?\)"),
         ({"target": "x.pth", "modality": "speech"}, r"--modality: got 'speech'; expected one of video, audio"),
         ({"target": "x.ts", "what": "encoder", "layer": "pool"}, r"--layer: got 'pool' \(did you mean pooled\?\)"),
         ({"target": "x.pth", "what": "encoder", "layer": "map"}, "--layer is for programs"),
         ({"target": "x.ts", "layer": "map"}, "--layer is for --what encoder, got trunk"),
-        ({"target": "x.onnx", "what": "task"}, "--format onnx needs a function of a clip"),
+        ({"target": "x.onnx", "what": "task"}, "--format onnx needs --what encoder or trunk, got task"),
     ],
 )
 def test_a_wrong_request_is_refused_and_leaves_nothing(
@@ -185,14 +185,14 @@ def test_an_exported_encoder_can_be_exported_on_but_not_as_more_than_it_holds(tr
     encoder = write(trained, tmp_path / "encoder.pth", what="encoder", modality="audio")
     trunk = write(encoder, tmp_path / "trunk.pth", modality="audio")
     assert "conv1.weight" in torch.load(trunk, weights_only=True)
-    with pytest.raises(UsageError, match="holds audio, and video was asked for"):
+    with pytest.raises(UsageError, match="holds audio, expected video"):
         write(encoder, tmp_path / "video.pth")
-    with pytest.raises(UsageError, match="holds one encoder: export it as such"):
+    with pytest.raises(UsageError, match="holds one encoder: use --what encoder"):
         write(encoder, tmp_path / "task.pth", what="task")
 
 
 @pytest.mark.parametrize(
-    ("change", "message"), [(lambda x: x * 1.001, "differs from the network by"), (lambda x: x[:1], "gives .* for 3")]
+    ("change", "message"), [(lambda x: x * 1.001, "differs from the network by"), (lambda x: x[:1], "returns .* for 3")]
 )
 def test_a_program_with_wrong_numbers_is_not_kept(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any, message: str

@@ -156,7 +156,7 @@ def test_a_tensor_without_a_place_is_refused_by_name(tmp_path: Path, name: str) 
 
 def test_networks_of_an_unknown_size_are_refused(tmp_path: Path) -> None:
     torch.save(StandIn(blocks=3).state_dict(), tmp_path / "deep.pth")
-    with pytest.raises(UsageError, match=r"layer1 has 3 blocks; networks of \[1, 2\] blocks a stage are known"):
+    with pytest.raises(UsageError, match=r"layer1 has 3 blocks per stage; expected one of \[1, 2\]"):
         convert_file(tmp_path / "deep.pth")
 
 

@@ -69,11 +69,11 @@ def test_the_command_names_its_page_or_says_in_one_line_what_is_wrong(
     assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
     shown = dict.fromkeys(("kind", "name", "image", "alt", "absent", "audio", "mark", "label", "similarity"), "")
     gallery = fragment(
-        "gallery.html", title="", intro="", summary="", groups=[("", [{"asked": shown, "answers": []}])], side=9
+        "gallery.html", title="", intro="", summary="", groups=[("", [{"query": shown, "answers": []}])], side=9
     )
     (tmp_path / "report.html").write_text(gallery)
     assert command.main([str(tmp_path)]) == 2
-    assert "add --gallery, or say by --out" in capsys.readouterr().err
+    assert "add --gallery, or give another file with --out" in capsys.readouterr().err
     assert 'class="query"' in (tmp_path / "report.html").read_text()
     assert command.main([str(tmp_path), str(tmp_path / "no")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

@@ -36,7 +36,7 @@ def test_the_csv_has_each_number_of_the_page():
     assert rows["classes", "small"] == 2
     assert rows["copies", "copies of another file of the list"] == 1
     assert rows["reading", "an epoch of 7200 samples"] == 1.0  # core hours
-    assert rows["reading", "speed of DATA_LOADER.NUM_WORKERS 3, with a core for each"] == 6.0
+    assert rows["reading", "speed of DATA_LOADER.NUM_WORKERS 3, one core each"] == 6.0
     assert rows["reading", "silent audio tracks, 60 dB below full scale"] == 25.0
 
 

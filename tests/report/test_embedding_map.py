@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stica_pv.report import embedding_map
-from stica_pv.report.embedding_map import CLASSES, MARKERS, POINTS, _look, chosen_for_map, map_of, planes_of
+from stica_pv.report.embedding_map import CLASSES, MARKERS, POINTS, _appearance, chosen_for_map, map_of, planes_of
 
 
 class NamedThumbnails:
@@ -86,5 +86,5 @@ def test_a_large_set_gives_the_largest_classes_and_every_one_of_them():
 
 
 def test_no_two_classes_of_a_map_look_alike():
-    assert len({_look(number) for number in range(CLASSES)}) == CLASSES
-    assert all(_look(number)[1] < len(MARKERS) for number in range(CLASSES))
+    assert len({_appearance(number) for number in range(CLASSES)}) == CLASSES
+    assert all(_appearance(number)[1] < len(MARKERS) for number in range(CLASSES))

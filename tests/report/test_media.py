@@ -7,7 +7,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from stica_pv.report.media import animation, audio, frame
+from stica_pv.report.media import animation, audio, png_image
 
 RNG = np.random.default_rng(0)
 CLIP = RNG.integers(0, 255, (3, 12, 20, 3), dtype=np.uint8)
@@ -20,7 +20,7 @@ def content(html: Markup, kind: str) -> io.BytesIO:
 
 
 def test_a_frame_comes_back_pixel_by_pixel():
-    html = frame(CLIP[0], 'a "b"', width=40)
+    html = png_image(CLIP[0], 'a "b"', width=40)
     assert np.array_equal(np.asarray(Image.open(content(html, "image/png"))), CLIP[0])  # exact: copied, not calculated
     assert 'width="40" height="24"' in html
     assert 'alt="a &#34;b&#34;"' in html
@@ -28,7 +28,9 @@ def test_a_frame_comes_back_pixel_by_pixel():
 
 def test_greys_come_back_too():
     # exact: copied, not calculated
-    assert np.array_equal(np.asarray(Image.open(content(frame(CLIP[0, :, :, 0], "g"), "image/png"))), CLIP[0, :, :, 0])
+    assert np.array_equal(
+        np.asarray(Image.open(content(png_image(CLIP[0, :, :, 0], "g"), "image/png"))), CLIP[0, :, :, 0]
+    )
 
 
 def test_an_animation_has_every_frame_at_its_pace():

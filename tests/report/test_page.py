@@ -49,7 +49,7 @@ def test_a_page_that_cannot_be_written_is_a_usage_error(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"file/a.html cannot be written"):
         write_page(tmp_path / "file" / "a.html", "t", [])
-    with pytest.raises(UsageError, match="it is a folder"):
+    with pytest.raises(UsageError, match="expected a file name, got a folder"):
         write_page(tmp_path, "t", [])
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

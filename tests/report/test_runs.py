@@ -31,10 +31,10 @@ def test_a_killed_run_says_what_is_missing(tmp_path: Path):
     assert run.last_step == 2
     text = " ".join(run.missing)
     for words in (
-        "metrics.jsonl is torn",
+        "metrics.jsonl is incomplete",
         "2 of 6 steps",
         "no checkpoint",
-        "evaluation has not ended",
+        "evaluation is not finished",
         "env.txt is missing",
     ):
         assert words in text
@@ -53,16 +53,19 @@ def test_files_that_are_no_files_of_ours_are_named(tmp_path: Path, content: str)
     for name in ("config.yaml", "run.json", "results.json", "results.md", "metrics.jsonl", "json_stats.log", "env.txt"):
         (tmp_path / name).write_text(content)
     (run,) = read_runs([tmp_path])
-    assert (dict(run.config), dict(run.facts), list(run.steps), list(run.rows)) == ({}, {}, [], [])
+    assert (dict(run.config), dict(run.info), list(run.steps), list(run.rows)) == ({}, {}, [], [])
     for name in ("config.yaml", "run.json", "results.json"):
         assert f"{name} cannot be read." in run.missing
 
 
-def test_a_torn_line_of_bad_files_keeps_its_name(tmp_path: Path):
+def test_an_incomplete_line_of_bad_files_keeps_its_name(tmp_path: Path):
     with (made_run(tmp_path) / "bad_files.csv").open("a") as file:
         file.write("read,5,clips/last.mp4")
     (run,) = read_runs([tmp_path])
-    assert (run.bad_files[-1]["path"], run.bad_files[-1]["cause"]) == ("clips/last.mp4", "not told: the line is torn")
+    assert (run.bad_files[-1]["path"], run.bad_files[-1]["cause"]) == (
+        "clips/last.mp4",
+        "unknown: the line is incomplete",
+    )
 
 
 def test_runs_are_named_by_what_tells_them_apart(tmp_path: Path):
@@ -70,7 +73,7 @@ def test_runs_are_named_by_what_tells_them_apart(tmp_path: Path):
     assert [run.name for run in read_runs([*folders, folders[0]])] == ["a/run", "b/run"]
 
 
-@pytest.mark.parametrize(("name", "message"), [("none", "no such folder"), ("empty", "there is no run")])
+@pytest.mark.parametrize(("name", "message"), [("none", "no such folder"), ("empty", "holds no run")])
 def test_a_wrong_folder_is_a_usage_error(tmp_path: Path, name: str, message: str):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=message):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.protocols.cross_modal import CrossModal, cross_hits
 from stica_pv.evaluation.protocols.retrieval import Retrieval
-from stica_pv.report.search import ITSELF, OTHER, SAME_CLASS, Direction, Found, search, worth_a_look
+from stica_pv.report.search import ITSELF, OTHER, SAME_CLASS, Direction, Found, queries_to_show, search
 
 ITEMS, TRAIN, CLASSES = 48, 32, 6
 
@@ -88,11 +88,11 @@ def made(marks: list[int], similarity: list[float]) -> Found:
 
 def test_failures_come_first_the_surest_before_the_others():
     found = made([1, 0, 0, 1, 0, 1, 0], [0.1, 0.2, 0.9, 0.8, 0.3, 0.5, 0.4])
-    assert worth_a_look(found, 3).tolist() == [2, 6, 3]  # two failures, one success
-    assert worth_a_look(found, 100).tolist() == [2, 6, 4, 1, 3, 5, 0]
+    assert queries_to_show(found, 3).tolist() == [2, 6, 3]  # two failures, one success
+    assert queries_to_show(found, 100).tolist() == [2, 6, 4, 1, 3, 5, 0]
 
 
 def test_failures_fill_the_place_of_missing_successes_and_the_other_way_round():
-    assert worth_a_look(made([0, 0, 0, 1], [0.4, 0.3, 0.2, 0.1]), 3).tolist() == [0, 1, 3]
-    assert worth_a_look(made([0, 0, 0, 0], [0.4, 0.3, 0.2, 0.1]), 3).tolist() == [0, 1, 2]
-    assert worth_a_look(made([1, 1, 1, 1], [0.4, 0.3, 0.2, 0.1]), 3).tolist() == [0, 2, 3]
+    assert queries_to_show(made([0, 0, 0, 1], [0.4, 0.3, 0.2, 0.1]), 3).tolist() == [0, 1, 3]
+    assert queries_to_show(made([0, 0, 0, 0], [0.4, 0.3, 0.2, 0.1]), 3).tolist() == [0, 1, 2]
+    assert queries_to_show(made([1, 1, 1, 1], [0.4, 0.3, 0.2, 0.1]), 3).tolist() == [0, 2, 3]

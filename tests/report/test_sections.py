@@ -30,10 +30,10 @@ def words(section: Section | None) -> str:
 def test_the_first_section_tells_state_pace_and_result(runs: list[Run]):
     text = words(overview_section(runs))
     for expected in (
-        "trained to the end: step 6 of 6", "not at its end: step 4 of 6", "0:00:03",
+        "finished: step 6 of 6", "not finished: step 4 of 6", "0:00:03",
         "<td>20</td><td>19</td>", "<td>2</td><td>2</td>",
         "<td>62.5 (57.5 to 67.5)</td><td>30.0 (25.0 to 35.0)</td><td>25.0 (20.0 to 30.0)</td><td>12.5</td>",
-        "killed: Training has not ended",
+        "killed: Training is not finished",
     ):  # fmt: skip
         assert expected in text, expected
 

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from tiny_clips import make_clip
 
-from stica_pv.report.gallery import Answers, gallery_of
+from stica_pv.report.gallery import ModelNeighbors, gallery_of
 from stica_pv.report.search import Direction, Found
-from stica_pv.report.thumbnails import FRAMES, SIDE, Thumbnails, compressed, moving_frame
+from stica_pv.report.thumbnails import FRAMES, SIDE, Thumbnails, animated_webp, compressed
 
 RATE_HZ = 16000
 
@@ -37,12 +37,17 @@ def thumbnails_of(folder: Path, count: int = 3) -> Thumbnails:
 
 def test_a_clip_is_put_into_the_page_once_and_a_broken_one_is_named(tmp_path: Path):
     thumbnails = thumbnails_of(tmp_path)
-    assert [thumbnails.get(item, "moving") for item in (0, 1, 0, 2)] == ["0-moving", "1-moving", "0-moving", None]
+    assert [thumbnails.get(item, "animation") for item in (0, 1, 0, 2)] == [
+        "0-animation",
+        "1-animation",
+        "0-animation",
+        None,
+    ]
     assert thumbnails.get(0, "spectrogram") is None  # nobody hears
     assert list(thumbnails.failed) == [2]
     media = json.loads(thumbnails.store().partition(">")[2].partition("</script>")[0])
-    assert list(media) == ["0-moving", "1-moving"]
-    frame = Image.open(io.BytesIO(content(media["0-moving"])))
+    assert list(media) == ["0-animation", "1-animation"]
+    frame = Image.open(io.BytesIO(content(media["0-animation"])))
     assert (frame.format, frame.n_frames) == ("WEBP", FRAMES)
     assert max(frame.size) <= SIDE
     assert [thumbnails.label(item) for item in (0, 1)] == ["a & b", "class 1"]
@@ -60,7 +65,7 @@ def test_compressed_audio_is_heard_as_it_was():
 
 
 def test_a_single_frame_stands_still():
-    one = Image.open(io.BytesIO(content(moving_frame(np.zeros((1, 200, 100, 3), np.uint8), 64, 1.0))))
+    one = Image.open(io.BytesIO(content(animated_webp(np.zeros((1, 200, 100, 3), np.uint8), 64, 1.0))))
     assert (getattr(one, "n_frames", 1), one.size) == (1, (32, 64))
 
 
@@ -68,10 +73,12 @@ def test_gallery_marks_right_and_wrong_in_words_and_escapes_names(tmp_path: Path
     queries, neighbors = torch.tensor([0, 1]), torch.tensor([[1, 0], [1, 2]])
     found = Found(queries, neighbors, torch.tensor([[0.9, 0.5], [0.8, -0.1]]), torch.tensor([[0, 1], [2, 0]]), 1)
     direction = Direction("video", "video", False, {}, {}, "cosine", "centered")
-    html = gallery_of(direction, [Answers("trained", found)], thumbnails_of(tmp_path))
+    html = gallery_of(direction, [ModelNeighbors("trained", found)], thumbnails_of(tmp_path))
     for expected in (
-        "1 of the 1 queries whose nearest is of another class", "1 of the 1 whose nearest is right", "✗ other class",
-        "✓ same class", "★ the clip itself", "cosine -0.10", "a &amp; b", "1 clips without features are left out",
+        "1 of the 1 queries with a nearest neighbor of another class",
+        "1 of the 1 queries with a correct nearest neighbor",
+        "✗ other class", "✓ same class", "★ the clip itself", "cosine -0.10", "a &amp; b",
+        "1 clips without features are left out",
         '<td class="number">50</td>',
     ):  # fmt: skip
         assert expected in html, expected

@@ -72,7 +72,7 @@ def test_a_list_that_training_accepts_ends_with_0_and_every_exclusion_by_name(sa
     assert f"1: video is shorter than 0.50 s\n    {mixed / 'clip03.mp4'} (video lasts 0.25 s" in out
     assert "48 x 36        12 ######" in out
     assert "16000         9 ######" in out
-    assert "an epoch is 2 steps of 4 videos" in out
+    assert "one epoch: 2 steps of 4 videos" in out
     assert len((tmp_path / "run" / "manifest.csv").read_text().splitlines()) == 13
     assert "reading the headers" not in say(mixed)[1]
 
@@ -83,7 +83,7 @@ def test_page_and_numbers_are_written_for_a_list_that_is_refused_too(say: Say, m
     code, out, err = say(mixed, page=True, TRAIN__BATCH_SIZE=9)
     page, numbers = tmp_path / "run" / "data_check.html", tmp_path / "run" / "data_check.csv"
     assert code == 2
-    assert f"to look at: {page}, {numbers}, " in out
+    assert f"report: {page}, {numbers}, " in out
     assert "No: TRAIN.BATCH_SIZE 9 is larger than the 8 usable videos" in page.read_text()
     assert "left out,no audio stream,3,files" in numbers.read_text()
     assert "classes,0,4,files" in numbers.read_text()
@@ -100,7 +100,7 @@ def test_names_are_as_many_as_asked_for(say: Say, mixed: Path):
 
 def test_silent_files_are_told(say: Say, mixed: Path):
     assert (
-        "3 of the 11 usable files have no audio and are taken with silence"
+        "3 of the 11 usable files have no audio; silence is used for them"
         in say(mixed, DATA__MISSING_AUDIO="silence")[1]
     )
 
@@ -141,8 +141,8 @@ def test_files_that_are_not_there_are_named_in_the_file_and_the_share_is_that_of
     assert f"(now {allowed:g};" in err or absent == 12
     written = tmp_path / "run" / "absent_files.txt"
     assert written.read_text().splitlines() == [f"clip{number:02}.mp4" for number in range(absent)]
-    assert f"the names of the {absent} missing files are in {written}" in out
-    assert "files that are not there" in (tmp_path / "run" / "data_check.csv").read_text()
+    assert f"names of the {absent} missing files saved to {written}" in out
+    assert "missing files" in (tmp_path / "run" / "data_check.csv").read_text()
 
 
 def test_a_folder_that_cannot_be_written_ends_with_2_and_one_line(say: Say, mixed: Path, tmp_path: Path):

@@ -73,7 +73,7 @@ def fresh(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Rehea
 
 def test_it_leaves_nothing(fresh: Rehearsal):
     assert fresh.left == []
-    assert "nothing was written into" in fresh.text
+    assert "nothing was written to" in fresh.text
 
 
 def test_it_tells_modules_with_sizes_and_shapes(fresh: Rehearsal, clips_folder: Path, tmp_path: Path):
@@ -91,7 +91,7 @@ def test_it_tells_what_follows_from_the_settings_and_what_a_step_gave(fresh: Reh
     assert "steps_per_epoch 3, videos_left_over 0, steps 6" in fresh.text
     assert re.search(r"one step: loss \d.*grad_norm", fresh.text)
     parts = re.search(
-        r"weights ([\d.]+), gradients ([\d.]+), .* backward pass ([\d.]+), batch ([\d.]+); together", fresh.text
+        r"weights ([\d.]+), gradients ([\d.]+), .* backward pass ([\d.]+), batch ([\d.]+); total", fresh.text
     )
     assert parts
     assert all(float(part) > 0 for part in parts.groups())

@@ -14,7 +14,7 @@ from stica_pv.structures import Views
 
 
 def test_when_no_file_fits_the_cause_of_each_is_on_disk(clips_folder: Path, tmp_path: Path):
-    with pytest.raises(UsageError, match=r"none of the 12 files .*the cause of each is in .*bad_files\.csv"):
+    with pytest.raises(UsageError, match=r"none of the 12 files .*see .*bad_files\.csv"):
         run_tiny(clips_folder, tmp_path, DATA__TARGET_FPS=0.1)
     with (tmp_path / "bad_files.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

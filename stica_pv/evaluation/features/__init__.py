@@ -1,1 +1,1 @@
-"""Features of every item, made once and kept."""
+"""Features of every item, extracted once and stored."""

@@ -1,4 +1,4 @@
-"""One pass over files for several encoders: every item read once, on whichever process, its rows put back by index."""
+"""One pass over files for several encoders: every item is read once on any process, and rows are sorted by index."""
 
 import json
 import logging
@@ -25,19 +25,19 @@ logger = logging.getLogger(__name__)
 PROGRESS_S = 10.0
 
 Prepare = Callable[[Tensor, str, Tensor], Tensor]
-"""(frames uint8 (B, 3, T, H, W), name of the view, item indices (B,)) -> what the encoder takes."""
+"""(frames uint8 (B, 3, T, H, W), name of the view, item indices (B,)) -> input of the encoder."""
 
 NO_AUDIO = "no audio can be decoded in any of its windows"
 
 
 @dataclass(frozen=True)
-class Job:
-    """One kind of features to make in a pass.
+class FeatureSpec:
+    """One kind of features to extract in a pass.
 
     Attributes:
-        encoder: Already on the device, in evaluation mode.
-        layer: Of the encoder.
-        average: Mean over views of unit rows, or every view as it is.
+        encoder: Encoder on the device, in evaluation mode.
+        layer: Layer of the encoder.
+        average: Whether to average unit rows over views; otherwise every view is kept.
     """
 
     encoder: nn.Module
@@ -47,12 +47,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Extracted:
-    """What a pass found.
+    """Result of a pass.
 
     Attributes:
-        index: int64 (V,), the items, ascending.
-        features: By job float32 (V, N, D); rows of items that could not be read are NaN.
-        causes: Why not, by item.
+        index: int64 (V,), indices of the items, ascending.
+        features: float32 (V, N, D) by name; rows of unreadable items are NaN.
+        causes: Causes of unreadable items.
     """
 
     index: Tensor
@@ -61,7 +61,7 @@ class Extracted:
 
 
 class OwnItems(Sampler[list[SampleKey]]):
-    """Batches of the items of this process: together the processes see every item exactly once."""
+    """Batches of the items of this process; the processes together cover every item exactly once."""
 
     def __init__(self, items: Sequence[int], batch_size: int) -> None:
         own = list(items)[rank() :: world_size()]
@@ -77,7 +77,7 @@ class OwnItems(Sampler[list[SampleKey]]):
 
 @torch.no_grad()
 def extract(
-    jobs: Mapping[str, Job],
+    specs: Mapping[str, FeatureSpec],
     dataset: ClipDataset,
     items: Sequence[int],
     *,
@@ -87,23 +87,23 @@ def extract(
     start_method: str = "fork",
     prepare: Prepare | None = None,
 ) -> Extracted | None:
-    """Runs every job over some items of a data set, on all processes together.
+    """Extract all features of some items of a data set, on all processes together.
 
     Args:
-        jobs: What to make, by name.
-        dataset: The items; all views are of frames, or all are of audio alone.
-        items: Indices of the wanted ones, each once.
-        device: Where the encoders are.
-        clips_at_once: Clips in a forward pass; of the batches that are read too, but for items of more views.
-        num_workers: Processes that read, for each process.
-        start_method: Of these.
-        prepare: Applied to the frames of each view.
+        specs: Features to extract, by name.
+        dataset: Data set; its views are all of frames or all of audio alone.
+        items: Unique indices of the items.
+        device: Device of the encoders.
+        clips_at_once: Clips per forward pass, and per loaded batch unless an item has more views.
+        num_workers: Loader processes of each process.
+        start_method: Start method of the loader processes.
+        prepare: Function applied to the frames of each view.
 
     Returns:
-        Everything on the main process, None on the others.
+        All features on the main process, None on the others.
 
     Raises:
-        RunFailed: The memory of a GPU is full.
+        RunFailed: A GPU is out of memory.
     """
     order = OwnItems(items, max(1, clips_at_once // len(dataset.views.specs)))
     loader = ClipLoader(dataset, order, num_workers=num_workers, start_method=start_method, keep_failures=True)
@@ -116,52 +116,54 @@ def extract(
         causes |= found
         if len(batch):
             with fails_when_full(lambda: "features", advice):
-                made = _encode(jobs, batch.to(device), prepare, clips_at_once)
-            for place, index in enumerate(batch.index.tolist()):
+                made = _encode(specs, batch.to(device), prepare, clips_at_once)
+            for row, index in enumerate(batch.index.tolist()):
                 if index not in found:
-                    # a view would keep the whole batch
-                    rows[index] = {name: values[place].clone() for name, values in made.items()}
+                    # a tensor view would keep the whole batch
+                    rows[index] = {name: values[row].clone() for name, values in made.items()}
         progress.add(len(keys) * world_size())
     progress.end()
-    told = [json.loads(text) for text in to_main(json.dumps(list(causes.items())))]
-    all_causes = {index: cause for part in told for index, cause in part}
-    return _joined(rows_to_main(rows), all_causes, jobs)
+    gathered = [json.loads(text) for text in to_main(json.dumps(list(causes.items())))]
+    all_causes = {index: cause for part in gathered for index, cause in part}
+    return _joined(rows_to_main(rows), all_causes, specs)
 
 
-def _encode(jobs: Mapping[str, Job], batch: Batch, prepare: Prepare | None, clips_at_once: int) -> dict[str, Tensor]:
-    """Features of a batch on the CPU, by job (B, N, D)."""
+def _encode(
+    specs: Mapping[str, FeatureSpec], batch: Batch, prepare: Prepare | None, clips_at_once: int
+) -> dict[str, Tensor]:
+    """Return the features of a batch on the CPU, (B, N, D) by name."""
     if batch.video and prepare is not None:
         clips = torch.cat([prepare(video, name, batch.index) for name, video in batch.video.items()])
     else:
         clips = torch.cat(list((batch.video or batch.audio).values()))
     count = len(batch.video or batch.audio)
-    made: dict[str, list[Tensor]] = {name: [] for name in jobs}
-    for encoder in {id(job.encoder): job.encoder for job in jobs.values()}.values():
-        own = {name: job for name, job in jobs.items() if job.encoder is encoder}
-        names = tuple({"map" if job.layer == "map_max" else job.layer: None for job in own.values()})
+    made: dict[str, list[Tensor]] = {name: [] for name in specs}
+    for encoder in {id(spec.encoder): spec.encoder for spec in specs.values()}.values():
+        own = {name: spec for name, spec in specs.items() if spec.encoder is encoder}
+        names = tuple({"map" if spec.layer == "map_max" else spec.layer: None for spec in own.values()})
         for part in clips.split(clips_at_once):
             layers = run_layers(encoder, part, names)
-            for name, job in own.items():
-                made[name].append(_vector(layers, job))
+            for name, spec in own.items():
+                made[name].append(_vector(layers, spec))
     # views vary slowest in `clips`
     stacked = {name: torch.cat(parts).unflatten(0, (count, len(batch))).transpose(0, 1) for name, parts in made.items()}
     return {
-        name: (values.mean(dim=1, keepdim=True) if jobs[name].average else values).cpu()
+        name: (values.mean(dim=1, keepdim=True) if specs[name].average else values).cpu()
         for name, values in stacked.items()
     }
 
 
-def _vector(layers: Mapping[str, Tensor], job: Job) -> Tensor:
-    """One float32 row a clip (B, D): of unit length where views are averaged."""
-    value = layers["map" if job.layer == "map_max" else job.layer].float()
-    rows = (max_pooled(value) if job.layer == "map_max" else value).flatten(1)
-    return F.normalize(rows, dim=1) if job.average else rows
+def _vector(layers: Mapping[str, Tensor], spec: FeatureSpec) -> Tensor:
+    """Return one float32 row per clip (B, D), of unit length if views are averaged."""
+    value = layers["map" if spec.layer == "map_max" else spec.layer].float()
+    rows = (max_pooled(value) if spec.layer == "map_max" else value).flatten(1)
+    return F.normalize(rows, dim=1) if spec.average else rows
 
 
 def max_pooled(feature_map: Tensor) -> Tensor:
-    """Max-pools a map: (B, C, T, H, W) by 2 × 2 × 2, stride 2; (B, C, F, T) by 1 × 3, stride 1 × 2.
+    """Max-pool a map: (B, C, T, H, W) by 2 × 2 × 2, stride 2; (B, C, F, T) by 1 × 3, stride 1 × 2.
 
-    An axis shorter than the window is pooled as a whole; a vector (B, D) stays as it is.
+    An axis shorter than the window is pooled as a whole; a vector (B, D) is returned unchanged.
     """
     if feature_map.ndim == 5:
         kernel = [min(2, side) for side in feature_map.shape[2:]]
@@ -172,7 +174,7 @@ def max_pooled(feature_map: Tensor) -> Tensor:
 
 
 def _silent(batch: Batch) -> dict[int, str]:
-    """Items of which audio was wanted and none of it is real."""
+    """Return items with requested audio of which nothing could be decoded."""
     if batch.video or not batch.audio_valid:
         return {}
     valid = torch.stack(list(batch.audio_valid.values())).sum(dim=0)
@@ -180,24 +182,26 @@ def _silent(batch: Batch) -> dict[int, str]:
 
 
 def _unread(wanted: Sequence[int], batch: Batch, dataset: ClipDataset) -> dict[int, str]:
-    there = set(batch.index.tolist())
+    loaded = set(batch.index.tolist())
     cause = {failure.path: failure.cause for failure in batch.failures}
-    return {index: cause[dataset.paths[index]] for index in wanted if index not in there}
+    return {index: cause[dataset.paths[index]] for index in wanted if index not in loaded}
 
 
-def _joined(rows: dict[int, dict[str, Tensor]], causes: dict[int, str], jobs: Mapping[str, Job]) -> Extracted | None:
+def _joined(
+    rows: dict[int, dict[str, Tensor]], causes: dict[int, str], specs: Mapping[str, FeatureSpec]
+) -> Extracted | None:
     if not is_main():
         return None
     index = sorted(rows.keys() | causes.keys())
     features = {}
-    for name in jobs:
-        lost = torch.full_like(next(iter(rows.values()))[name], torch.nan) if rows else torch.full((1, 1), torch.nan)
-        features[name] = torch.stack([rows[i][name] if i in rows else lost for i in index])
+    for name in specs:
+        nan_row = torch.full_like(next(iter(rows.values()))[name], torch.nan) if rows else torch.full((1, 1), torch.nan)
+        features[name] = torch.stack([rows[i][name] if i in rows else nan_row for i in index])
     return Extracted(torch.tensor(index, dtype=torch.int64), features, causes)
 
 
 class _Progress:
-    """Tells now and then how far the pass is, and how long it will take."""
+    """Log the progress and the remaining time of a pass."""
 
     def __init__(self, total: int) -> None:
         self._total, self._done = total, 0
@@ -210,13 +214,13 @@ class _Progress:
             self._last = now
             rate = self._done / (now - self._begin)
             left = (self._total - self._done) / rate
-            text = "features of %d of %d items (%.0f%%), %.1f a second, %.0f s left"
+            text = "features of %d of %d items (%.0f%%), %.1f items/s, %.0f s left"
             share = 100 * self._done / self._total
             logger.info(text, self._done, self._total, share, rate, left, extra={"progress": True})
 
     def end(self) -> None:
         if is_main():
             seconds = time.monotonic() - self._begin
-            text = "features of %d items in %.1f s, %.1f a second"
+            text = "features of %d items in %.1f s, %.1f items/s"
             rate = self._total / max(seconds, 1e-9)
             logger.info(text, self._total, seconds, rate, extra={"progress": False})

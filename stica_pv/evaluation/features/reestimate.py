@@ -1,4 +1,4 @@
-"""Batch-norm statistics of a network that was never trained, taken from clips: the running ones say nothing yet."""
+"""Re-estimation of batch-norm statistics for random initialization, whose running statistics are meaningless."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,15 +26,15 @@ def reestimate_batch_norm(
     num_workers: int,
     start_method: str = "fork",
 ) -> None:
-    """Replaces the running statistics of every batch-norm by plain means over batches of the first view.
+    """Replace the running statistics of every batch-norm by plain means over batches of the first view.
 
     Args:
-        encoder: Changed in place; left in evaluation mode.
-        dataset: Where the clips come from.
-        items: Which of them; those that cannot be read are left out.
-        device: Where the encoder is.
-        num_workers: Processes that read.
-        start_method: Of the processes that read.
+        encoder: Encoder, changed in place and left in evaluation mode.
+        dataset: Data set of the clips.
+        items: Indices of the items; unreadable ones are skipped.
+        device: Device of the encoder.
+        num_workers: Number of loader processes.
+        start_method: Start method of the loader processes.
     """
     norms: list[Any] = [module for module in encoder.modules() if isinstance(module, (_BatchNorm, GroupBatchNorm))]
     momenta = [norm.momentum for norm in norms]
@@ -44,15 +44,15 @@ def reestimate_batch_norm(
     keys = [SampleKey(0, int(index)) for index in items]
     batches: Any = [
         keys[start : start + BATCH_SIZE] for start in range(0, len(keys), BATCH_SIZE)
-    ]  # any iterable will do
+    ]  # any iterable is accepted
     loader = ClipLoader(dataset, batches, num_workers=num_workers, start_method=start_method, keep_failures=True)
-    last = layers_of(encoder)[-1:]  # the one that all norms lie before
+    last = layers_of(encoder)[-1:]  # the last layer runs all norms
     used = 0
     for batch in loader:
-        if len(batch) > 1:  # a head's batch-norm cannot take statistics of one row
+        if len(batch) > 1:  # batch-norm needs more than one row
             used += 1
             for norm in norms:
-                norm.momentum = 1 / used  # a running mean with this momentum is the plain mean
+                norm.momentum = 1 / used  # makes the running mean a plain mean
             clips = next(iter((batch.video or batch.audio).values()))
             run_layers(encoder, clips.to(device), last)
     encoder.eval()
@@ -61,6 +61,6 @@ def reestimate_batch_norm(
 
 
 def spread_over(items: Sequence[int], count: int) -> list[int]:
-    """Returns at most `count` of the items, equally spaced over the list, which is often sorted by class."""
+    """Return at most `count` of the items, equally spaced over the list, which is often sorted by class."""
     count = min(count, len(items))
     return [int(items[i * len(items) // count]) for i in range(count)]

@@ -1,4 +1,4 @@
-"""Rows of features on their way from all processes to the main one: as bytes, which nobody has to unpickle."""
+"""Gather rows of features on the main process as bytes, without pickle."""
 
 import json
 import math
@@ -9,11 +9,11 @@ from torch import Tensor
 
 from stica_pv.distributed import bytes_to_main, largest, world_size
 
-SENT_BYTES = 2**26  # of rows, from each process at a time
+SENT_BYTES = 2**26  # bytes of rows per process and message
 
 
 def rows_to_main(rows: dict[int, dict[str, Tensor]]) -> dict[int, dict[str, Tensor]]:
-    """Joins the rows of all processes on the main one, in pieces that fit into memory."""
+    """Gather the rows of all processes on the main one, in pieces that fit into memory."""
     if world_size() == 1:
         return rows
     size = sum(row.nbytes for row in next(iter(rows.values())).values()) if rows else 1
@@ -28,7 +28,7 @@ def rows_to_main(rows: dict[int, dict[str, Tensor]]) -> dict[int, dict[str, Tens
 
 
 def _packed(entries: Sequence[tuple[int, dict[str, Tensor]]]) -> bytes:
-    """Rows float32 as bytes: a line of JSON with items and shapes, then the numbers."""
+    """Return float32 rows as bytes: a line of JSON with items and shapes, then the numbers."""
     if not entries:
         return b""
     shapes = {name: list(row.shape) for name, row in entries[0][1].items()}
@@ -41,11 +41,11 @@ def _unpacked(content: bytes) -> dict[int, dict[str, Tensor]]:
     if not content:
         return {}
     header, _, numbers = content.partition(b"\n")
-    told = json.loads(header)
-    sizes = [math.prod(shape) for shape in told["shapes"].values()]
-    table = torch.frombuffer(bytearray(numbers), dtype=torch.float32).view(len(told["items"]), sum(sizes))
-    columns = dict(zip(told["shapes"], table.split(sizes, dim=1), strict=True))
+    layout = json.loads(header)
+    sizes = [math.prod(shape) for shape in layout["shapes"].values()]
+    table = torch.frombuffer(bytearray(numbers), dtype=torch.float32).view(len(layout["items"]), sum(sizes))
+    columns = dict(zip(layout["shapes"], table.split(sizes, dim=1), strict=True))
     return {
-        index: {name: columns[name][place].clone().view(shape) for name, shape in told["shapes"].items()}
-        for place, index in enumerate(told["items"])
+        index: {name: columns[name][row].clone().view(shape) for name, shape in layout["shapes"].items()}
+        for row, index in enumerate(layout["items"])
     }

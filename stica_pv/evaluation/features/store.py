@@ -1,4 +1,4 @@
-"""Features on disk: reused as long as weights, data, views and layer are the same."""
+"""Features on disk, reused as long as weights, data, views and layer are the same."""
 
 import hashlib
 import json
@@ -24,9 +24,9 @@ class Stored:
     """Features of some items.
 
     Attributes:
-        index: int64 (V,), the items.
-        features: float32 (V, N, D); rows of items that could not be read are NaN.
-        causes: Why not, by item.
+        index: int64 (V,), indices of the items.
+        features: float32 (V, N, D); rows of unreadable items are NaN.
+        causes: Causes of unreadable items.
     """
 
     index: Tensor
@@ -38,20 +38,19 @@ class FeatureStore:
     """A folder of .npz files, named by the hash of the settings that made them.
 
     Each holds ``features`` float32 or float16 (V, N, D), ``index`` int64 (V,), and ``settings``, a JSON text. Parts of
-    one kind of features, ``<name>.<number>.npz`` in the order of their making, are joined into ``<name>.npz`` when all
-    are there.
+    one kind of features, ``<name>.<number>.npz`` in order of creation, are joined into ``<name>.npz`` when complete.
     """
 
     def __init__(self, folder: Path, dtype: str) -> None:
         self._folder, self._dtype = folder, dtype
 
     def name(self, settings: Mapping[str, Any]) -> str:
-        """Name of the file of some settings."""
+        """Return the file name for some settings."""
         text = json.dumps([FORMAT, self._dtype, settings], sort_keys=True)
         return f"{settings['modality']}_{settings['layer']}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
     def load(self, name: str) -> Stored | None:
-        """Returns all parts of some features, None if there are none; later ones replace earlier ones."""
+        """Return all parts of some features, None without any; later parts replace earlier ones."""
         parts = [_read(path) for path in self._parts(name)]
         if not parts:
             return None
@@ -59,20 +58,20 @@ class FeatureStore:
         index = sorted(rows)
         features = torch.empty(len(index), *_shape(parts), dtype=torch.float32).fill_(torch.nan)
         for number, stored in enumerate(parts):
-            there = [(to, rows[i][1]) for to, i in enumerate(index) if rows[i][0] == number]
-            if there and stored.features.shape[1:] == features.shape[1:]:
-                to, at = torch.tensor(there).unbind(dim=1)
+            found = [(to, rows[i][1]) for to, i in enumerate(index) if rows[i][0] == number]
+            if found and stored.features.shape[1:] == features.shape[1:]:
+                to, at = torch.tensor(found).unbind(dim=1)
                 features[to] = stored.features[at]
         causes = {i: parts[part].causes[i] for i, (part, _) in rows.items() if i in parts[part].causes}
         return Stored(torch.tensor(index), features, causes)
 
     def add(self, name: str, settings: Mapping[str, Any], stored: Stored) -> None:
-        """Writes a part beside those that are there."""
+        """Write an additional part."""
         numbers = [int(path.name.split(".")[-2]) for path in self._parts(name) if path != self._whole(name)]
         self._write(self._folder / f"{name}.{max(numbers, default=-1) + 1:08d}.npz", settings, stored)
 
     def join(self, name: str, settings: Mapping[str, Any]) -> None:
-        """Makes one file of the parts."""
+        """Join the parts into one file."""
         whole, parts = self._whole(name), self._parts(name)
         stored = self.load(name)
         if stored is not None and parts != [whole]:
@@ -95,17 +94,17 @@ class FeatureStore:
 def write_features(
     path: Path, stored: Stored, settings: Mapping[str, Any], *, dtype: str, more: Mapping[str, Any] | None = None
 ) -> None:
-    """Writes an .npz file of ``features``, ``index`` and ``settings`` (JSON, with the causes of unreadable items).
+    """Write an .npz file of ``features``, ``index`` and ``settings`` (JSON, with the causes of unreadable items).
 
     Args:
-        path: The file; it appears when it is whole.
-        stored: The content.
-        settings: What made it.
+        path: Output file, replaced atomically.
+        stored: Features.
+        settings: Settings that determine the features.
         dtype: ``float32`` or ``float16``.
         more: Further arrays.
 
     Raises:
-        UsageError: It cannot be written.
+        UsageError: The file cannot be written.
     """
     with np.errstate(over="ignore"):
         features = stored.features.numpy().astype(DTYPES[dtype])
@@ -129,11 +128,11 @@ def _read(path: Path) -> Stored:
         with np.load(path, allow_pickle=False) as file:
             features, index, text = file["features"], file["index"], str(file["settings"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path} is no whole file of features ({error}): remove it, and it is made anew") from error
+        raise UsageError(f"{path} is not a complete feature file ({error}): remove it to extract it again") from error
     causes = {int(i): cause for i, cause in json.loads(text)["causes"].items()}
     return Stored(torch.from_numpy(index), torch.from_numpy(features.astype(np.float32)), causes)
 
 
 def _shape(parts: list[Stored]) -> tuple[int, int]:
-    """(N, D) of the parts; one in which nothing could be read does not know it."""
+    """Return (N, D) of the parts; a part without readable items does not have it."""
     return max((part.features.shape[1], part.features.shape[2]) for part in parts)

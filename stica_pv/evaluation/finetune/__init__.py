@@ -1,1 +1,1 @@
-"""Fine-tuning as an evaluation: a run of the engine for every fold."""
+"""Fine-tuning as an evaluation: one training per fold."""

@@ -1,4 +1,4 @@
-"""Keys of fine-tuning, and what they say of its test; of its training see `finetune_recipe`."""
+"""Keys of fine-tuning, and the settings of its test; see `recipe` for its training."""
 
 from dataclasses import dataclass
 
@@ -13,32 +13,32 @@ TRANSFORMS = ("fixed", "released")
 
 
 def add_finetune_config(cfg: CfgNode) -> None:
-    """Declares TEST.FINETUNE: STiCA's recipe for UCF-101 and HMDB-51."""
+    """Declare TEST.FINETUNE: STiCA's recipe for UCF-101 and HMDB-51."""
     finetune = section(section(cfg, "TEST"), "FINETUNE")
     finetune.EPOCHS = 12
-    finetune.CLIPS_PER_VIDEO = 10  # in an epoch of training, each drawn anew
+    finetune.CLIPS_PER_VIDEO = 10  # random clips per training epoch
     finetune.BATCH_SIZE = 32  # global: the sum over all processes
     finetune.BASE_LR = 0.02  # of the classifier after warm-up; see CLASSIFICATION for trunk and pooling head
     finetune.LR_REFERENCE_BATCH = 32  # lr = BASE_LR × BATCH_SIZE / this; 0: BASE_LR as it is
     finetune.WARMUP_EPOCHS = 2
-    finetune.WARMUP_START = 0.125  # share of the learning rate that warm-up begins with
+    finetune.WARMUP_START = 0.125  # share of the learning rate at the start of warm-up
     finetune.LR_STEPS = [6, 10]  # epochs after which the learning rate is multiplied
     finetune.LR_GAMMA = 0.05
     finetune.SCHEDULE = "intended"  # intended | released: warm-up in steps of an epoch, LR_STEPS one epoch late
     finetune.MOMENTUM = 0.9
     finetune.WEIGHT_DECAY = 5e-3
-    finetune.SYNC_BN = True  # statistics over the global batch; released: False, of each process by itself
+    finetune.SYNC_BN = True  # statistics over the global batch; released: False, over each process
     finetune.NUM_FRAMES = 0  # frames per clip; 0: as in pre-training
-    finetune.CROP_SIZE = 128  # in training; in the test the short side is scaled to it
+    finetune.CROP_SIZE = 128  # in training; at test the short side is scaled to it
     finetune.TEST_CLIPS = 10
     finetune.TEST_CROPS = 3  # 1: center, 3: both ends of the longer side too
-    finetune.COLOR_JITTER_PROB = 0.8  # in training, and in a released test; not that of pre-training
+    finetune.COLOR_JITTER_PROB = 0.8  # in training and in a released test; independent of pre-training
     finetune.TEST_TRANSFORM = "fixed"  # fixed | released (random short side and color jitter at test)
     finetune.TEST_STARTS = (
         "spaced"  # spaced (from the first to the last possible start) | released (frame ⌊slack k / n⌋)
     )
     finetune.AVERAGE = "logits"  # logits | probabilities: what is averaged over the views of a video
-    finetune.TEST_FROM_EPOCH = 8  # tested after this epoch and all later ones
+    finetune.TEST_FROM_EPOCH = 8  # first epoch to test after
 
 
 declare_limits(
@@ -70,17 +70,17 @@ declare_limits(
 
 @dataclass(frozen=True)
 class FinetuneSettings:
-    """What fine-tuning needs besides the keys of a training.
+    """Settings of fine-tuning besides the keys of a training.
 
     Attributes:
-        clips_per_video: In an epoch of training.
-        test_from: First epoch that is tested, counted from 1.
+        clips_per_video: Clips per video and training epoch.
+        test_from: First epoch to test after, counted from 1.
         request: Views of the test.
         average: ``logits`` or ``probabilities``.
-        frames: Frames a clip; 0: as in pre-training.
+        frames: Frames per clip; 0: as in pre-training.
         size: Side of a frame in pixels.
-        jitter_prob: Share of the clips whose colors are changed.
-        seed: Of the run.
+        jitter_prob: Probability of color jitter.
+        seed: Seed of the run.
     """
 
     clips_per_video: int
@@ -94,16 +94,16 @@ class FinetuneSettings:
 
 
 def settings_from_config(cfg: CfgNode) -> FinetuneSettings:
-    """Translates the keys.
+    """Translate the keys.
 
     Raises:
-        UsageError: They contradict each other.
+        UsageError: The keys contradict each other.
     """
     finetune = cfg.TEST.FINETUNE
     if finetune.TEST_FROM_EPOCH > finetune.EPOCHS:
         raise UsageError(
-            f"TEST.FINETUNE.TEST_FROM_EPOCH {finetune.TEST_FROM_EPOCH} lies behind the end of training "
-            f"(TEST.FINETUNE.EPOCHS {finetune.EPOCHS}): the last epoch at least must be tested"
+            f"TEST.FINETUNE.TEST_FROM_EPOCH {finetune.TEST_FROM_EPOCH} is after the end of training "
+            f"(TEST.FINETUNE.EPOCHS {finetune.EPOCHS}): set it to at most that epoch"
         )
     request = FeatureRequest(
         clips=finetune.TEST_CLIPS,
@@ -126,7 +126,7 @@ def settings_from_config(cfg: CfgNode) -> FinetuneSettings:
 
 
 def exact_name(cfg: CfgNode) -> str:
-    """Returns the name that tells this protocol from others."""
+    """Return the exact name of the protocol."""
     finetune, scales = cfg.TEST.FINETUNE, cfg.CLASSIFICATION
     frames = f"{finetune.NUM_FRAMES} frames" if finetune.NUM_FRAMES else "frames as pre-trained"
     views = f"{finetune.TEST_CLIPS} x {finetune.TEST_CROPS} {finetune.TEST_TRANSFORM} views"
@@ -142,5 +142,5 @@ def exact_name(cfg: CfgNode) -> str:
     )
 
 
-def _unless(words: str, value: object, usual: object) -> str:
-    return "" if value == usual else ", " + words.format(value)
+def _unless(template: str, value: object, usual: object) -> str:
+    return "" if value == usual else ", " + template.format(value)

@@ -1,7 +1,7 @@
-"""Fine-tuning as an evaluation: trunk and pooling head learn the labels of a fold, and are tested on its test list.
+"""Fine-tuning as an evaluation: train trunk and pooling head on the labels of a fold, and test on its test list.
 
-Every trained encoder is fine-tuned, and so is random initialization by the same recipe: that is training from scratch.
-The last epoch is reported, and the best one besides, which was chosen on the test list and says so.
+Every trained encoder is fine-tuned, and random initialization by the same recipe, which is training from scratch. The
+last epoch is reported, and also the best one, which is chosen on the test list and named so.
 """
 
 import hashlib
@@ -39,10 +39,10 @@ LAST, BEST = "last epoch", "best epoch, chosen on the test list"
 
 @dataclass(frozen=True)
 class FinetuneProtocol:
-    """What the rows tell of the protocol.
+    """Description of the protocol in the rows.
 
     Attributes:
-        name: Exact and unique.
+        name: Exact, unique name.
         request: Views of the test.
     """
 
@@ -50,7 +50,7 @@ class FinetuneProtocol:
     request: FeatureRequest
 
     def test_requests(self) -> Requests:
-        """Views of the test."""
+        """Return the views of the test."""
         return {"video": self.request}
 
 
@@ -59,9 +59,9 @@ class Finetune:
     """The evaluation; see `stica_pv.evaluation.protocol.Evaluation`.
 
     Attributes:
-        cfg: The configuration of the run.
-        settings: Of the recipe.
-        protocol: What rows are told by.
+        cfg: Configuration of the run.
+        settings: Settings of the recipe.
+        protocol: Description in the rows.
     """
 
     cfg: CfgNode
@@ -70,13 +70,13 @@ class Finetune:
     name: str = NAME
 
     def run(self, context: EvaluationContext) -> list[Row]:
-        """Trains and tests every model on every fold, on all processes; the main one returns the rows."""
+        """Train and test every model on every fold, on all processes; return the rows on the main one."""
         if context.labeled.multi_label:
-            raise UsageError(f"{NAME} needs one label for each item, and {context.labeled.name} gives several")
-        players = [model for model in context.models if is_finetuned(model)]
-        if not players:
+            raise UsageError(f"{NAME} needs one label per item, but {context.labeled.name} has several")
+        models = [model for model in context.models if is_finetuned(model)]
+        if not models:
             raise UsageError(f"{NAME}: none of the models has a video trunk with a pooling head")
-        found = [scored for model in players for scored in self._score(context, model)]
+        found = [scored for model in models for scored in self._score(context, model)]
         return rows_of(NAME, self.protocol, found, context, seed=self.settings.seed) if is_main() else []
 
     def _score(self, context: EvaluationContext, model: EvaluatedModel) -> list[Scored]:
@@ -106,21 +106,21 @@ class Finetune:
 
 
 def is_finetuned(model: EvaluatedModel) -> bool:
-    """Whether it has something to train; random initialization counts once, as its statistics are learned anew."""
+    """Return whether a model is fine-tuned; random initialization only once, since its statistics are relearned."""
     return isinstance(model.encoders.get("video"), VideoEncoder) and not model.reestimate
 
 
 def metrics_of(scores: Scores, labels: Tensor) -> list[Metric]:
-    """Returns top1 and top5 (with more than five classes) in % of the last epoch, and of the best one by top1.
+    """Return top1 and top5 (with more than five classes) in % of the last epoch, and of the best one by top1.
 
     Args:
-        scores: By epoch (V, classes); a row of NaN is of an item that cannot be read, and is wrong.
+        scores: Scores by epoch (V, classes); NaN rows of unreadable items are wrong.
         labels: int64 (V,).
     """
     ranks = [k for k in TOP if k == 1 or k < next(iter(scores.values())).shape[1]]
     hit = {epoch: {k: hits(found, labels, k) for k in ranks} for epoch, found in scores.items()}
     last = max(hit)
-    best = max(hit, key=lambda epoch: (float(hit[epoch][1].mean()), -epoch))  # of equal ones the first
+    best = max(hit, key=lambda epoch: (float(hit[epoch][1].mean()), -epoch))  # the first of equals
     return [
         mean_metric(f"top{k} ({which})", hit[epoch][k]) for which, epoch in ((LAST, last), (BEST, best)) for k in ranks
     ]
@@ -128,7 +128,7 @@ def metrics_of(scores: Scores, labels: Tensor) -> list[Metric]:
 
 @EVALUATIONS.named(NAME)
 def finetune_from_config(cfg: CfgNode) -> Finetune:
-    """Fine-tuning by the keys of TEST.FINETUNE; wrong ones are told at once."""
+    """Build fine-tuning from the keys of TEST.FINETUNE; raise early for invalid ones."""
     settings = settings_from_config(cfg)
     training_config(cfg, classes=2, clip_format=clip_format_from_config(cfg))
     return Finetune(cfg, settings, FinetuneProtocol(exact_name(cfg), settings.request))

@@ -1,4 +1,4 @@
-"""One fine-tuning: one model trained on one fold, tested after its last epochs, in a folder of its own."""
+"""One fine-tuning: train a model on a fold and test it after the last epochs, in a separate folder."""
 
 import copy
 import logging
@@ -22,7 +22,7 @@ from stica_pv.errors import RunStopped, UsageError
 from stica_pv.evaluation.context import EvaluationContext
 from stica_pv.evaluation.evaluated_model import ClipFormat, EvaluatedModel
 from stica_pv.evaluation.finetune.config import FinetuneSettings
-from stica_pv.evaluation.live import RESULT, Pace, clip_format
+from stica_pv.evaluation.live import RESULT, Pace, extract_live
 from stica_pv.evaluation.ranking import top_k_hits
 from stica_pv.evaluation.views import color_of, views_of
 from stica_pv.keyed_random import seed_of
@@ -35,20 +35,20 @@ from stica_pv.weights.files import is_write_error, load_plain, save_torch, syste
 logger = logging.getLogger(__name__)
 
 Scores = dict[int, Tensor]
-"""By epoch, counted from 1: what the mean over views says of each test item, float32 (V, classes); NaN: unreadable."""
+"""By epoch, counted from 1: mean scores over views of each test item, float32 (V, classes); NaN: unreadable."""
 
 
 @dataclass(frozen=True)
 class FoldTest:
-    """Tests a classification at the end of an epoch, and keeps what it said.
+    """Test a classification at the end of an epoch, and save its scores.
 
     Attributes:
-        task: Is being trained.
-        context: Has the videos.
-        fold: Whose test items.
-        clip_format: How clips are seen.
-        settings: Views, and what is averaged over them.
-        folder: Takes a file for each epoch.
+        task: Task in training.
+        context: Evaluation context with the videos.
+        fold: Fold with the test items.
+        clip_format: Format of the clips.
+        settings: Views, and what to average over them.
+        folder: Output folder, with one file per epoch.
     """
 
     task: Classification
@@ -59,11 +59,11 @@ class FoldTest:
     folder: Path
 
     def __call__(self, epoch: int) -> dict[str, float]:
-        """Tests after an epoch, if that is due; returns top1 in %."""
+        """Test after an epoch, if it is due; return top1 in %."""
         if epoch < self.settings.test_from:
             return {}
         request, loading = self.settings.request, self.context.loading
-        found = clip_format(
+        found = extract_live(
             Classifier(self.task),
             self.context.dataset(views_of(request, self.clip_format), "video", self.clip_format),
             self.fold.test.tolist(),
@@ -73,7 +73,7 @@ class FoldTest:
         )
         self.context.check_readable({} if found is None else found.causes)
         if found is None:
-            return {}  # the main process tells
+            return {}  # only the main process has the scores
         views = found.features[RESULT]
         averaged = (views.softmax(dim=2) if self.settings.average == "probabilities" else views).mean(dim=1)
         row_of = {item: row for row, item in enumerate(found.index.tolist())}
@@ -83,12 +83,12 @@ class FoldTest:
 
 
 def hits(scores: Tensor, labels: Tensor, k: int) -> Tensor:
-    """100 where the true class is among the k best, else 0.
+    """Return 100 where the true class is among the k best, else 0.
 
     Args:
-        scores: float32 (V, classes); a row of NaN is of an item that cannot be read, and no hit.
+        scores: float32 (V, classes); NaN rows of unreadable items are no hits.
         labels: int64 (V,).
-        k: How many count.
+        k: Number of best classes.
 
     Returns:
         float64 (V,).
@@ -107,21 +107,21 @@ def finetune_fold(
     fold: Fold,
     settings: FinetuneSettings,
 ) -> Scores:
-    """Trains and tests; goes on where it was interrupted, and repeats nothing that is done.
+    """Train and test; continue after an interruption without repeating finished work.
 
     Args:
-        cfg: Of this training, with its own OUTPUT_DIR.
-        context: Has the videos.
-        model: Whose trunk and pooling head are trained; they are copied.
-        clips: How clips are seen.
-        fold: What to train and to test on.
-        settings: Of the recipe.
+        cfg: Configuration of this training, with its own OUTPUT_DIR.
+        context: Evaluation context with the videos.
+        model: Model whose trunk and pooling head are copied and trained.
+        clips: Format of the clips.
+        fold: Fold to train and test on.
+        settings: Settings of the recipe.
 
     Returns:
-        The scores on the main process, nothing on the others.
+        The scores on the main process, empty on the others.
 
     Raises:
-        RunStopped: A signal asked for it; a checkpoint is written.
+        RunStopped: A signal stopped the run; a checkpoint is saved.
     """
     folder, epochs = Path(cfg.OUTPUT_DIR), range(settings.test_from, cfg.SOLVER.MAX_EPOCH + 1)
     if not from_main("done" if is_main() and all(_path(folder, epoch).is_file() for epoch in epochs) else ""):
@@ -154,7 +154,7 @@ def _train(cfg: CfgNode, task: Classification, videos: Videos, folder: Path, tes
 
 
 def create_classification(cfg: CfgNode, model: EvaluatedModel, settings: FinetuneSettings) -> Classification:
-    """Builds the task around copies of a model's trunk and pooling head; the classifier follows from the seed."""
+    """Build the task from copies of a model's trunk and pooling head; the seed determines the classifier."""
     encoder = model.encoders["video"]
     if not isinstance(encoder, VideoEncoder):
         raise UsageError(f"finetune: {model.name} has no trunk and pooling head to train")
@@ -175,7 +175,7 @@ def create_classification(cfg: CfgNode, model: EvaluatedModel, settings: Finetun
 
 @torch.no_grad()
 def _dim(network: nn.Module, frames: int, size: int) -> int:
-    """Length of the vectors of a network, found on the meta device: shapes only, no arithmetic."""
+    """Return the output size of a network, computed on the meta device."""
     shadow: Callable[[Tensor], Tensor] = copy.deepcopy(network).to("meta").eval()
     try:
         return int(shadow(torch.empty(1, 3, frames, size, size, device="meta")).shape[1])
@@ -184,10 +184,10 @@ def _dim(network: nn.Module, frames: int, size: int) -> int:
 
 
 def training_videos(context: EvaluationContext, fold: Fold) -> Videos:
-    """The training items of a fold as a training takes them; nothing of the test items is in it.
+    """Return the training items of a fold for a training, without any test items.
 
     Raises:
-        UsageError: Some cannot be read, and TEST.COUNT_UNREADABLE_AS_WRONG is not set.
+        UsageError: Some are unreadable, and TEST.COUNT_UNREADABLE_AS_WRONG is not set.
     """
     labeled, items = context.labeled, fold.train.tolist()
     causes = context.unusable((*items, *fold.test.tolist()), "video")
@@ -210,7 +210,7 @@ def _path(folder: Path, epoch: int) -> Path:
 
 
 def write_scores(folder: Path, epoch: int, scores: Tensor) -> None:
-    """Keeps the scores of an epoch, so that a kill at any moment leaves a whole file or none.
+    """Save the scores of an epoch atomically.
 
     Raises:
         UsageError: The disk is full, or the folder cannot be written.
@@ -224,12 +224,12 @@ def write_scores(folder: Path, epoch: int, scores: Tensor) -> None:
         if not is_write_error(error):
             raise
         raise UsageError(
-            f"cannot write {path}: {system_message(error)}; make room, and the same command continues"
+            f"cannot write {path}: {system_message(error)}; free disk space and repeat the command to continue"
         ) from error
 
 
 def read_scores(folder: Path, epoch: int) -> Tensor:
-    """Reads what `write_scores` wrote.
+    """Read scores saved by `write_scores`.
 
     Raises:
         UsageError: The file is damaged.

@@ -1,4 +1,4 @@
-"""The training that fine-tuning is: a configuration of TASK classification, made from that of an evaluation."""
+"""Configuration of a fine-tuning: TASK classification, derived from the configuration of an evaluation."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,15 +15,15 @@ from stica_pv.evaluation.finetune.config import SCHEDULES
 def schedule_keys(
     *, warmup_epochs: int, warmup_start: float, steps: list[int], gamma: float, schedule: str
 ) -> dict[str, Any]:
-    """Returns the keys of SOLVER that give the learning rate of fine-tuning.
+    """Return the keys of SOLVER for the learning rate of fine-tuning.
 
     Args:
         warmup_epochs: Length of warm-up.
-        warmup_start: Share of the learning rate that it begins with.
+        warmup_start: Share of the learning rate at the start of warm-up.
         steps: Epochs after which the learning rate is multiplied.
-        gamma: By what.
-        schedule: ``intended``: warm-up grows with every step, and the milestones lie where they are said to lie.
-            ``released``: the rate changes between epochs only, and every milestone comes one epoch late.
+        gamma: Factor of the multiplication.
+        schedule: ``intended``: warm-up per step, and milestones as given. ``released``: the rate changes between epochs
+            only, and every milestone is one epoch late.
     """
     check_choice("TEST.FINETUNE.SCHEDULE", schedule, SCHEDULES)
     falling = [gamma**i for i in range(len(steps) + 1)]
@@ -44,16 +44,16 @@ def schedule_keys(
 def training_config(
     cfg: CfgNode, *, classes: int, clip_format: ClipFormat, networks: Sequence[tuple[str, Any]] = ()
 ) -> CfgNode:
-    """Returns the configuration of one fine-tuning: `cfg` with its training replaced.
+    """Return the configuration of one fine-tuning: `cfg` with its training replaced.
 
     Args:
-        cfg: The configuration of the evaluation.
+        cfg: Configuration of the evaluation.
         classes: Number of classes.
-        clip_format: The clips that the networks want.
-        networks: Keys that build them; they make the checkpoints describe themselves.
+        clip_format: Format of the clips.
+        networks: Keys that build the networks, so that checkpoints describe themselves.
 
     Raises:
-        UsageError: The keys of TEST.FINETUNE contradict each other, or do not fit the number of processes.
+        UsageError: The keys of TEST.FINETUNE contradict each other or do not fit the number of processes.
     """
     finetune = cfg.TEST.FINETUNE
     run = cfg.clone()
@@ -83,7 +83,7 @@ def training_config(
         "DATA.COLOR_JITTER_PROB": finetune.COLOR_JITTER_PROB,
         "DATA.COLOR_RND_GRAYSCALE": 0.0,
         "DATA.BLUR_PROB": 0.0,
-        "DATA.GROUP_PATTERN": "",  # clips of one source may meet in a batch
+        "DATA.GROUP_PATTERN": "",  # a batch may hold several clips of a source
         "TEST.ENABLE": False,
         "TENSORBOARD.LOG_DIR": "",
     }
@@ -95,12 +95,12 @@ def training_config(
         check_batch(run)
         schedule_from_config(run, steps_per_epoch=1)
     except UsageError as error:
-        raise UsageError(f"TEST.FINETUNE makes a training that cannot be: {error}") from error
+        raise UsageError(f"TEST.FINETUNE gives an invalid training: {error}") from error
     return run
 
 
 def in_folder(run: CfgNode, folder: Path) -> CfgNode:
-    """Returns the configuration of a training with its folder."""
+    """Return the configuration of a training with its folder."""
     placed = run.clone()
     placed.defrost()
     placed.OUTPUT_DIR = str(folder)
@@ -137,6 +137,6 @@ def _solver_keys(finetune: CfgNode) -> dict[str, Any]:
 
 
 def identity(run: CfgNode, free: tuple[str, ...]) -> list[tuple[str, Any]]:
-    """Returns what decides the numbers of a fine-tuning: its keys but those that are `free` to change, in order."""
+    """Return the keys that determine the results of a fine-tuning, without those that are `free` to change."""
     kept = [(key, value) for key, value in flatten(run) if not key.startswith(free)]
     return sorted([*kept, *((f"FINETUNE.{key}", value) for key, value in flatten(run.TEST.FINETUNE))])

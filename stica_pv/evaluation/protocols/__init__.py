@@ -1,1 +1,1 @@
-"""What is done with frozen features: one file a protocol, and the classifiers and rankings that they share."""
+"""Protocols on frozen features, one file each, and the classifiers and rankings that they share."""

@@ -1,4 +1,4 @@
-"""AudioSet's classifier on frozen features: one hidden layer, several labels an item; mAP, AUC and d'."""
+"""AudioSet's classifier on frozen features: one hidden layer, multi-label; mAP, AUC and d'."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from stica_pv.keyed_random import generator, seed_of
 
 @dataclass(frozen=True)
 class MlpRecipe:
-    """How the network is trained; ours, as BraVe's is not published.
+    """Training recipe of the MLP; ours, since that of BraVe is not published.
 
     Attributes:
         hidden: Width of the hidden layer.
-        lr: Of Adam, cosine to 0.
-        batch_size: Items of a step, one view of each at random; a smaller set is one batch.
-        epochs: Passes over the items.
-        weight_decay: Of AdamW.
+        lr: Learning rate of AdamW, with a cosine schedule to 0.
+        batch_size: Items per step, with one random view each; a smaller set is one batch.
+        epochs: Number of epochs.
+        weight_decay: Weight decay of AdamW.
     """
 
     hidden: int = 512
@@ -42,8 +42,8 @@ class AudioMlp:
     Attributes:
         train: Windows of a training item.
         test: Windows of a test item.
-        recipe: Of the training.
-        device: Where to train.
+        recipe: Training recipe.
+        device: Device of the training.
     """
 
     train: FeatureRequest
@@ -54,7 +54,7 @@ class AudioMlp:
 
     @property
     def name(self) -> str:
-        """Exact name."""
+        """Exact name of the protocol."""
         r = self.recipe
         return (
             f"audio_mlp ({describe_views(self.train, self.test)}, standardized, {r.hidden} hidden units, lr {r.lr:g}, "
@@ -62,15 +62,15 @@ class AudioMlp:
         )
 
     def train_requests(self) -> Requests:
-        """Every window by itself."""
+        """Return the requests, without averaging over windows."""
         return {self.train.modality: self.train}
 
     def test_requests(self) -> Requests:
-        """Every window by itself."""
+        """Return the requests, without averaging over windows."""
         return {self.test.modality: self.test}
 
     def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
-        """Measures mAP and AUC over classes, and d_prime."""
+        """Return mAP and AUC over classes, and d_prime."""
         fitted, unseen = train[self.train.modality], test[self.test.modality]
         classes = several_labels(fitted.labels).shape[1]
         labels = several_labels(unseen.labels, classes=classes)
@@ -78,7 +78,7 @@ class AudioMlp:
         return LabelRanking(self.probabilities(network, unseen.features), labels).metrics()
 
     def fit(self, train: FeatureSet, *, seed: int) -> "Mlp":
-        """Trains on the training items."""
+        """Train on the training items."""
         labels = several_labels(train.labels).float()
         network = Mlp(train.features, hidden=self.recipe.hidden, classes=labels.shape[1], seed=seed).to(self.device)
         train_mlp(network, train.features, labels, recipe=self.recipe, seed=seed)
@@ -86,13 +86,13 @@ class AudioMlp:
 
     @torch.no_grad()
     def probabilities(self, network: nn.Module, features: Tensor) -> Tensor:
-        """Mean over windows of the probabilities: (V, N, D) -> (V, classes)."""
+        """Return the mean over windows of the probabilities: (V, N, D) -> (V, classes)."""
         parts = features.split(1024)
         return torch.cat([network(part.to(self.device)).sigmoid().mean(dim=1).cpu() for part in parts])
 
 
 def several_labels(labels: Tensor, *, classes: int | None = None) -> Tensor:
-    """Returns labels as bool (V, classes): as they are, or one-hot where an item has one; none of unknown classes."""
+    """Return labels as bool (V, classes): unchanged, or one-hot for single labels; unknown classes are dropped."""
     if labels.ndim == 2:
         return labels
     return labels.unsqueeze(1) == torch.arange(int(labels.max()) + 1 if classes is None else classes)
@@ -102,10 +102,10 @@ class Mlp(nn.Module):
     """Standardization by the training rows, a hidden layer with ReLU, and logits.
 
     Args:
-        features: Of the training items, (V, N, D).
-        hidden: Width.
+        features: Features of the training items, (V, N, D).
+        hidden: Width of the hidden layer.
         classes: Number of logits.
-        seed: Of the weights, drawn as `nn.Linear` draws them.
+        seed: Seed of the weights, initialized as in `nn.Linear`.
     """
 
     mean: Tensor
@@ -121,20 +121,20 @@ class Mlp(nn.Module):
             self.hidden, self.logits = nn.Linear(rows.shape[1], hidden), nn.Linear(hidden, classes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps features as extracted (..., D) to logits (..., classes)."""
+        """Map features as extracted (..., D) to logits (..., classes)."""
         return self.logits(self.hidden((features - self.mean) / self.scale).relu())
 
 
 @torch.enable_grad()
 def train_mlp(network: nn.Module, features: Tensor, targets: Tensor, *, recipe: MlpRecipe, seed: int) -> None:
-    """Trains by binary cross-entropy with AdamW; what an epoch leaves over after whole batches waits for the next.
+    """Train with binary cross-entropy and AdamW; each epoch drops its incomplete last batch.
 
     Args:
-        network: Changed in place; trained where it is.
+        network: Network, trained in place on its device.
         features: float32 (V, N, D).
         targets: float32 (V, classes), 0 or 1.
-        recipe: How.
-        seed: Of the order of the items and the choice of their views.
+        recipe: Training recipe.
+        seed: Seed of the order of the items and the choice of their views.
     """
     items, views, _ = features.shape
     device = next(network.parameters()).device

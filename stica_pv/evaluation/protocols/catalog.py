@@ -1,4 +1,4 @@
-"""The protocols on frozen features by their registered names, each built from its keys."""
+"""Registered protocols on frozen features, each built from its keys."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,14 +26,14 @@ BRAVE_COST = 1e-4
 
 @EVALUATIONS.named("retrieval")
 def retrieval(cfg: CfgNode) -> FeatureEvaluation:
-    """R@k and mAP by cosine."""
+    """Build R@k and mAP by cosine similarity."""
     train, test = request_for_training(cfg, average=True), request_for_test(cfg, average=True)
     return create_feature_evaluation(cfg, "retrieval", Retrieval("retrieval", train, test, "cosine"))
 
 
 @EVALUATIONS.named("retrieval_selavi")
 def retrieval_selavi(cfg: CfgNode) -> FeatureEvaluation:
-    """R@k on max-pooled maps by Euclidean distance, whatever TEST.LAYER is."""
+    """Build R@k on max-pooled maps by Euclidean distance, whatever TEST.LAYER is."""
     requests = request_for_training(cfg, average=True), request_for_test(cfg, average=True)
     train, test = (replace(request, layer="map_max") for request in requests)
     protocol = Retrieval("retrieval_selavi", train, test, "euclidean")
@@ -42,7 +42,7 @@ def retrieval_selavi(cfg: CfgNode) -> FeatureEvaluation:
 
 @EVALUATIONS.named("knn")
 def knn(cfg: CfgNode) -> FeatureEvaluation:
-    """Vote of the nearest by cosine."""
+    """Build the vote of the nearest neighbors by cosine similarity."""
     train, test = request_for_training(cfg, average=True), request_for_test(cfg, average=True)
     protocol = Knn(train, test, k=cfg.TEST.KNN_K, votes=cfg.TEST.KNN_VOTES)
     return create_feature_evaluation(cfg, "knn", protocol)
@@ -50,19 +50,19 @@ def knn(cfg: CfgNode) -> FeatureEvaluation:
 
 @EVALUATIONS.named("linear")
 def linear(cfg: CfgNode) -> FeatureEvaluation:
-    """Softmax regression on unit vectors with one learning rate: CVRL's recipe by default."""
+    """Build softmax regression on unit vectors with one learning rate: CVRL's recipe by default."""
     return _linear(cfg, "linear", lrs=(), unit_length=True)
 
 
 @EVALUATIONS.named("linear_plain")
 def linear_plain(cfg: CfgNode) -> FeatureEvaluation:
-    """Softmax regression on features of any length, with a learning rate chosen by hold-out."""
+    """Build softmax regression without unit length, with a learning rate chosen by hold-out."""
     return _linear(cfg, "linear_plain", lrs=_values("TEST.LINEAR.LRS", cfg.TEST.LINEAR.LRS), unit_length=False)
 
 
 @EVALUATIONS.named("few_shot")
 def few_shot(cfg: CfgNode) -> FeatureEvaluation:
-    """Linear classifiers on a few items of each class."""
+    """Build linear classifiers on a few items per class."""
     keys = cfg.TEST.FEW_SHOT
     protocol = FewShot(
         request_for_training(cfg, average=True),
@@ -77,20 +77,20 @@ def few_shot(cfg: CfgNode) -> FeatureEvaluation:
 
 @EVALUATIONS.named("svm")
 def svm(cfg: CfgNode) -> FeatureEvaluation:
-    """Linear SVM with a C chosen by hold-out."""
+    """Build a linear SVM with a C chosen by hold-out."""
     costs = _values("TEST.SVM.C", cfg.TEST.SVM.C)
     return _svm(cfg, "svm", costs=costs, standardize=cfg.TEST.SVM.STANDARDIZE)
 
 
 @EVALUATIONS.named("svm_brave")
 def svm_brave(cfg: CfgNode) -> FeatureEvaluation:
-    """Linear SVM with the one C of BraVe's results, whatever TEST.SVM says."""
+    """Build a linear SVM with the C of BraVe, whatever TEST.SVM says."""
     return _svm(cfg, "svm_brave", costs=(BRAVE_COST,), standardize=True)
 
 
 @EVALUATIONS.named("audio_mlp")
 def audio_mlp(cfg: CfgNode) -> FeatureEvaluation:
-    """A network with one hidden layer on audio, for several labels an item, whatever TEST.MODALITY is."""
+    """Build a multi-label MLP on audio, whatever TEST.MODALITY is."""
     keys = cfg.TEST.AUDIO_MLP
     requests = request_for_training(cfg, average=False), request_for_test(cfg, average=False)
     train, test = (replace(request, modality="audio") for request in requests)
@@ -106,7 +106,7 @@ def audio_mlp(cfg: CfgNode) -> FeatureEvaluation:
 
 @EVALUATIONS.named("cross_modal")
 def cross_modal(cfg: CfgNode) -> FeatureEvaluation:
-    """Audio among frames and frames among audio, projected, whatever TEST.LAYER and TEST.MODALITY are."""
+    """Build retrieval between audio and video, projected, whatever TEST.LAYER and TEST.MODALITY are."""
     protocol = CrossModal(cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS, cfg.TEST.TRANSFORM)
     return create_feature_evaluation(cfg, "cross_modal", protocol)
 
@@ -141,10 +141,10 @@ def _svm(cfg: CfgNode, name: str, *, costs: tuple[float, ...], standardize: bool
 
 def _values(key: str, values: Sequence[T]) -> tuple[T, ...]:
     if not values:
-        raise UsageError(f"{key}: got [], expected one value at least")
+        raise UsageError(f"{key}: expected at least one value, got []")
     return tuple(values)
 
 
 def _device(cfg: CfgNode) -> torch.device:
-    """Where classifiers are trained: they are small, one device is enough."""
+    """Return the device of classifiers; one is enough, as they are small."""
     return torch.device("cuda" if cfg.NUM_GPUS != 0 and torch.cuda.is_available() else "cpu")

@@ -1,4 +1,4 @@
-"""Keys of the protocols on frozen features; each stands in the exact name of its protocol."""
+"""Keys of the protocols on frozen features; each is part of the exact name of its protocol."""
 
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Limits, declare_limits, one_of
@@ -9,30 +9,30 @@ from stica_pv.evaluation.requests import LAYERS, MODALITIES, TEST_TRANSFORMS
 
 
 def add_protocol_config(cfg: CfgNode) -> None:
-    """Declares the keys of TEST that the protocols share, and TEST.LINEAR, .FEW_SHOT, .SVM and .AUDIO_MLP."""
+    """Declare the keys of TEST that the protocols share, and TEST.LINEAR, .FEW_SHOT, .SVM and .AUDIO_MLP."""
     test = section(cfg, "TEST")
     test.MODALITY = "video"  # video | audio; cross_modal takes both, audio_mlp audio
     test.LAYER = "pooled"  # map | map_max | pooled | projected; cross_modal: projected, retrieval_selavi: map_max
-    test.TRAIN_CLIPS = 0  # of a training item; 0: as many as in the test
-    test.TRAIN_TRANSFORM = AS_TEST  # of training items: as_test, or a value of TEST.TRANSFORM
-    test.HOLDOUT_SHARE = 0.2  # of the training items, for choosing a learning rate or a C; whole groups
+    test.TRAIN_CLIPS = 0  # clips per training item; 0: as many as in the test
+    test.TRAIN_TRANSFORM = AS_TEST  # transform of training items: as_test, or a value of TEST.TRANSFORM
+    test.HOLDOUT_SHARE = 0.2  # share of training items to choose a learning rate or a C; whole groups
     test.KNN_VOTES = "weighted"  # weighted by exp(cosine / 0.07) | plain
 
     linear = section(test, "LINEAR")
-    linear.LR = 32.0  # of linear, at a batch of 1024
-    linear.LRS = [0.01, 0.1, 1.0, 10.0, 100.0]  # of linear_plain, at a batch of 1024
+    linear.LR = 32.0  # learning rate of linear at batch 1024
+    linear.LRS = [0.01, 0.1, 1.0, 10.0, 100.0]  # candidates of linear_plain at batch 1024
     linear.BATCH_SIZE = 1024
     linear.EPOCHS = 100
     linear.WEIGHT_DECAY = 0.0
 
     few_shot = section(test, "FEW_SHOT")
-    few_shot.SHOTS = [1, 5, 20]  # labels of a class
+    few_shot.SHOTS = [1, 5, 20]  # labels per class
     few_shot.DRAWS = 10
     few_shot.CLASSIFIER = "svm"  # svm | logistic
-    few_shot.C = 1.0  # C
+    few_shot.C = 1.0
 
     svm = section(test, "SVM")
-    svm.C = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]  # C; one value is used as it is
+    svm.C = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]  # candidates; a single value needs no hold-out
     svm.STANDARDIZE = True
 
     mlp = section(test, "AUDIO_MLP")

@@ -1,4 +1,4 @@
-"""Audio finds frames and frames find audio among held-out items: the direct test of what pre-training optimizes."""
+"""Retrieval between audio and video of held-out items: a direct test of the pre-training objective."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ DIRECTIONS = (("video", "audio"), ("audio", "video"))
 
 @dataclass(frozen=True)
 class CrossModal:
-    """R@k of test items by one modality among the same items by the other.
+    """R@k of test items in one modality among the same items in the other.
 
     Attributes:
-        clips: Of an item: windows seen and heard, averaged on each side.
-        spatial_crops: Of a clip.
-        transform: Of the frames.
-        layer: ``projected``, or another on which both modalities have the same size.
+        clips: Windows of an item in each modality, averaged.
+        spatial_crops: Crops of a clip.
+        transform: Transform of the frames.
+        layer: ``projected``, or another layer with equal sizes in both modalities.
     """
 
     clips: int
@@ -35,23 +35,23 @@ class CrossModal:
 
     @property
     def name(self) -> str:
-        """Exact name."""
+        """Exact name of the protocol."""
         crops = f" x {self.spatial_crops}" if self.spatial_crops > 1 else ""
         return f"cross_modal ({self.layer}, {self.clips}{crops} {self.transform} views, L2 -> mean -> L2, cosine)"
 
     def train_requests(self) -> Requests:
-        """For the statistics of the processing alone."""
+        """Return the requests for the statistics of the normalization."""
         return self.test_requests()
 
     def test_requests(self) -> Requests:
-        """Both modalities of an item."""
+        """Return the requests of both modalities."""
         return {modality: self._request(modality) for modality in MODALITIES}
 
     def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
-        """Measures ``video_to_audio/R@1`` … in both directions, with ``video_to_audio/chance R@1`` … beside.
+        """Return ``video_to_audio/R@1`` … in both directions, with ``video_to_audio/chance R@1`` ….
 
         ``R@k``: the item itself is among the k found. ``R@k by group``: an item of its source is. ``R@k same class``:
-        an item that shares a class with it is, where all items of its own source are left out of what can be found.
+        an item that shares a class with it is, with all items of its own source excluded from the gallery.
         """
         metrics = []
         for query, gallery in DIRECTIONS:
@@ -71,12 +71,12 @@ class CrossModal:
 
 
 def cross_hits(queries: FeatureSet, gallery: FeatureSet, ks: tuple[int, ...]) -> dict[str, Tensor]:
-    """Returns for each kind of hit and each k the hits (V,) and, as ``chance …``, what a random order would hit.
+    """Return for each kind of hit and each k the hits (V,) and, as ``chance …``, those of a random order.
 
     Args:
         queries: One modality of V items.
         gallery: The other modality of the same items in the same order.
-        ks: Numbers of items looked at; those of V and more are left out, as they always hit.
+        ks: Numbers of retrieved items; those of V and more are skipped, as they always hit.
 
     Raises:
         ValueError: The sizes of the features differ.
@@ -109,20 +109,20 @@ def cross_hits(queries: FeatureSet, gallery: FeatureSet, ks: tuple[int, ...]) ->
 
 
 def chance_of_a_hit(items: Tensor, relevant: Tensor, k: int) -> Tensor:
-    """Chance that one of k items drawn without repetition is relevant: 1 - C(n - m, k) / C(n, k).
+    """Return the chance that one of k items sampled without replacement is relevant: 1 - C(n - m, k) / C(n, k).
 
     Args:
-        items: How many there are to draw from, n: int64 (Q,).
-        relevant: How many of them are relevant, m: int64 (Q,).
-        k: How many are drawn.
+        items: Number of items to sample from, n: int64 (Q,).
+        relevant: Number of relevant items, m: int64 (Q,).
+        k: Number of samples.
 
     Returns:
         float64 (Q,).
     """
-    drawn = torch.arange(k)
-    others = ((items - relevant).unsqueeze(1) - drawn).clamp(min=0)
-    left = (items.unsqueeze(1) - drawn).clamp(min=1).double()
-    return torch.where(relevant > 0, 1 - (others / left).prod(dim=1), 0.0)  # also where all items are left out
+    sampled = torch.arange(k)
+    others = ((items - relevant).unsqueeze(1) - sampled).clamp(min=0)
+    left = (items.unsqueeze(1) - sampled).clamp(min=1).double()
+    return torch.where(relevant > 0, 1 - (others / left).prod(dim=1), 0.0)  # also if all items are excluded
 
 
 def _share_a_class(first: Tensor, second: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Few labels: linear classifiers on n training items of each class, over several draws of them."""
+"""Few labels: linear classifiers on n training items per class, over several random samples."""
 
 import functools
 import logging
@@ -21,15 +21,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FewShot:
-    """Accuracy with n labeled items of each class: mean and standard deviation over draws.
+    """Accuracy with n labeled items of each class: mean and standard deviation over samples.
 
     Attributes:
         train: Views of a training item, averaged.
         test: Views of a test item, averaged.
         shots: Values of n.
-        draws: Draws of the labeled items for each n.
+        draws: Random samples of the labeled items for each n.
         classifier: ``svm`` or ``logistic``, see `fit_views`.
-        cost: Its C, fixed: with one item of a class nothing can be held out.
+        cost: C of the classifier, fixed: with one item per class nothing can be held out.
     """
 
     train: FeatureRequest
@@ -42,20 +42,20 @@ class FewShot:
 
     @property
     def name(self) -> str:
-        """Exact name."""
+        """Exact name of the protocol."""
         views = describe_views(self.train, self.test)
         return f"few_shot ({views}, L2 -> mean -> L2, {self.classifier}, C {self.cost:g}, {self.draws} draws)"
 
     def train_requests(self) -> Requests:
-        """The items to draw from."""
+        """Return the requests of the items to sample from."""
         return {self.train.modality: self.train}
 
     def test_requests(self) -> Requests:
-        """The test items."""
+        """Return the requests of the test items."""
         return {self.test.modality: self.test}
 
     def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
-        """``1-shot top1`` and its deviation between draws, ``1-shot top1 std``, for each n."""
+        """Return ``1-shot top1`` and its deviation between samples, ``1-shot top1 std``, for each n."""
         items = one_label_each(train[self.train.modality], "few_shot")
         unseen = one_label_each(test[self.test.modality], "few_shot")
         features = _unit_length(unseen.features)
@@ -69,20 +69,20 @@ class FewShot:
         return metrics
 
     def fit(self, train: FeatureSet, shots: int, draw: int, *, seed: int) -> ViewClassifier:
-        """Fits to the items of one draw."""
+        """Fit to the items of one sample."""
         chosen = train.rows(sample_shots(train.labels, shots, draw=draw, seed=seed))
         features = _unit_length(chosen.features)
         return fit_views(features, chosen.labels, classifier=self.classifier, cost=self.cost, standardize=False)
 
 
 def sample_shots(labels: Tensor, shots: int, *, draw: int, seed: int) -> Tensor:
-    """Draws `shots` items of each class, all of a class that has fewer; a log line names how many classes have.
+    """Sample `shots` items of each class, or all of a smaller class; log the number of smaller classes.
 
     Args:
         labels: int64 (V,).
-        shots: Items of a class.
-        draw: Number of the draw.
-        seed: Of all draws.
+        shots: Items per class.
+        draw: Index of the sample.
+        seed: Seed of all samples.
 
     Returns:
         Indices, int64, ascending.
@@ -93,12 +93,12 @@ def sample_shots(labels: Tensor, shots: int, *, draw: int, seed: int) -> Tensor:
     rank = torch.arange(len(labels)) - (counts.cumsum(dim=0) - counts)[labels[by_class]]
     short = counts[(counts > 0) & (counts < shots)]
     if len(short):
-        _tell(len(short), shots, int(short.min()))
+        _warn_small_classes(len(short), shots, int(short.min()))
     return by_class[rank < shots].sort().values
 
 
-@functools.cache  # once, and not for every draw of every encoder
-def _tell(classes: int, shots: int, smallest: int) -> None:
+@functools.cache  # once, not for every sample and encoder
+def _warn_small_classes(classes: int, shots: int, smallest: int) -> None:
     logger.warning(
         "few_shot: %d classes have fewer than %d training items (the smallest %d) and use all they have",
         *(classes, shots, smallest),
@@ -106,11 +106,11 @@ def _tell(classes: int, shots: int, smallest: int) -> None:
 
 
 def sample_metrics(name: str, per_draw: Tensor) -> list[Metric]:
-    """Returns the mean over draws and their standard deviation (with n - 1; none for one draw).
+    """Return the mean over samples and their standard deviation (with n - 1; none for one sample).
 
     Args:
-        name: Of the mean; the deviation is called ``<name> std``.
-        per_draw: Score of every test item in each draw (R, V).
+        name: Name of the mean; that of the deviation is ``<name> std``.
+        per_draw: Score of every test item in each sample (R, V).
     """
     values = per_draw.double()
     mean = mean_metric(name, values.mean(dim=0))

@@ -22,13 +22,13 @@ class Linear:
 
     Attributes:
         evaluation: Registered name.
-        train: Views of a training item, of which each epoch takes one at random.
+        train: Views of a training item; each epoch uses a random one.
         test: Views of a test item.
-        recipe: Of the training.
+        recipe: Training recipe.
         unit_length: Whether every view is scaled to unit length.
-        lrs: Learning rates to choose from on a grouped hold-out of the training items; empty: that of the recipe.
-        holdout_share: Of the training items, where there is a choice.
-        device: Where to train.
+        lrs: Candidate learning rates, chosen on a grouped hold-out of the training items; empty: that of the recipe.
+        holdout_share: Share of training items to hold out for the choice.
+        device: Device of the training.
     """
 
     evaluation: str
@@ -43,7 +43,7 @@ class Linear:
 
     @property
     def name(self) -> str:
-        """Exact name."""
+        """Exact name of the protocol."""
         lr = describe_choice(self.lrs or (self.recipe.lr,), self.holdout_share)
         decay = f", weight decay {self.recipe.weight_decay:g}" if self.recipe.weight_decay else ""
         return (
@@ -52,26 +52,26 @@ class Linear:
         )
 
     def train_requests(self) -> Requests:
-        """Every view by itself."""
+        """Return the requests, without averaging over views."""
         return {self.train.modality: self.train}
 
     def test_requests(self) -> Requests:
-        """Every view by itself."""
+        """Return the requests, without averaging over views."""
         return {self.test.modality: self.test}
 
     def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
-        """top1 and top5."""
+        """Return top1 and top5."""
         items = one_label_each(test[self.test.modality], self.evaluation)
         classifier = self.fit(one_label_each(train[self.train.modality], self.evaluation), seed=seed)
         return top_k_metrics(classifier.probabilities(self._rows(items.features)), items.labels)
 
     def fit(self, train: FeatureSet, *, seed: int) -> LinearClassifier:
-        """Trains on the training items, with the best learning rate where there is a choice."""
+        """Train on the training items, with the best learning rate if there are several."""
         lr = self.choose_lr(train, seed=seed) if self.lrs else self.recipe.lr
         return self._fit(train, lr, seed)
 
     def choose_lr(self, train: FeatureSet, *, seed: int) -> float:
-        """Returns the learning rate that is best on held-out groups of the training items, the smallest of equals."""
+        """Return the learning rate that is best on held-out groups of the training items, the smallest of equals."""
 
         def scores(lr: float, fitted: FeatureSet, chosen_by: FeatureSet) -> Tensor:
             return self._fit(fitted, lr, seed).probabilities(self._rows(chosen_by.features))

@@ -20,8 +20,8 @@ class ViewClassifier:
     """A fitted linear classifier, one score for each class of the training items.
 
     Attributes:
-        mean: float64 (D,), taken from each row.
-        scale: float64 (D,), by which it is divided then.
+        mean: float64 (D,), subtracted from each row.
+        scale: float64 (D,), divisor of each row.
         weight: float64 (classes, D); 0 for classes without a training item.
         bias: float64 (classes,); -inf for classes without a training item.
     """
@@ -32,7 +32,7 @@ class ViewClassifier:
     bias: Tensor
 
     def scores(self, features: Tensor) -> Tensor:
-        """Mean over views of the decision values: (V, N, D) -> float64 (V, classes)."""
+        """Return the mean over views of the decision values: (V, N, D) -> float64 (V, classes)."""
         found = []
         for part in features.split(1024):  # in float64 all views at once would be large
             rows = (part.double() - self.mean) / self.scale
@@ -43,30 +43,30 @@ class ViewClassifier:
 def fit_views(
     features: Tensor, labels: Tensor, *, classifier: str, cost: float, standardize: bool, max_iterations: int = 1000
 ) -> ViewClassifier:
-    """Fits one linear classifier to all views of the training items, each with the label of its item.
+    """Fit one linear classifier to all views of the training items, each with the label of its item.
 
-    Nothing is drawn: the primal problem has one solution, and the dual one is solved with a fixed order.
+    The fit is deterministic: the primal problem has one solution, and the dual one uses a fixed order.
 
     Args:
         features: float32 (V, N, D).
-        labels: int64 (V,), two classes at least.
+        labels: int64 (V,), at least two classes.
         classifier: ``svm``: LinearSVC, squared hinge, L2, one against the rest; ``logistic``: softmax regression, L2.
-        cost: C of scikit-learn, the weight of the data beside the norm; larger is less regularized.
-        standardize: Whether rows are centered and scaled by mean and standard deviation of all these views.
-        max_iterations: Of the solver; a warning tells when they do not suffice.
+        cost: C of scikit-learn; larger is less regularized.
+        standardize: Whether to center and scale rows by mean and standard deviation of all these views.
+        max_iterations: Limit of the solver; a warning is logged if it is reached.
 
     Raises:
-        UsageError: scikit-learn is not installed, or there is one class alone.
+        UsageError: scikit-learn is not installed, or there is only one class.
     """
     check_choice("classifier", classifier, CLASSIFIERS)
     rows = features.flatten(0, 1).double()
     targets = labels.repeat_interleave(features.shape[1])
     if len(targets.unique()) < 2:
-        raise UsageError(f"{classifier}: the training items are of one class, expected two at least")
+        raise UsageError(f"{classifier}: expected training items of at least two classes, got one")
     mean, scale = torch.zeros(rows.shape[1], dtype=torch.float64), torch.ones(rows.shape[1], dtype=torch.float64)
     if standardize:
         mean, scale = rows.mean(dim=0), rows.std(dim=0, correction=0)
-        scale[scale <= 1e-6 * mean.abs()] = 1.0  # a feature that never changes but for rounding
+        scale[scale <= 1e-6 * mean.abs()] = 1.0  # a constant feature, up to rounding
         scale[scale == 0] = 1.0
     model = _scikit_model(classifier, cost, few_rows=len(rows) < rows.shape[1], max_iterations=max_iterations)
     with warnings.catch_warnings(record=True) as caught:

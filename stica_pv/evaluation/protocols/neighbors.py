@@ -1,4 +1,4 @@
-"""Nearest neighbors of queries in a gallery, in pieces that fit into memory, and what their classes tell."""
+"""Nearest neighbors of queries in a gallery, in chunks that fit into memory, and votes of their classes."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,11 +12,11 @@ RECALLS = (1, 5, 10, 20, 50)
 METRICS = ("cosine", "euclidean")
 VOTES = ("weighted", "plain")
 KNN_TEMPERATURE = 0.07
-CHUNK_ELEMENTS = 2**25  # similarities that are held at a time
+CHUNK_ELEMENTS = 2**25  # similarities in memory at a time
 
 
 def similarity_chunks(gallery: Tensor, queries: Tensor, *, metric: str) -> Iterator[Tensor]:
-    """Yields similarities (q, V) of a few queries at a time; the larger the nearer.
+    """Yield similarities (q, V) of a few queries at a time; larger is nearer.
 
     Args:
         gallery: (V, D).
@@ -34,17 +34,17 @@ def similarity_chunks(gallery: Tensor, queries: Tensor, *, metric: str) -> Itera
 
 
 def nearest(gallery: Tensor, queries: Tensor, *, k: int, metric: str) -> tuple[Tensor, Tensor]:
-    """Returns similarities and indices (Q, k) of the k nearest rows of the gallery, or all if there are fewer."""
+    """Return similarities and indices (Q, k) of the k nearest rows of the gallery, or all if there are fewer."""
     found = [part.topk(min(k, len(gallery)), dim=1) for part in similarity_chunks(gallery, queries, metric=metric)]
     return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 
 def recall_hits(relevant: Tensor, ks: Sequence[int]) -> dict[int, Tensor]:
-    """Whether one of the first k found items is relevant: bool (Q,) for each k.
+    """Return whether one of the first k retrieved items is relevant: bool (Q,) for each k.
 
     Args:
-        relevant: bool (Q, K), of found items in the order of nearness; with fewer than k of them, all count.
-        ks: Numbers of items looked at.
+        relevant: bool (Q, K), relevance of retrieved items, the nearest first; with fewer than k, all count.
+        ks: Numbers of retrieved items.
     """
     return {k: relevant[:, :k].any(dim=1) for k in ks}
 
@@ -52,7 +52,7 @@ def recall_hits(relevant: Tensor, ks: Sequence[int]) -> dict[int, Tensor]:
 def average_precisions(
     gallery: Tensor, gallery_labels: Tensor, queries: Tensor, query_labels: Tensor, *, metric: str
 ) -> Tensor:
-    """Average precision of each query's ranking of the whole gallery, where its class is relevant.
+    """Return the average precision of each query over the whole gallery; items of its class are relevant.
 
     Returns:
         float64 (Q,), 0 to 1; 0 where the class is not in the gallery.
@@ -69,12 +69,12 @@ def average_precisions(
 
 
 def class_votes(similarity: Tensor, labels: Tensor, *, classes: int, votes: str) -> Tensor:
-    """Returns what the neighbors vote: (Q, classes).
+    """Return the votes of the neighbors: (Q, classes).
 
     Args:
         similarity: Cosines (Q, k).
         labels: Classes of the neighbors, int64 (Q, k).
-        classes: Their number.
+        classes: Number of classes.
         votes: ``weighted`` by exp(cosine / 0.07) (Wu et al., CVPR 2018), or ``plain``: one each.
     """
     check_choice("TEST.KNN_VOTES", votes, VOTES)

@@ -1,4 +1,4 @@
-"""What the protocols ask to be extracted, from the keys of TEST."""
+"""Feature requests of the protocols, from the keys of TEST."""
 
 from stica_pv.config import CfgNode
 from stica_pv.errors import UsageError
@@ -9,7 +9,7 @@ AS_TEST = "as_test"
 
 
 def request_for_test(cfg: CfgNode, *, average: bool) -> FeatureRequest:
-    """Views of a test item: TEST.NUM_ENSEMBLE_VIEWS clips by TEST.NUM_SPATIAL_CROPS crops through TEST.TRANSFORM."""
+    """Return the request for test items from TEST.NUM_ENSEMBLE_VIEWS, TEST.NUM_SPATIAL_CROPS and TEST.TRANSFORM."""
     return FeatureRequest(
         modality=cfg.TEST.MODALITY,
         layer=cfg.TEST.LAYER,
@@ -21,10 +21,10 @@ def request_for_test(cfg: CfgNode, *, average: bool) -> FeatureRequest:
 
 
 def request_for_training(cfg: CfgNode, *, average: bool) -> FeatureRequest:
-    """Views of a training item: as in the test, unless TEST.TRAIN_CLIPS or TEST.TRAIN_TRANSFORM say else.
+    """Return the request for training items: as in the test, unless TEST.TRAIN_CLIPS or TEST.TRAIN_TRANSFORM differ.
 
-    A classifier that takes its views one by one (`average` False) gets one crop of a clip, the center; a mean over
-    views takes the crops of the test.
+    A classifier on single views (`average` False) gets the center crop of a clip; a mean over views uses the crops of
+    the test.
     """
     return FeatureRequest(
         modality=cfg.TEST.MODALITY,
@@ -37,21 +37,19 @@ def request_for_training(cfg: CfgNode, *, average: bool) -> FeatureRequest:
 
 
 def describe_views(train: FeatureRequest, test: FeatureRequest) -> str:
-    """Names layer, modality and views: ``pooled video, 10 fixed views`` or ``…, 3 random_crop -> 30 fixed views``."""
-    seen = f"{test.views} {test.transform}"
+    """Describe layer, modality and views: ``pooled video, 10 fixed views``, ``…, 3 random_crop -> 30 fixed views``."""
+    views = f"{test.views} {test.transform}"
     if (train.views, train.transform) != (test.views, test.transform):
-        seen = f"{train.views} {train.transform} -> {seen}"
-    return f"{test.layer} {test.modality}, {seen} view{'s' * (test.views > 1)}"
+        views = f"{train.views} {train.transform} -> {views}"
+    return f"{test.layer} {test.modality}, {views} view{'s' * (test.views > 1)}"
 
 
 def one_label_each(items: FeatureSet, evaluation: str) -> FeatureSet:
-    """Returns `items`, which have one label each.
+    """Return `items` after checking that they have one label each.
 
     Raises:
-        UsageError: They may have several.
+        UsageError: The data set is multi-label.
     """
     if items.labels.ndim != 1:
-        raise UsageError(
-            f"{evaluation} needs one label for each item, and this data set gives several: use audio_mlp or cross_modal"
-        )
+        raise UsageError(f"{evaluation} needs one label per item, got several: use audio_mlp or cross_modal")
     return items

@@ -1,4 +1,4 @@
-"""Retrieval of training items by test items, and the vote of the nearest: no training at all."""
+"""Retrieval of training items by test items, and kNN, without training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Retrieval:
         evaluation: Registered name.
         train: Views of the gallery, averaged.
         test: Views of the queries, averaged.
-        metric: ``cosine``: the mean over views of unit vectors has its length made 1; ``euclidean``: not (SeLaVi).
+        metric: ``cosine``: the mean over views of unit vectors is normalized again; ``euclidean``: not (SeLaVi).
     """
 
     evaluation: str
@@ -32,20 +32,20 @@ class Retrieval:
 
     @property
     def name(self) -> str:
-        """Exact name."""
+        """Exact name of the protocol."""
         how = "L2 -> mean -> L2, cosine" if self.metric == "cosine" else "L2 -> mean, euclidean"
         return f"{self.evaluation} ({describe_views(self.train, self.test)}, {how})"
 
     def train_requests(self) -> Requests:
-        """The gallery."""
+        """Return the requests of the gallery."""
         return {self.train.modality: self.train}
 
     def test_requests(self) -> Requests:
-        """The queries."""
+        """Return the requests of the queries."""
         return {self.test.modality: self.test}
 
     def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
-        """R@1 to R@50, mAP over queries, and mAP by class: its mean over the queries of a class, then over classes."""
+        """Return R@1 to R@50, mAP over queries, and mAP by class: over the queries of a class, then classes."""
         gallery = one_label_each(train[self.train.modality], self.evaluation)
         queries = one_label_each(test[self.test.modality], self.evaluation)
         rows, wanted = averaged_rows(gallery), averaged_rows(queries)
@@ -61,12 +61,12 @@ class Retrieval:
 
 @dataclass(frozen=True)
 class Knn:
-    """Accuracy of the vote of the nearest training items by cosine.
+    """Accuracy of the vote of the nearest training items by cosine similarity.
 
     Attributes:
         train: Views of the gallery, averaged.
         test: Views of the queries, averaged.
-        k: Neighbors that vote.
+        k: Number of neighbors.
         votes: ``weighted`` or ``plain``, see `class_votes`.
     """
 
@@ -78,21 +78,21 @@ class Knn:
 
     @property
     def name(self) -> str:
-        """Exact name."""
+        """Exact name of the protocol."""
         return (
             f"knn ({describe_views(self.train, self.test)}, L2 -> mean -> L2, cosine, k {self.k}, {self.votes} votes)"
         )
 
     def train_requests(self) -> Requests:
-        """The gallery."""
+        """Return the requests of the gallery."""
         return {self.train.modality: self.train}
 
     def test_requests(self) -> Requests:
-        """The queries."""
+        """Return the requests of the queries."""
         return {self.test.modality: self.test}
 
     def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
-        """top1 and top5."""
+        """Return top1 and top5."""
         gallery = one_label_each(train[self.train.modality], "knn")
         queries = one_label_each(test[self.test.modality], "knn")
         similarity, indices = nearest(averaged_rows(gallery), averaged_rows(queries), k=self.k, metric="cosine")
@@ -102,10 +102,10 @@ class Knn:
 
 
 def averaged_rows(items: FeatureSet) -> Tensor:
-    """Returns the rows (V, D) of features whose views were averaged in extraction.
+    """Return the rows (V, D) of features that were averaged over views in extraction.
 
     Raises:
-        ValueError: They were not: the mean of rows that are not of unit length would be another protocol.
+        ValueError: They were not averaged; averaging here without unit length would be another protocol.
     """
     if items.features.shape[1] != 1:
         raise ValueError(f"expected the mean over views (V, 1, D), got {tuple(items.features.shape)}")
@@ -113,7 +113,7 @@ def averaged_rows(items: FeatureSet) -> Tensor:
 
 
 def class_mean_metric(name: str, per_item: Tensor, labels: Tensor) -> Metric:
-    """Returns the mean over classes of the mean over their items of `per_item` (V,); empty classes do not count."""
+    """Return the mean over classes of the mean over their items of `per_item` (V,); empty classes do not count."""
     values, (_, members) = per_item.double(), labels.unique(return_inverse=True)
 
     def statistic(weights: Tensor) -> Tensor:

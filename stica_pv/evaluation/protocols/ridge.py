@@ -1,4 +1,4 @@
-"""Ridge regression onto one-hot classes in closed form: a quick linear probe of what features give away."""
+"""Ridge regression onto one-hot classes in closed form: a quick linear probe."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class RidgeProbe:
         evaluation: Registered name.
         train: Views of a training item, averaged.
         test: Views of a test item, averaged.
-        holdout_share: Of the training items.
+        holdout_share: Share of training items to hold out.
     """
 
     evaluation: str
@@ -37,20 +37,20 @@ class RidgeProbe:
 
     @property
     def name(self) -> str:
-        """Exact name."""
+        """Exact name of the protocol."""
         strength = describe_choice(RIDGE_STRENGTHS, self.holdout_share)
         return f"{self.evaluation} ({describe_views(self.train, self.test)}, L2, ridge {strength})"
 
     def train_requests(self) -> Requests:
-        """The mean over views."""
+        """Return the requests, averaged over views."""
         return {self.train.modality: self.train}
 
     def test_requests(self) -> Requests:
-        """The mean over views."""
+        """Return the requests, averaged over views."""
         return {self.test.modality: self.test}
 
     def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
-        """top1 and top5."""
+        """Return top1 and top5."""
         fitted = one_label_each(train[self.train.modality], self.evaluation)
         unseen = one_label_each(test[self.test.modality], self.evaluation)
         rows, queries = (F.normalize(averaged_rows(part), dim=1) for part in (fitted, unseen))
@@ -59,7 +59,7 @@ class RidgeProbe:
 
 
 def choose_strength(rows: Tensor, train: FeatureSet, *, share: float, seed: int) -> float:
-    """Returns the strength that is best on held-out groups of the training rows (V, D), the smallest of equals."""
+    """Return the strength that is best on held-out groups of the training rows (V, D), the smallest of equals."""
 
     def scores(strength: float, fitted: FeatureSet, chosen_by: FeatureSet) -> Tensor:
         return ridge_scores(fitted.features[:, 0], fitted.labels, chosen_by.features[:, 0], strength=strength)
@@ -69,20 +69,20 @@ def choose_strength(rows: Tensor, train: FeatureSet, *, share: float, seed: int)
 
 
 def ridge_scores(rows: Tensor, labels: Tensor, queries: Tensor, *, strength: float) -> Tensor:
-    """Returns float64 scores (Q, classes) of a ridge regression onto one-hot classes, with an intercept.
+    """Return float64 scores (Q, classes) of a ridge regression onto one-hot classes, with an intercept.
 
     Args:
         rows: (V, D).
         labels: int64 (V,).
         queries: (Q, D).
-        strength: Of the penalty, relative to the mean variance of the features times V.
+        strength: Strength of the penalty, relative to the mean variance of the features times V.
     """
     classes = int(labels.max()) + 1
     x, y = rows.double(), F.one_hot(labels, classes).double()
     mean = x.mean(dim=0)
     centered = x - mean
     gram = centered.mT @ centered
-    scale = gram.diagonal().mean().clamp(min=1e-12)  # equal rows tell nothing; the classifier then is a constant
+    scale = gram.diagonal().mean().clamp(min=1e-12)  # equal rows give a constant classifier
     gram += strength * scale * torch.eye(len(gram), dtype=gram.dtype)
     weights = torch.linalg.solve(gram, centered.mT @ (y - y.mean(dim=0)))
     return (queries.double() - mean) @ weights + y.mean(dim=0)

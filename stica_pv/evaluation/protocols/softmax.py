@@ -12,15 +12,15 @@ from stica_pv.keyed_random import generator
 
 @dataclass(frozen=True)
 class SoftmaxRecipe:
-    """How the classifier is trained; the defaults are those of CVRL's linear evaluation.
+    """Training recipe of the classifier; the defaults are those of CVRL.
 
     Attributes:
-        lr: Learning rate at a batch of 1024; it follows the batch in proportion.
-        batch_size: Items of a step; a smaller set is one batch.
-        epochs: Passes over the items, one view of each at random.
-        warmup_share: Of all steps, in which the learning rate rises from 0.
-        momentum: Of SGD.
-        weight_decay: Of SGD.
+        lr: Learning rate at batch 1024, scaled linearly with the batch.
+        batch_size: Items per step; a smaller set is one batch.
+        epochs: Number of epochs, with a random view per item.
+        warmup_share: Share of all steps in which the learning rate rises from 0.
+        momentum: Momentum of SGD.
+        weight_decay: Weight decay of SGD.
     """
 
     lr: float = 32.0
@@ -39,16 +39,16 @@ class LinearClassifier:
     bias: Tensor
 
     def probabilities(self, features: Tensor) -> Tensor:
-        """Mean over views of softmax probabilities: (V, N, D) -> (V, classes)."""
+        """Return the mean over views of softmax probabilities: (V, N, D) -> (V, classes)."""
         found = []
-        for part in features.split(1024):  # the logits of all views of all items would not fit
+        for part in features.split(1024):  # the logits of all views of all items exceed the memory
             logits = F.linear(part.to(self.weight.device), self.weight, self.bias)
             found.append(logits.softmax(dim=-1).mean(dim=1).cpu())
         return torch.cat(found)
 
 
 def lr_factor(step: int, *, total: int, warmup: int) -> float:
-    """Share of the peak learning rate: cosine over all steps, with a linear rise to its value at the end of warm-up.
+    """Return the factor of the peak learning rate: cosine over all steps, after a linear rise in the warm-up.
 
     This is the schedule of CVRL's code; the engine's own starts its cosine at the end of the warm-up.
     """
@@ -66,15 +66,15 @@ def fit_softmax(
     seed: int,
     device: torch.device | None = None,
 ) -> LinearClassifier:
-    """Trains from zero weights; what is left over of an epoch after whole batches is left to the next.
+    """Train from zero weights; each epoch drops its incomplete last batch.
 
     Args:
         features: float32 (V, N, D).
         labels: int64 (V,).
         classes: Number of classes.
-        recipe: How.
-        seed: Of the order of the items and the choice of their views.
-        device: Where to train; default: where the features are.
+        recipe: Training recipe.
+        seed: Seed of the order of the items and the choice of their views.
+        device: Device of the training; default: that of the features.
     """
     device = device or features.device
     items, views, dim = features.shape

@@ -1,4 +1,4 @@
-"""A linear SVM on frozen features of videos or of audio, its C chosen inside the training items or fixed."""
+"""A linear SVM on frozen features of videos or of audio, with C chosen on a hold-out or fixed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class Svm:
         evaluation: Registered name.
         train: Views of a training item, all of them used.
         test: Views of a test item.
-        costs: Values of C; one is used as it is, several are compared on a grouped hold-out of the training items.
-        standardize: Whether features are standardized by the rows that the SVM is fitted to.
-        holdout_share: Of the training items, where there is a choice.
+        costs: Values of C; several are compared on a grouped hold-out of the training items.
+        standardize: Whether to standardize features by the rows that the SVM is fitted to.
+        holdout_share: Share of training items to hold out for the choice.
     """
 
     evaluation: str
@@ -37,7 +37,7 @@ class Svm:
 
     @property
     def name(self) -> str:
-        """Exact name."""
+        """Exact name of the protocol."""
         return (
             f"{self.evaluation} ({describe_views(self.train, self.test)}, "
             f"{'standardized' if self.standardize else 'not standardized'}, LinearSVC, "
@@ -45,25 +45,25 @@ class Svm:
         )
 
     def train_requests(self) -> Requests:
-        """Every view by itself."""
+        """Return the requests, without averaging over views."""
         return {self.train.modality: self.train}
 
     def test_requests(self) -> Requests:
-        """Every view by itself."""
+        """Return the requests, without averaging over views."""
         return {self.test.modality: self.test}
 
     def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
-        """top1 and top5."""
+        """Return top1 and top5."""
         items = one_label_each(test[self.test.modality], self.evaluation)
         classifier = self.fit(one_label_each(train[self.train.modality], self.evaluation), seed=seed)
         return top_k_metrics(classifier.scores(items.features), items.labels)
 
     def fit(self, train: FeatureSet, *, seed: int) -> ViewClassifier:
-        """Fits to all training items, with the best C where there is a choice."""
+        """Fit to all training items, with the best C if there are several."""
         return self._fit(train, self.choose_cost(train, seed=seed))
 
     def choose_cost(self, train: FeatureSet, *, seed: int) -> float:
-        """Returns the C that is best on held-out groups of the training items, the smallest of equals."""
+        """Return the C that is best on held-out groups of the training items, the smallest of equals."""
 
         def scores(cost: float, fitted: FeatureSet, chosen_by: FeatureSet) -> Tensor:
             return self._fit(fitted, cost).scores(chosen_by.features)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from made_videos import CPU, LOOK, Colors, FakeReader, Loudness, Normed, videos
+from made_videos import CLIP_FORMAT, CPU, Colors, FakeReader, Loudness, Normed, videos
 from torch import Tensor, nn
 
 from stica_pv.data.loading.dataset import ClipDataset
@@ -9,7 +9,7 @@ from stica_pv.errors import RunFailed
 from stica_pv.evaluation.features.extraction import (
     NO_AUDIO,
     Extracted,
-    Job,
+    FeatureSpec,
     OwnItems,
     extract,
     max_pooled,
@@ -21,7 +21,7 @@ from stica_pv.tasks.encoders import Encoder
 def run(
     encoders: dict[str, nn.Module], dataset: ClipDataset, items: list[int] | None = None, **settings: object
 ) -> Extracted:
-    jobs = {name: Job(encoder.eval(), "pooled", average=True) for name, encoder in encoders.items()}
+    jobs = {name: FeatureSpec(encoder.eval(), "pooled", average=True) for name, encoder in encoders.items()}
     items = list(range(len(dataset))) if items is None else items
     found = extract(jobs, dataset, items, device=CPU, **{"clips_at_once": 6, "num_workers": 0, **settings})  # type: ignore[arg-type]
     assert found is not None
@@ -70,7 +70,7 @@ def test_averaged_features_are_the_mean_over_views_of_unit_vectors():
 
 def test_views_that_are_not_averaged_stay_as_they_are_in_their_order():
     found = extract(
-        {"c": Job(Colors().eval(), "pooled", average=False)},
+        {"c": FeatureSpec(Colors().eval(), "pooled", average=False)},
         videos(),
         range(7),
         device=CPU,
@@ -114,10 +114,10 @@ class Counting(Encoder):
 def test_all_layers_of_an_encoder_come_from_one_pass_through_it():
     encoder = Counting().eval()
     jobs = {
-        "whole": Job(encoder, "map", average=False),
-        "max": Job(encoder, "map_max", average=False),
-        "unit": Job(encoder, "map_max", average=True),
-        "projected": Job(encoder, "projected", average=False),
+        "whole": FeatureSpec(encoder, "map", average=False),
+        "max": FeatureSpec(encoder, "map_max", average=False),
+        "unit": FeatureSpec(encoder, "map_max", average=True),
+        "projected": FeatureSpec(encoder, "projected", average=False),
     }
     found = extract(jobs, videos(2), [0, 1], device=CPU, clips_at_once=6, num_workers=0)
     assert found is not None
@@ -191,7 +191,7 @@ def test_audio_is_heard_in_windows_of_its_own_length():
 
     request = FeatureRequest("audio", clips=3)
     found = run({"l": Listening()}, videos(request=request), clips_at_once=3)
-    assert set(seen) == {(3, round(LOOK.audio_seconds * LOOK.audio_rate_hz))}
+    assert set(seen) == {(3, round(CLIP_FORMAT.audio_seconds * CLIP_FORMAT.audio_rate_hz))}
     expected = F.normalize(torch.tensor([[i / 100, 1.0] for i in range(7)]), dim=1)
     assert torch.allclose(found.features["l"][:, 0], expected, atol=1e-6)
 

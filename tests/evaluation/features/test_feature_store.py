@@ -109,7 +109,7 @@ def test_half_precision_takes_half_the_room_and_comes_back_as_float32(tmp_path: 
 def test_a_broken_file_is_named(store: FeatureStore, tmp_path: Path, content: bytes):
     name = store.name(SETTINGS)
     (tmp_path / f"{name}.npz").write_bytes(content)
-    with pytest.raises(UsageError, match=r"no whole file of features.*remove it"):
+    with pytest.raises(UsageError, match=r"not a complete feature file.*remove it"):
         store.load(name)
 
 

@@ -43,5 +43,5 @@ def test_the_default_test_is_ten_clips_by_three_crops(tmp_path: Path):
 
 def test_the_last_epoch_must_be_tested(tmp_path: Path):
     cfg = tiny_cfg(tmp_path, tmp_path / "out", TEST__FINETUNE__EPOCHS=4)
-    with pytest.raises(UsageError, match=r"TEST_FROM_EPOCH 8 lies behind the end of training .*EPOCHS 4"):
+    with pytest.raises(UsageError, match=r"TEST_FROM_EPOCH 8 is after the end of training .*EPOCHS 4"):
         settings_from_config(cfg)

@@ -114,5 +114,5 @@ def test_colors_are_changed_as_fine_tuning_says_and_not_as_pre_training_did(tmp_
 
 
 def test_milestones_must_ascend(tmp_path: Path):
-    with pytest.raises(UsageError, match="^TEST.FINETUNE makes a training that cannot be: SOLVER.STEPS must ascend"):
+    with pytest.raises(UsageError, match="^TEST.FINETUNE gives an invalid training: SOLVER.STEPS must ascend"):
         training_of(tmp_path, TEST__FINETUNE__LR_STEPS="[6, 3]")

@@ -178,5 +178,5 @@ def test_quirks_are_settings_and_both_sides_are_alike_without_them():
     ("name", "key"), [("linear_plain", "LINEAR.LRS"), ("svm", "SVM.C"), ("few_shot", "FEW_SHOT.SHOTS")]
 )
 def test_an_empty_list_is_refused(name: str, key: str):
-    with pytest.raises(UsageError, match=rf"TEST\.{key}: got \[\], expected one value at least"):
+    with pytest.raises(UsageError, match=rf"TEST\.{key}: expected at least one value, got \[\]"):
         create(name, f"TEST.{key}", "[]")

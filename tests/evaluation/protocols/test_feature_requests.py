@@ -45,5 +45,5 @@ def test_crops_mean_nothing_to_audio():
 
 def test_several_labels_are_refused_where_one_is_needed():
     items = FeatureSet(torch.zeros(2, 1, 3), torch.zeros(2, 5, dtype=torch.bool), torch.arange(2))
-    with pytest.raises(UsageError, match="knn needs one label for each item.*audio_mlp or cross_modal"):
+    with pytest.raises(UsageError, match="knn needs one label per item.*audio_mlp or cross_modal"):
         one_label_each(items, "knn")

@@ -78,7 +78,7 @@ def test_the_same_rows_give_the_same_classifier_and_torch_seeds_do_not_matter():
 
 def test_one_class_and_an_unknown_classifier_are_refused():
     items = planted(12, 0, classes=1)
-    with pytest.raises(UsageError, match="of one class, expected two at least"):
+    with pytest.raises(UsageError, match="expected training items of at least two classes"):
         fit_views(items.features, items.labels, classifier="svm", cost=1.0, standardize=True)
     with pytest.raises(UsageError, match="did you mean svm"):
         fit_views(items.features, items.labels, classifier="svn", cost=1.0, standardize=True)

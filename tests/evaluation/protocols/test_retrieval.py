@@ -83,5 +83,5 @@ def test_items_of_several_labels_are_refused_with_a_hint():
     items = planted(8, 0)
     multi = FeatureSet(items.features, F.one_hot(items.labels, 8).bool(), items.groups)
     for protocol in (COSINE, Knn(VIEWS, VIEWS, 3, "weighted")):
-        with pytest.raises(UsageError, match="needs one label for each item.*audio_mlp"):
+        with pytest.raises(UsageError, match="needs one label per item.*audio_mlp"):
             scores(protocol, multi, multi)

@@ -1,4 +1,4 @@
-"""What the networks of a run have learned, for the eye: gallery, map, and what the method does with a few clips."""
+"""Gallery of a run: nearest neighbors, map of the test clips, and inputs and similarities of a few clips."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,56 +17,56 @@ from stica_pv.evaluation.build_models import create_evaluated_models, find_check
 from stica_pv.evaluation.context import EvaluationContext
 from stica_pv.evaluation.evaluate import create_context
 from stica_pv.evaluation.evaluated_model import EvaluatedModel
-from stica_pv.evaluation.feature_evaluation import wants_of
+from stica_pv.evaluation.feature_evaluation import feature_jobs_of
 from stica_pv.evaluation.feature_passes import extract_features
 from stica_pv.evaluation.normalization import process
 from stica_pv.evaluation.protocols.retrieval import averaged_rows
 from stica_pv.report.batch_page import INTRO, clip_of
 from stica_pv.report.embedding_map import POINTS, chosen_for_map, map_of
-from stica_pv.report.gallery import NEIGHBORS, QUERIES, Answers, gallery_of
-from stica_pv.report.inspection import see_step
+from stica_pv.report.gallery import NEIGHBORS, QUERIES, ModelNeighbors, gallery_of
+from stica_pv.report.inspection import inspect_checkpoint_step
 from stica_pv.report.page import Section, fragment, join, missing, write_page
 from stica_pv.report.search import Direction, directions_of, search
 from stica_pv.report.thumbnails import Thumbnails
 
 METHOD_CLIPS = 2
-RANDOM_SHOWN = "random initialization"
-FEWEST_ON_MAP = 4
+RANDOM_NAME = "random initialization"
+MIN_MAP_POINTS = 4
 MAP_INTRO = (
-    "Each point is a test clip, where its features lie after a projection to the plane: PCA keeps large distances, "
-    "t-SNE keeps neighbors together and means little beyond. The same clips by the trained network, and before it."
+    "Each point is a test clip, with its features projected to two dimensions: PCA keeps large distances, t-SNE keeps "
+    "only neighborhoods. The same clips are shown for the trained network and for random initialization."
 )
 
 
 @dataclass(frozen=True)
-class GalleryJob:
-    """Writes a page of it all; called on every process of a run.
+class WriteGallery:
+    """Write the gallery page; called on every process of a run.
 
     Attributes:
-        path: The page.
-        queries: How many queries to show in each direction.
+        path: Output page.
+        queries: Number of queries to show per direction.
     """
 
     path: Path
     queries: int = QUERIES
 
     def __call__(self, cfg: CfgNode, device: torch.device) -> Path | None:
-        """Returns the page, on the main process.
+        """Write the page, and return its path on the main process.
 
         Raises:
             UsageError: There is no checkpoint, no labeled data, or an extra is missing.
         """
-        sections = showcase_of(cfg, device, queries=self.queries)
-        return write_page(self.path, "What it learned", sections, subtitle=cfg.OUTPUT_DIR) if is_main() else None
+        sections = gallery_sections(cfg, device, queries=self.queries)
+        return write_page(self.path, "Gallery", sections, subtitle=cfg.OUTPUT_DIR) if is_main() else None
 
 
-def showcase_of(cfg: CfgNode, device: torch.device, *, queries: int = QUERIES) -> list[Section]:
-    """Makes the sections, on all processes together; features that OUTPUT_DIR has are taken, others are made.
+def gallery_sections(cfg: CfgNode, device: torch.device, *, queries: int = QUERIES) -> list[Section]:
+    """Build the sections, on all processes together; features in OUTPUT_DIR are reused, missing ones extracted.
 
     Args:
-        cfg: Of a run with checkpoints, or of an evaluation that names them.
-        device: Where features are made.
-        queries: How many queries to show in each direction.
+        cfg: Configuration of a run with checkpoints, or of an evaluation that names them.
+        device: Device to extract features on.
+        queries: Number of queries to show per direction.
 
     Returns:
         The sections on the main process, none on the others.
@@ -74,16 +74,16 @@ def showcase_of(cfg: CfgNode, device: torch.device, *, queries: int = QUERIES) -
     Raises:
         UsageError: There is no checkpoint or no labeled data.
     """
-    folder, cfg = Path(cfg.OUTPUT_DIR), _patient(cfg)
+    folder, cfg = Path(cfg.OUTPUT_DIR), _tolerant(cfg)
     context = create_context(cfg, labeled_set_from_config(cfg), create_evaluated_models(cfg, folder), folder, device)
     trained = next((one for one in context.models if one.kind == "trained"), None)
     random = next((one for one in context.models if one.kind == "random" and not one.reestimate), None)
     if trained is None or random is None:
-        raise UsageError(f"{folder} has no trained network to show: set TEST.CHECKPOINT_FILE_PATH")
-    pair = [(trained.name, trained), (RANDOM_SHOWN, random)]
+        raise UsageError(f"{folder} has no trained network: set TEST.CHECKPOINT_FILE_PATH")
+    pair = [(trained.name, trained), (RANDOM_NAME, random)]
     found = directions_of(cfg, [one for _, one in pair])
-    wants = [want for protocol, _ in found for want in wants_of(protocol, [one for _, one in pair], context)]
-    extract_features(wants, context)
+    jobs = [job for protocol, _ in found for job in feature_jobs_of(protocol, [one for _, one in pair], context)]
+    extract_features(jobs, context)
     if not is_main():
         return []
     directions = [direction for _, some in found for direction in some]
@@ -92,14 +92,14 @@ def showcase_of(cfg: CfgNode, device: torch.device, *, queries: int = QUERIES) -
     plane = _or_missing(partial(_map, directions[0], context, pair, thumbnails))
     method = _or_missing(partial(_method, cfg, folder))
     return [
-        Section("Who is nearest", join([*gallery, thumbnails.store()])),
+        Section("Nearest neighbors", join([*gallery, thumbnails.store()])),
         Section("Map of the test clips", plane, MAP_INTRO),
-        Section("What the method does", method, INTRO),
+        Section("Method on sample clips", method, INTRO),
     ]
 
 
-def _patient(cfg: CfgNode) -> CfgNode:
-    """The same, but items that cannot be read, or lack audio, are left out; they end only what counts them."""
+def _tolerant(cfg: CfgNode) -> CfgNode:
+    """Return a configuration that excludes unreadable items and items without audio instead of raising."""
     own = cfg.clone()
     own.defrost()
     own.TEST.COUNT_UNREADABLE_AS_WRONG = True
@@ -114,9 +114,9 @@ def _gallery(
     thumbnails: Thumbnails,
     queries: int,
 ) -> Markup:
-    answers = [Answers(name, search(direction, context, one, NEIGHBORS)) for name, one in pair]
+    answers = [ModelNeighbors(name, search(direction, context, one, NEIGHBORS)) for name, one in pair]
     if not len(answers[0].found.queries):
-        return missing([f"{direction.name}: no test clip has the features for it."])
+        return missing([f"{direction.name}: no test clip has the required features."])
     return gallery_of(direction, answers, thumbnails, queries)
 
 
@@ -124,7 +124,7 @@ def _map(
     direction: Direction, context: EvaluationContext, pair: Sequence[tuple[str, EvaluatedModel]], thumbnails: Thumbnails
 ) -> Markup:
     if context.labeled.multi_label:
-        raise UsageError("The map needs one label for each clip, and this data set gives several.")
+        raise UsageError("The map needs one label per clip; this data set has several.")
     fold, modality = context.labeled.folds[0], direction.query
     features, readable = [], torch.ones(len(fold.test), dtype=torch.bool)
     for name, one in pair:
@@ -135,8 +135,8 @@ def _map(
         features.append((name, F.normalize(averaged_rows(process(train, test, direction.processing)[1]), dim=1)))
     kept = readable.nonzero().flatten()
     rows = kept[chosen_for_map(context.labeled.labels[fold.test[kept]])]
-    if len(rows) < FEWEST_ON_MAP:
-        raise UsageError(f"A map needs at least {FEWEST_ON_MAP} test clips, and there are {len(rows)}.")
+    if len(rows) < MIN_MAP_POINTS:
+        raise UsageError(f"The map needs at least {MIN_MAP_POINTS} test clips, got {len(rows)}.")
     items = fold.test[rows]
     drawn = map_of([(name, one[rows]) for name, one in features], items, context.labeled.labels[items], thumbnails)
     return join([drawn, fragment("note.html", text=f"{len(rows)} of {len(fold.test)} test clips (at most {POINTS}).")])
@@ -145,19 +145,19 @@ def _map(
 def _method(cfg: CfgNode, folder: Path) -> Markup:
     name, checkpoint = next(iter(find_checkpoints(cfg, folder).items()), ("", None))
     if checkpoint is None:
-        raise UsageError("There is no checkpoint of a task whose steps could be shown.")
-    seen = see_step(cfg, folder, step=0, clips=METHOD_CLIPS, checkpoint=checkpoint, source=name)
+        raise UsageError("There is no checkpoint of a task to show.")
+    inspected = inspect_checkpoint_step(cfg, folder, step=0, clips=METHOD_CLIPS, checkpoint=checkpoint, source=name)
     parts = []
-    for sample in range(len(seen)):
-        parts += [fragment("heading.html", text=f"{sample + 1}. {seen.names[sample]}"), clip_of(seen, sample)]
+    for sample in range(len(inspected)):
+        parts += [fragment("heading.html", text=f"{sample + 1}. {inspected.names[sample]}"), clip_of(inspected, sample)]
     note = (
-        f"The first {len(seen)} of {seen.batch_size} clips of step 0 of the training list, by the networks of {name}."
+        f"The first {len(inspected)} of {inspected.batch_size} clips of training step 0, with the networks of {name}."
     )
     return join([fragment("note.html", text=note), *parts])
 
 
 def _or_missing(make: Callable[[], Markup]) -> Markup:
-    """What is made, or why it cannot be."""
+    """Return the result of `make`, or a note with the reason of its failure."""
     try:
         return make()
     except (UsageError, UnreadableClip) as error:

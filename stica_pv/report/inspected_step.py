@@ -1,4 +1,4 @@
-"""A step of training as a person may look at it: the very batch, how it was drawn, what the networks are given."""
+"""Inspection of a training step: its exact batch, sampled parameters and network inputs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from stica_pv.data.manifest.bad_files import lasting_failures
 from stica_pv.data.manifest.videos import list_from_config, open_in_turn
 from stica_pv.engine.loaders import create_loader, create_sampler
 from stica_pv.errors import UnreadableClip, UsageError
-from stica_pv.report.drawn import DrawnSample, Recorder
+from stica_pv.report.recorder import Recorder, SampledParameters
 from stica_pv.structures import Batch, Comparison, InputNote, ReadFailure, SampleKey, StepKeys, Views
 from stica_pv.tasks import Task
 from stica_pv.tasks.base import Inputs, Plan
@@ -24,23 +24,23 @@ from stica_pv.tasks.encoders import VideoEncoder
 
 @dataclass(frozen=True)
 class InspectedStep:
-    """Some clips of a step.
+    """Inspected clips of a step.
 
     Attributes:
         step: Number of the step.
-        epoch: Its epoch.
+        epoch: Epoch of the step.
         seed: Seed of the run.
-        batch_size: Clips of the whole step.
-        keys: The wanted samples.
-        names: Files that were read, as the list names them.
-        classes: Name or number of the class of each; empty if the list has none.
-        views: What the task wants to see.
-        drawn: How each sample was made.
-        batch: What the loader gives.
-        inputs: What the networks are given, by name.
-        notes: How the inputs were made; see `Task.input_notes`.
-        attention: By input (B, layers, K), where a network was asked.
-        comparisons: What the loss compares, where a network was asked.
+        batch_size: Number of clips of the whole step.
+        keys: Keys of the samples.
+        names: Names of the files that were read, as in the list.
+        classes: Class name or number of each clip; empty if the list has no labels.
+        views: Views of the task.
+        drawn: Sampled parameters of each clip.
+        batch: Batch of the loader.
+        inputs: Network inputs by name.
+        notes: Display metadata of the inputs; see `Task.input_notes`.
+        attention: Attention weights by input (B, layers, K), if networks are run.
+        comparisons: Rows that the loss compares, if networks are run.
     """
 
     step: int
@@ -51,7 +51,7 @@ class InspectedStep:
     names: tuple[str, ...]
     classes: tuple[str, ...]
     views: Views
-    drawn: tuple[DrawnSample, ...]
+    drawn: tuple[SampledParameters, ...]
     batch: Batch
     inputs: Inputs
     notes: Mapping[str, InputNote]
@@ -62,36 +62,34 @@ class InspectedStep:
         return len(self.batch)
 
 
-def look_at_step(
-    cfg: CfgNode, task: Task, folder: Path, *, step: int, clips: int, ask_networks: bool = False
+def inspect_step(
+    cfg: CfgNode, task: Task, folder: Path, *, step: int, clips: int, run_networks: bool = False
 ) -> InspectedStep:
-    """Makes the first clips of a step exactly as training would.
+    """Build the first clips of a step exactly as training would.
 
-    Every draw of a clip follows from its key, and those that all clips share from the step: how many clips of a batch
-    a process has makes no difference to any of them.
+    Random parameters of a clip depend on its key only, shared ones on the step only, so the number of clips per process
+    makes no difference.
 
     Args:
         cfg: The configuration of a training.
-        task: Its task, on the CPU.
-        folder: OUTPUT_DIR, where the manifest lies.
+        task: Task of the training, on the CPU.
+        folder: OUTPUT_DIR with the manifest.
         step: Number of the step, from 0.
-        clips: How many to look at, at most.
-        ask_networks: Also what pooling attends to, and how similar the rows are that the loss compares.
+        clips: Maximum number of clips.
+        run_networks: Whether to compute the attention of the pooling and the rows that the loss compares.
 
     Raises:
         UsageError: The run has no such step, or its list cannot be used.
-        UnreadableClip: A clip cannot be read, and none of its replacements.
+        UnreadableClip: A clip and all its replacements are unreadable.
     """
     if cfg.DATA.SHUFFLE_AUDIO:
-        raise UsageError(
-            "DATA.SHUFFLE_AUDIO gives each clip the audio of another of its batch: set it to False to look"
-        )
+        raise UsageError("DATA.SHUFFLE_AUDIO replaces the audio of each clip; set it to False to inspect a batch")
     listed = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT)
     task.check_labels(listed.labels)
     videos = open_in_turn(listed, manifest_path(cfg, folder), task.views())
     sampler = create_sampler(cfg, videos, 0)
     if not 0 <= step < sampler.end:
-        raise UsageError(f"--step: the run has steps 0 to {sampler.end - 1}, got {step}")
+        raise UsageError(f"--step: expected 0 to {sampler.end - 1}, got {step}")
     keys = [SampleKey(sampler.epoch_of(step), index) for index in sampler.local_indices(step)[:clips]]
     dataset = create_loader(cfg, task.views(), videos, sampler).dataset
     failed = lasting_failures(folder / BAD_FILES)
@@ -101,17 +99,17 @@ def look_at_step(
     with torch.no_grad():
         inputs = task.prepare(batch, plan)
         notes = task.input_notes(plan)
-        attention, comparisons = _ask(task, inputs, plan, notes) if ask_networks else ({}, ())
+        attention, comparisons = _run_networks(task, inputs, plan, notes) if run_networks else ({}, ())
     labels, names = videos.labels, videos.names
-    places = batch.index.tolist()
+    indices = batch.index.tolist()
     return InspectedStep(
         step=step,
         epoch=keys[0].epoch,
         seed=cfg.RNG_SEED,
         batch_size=sampler.batch_size,
         keys=tuple(keys),
-        names=tuple(names[place] for place in places),
-        classes=() if labels is None else tuple(class_name(listed.class_names, labels[place]) for place in places),
+        names=tuple(names[index] for index in indices),
+        classes=() if labels is None else tuple(class_name(listed.class_names, labels[index]) for index in indices),
         views=task.views(),
         drawn=drawn,
         batch=batch,
@@ -123,12 +121,12 @@ def look_at_step(
 
 
 def class_name(names: Sequence[str], label: int) -> str:
-    """Returns the name of a class; ``class 3`` where it has none but its number."""
+    """Return the name of a class, or ``class 3`` if it has only a number."""
     name = names[label] if 0 <= label < len(names) else str(label)
     return f"class {name}" if name.isdigit() else name
 
 
-def _read(dataset: ClipDataset, keys: Sequence[SampleKey]) -> tuple[tuple[DrawnSample, ...], Batch]:
+def _read(dataset: ClipDataset, keys: Sequence[SampleKey]) -> tuple[tuple[SampledParameters, ...], Batch]:
     recorder, samples, drawn = Recorder(dataset), [], []
     for key in keys:
         sample = dataset[key]
@@ -142,10 +140,10 @@ def _read(dataset: ClipDataset, keys: Sequence[SampleKey]) -> tuple[tuple[DrawnS
     return tuple(drawn), batch
 
 
-def _ask(
+def _run_networks(
     task: Task, inputs: Inputs, plan: Plan, notes: Mapping[str, InputNote]
 ) -> tuple[dict[str, Tensor], Sequence[Comparison]]:
-    """Attention of the pooling and the compared rows; as in evaluation, without dropout."""
+    """Return the attention of the pooling and the compared rows, in evaluation mode."""
     was_training = task.training
     task.eval()
     encoders, attention = task.encoders(), {}

@@ -1,4 +1,4 @@
-"""Watches how the samples of a batch are made, and changes nothing of them: windows, crop boxes, times of frames."""
+"""Record how the samples of a batch are made, without changing them: windows, crop boxes, frame times."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,15 +13,15 @@ from stica_pv.transforms import CropBox
 
 
 @dataclass
-class DrawnSample:
-    """How one sample was made.
+class SampledParameters:
+    """Sampled parameters of one sample.
 
     Attributes:
-        path: The file that was read.
-        seconds: Its length.
-        windows: What was drawn on its time line, by name.
-        clips: What the file gave, by window.
-        boxes: Part of the source frames that each view shows; None for a transform that does not tell.
+        path: File that was read.
+        seconds: Length of the file.
+        windows: Sampled windows by name.
+        clips: Decoded clips by window.
+        boxes: Crop box of each view in the source frames; None for a transform that does not report it.
     """
 
     path: str = ""
@@ -32,20 +32,22 @@ class DrawnSample:
 
 
 class Recorder:
-    """Listens to a data set that makes one sample after the other in this process.
+    """Record the samples of a data set that runs in this process.
 
     Attributes:
-        sample: How the last sample was made; a failed try leaves nothing in it.
+        sample: Parameters of the last sample; a failed attempt leaves no trace.
     """
 
     def __init__(self, dataset: ClipDataset) -> None:
-        """Puts itself between the data set and its window policy, reader and transforms."""
-        self.sample = DrawnSample()
+        """Wrap window policy, reader and transforms of the data set."""
+        self.sample = SampledParameters()
         views = dataset.views
         self._draw_windows: WindowPolicy = views.draw_windows
         self._reader: Reader = dataset.reader
         specs = tuple(
-            spec if spec.transform is None else replace(spec, transform=_Watched(self, spec.name, spec.transform))
+            spec
+            if spec.transform is None
+            else replace(spec, transform=_RecordedTransform(self, spec.name, spec.transform))
             for spec in views.specs
         )
         dataset.views = replace(views, specs=specs, draw_windows=self._windows)
@@ -53,7 +55,7 @@ class Recorder:
 
     def _windows(self, seconds: float, rng: torch.Generator) -> Mapping[str, Window]:
         windows = self._draw_windows(seconds, rng)
-        self.sample = DrawnSample(seconds=seconds, windows=dict(windows))
+        self.sample = SampledParameters(seconds=seconds, windows=dict(windows))
         return windows
 
     def _read(self, path: str, requests: Mapping[str, ClipRequest]) -> Mapping[str, Clip]:
@@ -63,15 +65,15 @@ class Recorder:
 
 
 @dataclass(frozen=True)
-class _Watched:
-    """A transform of frames that tells the recorder which box it cuts."""
+class _RecordedTransform:
+    """A transform of frames that records its crop box."""
 
     recorder: Recorder
     view: str
     transform: FrameTransform
 
     def __call__(self, frames: Tensor, size: int, rng: torch.Generator) -> Tensor:
-        """Maps (C, T, H, W) to (C, T, size, size), with the draws of the transform itself."""
+        """Map (C, T, H, W) to (C, T, size, size) with the random state of the transform."""
         self.recorder.sample.boxes[self.view] = self._box(frames, size, rng)
         return self.transform(frames, size, rng)
 
@@ -79,6 +81,6 @@ class _Watched:
         draw = getattr(self.transform, "draw", None)
         if draw is None:
             return None
-        twin = torch.Generator().set_state(rng.get_state())  # the draws themselves are left to the transform
-        box = draw(frames.shape[2], frames.shape[3], size, twin)
+        copy = torch.Generator().set_state(rng.get_state())  # leave the random state to the transform
+        box = draw(frames.shape[2], frames.shape[3], size, copy)
         return box if isinstance(box, CropBox) else None

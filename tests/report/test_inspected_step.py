@@ -11,7 +11,7 @@ from stica_pv.data.manifest.videos import list_from_config, open_in_turn
 from stica_pv.engine.build_task import create_task
 from stica_pv.engine.loaders import create_loader, create_sampler
 from stica_pv.errors import UsageError
-from stica_pv.report.seen_step import InspectedStep, look_at_step
+from stica_pv.report.inspected_step import InspectedStep, inspect_step
 from stica_pv.structures import StepKeys
 from stica_pv.tasks import Task
 from stica_pv.transforms import apply_box
@@ -34,7 +34,7 @@ def clip_format(
     """Returns what a person sees of a step, and the inputs of the whole batch as training makes them."""
     cfg = tiny_cfg(clips, folder, TASK=task_name, **TASKS[task_name])
     task = create_task(cfg)
-    seen = look_at_step(cfg, task, folder, step=STEP, clips=shown, ask_networks=True)
+    seen = inspect_step(cfg, task, folder, step=STEP, clips=shown, run_networks=True)
     listed = list_from_config(cfg, dataset="csv", split="train")
     videos = open_in_turn(listed, folder / "manifest.csv", task.views())
     sampler = create_sampler(cfg, videos, STEP)
@@ -106,7 +106,7 @@ def test_a_replaced_file_is_named(clips_folder: Path, tmp_path: Path):
     for path in clips_folder.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     cfg = tiny_cfg(folder, tmp_path, TASK="cvrl", **TASKS["cvrl"])
-    first = look_at_step(cfg, create_task(cfg), tmp_path, step=0, clips=1)
+    first = inspect_step(cfg, create_task(cfg), tmp_path, step=0, clips=1)
     broken = folder / first.names[0]
     content = bytearray(broken.read_bytes())
     start, end = content.index(b"mdat") + 4, content.rindex(b"moov") - 4
@@ -114,7 +114,7 @@ def test_a_replaced_file_is_named(clips_folder: Path, tmp_path: Path):
     times = broken.stat()
     broken.write_bytes(bytes(content))
     os.utime(broken, ns=(times.st_atime_ns, times.st_mtime_ns))
-    seen = look_at_step(cfg, create_task(cfg), tmp_path, step=0, clips=1)
+    seen = inspect_step(cfg, create_task(cfg), tmp_path, step=0, clips=1)
     assert int(seen.batch.index[0]) != seen.keys[0].index
     assert seen.batch.failures[0].path.endswith(first.names[0])
     assert Path(seen.drawn[0].path).name == seen.names[0] != first.names[0]
@@ -122,5 +122,5 @@ def test_a_replaced_file_is_named(clips_folder: Path, tmp_path: Path):
 
 def test_a_step_beyond_the_run_is_refused(clips_folder: Path, tmp_path: Path):
     cfg = tiny_cfg(clips_folder, tmp_path)
-    with pytest.raises(UsageError, match="the run has steps 0 to 5, got 6"):
-        look_at_step(cfg, create_task(cfg), tmp_path, step=6, clips=1)
+    with pytest.raises(UsageError, match="--step: expected 0 to 5, got 6"):
+        inspect_step(cfg, create_task(cfg), tmp_path, step=6, clips=1)

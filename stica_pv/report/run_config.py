@@ -1,4 +1,4 @@
-"""The configuration that a run has left in its folder."""
+"""Read the configuration of a run from its folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,17 +12,17 @@ from stica_pv.errors import UsageError
 
 
 def configuration_of(folder: Path, overrides: Sequence[str] = ()) -> CfgNode:
-    """Reads config.yaml of an OUTPUT_DIR, which may have been moved since, or come from somebody else.
+    """Read config.yaml of an OUTPUT_DIR, which may have been moved or come from an untrusted source.
 
     Args:
-        folder: The OUTPUT_DIR.
-        overrides: Keys and values in turn, the last one of a key counts.
+        folder: OUTPUT_DIR of the run.
+        overrides: Alternating keys and values; the last value of a key counts.
 
     Returns:
         The frozen configuration.
 
     Raises:
-        UsageError: There is none, it names code that the overrides do not name, or an override is wrong.
+        UsageError: The file is missing, names code that the overrides do not name, or an override is invalid.
     """
     if not (folder / CONFIG).is_file():
         raise UsageError(f"{folder} has no {CONFIG}: expected the OUTPUT_DIR of a run")

@@ -12,7 +12,7 @@ from tiny_runs import REPOSITORY, run_tiny, tiny_cfg
 
 from stica_pv.errors import UsageError
 from stica_pv.report.inspection import inspect_batch
-from stica_pv.report.of_folder import configuration_of
+from stica_pv.report.run_config import configuration_of
 
 ODD = (
     "<b>bold<img src=x onerror=alert(1)>&amp;.mp4",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch.distributed as dist
-from made_videos import Colors, FakeReader, Normed, labeled_set, made_bench, model
+from made_videos import Colors, FakeReader, Normed, labeled_set, made_context, model
 from torch.multiprocessing import start_processes
 
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation
@@ -24,13 +24,13 @@ REQUEST = FeatureRequest(clips=2)
 def evaluate(folder: Path, length: int) -> tuple[list[str], dict[str, float]]:
     """Files read here, and the numbers."""
     reader = FakeReader()
-    players = [model("trained", Colors()), model("random_init", Normed(), "random", reestimate=True)]
-    context = made_bench(folder, players, labeled_set(length), reader=reader, clips_at_once=6)
+    models = [model("trained", Colors()), model("random_init", Normed(), "random", reestimate=True)]
+    context = made_context(folder, models, labeled_set(length), reader=reader, clips_at_once=6)
     evaluation = FeatureEvaluation("retrieval", Retrieval("retrieval", REQUEST, REQUEST, "cosine"), "raw", 0)
     return reader.paths, run_evaluations([evaluation], context).flat()
 
 
-def clip_format(rank: int, folder: str) -> None:
+def run_process(rank: int, folder: str) -> None:
     meeting = f"file://{folder}/meeting"
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD, timeout=timedelta(minutes=5))
     try:
@@ -43,7 +43,7 @@ def clip_format(rank: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two-processes")
-    start_processes(clip_format, args=(str(folder),), nprocs=WORLD, start_method="forkserver")
+    start_processes(run_process, args=(str(folder),), nprocs=WORLD, start_method="forkserver")
     return folder
 
 
