@@ -82,7 +82,7 @@ def test_the_projected_layer_is_the_head_on_the_pooled_vector_and_all_come_from_
 
 def test_what_was_not_built_is_not_offered(video_encoder: VideoEncoder):
     assert video_encoder.offers == ("map", "pooled")
-    with pytest.raises(ValueError, match="without a projection head"):
+    with pytest.raises(ValueError, match="no projection head"):
         video_encoder(torch.randn(1, 3, 8, 28, 28), layer="projected")
 
 

@@ -109,7 +109,7 @@ class BeyondTrunk:
         self.maps = [torch.randn(batch, channels, *task.map_shape, generator=rng).relu().to(device) for _ in VIEWS]
         task.backbone, task.audio_tower = nn.Identity(), nn.Identity()
         self.task = task.to(device)
-        self.boxes = [task.table.draw(view, task.map_shape, rng) for view in range(len(VIEWS))]
+        self.boxes = [task.table.sample(view, task.map_shape, rng) for view in range(len(VIEWS))]
         tokens = task.pool.num_tokens(task.map_shape[0])
         crops = tuple(plan_crops(boxes, task.map_shape, tokens) for boxes in self.boxes)
         self.plan = AVPlan(crops, (), torch.ones(batch)).to(device)

@@ -127,7 +127,7 @@ def test_flow_wants_a_trunk_of_two_channels_and_sharing_wants_broad_frames() -> 
     assert [spec.name for spec in task.views().specs] == ["narrow", "audio", "flow"]
     assert (task.flow_crop.crop.area, task.get_submodule("broad_flow")[0].in_channels) == ((0.3, 1.0), 2)
     cfg.BRAVE.SHARE_BACKBONE = True
-    with pytest.raises(UsageError, match="BRAVE.SHARE_BACKBONE: there are no broad frames"):
+    with pytest.raises(UsageError, match="BRAVE.SHARE_BACKBONE needs broad frames"):
         brave_from_config(cfg)
     cfg.BRAVE.BROAD = ["video", "audio"]
     assert [name for name, _ in brave_from_config(cfg).named_children() if "broad" in name] == ["broad_audio"]

@@ -67,7 +67,7 @@ def test_a_video_shorter_than_the_narrow_window_is_repeated(alignment: str) -> N
 
 
 def test_a_broad_window_shorter_than_the_narrow_one_is_refused() -> None:
-    with pytest.raises(UsageError, match="BRAVE.BROAD_FRAMES / BRAVE.BROAD_FPS must not be less"):
+    with pytest.raises(UsageError, match="increase BRAVE.BROAD_FRAMES / BRAVE.BROAD_FPS"):
         narrow_in_broad(2.0, 1.9)
     with pytest.raises(UsageError, match=r"BRAVE.ALIGNMENT: got 'begin'"):
         narrow_in_broad(1.0, 2.0, "begin")

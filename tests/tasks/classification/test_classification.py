@@ -116,7 +116,7 @@ def test_the_last_frame_of_a_short_video_stays_where_that_is_asked_for():
 
 @pytest.mark.parametrize(
     ("labels", "message"),
-    [(None, "needs a label of each video"), ([0, 5], r"MODEL.NUM_CLASSES is 5, and the list has a label 5: .* 6")],
+    [(None, "needs a label for each video"), ([0, 5], r"MODEL.NUM_CLASSES is 5, but the list has a label 5: .* 6")],
 )
 def test_lists_that_cannot_be_learned_are_refused(labels: list[int] | None, message: str):
     create().check_labels([0, 4])
