@@ -99,9 +99,7 @@ class AVContrastive(Task):
         self.within = GroupContrast(self.table.terms, temperature=within_modal_temperature)
         self.register_buffer("is_space", torch.tensor(self.table.is_space, dtype=torch.bool), persistent=False)
         if len(self.table.terms) and cross_modal_weight == 1:
-            raise UsageError(
-                "CONTRASTIVE.CROSS_MODAL_WEIGHT 1 gives the crops no weight: set the CROP.NUM_* counts to 0"
-            )
+            raise UsageError("CONTRASTIVE.CROSS_MODAL_WEIGHT 1 gives the crops no weight: set CROP.NUM_* to 0")
         sizes = measure_pathways(backbone, frames=clip.frames, size=clip.size)
         self.map_shape, *self.further_shapes = (size.shape for size in sizes)
         crops.check(self.map_shape)

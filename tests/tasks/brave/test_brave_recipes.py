@@ -120,7 +120,7 @@ def test_flow_wants_a_trunk_of_two_channels_and_sharing_wants_broad_frames() -> 
     cfg = get_cfg()
     merge_file(cfg, ROOT / "projects" / "brave" / "v_af_tsm50.yaml")
     cfg.MODEL.ARCH = "r2plus1d_10"
-    with pytest.raises(UsageError, match="MODEL.ARCH r2plus1d_10 takes frames, not optical flow; tsm_resnet50 and"):
+    with pytest.raises(UsageError, match="MODEL.ARCH r2plus1d_10 does not support optical flow; use tsm_resnet50 or"):
         brave_from_config(cfg)
     cfg.MODEL.ARCH, cfg.MODEL.WIDTH, cfg.AUDIO.ARCH, cfg.AUDIO.WIDTH = "tsm_resnet14", 8, "resnet9", 2
     task = brave_from_config(cfg)
