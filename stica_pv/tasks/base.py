@@ -99,7 +99,7 @@ class Task(nn.Module, ABC):
         """Returns the number of negatives per query for a global batch size."""
         return batch_size - 1
 
-    def facts(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, int]:
         """Returns the sizes of the method by name; they are saved in run.json."""
         return {}
 

@@ -213,7 +213,7 @@ class BraVe(Task):
         """Returns 0: there are no negatives."""
         return 0
 
-    def facts(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, int]:
         """Returns the number of directed comparisons in the loss."""
         return {"terms": 2 * len(self.broad_views)}
 

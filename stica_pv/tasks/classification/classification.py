@@ -23,7 +23,7 @@ VIEW = "clip"
 
 
 @dataclass(frozen=True)
-class SeenClip:
+class ClassificationClip:
     """Clip that is read of a video, with its augmentation.
 
     Attributes:
@@ -64,7 +64,7 @@ class Classification(Task):
     def __init__(
         self,
         *,
-        clip: SeenClip,
+        clip: ClassificationClip,
         backbone: nn.Module,
         pool: nn.Module,
         dim: int,
@@ -161,7 +161,7 @@ class Classification(Task):
         """Returns 0: classes are compared, not videos."""
         return 0
 
-    def facts(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, int]:
         """Returns the number of classes."""
         return {"classes": self.classifier.out_features}
 

@@ -6,7 +6,7 @@ from stica_pv.errors import UsageError
 from stica_pv.models import measure_map
 from stica_pv.models.config import backbone_from_config, pool_from_config
 from stica_pv.registry import TASKS
-from stica_pv.tasks.classification.classification import Classification, SeenClip
+from stica_pv.tasks.classification.classification import Classification, ClassificationClip
 from stica_pv.tasks.windows import SHORT_VIDEOS
 from stica_pv.transforms.config import color_from_config, spatial_from_config
 
@@ -22,10 +22,10 @@ def add_classification_config(cfg: CfgNode) -> None:
     classification.SHORT_VIDEOS = "loop"  # loop | repeat_last (as released): videos shorter than a clip
 
 
-def seen_clip_from_config(cfg: CfgNode) -> SeenClip:
+def classification_clip_from_config(cfg: CfgNode) -> ClassificationClip:
     """Builds the clip settings of a classification."""
     data = cfg.DATA
-    return SeenClip(
+    return ClassificationClip(
         frames=data.NUM_FRAMES,
         fps=data.TARGET_FPS,
         size=data.TRAIN_CROP_SIZE,
@@ -40,7 +40,7 @@ def classification_from_config(cfg: CfgNode) -> Classification:
     """Builds the classification task."""
     if cfg.MODEL.NUM_CLASSES < 2:
         raise UsageError(f"TASK classification needs MODEL.NUM_CLASSES, at least 2; got {cfg.MODEL.NUM_CLASSES}")
-    clip = seen_clip_from_config(cfg)
+    clip = classification_clip_from_config(cfg)
     backbone = backbone_from_config(cfg)
     pool = pool_from_config(cfg, measure_map(backbone, frames=clip.frames, size=clip.size)[0])
     return Classification(

@@ -225,7 +225,7 @@ class GDT(Task):
         """Returns the number of keys besides the positive, for the comparison with the most."""
         return max(sum(term.near) + sum(term.far) * (batch_size - 1) - 1 for term in self.terms)
 
-    def facts(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, int]:
         """Returns the number of versions of a video, and of directed comparisons in the loss."""
         return {"versions": len(self.versions), "terms": 2 * len(self.terms)}
 

@@ -218,7 +218,7 @@ class AVContrastive(Task):
         accuracy = contrast_accuracy(video, audio_keys, valid, valid_everywhere, rank_offset=rank_offset)
         return (terms[0] + terms[1]) / 2, accuracy
 
-    def facts(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, int]:
         """Returns the number of windows embedded per video, and of directed comparisons in each part of the loss."""
         windows = len(VIEWS) + sum(len(crops) for crops in self.table.crops)
         return {"windows": windows, "terms_within": len(self.table.terms), "terms_cross": 2 * len(VIEWS)}

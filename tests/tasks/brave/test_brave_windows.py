@@ -31,7 +31,7 @@ def from_uniform(values: torch.Tensor, low: float, high: float) -> float:
 @pytest.mark.parametrize("duration", [10.0, 30.0, 2.0])
 def test_aligned_windows_begin_together_at_any_narrow_start(duration: float) -> None:
     narrow, broad = starts("start", duration)
-    assert torch.equal(narrow, broad)  # exact: the same generators draw the same
+    assert torch.equal(narrow, broad)  # exact: equal generators give equal values
     assert from_uniform(narrow, 0, duration - NARROW_S) < TOLERANCE
 
 

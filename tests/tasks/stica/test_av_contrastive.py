@@ -140,7 +140,7 @@ def test_gradients_reach_every_parameter(task: AVContrastive) -> None:
     task.zero_grad()
     terms.total.backward()
     without = [name for name, p in task.named_parameters() if p.grad is None or not p.grad.any()]
-    # The bias of the keys shifts all scores of a query alike: the softmax may not see it at all.
+    # The bias of the keys shifts all scores of a query equally, so the softmax may not depend on it.
     assert [name for name in without if not name.endswith("key.bias")] == []
 
 
