@@ -125,17 +125,25 @@ def begun(file: Path, folder: Path, *words: str) -> None:
 @pytest.mark.parametrize(
     ("words", "changes", "message"),
     [
-        (["SOLVER.MAX_EPOCH", "7"], {}, "plain/SOLVER.BASE_LR=0.1 holds a run of other settings (SOLVER.MAX_EPOCH 1"),
+        (
+            ["SOLVER.MAX_EPOCH", "7"],
+            {},
+            "plain/SOLVER.BASE_LR=0.1 contains a run with other settings (SOLVER.MAX_EPOCH 1",
+        ),
         (
             ["--table", "DATA.PATH_TO_DATA_DIR", "b"],
             {},
-            "0.1 holds a run of other settings (DATA.PATH_TO_DATA_DIR 'a' -> 'b')",
+            "0.1 contains a run with other settings (DATA.PATH_TO_DATA_DIR 'a' -> 'b')",
         ),
-        (["TEST.KNN_K", "7"], {}, "0.1 holds a run of other settings (TEST.KNN_K 20 -> 7): choose another --out, or"),
+        (
+            ["TEST.KNN_K", "7"],
+            {},
+            "0.1 contains a run with other settings (TEST.KNN_K 20 -> 7): choose another --out, or",
+        ),
         (
             ["--table"],
             {"REPLICATES": ["RNG_SEED 5"]},
-            "plain/replicate0 holds a run of other settings (RNG_SEED 0 -> 5)",
+            "plain/replicate0 contains a run with other settings (RNG_SEED 0 -> 5)",
         ),
         ([], {"CELLS": {"plain": "base.yaml BN.SYNC False"}, "CONTRASTS": {}}, "(BN.SYNC True -> False)"),
         (["NUM_GPUS", "0", "DATA_LOADER.NUM_WORKERS", "1", "DATA.PATH_TO_DATA_DIR", str(Path("a").resolve())], {}, ""),

@@ -257,8 +257,8 @@ def test_each_runs_at_tiny_sizes_and_leaves_the_layout(
     ("words", "message"),
     [
         (["step", "--batch", "1"], "--batch: batch-norm and contrast need at least 2 clips, got 1"),
-        (["gpu", "--device", "tpu"], "--device tpu: expected cpu, or cuda where there is a GPU"),
-        (["scaling", "--batches", "0"], "--batches: expected numbers that are not negative, got [0]"),
+        (["gpu", "--device", "tpu"], "--device tpu: expected cpu, or cuda on a machine with a GPU"),
+        (["scaling", "--batches", "0"], "--batches: expected numbers >= 1, got [0]"),
         (["step", "--arch", "r2plus1d_19"], "r2plus1d_18"),
     ],
 )

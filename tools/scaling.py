@@ -65,7 +65,7 @@ def measure_loss(cfg, local_batch: int, ranks: list[int]) -> None:  # noqa: ANN0
     from stica_pv.tasks.monitors import collapse_monitors
 
     task = create_task(cfg)
-    groups = {"windows": task.facts()["windows"], "audio": task.audio_head_passes, "audio_valid": 1}
+    groups = {"windows": task.sizes()["windows"], "audio": task.audio_head_passes, "audio_valid": 1}
     sizes = {"windows": cfg.HEAD.DIM, "audio": cfg.HEAD.DIM, "audio_valid": 1}
     rng = torch.Generator().manual_seed(0)
     sent = sum(4 * groups[name] * sizes[name] for name in groups) * local_batch
@@ -153,7 +153,7 @@ def measure_exchange(cfg, local_batch: int, processes: list[int]) -> None:  # no
 
     from stica_pv.engine.build_task import create_task
 
-    shapes = {"windows": (create_task(cfg).facts()["windows"], cfg.HEAD.DIM), "audio": (1, cfg.HEAD.DIM)}
+    shapes = {"windows": (create_task(cfg).sizes()["windows"], cfg.HEAD.DIM), "audio": (1, cfg.HEAD.DIM)}
     print(f"\n{os.cpu_count()} CPUs, a thread a process, gloo\n")
     print("| processes | gather, ms | flags, ms | barrier, ms |\n|---|---|---|---|")
     for world in processes:

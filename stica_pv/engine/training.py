@@ -114,7 +114,7 @@ def derived_facts(cfg: CfgNode, task: Task, videos: Videos, sampler: StepSampler
         "batch_size": cfg.TRAIN.BATCH_SIZE,
         "processes": world_size(),
         "negatives": task.negatives(cfg.TRAIN.BATCH_SIZE),
-        **task.facts(),
+        **task.sizes(),
         "peak_lr": peak_lr(cfg),
         "steps_per_epoch": sampler.steps_per_epoch,
         "videos_left_over": len(videos.paths) % cfg.TRAIN.BATCH_SIZE,  # in an epoch: other ones each time

@@ -1,4 +1,4 @@
-"""Losses on embeddings; they know nothing of networks or data."""
+"""Losses on embeddings, independent of networks and data."""
 
 from stica_pv.losses.contrastive import (
     ContrastTerms,

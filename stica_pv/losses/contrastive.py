@@ -1,4 +1,4 @@
-"""Noise-contrastive estimation between aligned rows: the loss that STiCA and GDT are made of.
+"""Noise-contrastive estimation between aligned rows: the loss of STiCA and GDT.
 
 L_t(X -> Y) = -1/B Σ_i log [ exp(x_i·y_i / t) / Σ_m exp(x_i·y_m / t) ], x local queries, y keys of all processes
 (STiCA, section 3.1; GDT, section 3). Keys carry no gradient here: the caller gathers them detached.
@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor, nn
 
-MASKED = -1e9  # finite, so that a row whose keys are all masked stays free of NaN before it is left out
+MASKED = -1e9  # finite, so that a row whose keys are all masked has no NaN before it is excluded
 
 
 @dataclass(frozen=True)
 class ContrastTerms:
-    """Which group of rows is compared with which: one entry per directed term.
+    """The groups of rows to compare, one entry per directed term.
 
     Attributes:
         queries: Index of the query group of each term.
@@ -44,14 +44,14 @@ def normalize(x: Tensor) -> Tensor:
 def contrast_rows(
     queries: Tensor, keys: Tensor, *, temperature: float, rank_offset: int, key_valid: Tensor | None = None
 ) -> Tensor:
-    """Loss of each query row against its own key and all others.
+    """Returns the loss of each query row against its own key and all others.
 
     Args:
         queries: Unit rows (…, B, D).
         keys: Unit rows (…, N, D); row ``rank_offset + i`` is the positive of query i.
-        temperature: t > 0.
-        rank_offset: Place of this process' first row among the keys.
-        key_valid: bool (N,); keys that are False are no negatives.
+        temperature: Temperature t > 0.
+        rank_offset: Index of this process's first row among the keys.
+        key_valid: bool (N,); False keys are excluded from the negatives.
 
     Returns:
         (…, B).
@@ -64,22 +64,22 @@ def contrast_rows(
 
 
 def _against_own(logits: Tensor, rank_offset: int) -> Tensor:
-    """-log softmax of (…, B, N) at N = rank_offset + i in row i: (…, B)."""
+    """Returns -log softmax of (…, B, N) at N = rank_offset + i in row i: (…, B)."""
     *leading, batch, keys = logits.shape
     labels = torch.arange(rank_offset, rank_offset + batch, device=logits.device).expand(*leading, batch)
-    # It passes over the logits less often than logsumexp - diagonal, and keeps as much for the backward pass.
+    # Fewer passes over the logits than logsumexp - diagonal, with as much kept for the backward pass.
     return F.cross_entropy(logits.reshape(-1, keys), labels.reshape(-1), reduction="none").view(*leading, batch)
 
 
 def masked_mean(rows: Tensor, valid: Tensor, valid_everywhere: Tensor) -> Tensor:
-    """Mean of the valid rows of all processes, written so that averaging over processes gives it.
+    """Returns this process's share of the mean of the valid rows of all processes; averaging over processes gives it.
 
-    The local sum × world ÷ global count; 0 (with zero gradient) when no row is valid anywhere.
+    It is the local sum × world ÷ global count; 0 (with zero gradient) if no row is valid anywhere.
 
     Args:
-        rows: (…, B).
-        valid: bool (B,).
-        valid_everywhere: bool (N,), N = world × B.
+        rows: Values (…, B).
+        valid: Rows of this process to count, bool (B,).
+        valid_everywhere: The same for all processes, bool (N,), N = world × B.
     """
     processes = valid_everywhere.shape[0] // valid.shape[0]
     kept = torch.where(valid, rows, torch.zeros_like(rows))
@@ -88,10 +88,10 @@ def masked_mean(rows: Tensor, valid: Tensor, valid_everywhere: Tensor) -> Tensor
 
 
 class GroupContrast(nn.Module):
-    """L_t of every term of a table, in one product for each run of neighboring keys that serve equally many queries.
+    """L_t of every term of a table, with one product per run of neighboring keys that have equally many queries.
 
-    A group of keys is as long as the global batch, one of queries only as the local one: so the queries of a key are
-    joined, and keys are neither copied nor gone through once for each term.
+    A group of keys has the size of the global batch, a group of queries that of the local one. So the queries of a key
+    are concatenated, and keys are neither copied nor read once per term.
     """
 
     weights: Tensor
@@ -112,33 +112,33 @@ class GroupContrast(nn.Module):
                 self.runs.append(slice(key, key + 1))
         for number, run in enumerate(self.runs):
             queries = [[terms.queries[term] for term in of_key[key]] for key in range(run.start, run.stop)]
-            # Buffers, so that no index travels to the device in a step.
+            # Buffers, so that no index is copied to the device in a step.
             self.register_buffer(f"queries_{number}", torch.tensor(queries), persistent=False)
         order = torch.tensor([term for found in of_key.values() for term in found], dtype=torch.long)
         self.register_buffer("place", order.argsort(), persistent=False)
         self.register_buffer("weights", torch.tensor(terms.weights), persistent=False)
 
     def forward(self, queries: Tensor, keys: Tensor, *, rank_offset: int) -> Tensor:
-        """Loss of each term.
+        """Returns the loss of each term.
 
         Args:
             queries: Unit rows (G, B, D).
             keys: Unit rows (H, N, D), detached.
-            rank_offset: Place of this process' first row among the keys.
+            rank_offset: Index of this process's first row among the keys.
 
         Returns:
-            (P,), one value a term, not yet weighted.
+            (P,), one value per term, not weighted.
         """
         with torch.autocast(queries.device.type, enabled=False):
             scaled, losses = queries / self.temperature, []
             for number, run in enumerate(self.runs):
-                asking = scaled[self.get_buffer(f"queries_{number}")]  # (keys of the run, queries of each, B, D)
-                logits = torch.matmul(asking.flatten(1, 2), keys[run].mT).unflatten(1, asking.shape[1:3])
+                selected = scaled[self.get_buffer(f"queries_{number}")]  # (keys of the run, queries of each, B, D)
+                logits = torch.matmul(selected.flatten(1, 2), keys[run].mT).unflatten(1, selected.shape[1:3])
                 losses.append(_against_own(logits, rank_offset).mean(dim=-1).flatten())
             return torch.cat(losses)[self.place] if losses else queries.new_zeros(0)
 
     def mean(self, losses: Tensor, chosen: Tensor | None = None) -> Tensor:
-        """Weighted mean of the losses of all terms, or of those where bool (P,) `chosen` holds; 0 for none."""
+        """Returns the weighted mean of the losses of all terms, or of the `chosen` ones, bool (P,); 0 for none."""
         weights = self.weights.to(losses.dtype) if chosen is None else self.weights.to(losses.dtype) * chosen
         return (weights * losses).sum() / weights.sum().clamp(min=torch.finfo(losses.dtype).tiny)
 
@@ -147,8 +147,8 @@ class GroupContrast(nn.Module):
 def contrast_accuracy(
     queries: Tensor, keys: Tensor, valid: Tensor, valid_everywhere: Tensor, *, rank_offset: int
 ) -> Tensor:
-    """Share of valid queries (…, B, D) whose own key is the nearest of the valid keys (…, N, D)."""
-    with torch.autocast(queries.device.type, enabled=False):  # fp16 cannot even hold MASKED
+    """Returns the share of valid queries (…, B, D) whose own key is the nearest of the valid keys (…, N, D)."""
+    with torch.autocast(queries.device.type, enabled=False):  # fp16 cannot represent MASKED
         similarity = torch.matmul(queries, keys.mT).masked_fill(~valid_everywhere, MASKED)
     labels = torch.arange(queries.shape[-2], device=queries.device) + rank_offset
     return masked_mean((similarity.argmax(dim=-1) == labels).to(queries.dtype), valid, valid_everywhere)

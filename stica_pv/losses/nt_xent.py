@@ -10,13 +10,13 @@ from stica_pv.losses.contrastive import MASKED
 
 
 def nt_xent_rows(views: Tensor, keys: Tensor, *, temperature: float, rank_offset: int) -> Tensor:
-    """Loss of each row of both views; chance is ln(2N - 1).
+    """Returns the loss of each row of both views; chance is ln(2N - 1).
 
     Args:
         views: Unit rows (2, B, D) of this process, view a and view b.
         keys: Unit rows (2, N, D) of all processes, with gradient.
-        temperature: t > 0.
-        rank_offset: Place of this process' first row among the keys.
+        temperature: Temperature t > 0.
+        rank_offset: Index of this process's first row among the keys.
 
     Returns:
         (2, B).
@@ -24,7 +24,7 @@ def nt_xent_rows(views: Tensor, keys: Tensor, *, temperature: float, rank_offset
     with torch.autocast(views.device.type, enabled=False):
         across = views @ keys.flip(0).mT / temperature  # (2, B, N): a with b, b with a
         within = views @ keys.mT / temperature
-        place = torch.arange(keys.shape[1], device=keys.device)
-        own = place == torch.arange(views.shape[1], device=keys.device).unsqueeze(1) + rank_offset
+        position = torch.arange(keys.shape[1], device=keys.device)
+        own = position == torch.arange(views.shape[1], device=keys.device).unsqueeze(1) + rank_offset
         logits = torch.cat((across, within.masked_fill(own, MASKED)), dim=-1)
         return logits.logsumexp(dim=-1) - across.diagonal(offset=rank_offset, dim1=-2, dim2=-1)

@@ -4,18 +4,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SHORTEST = 1e-5  # norms below count as this, as released
+SHORTEST = 1e-5  # lower bound of norms, as released
 
 
 def regression_rows(predictions: Tensor, targets: Tensor) -> Tensor:
-    """r(x, y) = ½ |x/|x| - y/|y||² = 1 - cos(x, y) of each row; chance is 1, equal directions give 0.
+    """Returns r(x, y) = ½ |x/|x| - y/|y||² = 1 - cos(x, y) of each row; chance is 1, equal directions give 0.
 
     Args:
-        predictions: h(z) of one view, (…, B, D).
-        targets: z of the other, (…, B, D); no gradient reaches them.
+        predictions: Predictions h(z) of one view, (…, B, D).
+        targets: Projections z of the other view, (…, B, D); they get no gradient.
 
     Returns:
-        (…, B) in fp32 or the type of the rows if that is wider; ½ where one row alone is 0.
+        (…, B) in fp32, or the type of the rows if that is wider; ½ where exactly one of the two rows is 0.
     """
     with torch.autocast(predictions.device.type, enabled=False):
         wide = torch.promote_types(predictions.dtype, torch.float32)

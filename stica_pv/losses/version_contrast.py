@@ -1,9 +1,9 @@
-"""Contrast between two modalities of transformed versions of each sample: GDT's hypotheses as a table of counts.
+"""Contrast over transformation pairs of two modalities: GDT's hypotheses as a table of counts.
 
 Each version (a time, its reversal) of a sample has a video row v and an audio row a. A term compares the rows of one
-version and modality with the other modality's rows of all versions. Its keys split in two parts: the *near* ones (the
-query's own sample, or as released all samples of this process) and the *far* ones (the rest). The table says how often
-each version counts in either part (GDT, arXiv 2003.04298, sections 3.2 and 4.1).
+version and modality with the other modality's rows of all versions. Its keys are split in two parts: the *near* ones
+(the query's own sample, or as released all samples of this process) and the *far* ones (the rest). The table counts
+each version in either part (GDT, arXiv 2003.04298, sections 3.2 and 4.1).
 """
 
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ class VersionTerm:
     Attributes:
         query: Version of the query.
         positive: Version of its positive.
-        near: How often the near keys of each version count, (V,).
-        far: How often the far keys of each version count, (V,).
-        weight: Weight in the mean.
+        near: Count of the near keys of each version, (V,).
+        far: Count of the far keys of each version, (V,).
+        weight: Weight of the term in the mean.
     """
 
     query: int
@@ -40,7 +40,7 @@ class VersionTerm:
 
     def __post_init__(self) -> None:
         if len(self.near) != len(self.far) or self.near[self.positive] != 1:
-            raise ValueError(f"near and far name every version, and the positive counts once among the near: {self}")
+            raise ValueError(f"near and far need one count per version, and near must count the positive once: {self}")
 
 
 class VersionContrast(nn.Module):
@@ -53,13 +53,13 @@ class VersionContrast(nn.Module):
     weights: Tensor
 
     def __init__(self, terms: tuple[VersionTerm, ...], *, temperature: float, near: Near = "sample") -> None:
-        """Takes the table.
+        """Builds the loss of a table.
 
         Args:
-            terms: The comparisons.
-            temperature: t > 0.
-            near: ``sample``: the query's own sample, so that the loss does not depend on the number of processes;
-                ``process``: all samples of the query's process, as released.
+            terms: Comparisons.
+            temperature: Temperature t > 0.
+            near: Keys that are near. ``sample``: those of the query's own sample, so that the loss does not depend on
+                the number of processes; ``process``: those of all samples of the query's process, as released.
         """
         super().__init__()
         check_choice("near", near, NEAR)
@@ -80,14 +80,14 @@ class VersionContrast(nn.Module):
         *,
         rank_offset: int,
     ) -> Tensor:
-        """Loss of a step; its mean over processes is that of one process on the whole batch.
+        """Returns the loss of a step; its mean over processes is that of one process on the whole batch.
 
         Args:
             local: Video and audio rows of this process, unit length, (V, B, D) each.
-            gathered: Those of all processes, detached, (V, N, D) each.
-            valid: bool (B,); other samples are neither queries nor keys.
-            valid_everywhere: bool (N,).
-            rank_offset: Place of this process' first row among the gathered ones.
+            gathered: Rows of all processes, detached, (V, N, D) each.
+            valid: Samples to compare, bool (B,); others are neither queries nor keys.
+            valid_everywhere: The same for all processes, bool (N,).
+            rank_offset: Index of this process's first row among the gathered ones.
         """
         with torch.autocast(valid.device.type, enabled=False):
             # Queries of either modality against the keys of the other: (2, V, B, V, N).
@@ -104,10 +104,10 @@ class VersionContrast(nn.Module):
     def _split(self, logits: Tensor, valid_everywhere: Tensor, rank_offset: int) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the logit of the own sample and the log-sum-exp of near and of far keys, (2, V, B, V) each."""
         batch, keys = logits.shape[2], logits.shape[4]
-        place = torch.arange(keys, device=logits.device) - rank_offset
+        position = torch.arange(keys, device=logits.device) - rank_offset
         rows = torch.arange(batch, device=logits.device)
-        is_own = place == rows[:, None]  # (B, N)
-        is_near = ((place >= 0) & (place < batch)).expand(batch, keys) if self.of_process else is_own
+        is_own = position == rows[:, None]  # (B, N)
+        is_near = ((position >= 0) & (position < batch)).expand(batch, keys) if self.of_process else is_own
         logits = logits.masked_fill(~valid_everywhere, MASKED)
         own = logits.diagonal(offset=rank_offset, dim1=2, dim2=4).transpose(2, 3)
         near = logits.masked_fill(~is_near[:, None], MASKED).logsumexp(dim=-1)
@@ -116,6 +116,6 @@ class VersionContrast(nn.Module):
 
 
 def _log_counts(counts: list[tuple[int, ...]]) -> Tensor:
-    """Maps counts (P, V) to their logarithms, a finite stand-in for that of 0."""
+    """Maps counts (P, V) to their logarithms, with a finite value for that of 0."""
     table = torch.tensor(counts, dtype=torch.float32)
     return torch.where(table > 0, table.clamp(min=1).log(), torch.tensor(MASKED))

@@ -1,4 +1,4 @@
-"""Memory for time: the stages of a trunk are run again in the backward pass instead of keeping what they computed."""
+"""Activation checkpointing: the stages of a trunk are recomputed in the backward pass, to save memory."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -12,10 +12,12 @@ from stica_pv.models.feature_map import Trunk
 
 
 class _Recomputing(nn.Module):
-    """Mixed into the class of a stage; its forward then keeps its arguments alone."""
+    """Mixin for the class of a stage; its forward keeps only its arguments."""
 
     def forward(self, *args: Any) -> Any:
-        if torch.compiler.is_compiling():  # compiled code updates the statistics once; contexts cannot be traced
+        if (
+            torch.compiler.is_compiling()
+        ):  # compiled code updates the statistics once; context managers cannot be traced
             return checkpoint(super().forward, *args, use_reentrant=False)
 
         def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
@@ -25,11 +27,11 @@ class _Recomputing(nn.Module):
 
 
 def checkpoint_stages(backbone: nn.Module) -> nn.Module:
-    """Makes every stage of a trunk recompute its activations; parameter names stay as they are.
+    """Makes every stage of a trunk recompute its activations; parameter names do not change.
 
-    Stages are what `Trunk.stages` names, or the direct children of any other module. The running statistics of
-    batch-norm are updated in the first pass only: the numbers are those of the plain trunk. The class of each stage is
-    extended, not its instance wrapped, so that copies work.
+    Stages are those of `Trunk.stages`, or the direct children of any other module. The running statistics of
+    batch-norm are updated in the first pass only, so the results equal those of the plain trunk. The class of each
+    stage is extended instead of wrapping its instance, so that copies work.
     """
     for stage in backbone.stages() if isinstance(backbone, Trunk) else backbone.children():
         stage.__class__ = type(f"Recomputing{type(stage).__name__}", (_Recomputing, type(stage)), {})

@@ -1,4 +1,4 @@
-"""Acoustic networks of pytorchvideo as audio towers: acoustic ResNet, and the audio pathway of Audiovisual SlowFast."""
+"""Acoustic networks of pytorchvideo as audio towers: acoustic ResNet, audio pathway of Audiovisual SlowFast."""
 
 from typing import Any
 
@@ -18,9 +18,9 @@ from stica_pv.registry import AUDIO_ENCODERS
 
 
 class AcousticNet(AudioEncoderNet):
-    """Blocks of a pytorchvideo network that wants audio as (B, 1, T, 1, F), averaged to one vector."""
+    """Blocks of a pytorchvideo network that takes audio as (B, 1, T, 1, F), averaged to one vector."""
 
-    blocks: Any  # a ModuleList; what the library's blocks hold is not typed
+    blocks: Any  # a ModuleList; the library's blocks are not typed
 
     def __init__(self, blocks: nn.ModuleList) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class AcousticNet(AudioEncoderNet):
 
 
 class AudioPathway(AcousticNet):
-    """The audio pathway of Audiovisual SlowFast; nothing flows into it from the frames.
+    """The audio pathway of Audiovisual SlowFast, without input from the frames.
 
     Its parameters keep the names of the whole model, ``blocks.<n>.multipathway_blocks.2``.
     """
@@ -52,8 +52,8 @@ class AudioPathway(AcousticNet):
     def __init__(self, net: Net) -> None:
         blocks: Any = blocks_without_heads(net)
         for block in blocks:
-            for place in range(AUDIO):
-                block.multipathway_blocks[place] = nn.Identity()
+            for index in range(AUDIO):
+                block.multipathway_blocks[index] = nn.Identity()
             block.multipathway_fusion = nn.Identity()
         super().__init__(blocks)
 
@@ -72,5 +72,5 @@ def create_acoustic_r50(*, width: int = WIDTH, pretrained: Pretrained = False, *
 def create_av_slowfast_audio(*, width: int = WIDTH, pretrained: Pretrained = False, **library: Any) -> AudioPathway:
     """Builds the audio pathway of Audiovisual SlowFast, whose slow pathway has `width`: a vector of 16 × width."""
     net = create_audio_visual_slowfast(stem_dim_outs=av_widths(width), **library)
-    with_weights(AudioVisualSlowFastTrunk(net, fusion=True), pretrained)  # a file holds the whole model
+    with_weights(AudioVisualSlowFastTrunk(net, fusion=True), pretrained)  # a file contains the whole model
     return AudioPathway(net)

@@ -12,7 +12,7 @@ from stica_pv.registry import AUDIO_ENCODERS
 
 
 class AudioEncoderNet(nn.Module):
-    """What every audio tower offers: spectrogram (B, 1, F, T) to vector.
+    """Interface of an audio tower: spectrogram (B, 1, F, T) to vector.
 
     Attributes:
         out_channels: Length of the vector.
@@ -38,7 +38,7 @@ class AudioResNet(AudioEncoderNet):
         self.layer4 = _create_stage(4 * width, 8 * width, blocks[3], stride=2)
         self.out_channels = 8 * width
         for module in self.modules():
-            # The release replaces the first convolution after initialization: it keeps the framework's default.
+            # The release replaces the first convolution after initialization, so it has PyTorch's default.
             if isinstance(module, nn.Conv2d) and module is not self.conv1:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
@@ -62,7 +62,7 @@ def _create_stage(channels: int, planes: int, blocks: int, stride: int) -> nn.Se
 
 @AUDIO_ENCODERS.named("resnet9")
 def create_audio_resnet9(*, width: int = 64) -> AudioResNet:
-    """Builds the audio tower of the papers: one block a stage, 512-d at width 64."""
+    """Builds the audio tower of the papers: one block per stage, 512-d at width 64."""
     return AudioResNet((1, 1, 1, 1), width)
 
 

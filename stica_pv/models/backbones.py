@@ -1,4 +1,4 @@
-"""One way to every video trunk: by its registered name, by library and name, or by a function of your own."""
+"""Creation of video trunks: by registered name, by library and name, or by a function of your own."""
 
 import importlib
 import inspect
@@ -33,25 +33,25 @@ STANDARD_INPUTS: dict[str, tuple[int, int]] = {
     "s3d": (64, 224),
     "x3d_l": (16, 312),
 }
-"""(frames, side in pixels) for which a backbone was published; S3D at half its length."""
+"""Published input size (frames, side in pixels) of each backbone; S3D at half its length."""
 
-LIBRARIES = ("pytorchvideo", "torchvision")  # whose models a name may stand for, as <library>:<name>
+LIBRARIES = ("pytorchvideo", "torchvision")  # libraries of names such as <library>:<name>
 FORMS = "a name of --list backbones, pytorchvideo:<name>, torchvision:<name> or <module>:<function>"
 
 
 def create_backbone(name: str, *, pretrained: Pretrained = False, **settings: Any) -> nn.Module:
     """Builds a video trunk without pooling and classifier: float (B, 3, T, H, W) to `Maps`.
 
-    The trunk is a `Trunk` with `pathways` (channels and strides), save for modules of your own that are none. Its
-    parameters have the names of the plain library's model.
+    The trunk is a `Trunk` with `pathways` (channels and strides), except for modules of your own that are not. Its
+    parameters have the names of the library's model.
 
     Args:
-        name: A registered name (``BACKBONES.names()``), or a source as `trunk_from_source` takes it.
-        pretrained: False: fresh weights; True: those that the library publishes; otherwise a file of them.
+        name: A registered name (``BACKBONES.names()``), or a source for `trunk_from_source`.
+        pretrained: False for random weights, True for the library's published weights, otherwise a file.
         **settings: Arguments of the builder, such as ``width`` or those of the library.
 
     Raises:
-        UsageError: There is no such backbone, or its weights cannot be had or do not fit.
+        UsageError: There is no such backbone, or its weights are not available or do not fit.
     """
     if ":" in name:
         return trunk_from_source(name, pretrained=pretrained, **settings)
@@ -59,22 +59,22 @@ def create_backbone(name: str, *, pretrained: Pretrained = False, **settings: An
     if pretrained is False:
         return builder(**settings)
     if "pretrained" not in inspect.signature(builder).parameters:
-        raise UsageError(f"the backbone {name!r} takes no pretrained weights: its builder has no such argument")
+        raise UsageError(f"the backbone {name!r} has no pretrained weights: its builder has no argument `pretrained`")
     return builder(pretrained=pretrained, **settings)
 
 
 def trunk_from_source(source: str, *, pretrained: Pretrained = False, **settings: Any) -> nn.Module:
-    """Builds the trunk of a model of somebody else.
+    """Builds the trunk of a third-party model.
 
     Args:
         source: ``pytorchvideo:slow_r50`` (a function of `pytorchvideo.models.hub`), ``torchvision:r3d_18`` (a video
             model of torchvision), or ``my_package.my_module:my_function``, which returns a pytorchvideo `Net`, a
-            torchvision model, or a module that gives maps (B, C, T, H, W).
-        pretrained: False: fresh weights; True: those that the library publishes; otherwise a file of them.
+            torchvision model, or a module that returns maps (B, C, T, H, W).
+        pretrained: False for random weights, True for the library's published weights, otherwise a file.
         **settings: Arguments of the function.
 
     Raises:
-        UsageError: There is no such model, or its weights cannot be had or do not fit.
+        UsageError: There is no such model, or its weights are not available or do not fit.
     """
     library, _, name = source.partition(":")
     if not library or not name:
@@ -87,13 +87,13 @@ def trunk_from_source(source: str, *, pretrained: Pretrained = False, **settings
 
 
 def accepted_settings(name: str) -> frozenset[str]:
-    """Names of the arguments that the builder of a backbone states, in any of its forms."""
+    """Returns the argument names of the builder of a backbone, for any form of name."""
     builder = _find(*name.split(":", 1))[0] if ":" in name else BACKBONES.get(name)
     return frozenset(inspect.signature(builder).parameters)
 
 
 def _find(library: str, name: str) -> tuple[Callable[..., nn.Module], Callable[[], nn.Module] | None]:
-    """Returns what builds the model, and what builds it with published weights."""
+    """Returns the builder of the model, and the builder with published weights."""
     if library == "pytorchvideo":
         names = [key for key, value in vars(hub).items() if inspect.isfunction(value)]
         build = getattr(hub, _checked(library, name, names))
@@ -110,13 +110,15 @@ def _find(library: str, name: str) -> tuple[Callable[..., nn.Module], Callable[[
 def _checked(library: str, name: str, names: list[str]) -> str:
     if name not in names:
         known = ", ".join(sorted(names))
-        raise UsageError(f"{library} has no video model called {name!r}{nearest(name, names)}; there are {known}")
+        raise UsageError(f"{library} has no video model called {name!r}{nearest(name, names)}; known names: {known}")
     return name
 
 
 def _import(module: str, function: str) -> Callable[..., nn.Module]:
     if module.partition(".")[0] in sys.stdlib_module_names:
-        raise UsageError(f"backbone {module}:{function}: {module} is Python's own and builds no network")
+        raise UsageError(
+            f"backbone {module}:{function}: {module} is part of Python's standard library and builds no network"
+        )
     try:
         found = getattr(importlib.import_module(module), function, None)
     except (ImportError, TypeError, ValueError) as error:  # TypeError: its name begins with a dot

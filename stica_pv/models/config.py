@@ -1,4 +1,4 @@
-"""Keys of the networks, and their translation into `create_*` calls."""
+"""Configuration keys of the networks, and their translation into `create_*` calls."""
 
 from torch import nn
 
@@ -17,9 +17,9 @@ def add_model_config(cfg: CfgNode) -> None:
     """Declares MODEL, POOL, HEAD, BN and the network keys of AUDIO."""
     model = section(cfg, "MODEL")
     model.ARCH = "r2plus1d_18"  # one of --list backbones; pytorchvideo:<name>, torchvision:<name>, <module>:<function>
-    model.WIDTH = 0  # channels of the first stage, for backbones that scale; 0: as published
+    model.WIDTH = 0  # channels of the first stage, for backbones with variable width; 0: as published
     model.ACT_CHECKPOINT = False  # recompute the trunk's activations in the backward pass: less memory, more time
-    model.CHANNELS_LAST = True  # memory format of the convolutions: faster, the same numbers up to rounding
+    model.CHANNELS_LAST = True  # memory format of the convolutions: faster, equal up to rounding
 
     audio = section(cfg, "AUDIO")
     audio.ARCH = "resnet9"  # one of --list audio_encoders
@@ -33,11 +33,11 @@ def add_model_config(cfg: CfgNode) -> None:
     pool.MAX_TOKENS = 16  # tokens K = min(T', MAX_TOKENS)
     pool.READ_OUT = "first"  # first | cls | mean
     pool.POSITIONS = False  # learned position embeddings
-    pool.POSITION_STD = 0.02  # of their initial values, which are normal; 1.0 as released
+    pool.POSITION_STD = 0.02  # standard deviation of their normal initial values; 1.0 as released
     pool.VALUE_PROJECTION = False  # value and output projections in the attention
 
     head = section(cfg, "HEAD")
-    head.DIM = 256  # of the embedding in which the loss compares
+    head.DIM = 256  # length of the embedding in which the loss compares
     head.HIDDEN_DIM = 512  # 0: a single linear layer, without dropout
     head.DROPOUT = 0.3
 
@@ -45,16 +45,16 @@ def add_model_config(cfg: CfgNode) -> None:
 
 
 def backbone_from_config(cfg: CfgNode, channels: int = 3) -> nn.Module:
-    """Builds the video trunk, for the clips of training where it takes one size alone; 2 channels for optical flow."""
+    """Builds the video trunk, for the training clips if it accepts a single size; 2 channels for optical flow."""
     arch, width = cfg.MODEL.ARCH, cfg.MODEL.WIDTH
     accepted = accepted_settings(arch)
     if channels != 3 and "channels" not in accepted:
-        raise UsageError(f"MODEL.ARCH {arch} takes frames, not optical flow; tsm_resnet50 and tsm_resnet14 do")
+        raise UsageError(f"MODEL.ARCH {arch} does not support optical flow; use tsm_resnet50 or tsm_resnet14")
     if width and "width" not in accepted:
         raise UsageError(f"MODEL.WIDTH {width}: the width of {arch} is fixed; set it to 0")
-    asked = {"frames": cfg.DATA.NUM_FRAMES, "size": cfg.DATA.TRAIN_CROP_SIZE} | ({"width": width} if width else {})
-    asked |= {"channels": channels} if channels != 3 else {}
-    backbone = create_backbone(arch, **{key: value for key, value in asked.items() if key in accepted})
+    requested = {"frames": cfg.DATA.NUM_FRAMES, "size": cfg.DATA.TRAIN_CROP_SIZE} | ({"width": width} if width else {})
+    requested |= {"channels": channels} if channels != 3 else {}
+    backbone = create_backbone(arch, **{key: value for key, value in requested.items() if key in accepted})
     return checkpoint_stages(backbone) if cfg.MODEL.ACT_CHECKPOINT else backbone
 
 

@@ -8,15 +8,15 @@ import stica_pv.compat  # noqa: F401 - repairs torchvision's import where it nee
 from pytorchvideo.models.resnet import create_resnet
 from torch import nn
 
-# Standard deviation of a standard normal that is cut at two.
+# Standard deviation of a standard normal distribution truncated at two.
 _CUT_STD = math.sqrt(1 - 4 * math.exp(-2) / (math.sqrt(2 * math.pi) * math.erf(math.sqrt(2))))
 
 
 def create_cvrl_resnet(*, model_depth: int, **library: Any) -> nn.Module:
     """Builds the network; time is halved in the stem, which spans 5 frames.
 
-    Convolutions begin as a normal of variance 1 / fan in, cut at two standard deviations, every batch-norm as the
-    identity: pytorchvideo's own begin by fan out, and with zeros behind each residual branch.
+    Convolutions are initialized by a normal of variance 1 / fan in, truncated at two standard deviations, every
+    batch-norm as the identity. pytorchvideo's own use fan out, and zeros at the end of each residual branch.
 
     Args:
         model_depth: 50 or 101.

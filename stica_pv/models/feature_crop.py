@@ -1,7 +1,7 @@
-"""Feature crops: many space-time views of one clip, cut from its feature map instead of from its pixels.
+"""Feature crops: many space-time views of one clip, cropped from its feature map instead of from its pixels.
 
-STiCA (ICCV 2021), sections 3.2-3.3. Every window is a product of a rectangle in space and a stretch in time, and every
-pooling head of the paper takes the spatial mean first; so all windows of a batch are two matrix products, exactly.
+STiCA (ICCV 2021), sections 3.2-3.3. Every window is the product of a rectangle in space and an interval in time, and
+every pooling head of the paper takes the spatial mean first; so all windows of a batch are exactly two matrix products.
 """
 
 from collections.abc import Sequence
@@ -20,15 +20,15 @@ MapShape = tuple[int, int, int]
 def sample_boxes(
     count: int, size: MapShape, map_shape: MapShape, rng: torch.Generator, *, exclusive_bound: bool = False
 ) -> Tensor:
-    """Draws windows of one size, each start uniform over every position that fits.
+    """Samples windows of one size, each start uniform over every position that fits.
 
     Args:
         count: Number of windows N.
-        size: (T, H, W) of a window in cells.
-        map_shape: (T, H, W) of the map in cells.
-        rng: Source of the draws.
-        exclusive_bound: Never draw the last position, as the released code does (a window one cell smaller than the
-            map then always lies at 0).
+        size: Size (T, H, W) of a window in cells.
+        map_shape: Shape (T, H, W) of the map in cells.
+        rng: Random generator.
+        exclusive_bound: Whether the last position is excluded, as in the released code (a window one cell smaller than
+            the map then always starts at 0).
 
     Returns:
         int64 (N, 3, 2): start and end (excluded) along time, height and width.
@@ -54,12 +54,12 @@ def whole_map(map_shape: MapShape) -> Tensor:
 
 
 def same_window(boxes: Tensor, map_shape: MapShape, other: MapShape) -> Tensor:
-    """Returns windows of one map in the cells of another: the same share of it, widened to whole cells.
+    """Returns windows of one map in the cells of another: the same relative window, widened to whole cells.
 
     Args:
-        boxes: int64 (…, 3, 2) on a map of `map_shape`.
-        map_shape: (T, H, W) of their map.
-        other: (T, H, W) of the other map.
+        boxes: Windows, int64 (…, 3, 2), on a map of `map_shape`.
+        map_shape: Shape (T, H, W) of their map.
+        other: Shape (T, H, W) of the other map.
 
     Returns:
         int64 (…, 3, 2): ⌊start × other / own⌋ and ⌈end × other / own⌉.
@@ -72,18 +72,18 @@ def same_window(boxes: Tensor, map_shape: MapShape, other: MapShape) -> Tensor:
 def plan_crops(boxes: Tensor, map_shape: MapShape, tokens: int, *, pathways: Sequence[MapShape] = ()) -> CropPlan:
     """Turns windows into averaging weights.
 
-    Token k of a window of L steps averages its steps ⌊kL/K⌋ … ⌈(k+1)L/K⌉ - 1, the rule of adaptive average pooling, so
+    Token k of a window of L steps averages its steps ⌊kL/K⌋ … ⌈(k+1)L/K⌉ - 1, as in adaptive average pooling, so
     that windows of any length give the same number of tokens.
 
     Args:
-        boxes: int64 (N, 3, 2), or (B, N, 3, 2) for windows of each sample's own.
-        map_shape: (T, H, W) of the map.
-        tokens: K.
-        pathways: (T, H, W) of the further maps of a trunk that gives several; each gets the same relative windows.
+        boxes: Windows, int64 (N, 3, 2), or (B, N, 3, 2) if they differ by sample.
+        map_shape: Shape (T, H, W) of the map.
+        tokens: Number of tokens K.
+        pathways: Shapes (T, H, W) of the further maps of a trunk with several; each gets the same relative windows.
     """
     limits = torch.tensor(map_shape)
     if (boxes[..., 0] < 0).any() or (boxes[..., 1] > limits).any() or (boxes[..., 0] >= boxes[..., 1]).any():
-        raise UsageError(f"crop windows {boxes.tolist()} do not lie inside a feature map of {map_shape} (T, H, W)")
+        raise UsageError(f"crop windows {boxes.tolist()} are not inside a feature map of {map_shape} (T, H, W)")
     rows, columns = (_inside(boxes[..., axis, 0], boxes[..., axis, 1], map_shape[axis]) for axis in (1, 2))
     space = (rows.unsqueeze(-1) & columns.unsqueeze(-2)).flatten(-2).float()
     k = torch.arange(tokens)
@@ -96,7 +96,7 @@ def plan_crops(boxes: Tensor, map_shape: MapShape, tokens: int, *, pathways: Seq
 
 
 def boxes_of(plan: CropPlan, map_shape: MapShape) -> Tensor:
-    """Returns the windows that a plan was made of, int64 (…, N, 3, 2): what `plan_crops` did, undone."""
+    """Returns the windows of a plan, int64 (…, N, 3, 2); the inverse of `plan_crops`."""
     _, height, width = map_shape
     space = plan.space.unflatten(-1, (height, width)) > 0
     used = (plan.time > 0).any(-2), space.any(-1), space.any(-2)
@@ -104,7 +104,7 @@ def boxes_of(plan: CropPlan, map_shape: MapShape) -> Tensor:
 
 
 def _first(used: Tensor) -> Tensor:
-    return used.int().argmax(-1)  # of equal values argmax takes the first
+    return used.int().argmax(-1)  # argmax returns the first of equal values
 
 
 def _inside(start: Tensor, end: Tensor, cells: int) -> Tensor:
@@ -113,23 +113,23 @@ def _inside(start: Tensor, end: Tensor, cells: int) -> Tensor:
 
 
 class FeatureCrop(nn.Module):
-    """Cuts windows out of a feature map. Holds no parameters; stands between a trunk and its pooling head."""
+    """Crops windows from a feature map, between a trunk and its pooling head. Has no parameters."""
 
     def forward(self, maps: Maps, plan: CropPlan) -> Tensor:
         """Averages every window over space and into its tokens over time.
 
         Args:
-            maps: (B, C, T, H, W), or one map for each pathway.
-            plan: Windows as weights, made for these T, H and W.
+            maps: Feature map (B, C, T, H, W), or one map per pathway.
+            plan: Windows as weights, for these T, H and W.
 
         Returns:
-            Tokens (N, B, K, C), in fp32 or better; C the channels of all pathways, one behind the other.
+            Tokens (N, B, K, C), in fp32 or better; C are the concatenated channels of all pathways.
         """
         one_by_one, plans = as_list(maps), (plan, *plan.pathways)
         if len(one_by_one) != len(plans):
             raise UsageError(
-                f"the trunk gives {len(one_by_one)} maps and the crops are planned for {len(plans)}: "
-                "give plan_crops the sizes of the further maps as pathways="
+                f"the trunk gives {len(one_by_one)} maps, but the crops are planned for {len(plans)}: "
+                "pass the sizes of the further maps to plan_crops as pathways="
             )
         return torch.cat([self._tokens(one, its) for one, its in zip(one_by_one, plans, strict=True)], dim=-1)
 
@@ -137,8 +137,8 @@ class FeatureCrop(nn.Module):
         batch, _, steps, height, width = feature_map.shape
         samples = plan.space.shape[0] if plan.space.ndim == 3 else batch
         if (samples, plan.space.shape[-1], plan.time.shape[-1]) != (batch, height * width, steps):
-            raise UsageError(f"{plan} was made for another map than {describe(feature_map)}")
-        # Weights such as 1/36 have no exact half-precision form, and the cost is negligible: average in fp32.
+            raise UsageError(f"{plan} does not fit the map {describe(feature_map)}")
+        # Weights such as 1/36 are not exact in half precision, and the cost is negligible: average in fp32.
         with torch.autocast(feature_map.device.type, enabled=False):
             x = feature_map.to(torch.promote_types(feature_map.dtype, torch.float32)).flatten(3)
             space, time = plan.space.to(x.dtype), plan.time.to(x.dtype)
@@ -147,11 +147,11 @@ class FeatureCrop(nn.Module):
             return torch.einsum("bnkt,bctn->nbkc", time, torch.einsum("bcts,bns->bctn", x, space))
 
     def maps(self, feature_map: Tensor, boxes: Tensor) -> Tensor:
-        """Cuts the windows out as maps, for heads that do not begin with a spatial mean.
+        """Crops the windows as maps, for heads that do not begin with a spatial mean.
 
         Args:
-            feature_map: (B, C, T, H, W).
-            boxes: int64 (N, 3, 2) or (B, N, 3, 2), all of one size.
+            feature_map: Feature map (B, C, T, H, W).
+            boxes: Windows, int64 (N, 3, 2) or (B, N, 3, 2), all of one size.
 
         Returns:
             Sub-maps (N, B, C, t, h, w).
@@ -159,7 +159,7 @@ class FeatureCrop(nn.Module):
         size = boxes[..., 1] - boxes[..., 0]
         flat = size.flatten(0, -2)
         if not bool((flat == flat[0]).all()):
-            raise UsageError(f"windows cut as maps must have one size, got sizes {flat.unique(dim=0).tolist()}")
+            raise UsageError(f"windows cropped as maps must have one size, got sizes {flat.unique(dim=0).tolist()}")
         batch = feature_map.shape[0]
         starts = boxes[..., 0].to(feature_map.device)
         if starts.ndim == 2:

@@ -1,4 +1,4 @@
-"""What a trunk promises, a space-time map or one for each pathway, and what it makes of an input size."""
+"""Interface of a trunk (a space-time map, or one per pathway), and measurement of its map for an input size."""
 
 import copy
 import logging
@@ -14,7 +14,7 @@ from stica_pv.errors import UsageError
 logger = logging.getLogger(__name__)
 
 Maps = Tensor | list[Tensor]
-"""A map (B, C, T, H, W), or one for each pathway; feature crops are drawn in the cells of the first."""
+"""A map (B, C, T, H, W), or one per pathway; feature crops are sampled in the cells of the first."""
 
 
 class MapSize(NamedTuple):
@@ -27,7 +27,7 @@ class MapSize(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(T, H, W) in cells."""
+        """Returns (T, H, W) in cells."""
         return self[1:]
 
 
@@ -41,11 +41,11 @@ class Pathway(NamedTuple):
 class Trunk(nn.Module):
     """A network without pooling and classifier: float (B, 3, T, H, W) to `Maps`.
 
-    Its parameters have the names of the plain library's model, so that weights move without renaming.
+    Its parameters have the names of the library's model, so that weights load without renaming.
 
     Attributes:
-        probe: (frames, side in pixels) of an input that it takes and that all its strides divide.
-        in_channels: Of its input: 3 for frames, 2 for optical flow.
+        probe: Valid input size (frames, side in pixels) that all strides divide.
+        in_channels: Channels of the input: 3 for frames, 2 for optical flow.
     """
 
     probe: tuple[int, int] = (64, 224)
@@ -53,7 +53,7 @@ class Trunk(nn.Module):
 
     @cached_property
     def pathways(self) -> tuple[Pathway, ...]:
-        """Channels and strides of every map."""
+        """Returns channels and strides of every map."""
         frames, size = self.probe
         sizes = measure_pathways(self, frames=frames, size=size)
         return tuple(
@@ -62,16 +62,16 @@ class Trunk(nn.Module):
 
     @property
     def out_channels(self) -> int:
-        """Channels of a token: those of all pathways together."""
+        """Returns the channels of a token: the sum over all pathways."""
         return sum(pathway.channels for pathway in self.pathways)
 
     @property
     def strides(self) -> tuple[int, int, int]:
-        """Input steps per cell of the first map along time, height and width."""
+        """Returns the input steps per cell of the first map along time, height and width."""
         return self.pathways[0].strides
 
     def stages(self) -> list[nn.Module]:
-        """The parts whose results activation checkpointing computes again."""
+        """Returns the modules that activation checkpointing recomputes."""
         return list(self.children())
 
 
@@ -97,7 +97,7 @@ def measure_map(backbone: nn.Module, *, frames: int, size: int) -> tuple[int, in
     """Returns (C, T, H, W): channels of a token and cells of the first map, for clips of (3, frames, size, size).
 
     Raises:
-        UsageError: The trunk cannot take such an input.
+        UsageError: The trunk does not accept this input size.
     """
     sizes = measure_pathways(backbone, frames=frames, size=size)
     return sum(one.channels for one in sizes), *sizes[0].shape
@@ -105,13 +105,13 @@ def measure_map(backbone: nn.Module, *, frames: int, size: int) -> tuple[int, in
 
 @torch.no_grad()
 def measure_pathways(backbone: nn.Module, *, frames: int, size: int) -> tuple[MapSize, ...]:
-    """Returns the size of every map for clips of (3, frames, size, size), or of as many channels as a trunk takes.
+    """Returns the size of every map for clips of (channels, frames, size, size).
 
-    A copy of the trunk runs on the meta device: shapes only, no arithmetic. One that reads values of its tensors
-    cannot, and runs once on the CPU.
+    A copy of the trunk runs on the meta device: shapes only, no arithmetic. A trunk that reads tensor values cannot
+    run there, and runs once on the CPU.
 
     Raises:
-        UsageError: The trunk cannot take such an input, or gives no maps.
+        UsageError: The trunk does not accept this input size, or returns no maps.
     """
     channels = backbone.in_channels if isinstance(backbone, Trunk) else 3
     clip = torch.empty(1, channels, frames, size, size, device="meta")
@@ -124,14 +124,14 @@ def measure_pathways(backbone: nn.Module, *, frames: int, size: int) -> tuple[Ma
     shapes = [tuple(one.shape) if isinstance(one, Tensor) else type(one).__name__ for one in as_list(maps)]
     if not all(isinstance(shape, tuple) and len(shape) == 5 and min(shape) >= 1 for shape in shapes):
         raise UsageError(
-            f"a backbone must give a map (B, C, T, H, W) or a list of them, this one gives {shapes} for {frames} "
-            f"frames of {size} px: cut its head off, or use larger clips"
+            f"a backbone must return a map (B, C, T, H, W) or a list of them, this one returns {shapes} for {frames} "
+            f"frames of {size} px: remove its head, or use larger clips"
         )
     return tuple(MapSize(*(int(cells) for cells in shape[1:])) for shape in shapes)
 
 
 def meta_copy(module: nn.Module) -> nn.Module:
-    """Returns a copy on the meta device, which computes shapes and no numbers; no weights are copied on the way."""
+    """Returns a copy on the meta device, which computes only shapes; no weights are copied."""
     memo: dict[int, Tensor] = {
         id(p): nn.Parameter(torch.empty_like(p, device="meta"), requires_grad=p.requires_grad)
         for p in module.parameters()
@@ -146,7 +146,7 @@ def _real_pass(backbone: nn.Module, clip: Tensor, cause: Exception) -> Maps:
         maps: Maps = copy.deepcopy(backbone).cpu().eval()(torch.zeros(clip.shape))
     except UsageError:
         raise
-    except Exception as error:  # whatever a network of somebody else raises
-        raise UsageError(f"the backbone cannot take clips of {frames} frames of {size} px: {error}") from error
-    logger.info("the backbone was measured by a pass on the CPU, since it cannot run on shapes alone: %s", cause)
+    except Exception as error:  # any exception of a third-party network
+        raise UsageError(f"the backbone does not accept clips of {frames} frames of {size} px: {error}") from error
+    logger.info("the backbone was measured by a pass on the CPU, since it cannot run on the meta device: %s", cause)
     return maps

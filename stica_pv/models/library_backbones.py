@@ -22,15 +22,15 @@ from stica_pv.models.trunks import trunk_of
 from stica_pv.models.weights import Pretrained, Published, with_weights
 from stica_pv.registry import BACKBONES
 
-WIDTH = 64  # of the first stage of a ResNet, as published
-BETA, BETA_AUDIO = 8, 2  # how many times narrower than the slow pathway the fast one and the audio's are
+WIDTH = 64  # channels of the first stage of a ResNet, as published
+BETA, BETA_AUDIO = 8, 2  # ratio of the slow pathway's width to that of the fast one and of the audio
 
-FIXED = ("s3d", "swin3d_t", "swin3d_s", "swin3d_b")  # of torchvision; any size of clip
+FIXED = ("s3d", "swin3d_t", "swin3d_s", "swin3d_b")  # torchvision models for any clip size
 RESNETS = ("slow_r50", "c2d_r50", "i3d_r50", "r2plus1d_r50", "csn_r101")
 SLOWFASTS = ("slowfast_r50", "slowfast_r101", "slowfast_16x8_r101_50_50")
 X3DS = ("x3d_xs", "x3d_s", "x3d_m", "x3d_l")
 EFFICIENT_X3DS = ("efficient_x3d_xs", "efficient_x3d_s")
-MVITS = {"mvit_base_16x4": 16, "mvit_base_32x3": 32}  # frames that the published weights are made for
+MVITS = {"mvit_base_16x4": 16, "mvit_base_32x3": 32}  # frames of the published weights
 
 Build = Callable[..., nn.Module]
 
@@ -87,14 +87,14 @@ def _register_torchvision_mvit(name: str) -> None:
 def create_av_slowfast_r50(
     *, width: int = WIDTH, fusion: bool = False, pretrained: Pretrained = False, **library: Any
 ) -> AudioVisualSlowFastTrunk:
-    """Builds Audiovisual SlowFast; with `fusion` its audio flows into the frames (see `AudioVisualSlowFastTrunk`)."""
+    """Builds Audiovisual SlowFast; with `fusion` it takes audio too (see `AudioVisualSlowFastTrunk`)."""
     net = create_audio_visual_slowfast(stem_dim_outs=av_widths(width), **library)
-    with_weights(AudioVisualSlowFastTrunk(net, fusion=True), pretrained)  # a file holds the whole model
+    with_weights(AudioVisualSlowFastTrunk(net, fusion=True), pretrained)  # a file contains the whole model
     return AudioVisualSlowFastTrunk(net, fusion=fusion)
 
 
 def av_widths(width: int) -> tuple[int, int, int]:
-    """Channels of the first stage of Audiovisual SlowFast: slow, fast and audio."""
+    """Returns the channels of the first stage of Audiovisual SlowFast: slow, fast and audio."""
     return width, _share(width, BETA), _share(width, BETA_AUDIO)
 
 

@@ -1,7 +1,7 @@
 """Pooling heads: feature map to vector, by the mean or by a small transformer over time (STiCA, section 3.4).
 
-Both take a map, or one for each pathway (so they can be the last block of a pytorchvideo `Net`), or the tokens that
-`FeatureCrop` gives.
+Both take a map, or one per pathway (so they can be the last block of a pytorchvideo `Net`), or the tokens of
+`FeatureCrop`.
 """
 
 import math
@@ -17,21 +17,21 @@ from stica_pv.registry import POOLINGS
 
 ReadOut = Literal["first", "cls", "mean"]
 READ_OUTS = ("first", "cls", "mean")
-POSITIONS = 64  # of the learned embedding, as released
+POSITIONS = 64  # length of the learned embedding, as released
 INIT_STD = 0.02
 
 
 class Pooling(nn.Module):
-    """What every pooling head offers.
+    """Interface of a pooling head.
 
     Attributes:
-        out_dim: Length of the result.
+        out_dim: Length of the pooled vector.
     """
 
     out_dim: int
 
     def num_tokens(self, steps: int) -> int:
-        """K, the number of tokens that a map of `steps` time steps, and each of its windows, is averaged to."""
+        """Returns the number K of tokens to which a map of `steps` time steps, and each of its windows, is averaged."""
         raise TypeError(f"{type(self).__name__} must define num_tokens")
 
     def pool_tokens(self, tokens: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ class Pooling(nn.Module):
         raise TypeError(f"{type(self).__name__} must define pool_tokens")
 
     def time_attention(self, maps: Maps) -> Tensor | None:
-        """How much of each stretch of time a vector is read from; None: this head does not weigh them."""
+        """Returns the attention weight of each time step; None for a head without attention."""
         return None
 
 
@@ -51,7 +51,7 @@ class AveragePool(Pooling):
         self.out_dim = in_channels
 
     def num_tokens(self, steps: int) -> int:
-        """One token, whatever the number of steps: exact averages need no split of time."""
+        """Returns 1 for any number of steps: exact averages need no split of time."""
         return 1
 
     def pool_tokens(self, tokens: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class AveragePool(Pooling):
         return tokens.mean(dim=-2)
 
     def forward(self, maps: Maps) -> Tensor:
-        """Maps (B, C, T, H, W), or one map for each pathway, to (B, C), C the channels of all pathways."""
+        """Maps (B, C, T, H, W), or one map per pathway, to (B, C), with C the channels of all pathways."""
         return torch.cat([one.mean(dim=(2, 3, 4)) for one in as_list(maps)], dim=1)
 
 
@@ -81,7 +81,7 @@ class TransformerLayer(nn.Module):
         self.norm2 = nn.LayerNorm(dim, eps=1e-12)
 
     def forward(self, x: Tensor, wanted: int | None = None) -> Tensor:
-        """Maps (M, K, D) to (M, K, D), or to the first `wanted` tokens of that alone."""
+        """Maps (M, K, D) to (M, K, D), or only to its first `wanted` tokens."""
         own = x[:, :wanted]
         query, key, value = (self._by_head(part) for part in (self.query(own), self.key(x), self.value(x)))
         attended = F.scaled_dot_product_attention(query, key, value)
@@ -89,7 +89,7 @@ class TransformerLayer(nn.Module):
         return self.norm2(own + self.feed_forward(own))
 
     def attention(self, x: Tensor) -> Tensor:
-        """Weights of `forward`, which does not give them: (M, K, D) to (M, heads, K, K), rows sum to one."""
+        """Returns the attention weights of `forward`: (M, K, D) to (M, heads, K, K), rows sum to one."""
         query, key = self._by_head(self.query(x)), self._by_head(self.key(x))
         return (query @ key.mT / math.sqrt(query.shape[-1])).softmax(dim=-1)
 
@@ -117,14 +117,14 @@ class TransformerPool(Pooling):
 
         Args:
             in_channels: Channels C of the map.
-            dim: Width D of the transformer; 0 means min(C, 512). A linear layer stands in front when C differs.
+            dim: Width D of the transformer; 0 means min(C, 512). A linear layer is prepended if C differs.
             layers: Number of encoder layers.
-            heads: Attention heads; divides D.
+            heads: Number of attention heads; divides D.
             max_tokens: Longer sequences are averaged to this many tokens.
-            read_out: ``first`` token (released), an added ``cls`` token, or the ``mean``.
-            positions: Add learned embeddings, by the token's place inside its window.
+            read_out: Output token: the ``first`` (released), an added ``cls`` token, or the ``mean``.
+            positions: Whether learned embeddings of the token's index in its window are added.
             position_std: Standard deviation of their initial values; 1 as released.
-            value_projection: Give the attention its value and output projections.
+            value_projection: Whether the attention has value and output projections.
         """
         super().__init__()
         check_choice("read_out", read_out, READ_OUTS)
@@ -146,7 +146,7 @@ class TransformerPool(Pooling):
                 nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.normal_(parameter, std=std)
 
     def num_tokens(self, steps: int) -> int:
-        """One token a step, up to the maximum."""
+        """Returns one token per step, up to the maximum."""
         return min(steps, self.max_tokens)
 
     def pool_tokens(self, tokens: Tensor) -> Tensor:
@@ -156,12 +156,12 @@ class TransformerPool(Pooling):
         *before, last = self.layers
         for layer in before:
             x = layer(x)
-        # Of the last layer only the read-out is used, so the other tokens need no query and no feed-forward there.
+        # Only the read-out of the last layer is used, so its other tokens need no query and no feed-forward.
         x = last(x).mean(dim=1) if self.read_out == "mean" else last(x, wanted=1)[:, 0]
         return x.reshape(*leading, self.out_dim)
 
     def _first_tokens(self, tokens: Tensor) -> Tensor:
-        """Maps (M, K, C) to what the first layer takes, (M, K or K + 1, D)."""
+        """Maps (M, K, C) to the input of the first layer, (M, K or K + 1, D)."""
         x = self.reduce(tokens)
         if self.position is not None:
             x = x + self.position[: tokens.shape[1]]
@@ -170,20 +170,20 @@ class TransformerPool(Pooling):
         return x
 
     def time_attention(self, maps: Maps) -> Tensor:
-        """How much the read-out attends to each token of time, in each layer, averaged over heads.
+        """Returns the attention of the read-out to each time token, in each layer, averaged over heads.
 
-        The read-out is the first token, the added one, or the mean over all tokens, as the head was built.
+        The read-out is the first token, the added one, or the mean over all tokens.
 
         Args:
-            maps: (B, C, T, H, W), or one map for each pathway.
+            maps: Feature map (B, C, T, H, W), or one map per pathway.
 
         Returns:
-            (B, layers, K). A row sums to one; with an added token, to what that one leaves of it.
+            (B, layers, K). A row sums to one; with an added token, to one minus its weight.
         """
         x = self._first_tokens(time_tokens(maps, self.num_tokens(as_list(maps)[0].shape[2])))
         rows = []
         for layer in self.layers:
-            assert isinstance(layer, TransformerLayer)  # as it was built; a Sequential does not know
+            assert isinstance(layer, TransformerLayer)  # a Sequential is not typed by its layers
             weights = layer.attention(x).mean(dim=1)
             row = weights.mean(dim=1) if self.read_out == "mean" else weights[:, 0]
             rows.append(row if self.cls is None else row[:, 1:])
@@ -191,7 +191,7 @@ class TransformerPool(Pooling):
         return torch.stack(rows, dim=1)
 
     def forward(self, maps: Maps) -> Tensor:
-        """Maps (B, C, T, H, W), or one map for each pathway, to (B, out_dim)."""
+        """Maps (B, C, T, H, W), or one map per pathway, to (B, out_dim)."""
         return self.pool_tokens(time_tokens(maps, self.num_tokens(as_list(maps)[0].shape[2])))
 
 

@@ -1,4 +1,4 @@
-"""Projector and predictor of BraVe (arXiv 2103.16559): z = g(features), and h(z) to guess another view's z."""
+"""Projector and predictor of BraVe (arXiv 2103.16559): z = g(features), and h(z) to predict another view's z."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from stica_pv.models.resnet_v2 import truncated_normal
 
 
 class Projector(nn.Module):
-    """Linear, batch-norm, ReLU, linear, batch-norm; views of other lengths get a first layer of their own."""
+    """Linear, batch-norm, ReLU, linear, batch-norm; views of different lengths have separate first layers."""
 
     def __init__(
         self, in_dims: Sequence[int], *, hidden_dim: int = 4096, out_dim: int = 128, synchronize: bool = True
@@ -18,10 +18,10 @@ class Projector(nn.Module):
         """Builds the layers.
 
         Args:
-            in_dims: Lengths of the features that it will meet; equal ones share all layers.
-            hidden_dim: Width between the layers.
+            in_dims: Lengths of the input features; equal ones share all layers.
+            hidden_dim: Width of the hidden layer.
             out_dim: Length of z.
-            synchronize: Batch-norm statistics over all processes.
+            synchronize: Whether batch-norm statistics span all processes.
         """
         super().__init__()
         self.first = nn.ModuleDict({str(dim): nn.Linear(dim, hidden_dim) for dim in dict.fromkeys(in_dims)})

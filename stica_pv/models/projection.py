@@ -1,4 +1,4 @@
-"""Projection heads, and the batch-norm that keeps the statistics of each crop group apart."""
+"""Projection heads, and batch-norm with separate statistics per crop group."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from stica_pv.distributed import global_moments
 
 
 class GroupBatchNorm(nn.Module):
-    """Batch-norm over rows with statistics per group, identical to one call of batch-norm per group, without the loop.
+    """Batch-norm over rows with statistics per group; equal to one call of batch-norm per group, without the loop.
 
     STiCA calls one head once per crop, so each crop is normalized by its own batch. Statistics span all processes.
     The state dict has the layout of `nn.BatchNorm1d`.
@@ -35,7 +35,7 @@ class GroupBatchNorm(nn.Module):
             wide = x.to(torch.promote_types(x.dtype, torch.float32))
             mean, variance, count = global_moments(wide, (1,), synchronize=self.synchronize)
             if count < 2:
-                raise ValueError("batch-norm needs more than one row per group in training; use a larger batch")
+                raise ValueError("batch-norm needs more than one row per group in training; increase the batch size")
             self._track(mean[:, 0], variance[:, 0] * (count / (count - 1)))
             return (wide - mean) * torch.rsqrt(variance + self.eps) * self.weight + self.bias
 
@@ -54,7 +54,7 @@ class GroupBatchNorm(nn.Module):
 class ProjectionHead(nn.Module):
     """Dropout, linear without bias, batch-norm, ReLU, dropout, linear: the head of GDT and STiCA.
 
-    Its result is not normalized.
+    The output is not normalized.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class ProjectionHead(nn.Module):
         self.linear2 = nn.Linear(hidden_dim, out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps (N, B, in_dim), N groups normalized apart, to (N, B, out_dim)."""
+        """Maps (N, B, in_dim), N groups normalized separately, to (N, B, out_dim)."""
         return self.linear2(self.drop2(torch.relu(self.norm(self.linear1(self.drop1(x))))))
 
 
@@ -107,7 +107,7 @@ class MLPHead(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps (N, B, in_dim), N groups normalized apart, to (N, B, out_dim)."""
+        """Maps (N, B, in_dim), N groups normalized separately, to (N, B, out_dim)."""
         return self.layers(x)
 
 
@@ -120,8 +120,8 @@ def create_projection_head(
         in_dim: Length of the vectors.
         hidden_dim: Width between its two layers; 0 for a single linear layer, without dropout.
         out_dim: Length of the embedding.
-        dropout: Before each linear layer.
-        synchronize: Batch-norm statistics over all processes.
+        dropout: Dropout before each linear layer.
+        synchronize: Whether batch-norm statistics span all processes.
     """
     if hidden_dim == 0:
         return nn.Linear(in_dim, out_dim)

@@ -1,4 +1,4 @@
-"""Pre-activation residual networks of 2-D convolutions (He et al., ECCV 2016), with a shift in time or without.
+"""Pre-activation residual networks of 2-D convolutions (He et al., ECCV 2016), with or without a temporal shift.
 
 BraVe (arXiv 2103.16559) uses them for frames (tsm_resnet.py) and for spectrograms.
 """
@@ -13,19 +13,19 @@ from stica_pv.errors import UsageError
 from stica_pv.models.audio_resnet import AudioEncoderNet
 from stica_pv.registry import AUDIO_ENCODERS
 
-SHIFT_SHARE = 8  # one channel in so many comes from the frame before, as many from the one after
+SHIFT_SHARE = 8  # one channel in 8 is from the previous frame, as many from the next one
 EXPANSION = 4
 
 
 def temporal_shift(x: Tensor, frames: int) -> Tensor:
     """Replaces a quarter of the channels by those of neighboring frames (TSM, Lin et al., ICCV 2019).
 
-    The first C/8 channels come from the frame before and go to the end of the channels, the last C/8 come from the
-    frame after and go to the front, as in BraVe's release; beyond the clip there are zeros.
+    The first C/8 channels of the previous frame become the last channels, the last C/8 of the next frame the first
+    ones, as in BraVe's release; beyond the clip there are zeros.
 
     Args:
-        x: (B·T, C, H, W), frames of a clip next to each other.
-        frames: T.
+        x: Features (B·T, C, H, W), frames of a clip consecutive.
+        frames: Number of frames T.
 
     Returns:
         (B·T, C, H, W).
@@ -98,7 +98,7 @@ class FrameStem(nn.Module):
 
 
 class LastActivation(nn.Module):
-    """The batch-norm and ReLU that the last block leaves out."""
+    """The batch-norm and ReLU after the last block."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ def create_layers(channels: int, blocks: Sequence[int], width: int, *, shift: bo
     """
     if len(blocks) != 4 or min(blocks) < 1 or width < SHIFT_SHARE or width % SHIFT_SHARE:
         raise UsageError(
-            f"a pre-activation ResNet needs four stages of >= 1 block and a width that {SHIFT_SHARE} divides, "
+            f"a pre-activation ResNet needs four stages of >= 1 block and a width divisible by {SHIFT_SHARE}, "
             f"got {list(blocks)}, {width}"
         )
     layers: dict[str, nn.Module] = {"stem": FrameStem(channels, width)}
@@ -137,7 +137,7 @@ def create_layers(channels: int, blocks: Sequence[int], width: int, *, shift: bo
 
 
 def truncated_normal(weight: Tensor) -> None:
-    """Fills (out, in, …) with N(0, 1 / fan in), cut at two standard deviations."""
+    """Fills (out, in, …) with N(0, 1 / fan in), truncated at two standard deviations."""
     std = weight[0].numel() ** -0.5
     nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
 
@@ -169,5 +169,5 @@ def create_audio_resnet50_v2(*, width: int = 64) -> AudioResNetV2:
 
 @AUDIO_ENCODERS.named("resnet14_v2")
 def create_audio_resnet14_v2(*, width: int = 64) -> AudioResNetV2:
-    """Builds the same with one block a stage, for small machines."""
+    """Builds the same with one block per stage, for small machines."""
     return AudioResNetV2((1, 1, 1, 1), width)

@@ -1,4 +1,4 @@
-"""Library models that run their parts in a row (torchvision's and pytorchvideo's ResNets, S3D, X3D, Swin) as trunks."""
+"""Sequential library models (torchvision's and pytorchvideo's ResNets, S3D, X3D, Swin) as trunks."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ HEADS = (ResNetBasicHead, ResNetRoIHead, VisionTransformerBasicHead, PoolConcatP
 
 
 class StagedTrunk(Trunk):
-    """Some children of a model, run one after the other."""
+    """Some children of a model, applied in sequence."""
 
     def __init__(self, model: nn.Module, names: Sequence[str]) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class StagedTrunk(Trunk):
         return video
 
     def stages(self) -> list[nn.Module]:
-        """The children; of an only child its own."""
+        """Returns the children, or the grandchildren if there is a single child."""
         children = list(self.children())
         return children if len(children) > 1 else list(children[0].children())
 
@@ -41,11 +41,11 @@ class NetTrunk(Trunk):
     """The blocks of a pytorchvideo `Net` without its heads."""
 
     def __init__(self, net: Net, *, head_conv: bool = False) -> None:
-        """Takes the blocks over; see `blocks_without_heads`.
+        """Takes the blocks of a model; see `blocks_without_heads`.
 
         Args:
-            net: A whole model, or one whose head is cut off already.
-            head_conv: Keep the convolution with which the head of X3D begins, which makes 432 channels of 192.
+            net: Whole model, or one without its head.
+            head_conv: Whether the first convolution of X3D's head, from 192 to 432 channels, is kept.
         """
         super().__init__()
         self.blocks = blocks_without_heads(net)
@@ -59,12 +59,12 @@ class NetTrunk(Trunk):
         return video
 
     def stages(self) -> list[nn.Module]:
-        """The blocks."""
+        """Returns the blocks."""
         return list(self.blocks)
 
 
 def blocks_without_heads(net: Net) -> nn.ModuleList:
-    """Returns the blocks of a `Net` in front of its pooling and classifier; they keep their numbers, so their names."""
+    """Returns the blocks of a `Net` before its pooling and classifier; they keep their indices, so their names."""
     blocks = list(net.blocks)
     while blocks and isinstance(blocks[-1], HEADS):
         blocks.pop()
@@ -75,13 +75,13 @@ def _first_conv_of_head(head: nn.Module) -> nn.Sequential:
     pool = getattr(head, "pool", None)
     parts = [(name, getattr(pool, name, None)) for name in ("pre_conv", "pre_norm", "pre_act")]
     if parts[0][1] is None:
-        raise UsageError(f"head_conv: only X3D's head begins with a convolution, this one is {type(head).__name__}")
+        raise UsageError(f"head_conv: only X3D's head begins with a convolution, got {type(head).__name__}")
     kept = OrderedDict((name, part) for name, part in parts if part is not None)
-    return nn.Sequential(OrderedDict(pool=nn.Sequential(kept)))  # under the names that they have in the whole model
+    return nn.Sequential(OrderedDict(pool=nn.Sequential(kept)))  # with their names in the whole model
 
 
 class SwinTrunk(StagedTrunk):
-    """Video Swin Transformer; its tokens already lie in a grid."""
+    """Video Swin Transformer; its tokens are already in a grid."""
 
     def __init__(self, model: SwinTransformer3d) -> None:
         super().__init__(model, ("patch_embed", "pos_drop", "features", "norm"))
@@ -91,5 +91,5 @@ class SwinTrunk(StagedTrunk):
         return super().forward(video).permute(0, 4, 1, 2, 3)
 
     def stages(self) -> list[nn.Module]:
-        """The four stages and what merges patches between them."""
+        """Returns the four stages and the patch merging between them."""
         return list(self.get_submodule("features").children())

@@ -11,8 +11,8 @@ class STiCAHead(nn.Module):
     """Pooling and projection, for whole maps and for the tokens of crops.
 
     Attributes:
-        pool: From a map or tokens to a vector; what evaluations use.
-        projection: From there to the embedding in which the loss compares.
+        pool: Maps a map or tokens to a vector, which evaluations use.
+        projection: Maps the vector to the embedding in which the loss compares.
     """
 
     def __init__(self, pool: Pooling, projection: ProjectionHead) -> None:
@@ -20,7 +20,7 @@ class STiCAHead(nn.Module):
         self.pool, self.projection = pool, projection
 
     def forward(self, maps: Maps) -> Tensor:
-        """Maps (B, C, T, H, W), or one map for each pathway, to embeddings (B, out_dim), not normalized."""
+        """Maps (B, C, T, H, W), or one map per pathway, to embeddings (B, out_dim), not normalized."""
         return self.projection(self.pool(maps).unsqueeze(0))[0]
 
     def embed_tokens(self, tokens: Tensor) -> Tensor:
@@ -43,9 +43,9 @@ def create_stica_head(
         in_channels: Channels of the map; of all pathways together.
         out_dim: Length of the embedding.
         hidden_dim: Width of the projection.
-        dropout: In the projection.
-        synchronize: Batch-norm statistics over all processes.
-        pool: Another pooling than the transformer with its defaults.
+        dropout: Dropout of the projection.
+        synchronize: Whether batch-norm statistics span all processes.
+        pool: Pooling to use instead of the default transformer.
     """
     pool = pool or create_transformer_pool(in_channels=in_channels)
     projection = ProjectionHead(

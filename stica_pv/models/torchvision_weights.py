@@ -1,4 +1,4 @@
-"""The models of torchvision with their published weights, by its own loading."""
+"""Models of torchvision with their published weights."""
 
 from functools import partial
 
@@ -10,5 +10,5 @@ from stica_pv.models.weights import Published
 
 
 def published_by_torchvision(name: str) -> Published:
-    """Returns what builds torchvision's model `name` with its newest published weights."""
+    """Returns the builder of torchvision's model `name` with its newest published weights."""
     return partial(get_model, name, weights="DEFAULT")

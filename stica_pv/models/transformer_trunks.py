@@ -1,4 +1,4 @@
-"""Multiscale vision transformers (Fan et al., ICCV 2021) as trunks: no class token, patch tokens back in their grid."""
+"""Multiscale vision transformers (Fan et al., ICCV 2021) as trunks: no class token, patch tokens in their grid."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,11 +13,11 @@ from stica_pv.errors import UsageError
 from stica_pv.models.feature_map import Trunk
 
 Grid = tuple[int, int, int]
-INIT_STD = 0.02  # of positions, as both libraries have it
+INIT_STD = 0.02  # of position embeddings, as in both libraries
 
 
 class MViTTrunk(Trunk):
-    """pytorchvideo's multiscale vision transformer. Its positions are learned: it takes one size of clip alone."""
+    """pytorchvideo's multiscale vision transformer. Its positions are learned, so it accepts a single clip size."""
 
     def __init__(self, model: MultiscaleVisionTransformers) -> None:
         super().__init__()
@@ -25,12 +25,14 @@ class MViTTrunk(Trunk):
         self.pos_drop, self.norm_patch_embed = model.pos_drop, model.norm_patch_embed
         self.blocks, self.norm_embed = model.blocks, model.norm_embed
         if self.patch_embed is None or not isinstance(self.patch_embed.patch_model, nn.Conv3d):
-            raise UsageError("a video transformer must cut its clips into patches in space and time: this one does not")
+            raise UsageError(
+                "a video transformer must divide its clips into patches in space and time: this one does not"
+            )
         self.probe = _built_size(self.patch_embed.patch_model, self.grid)
 
     @property
     def grid(self) -> Grid:
-        """Patches along time, height and width."""
+        """Returns the number of patches along time, height and width."""
         return _grid(self.cls_positional_encoding.patch_embed_shape)
 
     def forward(self, video: Tensor) -> Tensor:
@@ -46,12 +48,12 @@ class MViTTrunk(Trunk):
         return to_grid(self.norm_embed(x), _grid(grid), extra=int(self.cls_positional_encoding.cls_embed_on))
 
     def stages(self) -> list[nn.Module]:
-        """The transformer blocks."""
+        """Returns the transformer blocks."""
         return list(self.blocks)
 
 
 class TorchvisionMViTTrunk(Trunk):
-    """torchvision's MViT v1 and v2. It takes one size of clip alone."""
+    """torchvision's MViT v1 and v2. It accepts a single clip size."""
 
     def __init__(self, model: MViT) -> None:
         super().__init__()
@@ -60,18 +62,19 @@ class TorchvisionMViTTrunk(Trunk):
         self.probe = _built_size(self.conv_proj, self.grid)
 
     def rebuild_positions(self, frames: int, size: int) -> None:
-        """Makes it take another size of clip, which torchvision's builders do not offer.
+        """Changes the clip size, which torchvision's builders do not support.
 
-        Learned positions (v1) begin anew if their number changes; relative ones (v2) are interpolated in the forward.
+        Learned positions (v1) are initialized again if their number changes; relative ones (v2) are interpolated in the
+        forward pass.
 
         Args:
-            frames: Frames a clip.
+            frames: Frames per clip.
             size: Side of a frame in pixels.
         """
         old = self.pos_encoding
         grid = _cells(self.conv_proj, (frames, size, size))
         if min(grid) < 1:
-            raise UsageError(f"a video transformer cannot cut {frames} frames of {size} px into patches")
+            raise UsageError(f"a video transformer cannot divide {frames} frames of {size} px into patches")
         if grid != self.grid:
             (width,) = old.class_token.shape
             new = PositionalEncoding(width, grid[1:], grid[0], rel_pos_embed=old.spatial_pos is None)
@@ -82,7 +85,7 @@ class TorchvisionMViTTrunk(Trunk):
 
     @property
     def grid(self) -> Grid:
-        """Patches along time, height and width."""
+        """Returns the number of patches along time, height and width."""
         return _grid((self.pos_encoding.temporal_size, *self.pos_encoding.spatial_size))
 
     def forward(self, video: Tensor) -> Tensor:
@@ -95,17 +98,17 @@ class TorchvisionMViTTrunk(Trunk):
         return to_grid(self.norm(x), grid, extra=1)
 
     def stages(self) -> list[nn.Module]:
-        """The transformer blocks."""
+        """Returns the transformer blocks."""
         return list(self.blocks)
 
 
 def to_grid(tokens: Tensor, grid: Grid, *, extra: int) -> Tensor:
-    """Drops the `extra` tokens in front (the class token) and lays (B, extra + T·H·W, C) out as (B, C, T, H, W)."""
+    """Drops the first `extra` tokens (the class token) and reshapes (B, extra + T·H·W, C) to (B, C, T, H, W)."""
     return tokens[:, extra:].transpose(1, 2).unflatten(2, grid)
 
 
 def check_size(conv: Any, grid: Grid, video: Tensor) -> None:
-    """Raises `UsageError` when a clip has other patches than a transformer has positions."""
+    """Raises `UsageError` if the patches of a clip do not match the positions of a transformer."""
     if _cells(conv, video.shape[2:]) != grid:
         frames, side = _built_size(conv, grid)
         raise UsageError(

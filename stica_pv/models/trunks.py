@@ -1,4 +1,4 @@
-"""The trunk of any model that torchvision or pytorchvideo can build: head cut off, forward gives maps."""
+"""The trunk of any model of torchvision or pytorchvideo: without head, forward returns maps."""
 
 import stica_pv.compat  # noqa: F401 - repairs torchvision's import where it needs it
 
@@ -18,11 +18,11 @@ from stica_pv.models.transformer_trunks import MViTTrunk, TorchvisionMViTTrunk
 
 
 def trunk_of(model: nn.Module) -> nn.Module:
-    """Returns the trunk of a library model, made of the model's own parts under their names.
+    """Returns the trunk of a library model, made of the model's own modules with their names.
 
     Args:
         model: A video model of torchvision or pytorchvideo, whole or without its head; or any other module, which is
-            returned as it is and must give maps by itself.
+            returned unchanged and must return maps.
     """
     if isinstance(model, Net):
         return _trunk_of_net(model)

@@ -35,5 +35,5 @@ def create_tsm_resnet50(*, width: int = WIDTH, channels: int = 3) -> TSMResNet:
 
 @BACKBONES.named("tsm_resnet14")
 def create_tsm_resnet14(*, width: int = WIDTH, channels: int = 3) -> TSMResNet:
-    """Builds the same with one block a stage, for small machines; width 8 or 16 suits two CPU cores."""
+    """Builds the same with one block per stage, for small machines; width 8 or 16 suits two CPU cores."""
     return TSMResNet((1, 1, 1, 1), width, channels)

@@ -1,7 +1,7 @@
 """Video ResNets (Tran et al., CVPR 2018) without pooling and classifier, at any width: R(2+1)D, R3D, MC3 and MC2.
 
-The blocks are torchvision's and so are the parameter names: at width 64 a state dict moves to and from torchvision's
-`r2plus1d_18`, `r3d_18` and `mc3_18` without renaming. torchvision itself fixes the width, hence the assembly here.
+The blocks are torchvision's and so are the parameter names: at width 64 a state dict is compatible with torchvision's
+`r2plus1d_18`, `r3d_18` and `mc3_18`. torchvision fixes the width, so the networks are assembled here.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ WIDTH = 64  # as published
 
 
 class Convolutions(NamedTuple):
-    """What tells the kinds of video ResNets apart: the convolution of each stage, and the stem."""
+    """The convolution of each stage and the stem, in which the kinds of video ResNets differ."""
 
     stages: tuple[Any, Any, Any, Any]
     separable_stem: bool
@@ -90,13 +90,13 @@ def _create_stage(channels: int, planes: int, blocks: int, stride: int, convolut
 
 @BACKBONES.named("r2plus1d_18")
 def create_r2plus1d_18(*, width: int = WIDTH, pretrained: Pretrained = False) -> VideoResNet:
-    """Builds the trunk of the papers: two blocks a stage; at width 64 a map of 512 channels, 31,300,125 parameters."""
+    """Builds the papers' trunk: two blocks per stage; at width 64 a map of 512 channels, 31,300,125 parameters."""
     return with_weights(VideoResNet((2, 2, 2, 2), width), pretrained, published_by_torchvision("r2plus1d_18"))
 
 
 @BACKBONES.named("r2plus1d_10")
 def create_r2plus1d_10(*, width: int = WIDTH, pretrained: Pretrained = False) -> VideoResNet:
-    """Builds a trunk with one block a stage, for small machines; width 16 suits two CPU cores."""
+    """Builds a trunk with one block per stage, for small machines; width 16 suits two CPU cores."""
     return with_weights(VideoResNet((1, 1, 1, 1), width), pretrained)
 
 
@@ -108,7 +108,7 @@ def create_r3d_18(*, width: int = WIDTH, pretrained: Pretrained = False) -> Vide
 
 @BACKBONES.named("r3d_10")
 def create_r3d_10(*, width: int = WIDTH, pretrained: Pretrained = False) -> VideoResNet:
-    """Builds R3D with one block a stage, for small machines."""
+    """Builds R3D with one block per stage, for small machines."""
     return with_weights(VideoResNet((1, 1, 1, 1), width, R3D), pretrained)
 
 
@@ -120,5 +120,5 @@ def create_mc3_18(*, width: int = WIDTH, pretrained: Pretrained = False) -> Vide
 
 @BACKBONES.named("mc2_10")
 def create_mc2_10(*, width: int = WIDTH, pretrained: Pretrained = False) -> VideoResNet:
-    """Builds MC2 with one block a stage: time is seen in the stem alone, 3 frames; the rest is for the pooling."""
+    """Builds MC2 with one block per stage: only the stem convolves over time, 3 frames; the pooling does the rest."""
     return with_weights(VideoResNet((1, 1, 1, 1), width, MC2), pretrained)

@@ -1,4 +1,4 @@
-"""Weights of a trunk: none, those that its library publishes, or a file."""
+"""Weights of a trunk: random, published by its library, or from a file."""
 
 import os
 from collections.abc import Callable
@@ -10,26 +10,26 @@ from stica_pv.errors import UsageError
 from stica_pv.weights import best_layout, load_trunk
 
 Pretrained = bool | str | os.PathLike[str]
-"""False: fresh weights; True: those that the library publishes, through its own loading; otherwise a file."""
+"""False for random weights, True for the library's published weights, loaded by the library; otherwise a file."""
 
 Published = Callable[[], nn.Module]
 M = TypeVar("M", bound=nn.Module)
 
 
 def with_weights(trunk: M, pretrained: Pretrained, published: Published | None = None) -> M:
-    """Fills a trunk as `pretrained` says, in place, and returns it.
+    """Loads weights into a trunk, in place, and returns it.
 
     Args:
-        trunk: Its parameters have the plain library's names.
-        pretrained: False, True, or a file of any layout that `stica_pv.weights` knows.
-        published: Builds the library's model with its published weights; None if there is none.
+        trunk: Trunk whose parameters have the library's names.
+        pretrained: False, True, or a file in any layout of `stica_pv.weights`.
+        published: Builder of the library's model with its published weights; None if there are none.
 
     Raises:
-        UsageError: There are no published weights or they cannot be fetched, or the weights do not fit.
+        UsageError: There are no published weights, they cannot be downloaded, or the weights do not fit.
     """
     if pretrained is True:
         if published is None:
-            raise UsageError("pretrained=True: nobody publishes weights of this network; give a file instead")
+            raise UsageError("pretrained=True: there are no published weights of this network; give a file instead")
         _load_published(trunk, published)
     elif pretrained is not False:
         load_trunk(trunk, pretrained)
@@ -41,7 +41,7 @@ def _load_published(trunk: nn.Module, published: Published) -> None:
         model = published()
     except OSError as error:  # no network, no such address, a full disk
         raise UsageError(
-            f"pretrained=True: the published weights cannot be fetched ({error}); give a file instead"
+            f"pretrained=True: the published weights cannot be downloaded ({error}); give a file instead"
         ) from error
     found = best_layout(trunk.state_dict(), model.state_dict())
     if not found.fits:

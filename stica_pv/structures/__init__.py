@@ -1,4 +1,4 @@
-"""The values that travel between the floors: what a task wants to see, what a file gives, what a step yields.
+"""The values that pass between the layers: the views of a task, the clips of a file, the results of a step.
 
 Axis letters: B batch, C channel, T time, H height, W width, S audio sample, N window (crop), K token, D embedding.
 """

@@ -1,4 +1,4 @@
-"""Samples on their way from the loader to a step, and the keys that name them."""
+"""Batches that the loader gives to a step, and the keys that identify samples and steps."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from stica_pv.structures.media import describe
 
 @dataclass(frozen=True)
 class SampleKey:
-    """Names one sample of a run; all its draws derive from (seed, epoch, index)."""
+    """Identifies one sample of a run; all its random choices derive from (seed, epoch, index)."""
 
     epoch: int
     index: int
@@ -20,7 +20,7 @@ class SampleKey:
 
 @dataclass(frozen=True)
 class StepKeys:
-    """Names one step of a run on one rank: what `Task.draw` may derive randomness from.
+    """Identifies one step of a run on one rank; `Task.draw` derives its randomness from this alone.
 
     Attributes:
         seed: Seed of the run.
@@ -37,7 +37,7 @@ class StepKeys:
 
 @dataclass(frozen=True)
 class ReadFailure:
-    """A file that passed the manifest and failed in reading."""
+    """A file that the manifest lists as usable, but that could not be read."""
 
     path: str
     cause: str
@@ -48,11 +48,11 @@ class Batch:
     """Collated samples, by view name.
 
     Attributes:
-        video: uint8 (B, C, T, H, W) by view; stored channels last, as workers cut them.
-        audio: float32 (B, S) by view.
-        audio_valid: float32 (B,) by view, share of the samples that are real audio.
-        index: int64 (B,), the samples' positions in the list (of the replacement where a file failed).
-        label: int64 (B,) or None.
+        video: Frames, uint8 (B, C, T, H, W) by view; stored channels last, as the workers crop them.
+        audio: Waveforms, float32 (B, S) by view.
+        audio_valid: Share of each waveform that is real audio, float32 (B,) by view.
+        index: Positions of the samples in the list, int64 (B,) (of the replacement where a file failed).
+        label: Labels, int64 (B,) or None.
         failures: Files that could not be read and were replaced.
     """
 
@@ -70,7 +70,9 @@ class Batch:
                 if value.ndim != ndim or value.shape[0] != size:
                     raise ValueError(f"{kind}[{name!r}]: expected {ndim} axes and B = {size}, got {describe(value)}")
         if self.audio.keys() != self.audio_valid.keys():
-            raise ValueError(f"audio {list(self.audio)} and audio_valid {list(self.audio_valid)} name other views")
+            raise ValueError(
+                f"audio and audio_valid must name the same views, got {list(self.audio)} and {list(self.audio_valid)}"
+            )
 
     def __len__(self) -> int:
         return int(self.index.shape[0])
@@ -91,7 +93,7 @@ class Batch:
         return Batch(each(self.video), each(self.audio), each(self.audio_valid), move(self.index), label, self.failures)
 
     def with_shuffled_audio(self) -> "Batch":
-        """Returns the batch with the audio of each clip given to the next one, that of the last to the first."""
+        """Returns the batch with the audio rolled by one: each clip gets the audio of the clip before it."""
         audio, valid = (
             {name: value.roll(1, dims=0) for name, value in views.items()} for views in (self.audio, self.audio_valid)
         )
@@ -102,5 +104,5 @@ class Batch:
         return self._map(lambda x: x.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "Batch":
-        """Returns the batch in page-locked memory; the loader calls this."""
+        """Returns the batch in page-locked memory; `DataLoader` calls this."""
         return self._map(lambda x: x.pin_memory())

@@ -1,4 +1,4 @@
-"""What a person may look at of a step: how each input was made, which windows are cut of it, and what is compared."""
+"""Display metadata of a step: how each input was made, which windows are cropped from it, and what is compared."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ Extent = tuple[float, float]
 
 @dataclass(frozen=True)
 class FeatureWindow:
-    """A window that is cut from a feature map.
+    """A window that is cropped from a feature map.
 
     Attributes:
-        name: ``large space 1``.
-        cells: int64 (3, 2), or (B, 3, 2) for windows of each sample's own: start and end (excluded) along T, H and W.
-        map_shape: (T, H, W) of the map in cells.
+        name: Name of the window, such as ``large space 1``.
+        cells: Start and end (excluded) along T, H and W: int64 (3, 2), or (B, 3, 2) if they differ by sample.
+        map_shape: Shape (T, H, W) of the map in cells.
     """
 
     name: str
@@ -22,14 +22,14 @@ class FeatureWindow:
     map_shape: tuple[int, int, int]
 
     def in_input(self, sample: int, shape: tuple[int, int, int]) -> tuple[Extent, Extent, Extent]:
-        """Returns the part of the input that its cells stand above, in frames and pixels.
+        """Returns the part of the input that the cells correspond to, in frames and pixels.
 
         Args:
             sample: Row of the batch.
-            shape: (T, H, W) of the input.
+            shape: Shape (T, H, W) of the input.
 
         Returns:
-            Start and end along T, H and W. A cell sees more than that: the receptive field of a trunk is wider.
+            Start and end along T, H and W. The receptive field of a cell is wider than that.
         """
         own = self.cells[sample] if self.cells.ndim == 3 else self.cells
         (t, y, x) = (
@@ -44,13 +44,13 @@ class InputNote:
     """How one input of the networks was made.
 
     Attributes:
-        view: The view of the batch whose frames, or whose audio, it holds.
-        mean: Of frames by channel: ``x * std + mean`` brings them back to [0, 1].
-        std: See `mean`.
-        reversed: It is made of a view that was read forwards, and runs backwards.
-        changes: What was done to each sample, in words; empty if nothing is drawn.
-        windows: What is cut from its feature map.
-        encoder: Name of the task's encoder that it passes; "" for another network.
+        view: View of the batch whose frames or audio the input holds.
+        mean: Mean of the frames by channel; ``x * std + mean`` brings them back to [0, 1].
+        std: Standard deviation; see `mean`.
+        reversed: Whether a view that was read forwards is reversed.
+        changes: Description of the augmentation of each sample; empty if nothing is random.
+        windows: Windows that are cropped from its feature map.
+        encoder: Name of the task's encoder that takes the input; "" for another network.
     """
 
     view: str
@@ -67,9 +67,9 @@ class Comparison:
     """Two groups of rows that the loss pulls together, sample by sample.
 
     Attributes:
-        query: Name of the first group: ``view 1, small space 2``.
-        key: Name of the second.
-        similarity: Cosines (B, B) of every query with every key; the positives lie on the diagonal.
+        query: Name of the first group, such as ``view 1, small space 2``.
+        key: Name of the second group.
+        similarity: Cosines (B, B) of every query with every key; the positives are on the diagonal.
     """
 
     query: str

@@ -1,4 +1,4 @@
-"""What is asked of a file and what it gives: windows on a time line, clips of frame and audio."""
+"""Requests to a file and their results: windows on a time line, and clips of frames and audio."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,14 +12,14 @@ AT_END: tuple[AtEnd, ...] = ("pad", "shift", "loop")
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of a file's time line; 0 s is the presentation time of its first frame (of its audio, if no frame).
+    """An interval of a file's time line; 0 s is the presentation time of its first frame (of its audio without frames).
 
     Attributes:
         start_s: Start in seconds, >= 0.
         seconds: Length in seconds, > 0.
-        at_end: What happens where the window runs past the end: ``pad`` repeats the last frame and adds
+        at_end: Rule for a window that exceeds the end: ``pad`` repeats the last frame and adds
             silence, ``shift`` moves the window back to end with the file, ``loop`` plays the file again.
-        whole_frames: Move the start back to the frame of the file that is shown then.
+        whole_frames: Whether the start moves back to the frame that is shown at that time.
     """
 
     start_s: float
@@ -39,11 +39,11 @@ class ClipRequest:
     """What to read in one window.
 
     Attributes:
-        window: The window.
-        frames: Frames, 0 for none.
-        fps: Frames a second, of optical flow too.
-        audio_rate_hz: Rate of the audio, None for none.
-        flow_frames: Fields of stored optical flow, at the times that as many frames would have; 0 for none.
+        window: Window to read.
+        frames: Number of frames, 0 for none.
+        fps: Frames per second, also of optical flow.
+        audio_rate_hz: Sample rate of the audio, None for no audio.
+        flow_frames: Number of stored optical-flow fields, at the times of as many frames; 0 for none.
     """
 
     window: Window
@@ -60,20 +60,20 @@ class ClipRequest:
 
 @dataclass(frozen=True)
 class Clip:
-    """What a file gave for one window.
+    """Decoded content of one window of a file.
 
     Attributes:
-        unique_frames: uint8 (C, N, H, W), RGB, each frame of the file once.
-        frame_times_s: float64 (T,), the presentation time of each frame on the file's time line.
-        audio: float32 (S,), mono in [-1, 1], starting at the start of the window; empty if none was asked for.
-        audio_rate_hz: Sample rate of `audio`, None if none was asked for.
-        video_valid: Share of the asked frames that the file really holds, 0 to 1 (the rest repeats the last).
-        audio_valid: Share of the asked samples that the file really holds, 0 to 1 (the rest is silence).
-        shown: int64 (T,), which frame each frame is; None where each is shown once, in order.
-            At 30 frames per second of a file of 25, every fifth frame is shown twice; it is cropped once.
-        flow: uint8 (2, T, H, W), motion to the right and downwards, 127.5 is none; empty if none was asked for.
-        audio_error: Why there is no audio although the file's header promises some in this window; empty if there is
-            some, or the file simply has none there.
+        unique_frames: Decoded frames, uint8 (C, N, H, W), RGB, each frame of the file once.
+        frame_times_s: Presentation time of each frame on the file's time line, float64 (T,).
+        audio: Waveform, float32 (S,), mono in [-1, 1], from the start of the window; empty if not requested.
+        audio_rate_hz: Sample rate of `audio`, None if not requested.
+        video_valid: Share of the requested frames that the file contains, 0 to 1 (the rest repeats the last).
+        audio_valid: Share of the requested samples that the file contains, 0 to 1 (the rest is silence).
+        shown: Index of each output frame in `unique_frames`, int64 (T,); None where each is used once, in order.
+            A file of 25 fps read at 30 fps uses every fifth frame twice; it is cropped once.
+        flow: Optical flow, uint8 (2, T, H, W), to the right and downwards, 127.5 is none; empty if not requested.
+        audio_error: Cause of missing audio where the file's header announces some in this window; empty if there is
+            audio, or the file has none there.
     """
 
     unique_frames: Tensor
@@ -96,11 +96,11 @@ class Clip:
 
     @property
     def frames(self) -> Tensor:
-        """uint8 (C, T, H, W), RGB; a copy where a frame is shown more than once."""
+        """uint8 (C, T, H, W), RGB; a copy where a frame is used more than once."""
         return self.over_time(self.unique_frames)
 
     def over_time(self, unique_frames: Tensor) -> Tensor:
-        """Maps (C, N, H, W), made of each frame, to the frames (C, T, H, W); stored as (T, H, W, C)."""
+        """Maps (C, N, H, W), one per unique frame, to the frames (C, T, H, W); stored as (T, H, W, C)."""
         if self.shown is None:
             return unique_frames
         return unique_frames.permute(1, 2, 3, 0).index_select(0, self.shown).permute(3, 0, 1, 2)

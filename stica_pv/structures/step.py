@@ -1,4 +1,4 @@
-"""What a step computes with: crop windows as weights, embeddings, loss terms."""
+"""Values of a step: crop windows as weights, embeddings, loss terms."""
 
 from dataclasses import dataclass, field
 
@@ -16,9 +16,9 @@ class CropPlan:
     """Feature-crop windows as averaging weights; every row sums to one.
 
     Attributes:
-        space: (N, H·W), or (B, N, H·W) for windows of each sample's own.
-        time: (N, K, T), or (B, N, K, T): row k averages the steps that become token k.
-        pathways: The same windows on the further maps of a trunk that gives several.
+        space: Spatial weights (N, H·W), or (B, N, H·W) if windows differ by sample.
+        time: Temporal weights (N, K, T), or (B, N, K, T); row k averages the steps that become token k.
+        pathways: The same windows on the further maps of a trunk with several maps.
     """
 
     space: Tensor
@@ -34,7 +34,7 @@ class CropPlan:
         return f"CropPlan(space={describe(self.space)}, time={describe(self.time)}{further})"
 
     def rows(self, part: slice) -> "CropPlan":
-        """Returns the windows of some samples; shared windows are everybody's."""
+        """Returns the windows of some samples; windows that all samples share stay."""
         if self.space.ndim == 2:
             return self
         return CropPlan(self.space[part], self.time[part], tuple(plan.rows(part) for plan in self.pathways))
@@ -53,8 +53,8 @@ class LossTerms:
     """Result of a step.
 
     Attributes:
-        total: 0-d tensor with gradient, to be minimized.
-        scalars: Detached 0-d tensors to log, by name; the engine averages them over ranks on logged steps.
+        total: Loss to minimize, a 0-d tensor with gradient.
+        scalars: Values to log by name, detached 0-d tensors; the engine averages them over ranks on logged steps.
     """
 
     total: Tensor

@@ -1,4 +1,4 @@
-"""What a task or an evaluation wants to see of each video."""
+"""Views: the parts of each video that a task or an evaluation needs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from stica_pv.structures.media import Window
 
 
 class FrameTransform(Protocol):
-    """What a view does to its frames in the loader: everything that makes data smaller, on uint8."""
+    """Transform of a view's frames in the loader: everything that makes data smaller, on uint8."""
 
     def __call__(self, frames: Tensor, size: int, rng: torch.Generator) -> Tensor:
         """Maps uint8 (C, T, H, W) to uint8 (C, T, size, size), all frames alike; C is 2 for optical flow.
 
-        All draws are taken from `rng`. A frame that is shown more than once may come only once (`Clip.shown`).
+        All randomness comes from `rng`. A frame that is used more than once may be passed once (`Clip.shown`).
         """
 
 
@@ -33,18 +33,18 @@ class AudioSpec:
 
 @dataclass(frozen=True)
 class ViewSpec:
-    """One thing a task wants to see of each video.
+    """One view of each video.
 
     Attributes:
         name: Key of the view in a `Batch`.
-        window: Name of the window it looks at; views that share one are decoded once.
-        frames: Number of frames, or of fields of optical flow; 0 for a view of audio alone.
+        window: Name of its window; views that share a window are decoded once.
+        frames: Number of frames, or of optical-flow fields; 0 for a view of audio alone.
         fps: Frames per second.
         size: Side of the square output in pixels.
         transform: The spatial transform; may be None only without frames.
-        reversed: Time runs backwards, in frame and audio.
-        audio: The audio to go with it, or None.
-        flow: It shows the stored optical flow of its window in place of the frames.
+        reversed: Whether time runs backwards, in frames and audio.
+        audio: Audio of the view, or None.
+        flow: Whether the view holds the stored optical flow of its window instead of frames.
     """
 
     name: str
@@ -61,7 +61,7 @@ class ViewSpec:
         if self.frames < 0 or (self.frames > 0 and (self.fps <= 0 or self.size <= 0 or self.transform is None)):
             raise ValueError(f"view {self.name!r}: frames need frames, fps and size > 0 and a transform: {self}")
         if self.frames == 0 and self.audio is None:
-            raise ValueError(f"view {self.name!r} asks for neither frames nor audio")
+            raise ValueError(f"view {self.name!r} has neither frames nor audio")
         if self.flow and (self.reversed or not self.frames):
             raise ValueError(f"view {self.name!r}: flow needs frames > 0, and none is stored of a reversed video")
 
@@ -72,13 +72,13 @@ WindowPolicy = Callable[[float, torch.Generator], Mapping[str, Window]]
 
 @dataclass(frozen=True)
 class Views:
-    """All a task wants of a video: the views, how their windows are drawn, and what a file must hold.
+    """All views of a task, how their windows are sampled, and what a file must contain.
 
     Attributes:
-        specs: The views.
-        draw_windows: Draws the windows that the views name.
+        specs: Specifications of the views.
+        draw_windows: Samples the windows that the views name.
         min_seconds: Shortest usable file; shorter ones are left out when the list is opened.
-        needs_audio: Whether files without audio are of no use.
+        needs_audio: Whether files without audio are unusable.
     """
 
     specs: tuple[ViewSpec, ...]

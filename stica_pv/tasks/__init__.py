@@ -1,4 +1,4 @@
-"""Methods: what they want to see, their networks and their losses, behind one contract."""
+"""Methods: their views, their networks and their losses, behind one interface."""
 
 from stica_pv.tasks.base import ParameterGroup, Plan, Task
 from stica_pv.tasks.brave import config as brave_config  # noqa: F401 - they register their names

@@ -1,4 +1,4 @@
-"""The contract between a method and everything else: the engine, the data and the evaluations know only this."""
+"""The interface of a method: the engine, the data and the evaluations know only this."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -19,8 +19,8 @@ class ParameterGroup:
     """Parameters that share a learning-rate factor.
 
     Attributes:
-        name: For logs and checkpoints.
-        parameters: The parameters.
+        name: Name of the group, in logs and checkpoints.
+        parameters: Parameters of the group.
         lr_scale: Factor on the scheduled learning rate.
     """
 
@@ -30,7 +30,7 @@ class ParameterGroup:
 
 
 class Plan(ABC):
-    """All random choices of a step, drawn on the CPU before it is applied."""
+    """All random choices of a step, sampled on the CPU before any of them is applied."""
 
     @abstractmethod
     def to(self, device: torch.device) -> "Plan":
@@ -38,14 +38,14 @@ class Plan(ABC):
 
     @abstractmethod
     def rows(self, part: slice) -> "Plan":
-        """Returns what `Task.embed` needs of the plan for some samples of the batch."""
+        """Returns the part of the plan that `Task.embed` needs for some samples of the batch."""
 
 
 class Task(nn.Module, ABC):
     """A pre-training method.
 
-    A step is draw → prepare → embed → gather → loss. The parts are separate so that several ranks can be simulated in
-    one process, gradients cached over chunks, and one part replaced; `forward` composes them.
+    A step is draw → prepare → embed → gather → loss. The parts are separate, so that several ranks can be simulated in
+    one process, gradients can be cached over chunks, and one part can be replaced. `forward` composes them.
 
     Attributes:
         gather_with_gradient: Whether gradients flow to the rows of other processes.
@@ -55,67 +55,70 @@ class Task(nn.Module, ABC):
 
     @abstractmethod
     def views(self) -> Views:
-        """What the task wants to see of each video."""
+        """Returns the views that the task needs of each video."""
 
     def check_labels(self, labels: Sequence[int] | None) -> None:
-        """Looks at the classes of the videos before anything runs; a method that learns without labels needs none.
+        """Checks the labels of the videos before anything runs; a method that learns without labels accepts all.
 
         Raises:
-            UsageError: The task cannot learn from them.
+            UsageError: The task cannot learn from these labels.
         """
         return
 
     @abstractmethod
     def draw(self, keys: StepKeys) -> Any:
-        """Draws the random choices of a step on the CPU; equal keys give equal plans."""
+        """Samples the random choices of a step on the CPU; equal keys give equal plans."""
 
     @abstractmethod
     def prepare(self, batch: Batch, plan: Any) -> Inputs:
-        """Makes network inputs of a batch on its device: color, log-mel; fp32, no gradient."""
+        """Computes the network inputs of a batch on its device (color, log-mel), in fp32 and without gradient."""
 
     @abstractmethod
     def embed(self, inputs: Inputs, plan: Any) -> Embeddings:
-        """Runs the networks on this process' samples."""
+        """Runs the networks on the samples of this process."""
 
     @abstractmethod
     def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
-        """Compares local rows with those of all processes, of which the local ones begin at `rank_offset`.
+        """Compares local rows with those of all processes, among which the local ones begin at `rank_offset`.
 
-        In a step it is called by `compare`: outside autocast, with rows in fp32 or better.
+        `compare` calls it outside autocast, with rows in fp32 or better.
         """
 
     @abstractmethod
     def encoders(self) -> dict[str, nn.Module]:
-        """What evaluation and export use: ``{"video": …, "audio": …}``, each from raw loader tensors to (B, D)."""
+        """Returns the networks that evaluation and export use: ``{"video": …, "audio": …}``.
+
+        Each maps raw loader tensors to (B, D).
+        """
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Groups for the optimizer; by default one of everything that learns."""
+        """Returns the groups for the optimizer; by default one group of all trainable parameters."""
         return [ParameterGroup("all", tuple(p for p in self.parameters() if p.requires_grad))]
 
     def negatives(self, batch_size: int) -> int:
-        """Number of keys that a query is told from, at a global batch size."""
+        """Returns the number of negatives per query for a global batch size."""
         return batch_size - 1
 
-    def facts(self) -> dict[str, int]:
-        """What a person may want to know of the method's sizes, by name; written into run.json."""
+    def sizes(self) -> dict[str, int]:
+        """Returns the sizes of the method by name; they are saved in run.json."""
         return {}
 
     def input_notes(self, plan: Any) -> Mapping[str, InputNote]:
-        """How a person is to look at the inputs of a step, by their names in `Inputs`; those left out are not shown."""
+        """Returns display metadata for the inputs of a step, by their names in `Inputs`; others are not shown."""
         return {}
 
     def comparisons(self, local: Embeddings) -> Sequence[Comparison]:
-        """What the loss pulls together, for a person who wants to see how near it is; no gradient is needed."""
+        """Returns the pairs that the loss pulls together, for display; no gradient is needed."""
         return ()
 
     def forward(self, batch: Batch, plan: Any) -> LossTerms:
-        """Loss of one step on this process."""
+        """Returns the loss of one step on this process."""
         with torch.no_grad(), torch.autocast(batch.index.device.type, enabled=False):
             inputs = self.prepare(batch, plan)
         return self.compare(self.embed(inputs, plan))
 
     def compare(self, local: Embeddings) -> LossTerms:
-        """Loss of embeddings of this process, (G, B, D), among those of all; in fp32 or better whatever made them."""
+        """Returns the loss of this process's embeddings (G, B, D) among those of all processes, in fp32 or better."""
         gathered = gather(local, with_gradient=self.gather_with_gradient)
         rows = next(iter(local.values()))
         with torch.autocast(rows.device.type, enabled=False):

@@ -1,4 +1,4 @@
-"""The trained networks as evaluation and export see them: from what a loader gives to one vector a clip."""
+"""The trained networks as evaluation and export use them: from loader tensors to one vector per clip."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ MAP, POOLED, PROJECTED = "map", "pooled", "projected"
 
 
 class Encoder(nn.Module, ABC):
-    """A network whose layers can be asked for by name.
+    """A network that returns its layers by name.
 
     Attributes:
         offers: Names of the layers: ``map``, ``pooled`` (the vector before the projection head), ``projected``.
@@ -22,7 +22,7 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def layers(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        """Returns the named layers of one pass: maps (B, C, …), vectors (B, D)."""
+        """Returns the named layers in one pass: maps (B, C, …), vectors (B, D)."""
 
     def forward(self, x: Tensor, layer: str = POOLED) -> Tensor:
         """Returns one layer."""
@@ -30,12 +30,12 @@ class Encoder(nn.Module, ABC):
 
 
 def layers_of(encoder: nn.Module) -> tuple[str, ...]:
-    """Names of the layers that a network offers; any module from clips to (B, D) offers ``pooled``."""
+    """Returns the names of the layers of a network; any module from clips to (B, D) has ``pooled``."""
     return encoder.offers if isinstance(encoder, Encoder) else (POOLED,)
 
 
 def run_layers(encoder: nn.Module, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-    """Returns the named layers, which the network must offer, in one pass."""
+    """Returns the named layers in one pass; the network must have them."""
     return encoder.layers(x, names) if isinstance(encoder, Encoder) else {POOLED: encoder(x)}
 
 
@@ -56,11 +56,11 @@ class VideoEncoder(Encoder):
         """Takes the networks.
 
         Args:
-            backbone: From frames to the map (B, C, T', H', W').
-            pool: From the map to (B, D).
-            mean: Of the frames in [0, 1], by channel.
-            std: By channel.
-            head: Projection of groups (N, B, D); None offers no projected layer.
+            backbone: Maps frames to the feature map (B, C, T', H', W').
+            pool: Maps the feature map to (B, D).
+            mean: Mean of the frames in [0, 1], by channel.
+            std: Standard deviation, by channel.
+            head: Projection of groups (N, B, D); with None there is no projected layer.
         """
         super().__init__()
         self.backbone, self.pool, self.head = backbone, pool, head
@@ -72,8 +72,8 @@ class VideoEncoder(Encoder):
         """Maps frames to layers.
 
         Args:
-            x: uint8 (B, 3, T, H, W), or floats that are normalized already.
-            names: Of the layers.
+            x: uint8 (B, 3, T, H, W), or floats that are already normalized.
+            names: Names of the layers.
 
         Returns:
             The map (B, C, T', H', W') of all pathways, the pooled vector (B, D), the embedding (B, E), as named.
@@ -85,10 +85,10 @@ class VideoEncoder(Encoder):
         return found
 
     def time_attention(self, x: Tensor) -> Tensor | None:
-        """How much of each stretch of time the vector is read from, (B, layers, K); None: the pooling does not weigh.
+        """Returns the attention weight of each time step in the vector, (B, layers, K); None without attention.
 
         Args:
-            x: As `layers` takes it.
+            x: Frames as for `layers`.
         """
         if not isinstance(self.pool, Pooling):
             return None
@@ -97,7 +97,7 @@ class VideoEncoder(Encoder):
     def _normalized(self, x: Tensor) -> Tensor:
         if x.dtype != torch.uint8:
             return x
-        # Batches come channels last; what trunks compute in is for MODEL.CHANNELS_LAST to say.
+        # Batches arrive channels last; MODEL.CHANNELS_LAST sets the memory format of the trunk.
         return (x.to(torch.float32, memory_format=torch.contiguous_format) / 255 - self.mean) / self.std
 
 
@@ -108,31 +108,31 @@ class AudioEncoder(Encoder):
         """Takes the networks.
 
         Args:
-            log_mel: From audio (B, S) to (B, 1, F, T).
-            tower: From there to (B, D); offers its map if it has a method of that name.
-            head: Projection of groups (N, B, D); None offers no projected layer.
+            log_mel: Maps audio (B, S) to (B, 1, F, T).
+            tower: Maps the spectrogram to (B, D); its feature map is available if it has a method `map`.
+            head: Projection of groups (N, B, D); with None there is no projected layer.
         """
         super().__init__()
         self.log_mel, self.tower, self.head = log_mel, tower, head
         offered = {MAP: hasattr(tower, "map"), POOLED: True, PROJECTED: head is not None}
-        self.offers = tuple(name for name, there in offered.items() if there)
+        self.offers = tuple(name for name, is_offered in offered.items() if is_offered)
 
     def layers(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         """Maps float32 audio (B, S) in [-1, 1] to the map (B, C, F', T'), the vector (B, D), the embedding (B, E)."""
         spectrogram = self.log_mel(x)
         found: dict[str, Tensor] = {}
         if MAP in names:
-            found[MAP] = self.tower.map(spectrogram)  # type: ignore[operator]  # a method, as `offers` has seen
+            found[MAP] = self.tower.map(spectrogram)  # type: ignore[operator]  # a method, checked for `offers`
         if set(names) - {MAP}:
             found |= _vectors(self.tower(spectrogram), self.head, names)
         return found
 
 
 def _vectors(pooled: Tensor, head: nn.Module | None, names: Sequence[str]) -> dict[str, Tensor]:
-    """The pooled and the projected vector, as far as they are named."""
+    """Returns the pooled and the projected vector, if named."""
     found = {POOLED: pooled} if POOLED in names else {}
     if PROJECTED in names:
         if head is None:
-            raise ValueError("this encoder was built without a projection head: it offers no projected layer")
+            raise ValueError("this encoder has no projection head, so it has no projected layer")
         found[PROJECTED] = head(pooled.unsqueeze(0))[0]  # one group
     return found

@@ -17,27 +17,27 @@ SHORT_VIDEOS: tuple[ShortVideos, ...] = ("loop", "repeat_last")
 
 
 def end_of(short_videos: ShortVideos) -> AtEnd:
-    """Returns what happens at the end of a video that is shorter than its window."""
+    """Returns the rule for the end of a video that is shorter than its window."""
     return "loop" if short_videos == "loop" else "pad"
 
 
 def one_window(name: str, seconds: float, at_end: AtEnd = "shift") -> WindowPolicy:
     """Returns the policy of STiCA: one window, its start uniform over every start that fits."""
-    return partial(_draw_one, name, seconds, at_end)  # not a function within this one: workers may be spawned
+    return partial(_sample_one, name, seconds, at_end)  # not a function within this one: workers may be spawned
 
 
-def _draw_one(
+def _sample_one(
     name: str, seconds: float, at_end: AtEnd, duration_s: float, rng: torch.Generator
 ) -> Mapping[str, Window]:
     return {name: Window(uniform(0.0, max(0.0, duration_s - seconds), rng), seconds, at_end)}
 
 
 def independent_windows(names: tuple[str, ...], seconds: float, at_end: AtEnd = "shift") -> WindowPolicy:
-    """Returns the policy of GDT: one window a name, every start uniform over all that fit, each by itself."""
-    return partial(_draw_each, names, seconds, at_end)
+    """Returns the policy of GDT: one window per name, each start uniform over all that fit, independently."""
+    return partial(_sample_each, names, seconds, at_end)
 
 
-def _draw_each(
+def _sample_each(
     names: tuple[str, ...], seconds: float, at_end: AtEnd, duration_s: float, rng: torch.Generator
 ) -> Mapping[str, Window]:
     slack = max(0.0, duration_s - seconds)
@@ -54,10 +54,10 @@ class IntervalSettings:
     With M = duration - length of a clip, the largest distance that fits, and x = distance / M:
 
     Attributes:
-        kind: ``power``: density (p + 1) / p · (1 - x^p), decreasing; ``uniform``; ``increasing``: density 2x;
-            ``constant``: always `gap_seconds`, or M where that is less. 0 gives SimCLR's identical starts.
-        power: p > 0; 1 is the paper's linear decrease.
-        gap_seconds: Of ``constant``.
+        kind: Distribution of x. ``power``: density (p + 1) / p · (1 - x^p), decreasing; ``uniform``; ``increasing``:
+            density 2x; ``constant``: always `gap_seconds`, or M where that is less. 0 gives SimCLR's identical starts.
+        power: Exponent p > 0; 1 is the paper's linear decrease.
+        gap_seconds: Distance for ``constant``.
     """
 
     kind: str = "power"
@@ -70,7 +70,7 @@ class IntervalSettings:
             raise UsageError(f"CVRL: POWER must be > 0 and GAP_SECONDS >= 0, got {self.power} and {self.gap_seconds}")
 
     def distance(self, largest: float, u: float) -> float:
-        """Returns the distance in seconds, 0 to `largest`, of a number u in [0, 1): the inverse of its distribution."""
+        """Returns the distance in seconds, 0 to `largest`, for u in [0, 1), by the inverse distribution function."""
         if self.kind == "constant":
             return min(self.gap_seconds, largest)
         if self.kind == "uniform":
@@ -93,20 +93,20 @@ def _inverse_power(p: float, u: float) -> float:
 
 
 def interval_windows(names: tuple[str, str], seconds: float, settings: IntervalSettings) -> WindowPolicy:
-    """Returns the policy of CVRL: two windows a drawn distance apart, in random order; a short video is looped."""
-    return partial(_draw_interval, names, seconds, settings)
+    """Returns the policy of CVRL: two windows a sampled distance apart, in random order; a short video is looped."""
+    return partial(_sample_interval, names, seconds, settings)
 
 
-def _draw_interval(
+def _sample_interval(
     names: tuple[str, str], seconds: float, settings: IntervalSettings, duration_s: float, rng: torch.Generator
 ) -> Mapping[str, Window]:
     largest = duration_s - seconds
-    u, place, swapped = uniform(0.0, 1.0, rng), uniform(0.0, 1.0, rng), chance(0.5, rng)
+    u, offset, swapped = uniform(0.0, 1.0, rng), uniform(0.0, 1.0, rng), chance(0.5, rng)
     if largest <= 0:  # as released: both starts anywhere in the looped video, independently
-        starts = [duration_s * u, duration_s * place]
+        starts = [duration_s * u, duration_s * offset]
         return {name: Window(start, seconds, "loop") for name, start in zip(names, starts, strict=True)}
     distance = settings.distance(largest, u)
-    first = (largest - distance) * place
+    first = (largest - distance) * offset
     starts = [first, first + distance]
     if swapped:
         starts.reverse()

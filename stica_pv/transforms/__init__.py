@@ -1,4 +1,4 @@
-"""What is done to frames and audio: crops in the loader workers, color and log-mel on the device."""
+"""Transforms of frames and audio: crops in the loader workers, color and log-mel on the device."""
 
 from stica_pv.transforms.color import apply_color
 from stica_pv.transforms.color_brave import (

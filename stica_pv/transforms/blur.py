@@ -1,4 +1,4 @@
-"""Gaussian blur of a batch of clips, to each its own width: two products with banded matrices, no loop over samples."""
+"""Gaussian blur of a batch of clips, one width per clip: two products with banded matrices, no loop over samples."""
 
 from typing import Literal
 
@@ -10,18 +10,18 @@ from stica_pv.errors import UsageError
 Border = Literal["reflect", "zero"]
 
 _NOTHING = 1e-12
-"""Taps below this share of the center's do not count. They could not change a float32 sum, but their products would be
-denormal numbers, with which a processor takes twenty times as long."""
+"""Taps below this share of the center's are set to 0. They could not change a float32 sum, but their products would be
+denormal numbers, with which a processor is twenty times slower."""
 
 
 def gaussian_blur(x: Tensor, sigma: Tensor, kernel: int, border: Border = "reflect") -> Tensor:
     """Blurs every frame.
 
     Args:
-        x: (B, 3, T, H, W).
-        sigma: (B, 2), standard deviation in pixels along height and width; 0 changes nothing.
-        kernel: Taps along each axis, odd.
-        border: What lies beyond the frame: its mirror image about the center of the last pixel, or black.
+        x: Frames (B, 3, T, H, W).
+        sigma: Standard deviation in pixels along height and width, (B, 2); 0 changes nothing.
+        kernel: Number of taps along each axis, odd.
+        border: Padding: the mirror image about the center of the last pixel, or black.
 
     Returns:
         (B, 3, T, H, W).
@@ -33,9 +33,9 @@ def gaussian_blur(x: Tensor, sigma: Tensor, kernel: int, border: Border = "refle
 
 
 def blur_matrix(side: int, sigma: Tensor, kernel: int, border: Border) -> Tensor:
-    """Returns (B, side, side): row i holds the normalized Gaussian around i.
+    """Returns (B, side, side): row i contains the normalized Gaussian around i.
 
-    Reflected, a pixel j counts at its own place, at -j and at 2 (side - 1) - j, as far as these lie within the kernel.
+    With reflection, a pixel j counts at j, -j and 2 (side - 1) - j, if these are within the kernel.
     """
     radius = kernel // 2
     if side <= radius:
@@ -46,7 +46,7 @@ def blur_matrix(side: int, sigma: Tensor, kernel: int, border: Border) -> Tensor
     gauss = torch.exp(-0.5 * (taps / sigma).square())  # (B, 1, kernel)
     gauss = gauss.masked_fill(gauss < _NOTHING, 0)
 
-    # Row i holds its taps from column i on, that is, columns -radius to side + radius - 1 of the frame.
+    # Row i contains its taps from column i on, that is, columns -radius to side + radius - 1 of the frame.
     wide = gauss.new_zeros(len(gauss), side, side + 2 * radius)
     step = wide.stride(1) + 1
     wide.as_strided((len(gauss), side, kernel), (wide.stride(0), step, 1)).copy_(gauss.expand(-1, side, -1))

@@ -1,17 +1,17 @@
-"""Checks that the settings of all color changes share: color, SimCLR's distortion, BraVe's colors."""
+"""Checks shared by the settings of all color augmentations: STiCA's, SimCLR's and BraVe's."""
 
 from stica_pv.errors import UsageError
 
 
 def check_shares(**shares: float) -> None:
-    """Refuses probabilities outside [0, 1]; each is told by the name it comes under."""
+    """Refuses probabilities outside [0, 1]; messages use the argument names."""
     for name, value in shares.items():
         if not 0 <= value <= 1:
             raise UsageError(f"{name}: expected 0 to 1, got {value}")
 
 
 def check_strengths(brightness: float, contrast: float, saturation: float, hue: float) -> None:
-    """Refuses strengths below 0, and a hue that would turn by more than half the color circle."""
+    """Refuses strengths below 0, and a hue shift of more than half the color circle."""
     strengths = brightness, contrast, saturation
     if min(strengths) < 0 or not 0 <= hue <= 0.5:
         raise UsageError(

@@ -1,6 +1,6 @@
-"""Color jitter, grayscale, blur and normalization by a plan, to each sample its own draws; applying a plan is pure.
+"""Color jitter, grayscale, blur and normalization by a plan, sampled per clip; applying a plan is deterministic.
 
-A device works on the whole batch at once, a processor on a few frames at a time; both give the same numbers.
+A GPU processes the whole batch at once, a CPU a few frames at a time; both give the same results.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ def apply_color(video: Tensor, plan: ColorParams, settings: ColorSettings) -> Te
     """Applies a plan and normalizes.
 
     Args:
-        video: (B, 3, T, H, W) RGB, uint8, or floating point in [0, 1]; left as it is.
-        plan: One row per sample, on any device; on the CPU it is moved without waiting for the device.
-        settings: Gives the kernel width, mean, std and style; strengths were spent in drawing.
+        video: RGB frames (B, 3, T, H, W), uint8, or floating point in [0, 1]; not modified.
+        plan: One row per sample, on any device; from the CPU it is moved without waiting for the device.
+        settings: Settings whose kernel width, mean, std and style are used; strengths only matter for sampling.
 
     Returns:
         float32 (B, 3, T, H, W), also under autocast.
@@ -32,13 +32,13 @@ def apply_color(video: Tensor, plan: ColorParams, settings: ColorSettings) -> Te
     if video.ndim != 5 or video.shape[1] != 3 or not (video.dtype == torch.uint8 or video.is_floating_point()):
         raise UsageError(f"video: expected uint8 or float (B, 3, T, H, W), got {describe(video)}")
     if video.shape[0] != plan.gray.shape[0]:
-        raise UsageError(f"video {describe(video)} and a plan for {plan.gray.shape[0]} samples do not fit")
+        raise UsageError(f"video {describe(video)} does not fit a plan for {plan.gray.shape[0]} samples")
     with torch.autocast(video.device.type, enabled=False):
         return (_on_processor if video.device.type == "cpu" else _on_device)(video, plan, settings)
 
 
 def _on_device(video: Tensor, plan: ColorParams, settings: ColorSettings) -> Tensor:
-    """Works on the whole batch at once, and never waits for the device."""
+    """Processes the whole batch at once, and never waits for the device."""
     released, weights = settings.style == "released", settings.gray_weights
     plan = plan.to(video.device)
     rows = plan.touched()
@@ -59,15 +59,15 @@ def _on_device(video: Tensor, plan: ColorParams, settings: ColorSettings) -> Ten
 
 
 def _on_processor(video: Tensor, plan: ColorParams, settings: ColorSettings) -> Tensor:
-    """Works on a few frames of a clip at a time, which stay in the cache from the first step to the last."""
+    """Processes a few frames of a clip at a time, which stay in the cache from the first step to the last."""
     out = torch.empty(video.shape, dtype=torch.float32)
     scale = 1 / 255 if video.dtype == torch.uint8 else 1.0
     blocks = FrameBlocks(video.shape[1:])
-    decided = zip(plan.order.tolist(), plan.factors.tolist(), plan.gray.tolist(), plan.sigma.cpu(), strict=True)
-    for into, clip, (order, factors, gray, sigma) in zip(out, video, decided, strict=True):
+    parameters = zip(plan.order.tolist(), plan.factors.tolist(), plan.gray.tolist(), plan.sigma.cpu(), strict=True)
+    for into, clip, (order, factors, gray, sigma) in zip(out, video, parameters, strict=True):
         passes = color_passes(order, factors, gray=gray, scale=scale, settings=settings)
         blur = clip_blur(clip.shape[-2:], sigma, settings.blur_kernel)
-        planes = clip.contiguous()  # channels last, bytes are moved faster than floats
+        planes = clip.contiguous()  # from channels last; bytes are copied faster than floats
         for frames, x, scratch in blocks:
             x.copy_(planes[:, frames].transpose(1, 2))
             color_frames(x, passes, blur, scratch=scratch, into=into[:, frames].transpose(1, 2))
@@ -75,7 +75,7 @@ def _on_processor(video: Tensor, plan: ColorParams, settings: ColorSettings) -> 
 
 
 def _jitter_(x: Tensor, plan: ColorParams, weights: Sequence[float], *, clip: bool) -> None:
-    """Takes three steps in place; in each, every sample blends with the base of its own step, f x + (1 - f) base.
+    """Applies three steps in place; each blends every sample with the base of its step, f x + (1 - f) base.
 
     The base is black for brightness, the frame's mean gray for contrast, and the gray frame for saturation.
     """

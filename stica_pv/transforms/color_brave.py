@@ -1,7 +1,7 @@
 """BraVe's colors (arXiv 2103.16559): a blur, then brightness, saturation, contrast and hue in this order, then gray.
 
-Unlike SimCLR's distortion (distortion.py), brightness is added, contrast is about the mean of each frame, the order is
-fixed, and colors are cut to [0, 1] once, at the end of the four.
+Unlike SimCLR's distortion (color_simclr.py), brightness is added, contrast is relative to the mean of each frame, the
+order is fixed, and colors are clipped to [0, 1] once, after the four steps.
 """
 
 from collections.abc import Sequence
@@ -20,18 +20,18 @@ from stica_pv.transforms.color_ops import saturate, shift_hue, to_gray
 
 @dataclass(frozen=True)
 class BraveColorSettings:
-    """How strong the colors of one view change.
+    """Strength of the color changes of one view.
 
     Attributes:
         jitter_prob: Probability of the four jitter steps.
-        brightness: U(-s, s) is added to colors in [0, 1].
-        saturation: Factor U(1 - s, 1 + s), cut at 0, on the saturation of HSV.
-        contrast: The same about the mean of each channel over a frame.
-        hue: Shift U(-h, h) as a share of the color circle, h <= 0.5.
+        brightness: Strength s; U(-s, s) is added to colors in [0, 1].
+        saturation: Strength s of a factor U(1 - s, 1 + s), clipped at 0, on the saturation of HSV.
+        contrast: Strength of the same relative to the mean of each channel over a frame.
+        hue: Strength h of a shift U(-h, h) as a share of the color circle, h <= 0.5.
         gray_prob: Probability of a gray clip.
         blur_prob: Probability of a Gaussian blur with a black border.
-        blur_sigma: Bounds of its uniform standard deviation in pixels.
-        blur_kernel: Its taps along each axis, odd.
+        blur_sigma: Bounds of the uniform standard deviation in pixels.
+        blur_kernel: Number of taps along each axis, odd.
     """
 
     jitter_prob: float = 0.8
@@ -52,13 +52,13 @@ class BraveColorSettings:
 
 @dataclass(frozen=True)
 class BraveColorParams:
-    """What happens to each clip, all its frames alike.
+    """Augmentation of each clip, the same for all its frames.
 
     Attributes:
-        jitter: bool (B,).
-        values: float32 (B, 4): what is added, the factors on saturation and contrast, the shift of the hue.
-        gray: bool (B,).
-        sigma: float32 (B,), blur in pixels; 0 means none.
+        jitter: Whether the jitter steps are applied, bool (B,).
+        values: Added brightness, factors on saturation and contrast, and shift of the hue, float32 (B, 4).
+        gray: Whether the clip becomes gray, bool (B,).
+        sigma: Blur in pixels, float32 (B,); 0 means none.
     """
 
     jitter: Tensor
@@ -67,14 +67,14 @@ class BraveColorParams:
     sigma: Tensor
 
     def describe(self, row: int) -> str:
-        """What happens to a clip, for a person."""
+        """Describes the augmentation of a clip."""
         brightness, saturation, contrast, hue = self.values[row].tolist()
-        words = [f"blur {float(self.sigma[row]):.2f} px"] if float(self.sigma[row]) > 0 else []
+        parts = [f"blur {float(self.sigma[row]):.2f} px"] if float(self.sigma[row]) > 0 else []
         if bool(self.jitter[row]):
-            words += [f"brightness {brightness:+.2f}", f"saturation × {saturation:.2f}"]
-            words += [f"contrast × {contrast:.2f}", f"hue {hue:+.2f}"]
-        words += ["gray"] if bool(self.gray[row]) else []
-        return ", ".join(words) or "colors as they are"
+            parts += [f"brightness {brightness:+.2f}", f"saturation × {saturation:.2f}"]
+            parts += [f"contrast × {contrast:.2f}", f"hue {hue:+.2f}"]
+        parts += ["gray"] if bool(self.gray[row]) else []
+        return ", ".join(parts) or "unchanged colors"
 
     def to(self, device: torch.device) -> "BraveColorParams":
         """Returns the plan on `device`."""
@@ -82,12 +82,12 @@ class BraveColorParams:
 
 
 def sample_brave_color(rngs: Sequence[torch.Generator], settings: BraveColorSettings) -> BraveColorParams:
-    """Draws a plan, row b from `rngs[b]`; every row takes equally many draws."""
-    jitter, values, gray, sigma = zip(*(_draw_row(rng, settings) for rng in rngs), strict=True)
+    """Samples a plan, row b from `rngs[b]`; every row uses the same number of random values."""
+    jitter, values, gray, sigma = zip(*(_sample_row(rng, settings) for rng in rngs), strict=True)
     return BraveColorParams(torch.tensor(jitter), torch.tensor(values), torch.tensor(gray), torch.tensor(sigma))
 
 
-def _draw_row(rng: torch.Generator, settings: BraveColorSettings) -> tuple[bool, list[float], bool, float]:
+def _sample_row(rng: torch.Generator, settings: BraveColorSettings) -> tuple[bool, list[float], bool, float]:
     jitter = chance(settings.jitter_prob, rng)
     values = [uniform(-settings.brightness, settings.brightness, rng)]
     values += [uniform(max(0.0, 1 - s), 1 + s, rng) for s in (settings.saturation, settings.contrast)]
@@ -102,15 +102,17 @@ def apply_brave_color(video: Tensor, plan: BraveColorParams, settings: BraveColo
     """Applies a plan.
 
     Args:
-        video: uint8 (B, 3, T, H, W).
-        plan: One row a clip.
-        settings: Gives the blur's taps; strengths were spent in drawing.
+        video: Frames, uint8 (B, 3, T, H, W).
+        plan: One row per clip.
+        settings: Settings whose blur taps are used; strengths only matter for sampling.
 
     Returns:
         float32 (B, 3, T, H, W) in [0, 1], also under autocast.
     """
     if video.dtype != torch.uint8 or video.ndim != 5 or len(plan.gray) != len(video):
-        raise UsageError(f"expected uint8 (B, 3, T, H, W) and a row a clip, got {describe(video)}, {len(plan.gray)}")
+        raise UsageError(
+            f"expected uint8 (B, 3, T, H, W) and one row per clip, got {describe(video)}, {len(plan.gray)}"
+        )
     with torch.autocast(video.device.type, enabled=False):
         x = video.float() / 255
         x = gaussian_blur(x, plan.sigma.unsqueeze(1).expand(-1, 2), settings.blur_kernel, "zero").clamp(0, 1)
@@ -119,7 +121,7 @@ def apply_brave_color(video: Tensor, plan: BraveColorParams, settings: BraveColo
 
 
 def _jitter(x: Tensor, values: Tensor) -> Tensor:
-    """The four steps with (B, 4) values."""
+    """Applies the four steps with (B, 4) values."""
     added, saturation, contrast, hue = (_wide(value) for value in values.unbind(1))
     x = saturate(x + added, saturation)
     mean = x.mean((3, 4), keepdim=True)

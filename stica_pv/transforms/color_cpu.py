@@ -1,6 +1,6 @@
-"""Color on the processor, a few frames after the other: all passes over them then stay in the cache.
+"""Color on the CPU, a few frames at a time, so that all passes over them stay in the cache.
 
-The steps are those of `color.py`, which works on whole batches as a GPU likes it; both give the same numbers.
+The steps are those of `color.py`, which processes whole batches for a GPU; both give the same results.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,14 +13,14 @@ from stica_pv.transforms.blur import blur_matrix
 from stica_pv.transforms.color_passes import ColorPass
 
 _BLOCK_BYTES = 1024 * 1024
-"""Floats of the frames that are worked on at once; these and as much scratch fit in a core's second-level cache."""
+"""Bytes of the frames that are processed at once; these and as much scratch fit in a core's second-level cache."""
 
 _BLOCK_PIXELS = 38
 """Rows or columns that are blurred at once; 28 to 56 take about as long, 16 or all 112 up to twice as long."""
 
 
 class FrameBlocks:
-    """Working memory for a clip, block of frames by block; the same for all clips, since new memory has to be cleared.
+    """Working memory for a clip, by blocks of frames; reused for all clips, since new memory has to be cleared.
 
     Iterating gives (frames, x, scratch): a slice of the time axis, and two contiguous float32 (3, H, t, W). Rows come
     before frames, so that a blur along the height is a product of large matrices.
@@ -47,9 +47,9 @@ class Band:
     """A block of the output along an axis.
 
     Attributes:
-        block: Its rows or columns.
-        near: Those that its weights reach.
-        weights: (block, near).
+        block: Rows or columns of the block.
+        near: Rows or columns that its weights reach.
+        weights: Weights (block, near).
     """
 
     block: slice
@@ -59,7 +59,7 @@ class Band:
 
 @dataclass(frozen=True)
 class ClipBlur:
-    """Blur of a clip, block by block, which leaves most zeros of its matrices out."""
+    """Blur of a clip, by blocks that omit most zeros of its matrices."""
 
     rows: Sequence[Band]
     columns: Sequence[Band]
@@ -87,23 +87,23 @@ def _bands(side: int, sigma: Tensor, kernel: int) -> list[Band]:
 def color_frames(
     x: Tensor, passes: Sequence[ColorPass], blur: ClipBlur | None, *, scratch: Tensor, into: Tensor
 ) -> None:
-    """Takes the passes, and the blur before the last.
+    """Applies the passes, and the blur before the last.
 
-    A blur's weights sum to 1, so that it may as well come before what is affine: colors and normalization.
+    The weights of a blur sum to 1, so it commutes with affine steps: colors and normalization.
 
     Args:
-        x: float32 (3, H, t, W), contiguous, frames of a clip; overwritten.
-        passes: From `color_passes`.
-        blur: If there is one.
+        x: Frames of a clip, float32 (3, H, t, W), contiguous; overwritten.
+        passes: Passes of `color_passes`.
+        blur: Blur of the clip, if any.
         scratch: Memory of the shape of `x`.
-        into: (3, H, t, W), where the result goes.
+        into: Output (3, H, t, W).
     """
     *first, last = passes
     for colors in first:
         changed = x[: colors.channels]
         colors.write(x, colors.offsets(x), scratch=scratch, into=changed)
         x = changed
-    offsets = last.offsets(x)  # of the means before the blur
+    offsets = last.offsets(x)  # from the means before the blur
     if blur is not None:
         blur_frames_(x, blur, scratch=scratch)
     last.write(x, offsets, scratch=scratch, into=into)

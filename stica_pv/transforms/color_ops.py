@@ -1,4 +1,4 @@
-"""Changes of color in HSV and to gray, on which SimCLR's distortion and BraVe's colors are built."""
+"""Color operations in HSV and to gray, used by SimCLR's and BraVe's color augmentation."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ GRAY_WEIGHTS = (0.299, 0.587, 0.114)  # Rec. 601 luma
 
 
 def saturate(x: Tensor, factor: Tensor) -> Tensor:
-    """Multiplies the saturation of HSV, at most to 1; hue and value stay.
+    """Multiplies the saturation of HSV, up to 1; hue and value do not change.
 
     Args:
         x: Colors (R, 3, T, H, W).
-        factor: (R, 1, 1, 1, 1), >= 0.
+        factor: Factor (R, 1, 1, 1, 1), >= 0.
 
     Returns:
-        The shape of `x`; colors outside [0, 1] count as the nearest that HSV can hold.
+        The shape of `x`; colors outside [0, 1] count as the nearest in HSV.
     """
     top, bottom = x.amax(1, keepdim=True), x.amin(1, keepdim=True)
     chroma = (top - bottom).clamp_min(torch.finfo(x.dtype).tiny)
@@ -24,11 +24,11 @@ def saturate(x: Tensor, factor: Tensor) -> Tensor:
 
 
 def shift_hue(x: Tensor, shift: Tensor) -> Tensor:
-    """Turns the hue of HSV by a share of the circle; saturation and value stay.
+    """Shifts the hue of HSV by a share of the circle; saturation and value do not change.
 
     Args:
         x: Colors (R, 3, T, H, W).
-        shift: (R, 1, 1, 1, 1), a share of the circle.
+        shift: Share of the circle, (R, 1, 1, 1, 1).
 
     Returns:
         The shape of `x`.
@@ -54,7 +54,7 @@ def to_gray(x: Tensor) -> Tensor:
 
 def luma(x: Tensor, weights: Sequence[float]) -> Tensor:
     """Mixes (R, 3, T, H, W) into (R, 1, T, H, W) by a weight for each channel."""
-    # Here and below Python numbers: a tensor of them would have to travel to the device, which would be waited for.
+    # Python numbers here and below: a tensor would have to be copied to the device, with a synchronization.
     return (x[:, :1] * weights[0]).add_(x[:, 1:2], alpha=weights[1]).add_(x[:, 2:], alpha=weights[2])
 
 

@@ -1,4 +1,4 @@
-"""What jitter, grayscale and blur do to each sample of a batch; drawn on the CPU, shared by all frames of a clip."""
+"""Parameters of jitter, grayscale and blur, sampled on the CPU per clip and shared by its frames."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ BRIGHTNESS, CONTRAST, SATURATION = range(3)
 
 @dataclass(frozen=True)
 class ColorSettings:
-    """How strong the color is, and in which order.
+    """Strength and order of the color augmentation.
 
     Attributes:
         jitter_prob: Probability of color jitter.
-        brightness: Factors come from U(1 - s, 1 + s), cut at 0; likewise the next two.
-        contrast: See `brightness`.
-        saturation: See `brightness`.
+        brightness: Strength s of factors from U(1 - s, 1 + s), clipped at 0; the same for the next two.
+        contrast: Strength; see `brightness`.
+        saturation: Strength; see `brightness`.
         gray_prob: Probability of a gray clip.
         blur_prob: Probability of a Gaussian blur.
         blur_sigma: Bounds of the uniform standard deviation in pixels.
-        blur_kernel: Taps of the blur along each axis, odd.
-        mean: Subtracted from the channels (on [0, 1]).
-        std: Divides the channels.
-        style: ``intended`` changes colors on [0, 1], clips after each step, and normalizes at the end. ``released``
-            does what the published code does: it normalizes first, does not clip, swaps the gray weights of red and
-            blue, and always blurs with the two bounds of `blur_sigma` as the sigmas along height and width.
+        blur_kernel: Number of taps of the blur along each axis, odd.
+        mean: Mean that is subtracted from the channels (on [0, 1]).
+        std: Standard deviation by which the channels are divided.
+        style: Order of the steps. ``intended`` changes colors on [0, 1], clips after each step, and normalizes at the
+            end. ``released`` follows the published code: it normalizes first, does not clip, swaps the gray weights of
+            red and blue, and always blurs with the two bounds of `blur_sigma` as the sigmas along height and width.
     """
 
     jitter_prob: float = 0.8
@@ -58,18 +58,18 @@ class ColorSettings:
 
     @property
     def gray_weights(self) -> tuple[float, ...]:
-        """Weights of red, green and blue in gray."""
+        """Returns the weights of red, green and blue in gray."""
         return GRAY_WEIGHTS[::-1] if self.style == "released" else GRAY_WEIGHTS
 
     @property
     def strengths(self) -> tuple[float, float, float]:
-        """Strengths in the order BRIGHTNESS, CONTRAST, SATURATION."""
+        """Returns the strengths in the order BRIGHTNESS, CONTRAST, SATURATION."""
         return self.brightness, self.contrast, self.saturation
 
 
 @dataclass(frozen=True)
 class TouchedRows:
-    """Which rows of a batch a plan changes; known on the CPU, so that the device never has to be asked for a length."""
+    """Rows of a batch that a plan changes; known on the CPU, so that their number needs no synchronization."""
 
     jitter: Tensor
     gray: Tensor
@@ -78,14 +78,14 @@ class TouchedRows:
 
 @dataclass(frozen=True)
 class ColorParams:
-    """What happens to each sample of a batch.
+    """Augmentation of each sample of a batch.
 
     Attributes:
-        order: int64 (B, 3), the jitter steps (BRIGHTNESS, CONTRAST, SATURATION) in the order they are taken.
-        factors: float32 (B, 3), the factor of each step by its number; 1 changes nothing.
-        gray: bool (B,).
-        sigma: float32 (B, 2), blur in pixels along height and width; 0 means none.
-        rows: Kept by `to`; leave it out.
+        order: Jitter steps (BRIGHTNESS, CONTRAST, SATURATION) in their order of application, int64 (B, 3).
+        factors: Factor of each step, indexed by step, float32 (B, 3); 1 changes nothing.
+        gray: Whether the clip becomes gray, bool (B,).
+        sigma: Blur in pixels along height and width, float32 (B, 2); 0 means none.
+        rows: Changed rows, set by `to`; do not pass it.
     """
 
     order: Tensor
@@ -107,21 +107,21 @@ class ColorParams:
         return cls(order, torch.ones(batch, 3), none, torch.zeros(batch, 2))
 
     def touched(self) -> TouchedRows:
-        """Returns the rows that are changed; costs a wait for the device unless the plan was moved there by `to`."""
+        """Returns the changed rows; synchronizes with the device unless the plan was moved there by `to`."""
         if self.rows is not None:
             return self.rows
         changes = (self.factors != 1).any(1), self.gray, (self.sigma > 0).any(1)
         return TouchedRows(*(torch.nonzero(change).flatten() for change in changes))
 
     def describe(self, row: int) -> str:
-        """What happens to a sample, for a person."""
+        """Describes the augmentation of a sample."""
         names, factors = ("brightness", "contrast", "saturation"), self.factors[row].tolist()
-        words = [f"{names[step]} × {factors[step]:.2f}" for step in self.order[row].tolist() if factors[step] != 1]
-        words += ["gray"] if bool(self.gray[row]) else []
+        parts = [f"{names[step]} × {factors[step]:.2f}" for step in self.order[row].tolist() if factors[step] != 1]
+        parts += ["gray"] if bool(self.gray[row]) else []
         height, width = self.sigma[row].tolist()
         if max(height, width) > 0:
-            words.append(f"blur {height:.2f} px" + (f" × {width:.2f} px" if width != height else ""))
-        return ", ".join(words) or "colors as they are"
+            parts.append(f"blur {height:.2f} px" + (f" × {width:.2f} px" if width != height else ""))
+        return ", ".join(parts) or "unchanged colors"
 
     def to(self, device: torch.device) -> "ColorParams":
         """Returns the plan on `device`."""
@@ -135,7 +135,7 @@ class ColorParams:
 
 
 def sample_color(rngs: Sequence[torch.Generator], settings: ColorSettings) -> ColorParams:
-    """Draws a plan, row b from `rngs[b]`; every row takes the same number of draws whatever it decides."""
+    """Samples a plan, row b from `rngs[b]`; every row uses the same number of random values."""
     plan = ColorParams.identity(len(rngs))
     low, high = settings.blur_sigma
     for row, rng in enumerate(rngs):

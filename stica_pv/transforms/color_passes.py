@@ -1,7 +1,7 @@
-"""Color jitter, gray and normalization of a clip as few passes over its pixels.
+"""Color jitter, gray and normalization of a clip in few passes over its pixels.
 
-Every step is affine in the colors of a frame, and such steps join to one matrix and one offset. Only a step that
-clips needs the pixels as they are by then.
+Every step is affine in the colors of a frame, and successive steps combine to one matrix and one offset. Only a step
+that clips needs the intermediate pixels.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from stica_pv.transforms.color_params import BRIGHTNESS, CONTRAST, ColorSettings
 
 
 class ColorPass:
-    """Maps the C channels x of each frame to D: ``matrix x + offset + gain · level``, cut to [0, 1] if it clips.
+    """Maps the C channels x of each frame to D: ``matrix x + offset + gain · level``, clipped to [0, 1] if `clips`.
 
     The level is the mean gray of the frame where its contrast changes, ``weights · means + black`` of the means of the
-    channels that come in.
+    input channels.
     """
 
     def __init__(self, affine: "_Affine", *, clips: bool) -> None:
@@ -31,7 +31,7 @@ class ColorPass:
         self._level = None if affine.level is None else (affine.level[0].float(), affine.level[1])
 
     def offsets(self, x: Tensor) -> Tensor:
-        """Returns what is added to each channel of each frame of (C, H, t, W), as (D, 1, t or 1, 1)."""
+        """Returns the offset of each channel of each frame of (C, H, t, W), as (D, 1, t or 1, 1)."""
         if self._level is None:
             return self._offset[..., None, None]
         weights, black = self._level
@@ -42,10 +42,10 @@ class ColorPass:
         """Writes the colors of x (C, H, t, W) to (D, H, t, W), which may be the first channels of x.
 
         Args:
-            x: float32, contiguous.
-            offsets: As `offsets` returned them.
+            x: Input, float32, contiguous.
+            offsets: Result of `offsets`.
             scratch: Contiguous memory for (D, H, t, W).
-            into: Where the result goes.
+            into: Output.
         """
         if self._matrix is not None:
             mixed = torch.mm(self._matrix, x.flatten(1), out=scratch[: self.channels].flatten(1))
@@ -59,7 +59,7 @@ class ColorPass:
 
 
 class _Affine:
-    """Steps that joined so far, in double precision: see `ColorPass` for what the numbers mean."""
+    """Combined steps, in double precision; see `ColorPass` for the attributes."""
 
     def __init__(self, channels: int = 3) -> None:
         self.matrix = torch.eye(channels, dtype=torch.float64)
@@ -71,7 +71,7 @@ class _Affine:
         self.matrix, self.offset, self.gain = matrix @ self.matrix, matrix @ self.offset, matrix @ self.gain
 
     def contrast(self, factor: float, gray: Tensor) -> None:
-        """Blends with the mean gray of the frame; at most one such step can join."""
+        """Blends with the mean gray of the frame; at most one such step can be combined."""
         self.level = gray @ self.matrix, float(gray @ self.offset)
         self.mix(factor * torch.eye(len(gray), dtype=torch.float64))
         self.gain = self.gain + (1 - factor)
@@ -86,14 +86,14 @@ class _Affine:
 def color_passes(
     order: Sequence[int], factors: Sequence[float], *, gray: bool, scale: float, settings: ColorSettings
 ) -> list[ColorPass]:
-    """Joins what happens to the colors of a clip; a blur belongs before the last pass.
+    """Combines the color steps of a clip; a blur goes before the last pass.
 
     Args:
-        order: BRIGHTNESS, CONTRAST and SATURATION in the order they are taken.
-        factors: Factor of each by its number; 1 changes nothing.
-        gray: Whether the clip becomes gray. What comes into the last pass is then a single channel.
-        scale: Maps values to [0, 1].
-        settings: Gives mean, std, gray weights and style.
+        order: BRIGHTNESS, CONTRAST and SATURATION in their order of application.
+        factors: Factor of each step, indexed by step; 1 changes nothing.
+        gray: Whether the clip becomes gray. The input of the last pass is then a single channel.
+        scale: Factor that maps values to [0, 1].
+        settings: Settings whose mean, std, gray weights and style are used.
 
     Returns:
         At least one pass; the last does not clip.
@@ -101,27 +101,27 @@ def color_passes(
     released, one = settings.style == "released", torch.eye(3, dtype=torch.float64)
     weights = torch.tensor(settings.gray_weights, dtype=torch.float64)
     passes: list[ColorPass] = []
-    joined = _Affine()
-    joined.mix(scale * one)
+    combined = _Affine()
+    combined.mix(scale * one)
     if released:
-        joined.normalize(settings)
+        combined.normalize(settings)
     for step in order:
         factor = factors[step]
         if factor == 1:
             continue
         if step == CONTRAST:
-            joined.contrast(factor, weights)
+            combined.contrast(factor, weights)
         else:
-            joined.mix(factor * one + (0 if step == BRIGHTNESS else (1 - factor) * weights.expand(3, -1)))
-        if factor > 1 and not released:  # a smaller one leads towards the base, which lies on [0, 1] too
-            passes.append(ColorPass(joined, clips=True))
-            joined = _Affine()
+            combined.mix(factor * one + (0 if step == BRIGHTNESS else (1 - factor) * weights.expand(3, -1)))
+        if factor > 1 and not released:  # a smaller one leads towards the base, which is in [0, 1] too
+            passes.append(ColorPass(combined, clips=True))
+            combined = _Affine()
     if gray:
-        joined.mix(weights[None])
-        passes.append(ColorPass(joined, clips=False))
-        joined = _Affine(1)
+        combined.mix(weights[None])
+        passes.append(ColorPass(combined, clips=False))
+        combined = _Affine(1)
     if not released:
-        joined.normalize(settings)
+        combined.normalize(settings)
     elif gray:
-        joined.mix(torch.ones(3, 1, dtype=torch.float64))
-    return [*passes, ColorPass(joined, clips=False)]
+        combined.mix(torch.ones(3, 1, dtype=torch.float64))
+    return [*passes, ColorPass(combined, clips=False)]

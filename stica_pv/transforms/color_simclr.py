@@ -1,7 +1,7 @@
-"""SimCLR's color distortion on clips, as CVRL uses it: jitter with hue, grayscale, blur, solarize; on a whole batch.
+"""SimCLR's color distortion on clips, as in CVRL: jitter with hue, grayscale, blur, solarize; on a whole batch.
 
-Parameters are sampled on the CPU into `SimclrColorParams`, one row a clip so that all its frames change alike (CVRL,
-arXiv 2008.03800, section 3.3), or one row a frame for the paper's ablation; applying a plan is pure.
+Parameters are sampled on the CPU into `SimclrColorParams`, one row per clip so that all its frames change alike (CVRL,
+arXiv 2008.03800, section 3.3), or one row per frame for the paper's ablation; applying a plan is deterministic.
 """
 
 import itertools
@@ -23,22 +23,22 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 
 @dataclass(frozen=True)
 class SimclrColorSettings:
-    """How strong the distortion of one view is.
+    """Strength of the distortion of one view.
 
     Attributes:
-        jitter_prob: Probability of the four jitter steps, taken in random order.
-        brightness: Factor U(1 - s, 1 + s), cut at 0, on the colors.
-        contrast: The same about the mean of each channel over the clip.
-        saturation: The same on the saturation of HSV.
-        hue: Shift U(-h, h) as a share of the color circle, h <= 0.5.
+        jitter_prob: Probability of the four jitter steps, in random order.
+        brightness: Strength s of a factor U(1 - s, 1 + s), clipped at 0, on the colors.
+        contrast: Strength of the same relative to the mean of each channel over the clip.
+        saturation: Strength of the same on the saturation of HSV.
+        hue: Strength h of a shift U(-h, h) as a share of the color circle, h <= 0.5.
         gray_prob: Probability of a gray clip.
         blur_prob: Probability of a Gaussian blur with a black border.
-        blur_sigma: Bounds of its uniform standard deviation in pixels.
-        blur_kernel: Its taps along each axis, odd.
+        blur_sigma: Bounds of the uniform standard deviation in pixels.
+        blur_kernel: Number of taps along each axis, odd.
         solarise_prob: Probability that values of 0.5 and more are inverted.
-        per_frame: Draw for each frame instead of each clip: the paper's ablation.
-        mean: Subtracted from the channels (on [0, 1]) at the end.
-        std: Divides them.
+        per_frame: Whether parameters are sampled per frame instead of per clip: the paper's ablation.
+        mean: Mean that is subtracted from the channels (on [0, 1]) at the end.
+        std: Standard deviation by which they are divided.
     """
 
     jitter_prob: float = 0.8
@@ -68,10 +68,10 @@ class SimclrColorSettings:
 
 @dataclass(frozen=True)
 class DistortedRows:
-    """Which rows take which change; known on the CPU, so that the device never has to be asked for a length.
+    """Rows of each change; known on the CPU, so that their number needs no synchronization.
 
     Attributes:
-        steps: Of each of the four jitter steps, the rows that take BRIGHTNESS, CONTRAST, SATURATION and HUE in it.
+        steps: For each of the four jitter steps, the rows of BRIGHTNESS, CONTRAST, SATURATION and HUE.
         gray: Rows that become gray.
         blur: Rows that are blurred.
     """
@@ -81,7 +81,7 @@ class DistortedRows:
     blur: Tensor
 
     def to(self, device: torch.device) -> "DistortedRows":
-        """Returns the rows on `device`, brought there as one tensor."""
+        """Returns the rows on `device`, copied as one tensor."""
         rows = [*itertools.chain.from_iterable(self.steps), self.gray, self.blur]
         moved = torch.cat(rows).to(device, non_blocking=True).split([len(row) for row in rows])
         return DistortedRows(tuple(moved[first : first + 4] for first in range(0, 16, 4)), *moved[16:])
@@ -89,15 +89,15 @@ class DistortedRows:
 
 @dataclass(frozen=True)
 class SimclrColorParams:
-    """What happens to each row: a clip, or a frame (then R = B·T, frames of a clip next to each other).
+    """Augmentation of each row: a clip, or a frame (then R = B·T, frames of a clip consecutive).
 
     Attributes:
-        order: int64 (R, 4), jitter steps in the order they are taken.
-        values: float32 (R, 4): three factors (1 changes nothing) and the shift of the hue (0 changes nothing).
-        gray: bool (R,).
-        sigma: float32 (R,), blur in pixels; 0 means none.
-        solarize: bool (R,).
-        rows: Kept by `to`; leave it out.
+        order: Jitter steps in their order of application, int64 (R, 4).
+        values: Three factors (1 changes nothing) and the shift of the hue (0 changes nothing), float32 (R, 4).
+        gray: Whether the row becomes gray, bool (R,).
+        sigma: Blur in pixels, float32 (R,); 0 means none.
+        solarize: Whether the row is solarized, bool (R,).
+        rows: Rows of each change, set by `to`; do not pass it.
     """
 
     order: Tensor
@@ -108,30 +108,30 @@ class SimclrColorParams:
     rows: DistortedRows | None = None
 
     def distorted(self) -> DistortedRows:
-        """Returns the rows of each change; costs a wait for the device unless the plan was moved there by `to`."""
+        """Returns the rows of each change; synchronizes with the device unless the plan was moved there by `to`."""
         if self.rows is not None:
             return self.rows
         steps = tuple(tuple(_rows(step == change) for change in range(4)) for step in self.order.unbind(1))
         return DistortedRows(steps, _rows(self.gray), _rows(self.sigma > 0))
 
     def describe(self, row: int) -> str:
-        """What happens to a row, for a person."""
+        """Describes the augmentation of a row."""
         names, values = ("brightness", "contrast", "saturation"), self.values[row].tolist()
         same = (1.0, 1.0, 1.0, 0.0)
-        words = [
+        parts = [
             f"{names[step]} × {values[step]:.2f}" if step != HUE else f"hue {values[step]:+.2f}"
             for step in self.order[row].tolist()
             if values[step] != same[step]
         ]
-        words += ["gray"] if bool(self.gray[row]) else []
-        words += [f"blur {float(self.sigma[row]):.2f} px"] if float(self.sigma[row]) > 0 else []
-        words += ["solarized"] if bool(self.solarize[row]) else []
-        return ", ".join(words) or "colors as they are"
+        parts += ["gray"] if bool(self.gray[row]) else []
+        parts += [f"blur {float(self.sigma[row]):.2f} px"] if float(self.sigma[row]) > 0 else []
+        parts += ["solarized"] if bool(self.solarize[row]) else []
+        return ", ".join(parts) or "unchanged colors"
 
     def describe_by_clip(self, settings: SimclrColorSettings, frames: int) -> tuple[str, ...]:
-        """What happens to each clip; where frames differ, to its first frame."""
+        """Describes the augmentation of each clip; that of its first frame if frames differ."""
         rows = range(0, len(self.gray), frames if settings.per_frame else 1)
-        return tuple("each frame by itself, the first: " * settings.per_frame + self.describe(row) for row in rows)
+        return tuple("per frame, the first: " * settings.per_frame + self.describe(row) for row in rows)
 
     def to(self, device: torch.device) -> "SimclrColorParams":
         """Returns the plan on `device`."""
@@ -147,15 +147,15 @@ class SimclrColorParams:
 def sample_simclr_color(
     rngs: Sequence[torch.Generator], settings: SimclrColorSettings, frames: int
 ) -> SimclrColorParams:
-    """Draws a plan for clips of `frames` frames, those of clip b from `rngs[b]`; every row takes equally many draws."""
-    rows = [_draw_row(rng, settings) for rng in rngs for _ in range(frames if settings.per_frame else 1)]
+    """Samples a plan for clips of `frames` frames, clip b from `rngs[b]`; every row uses equally many random values."""
+    rows = [_sample_row(rng, settings) for rng in rngs for _ in range(frames if settings.per_frame else 1)]
     order, values, gray, sigma, solarize = zip(*rows, strict=True)
     return SimclrColorParams(
         torch.stack(order), torch.tensor(values), torch.tensor(gray), torch.tensor(sigma), torch.tensor(solarize)
     )
 
 
-def _draw_row(rng: torch.Generator, settings: SimclrColorSettings) -> tuple[Tensor, list[float], bool, float, bool]:
+def _sample_row(rng: torch.Generator, settings: SimclrColorSettings) -> tuple[Tensor, list[float], bool, float, bool]:
     jitter, order = chance(settings.jitter_prob, rng), torch.randperm(4, generator=rng)
     strengths = (settings.brightness, settings.contrast, settings.saturation)
     values = [uniform(max(0.0, 1 - strength), 1 + strength, rng) for strength in strengths]
@@ -170,9 +170,9 @@ def apply_simclr_color(video: Tensor, plan: SimclrColorParams, settings: SimclrC
     """Applies a plan and normalizes.
 
     Args:
-        video: uint8 (B, 3, T, H, W).
-        plan: One row a clip, or a frame with `per_frame`.
-        settings: Gives the blur's taps, mean and std; strengths were spent in drawing.
+        video: Frames, uint8 (B, 3, T, H, W).
+        plan: One row per clip, or per frame with `per_frame`.
+        settings: Settings whose blur taps, mean and std are used; strengths only matter for sampling.
 
     Returns:
         Contiguous float32 (B, 3, T, H, W), also under autocast.
@@ -186,7 +186,7 @@ def apply_simclr_color(video: Tensor, plan: SimclrColorParams, settings: SimclrC
     with torch.autocast(video.device.type, enabled=False):
         x = video.to(torch.float32, memory_format=torch.contiguous_format) / 255
         if settings.per_frame:
-            x = x.transpose(1, 2).flatten(0, 1).unsqueeze(2)  # every frame a clip of its own
+            x = x.transpose(1, 2).flatten(0, 1).unsqueeze(2)  # every frame becomes a clip
         for step in rows.steps:
             for change, chosen in enumerate(step):
                 if len(chosen):
@@ -209,7 +209,7 @@ def _rows(chosen: Tensor) -> Tensor:
 
 
 def _jitter(x: Tensor, change: int, value: Tensor) -> Tensor:
-    """Takes one step: BRIGHTNESS, CONTRAST, SATURATION or HUE, by a value (R,) for each row."""
+    """Applies one step (BRIGHTNESS, CONTRAST, SATURATION or HUE) with a value (R,) per row."""
     value = _wide(value)
     if change == BRIGHTNESS:
         return x * value

@@ -1,4 +1,4 @@
-"""Keys of what is done to frames and audio, and their translation into transforms."""
+"""Configuration keys of the transforms of frames and audio, and their translation into transforms."""
 
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, declare_limits, one_of
@@ -17,15 +17,15 @@ def add_transform_config(cfg: CfgNode) -> None:
     data.TRAIN_JITTER_SCALES_RELATIVE = [0.14, 1.0]  # area share of random resized crops; []: TRAIN_JITTER_SCALES
     data.TRAIN_JITTER_ASPECT_RELATIVE = [0.75, 1.3333]
     data.TRAIN_JITTER_SCALES = [128, 160]  # short side in pixels before a plain random crop
-    data.CROP_LAST_OFFSET = True  # whether a plain random crop may lie at the very end; the release never drew it
+    data.CROP_LAST_OFFSET = True  # whether a plain random crop can have the last position; the release never sampled it
     data.CROP_STYLE = (
-        "torchvision"  # torchvision | tf: how random resized crops choose area and shape; tf as released by CVRL, BraVe
+        "torchvision"  # torchvision | tf: how random resized crops sample area and shape; tf as released by CVRL, BraVe
     )
-    data.RANDOM_FLIP = True  # horizontal, half of the clips
+    data.RANDOM_FLIP = True  # horizontal, for half of the clips
     data.ANTIALIAS = True  # when resizing; the release had none
     data.COLOR_JITTER_PROB = 0.8
     data.SSL_COLOR_BRI_CON_SAT = [0.4, 0.4, 0.4]
-    data.SSL_COLOR_HUE = 0.2  # share of the color circle; of CVRL and BraVe
+    data.SSL_COLOR_HUE = 0.2  # share of the color circle; for CVRL and BraVe
     data.COLOR_RND_GRAYSCALE = 0.2
     data.BLUR_PROB = 0.5
     data.BLUR_SIGMA = [0.1, 2.0]
@@ -47,7 +47,7 @@ def add_transform_config(cfg: CfgNode) -> None:
 
 
 def normalization_is_chosen(cfg: CfgNode) -> bool:
-    """Whether DATA.MEAN or DATA.STD stands on the command line, or differs from its default."""
+    """Returns whether DATA.MEAN or DATA.STD is on the command line, or differs from its default."""
     declared = CfgNode()
     add_transform_config(declared)
     return any(f"DATA.{key}" in cfg.OVERRIDES or cfg.DATA[key] != declared.DATA[key] for key in ("MEAN", "STD"))
@@ -61,9 +61,9 @@ def _pair(cfg: CfgNode, section_name: str, key: str) -> tuple[float, float]:
 
 
 def blur_taps(kernel: int, size: int) -> int:
-    """Returns the taps of a blur: `kernel`, or a tenth of the side of a clip, made odd, where it is 0.
+    """Returns the taps of a blur: `kernel`, or a tenth of the side of a clip, made odd, if it is 0.
 
-    The rule of SimCLR's, CVRL's and BraVe's code (integer division); STiCA's 11 taps at 112 px follow it.
+    This is the rule of SimCLR's, CVRL's and BraVe's code (integer division); STiCA's 11 taps at 112 px follow it.
     """
     return kernel or size // 10 | 1
 
@@ -74,14 +74,16 @@ def spatial_from_config(cfg: CfgNode) -> RandomResizedCrop | RandomShortSideCrop
     if cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE:
         area = _pair(cfg, "DATA", "TRAIN_JITTER_SCALES_RELATIVE")
         if not 0 < area[0] <= area[1] <= 1:
-            raise UsageError(f"DATA.TRAIN_JITTER_SCALES_RELATIVE: shares of the area lie in (0, 1], got {list(area)}")
+            raise UsageError(
+                f"DATA.TRAIN_JITTER_SCALES_RELATIVE: expected shares of the area in (0, 1], got {list(area)}"
+            )
         aspect = _pair(cfg, "DATA", "TRAIN_JITTER_ASPECT_RELATIVE")
         return RandomResizedCrop(
             area=area, aspect=aspect, flip_prob=flip_prob, antialias=cfg.DATA.ANTIALIAS, style=cfg.DATA.CROP_STYLE
         )
     low, high = _pair(cfg, "DATA", "TRAIN_JITTER_SCALES")
     if low < cfg.DATA.TRAIN_CROP_SIZE:
-        raise UsageError(f"DATA.TRAIN_JITTER_SCALES: {low} px are less than DATA.TRAIN_CROP_SIZE")
+        raise UsageError(f"DATA.TRAIN_JITTER_SCALES: {low} px is less than DATA.TRAIN_CROP_SIZE; increase it")
     return RandomShortSideCrop(
         short_side=(int(low), int(high)),
         flip_prob=flip_prob,
@@ -91,7 +93,7 @@ def spatial_from_config(cfg: CfgNode) -> RandomResizedCrop | RandomShortSideCrop
 
 
 def color_from_config(cfg: CfgNode) -> ColorSettings:
-    """Builds the settings of the photometric augmentation."""
+    """Builds the settings of the color augmentation."""
     data = cfg.DATA
     for key in ("SSL_COLOR_BRI_CON_SAT", "MEAN", "STD"):
         if len(data[key]) != 3:

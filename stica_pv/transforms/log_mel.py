@@ -1,7 +1,7 @@
-"""Log-mel spectrograms on the device, as the paper's release computes them or cleanly.
+"""Log-mel spectrograms on the device, as in the paper's release or with exact bands.
 
 The release uses python_speech_features, whose bands are rounded to FFT bins: with 257 bands at 24 kHz and an FFT of
-1024, 38 of them (0, 2, 3, 5, 6, 8, 9, 11, 13, 14, … 94) hold no bin and are constant at ln(eps) = -36.04. BraVe's own
+1024, 38 of them (0, 2, 3, 5, 6, 8, 9, 11, 13, 14, … 94) contain no bin and are constant at ln(eps) = -36.04. BraVe's
 (arXiv 2103.16559) has 16 of 80 bands without a bin at its 48 kHz, constant at 0, and none at 16 kHz.
 """
 
@@ -16,7 +16,7 @@ from stica_pv.errors import UsageError, check_choice
 from stica_pv.structures import describe
 
 PRE_EMPHASIS = 0.97
-INT16_SCALE = 32768.0  # the release feeds 16-bit samples as they are
+INT16_SCALE = 32768.0  # the release uses 16-bit samples unscaled
 RELEASED_FFT_SIZE = 1024
 EPSILON = torch.finfo(torch.float64).eps
 CLEAN_FLOOR = 1e-8  # 20 dB above the rounding noise of 16-bit audio
@@ -24,7 +24,7 @@ BRAVE_SCALE = 10000.0  # log(1 + 10⁴ x)
 BRAVE_RANGE_HZ = (80.0, 7600.0)
 
 _BLOCK_BANDS = 33
-"""Bands that a processor mixes at once: neighbors have few bins in common, and most of the matrix is 0."""
+"""Number of bands that a CPU computes at once: neighbors have few bins in common, and most of the matrix is 0."""
 
 Style = Literal["clean", "released", "brave"]
 STYLES = ("clean", "released", "brave")
@@ -39,9 +39,9 @@ class LogMel(nn.Module):
     """Maps waveforms to log-mel spectrograms in float32, also under autocast; build it with `create_log_mel`.
 
     Attributes:
-        window: (window_samples,), multiplies each frame.
-        filters: (fft_size // 2 + 1, F), mixes the power spectrum |rfft|², or magnitudes |rfft| of ``brave``, into
-            bands, constant factors included.
+        window: Window of each frame, (window_samples,).
+        filters: Weights (fft_size // 2 + 1, F) from the power spectrum |rfft|², or magnitudes |rfft| for ``brave``, to
+            bands, including constant factors.
     """
 
     window: Tensor
@@ -61,7 +61,7 @@ class LogMel(nn.Module):
         self.std = std
 
     def frames(self, samples: int) -> int:
-        """Returns the number of columns that `samples` samples give."""
+        """Returns the number of columns for `samples` samples."""
         if self.style == "brave":
             return -(-samples // self.hop_samples)
         return log_mel_frames(samples, window_samples=self.window.shape[0], hop_samples=self.hop_samples)
@@ -69,18 +69,18 @@ class LogMel(nn.Module):
     def forward(self, waveform: Tensor, volume: Tensor | None = None) -> Tensor:
         """Maps (B, S) in [-1, 1], at the sample rate it was built for, to float32 (B, 1, F, T).
 
-        ``released`` rounds the samples to 16 bits, so that no gradient passes.
+        ``released`` rounds the samples to 16 bits, so the waveform gets no gradient.
 
         Args:
-            waveform: (B, S).
-            volume: (B,) factors on the waveforms; as released, they come after the rounding.
+            waveform: Waveforms (B, S).
+            volume: Factors on the waveforms, (B,); as released, they are applied after the rounding.
         """
         if waveform.ndim != 2 or waveform.shape[1] == 0 or not waveform.is_floating_point():
             raise UsageError(f"waveform: expected float (B, S) with S > 0, got {describe(waveform)}")
         with torch.autocast(waveform.device.type, enabled=False):
-            # A program that is recorded takes the general way: it would keep the number of parts.
-            recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
-            general = waveform.device.type != "cpu" or recorded
+            # A traced program uses the general path, since it would fix the number of parts.
+            traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+            general = waveform.device.type != "cpu" or traced
             waveform = _as_16_bit(waveform.float()) if self.style == "released" else waveform.float()
             waveform = waveform if volume is None else waveform * volume.unsqueeze(1)
             energy = (self._energy if general else self._energy_on_processor)(waveform)
@@ -96,7 +96,7 @@ class LogMel(nn.Module):
         return self._spectrum(x) @ self.filters
 
     def _energy_on_processor(self, x: Tensor) -> Tensor:
-        """As `_energy`, one clip after the other, as only one spectrum fits into the cache, and without most zeros."""
+        """Computes `_energy` clip by clip, since only one spectrum fits into the cache, and without most zeros."""
         return torch.stack([self._in_blocks(self._spectrum(clip)[0]) for clip in x.split(1)])
 
     def _in_blocks(self, spectrum: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class LogMel(nn.Module):
         return torch.cat([spectrum[:, bins] @ self.filters[bins, bands] for bins, bands in self._blocks], dim=1)
 
     def _spectrum(self, x: Tensor) -> Tensor:
-        """Maps (B, S) to what is mixed, (B, T, fft_size // 2 + 1), of overlapping frames, zeros added at the end."""
+        """Maps (B, S) to spectra (B, T, fft_size // 2 + 1) of overlapping frames, zero-padded at the end."""
         if self.style == "released":
             x = torch.cat([x[:, :1], x[:, 1:] - PRE_EMPHASIS * x[:, :-1]], dim=1)
         span = (self.frames(x.shape[1]) - 1) * self.hop_samples + self.window.shape[0]
@@ -128,7 +128,7 @@ def create_log_mel(
     """Builds a `LogMel` layer.
 
     Args:
-        style: ``released`` follows python_speech_features.logfbank on samples rounded to 16 bits: pre-emphasis,
+        style: Definition. ``released`` follows python_speech_features.logfbank on samples of 16 bits: pre-emphasis,
             rectangular window, triangles between rounded bins, ln(eps) for exact zeros. ``clean`` has a Hann window,
             triangles between the exact frequencies, and a small floor; no band is constant. ``brave`` has magnitudes, a
             Hann window, triangles from 80 to 7600 Hz that are straight on the mel scale, log(1 + 10⁴ x), and ⌈S / hop⌉
@@ -136,14 +136,14 @@ def create_log_mel(
         sample_rate_hz: Sample rate of the waveforms.
         bands: Number F of mel bands between 0 and half the sample rate; ``brave`` has its own range.
         window_seconds: Length of a frame.
-        hop_seconds: Distance of frames.
-        fft_size: Points of the Fourier transform; must be given for ``clean``, 1024 by default for ``released``, the
+        hop_seconds: Distance between frames.
+        fft_size: Points of the Fourier transform; required for ``clean``, 1024 by default for ``released``, the
             window for ``brave``.
-        mean: Subtracted from the logarithms.
-        std: Divides them.
+        mean: Mean that is subtracted from the logarithms.
+        std: Standard deviation by which they are divided.
 
     Raises:
-        UsageError: ``clean`` with an FFT so short that a band holds none of its bins, or impossible numbers.
+        UsageError: The FFT for ``clean`` is so short that a band contains no bin, or an argument is out of range.
     """
     check_choice("style", style, STYLES)
     window_samples, hop_samples = round(window_seconds * sample_rate_hz), round(hop_seconds * sample_rate_hz)
@@ -158,7 +158,7 @@ def create_log_mel(
     fft_size = fft_size or (window_samples if style == "brave" else RELEASED_FFT_SIZE)
     if fft_size < window_samples or fft_size % 2:
         raise UsageError(f"fft_size: expected an even number >= the window of {window_samples} samples, got {fft_size}")
-    with torch.device("cpu"):  # their values are looked at, also where networks are laid out on the meta device
+    with torch.device("cpu"):  # their values are inspected, also if the network is built on the meta device
         window, filters = _window_and_filters(style, sample_rate_hz, bands, window_samples, fft_size)
     return LogMel(window=window, filters=filters.float(), hop_samples=hop_samples, style=style, mean=mean, std=std)
 
@@ -169,12 +169,12 @@ def _as_16_bit(waveform: Tensor) -> Tensor:
 
 
 def _blocks(filters: Tensor) -> list[tuple[slice, slice]]:
-    """Splits the bands of (bins, F) into blocks: the bins that a block mixes, and its bands."""
+    """Splits the bands of (bins, F) into blocks: the bins of a block, and its bands."""
     blocks = []
     for begin in range(0, filters.shape[1], _BLOCK_BANDS):
         bands = slice(begin, min(begin + _BLOCK_BANDS, filters.shape[1]))
-        mixed = filters[:, bands].any(1).nonzero().flatten().tolist()
-        blocks.append((slice(mixed[0], mixed[-1] + 1) if mixed else slice(0, 1), bands))
+        used = filters[:, bands].any(1).nonzero().flatten().tolist()
+        blocks.append((slice(used[0], used[-1] + 1) if used else slice(0, 1), bands))
     return blocks
 
 
@@ -195,7 +195,7 @@ def _window_and_filters(
             smallest = _smallest_fft(sample_rate_hz, bands, window_samples)
             raise UsageError(
                 f"fft_size {fft_size} leaves {empty} of {bands} bands at {sample_rate_hz} Hz without a bin; "
-                f"take at least {smallest}, or fewer bands"
+                f"increase it to at least {smallest}, or use fewer bands"
             )
     return window, filters
 
@@ -228,11 +228,11 @@ def _rounded_triangles(sample_rate_hz: int, bands: int, fft_size: int) -> Tensor
 def _mel_triangles(sample_rate_hz: int, bands: int, fft_size: int) -> Tensor:
     """Returns float64 (fft_size // 2 + 1, bands) triangles of height 1, straight on the HTK mel scale, as HTK's.
 
-    A band narrower than the distance of the bins may hold none of them: it stays, as released.
+    A band narrower than the distance of the bins may contain none of them: it is kept, as released.
     """
     if sample_rate_hz < 2 * BRAVE_RANGE_HZ[1]:
         raise UsageError(
-            f"brave log-mel reaches to {BRAVE_RANGE_HZ[1]:g} Hz: expected a sample rate of at least "
+            f"brave log-mel has bands up to {BRAVE_RANGE_HZ[1]:g} Hz: expected a sample rate of at least "
             f"{2 * BRAVE_RANGE_HZ[1]:g} Hz, got {sample_rate_hz}"
         )
     bins_hz = torch.arange(fft_size // 2 + 1, dtype=torch.float64) * (sample_rate_hz / fft_size)

@@ -1,7 +1,7 @@
-"""Crop, resize and flip of clips in the loader workers: what makes data smaller, on uint8, one box for all frames.
+"""Crop, resize and flip of clips in the loader workers, on uint8, with one box for all frames.
 
-Every transform draws a `CropBox` in source pixels and then applies it; cutting before resizing touches only the pixels
-that are kept.
+Every transform samples a `CropBox` in source pixels and then applies it; cropping before resizing reads only the
+pixels that are kept.
 """
 
 import math
@@ -36,13 +36,13 @@ class CropBox:
 
 
 def apply_box(frames: Tensor, box: CropBox, size: int, antialias: bool) -> Tensor:
-    """Cuts the box, resizes it to a square with bilinear weights (corners not aligned), and mirrors it if asked.
+    """Crops the box, resizes it to a square with bilinear weights (corners not aligned), and mirrors it if `flip`.
 
     Args:
-        frames: (C, T, H, W), uint8 or floating point; left as it is.
+        frames: Frames (C, T, H, W), uint8 or floating point; not modified.
         box: Rectangle within the frames.
         size: Side of the result in pixels.
-        antialias: Widen the weights when shrinking; without it some source pixels are skipped.
+        antialias: Whether weights are widened when shrinking; otherwise some source pixels are skipped.
 
     Returns:
         (C, T, size, size) of the same dtype, stored as (T, H, W, C). uint8 is within one gray level of the exact value
@@ -52,7 +52,7 @@ def apply_box(frames: Tensor, box: CropBox, size: int, antialias: bool) -> Tenso
         raise UsageError(f"frames: expected uint8 or float (C, T, H, W), got {describe(frames)}")
     bottom, right = box.top + box.height, box.left + box.width
     if bottom > frames.shape[2] or right > frames.shape[3]:
-        raise UsageError(f"{box} does not lie within frames {describe(frames)}")
+        raise UsageError(f"{box} is not inside frames {describe(frames)}")
     # A copy in (T, H, W, C): torch's vector kernels for uint8 images work on this layout, three to ten times faster.
     pixels = frames[:, :, box.top : bottom, box.left : right].permute(1, 2, 3, 0)
     pixels = pixels.clone(memory_format=torch.contiguous_format)
@@ -69,10 +69,10 @@ def _resize(pixels: Tensor, height: int, width: int, antialias: bool) -> Tensor:
 
 
 def _resize_uint8(pixels: Tensor, height: int, width: int, antialias: bool) -> Tensor:
-    """As `_resize`, for uint8 and without rounding bias; overwrites `pixels`.
+    """Resizes as `_resize`, for uint8 and without rounding bias; overwrites `pixels`.
 
     The kernel resizes the width, rounds, resizes the height and rounds, with halves going up each time: at simple
-    ratios (224 to 112) ties are common and the frame brightens by up to half a gray level. Negating every second
+    ratios (224 to 112) ties are common and the frame becomes brighter by up to half a gray level. Negating every second
     line, the rows for the first pass and the columns for the second, makes as many ties go down as up.
     """
     rows = _every_second(pixels.shape[1])[:, None]
@@ -106,15 +106,15 @@ class RandomResizedCrop:
     """A window of random area and shape, resized to the output square.
 
     Attributes:
-        area: Bounds of the share of the frame's area.
+        area: Bounds of the relative area of the box.
         aspect: Bounds of the ratio width / height.
         flip_prob: Probability of a mirrored clip.
         antialias: See `apply_box`; False as released.
-        style: ``torchvision``: the area is uniform and the ratio log-uniform, as in its transform of this name.
-            ``tf``: the ratio is uniform, then the height is uniform among those that keep the area within its bounds,
-            as in TensorFlow's ``sample_distorted_bounding_box``, which CVRL's and BraVe's releases use. Windows are
-            smaller then: a mean share of 0.50 instead of 0.54 of 256 x 340 pixels, with areas from 0.3 to 1 and ratios
-            from 0.5 to 2.
+        style: Distribution of the box. ``torchvision``: the area is uniform and the ratio log-uniform, as in its
+            transform of this name. ``tf``: the ratio is uniform, then the height is uniform among those that keep the
+            area within its bounds, as in TensorFlow's ``sample_distorted_bounding_box``, which CVRL's and BraVe's
+            releases use. Windows are smaller then: a mean share of 0.50 instead of 0.54 of 256 x 340 pixels, with
+            areas from 0.3 to 1 and ratios from 0.5 to 2.
     """
 
     area: tuple[float, float] = (0.14, 1.0)
@@ -129,8 +129,8 @@ class RandomResizedCrop:
         _check_range("aspect", self.aspect)
         _check_share("flip_prob", self.flip_prob)
 
-    def draw(self, height: int, width: int, size: int, rng: torch.Generator) -> CropBox:
-        """Draws the box for frames of `height` x `width` pixels; it does not depend on the output `size`."""
+    def sample_box(self, height: int, width: int, size: int, rng: torch.Generator) -> CropBox:
+        """Samples the box for frames of `height` x `width` pixels, independently of the output `size`."""
         if self.style == "tf":
             return self._sample_as_tensorflow(height, width, rng)
         for _ in range(10):
@@ -140,7 +140,7 @@ class RandomResizedCrop:
             if 0 < box_height <= height and 0 < box_width <= width:
                 top, left = integer(0, height - box_height, rng), integer(0, width - box_width, rng)
                 return CropBox(top, left, box_height, box_width, chance(self.flip_prob, rng))
-        # Only very long or tiny frames come here: the largest central window of an allowed shape.
+        # Only for very long or tiny frames: the largest central window of an allowed shape.
         box_height = max(1, min(height, round(width / self.aspect[0])))
         box_width = max(1, min(width, round(height * self.aspect[1])))
         top, left = (height - box_height) // 2, (width - box_width) // 2
@@ -151,7 +151,7 @@ class RandomResizedCrop:
             found = _tf_shape(height, width, self.area, uniform(*self.aspect, rng), rng)
             if found is not None:
                 box_height, box_width = found
-                # Its offsets stop one short of the last one, unless the window is as long as the frame.
+                # TensorFlow excludes the last offset, unless the window is as long as the frame.
                 top = integer(0, max(0, height - box_height - 1), rng)
                 left = integer(0, max(0, width - box_width - 1), rng)
                 return CropBox(top, left, box_height, box_width, chance(self.flip_prob, rng))
@@ -159,7 +159,7 @@ class RandomResizedCrop:
 
     def __call__(self, frames: Tensor, size: int, rng: torch.Generator) -> Tensor:
         """Maps (C, T, H, W) to (C, T, size, size)."""
-        return apply_box(frames, self.draw(frames.shape[2], frames.shape[3], size, rng), size, self.antialias)
+        return apply_box(frames, self.sample_box(frames.shape[2], frames.shape[3], size, rng), size, self.antialias)
 
 
 _TF_TRIES = 100  # CVRL's number; BraVe's is 20
@@ -176,7 +176,7 @@ def _tf_shape(
         largest -= round(largest * aspect) > width
     largest = min(largest, height)
     box_height = integer(min(round(math.sqrt(low / aspect)), largest), largest, rng)
-    # Rounding may have left the bounds by a row.
+    # Rounding may exceed the bounds by one row.
     if box_height * round(box_height * aspect) < low:
         box_height += 1
     if box_height * round(box_height * aspect) > high:
@@ -198,8 +198,8 @@ def _resized_shape(height: int, width: int, short_side: int, size: int) -> tuple
 def _to_source(offset: float, size: int, resized: int, source: int) -> tuple[int, int]:
     """Maps `size` pixels at `offset` of an axis resized from `source` to `resized` pixels to (start, length) there.
 
-    Both edges go to the nearest source pixel: the window is the one of resize-then-crop to half a source pixel, and the
-    first and last window end exactly at the border.
+    Both edges are rounded to the nearest source pixel: the window equals that of resize-then-crop up to half a source
+    pixel, and the first and last window end exactly at the border.
     """
     start, stop = round(offset * source / resized), round((offset + size) * source / resized)
     start = min(start, source - 1)
@@ -208,13 +208,13 @@ def _to_source(offset: float, size: int, resized: int, source: int) -> tuple[int
 
 @dataclass(frozen=True)
 class RandomShortSideCrop:
-    """Short side resized to a random length, then a square window cut at random (in source pixels, see `_to_source`).
+    """Short side resized to a random length, then a random square window (in source pixels, see `_to_source`).
 
     Attributes:
         short_side: Bounds of the uniform length of the short side in pixels, rounded.
         flip_prob: Probability of a mirrored clip.
         antialias: See `apply_box`; False as released.
-        last_offset: Whether the last window of each axis can be drawn; False as released.
+        last_offset: Whether the last window of each axis can be sampled; False as released.
     """
 
     short_side: tuple[int, int] = (128, 160)
@@ -226,27 +226,27 @@ class RandomShortSideCrop:
         _check_range("short_side", self.short_side)
         _check_share("flip_prob", self.flip_prob)
 
-    def draw(self, height: int, width: int, size: int, rng: torch.Generator) -> CropBox:
-        """Draws the box for frames of `height` x `width` pixels and an output of `size` pixels."""
+    def sample_box(self, height: int, width: int, size: int, rng: torch.Generator) -> CropBox:
+        """Samples the box for frames of `height` x `width` pixels and an output of `size` pixels."""
         resized = _resized_shape(height, width, round(uniform(*self.short_side, rng)), size)
-        lost = 0 if self.last_offset else 1
-        offsets = [integer(0, max(side - size - lost, 0), rng) for side in resized]
+        excluded = 0 if self.last_offset else 1
+        offsets = [integer(0, max(side - size - excluded, 0), rng) for side in resized]
         top, box_height = _to_source(offsets[0], size, resized[0], height)
         left, box_width = _to_source(offsets[1], size, resized[1], width)
         return CropBox(top, left, box_height, box_width, chance(self.flip_prob, rng))
 
     def __call__(self, frames: Tensor, size: int, rng: torch.Generator) -> Tensor:
         """Maps (C, T, H, W) to (C, T, size, size)."""
-        return apply_box(frames, self.draw(frames.shape[2], frames.shape[3], size, rng), size, self.antialias)
+        return apply_box(frames, self.sample_box(frames.shape[2], frames.shape[3], size, rng), size, self.antialias)
 
 
 @dataclass(frozen=True)
 class FixedCrop:
-    """For tests: short side resized to a given length, one square window at a given place, nothing drawn.
+    """Fixed crop for tests: short side resized to a given length, one square window at a given position.
 
     Attributes:
         short_side: Length of the short side in pixels.
-        position: Place along the longer side (the width of a square), 0 left or top, 0.5 center, 1 right or bottom;
+        position: Position along the longer side (the width of a square), 0 left or top, 0.5 center, 1 right or bottom;
             centered along the other.
         antialias: See `apply_box`; False as released.
     """
@@ -259,14 +259,14 @@ class FixedCrop:
         _check_range("short_side", (self.short_side, self.short_side))
         _check_share("position", self.position)
 
-    def draw(self, height: int, width: int, size: int, rng: torch.Generator) -> CropBox:
-        """Returns the box for frames of `height` x `width` pixels and an output of `size`; nothing is drawn."""
+    def sample_box(self, height: int, width: int, size: int, rng: torch.Generator) -> CropBox:
+        """Returns the box for frames of `height` x `width` pixels and an output of `size`; nothing is random."""
         resized = _resized_shape(height, width, self.short_side, size)
-        places = (0.5, self.position) if height <= width else (self.position, 0.5)
-        top, box_height = _to_source(places[0] * (resized[0] - size), size, resized[0], height)
-        left, box_width = _to_source(places[1] * (resized[1] - size), size, resized[1], width)
+        positions = (0.5, self.position) if height <= width else (self.position, 0.5)
+        top, box_height = _to_source(positions[0] * (resized[0] - size), size, resized[0], height)
+        left, box_width = _to_source(positions[1] * (resized[1] - size), size, resized[1], width)
         return CropBox(top, left, box_height, box_width)
 
     def __call__(self, frames: Tensor, size: int, rng: torch.Generator) -> Tensor:
         """Maps (C, T, H, W) to (C, T, size, size)."""
-        return apply_box(frames, self.draw(frames.shape[2], frames.shape[3], size, rng), size, self.antialias)
+        return apply_box(frames, self.sample_box(frames.shape[2], frames.shape[3], size, rng), size, self.antialias)

@@ -1,6 +1,6 @@
 """SpecAugment: bands and columns of a spectrogram set to its mean (Park et al., Interspeech 2019), without warping.
 
-The strengths are those of GDT's released code, which normalizes first, so that the fill of 0 is the mean.
+The strengths are those of GDT's released code, which normalizes first, so that filling with 0 gives the mean.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from stica_pv.keyed_random import integer, uniform
 from stica_pv.structures import describe
 
 STRENGTHS = {"none": (0, 0, 0.0, 0.0), "mild": (1, 1, 2.0, 5.0), "medium": (1, 1, 3.0, 6.0), "heavy": (2, 2, 3.0, 6.0)}
-"""By name: number of masks over bands and over columns, and the bounds below which their widths are drawn."""
+"""By name: number of masks over bands and over columns, and the upper bounds of their widths."""
 
 
 @dataclass(frozen=True)
@@ -22,25 +22,25 @@ class SpecAugmentParams:
     """Masks of each sample.
 
     Attributes:
-        bands: int64 (B, M, 2), first band and width of each mask.
-        columns: int64 (B, M', 2), first column and width.
+        bands: First band and width of each mask, int64 (B, M, 2).
+        columns: First column and width of each mask, int64 (B, M', 2).
     """
 
     bands: Tensor
     columns: Tensor
 
     def describe(self, row: int) -> str:
-        """What happens to a spectrogram, for a person."""
-        words = [
+        """Describes the masks of a spectrogram."""
+        parts = [
             f"{what} {first} to {first + width - 1}"
             for what, masks in (("bands", self.bands), ("columns", self.columns))
             for first, width in masks[row].tolist()
             if width
         ]
-        return f"masked: {', '.join(words)}" if words else "no mask"
+        return f"masked: {', '.join(parts)}" if parts else "no mask"
 
     def mirrored(self, columns: int) -> "SpecAugmentParams":
-        """Returns the masks of spectrograms of `columns` that are played backwards."""
+        """Returns the masks of time-reversed spectrograms of `columns`."""
         first, width = self.columns.unbind(-1)
         return SpecAugmentParams(self.bands, torch.stack((columns - first - width, width), dim=-1))
 
@@ -52,21 +52,21 @@ class SpecAugmentParams:
 def sample_spec_augment(
     rngs: Sequence[torch.Generator], strength: str, *, bands: int, columns: int
 ) -> SpecAugmentParams:
-    """Draws the masks of spectrograms of `bands` × `columns`, row b from `rngs[b]`.
+    """Samples the masks of spectrograms of `bands` × `columns`, row b from `rngs[b]`.
 
-    A width is U(0, bound) rounded down, its place uniform over all that fit.
+    A width is U(0, bound) rounded down, its position uniform over all that fit.
     """
     if strength not in STRENGTHS:
         raise UsageError(f"SpecAugment: got {strength!r}, expected one of {', '.join(STRENGTHS)}")
     over_bands, over_columns, widest_band, widest_column = STRENGTHS[strength]
     sizes = [(over_bands, widest_band, bands), (over_columns, widest_column, columns)]
-    drawn = [torch.zeros(len(rngs), masks, 2, dtype=torch.long) for masks, _, _ in sizes]
+    sampled = [torch.zeros(len(rngs), masks, 2, dtype=torch.long) for masks, _, _ in sizes]
     for row, rng in enumerate(rngs):
-        for table, (masks, widest, length) in zip(drawn, sizes, strict=True):
+        for table, (masks, widest, length) in zip(sampled, sizes, strict=True):
             for mask in range(masks):
                 width = min(int(uniform(0, widest, rng)), length)
                 table[row, mask] = torch.tensor([integer(0, length - width, rng), width])
-    return SpecAugmentParams(*drawn)
+    return SpecAugmentParams(*sampled)
 
 
 def apply_spec_augment(log_mel: Tensor, plan: SpecAugmentParams) -> Tensor:
@@ -80,6 +80,6 @@ def apply_spec_augment(log_mel: Tensor, plan: SpecAugmentParams) -> Tensor:
 
 def _covered(masks: Tensor, length: int) -> Tensor:
     """Maps masks (B, M, 2) to bool (B, length)."""
-    place = torch.arange(length, device=masks.device)
+    position = torch.arange(length, device=masks.device)
     first, width = masks[..., :1], masks[..., 1:]
-    return ((place >= first) & (place < first + width)).any(dim=1)
+    return ((position >= first) & (position < first + width)).any(dim=1)

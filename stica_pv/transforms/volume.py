@@ -9,5 +9,5 @@ from stica_pv.keyed_random import uniform
 
 
 def sample_volume(rngs: Sequence[torch.Generator], spread: float = 0.1) -> Tensor:
-    """Draws (B,) factors from U(1 - spread, 1 + spread), row b from `rngs[b]`, to multiply waveforms with."""
+    """Samples (B,) factors on waveforms from U(1 - spread, 1 + spread), row b from `rngs[b]`."""
     return torch.tensor([uniform(1 - spread, 1 + spread, rng) for rng in rngs], dtype=torch.float32)

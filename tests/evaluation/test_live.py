@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from stica_pv.evaluation.live import still_copy
-from stica_pv.tasks.classification.classification import Classification, Classifier, SeenClip
+from stica_pv.tasks.classification.classification import Classification, ClassificationClip, Classifier
 from stica_pv.transforms import ColorSettings, FixedCrop
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["encoder", "classifier"])
 def test_the_copy_lies_on_the_device_with_what_was_made_for_the_look(whole: bool) -> None:
-    clip = SeenClip(2, 4.0, 4, FixedCrop(), ColorSettings())
+    clip = ClassificationClip(2, 4.0, 4, FixedCrop(), ColorSettings())
     task = Classification(clip=clip, backbone=nn.BatchNorm3d(3), pool=nn.Flatten(), dim=96, classes=2).to("meta")
     network = Classifier(task) if whole else task.encoders()["video"]
     assert "cpu" in {buffer.device.type for buffer in network.buffers()}

@@ -108,7 +108,7 @@ def test_loss_is_computed_in_full_precision_under_autocast() -> None:
 
 
 def test_a_term_whose_positive_is_not_among_the_near_keys_is_refused() -> None:
-    with pytest.raises(ValueError, match="positive counts once"):
+    with pytest.raises(ValueError, match="near must count the positive once"):
         VersionTerm(query=0, positive=1, near=(1, 0), far=(1, 1), weight=1.0)
 
 

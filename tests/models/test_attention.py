@@ -1,4 +1,4 @@
-"""The attention that a person sees is the one that the pooling computes with."""
+"""The displayed attention equals that of the pooling."""
 
 import math
 

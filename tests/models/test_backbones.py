@@ -65,7 +65,7 @@ def test_a_module_that_reads_values_is_measured_by_a_pass(caplog: pytest.LogCapt
         ("torchvision:r3d_81", r"torchvision has no video model called 'r3d_81' \(did you mean r3d_18\?\)"),
         ("torchvision:resnet18", "torchvision has no video model called 'resnet18'"),
         ("no_such_module:build", "no_such_module:build: No module named 'no_such_module'; expected a name of --list"),
-        ("os:getppid", "backbone os:getppid: os is Python's own and builds no network"),
+        ("os:getppid", "backbone os:getppid: os is part of Python's standard library and builds no network"),
         (":build", "expected a model as <library>:<name> or <module>:<function>, got ':build'"),
         ("torchvision:", "expected a model as <library>:<name> or <module>:<function>, got 'torchvision:'"),
         (f"{__name__}:missing", "has no function missing"),
@@ -83,7 +83,7 @@ def test_a_source_needs_its_library() -> None:
 
 
 def test_own_function_without_pretrained_weights_has_none() -> None:
-    with pytest.raises(UsageError, match="nobody publishes weights"):
+    with pytest.raises(UsageError, match="there are no published weights"):
         create_backbone(f"{__name__}:own_map", pretrained=True)
 
 

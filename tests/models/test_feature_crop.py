@@ -174,14 +174,14 @@ def test_box_outside_the_map_is_refused(box: list[list[int]]) -> None:
 
 @pytest.mark.parametrize("shape", [(5, 3, 5), (4, 3, 4), (4, 4, 5)])
 def test_plan_for_another_map_is_refused(shape: tuple[int, int, int]) -> None:
-    with pytest.raises(UsageError, match=r"another map than float32\(2, 3, "):
+    with pytest.raises(UsageError, match=r"does not fit the map float32\(2, 3, "):
         FeatureCrop()(torch.randn(2, 3, *shape), plan_crops(whole_map(MAP), MAP, 4))
 
 
 @pytest.mark.parametrize("samples", [1, 3])
 def test_plan_for_another_number_of_samples_is_refused(samples: int) -> None:
     plan = plan_crops(whole_map(MAP).expand(samples, -1, -1, -1), MAP, 4)
-    with pytest.raises(UsageError, match="another map"):
+    with pytest.raises(UsageError, match="does not fit the map"):
         FeatureCrop()(torch.randn(2, 3, *MAP), plan)
 
 

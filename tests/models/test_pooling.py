@@ -90,7 +90,7 @@ def test_head_equals_the_written_out_one(read_out, positions: bool, in_channels:
             if in_channels != DIM:
                 x = [pool.reduce.weight @ token + pool.reduce.bias for token in x]
             if positions:
-                x = [token + place for token, place in zip(x, pool.position, strict=False)]
+                x = [token + position for token, position in zip(x, pool.position, strict=False)]
             if read_out == "cls":
                 x = [pool.cls[0], *x]
             for layer in pool.layers:
@@ -209,7 +209,7 @@ def test_gradients_reach_every_parameter(read_out) -> None:
     pool = TransformerPool(DIM, dim=4, heads=2, read_out=read_out, positions=True, value_projection=True)
     pooled = pool(torch.randn(3, DIM, 4, 2, 2))
     (pooled * torch.randn_like(pooled)).sum().backward()
-    # A bias of the keys shifts all scores of a query alike: the softmax does not see it.
+    # A bias of the keys shifts all scores of a query equally, so the softmax does not change.
     blind = [name for name, p in pool.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-12]
     assert all(name.endswith("key.bias") for name in blind)
     assert not pool.position.grad[4:].any()

@@ -149,5 +149,5 @@ def test_weights_are_truncated_normals_by_fan_in() -> None:
 
 @pytest.mark.parametrize("width", [0, 4, 12])
 def test_a_width_that_cannot_be_split_in_eight_is_refused(width: int) -> None:
-    with pytest.raises(UsageError, match="a width that 8 divides"):
+    with pytest.raises(UsageError, match="a width divisible by 8"):
         create_tsm_resnet14(width=width)

@@ -97,7 +97,7 @@ def test_a_crop_is_the_same_window_of_both_maps() -> None:
     torch.testing.assert_close(tokens[0], first.mT)
     late = fast[:, :, 4:].mean((3, 4)).unflatten(2, (2, 2)).mean(3)
     torch.testing.assert_close(tokens[1, :, :, 3:], late.mT)
-    with pytest.raises(UsageError, match="gives 2 maps and the crops are planned for 1"):
+    with pytest.raises(UsageError, match="gives 2 maps, but the crops are planned for 1"):
         FeatureCrop()([slow, fast], plan_crops(boxes, (2, 4, 4), 2))
 
 

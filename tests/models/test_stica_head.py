@@ -27,7 +27,7 @@ def test_it_ends_a_net_and_leaves_the_loaded_weights_alone() -> None:
 
 def test_it_ends_a_net_of_two_pathways() -> None:
     net = MODELS["slowfast_r50"].build()
-    net.blocks[-2] = torch.nn.Identity()  # in place of what pools and joins the pathways
+    net.blocks[-2] = torch.nn.Identity()  # instead of the pooling and concatenation of the pathways
     net.blocks[-1] = create_stica_head(in_channels=288, out_dim=6)
     video = torch.randn(2, 3, 8, 64, 64)
     assert net([video[:, :, ::4], video]).shape == (2, 6)

@@ -68,7 +68,7 @@ def test_net_without_head_and_net_with_another_head() -> None:
     net.blocks[-1] = nn.Identity()
     assert measure_map(trunk_of(net), frames=frames, size=side) == (192, 4, 2, 2)
     net.blocks[-1] = create_stica_head(in_channels=192)
-    with pytest.raises(UsageError, match=r"\[\(1, 256\)\].*cut its head off"):
+    with pytest.raises(UsageError, match=r"\[\(1, 256\)\].*remove its head"):
         measure_map(trunk_of(net), frames=frames, size=side)
 
 

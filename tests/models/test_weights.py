@@ -63,13 +63,13 @@ def test_weights_that_cannot_be_fetched_are_told(monkeypatch) -> None:
         raise URLError("no network")
 
     monkeypatch.setattr("pytorchvideo.models.hub.x3d.load_state_dict_from_url", no_network)
-    with pytest.raises(UsageError, match="cannot be fetched .*no network.*give a file instead"):
+    with pytest.raises(UsageError, match="cannot be downloaded .*no network.*give a file instead"):
         create_backbone("x3d_xs", pretrained=True)
 
 
 def test_weights_that_nobody_publishes_are_told() -> None:
     for name in ("r2plus1d_10", "slow_r101", "av_slowfast_r50"):
-        with pytest.raises(UsageError, match="nobody publishes weights of this network"):
+        with pytest.raises(UsageError, match="there are no published weights of this network"):
             create_backbone(name, width=8, pretrained=True)
 
 

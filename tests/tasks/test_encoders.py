@@ -26,13 +26,13 @@ def test_bytes_are_normalised_per_channel_and_floats_taken_as_they_are(video_enc
 
 def test_bytes_that_come_channels_last_reach_the_trunk_as_others_do(video_encoder: VideoEncoder) -> None:
     video = torch.randint(0, 256, (2, 3, 8, 28, 28), dtype=torch.uint8)
-    seen: list[torch.Tensor] = []
-    video_encoder.backbone.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    received: list[torch.Tensor] = []
+    video_encoder.backbone.register_forward_pre_hook(lambda module, inputs: received.append(inputs[0]))
     with torch.no_grad():
         for given in (video, video.contiguous(memory_format=torch.channels_last_3d)):
             video_encoder(given)
-    assert seen[1].is_contiguous()
-    torch.testing.assert_close(*seen, rtol=0, atol=1e-5)  # other memory, other vectors
+    assert received[1].is_contiguous()
+    torch.testing.assert_close(*received, rtol=0, atol=1e-5)  # other memory, other vectors
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -82,7 +82,7 @@ def test_the_projected_layer_is_the_head_on_the_pooled_vector_and_all_come_from_
 
 def test_what_was_not_built_is_not_offered(video_encoder: VideoEncoder):
     assert video_encoder.offers == ("map", "pooled")
-    with pytest.raises(ValueError, match="without a projection head"):
+    with pytest.raises(ValueError, match="no projection head"):
         video_encoder(torch.randn(1, 3, 8, 28, 28), layer="projected")
 
 

@@ -62,7 +62,7 @@ def test_a_constant_gap_is_kept_where_it_fits() -> None:
     first, second = starts(IntervalSettings("constant", gap_seconds=2.0))
     assert torch.allclose((second - first).abs(), torch.tensor(2.0), atol=1e-6)
     first, second = starts(IntervalSettings("constant", gap_seconds=0.0))
-    assert torch.equal(first, second)  # exact: the same generators draw the same
+    assert torch.equal(first, second)  # exact: equal generators give equal values
     first, second = starts(IntervalSettings("constant", gap_seconds=99.0))
     assert torch.allclose((second - first).abs(), torch.tensor(LARGEST), atol=1e-5)
 

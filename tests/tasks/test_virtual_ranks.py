@@ -1,4 +1,4 @@
-"""The loss of 64 processes, played by one: each compares its rows with those of all, as `Task.loss` is told where."""
+"""The loss of 64 processes, simulated by one: each compares its rows with those of all at its `rank_offset`."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def rows_of_all(groups: int, *, silent: bool) -> Embeddings:
 @pytest.mark.parametrize("pairing", ["all", "released"])
 def test_the_mean_over_64_ranks_is_the_loss_of_one_process_and_so_are_its_gradients(pairing: str, silent: bool):
     task = tiny_task(double=True, crops=CropSettings(2, 4, pairing=pairing))
-    everything = rows_of_all(task.facts()["windows"], silent=silent)
+    everything = rows_of_all(task.sizes()["windows"], silent=silent)
     names = ("windows", "audio")
     whole = {name: value.clone().requires_grad_(name in names) for name, value in everything.items()}
     gathered = {name: value.detach() for name, value in everything.items()}
@@ -48,7 +48,7 @@ def test_the_mean_over_64_ranks_is_the_loss_of_one_process_and_so_are_its_gradie
 
 def test_rows_told_at_another_place_are_another_loss():
     task = tiny_task(double=True)
-    everything = rows_of_all(task.facts()["windows"], silent=False)
+    everything = rows_of_all(task.sizes()["windows"], silent=False)
     local = {name: value[:, :LOCAL] for name, value in everything.items()}
     right, wrong = (task.loss(local, everything, rank_offset=row).total.item() for row in (0, LOCAL))
     assert wrong > right + 0.1

@@ -31,7 +31,7 @@ def exact(frames: Tensor, box: CropBox, size: int, antialias: bool) -> Tensor:
 
 def boxes(transform: RandomResizedCrop | RandomShortSideCrop, height: int, width: int, n: int) -> Iterator[CropBox]:
     for i in range(n):
-        yield transform.draw(height, width, 112, generator("box", i))
+        yield transform.sample_box(height, width, 112, generator("box", i))
 
 
 @pytest.mark.parametrize("antialias", [True, False])
@@ -135,17 +135,17 @@ def test_tensorflow_style_crops_have_the_areas_of_its_law(height: int, width: in
 
 def test_tensorflow_style_crops_take_the_whole_frame_where_no_window_fits() -> None:
     crop = RandomResizedCrop(area=(1.0, 1.0), aspect=(0.5, 0.6), flip_prob=0, style="tf")
-    assert crop.draw(30, 300, 16, generator(0)) == CropBox(0, 0, 30, 300)
+    assert crop.sample_box(30, 300, 16, generator(0)) == CropBox(0, 0, 30, 300)
     with pytest.raises(UsageError, match=r"style of random resized crops: got 'TF'"):
         RandomResizedCrop(style="TF")  # type: ignore[arg-type]
 
 
 def test_resized_crop_falls_back_to_the_largest_central_window() -> None:
-    wide = RandomResizedCrop(area=(1.0, 1.0), flip_prob=0).draw(30, 300, 16, generator(0))
+    wide = RandomResizedCrop(area=(1.0, 1.0), flip_prob=0).sample_box(30, 300, 16, generator(0))
     assert wide == CropBox(0, 130, 30, 40)
-    tall = RandomResizedCrop(area=(1.0, 1.0), flip_prob=0).draw(300, 30, 16, generator(0))
+    tall = RandomResizedCrop(area=(1.0, 1.0), flip_prob=0).sample_box(300, 30, 16, generator(0))
     assert tall == CropBox(130, 0, 40, 30)
-    whole = RandomResizedCrop(area=(1.0, 1.0), aspect=(1.2, 1.3), flip_prob=0).draw(100, 125, 16, generator(0))
+    whole = RandomResizedCrop(area=(1.0, 1.0), aspect=(1.2, 1.3), flip_prob=0).sample_box(100, 125, 16, generator(0))
     assert whole == CropBox(0, 0, 100, 125)
 
 
@@ -174,7 +174,7 @@ def test_short_side_crop_equals_resize_then_crop() -> None:
     grid = torch.linspace(0, 3, 256)
     smooth = (127 + 100 * torch.sin(grid[:, None] * 2 + grid)).round().byte()[None, None].expand(3, 2, -1, -1)
     transform = RandomShortSideCrop(short_side=(128, 128), flip_prob=0)  # half size: offsets are whole source pixels
-    box = transform.draw(256, 256, 112, generator("equal"))
+    box = transform.sample_box(256, 256, 112, generator("equal"))
     resized = F.interpolate(smooth.double(), size=(128, 128), mode="bilinear", antialias=True)
     cut = resized[:, :, box.top // 2 : box.top // 2 + 112, box.left // 2 : box.left // 2 + 112]
     assert (box.top % 2, box.left % 2, box.height, box.width) == (0, 0, 224, 224)
@@ -186,13 +186,13 @@ def test_short_side_crop_equals_resize_then_crop() -> None:
     [(0.0, CropBox(0, 0, 256, 256)), (0.5, CropBox(0, 42, 256, 256)), (1.0, CropBox(0, 84, 256, 256))],
 )
 def test_fixed_crop_takes_left_center_and_right(position: float, box: CropBox) -> None:
-    assert FixedCrop(position=position).draw(256, 340, 128, generator(0)) == box
-    turned = FixedCrop(position=position).draw(340, 256, 128, generator(0))
+    assert FixedCrop(position=position).sample_box(256, 340, 128, generator(0)) == box
+    turned = FixedCrop(position=position).sample_box(340, 256, 128, generator(0))
     assert turned == CropBox(box.left, box.top, box.width, box.height)
 
 
 def test_fixed_crop_centres_the_other_axis() -> None:
-    assert FixedCrop(short_side=128, position=1.0).draw(128, 200, 112, generator(0)) == CropBox(8, 88, 112, 112)
+    assert FixedCrop(short_side=128, position=1.0).sample_box(128, 200, 112, generator(0)) == CropBox(8, 88, 112, 112)
 
 
 @pytest.mark.parametrize("shape", [(7, 400), (400, 7), (1, 1), (128, 128)])
@@ -203,7 +203,7 @@ def test_boxes_stay_inside_odd_frames(shape: tuple[int, int]) -> None:
 
 def test_impossible_requests_raise() -> None:
     with pytest.raises(UsageError, match="needs at least 112, got 100"):
-        FixedCrop(short_side=100).draw(200, 200, 112, generator(0))
+        FixedCrop(short_side=100).sample_box(200, 200, 112, generator(0))
     with pytest.raises(UsageError, match="area"):
         RandomResizedCrop(area=(0.5, 1.2))
     with pytest.raises(UsageError, match="aspect"):
@@ -212,7 +212,7 @@ def test_impossible_requests_raise() -> None:
         RandomShortSideCrop(flip_prob=2)
     with pytest.raises(UsageError, match="position"):
         FixedCrop(position=-0.1)
-    with pytest.raises(UsageError, match="does not lie within"):
+    with pytest.raises(UsageError, match="is not inside frames"):
         apply_box(noise(3, 1, 20, 20), CropBox(0, 1, 20, 20), 8, True)
     with pytest.raises(UsageError, match="expected uint8 or float"):
         apply_box(noise(3, 1, 20, 20).int(), CropBox(0, 0, 20, 20), 8, True)

@@ -1,4 +1,4 @@
-"""What an ablation consists of: cells, one value chosen for each, and replicates that all cells share."""
+"""Grid of an ablation: cells, one value chosen per cell, and replicates that all cells share."""
 
 import json
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ class Run:
 
     Attributes:
         cell: Name of its cell.
-        file: Its configuration.
-        name: Of the run within its cell.
-        overrides: Keys and values in turn, without OUTPUT_DIR.
-        folder: Its OUTPUT_DIR.
+        file: Configuration file.
+        name: Name of the run within its cell.
+        overrides: Alternating keys and values, without OUTPUT_DIR.
+        folder: OUTPUT_DIR of the run.
     """
 
     cell: str
@@ -35,12 +35,12 @@ class Run:
 
     @property
     def words(self) -> list[str]:
-        """What follows ``tools/run_net.py`` on its command line."""
+        """Returns the arguments of ``tools/run_net.py`` on its command line."""
         return ["--cfg", str(self.file), *self.overrides, "OUTPUT_DIR", str(self.folder)]
 
     @property
     def started(self) -> bool:
-        """Whether anything of it was written."""
+        """Returns whether the run has written anything."""
         return self.folder.is_dir()
 
     def scores(self) -> dict[str, float] | None:
@@ -55,8 +55,8 @@ class Cell:
     """A configuration that runs by itself.
 
     Attributes:
-        file: The configuration.
-        overrides: Keys and values in turn that make the cell of it.
+        file: Configuration file.
+        overrides: Alternating keys and values that define the cell.
     """
 
     file: Path
@@ -68,10 +68,10 @@ class Choice:
     """The key whose value is chosen for each cell.
 
     Attributes:
-        key: A configuration key.
-        values: To choose from, as typed on a command line.
-        measure: A number of the epochs' lines in metrics.jsonl, of training videos only; the largest last one wins.
-        overrides: Of the runs that choose, besides the key.
+        key: Configuration key.
+        values: Candidate values, as on a command line.
+        measure: Metric of the epochs' lines in metrics.jsonl, on training videos only; the largest final one is chosen.
+        overrides: Further overrides of the choosing runs.
     """
 
     key: str
@@ -81,10 +81,10 @@ class Choice:
 
     def score(self, run: Run) -> float | None:
         """Returns the measure at the end of a run, None before it."""
-        facts = run.folder / "run.json"
-        if not facts.is_file():
+        settings = run.folder / "run.json"
+        if not settings.is_file():
             return None
-        last = json.loads(facts.read_text(encoding="utf-8"))["steps"]
+        last = json.loads(settings.read_text(encoding="utf-8"))["steps"]
         ends = [line for line in read_metrics(run.folder) if EPOCH_END in line and line["step"] == last]
         return float(ends[-1][self.measure]) if ends and self.measure in ends[-1] else None
 
@@ -94,13 +94,12 @@ class Grid:
     """An ablation, as its file describes it.
 
     Attributes:
-        file: That file.
-        cells: By name.
-        choice: None where nothing is chosen.
+        file: Grid file.
+        cells: Cells by name.
+        choice: Key to choose, None if nothing is chosen.
         replicates: Overrides of each replicate; run i of every cell shares them, so runs are compared in pairs.
-        measures: Names in results.json.
-        contrasts: By what they show: the cell expected above, and the cell expected below; empty where cells do
-            different things.
+        measures: Names of metrics in results.json.
+        contrasts: Expected higher and lower cell, by name of the contrast; empty if cells are not comparable.
     """
 
     file: Path
@@ -154,7 +153,7 @@ def read_grid(path: Path) -> Grid:
     """Reads a grid file.
 
     Raises:
-        UsageError: It is missing, no such mapping, or names what is not there; the message names the key.
+        UsageError: It is missing or malformed, or names a missing file; the message names the key.
     """
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file")
@@ -186,7 +185,7 @@ def _cells(path: Path, given: Any) -> dict[str, Cell]:
             raise UsageError(f"{path}: CELLS: {name}: expected FILE KEY VALUE ..., got {words!r}")
         file, *overrides = words.split()
         if not (path.parent / file).is_file():
-            raise UsageError(f"{path}: CELLS names {path.parent / file}, which is not there")
+            raise UsageError(f"{path}: CELLS names {path.parent / file}, which does not exist")
         cells[str(name)] = Cell(path.parent / file, tuple(overrides))
     return cells
 

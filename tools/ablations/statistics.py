@@ -15,7 +15,7 @@ class Estimate:
     """A mean and its interval.
 
     Attributes:
-        mean: Of the values.
+        mean: Mean of the values.
         low: Lower bound of the 95 % t-interval; nan for a single value.
         high: Upper bound.
         count: Number of values.
@@ -28,11 +28,11 @@ class Estimate:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the interval lies on one side of zero."""
+        """Returns whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
     def text(self) -> str:
-        """Returns ``mean [low, high]``; of a single value that alone."""
+        """Returns ``mean [low, high]``, or the mean alone for a single value."""
         if self.count == 1:
             return f"{self.mean:.1f}"
         return f"{self.mean:.1f} [{self.low:.1f}, {self.high:.1f}]"

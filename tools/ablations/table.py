@@ -7,8 +7,8 @@ from pathlib import Path
 from ablations.grid import Grid, Run
 from ablations.statistics import estimate, paired
 
-STYLES = (":", "--", "-.")  # of the untrained models in the plot
-INTERVAL = ("low", "high", "n")  # what stands beside the trained score in results.json
+STYLES = (":", "--", "-.")  # line styles of the untrained models in the plot
+INTERVAL = ("low", "high", "n")  # suffixes of the trained score in results.json
 Scores = dict[str, dict[str, dict[str, float]]]  # measure, cell, replicate
 
 
@@ -23,9 +23,9 @@ def collect(runs: Sequence[Run], measures: Sequence[str]) -> Scores:
 
 
 def reference_scores(runs: Sequence[Run], measure: str) -> dict[str, dict[str, float]]:
-    """Returns what the untrained models reached, by their names and replicates: the mean of a replicate's cells.
+    """Returns the scores of the untrained models by name and replicate: the mean over a replicate's cells.
 
-    Cells of a replicate share data and seeds, so their untrained scores are no independent values.
+    Cells of a replicate share data and seeds, so their untrained scores are not independent.
     """
     found: dict[str, dict[str, list[float]]] = {}
     for run in runs:
@@ -120,18 +120,18 @@ def plot(grid: Grid, measuring: Sequence[Run], path: Path) -> None:
 
     scores = collect(measuring, grid.measures)
     references = {measure: reference_scores(measuring, measure) for measure in grid.measures}
-    width = max(4.0, len(grid.cells))  # inches a panel, for the names of its cells
+    width = max(4.0, len(grid.cells))  # inches per panel, for the names of its cells
     figure, axes = plt.subplots(1, len(grid.measures), figsize=(width * len(grid.measures), 3.2), squeeze=False)
     for axis, measure in zip(axes[0], grid.measures, strict=True):
-        for place, cell in enumerate(grid.cells):
+        for position, cell in enumerate(grid.cells):
             values = list(scores[measure].get(cell, {}).values())
             if not values:
                 continue
             found = estimate(values)
-            axis.plot([place] * len(values), values, "o", color="0.6", markersize=4)
+            axis.plot([position] * len(values), values, "o", color="0.6", markersize=4)
             if found.count > 1:
                 bars = [[found.mean - found.low], [found.high - found.mean]]
-                axis.errorbar([place + 0.15], [found.mean], yerr=bars, fmt="s", color="black", capsize=3)
+                axis.errorbar([position + 0.15], [found.mean], yerr=bars, fmt="s", color="black", capsize=3)
         for style, (name, untrained) in zip(itertools.cycle(STYLES), references[measure].items(), strict=False):
             axis.axhline(max(untrained.values()), linestyle=style, linewidth=1, color="0.4", label=f"{name} (best)")
         axis.set_xticks(range(len(grid.cells)), [name.replace("_", "\n") for name in grid.cells], fontsize=8)

@@ -1,4 +1,4 @@
-"""Cost of every video backbone at its standard input, and what STiCA's crops, pooling and heads add to it.
+"""Cost of every video backbone at its standard input, and the added cost of STiCA's crops, pooling and heads.
 
 Parameters, multiply-adds and memory are counted at the standard input without computing anything; time is measured in
 one CPU thread, at a small input unless --timing standard.
@@ -23,12 +23,15 @@ from stica_pv.registry import BACKBONES
 
 REPEATS = 3
 SMALL = (4, 64)
-SMALL_EXCEPTIONS = {"s3d": (16, 64)}  # the smallest whose map can still be cut
+SMALL_EXCEPTIONS = {"s3d": (16, 64)}  # the smallest whose map can still be cropped
 
 COUNTED = ("backbone", "frames × px", "map", "M parameters", "GMACs", "kept MB", "peak MB forward", "peak MB step")
 ADDED = ("heads: M parameters", "GMACs", "kept MB", "adds GMACs", "adds memory")
 TIMED = ("timed at", "clips/s forward", "clips/s step")
-ADDED_TIME = ("adds time forward", "adds time step")  # a small input makes the trunk cheap and hardly the heads
+ADDED_TIME = (
+    "adds time forward",
+    "adds time step",
+)  # a small input reduces the cost of the trunk, but hardly that of the heads
 
 
 class Costs(NamedTuple):
@@ -45,8 +48,8 @@ class Costs(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this benchmark."""
-    parser.add_argument("names", nargs="*", metavar="NAME", help="backbones; all of --list backbones without a name")
-    parser.add_argument("--timing", choices=("none", "small", "standard"), default="small", help="input that is timed")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="backbones; default: all of --list backbones")
+    parser.add_argument("--timing", choices=("none", "small", "standard"), default="small", help="input size to time")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the cost table to this file as well")
 
 
@@ -74,7 +77,7 @@ def _build(name: str, clip: tuple[int, int]) -> Trunk:
 
 
 def cells(row: Costs) -> Iterator[str]:
-    """Yields the text of each cell of a line."""
+    """Yields the text of each cell of a row."""
     yield row.name
     yield f"{row.clip[0]} × {row.clip[1]}"
     yield " + ".join("×".join(map(str, size)) for size in row.sizes)
@@ -103,9 +106,9 @@ def line(texts: Iterator[str] | tuple[str, ...]) -> str:
 
 
 def rows(args: argparse.Namespace) -> Iterator[Row]:
-    """Yields what the heads cost beside each trunk, and prints the table of all costs in the end."""
+    """Yields the cost of the heads relative to each trunk, and prints a table of all costs at the end."""
     for name in args.names:
-        BACKBONES.get(name)  # a wrong one ends here, before anything is measured
+        BACKBONES.get(name)  # fails for a wrong name before anything is measured
     timed = {"none": (), "small": TIMED, "standard": (*TIMED, *ADDED_TIME)}[args.timing]
     head = (*COUNTED, *ADDED, *timed)
     lines = [line(head), "|" + "---|" * len(head)]
@@ -125,7 +128,7 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
 
 
 def beside_trunk(costs: Costs) -> Iterator[Row]:
-    """Yields the heads' costs with the trunk's beside them."""
+    """Yields the costs of the heads, compared with those of the trunk."""
     heads, trunk, name = costs.heads, costs.trunk, costs.name
     yield Row.paired(f"{name}: multiply-adds of the heads", "GMACs", [heads.gmacs], "the trunk", [trunk.gmacs])
     yield Row.paired(f"{name}: memory kept by the heads", "MB", [heads.kept_mb], "the trunk", [trunk.kept_mb])

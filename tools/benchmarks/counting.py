@@ -1,4 +1,4 @@
-"""Costs that need no clock: parameters, multiply-adds, and memory, of modules on the meta device or a real one."""
+"""Costs without timing: parameters, multiply-adds, and memory, of modules on the meta device or a real one."""
 
 import weakref
 from collections.abc import Callable, Mapping
@@ -19,11 +19,11 @@ class Counts:
     """Costs of a module for a batch of clips.
 
     Attributes:
-        parameters: How many it learns.
-        gmacs: Multiply-adds of its convolutions and matrix products in one forward pass, in 10⁹, a clip.
-        kept_mb: What a forward pass in training keeps for the backward pass, without parameters, in 2²⁰ bytes, a clip.
-        peak_forward_mb: Most that results take at one time in a forward pass without gradient, for the batch.
-        peak_step_mb: The same of a forward and a backward pass, gradients included.
+        parameters: Number of trainable parameters.
+        gmacs: Multiply-adds of convolutions and matrix products in one forward pass, in 10⁹ per clip.
+        kept_mb: Memory kept for the backward pass, without parameters, in 2²⁰ bytes per clip.
+        peak_forward_mb: Peak memory of results in a forward pass without gradient, for the batch.
+        peak_step_mb: Peak memory of a forward and a backward pass, including gradients.
     """
 
     parameters: int
@@ -34,10 +34,10 @@ class Counts:
 
 
 class Live(TorchDispatchMode):
-    """Follows the memory of all tensors that are made within it; what kernels need for themselves is not seen.
+    """Tracks the memory of all tensors that are created in its context, without the workspace of kernels.
 
     Attributes:
-        peak: Most bytes at one time.
+        peak: Peak number of bytes.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Live(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Runs an operation and notes the storages that it made."""
+        """Runs an operation and records the storages that it created."""
         result = func(*args, **(kwargs or {}))
         for tensor in tree_iter(result):
             if isinstance(tensor, Tensor) and (storage := tensor.untyped_storage())._cdata not in self._sizes:
@@ -63,7 +63,7 @@ class Live(TorchDispatchMode):
 
 
 def count(module: nn.Module, *inputs: Any, clips: int) -> Counts:
-    """Counts a module for a batch of `clips`; on the meta device nothing is computed for it."""
+    """Counts a module for a batch of `clips`; on the meta device nothing is computed."""
     with torch.no_grad(), Live() as forward:
         module.eval()(*inputs)
     kept_mb, gmacs = _kept_and_gmacs(module.train(), inputs)
@@ -74,7 +74,7 @@ def count(module: nn.Module, *inputs: Any, clips: int) -> Counts:
 
 
 def sum_of_squares(maps: Maps) -> Tensor:
-    """A number whose gradient reaches every value of some maps."""
+    """Returns a scalar whose gradient reaches every value of the maps."""
     return torch.stack([one.square().sum() for one in as_list(maps)]).sum()
 
 
@@ -85,7 +85,7 @@ def _kept_and_gmacs(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[float, 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage._cdata not in own:
-            kept[storage._cdata] = storage  # held: a freed one's number may come again
+            kept[storage._cdata] = storage  # kept alive: the key of a freed storage may be reused
         return tensor
 
     def as_it_is(tensor: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Work between real processes of this machine, by gloo: the one gather of a step, beside a plain copy of its bytes."""
+"""Communication between processes of this machine by gloo: the gather of a step, compared with a copy of its bytes."""
 
 import argparse
 import multiprocessing
@@ -25,10 +25,10 @@ Taken = dict[str, list[float]]
 
 
 def gather_rows(args: argparse.Namespace) -> Iterator[Row]:
-    """The rows of all clips of the paper's batch, from two processes that hold half of them each."""
+    """Yields the gather of the rows of the paper's batch, from two processes with half of them each."""
     task = create_subject(args)
     dim = task.video_head.linear2.out_features
-    shapes = {"windows": (task.facts()["windows"], dim), "audio": (1, dim), "audio_valid": (1, 1)}
+    shapes = {"windows": (task.sizes()["windows"], dim), "audio": (1, dim), "audio_valid": (1, 1)}
     taken = in_processes(PROCESSES, time_gather, shapes, max(1, args.rank_batch // PROCESSES), max(2, args.repeats))
     sent = sum(4 * groups * size for groups, size in shapes.values()) * args.rank_batch / 2**20
     yield Row.paired(
@@ -42,7 +42,7 @@ def gather_rows(args: argparse.Namespace) -> Iterator[Row]:
 
 
 def time_gather(shapes: Shapes, local: int, repeats: int) -> Taken:
-    """Runs in each process: times the gather of a step, and the copy."""
+    """Times the gather of a step, and the copy; runs in each process."""
     rows: Embeddings = {name: torch.randn(groups, local, size) for name, (groups, size) in shapes.items()}
     source = torch.randn(PROCESSES * sum(value.numel() for value in rows.values()))
     works = {"gather": lambda: gather(rows, with_gradient=False), "copy": lambda: source.clone()}
@@ -50,7 +50,7 @@ def time_gather(shapes: Shapes, local: int, repeats: int) -> Taken:
 
 
 def in_processes(count: int, act: Callable[..., Taken], *words: Any) -> Taken:
-    """Runs `act(*words)` in so many connected processes of one thread each; returns what the first one measured."""
+    """Runs `act(*words)` in `count` connected processes with one thread each; returns the times of the first one."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -62,7 +62,7 @@ def in_processes(count: int, act: Callable[..., Taken], *words: Any) -> Taken:
     for member in members:
         member.join()
     if any(member.exitcode for member in members):
-        raise RuntimeError(f"processes that should measure ended with {[member.exitcode for member in members]}")
+        raise RuntimeError(f"the measuring processes exited with {[member.exitcode for member in members]}")
     found: Taken = answers.get()
     return found
 

@@ -1,4 +1,4 @@
-"""What STiCA adds to a trunk: crops, pooling and projection of all windows of one view."""
+"""STiCA's part beyond a trunk: crops, pooling and projection of all windows of one view."""
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ class Heads(nn.Module):
 
 
 def plan_for(sizes: tuple[MapSize, ...]) -> CropPlan:
-    """The whole map, 2 large and 4 small crops in space, 2 large and 1 small one in time."""
+    """Returns the plan of the whole map, 2 large and 4 small crops in space, and 2 large and 1 small one in time."""
     first, *further = (size.shape for size in sizes)
-    boxes = CropTable(CROPS).draw(0, first, torch.Generator().manual_seed(0))
+    boxes = CropTable(CROPS).sample(0, first, torch.Generator().manual_seed(0))
     return plan_crops(boxes, first, min(first[0], MAX_TOKENS), pathways=further)

@@ -1,7 +1,7 @@
-"""Files to network-ready tensors on one core: ours beside a pytorchvideo user's way, and beside decoding alone.
+"""From files to network inputs on one core: our loader, compared with a pytorchvideo pipeline and with bare decoding.
 
-Of each file one second at a random place: 30 frames as two augmented views of 112 pixels, a log-mel of 257 bands.
-Without --data clips are generated. One thread, processor seconds; the rows of several workers are of the wall.
+One second at a random position of each file: 30 frames as two augmented views of 112 pixels, a log-mel of 257 bands.
+Without --data clips are generated. One thread, processor seconds; the rows of several workers are in wall time.
 """
 
 import argparse
@@ -33,16 +33,18 @@ UNIT = "videos/s"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this benchmark."""
-    parser.add_argument("--data", default="", metavar="FOLDER", help="videos with audio; generated without it")
-    parser.add_argument("--recode", action="store_true", help="encode those of --data as UCF-101's originals first")
+    parser.add_argument("--data", default="", metavar="FOLDER", help="videos with audio; default: generated clips")
     parser.add_argument(
-        "--clips", type=int, default=16, metavar="N", help="how many files, spread over the folder (16)"
+        "--recode", action="store_true", help="first encode those of --data in the format of UCF-101's originals"
     )
     parser.add_argument(
-        "--passes", type=int, default=6, metavar="N", help="over the files, for the rows of workers (6)"
+        "--clips", type=int, default=16, metavar="N", help="number of files, evenly from the folder (16)"
     )
     parser.add_argument(
-        "--long", type=int, default=2000, metavar="N", help="clips loaded while memory is watched (2000)"
+        "--passes", type=int, default=6, metavar="N", help="passes over the files, for the rows of workers (6)"
+    )
+    parser.add_argument(
+        "--long", type=int, default=2000, metavar="N", help="clips to load while memory is measured (2000)"
     )
 
 
@@ -67,7 +69,7 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
 
 
 def of_one_core(name: str, work: Work, repeats: int) -> Iterator[Row]:
-    """Rates and shares of one kind of files."""
+    """Yields rates and shares for one kind of files."""
     ours = Ours(work)
     ways = {
         "ours": ours.tensors,
@@ -97,7 +99,7 @@ def of_one_core(name: str, work: Work, repeats: int) -> Iterator[Row]:
 
 
 def of_workers(name: str, work: Work, repeats: int, passes: int) -> Row:
-    """Samples of one and of two workers with their helpers, by the wall."""
+    """Returns the rate of one and of two workers, in wall time."""
     dataset = Ours(work).dataset
     batch = min(BATCH, len(work.paths))
     found: dict[int, list[float]] = {1: [], 2: []}
@@ -105,7 +107,7 @@ def of_workers(name: str, work: Work, repeats: int, passes: int) -> Row:
         for workers, rates in found.items():
             steps = max(2, passes * len(work.paths) // batch)
             sampler = StepSampler(len(work.paths), batch_size=batch, seed=0, end=steps)
-            begin = time.perf_counter()  # what workers read ahead would otherwise come for nothing
+            begin = time.perf_counter()  # otherwise prefetched batches would count as free
             count = sum(len(one.index) for one in ClipLoader(dataset, sampler, num_workers=workers))
             rates.append(count / (time.perf_counter() - begin))
     target = Target("ratio", ">=", TWO_WORKERS)
@@ -114,7 +116,7 @@ def of_workers(name: str, work: Work, repeats: int, passes: int) -> Row:
 
 
 def of_memory(name: str, work: Work, clips: int) -> Row:
-    """Least memory of a process that only loads, its worker and their helper, in the last tenth and in the second."""
+    """Returns the least memory of a loading process, its worker and decoder, in the last tenth and in the second."""
     words = [sys.executable, str(Path(__file__).with_name("loader_memory.py")), str(clips), "1", *work.paths]
     done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
     taken = json.loads(done.stdout)["memory_mb"]

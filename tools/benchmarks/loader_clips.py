@@ -1,4 +1,4 @@
-"""Files that the loader is measured on: a user's, generated ones, and either in the form of UCF-101's originals."""
+"""Files for the loader benchmark: a user's or generated ones, also in the format of UCF-101's originals."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -16,26 +16,26 @@ from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
 
 GENERATED = SyntheticSettings(seconds=7.0, fps=25, size=128, image_noise=(4.0, 8.0))
-"""As long as a clip of UCF-101, with the grain of a camera."""
+"""Length of a clip of UCF-101, with camera noise."""
 
 ORIGINAL_SIZE, ORIGINAL_FPS, ORIGINAL_BIT_RATE, ORIGINAL_GOP, B_FRAMES = (320, 240), 25, 270_000, 300, 2
 AUDIO_RATE_HZ, AUDIO_BIT_RATE = 44_100, 128_000
 
 
 def chosen_files(folder: str, count: int) -> list[str]:
-    """Files spread evenly over a folder.
+    """Returns files taken evenly from a folder.
 
     Raises:
         UsageError: It holds none.
     """
     files = media_files(folder)
     if not files:
-        raise UsageError(f"--data {folder}: expected a folder of videos, found none in it")
-    return [files[place * len(files) // min(count, len(files))] for place in range(min(count, len(files)))]
+        raise UsageError(f"--data {folder}: expected a folder with videos, found none")
+    return [files[index * len(files) // min(count, len(files))] for index in range(min(count, len(files)))]
 
 
 def generate(folder: Path, count: int) -> list[str]:
-    """Draws clips into a folder."""
+    """Generates clips in a folder."""
     paths = [folder / f"{number:03}.mp4" for number in range(count)]
     for number, path in enumerate(paths):
         frames, audio = render_clip(number % len(GENERATED.classes), generator("benchmark", number), GENERATED)
@@ -44,7 +44,7 @@ def generate(folder: Path, count: int) -> list[str]:
 
 
 def as_originals(paths: list[str], folder: Path) -> list[str]:
-    """Encodes files as UCF-101's are: AVI, 320 x 240 MPEG-4 with B-frames and hardly a key frame, MP3 in stereo."""
+    """Encodes files like UCF-101's: AVI, 320 x 240 MPEG-4 with B-frames and few key frames, MP3 in stereo."""
     written = [folder / f"{number:03}.avi" for number in range(len(paths))]
     for source, target in zip(paths, written, strict=True):
         with av.open(source) as given, av.open(str(target), "w") as made:
@@ -53,7 +53,7 @@ def as_originals(paths: list[str], folder: Path) -> list[str]:
 
 
 def low_res_copies(paths: list[str], folder: Path) -> list[str]:
-    """Copies files as tools/transcode.py does by default."""
+    """Transcodes files with the defaults of tools/transcode.py."""
     written = [folder / f"{number:03}.mp4" for number in range(len(paths))]
     for source, target in zip(paths, written, strict=True):
         transcode(source, target, TranscodeSettings())
@@ -84,5 +84,5 @@ def _encode(given: Any, made: Any) -> None:
 
 def _unstamped(frames: list[Any]) -> Iterator[Any]:
     for frame in frames:
-        frame.pts = None  # the encoder counts
+        frame.pts = None  # set by the encoder
         yield frame

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[n]) for n in (2, 1)]  # the clone's package, the benchmarks
+sys.path[:0] = [str(Path(__file__).resolve().parents[n]) for n in (2, 1)]  # the repository's package, the benchmarks
 
 from benchmarks.loader_paths import BATCH, Ours, work_on  # noqa: E402 - found by the line above
 from benchmarks.process_memory import family, proportional_mb  # noqa: E402
@@ -19,19 +19,19 @@ TENTHS, LOOKS = 10, 50
 
 
 def main(clips: int, workers: int, files: list[str]) -> None:
-    """Prints JSON: of each tenth, the least MB of this process, its workers and their helpers.
+    """Prints JSON: for each tenth, the least MB of this process, its workers and decoders.
 
-    The least of several looks: a worker holds none to four batches that are ready, and a leak raises the least as well.
+    It is the least of several measurements: a worker has zero to four ready batches, and a leak raises the least too.
     """
     batch = min(BATCH, len(files))
     steps = clips // batch
     apart = max(1, steps // (TENTHS * LOOKS))
     sampler = StepSampler(len(files), batch_size=batch, seed=0, end=steps)
-    looks: list[list[float]] = [[] for _ in range(TENTHS)]
+    samples: list[list[float]] = [[] for _ in range(TENTHS)]
     for step, _ in enumerate(ClipLoader(Ours(work_on(files)).dataset, sampler, num_workers=workers)):
         if step % apart == 0:
-            looks[step * TENTHS // steps].append(proportional_mb(family()))
-    print(json.dumps({"memory_mb": [min(tenth) for tenth in looks]}))
+            samples[step * TENTHS // steps].append(proportional_mb(family()))
+    print(json.dumps({"memory_mb": [min(tenth) for tenth in samples]}))
 
 
 if __name__ == "__main__":

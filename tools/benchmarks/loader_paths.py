@@ -1,7 +1,7 @@
-"""Ways from files to tensors that the benchmark of the loader times: ours, a pytorchvideo user's, and bare decoding.
+"""Pipelines from files to tensors for the loader benchmark: ours, a pytorchvideo user's, and bare decoding.
 
-The work is the same for all: of each file one second at a random place, 30 frames as two augmented views of 112
-pixels, and a log-mel of 257 bands. Every way draws the same place.
+The work is the same for all: one second at a random position of each file, 30 frames as two augmented views of 112
+pixels, and a log-mel of 257 bands. Every pipeline uses the same positions.
 """
 
 import random
@@ -36,12 +36,12 @@ BATCH = 8
 SECONDS, FRAMES, SIZE, RATE_HZ = 1.0, 30, 112, 24_000
 VIEWS = ("a", "b")
 _SEED = 0
-_LATE_S = 0.15  # packets of frames and audio do not stand in the order of their times
+_LATE_S = 0.15  # packets of frames and audio are not in the order of their times
 
 
 @dataclass(frozen=True)
 class Work:
-    """Files and the place of the second that is read of each."""
+    """Files, and the start of the second to read in each."""
 
     paths: tuple[str, ...]
     durations_s: tuple[float, ...]
@@ -49,15 +49,15 @@ class Work:
 
 
 def work_on(paths: Sequence[str]) -> Work:
-    """Draws the places as our data set draws them."""
+    """Samples the starts like our data set."""
     durations = [probe(path).video_seconds for path in paths]
-    draw = one_window("clip", SECONDS)
-    windows = [draw(seconds, generator("sample", _SEED, 0, i, 0))["clip"] for i, seconds in enumerate(durations)]
+    sample = one_window("clip", SECONDS)
+    windows = [sample(seconds, generator("sample", _SEED, 0, i, 0))["clip"] for i, seconds in enumerate(durations)]
     return Work(tuple(paths), tuple(durations), tuple(window.start_s for window in windows))
 
 
 class Ours:
-    """This project's way, by the default configuration."""
+    """This project's pipeline, with the default configuration."""
 
     def __init__(self, work: Work) -> None:
         cfg: CfgNode = get_cfg()
@@ -74,17 +74,17 @@ class Ours:
         self.dataset = ClipDataset(work.paths, work.durations_s, views, reader=reader, seed=_SEED)
 
     def samples(self) -> list[Sample | ReadFailure]:
-        """The part of a loader's worker."""
+        """Runs the part of a loader worker."""
         return [self.dataset[SampleKey(0, index)] for index in range(len(self.work.paths))]
 
     def tensors(self) -> None:
-        """All of it: samples, batches, and what a task does to them on its device."""
+        """Runs everything: samples, batches, and the task's transforms on its device."""
         samples = self.samples()
         for begin in range(0, len(samples), BATCH):
             self.on_device(collate(samples[begin : begin + BATCH]))
 
     def on_device(self, batch: Batch | ReadFailure) -> list[Tensor]:
-        """Colors both views and makes the log-mel."""
+        """Applies color to both views and computes the log-mel."""
         if isinstance(batch, ReadFailure):
             raise RuntimeError(f"{batch.path}: {batch.cause}")
 
@@ -92,12 +92,12 @@ class Ours:
             return [generator(purpose, _SEED, 0, index) for index in batch.index.tolist()]
 
         volume = sample_volume(rngs("volume"), self.volume_jitter)
-        seen = [apply_color(batch.video[name], sample_color(rngs(name), self.color), self.color) for name in VIEWS]
-        return [*seen, self.log_mel(batch.audio[VIEWS[0]] * volume[:, None])]
+        views = [apply_color(batch.video[name], sample_color(rngs(name), self.color), self.color) for name in VIEWS]
+        return [*views, self.log_mel(batch.audio[VIEWS[0]] * volume[:, None])]
 
 
 def pytorchvideo_way(work: Work) -> Callable[[], None]:
-    """What a user of pytorchvideo writes: `EncodedVideo`, its transforms and torchvision's, an STFT."""
+    """Pipeline of a pytorchvideo user: `EncodedVideo`, its transforms and torchvision's, an STFT."""
     cfg = get_cfg()
     settings, log_mel = color_from_config(cfg), log_mel_from_config(cfg)
     view = transforms.Compose(
@@ -126,14 +126,14 @@ def pytorchvideo_way(work: Work) -> Callable[[], None]:
             video.close()
             for _ in VIEWS:
                 view(clip["video"])
-            if clip["audio"] is not None:  # as it comes: it tells no sample rate, so nothing is resampled
+            if clip["audio"] is not None:  # as returned: without its sample rate, so nothing is resampled
                 log_mel(clip["audio"][None, :RATE_HZ].float())
 
     return run
 
 
 def decoding(work: Work, *, rgb: bool) -> Callable[[], None]:
-    """Bare PyAV: from the key frame before the second to its end, frame and audio; in RGB if asked for."""
+    """Decodes with bare PyAV from the key frame before the second to its end, frames and audio; optionally to RGB."""
 
     def run() -> None:
         for path, start_s in zip(work.paths, work.starts_s, strict=True):
@@ -149,7 +149,7 @@ def decoding(work: Work, *, rgb: bool) -> Callable[[], None]:
 
 
 def bare_worker(work: Work) -> Callable[[], None]:
-    """The calls that do a worker's work, nothing around them: FFmpeg's, stacking, resampling, two crops."""
+    """Runs only the calls that do the work of a worker: FFmpeg's, stacking, resampling, two crops."""
     crop = spatial_from_config(get_cfg())
 
     def run() -> None:

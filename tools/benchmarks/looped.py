@@ -1,4 +1,4 @@
-"""The comparison: STiCA's step as a loop, as one would write it first.
+"""Reference for comparison: a straightforward STiCA step as a loop.
 
 Each crop is sliced out of the map, averaged over space, and passes pooling and projection by itself; each term of the
 loss is a cross-entropy of its own. It shares its parameters with the task and gives the task's numbers.
@@ -21,7 +21,7 @@ class Looped(nn.Module):
 
     def __init__(self, task: AVContrastive) -> None:
         super().__init__()
-        self.task = [task]  # in a list: its parameters are not registered a second time
+        self.task = [task]  # in a list, so that its parameters are not registered twice
         self.video_head, self.audio_head = plain_head(task.video_head), plain_head(task.audio_head)
 
     def embed(self, maps: Sequence[Tensor], boxes: Sequence[Tensor], audio_vectors: Tensor) -> Embeddings:
@@ -49,7 +49,7 @@ class Looped(nn.Module):
         return pool.layers(pool.reduce(tokens))[:, 0]
 
     def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> Tensor:
-        """L of clips that all have audio."""
+        """Returns the loss L of clips that all have audio."""
         task = self.task[0]
         windows, keys = local["windows"], gathered["windows"]
         labels = torch.arange(windows.shape[1], device=windows.device) + rank_offset

@@ -1,4 +1,4 @@
-"""On what a benchmark ran, and what else ran there meanwhile."""
+"""Description of the machine, and the load of other processes during a benchmark."""
 
 import importlib.metadata
 import os
@@ -12,11 +12,11 @@ import torch
 
 PACKAGES = ("torch", "torchvision", "pytorchvideo", "av", "numpy")
 BUSY = 0.15
-"""Share of all cores that others may take before the machine is called noisy."""
+"""Share of all cores used by other processes, above which the machine is called noisy."""
 
 
 def describe_machine() -> dict[str, Any]:
-    """Hardware and versions, plain values."""
+    """Returns hardware and versions as plain values."""
     machine = {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -30,7 +30,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def describe(machine: dict[str, Any]) -> str:
-    """One line of it for a reader."""
+    """Returns a one-line description of a machine."""
     versions = ", ".join(f"{name} {machine[name]}" for name in ("python", *PACKAGES) if machine[name])
     gpu = machine["gpu"] or "no GPU"
     return f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {gpu}; {versions}"
@@ -53,7 +53,7 @@ def _version(package: str) -> str:
 
 
 class Watch:
-    """Looks at what other processes take of the cores while a benchmark runs; where Linux does not tell, nothing."""
+    """Measures the CPU use of other processes while a benchmark runs, if Linux reports it."""
 
     def __init__(self) -> None:
         self._begin = time.perf_counter()
@@ -61,7 +61,7 @@ class Watch:
         self.load_before = os.getloadavg()[0]
 
     def taken(self) -> dict[str, Any]:
-        """Plain values: load averages before and now, and the share of all cores that others had (None: unknown)."""
+        """Returns load averages before and now, and the share of all cores used by others (None: unknown)."""
         seconds = max(1e-9, time.perf_counter() - self._begin) * (os.cpu_count() or 1)
         busy, share = _busy_seconds(), None
         if busy is not None and self._busy is not None:
@@ -70,10 +70,10 @@ class Watch:
 
 
 def warnings_of(taken: dict[str, Any]) -> list[str]:
-    """What to tell a reader of a machine that did something else meanwhile."""
+    """Returns warnings about load by other processes."""
     share, cores = taken["others_share"], os.cpu_count() or 1
     if share is not None:
-        return [f"other processes took {share:.0%} of {cores} cores meanwhile"] if share > BUSY else []
+        return [f"other processes used {share:.0%} of {cores} cores during the benchmark"] if share > BUSY else []
     load = taken["load_before"]
     return [f"load average {load:.1f} on {cores} cores before the start"] if load > BUSY * cores else []
 

@@ -1,4 +1,4 @@
-"""Costs that need a clock: processor seconds of forward passes and training steps on the CPU."""
+"""Timed costs: processor seconds of forward passes and training steps on the CPU."""
 
 import statistics
 import time
@@ -16,13 +16,13 @@ BATCH = 2
 
 @dataclass(frozen=True)
 class Timings:
-    """Processor seconds for a batch of two clips, in one thread; what else runs on the machine moves them less.
+    """Processor seconds for a batch of two clips, in one thread; less sensitive to other load than wall time.
 
     Attributes:
-        forward: Of the trunk, without gradient.
-        step: Of the trunk, forward and backward.
-        heads_forward: Of crops and heads on the maps of one view.
-        heads_step: The same, forward and backward.
+        forward: Forward pass of the trunk, without gradient.
+        step: Forward and backward pass of the trunk.
+        heads_forward: Forward pass of crops and heads on the maps of one view.
+        heads_step: Forward and backward pass of crops and heads.
     """
 
     forward: float

@@ -1,4 +1,4 @@
-"""What the device can do at best, measured: arithmetic by a large matrix product, memory by a copy."""
+"""Measured peak rates of the device: arithmetic by a large matrix product, memory by a copy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ TRIES = 5
 
 @dataclass(frozen=True)
 class Peaks:
-    """Best of some tries.
+    """Best rates of several tries.
 
     Attributes:
         flops: Floating-point operations a second, of a matrix product.
@@ -45,7 +45,7 @@ def _least_seconds(work: Callable[[], Tensor], device: torch.device) -> float:
 
 
 def flops_of(work: Callable[[], object]) -> int:
-    """Floating-point operations of the convolutions and matrix products of some work."""
+    """Returns the floating-point operations of convolutions and matrix products of some work."""
     with FlopCounterMode(display=False) as counted:
         work()
     return int(counted.get_total_flops())

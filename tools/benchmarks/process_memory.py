@@ -1,4 +1,4 @@
-"""Memory of several processes, what they share counted once (Linux)."""
+"""Memory of several processes; shared memory counts once (Linux)."""
 
 import os
 from collections.abc import Iterable
@@ -6,12 +6,12 @@ from pathlib import Path
 
 
 def proportional_mb(pids: Iterable[int]) -> float:
-    """Sum of the proportional set sizes of processes; one that has ended meanwhile counts nothing."""
+    """Returns the sum of the proportional set sizes of processes; ended processes count as 0."""
     return sum(map(_proportional_mb, pids))
 
 
 def family() -> list[int]:
-    """This process, its children, theirs and so on."""
+    """Returns this process and all its descendants."""
     found, clip_format = [], [os.getpid()]
     while clip_format:
         found.append(clip_format.pop())

@@ -1,4 +1,4 @@
-"""What every benchmark leaves behind: rows of one layout, as a table for a reader and as JSON for a program.
+"""Results of the benchmarks: rows of one layout, as a Markdown table and as JSON.
 
 A row holds a figure and, measured in the same run by turns with it, the figure of what it is compared with.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 WIDE = 0.2
-"""Spread of a ratio, as a share of its median, above which a row is called noisy."""
+"""Spread of a ratio relative to its median, above which a row is called noisy."""
 
 COLUMNS = ("what", "figure", "compared with", "its figure", "ratio", "target", "physical limit")
 RULE = "|" + "---|" * len(COLUMNS)
@@ -19,7 +19,7 @@ RULE = "|" + "---|" * len(COLUMNS)
 
 @dataclass(frozen=True)
 class Spread:
-    """Several measurements of one thing.
+    """Several measurements of one quantity.
 
     Attributes:
         median: Their median.
@@ -35,7 +35,7 @@ class Spread:
 
     @staticmethod
     def of(values: Sequence[float]) -> "Spread":
-        """Median and quartiles of at least one value; those of a single one are itself."""
+        """Returns median and quartiles of at least one value; a single value is all three."""
         if not values:
             raise ValueError("a figure needs at least one measurement")
         if len(values) == 1:
@@ -45,7 +45,7 @@ class Spread:
 
     @property
     def width(self) -> float:
-        """Distance of the quartiles as a share of the median."""
+        """Returns the distance of the quartiles relative to the median."""
         return (self.high - self.low) / abs(self.median) if self.median else 0.0
 
     def __str__(self) -> str:
@@ -56,7 +56,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Target:
-    """What a row should reach.
+    """Target of a row.
 
     Attributes:
         of: The ratio (figure ÷ comparison) or the figure itself.
@@ -74,7 +74,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Limit:
-    """What the machine could do at best, measured or counted.
+    """Best possible value on the machine, measured or counted.
 
     Attributes:
         what: What bounds the figure.
@@ -113,29 +113,31 @@ class Row:
 
     @staticmethod
     def single(name: str, unit: str, values: Sequence[float], **more: Any) -> "Row":
-        """A row without comparison."""
+        """Returns a row without comparison."""
         return Row(name, unit, Spread.of(values), **more)
 
     @staticmethod
     def paired(
         name: str, unit: str, values: Sequence[float], against: str, others: Sequence[float], **more: Any
     ) -> "Row":
-        """A row of measurements by turns: `values[i]` stands next to `others[i]`."""
+        """Returns a row of alternate measurements: `values[i]` next to `others[i]`."""
         ratios = [value / other if other else math.inf for value, other in zip(values, others, strict=True)]
         return Row(name, unit, Spread.of(values), against, Spread.of(others), Spread.of(ratios), **more)
 
     @property
     def reached(self) -> bool | None:
-        """Whether the median reaches the target; None without one."""
+        """Returns whether the median reaches the target; None without one."""
         if self.target is None:
             return None
-        seen = self.ratio if self.target.of == "ratio" else self.figure
-        if seen is None:
+        measured = self.ratio if self.target.of == "ratio" else self.figure
+        if measured is None:
             raise ValueError(f"{self.name}: a target of the ratio needs a comparison")
-        return seen.median <= self.target.value if self.target.sign == "<=" else seen.median >= self.target.value
+        return (
+            measured.median <= self.target.value if self.target.sign == "<=" else measured.median >= self.target.value
+        )
 
     def cells(self) -> tuple[str, ...]:
-        """The texts of a line of the table, in the order of `COLUMNS`."""
+        """Returns the texts of a table row, in the order of `COLUMNS`."""
         target = f"{self.target}: {'reached' if self.reached else 'MISSED'}" if self.target else ""
         limit = f"{self.limit.what}: {number(self.limit.value)} {self.unit}" if self.limit else ""
         figures = (f"{one} {self.unit}" if one is not None else "" for one in (self.figure, self.comparison))
@@ -143,31 +145,31 @@ class Row:
         return self.name, figure, self.against, comparison, str(self.ratio or ""), target, limit
 
     def as_line(self) -> str:
-        """A line of a Markdown table."""
+        """Returns a row of a Markdown table."""
         return f"| {' | '.join(self.cells())} |"
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Returns plain values."""
         return {**dataclasses.asdict(self), "reached": self.reached}
 
 
 def header() -> str:
-    """The first two lines of the table."""
+    """Returns the first two lines of the table."""
     return f"| {' | '.join(COLUMNS)} |\n{RULE}"
 
 
 def noisy(rows: Sequence[Row]) -> list[str]:
-    """Names the rows whose spread says that little can be read from them."""
+    """Returns warnings about rows whose spread is too large for conclusions."""
     found = []
     for row in rows:
         width = (row.ratio or row.figure).width
-        if width > WIDE and row.unit:  # a count or an exponent may be 0: no share of it means anything
+        if width > WIDE and row.unit:  # a count or an exponent may be 0, so a relative spread is meaningless
             found.append(f"{row.name}: the middle half of its measurements spreads over {width:.0%} of the median")
     return found
 
 
 def number(value: float) -> str:
-    """Three significant digits, without an exponent for what a person reads."""
+    """Returns three significant digits, without an exponent at usual sizes."""
     if not math.isfinite(value) or value == 0:
         return str(value)
     digits = max(0, 2 - math.floor(math.log10(abs(value))))

@@ -44,8 +44,9 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
     device = check_subject(args)
     clock = clock_of(device)
     for name in ("batches", "lengths", "crops", "processes", "powers"):
-        if min(getattr(args, name)) < (0 if name == "crops" else 1):
-            raise UsageError(f"--{name}: expected numbers that are not negative, got {getattr(args, name)}")
+        least = 0 if name == "crops" else 1
+        if min(getattr(args, name)) < least:
+            raise UsageError(f"--{name}: expected numbers >= {least}, got {getattr(args, name)}")
     steps: dict[int, Work] = {size: sized(args, device, batch=size) for size in args.batches}
     yield from series(
         "step", "batch", steps, args.repeats, clock, LINEAR, samples={size: size for size in args.batches}
@@ -64,7 +65,7 @@ def sized(args: argparse.Namespace, device: torch.device, **change: int) -> Trai
 
 
 def split(count: int) -> Counts:
-    """So many crops of a view: two large ones, the others small."""
+    """Returns the settings for a number of crops per view: two large, the others small."""
     return (min(LARGE, count), max(0, count - LARGE), 0, 0)
 
 
@@ -78,7 +79,7 @@ def series(
     *,
     samples: Mapping[int, int] | None = None,
 ) -> Iterator[Row]:
-    """Times works of growing size by turns, and tells each beside the smallest, and the exponent."""
+    """Times work of growing size alternately, and yields each relative to the smallest, and the exponent."""
     taken = alternate({str(size): work for size, work in works.items()}, repeats, clock)
     yield from grown(what, over, {size: in_ms(taken[str(size)]) for size in works}, target, samples)
 
@@ -86,7 +87,7 @@ def series(
 def grown(
     what: str, over: str, ms: Mapping[int, list[float]], target: Target, samples: Mapping[int, int] | None = None
 ) -> Iterator[Row]:
-    """Rows of times by size; `samples`: how many a step of each size has, to tell the time of one as well."""
+    """Yields times by size; with `samples`, the number per step of each size, also the time per sample."""
     smallest = min(ms)
     for size, values in ms.items():
         yield Row.paired(f"{what}, {over} {size:,}", "ms", values, f"{over} {smallest:,}", ms[smallest])
@@ -101,7 +102,7 @@ def grown(
 
 
 def slope(sizes: list[int], values: list[float]) -> float:
-    """Least-squares slope of log value over log size."""
+    """Returns the least-squares slope of log value over log size."""
     x, y = [math.log(size) for size in sizes], [math.log(value) for value in values]
     middle_x, middle_y = sum(x) / len(x), sum(y) / len(y)
     top = sum((a - middle_x) * (b - middle_y) for a, b in zip(x, y, strict=True))
@@ -109,7 +110,7 @@ def slope(sizes: list[int], values: list[float]) -> float:
 
 
 def over_processes(args: argparse.Namespace) -> Iterator[Row]:
-    """The same batch on each process: what a step takes when there are more of them."""
+    """Yields the time of a step with the same batch per process, for more processes."""
     taken = {}
     for count in args.processes:
         whole = argparse.Namespace(**(vars(args) | {"device": "cpu", "batch": args.batch * count}))
@@ -124,7 +125,7 @@ def over_processes(args: argparse.Namespace) -> Iterator[Row]:
 
 
 def over_norms(args: argparse.Namespace, count: int) -> Iterator[Row]:
-    """What of several processes' step is batch-norm across them."""
+    """Yields the cost of batch-norm across processes in their step."""
     whole = argparse.Namespace(**(vars(args) | {"device": "cpu", "batch": args.batch * count}))
     for words, clock in (("wall time", time.perf_counter), ("processor time of one", time.process_time)):
         ms = {
@@ -136,7 +137,7 @@ def over_norms(args: argparse.Namespace, count: int) -> Iterator[Row]:
 
 
 def time_norms(args: argparse.Namespace, local: int, repeats: int, clock: Clock) -> Taken:
-    """Runs in each process: times the step with batch-norm across them and without, by turns."""
+    """Times the step with and without batch-norm across processes, alternately; runs in each process."""
     device = torch.device("cpu")
     works: dict[str, Work] = {
         "across": TrainingStep(args, device, local=local),
@@ -146,7 +147,7 @@ def time_norms(args: argparse.Namespace, local: int, repeats: int, clock: Clock)
 
 
 def time_step(args: argparse.Namespace, local: int, repeats: int) -> Taken:
-    """Runs in each process: times the steps of all of them together, on the wall and on its own processor."""
+    """Times the common steps, in wall time and in its processor time; runs in each process."""
     step, taken = TrainingStep(args, torch.device("cpu"), local=local), {"wall": [], "own": []}
     step()
     for _ in range(repeats):
@@ -158,7 +159,7 @@ def time_step(args: argparse.Namespace, local: int, repeats: int) -> Taken:
 
 
 def over_lists(args: argparse.Namespace) -> Iterator[Row]:
-    """The order of an epoch, drawn once, and what each step asks of the list."""
+    """Yields the order of an epoch, sampled once, and the list accesses of each step."""
     sizes = [10**power for power in args.powers]
     batch = min(STEP_LIST_BATCH, *sizes)
     samplers = {size: StepSampler(size, batch_size=batch, seed=0) for size in sizes}
@@ -171,12 +172,12 @@ def over_lists(args: argparse.Namespace) -> Iterator[Row]:
 
 
 def name_samples(sampler: StepSampler, paths: CompactStrings) -> None:
-    """Names the files of some steps of one epoch."""
+    """Returns the files of some steps of one epoch."""
     for step in range(STEPS_AT_ONCE):
         for index in sampler.local_indices(step % sampler.steps_per_epoch):
             paths[index]
 
 
 def first_step(size: int, batch: int) -> None:
-    """Draws the order of an epoch, which its first step asks for."""
+    """Samples the order of an epoch, which its first step requires."""
     StepSampler(size, batch_size=batch, seed=0).local_indices(0)

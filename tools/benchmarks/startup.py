@@ -1,4 +1,4 @@
-"""What a run costs before its first step: starting Python, reading headers, opening a long list with its manifest.
+"""Cost of a run before its first step: starting Python, reading headers, opening a long list with its manifest.
 
 Processor seconds, which the wall needs at least, except where a row says so. Without --data the headers are those of
 generated clips; the entries of the long list are empty files.
@@ -33,7 +33,7 @@ PROCESSES = 2
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this benchmark."""
     parser.add_argument("--data", default="", metavar="FOLDER", help="videos whose headers are read")
-    parser.add_argument("--entries", type=int, default=240_000, metavar="N", help="of the long list (240000)")
+    parser.add_argument("--entries", type=int, default=240_000, metavar="N", help="entries of the long list (240000)")
 
 
 def rows(args: argparse.Namespace) -> Iterator[Row]:
@@ -49,7 +49,7 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
 
 
 def starting(repeats: int) -> Iterator[Row]:
-    """The command line and the import, beside the import of torch."""
+    """Yields the command line and the import, compared with the import of torch."""
     tool = [sys.executable, str(ROOT / "tools" / "run_net.py"), "--help"]
     ways = {
         "help": command(*tool),
@@ -67,7 +67,7 @@ def starting(repeats: int) -> Iterator[Row]:
 
 
 def command(*words: str) -> Callable[[], None]:
-    """A command that is run to its end, its output thrown away."""
+    """Returns a function that runs a command to its end, without its output."""
 
     def run() -> None:
         subprocess.run(words, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
@@ -76,13 +76,13 @@ def command(*words: str) -> Callable[[], None]:
 
 
 def clock_of_all() -> float:
-    """Processor seconds of this process and of all its children that have ended."""
+    """Returns the processor seconds of this process and of all its ended children."""
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, kinds))
 
 
 def linked(paths: list[str], folder: Path, count: int) -> list[str]:
-    """So many links to the files in turn: `probe_all` reads a path once, however often it is named."""
+    """Returns links to the files: `probe_all` reads a path only once."""
     links = [folder / f"link{number}{Path(paths[number % len(paths)]).suffix}" for number in range(count)]
     for number, link in enumerate(links):
         link.symlink_to(Path(paths[number % len(paths)]).resolve())
@@ -90,7 +90,7 @@ def linked(paths: list[str], folder: Path, count: int) -> list[str]:
 
 
 def reading_headers(paths: list[str], repeats: int) -> Iterator[Row]:
-    """Headers through the helpers that guard against bad files, beside the same without."""
+    """Yields headers read by isolated worker processes, compared with reading without them."""
     ways = {
         "guarded": lambda: probe_all(paths, None, PROCESSES),
         "plain": lambda: [probe(path) for path in paths],
@@ -108,7 +108,7 @@ def reading_headers(paths: list[str], repeats: int) -> Iterator[Row]:
 
 
 def long_list(folder: Path, entries: int) -> Path:
-    """Writes empty files, a list of them and a manifest that knows them as videos with audio."""
+    """Writes empty files, a list of them and a manifest in which they are videos with audio."""
     names = [f"class {i // PER_FOLDER:03}/{i:011x}_{i % 300:06}_{i % 300 + 10:06}.mp4" for i in range(entries)]
     for name in sorted({name.partition("/")[0] for name in names}):
         (folder / "videos" / name).mkdir(parents=True)
@@ -127,7 +127,7 @@ def long_list(folder: Path, entries: int) -> Path:
 
 
 def opening(folder: Path, entries: int, repeats: int) -> Iterator[Row]:
-    """Time and memory of a process that opens the list and then forks two workers."""
+    """Yields time and memory of a process that opens the list and then forks two workers."""
     words = [sys.executable, str(Path(__file__).with_name("startup_list.py")), str(folder)]
     found = []
     for _ in range(repeats):
@@ -147,5 +147,5 @@ def opening(folder: Path, entries: int, repeats: int) -> Iterator[Row]:
         "MB",
         [one["memory_mb"] for one in found],
         target=Target("figure", "<=", LIST_MB),
-        note="memory: proportional set size after both workers looked at every entry, less that without the list",
+        note="memory: proportional set size after both workers read every entry, minus that without the list",
     )

@@ -1,4 +1,4 @@
-"""Opens FOLDER/train.csv with its manifest, forks two workers that look at all of it, and prints what that cost."""
+"""Opens FOLDER/train.csv with its manifest, forks two workers that read all of it, and prints the cost."""
 
 import gc
 import json
@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[n]) for n in (2, 1)]  # the clone's package, the benchmarks
+sys.path[:0] = [str(Path(__file__).resolve().parents[n]) for n in (2, 1)]  # the repository's package, the benchmarks
 
 from benchmarks.process_memory import proportional_mb  # noqa: E402 - found by the line above
 
@@ -33,7 +33,7 @@ def main(folder: Path) -> None:
 
 
 def memory_mb(dataset: ClipDataset) -> float:
-    """Memory of this process and of workers that have looked at every entry; what they share counts once."""
+    """Returns the memory of this process and of workers that have read every entry; shared memory counts once."""
     gc.collect()
     gc.freeze()
     children, ready = [], []

@@ -1,8 +1,8 @@
-"""What STiCA's crops, pooling, heads and losses cost beside the trunk, beside a loop, and beside crops of the input.
+"""Cost of STiCA's crops, pooling, heads and losses, compared with the trunk, a loop, and crops of the input.
 
-On the CPU: one thread, processor seconds. A step is forward and backward, fp32. Each view passes the trunk by itself,
-so the trunk is timed on one view and counted twice. Crops are told for a view: L large and S small in space, TL and TS
-in time.
+On the CPU: one thread, processor seconds. A step is forward and backward, fp32. Each view has its own pass through the
+trunk, so the trunk is timed on one view and counted twice. Crops are stated per view: L large and S small in space, TL
+and TS in time.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from stica_pv.models.feature_map import meta_copy
 from stica_pv.tasks.stica.av_plan import VIEWS
 
 REPEATS = 3
-HEAD_REPEATS = 3  # as many rounds more for what takes a thousandth of the trunk's time
+HEAD_REPEATS = 3  # factor on the rounds of work that takes a thousandth of the trunk's time
 MEMORY_BATCH = 8
 SHARES = {STANDARD: 0.02, MANY: 0.05}
 
@@ -41,14 +41,12 @@ SHARES = {STANDARD: 0.02, MANY: 0.05}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this benchmark."""
     add_subject_arguments(parser, batch=default_batch(views=1))
-    parser.add_argument("--head_batch", type=int, default=8, metavar="B", help="clips where heads are timed alone (8)")
+    parser.add_argument("--head_batch", type=int, default=8, metavar="B", help="clips for timing the heads alone (8)")
     parser.add_argument("--ranks", type=int, default=64, metavar="W", help="processes whose keys are compared (64)")
     parser.add_argument(
-        "--rank_batch", type=int, default=512, metavar="B", help="clips of each, in the largest loss (512)"
+        "--rank_batch", type=int, default=512, metavar="B", help="clips per process, in the largest loss (512)"
     )
-    parser.add_argument(
-        "--loss_rows", type=int, default=32, metavar="B", help="of them, those whose loss is timed (32)"
-    )
+    parser.add_argument("--loss_rows", type=int, default=32, metavar="B", help="clips whose loss is timed (32)")
 
 
 def rows(args: argparse.Namespace) -> Iterator[Row]:
@@ -65,7 +63,7 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
 
 
 def warm_up_of(device: torch.device) -> int:
-    """Rounds that do not count, of what takes seconds on the CPU: on a GPU the first one chooses and loads kernels."""
+    """Returns the number of warm-up rounds of slow work: on a GPU the first round selects and loads kernels."""
     return 0 if device.type == "cpu" else 1
 
 
@@ -76,7 +74,7 @@ def trunk_step(trunk: nn.Module, video: Tensor) -> None:
 
 
 def beside_trunk(args: argparse.Namespace, device: torch.device, peaks: Peaks) -> Iterator[Row]:
-    """Time beyond the trunk as a share of the trunk's, and the step if crops were cut from the input instead."""
+    """Yields the time beyond the trunk relative to the trunk's, and the step with crops of the input instead."""
     trunk = create_subject(args).backbone.to(device)
     video = torch.randn(args.batch, 3, args.frames, args.size, args.size, device=device)
     parts = {crops: BeyondTrunk(create_subject(args, crops), args.batch, device) for crops in SHARES}
@@ -99,12 +97,12 @@ def beside_trunk(args: argparse.Namespace, device: torch.device, peaks: Peaks) -
 
 
 def input_crops(args: argparse.Namespace, trunk: nn.Module, steps: list[float], device: torch.device) -> Row:
-    """The step with feature crops beside one that cuts as many crops of the same sizes from the input."""
+    """Returns the step with feature crops, compared with as many crops of the same sizes from the input."""
     settings = create_subject(args).table.settings
     extra_ms = 0.0
     for (kind, large), count in zip((("space", 1), ("space", 0), ("time", 1), ("time", 0)), STANDARD, strict=True):
         frames, height, width = settings.window(kind, bool(large), (args.frames, args.size, args.size))
-        if kind == "time":  # the cap on their length is one in cells of the map
+        if kind == "time":  # the cap on their length is in cells of the map
             frames = round(args.frames * settings.time_sizes[0 if large else 1])
         video = torch.randn(args.batch, 3, frames, height, width, device=device)
         work = {"crop": lambda video=video: trunk_step(trunk, video)}
@@ -121,7 +119,7 @@ def input_crops(args: argparse.Namespace, trunk: nn.Module, steps: list[float], 
 
 
 def memory(args: argparse.Namespace) -> Iterator[Row]:
-    """Peak memory of everything beyond the trunk beside that of the trunk, counted from the tensors that live."""
+    """Yields the peak memory beyond the trunk, compared with that of the trunk, counted from live tensors."""
     trunk = meta_copy(create_subject(args).backbone)
     videos = torch.empty(len(VIEWS), MEMORY_BATCH, 3, args.frames, args.size, args.size, device="meta")
     with Live() as of_trunk:
@@ -142,7 +140,7 @@ def memory(args: argparse.Namespace) -> Iterator[Row]:
 
 
 def beside_loop(args: argparse.Namespace, crops: Counts, device: torch.device, peaks: Peaks) -> Iterator[Row]:
-    """Everything beyond the trunk beside the loop that does the same."""
+    """Yields everything beyond the trunk, compared with an equivalent loop."""
     part = BeyondTrunk(create_subject(args, crops), args.head_batch, device)
     taken = alternate({"ours": part.ours, "loop": part.loop}, args.repeats + HEAD_REPEATS, clock_of(device))
     on_gpu = device.type == "cuda" and crops == MANY

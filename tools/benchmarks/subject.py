@@ -1,4 +1,4 @@
-"""The task whose step is measured: STiCA on R(2+1)D-18, with what a step does beyond its trunk as work of its own."""
+"""The measured task: STiCA on R(2+1)D-18, with the part of a step beyond its trunk as separate work."""
 
 import argparse
 from pathlib import Path
@@ -28,17 +28,17 @@ SIZES = (
 )
 
 MOST_CLIPS = 32
-CLIP_BYTES = 0.9e9  # that a step on one view of a clip keeps on the GPU, at the recipe's sizes in fp32
-ROOM = 1.3  # for what is not kept: gradients, what kernels take for themselves, what the allocator cannot use
+CLIP_BYTES = 0.9e9  # memory of a step on one view of a clip on the GPU, at the recipe's sizes in fp32
+ROOM = 1.3  # factor for gradients, workspace of kernels, and fragmentation
 
 Counts = tuple[int, int, int, int]
-"""Large and small crops in space, large and small ones in time, of a view."""
+"""Large and small crops in space, large and small ones in time, per view."""
 STANDARD: Counts = (2, 4, 2, 1)
 MANY: Counts = (8, 16, 4, 4)
 
 
 def default_batch(views: int) -> int:
-    """Clips of a step of which so many views fit into memory together: of the GPU at the recipe's sizes, else 2."""
+    """Returns the number of clips per step whose views fit into GPU memory at the recipe's sizes; 2 without a GPU."""
     if not torch.cuda.is_available():
         return 2
     memory, batch = torch.cuda.get_device_properties(0).total_memory, MOST_CLIPS
@@ -48,7 +48,7 @@ def default_batch(views: int) -> int:
 
 
 def add_subject_arguments(parser: argparse.ArgumentParser, *, batch: int) -> None:
-    """Declares what the network and its input are."""
+    """Declares the options of the network and its input."""
     parser.add_argument("--arch", default="r2plus1d_18", metavar="NAME", help="video backbone (r2plus1d_18)")
     parser.add_argument("--width", type=int, default=64, metavar="C", help="its width (64)")
     parser.add_argument("--frames", type=int, default=30, metavar="T", help="frames per clip (30)")
@@ -58,11 +58,11 @@ def add_subject_arguments(parser: argparse.ArgumentParser, *, batch: int) -> Non
 
 
 def check_subject(args: argparse.Namespace) -> torch.device:
-    """Returns the device, and sets one thread on the CPU, whose processor seconds then are those of the work."""
+    """Returns the device, and sets one thread on the CPU, so that processor seconds measure the work."""
     if args.batch < 2:
         raise UsageError(f"--batch: batch-norm and contrast need at least 2 clips, got {args.batch}")
     if args.device not in ("cpu", "cuda") or (args.device == "cuda" and not torch.cuda.is_available()):
-        raise UsageError(f"--device {args.device}: expected cpu, or cuda where there is a GPU")
+        raise UsageError(f"--device {args.device}: expected cpu, or cuda on a machine with a GPU")
     device = torch.device(args.device)
     if device.type == "cpu":
         torch.set_num_threads(1)
@@ -70,7 +70,7 @@ def check_subject(args: argparse.Namespace) -> torch.device:
 
 
 def subject_cfg(args: argparse.Namespace, crops: Counts = STANDARD, *overrides: str) -> CfgNode:
-    """Returns the recipe at the sizes asked for, without dropout, so that numbers can be compared."""
+    """Returns the recipe at the given sizes, without dropout, so that results are comparable."""
     words = [word for name, key in SIZES for word in (key, str(getattr(args, name)))]
     words += ["HEAD.DROPOUT", "0.0"]
     for key, count in zip(
@@ -81,15 +81,15 @@ def subject_cfg(args: argparse.Namespace, crops: Counts = STANDARD, *overrides: 
 
 
 def create_subject(args: argparse.Namespace, crops: Counts = STANDARD, *overrides: str) -> AVContrastive:
-    """Builds the task of it on the CPU, in training mode."""
+    """Builds the task of the recipe on the CPU, in training mode."""
     task = create_task(subject_cfg(args, crops, *overrides))
     if not isinstance(task, AVContrastive):
-        raise TypeError(f"{RECIPE} is STiCA's, got {type(task).__name__}")
+        raise TypeError(f"{RECIPE}: expected STiCA's task, got {type(task).__name__}")
     return task.train()
 
 
 def named(crops: Counts) -> str:
-    """Says the crops of a view in words."""
+    """Returns a short name for the crops of a view."""
     parts = zip(crops, ("L", "S", "TL", "TS"), strict=True)
     return " + ".join(f"{count}{letter}" for count, letter in parts if count) or "no crops"
 
@@ -109,7 +109,7 @@ class BeyondTrunk:
         self.maps = [torch.randn(batch, channels, *task.map_shape, generator=rng).relu().to(device) for _ in VIEWS]
         task.backbone, task.audio_tower = nn.Identity(), nn.Identity()
         self.task = task.to(device)
-        self.boxes = [task.table.draw(view, task.map_shape, rng) for view in range(len(VIEWS))]
+        self.boxes = [task.table.sample(view, task.map_shape, rng) for view in range(len(VIEWS))]
         tokens = task.pool.num_tokens(task.map_shape[0])
         crops = tuple(plan_crops(boxes, task.map_shape, tokens) for boxes in self.boxes)
         self.plan = AVPlan(crops, (), torch.ones(batch)).to(device)

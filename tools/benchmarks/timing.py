@@ -1,4 +1,4 @@
-"""Clocks, and measurements by turns: what disturbs the machine then meets every candidate alike."""
+"""Clocks, and alternate measurements, so that other load affects every candidate equally."""
 
 import time
 from collections.abc import Callable, Mapping

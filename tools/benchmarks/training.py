@@ -1,4 +1,4 @@
-"""A training step by the engine's own code, on clips that lie in memory."""
+"""A training step with the engine's code, on clips in memory."""
 
 import argparse
 from collections.abc import Iterator

@@ -45,7 +45,7 @@ def virtual_rows(
 ) -> tuple[Embeddings, Embeddings]:
     """Random unit rows of all processes, laid out as `gather` leaves them, and of them the first `local`."""
     rng = torch.Generator().manual_seed(seed)
-    windows, dim = task.facts()["windows"], task.video_head.linear2.out_features
+    windows, dim = task.sizes()["windows"], task.video_head.linear2.out_features
     rows = F.normalize(torch.randn(keys, windows + 1, dim, generator=rng), dim=-1).to(device).transpose(0, 1)
     everybodys = {"windows": rows[:windows], "audio": rows[windows:]}
     everybodys["audio_valid"] = torch.ones(1, keys, 1, device=device)

@@ -1,4 +1,4 @@
-"""How far BraVe's first step moves the networks under each of the two masks of LARS."""
+"""Length of BraVe's first step for each of the two masks of LARS."""
 
 from pathlib import Path
 
@@ -25,8 +25,8 @@ def step_lengths(paths: list[str], seed: int) -> dict[str, dict[str, float]]:
     """Returns, for each mask, the length of the change of each part of `PARTS` in the first step at the peak rate.
 
     Args:
-        paths: The videos of the batch.
-        seed: Of weights and augmentation.
+        paths: Videos of the batch.
+        seed: Seed of weights and augmentation.
     """
     cfg = get_cfg()
     merge_file(cfg, RECIPE)

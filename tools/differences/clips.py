@@ -1,4 +1,4 @@
-"""Clips of real videos that the measures of differences share."""
+"""Clips of real videos for the measurements of differences."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,15 +16,15 @@ Measured = Iterator[tuple[str, str]]
 
 
 class Clips:
-    """One second at a random place of each of some videos."""
+    """One second at a random position of each video."""
 
     def __init__(self, paths: list[str], seed: int) -> None:
         self.paths, self.seed = paths, seed
         found = [probe(path) for path in paths]
-        self.durations_s = [facts.video_seconds for facts in found]
+        self.durations_s = [info.video_seconds for info in found]
 
     def read(self, choice: FrameChoice = "nearest", gain: float = 1.0) -> list[Clip]:
-        """Reads the clips, the same places for each choice of frames."""
+        """Reads the clips, at the same positions for each choice of frames."""
         clips = []
         for index, (path, duration_s) in enumerate(zip(self.paths, self.durations_s, strict=True)):
             start = uniform(0.0, max(0.0, duration_s - SECONDS), self.rng("start", index))
@@ -34,5 +34,5 @@ class Clips:
         return clips
 
     def rng(self, purpose: str, index: int) -> torch.Generator:
-        """A generator of its own for each clip and purpose."""
+        """Returns a separate generator for each clip and purpose."""
         return generator(purpose, self.seed, index)

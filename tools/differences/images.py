@@ -1,4 +1,4 @@
-"""What the released handling of frames changes: cropping, colors, decoding of larger frames."""
+"""Effects of the released processing of frames: cropping, colors, decoding of larger frames."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from stica_pv.transforms.spatial import CropBox, apply_box
 
 
 def images(clips: Clips) -> Measured:
-    """What cropping and colors do to pixels, in gray levels of 255 and in normalized units."""
+    """Yields the effects of cropping and colors on pixels, in gray levels of 255 and in normalized units."""
     whole = [clip.frames for clip in clips.read()]
 
     def cropped(*, antialias: bool = True, floats: bool = False) -> Tensor:
@@ -42,7 +42,7 @@ def images(clips: Clips) -> Measured:
 
 
 def _wrong_axis(video: Tensor, order: Tensor, factors: Tensor) -> Tensor:
-    """GDT's jitter as released: frames are taken for channels, so gray mixes the first three and is 0 on all others."""
+    """Applies GDT's jitter as released: frames count as channels, so gray mixes the first three and is else 0."""
     out = []
     for x, steps, factor in zip(video, order.tolist(), factors.tolist(), strict=True):  # (3, T, H, W)
         for step in steps:
@@ -55,7 +55,7 @@ def _wrong_axis(video: Tensor, order: Tensor, factors: Tensor) -> Tensor:
 
 
 def large(path: str, seed: int) -> Measured:
-    """What scaling a large frame down in decoding changes, on random squares of it."""
+    """Yields the effect of scaling large frames down in decoding, on random squares."""
     request = {"clip": ClipRequest(Window(0.0, SECONDS), FRAMES, FPS)}
     difference, rng = 0.0, generator("large", seed)
     for _ in range(8):

@@ -28,7 +28,7 @@ from stica_pv.evaluation.views import color_of, views_of
 from stica_pv.keyed_random import seed_of
 from stica_pv.structures import ReadFailure
 from stica_pv.tasks.classification.classification import Classification, Classifier
-from stica_pv.tasks.classification.config import seen_clip_from_config
+from stica_pv.tasks.classification.config import classification_clip_from_config
 from stica_pv.tasks.encoders import VideoEncoder
 from stica_pv.weights.files import is_write_error, load_plain, save_torch, system_message
 
@@ -159,7 +159,7 @@ def create_classification(cfg: CfgNode, model: EvaluatedModel, settings: Finetun
     if not isinstance(encoder, VideoEncoder):
         raise UsageError(f"finetune: {model.name} has no trunk and pooling head to train")
     backbone, pool = copy.deepcopy(encoder.backbone).cpu(), copy.deepcopy(encoder.pool).cpu()
-    clip = seen_clip_from_config(cfg)
+    clip = classification_clip_from_config(cfg)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of("classifier", settings.seed))
         return Classification(

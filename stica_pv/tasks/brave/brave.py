@@ -1,7 +1,7 @@
-"""BraVe: a narrow view of a video and broad ones guess each other's projections (arXiv 2103.16559, ICCV 2021).
+"""BraVe: a narrow view and broad views of a video predict each other's projections (arXiv 2103.16559, ICCV 2021).
 
-The narrow view is a short clip of large frames; a broad one a long clip of small frames, of optical flow, or of
-audio. Each kind has a network of its own; there are no negatives.
+The narrow view is a short clip of large frames. A broad view is a long clip of small frames, of optical flow, or of
+audio. Each kind has its own network; there are no negatives.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,24 +66,24 @@ class BraVe(Task):
         weights: tuple[float, float] = (1.0, 1.0),
         predictor_lr_scale: float = 10.0,
     ) -> None:
-        """Composes the task of its parts.
+        """Composes the task from its parts.
 
         Args:
-            narrow: What is read of the narrow view; its audio is not.
-            broad: What is read of the broad views, as far as their kinds need it.
+            narrow: Clip of the narrow view; its audio is not read.
+            broad: Clip of the broad views; only what their kinds need is read.
             video_settings: Augmentation of ``narrow`` and ``video``.
-            alignment: Places of the windows; see `narrow_in_broad`.
+            alignment: Position of the windows; see `narrow_in_broad`.
             backbone: Trunk of the narrow view, which is evaluated.
-            pool: Its pooling head; the paper averages.
-            broad_kinds: Of the broad views, ``video``, ``flow``, ``audio``; see `name_broad`.
-            broad_networks: By kind: ``video`` and ``flow`` to (B, C), ``audio`` an audio tower. Without ``video`` among
-                them broad frames pass the narrow view's network.
+            pool: Pooling head of the trunk; the paper averages.
+            broad_kinds: Kinds of the broad views, ``video``, ``flow``, ``audio``; see `name_broad`.
+            broad_networks: Networks by kind: ``video`` and ``flow`` map to (B, C), ``audio`` is an audio tower. Without
+                ``video`` the narrow view's network takes the broad frames.
             log_mel: Spectrogram.
             heads: Projectors and predictors.
             volume_jitter: Spread v of the volume factor U(1 - v, 1 + v).
             audio_min_valid: Share of a clip's audio that must be real for it to be compared.
-            flow_crop: Crop of optical flow in the loader; needed where it is seen.
-            weights: Of broad views that guess the narrow one, and of the narrow one that guesses them.
+            flow_crop: Crop of optical flow in the loader; required with a ``flow`` view.
+            weights: Weights of both directions: broad views predict the narrow one, and the narrow one predicts them.
             predictor_lr_scale: Factor on the learning rate of the predictors.
         """
         super().__init__()
@@ -100,7 +100,7 @@ class BraVe(Task):
         self.weights, self.predictor_lr_scale = weights, predictor_lr_scale
 
     def views(self) -> Views:
-        """The narrow window without audio, and the broad one with what its views need."""
+        """Returns the narrow window without audio, and the broad one with what its views need."""
         narrow, broad = self.narrow, self.broad
         specs = [ViewSpec(NARROW, NARROW, narrow.frames, narrow.fps, narrow.size, narrow.transform)]
         for view in self.broad_views:
@@ -114,12 +114,12 @@ class BraVe(Task):
         return Views(tuple(specs), windows, min_seconds=0.0, needs_audio=needs_audio)
 
     def draw(self, keys: StepKeys) -> BravePlan:
-        """Draws colors and kernels of each view, and the volume, by sample."""
+        """Samples colors and kernels of each view, and the volume, by sample."""
 
         def rngs(purpose: str) -> list[torch.Generator]:
             return [generator(purpose, keys.seed, keys.epoch, index) for index in keys.indices]
 
-        video_settings = {view: self.video_settings[kind_of(view)] for view in self._pictured()}
+        video_settings = {view: self.video_settings[kind_of(view)] for view in self._frame_views()}
         return BravePlan(
             {view: sample_brave_color(rngs(f"colour {view}"), its.color) for view, its in video_settings.items()},
             {
@@ -130,14 +130,14 @@ class BraVe(Task):
             sample_volume(rngs("volume"), self.volume_jitter),
         )
 
-    def _pictured(self) -> list[str]:
-        """Views with frames."""
+    def _frame_views(self) -> list[str]:
+        """Returns the views with frames."""
         return [NARROW, *(view for view in self.broad_views if kind_of(view) == VIDEO)]
 
     def prepare(self, batch: Batch, plan: BravePlan) -> Inputs:
-        """Colors the frames, scales the flow and makes the spectrogram."""
+        """Applies color to the frames, scales the flow and computes the spectrogram."""
         inputs = {}
-        for view in self._pictured():
+        for view in self._frame_views():
             settings = self.video_settings[kind_of(view)]
             x = apply_brave_color(batch.video[view], plan.color[view], settings.color)
             if view in plan.convolution:
@@ -154,7 +154,7 @@ class BraVe(Task):
         """Runs every view through its network and the heads.
 
         Returns:
-            ``projections`` z and ``predictions`` h(z), (slots, B, D), see brave_heads.py; with audio ``audio_valid``
+            ``projections`` z and ``predictions`` h(z), (slots, B, D), see heads.py; with audio ``audio_valid``
             (1, B, 1), 1 or 0.
         """
         networks = dict(self.named_children())
@@ -167,7 +167,7 @@ class BraVe(Task):
         return rows | ({"audio_valid": inputs["audio_valid"].view(1, -1, 1)} if AUDIO in inputs else {})
 
     def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
-        """Weighted mean over both directions of every pair of narrow and broad view."""
+        """Returns the weighted mean over both directions of every pair of narrow and broad view."""
         targets = local["projections"].unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
         rows = regression_rows(local["predictions"], targets).unflatten(0, (-1, 2))  # (broad views, directions, B)
         here, everywhere = self._valid(local), self._valid(gathered)
@@ -182,18 +182,18 @@ class BraVe(Task):
         return LossTerms(total, {name: value.detach() for name, value in scalars.items()})
 
     def _valid(self, rows: Embeddings) -> list[Tensor]:
-        """Says which rows of each broad view are compared: bool (B,)."""
-        everybody = torch.ones_like(rows["projections"][0, :, 0], dtype=torch.bool)
-        return [rows["audio_valid"][0, :, 0] > 0 if name == AUDIO else everybody for name in self.broad_views]
+        """Returns which rows of each broad view are compared, bool (B,)."""
+        all_rows = torch.ones_like(rows["projections"][0, :, 0], dtype=torch.bool)
+        return [rows["audio_valid"][0, :, 0] > 0 if name == AUDIO else all_rows for name in self.broad_views]
 
     def _monitors(
         self, local: Embeddings, gathered: Embeddings, here: list[Tensor], everywhere: list[Tensor], rank_offset: int
     ) -> dict[str, Tensor]:
         """Signs of collapse, and how often the narrow view's guess is nearest to its own first broad view."""
         broad, narrow = normalize(gathered["projections"][:2].detach())
-        guesses = normalize(local["predictions"][1].detach())
+        predictions = normalize(local["predictions"][1].detach())
         found = {
-            "accuracy": contrast_accuracy(guesses, broad, here[0], everywhere[0], rank_offset=rank_offset),
+            "accuracy": contrast_accuracy(predictions, broad, here[0], everywhere[0], rank_offset=rank_offset),
             "spread_video": spread(narrow),
             "rank_video": effective_rank(narrow),
             f"spread_broad_{self.broad_views[0]}": spread(broad),
@@ -203,24 +203,24 @@ class BraVe(Task):
         return found
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The predictors learn faster than everything else."""
+        """Returns two groups: the predictors have a higher learning rate than everything else."""
         predictors = tuple(p for p in self.heads.predictors.parameters() if p.requires_grad)
         known = {id(p) for p in predictors}
         others = tuple(p for p in self.parameters() if p.requires_grad and id(p) not in known)
         return [ParameterGroup("all", others), ParameterGroup("predictor", predictors, self.predictor_lr_scale)]
 
     def negatives(self, batch_size: int) -> int:
-        """None."""
+        """Returns 0: there are no negatives."""
         return 0
 
-    def facts(self) -> dict[str, int]:
-        """Directed comparisons of the loss."""
+    def sizes(self) -> dict[str, int]:
+        """Returns the number of directed comparisons in the loss."""
         return {"terms": 2 * len(self.broad_views)}
 
     def input_notes(self, plan: BravePlan) -> dict[str, InputNote]:
-        """Colors and convolution of each view with frames, volume of the audio."""
+        """Returns colors and convolution of each view with frames, and the volume of the audio."""
         notes = {}
-        for view in self._pictured():
+        for view in self._frame_views():
             settings, encoder = self.video_settings[kind_of(view)], "video" if view == NARROW else ""
             notes[view] = InputNote(view, settings.mean, settings.std, changes=plan.describe(view), encoder=encoder)
         if AUDIO in self.broad_views:
@@ -228,16 +228,16 @@ class BraVe(Task):
         return notes
 
     def comparisons(self, local: Embeddings) -> list[Comparison]:
-        """What each view guesses of the other one's projection."""
-        guesses, keys = normalize(local["predictions"]), normalize(local["projections"])
+        """Returns each view's prediction of the other one's projection."""
+        predictions, keys = normalize(local["predictions"]), normalize(local["projections"])
         names = self.heads.slots
         return [
-            Comparison(f"guess of {names[i]}", f"{names[i ^ 1]}", guesses[i] @ keys[i ^ 1].mT)
+            Comparison(f"prediction of {names[i]}", f"{names[i ^ 1]}", predictions[i] @ keys[i ^ 1].mT)
             for i in range(len(names))
         ]
 
     def encoders(self) -> dict[str, nn.Module]:
-        """The narrow view's trunk and, with audio, the audio tower; their projectors can be asked for."""
+        """Returns the narrow view's trunk and, with audio, the audio tower; projectors give the projected layer."""
         settings, head = self.video_settings[NARROW], self.heads.projector_of(NARROW)
         found: dict[str, nn.Module] = {
             "video": VideoEncoder(self.backbone, self.pool, settings.mean, settings.std, head)

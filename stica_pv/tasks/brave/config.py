@@ -1,4 +1,4 @@
-"""Keys of BraVe, and their translation into the task; what it shares with STiCA is declared there."""
+"""Configuration keys of BraVe, and the builder of its task; keys shared with STiCA are declared there."""
 
 import dataclasses
 from collections.abc import Collection
@@ -23,20 +23,20 @@ BRAVE_KEYS = ("BRAVE.", "DATA.SSL_COLOR_HUE", "DATA.PATH_TO_FLOW_DIR", "DATA.FLO
 
 
 def add_brave_config(cfg: CfgNode) -> None:
-    """Declares BRAVE; the narrow view is that of DATA and MODEL."""
+    """Declares BRAVE; the narrow view is set by DATA and MODEL."""
     brave = section(cfg, "BRAVE")
-    brave.BROAD = ["audio"]  # of video (once or several times), flow, audio
+    brave.BROAD = ["audio"]  # kinds of broad views: video (once or several times), flow, audio
     brave.BROAD_FRAMES = 64  # with BROAD_FPS the length of the audio as well
     brave.BROAD_FPS = 6.25
     brave.BROAD_CROP_SIZE = 112
     brave.BROAD_BLUR_KERNEL = 11  # taps, odd; 0: a tenth of BROAD_CROP_SIZE, made odd
-    brave.RANDOM_CONV_PROB = 1.0  # of broad frames
+    brave.RANDOM_CONV_PROB = 1.0  # probability for broad frames
     brave.ALIGNMENT = "start"  # start | random | independent: the narrow window within the broad one
-    brave.SHARE_BACKBONE = False  # broad frames pass the narrow view's network, as in SimSiam
-    brave.HEADS = "all"  # all | per_view | per_direction: who shares a projector and a predictor
+    brave.SHARE_BACKBONE = False  # broad frames use the narrow view's network, as in SimSiam
+    brave.HEADS = "all"  # all | per_view | per_direction: which views share a projector and a predictor
     brave.PREDICTOR_DIM = 4096
     brave.PREDICTOR_LR_SCALE = 10.0
-    brave.WEIGHTS = [1.0, 1.0]  # of broad views that guess the narrow one, and of it that guesses them
+    brave.WEIGHTS = [1.0, 1.0]  # broad views predict the narrow one; the narrow one predicts them
 
 
 @TASKS.named("brave")
@@ -83,9 +83,9 @@ def brave_from_config(cfg: CfgNode) -> BraVe:
 
 
 def _broad_networks(cfg: CfgNode, kinds: Collection[str]) -> tuple[dict[str, nn.Module], dict[str, int]]:
-    """Networks of the broad views by kind, and the length of what each gives; none where it is the narrow view's."""
+    """Returns networks of the broad views and their output lengths by kind, except where the narrow one is shared."""
     if cfg.BRAVE.SHARE_BACKBONE and VIDEO not in kinds:
-        raise UsageError(f"BRAVE.SHARE_BACKBONE: there are no broad frames to share it with in {sorted(kinds)}")
+        raise UsageError(f"BRAVE.SHARE_BACKBONE needs broad frames: add video to BRAVE.BROAD, which is {sorted(kinds)}")
     networks: dict[str, nn.Module] = {}
     lengths: dict[str, int] = {}
     for kind, channels in ((VIDEO, 3), (FLOW, 2)):
@@ -99,7 +99,7 @@ def _broad_networks(cfg: CfgNode, kinds: Collection[str]) -> tuple[dict[str, nn.
 
 
 def _of_broad_view(cfg: CfgNode) -> CfgNode:
-    """The configuration with the broad view's clip, for trunks that are made for one size."""
+    """Returns the configuration with the broad view's clip, for trunks that are built for one clip size."""
     changed = cfg.clone()
     changed.defrost()
     changed.DATA.NUM_FRAMES, changed.DATA.TRAIN_CROP_SIZE = cfg.BRAVE.BROAD_FRAMES, cfg.BRAVE.BROAD_CROP_SIZE
@@ -107,7 +107,7 @@ def _of_broad_view(cfg: CfgNode) -> CfgNode:
 
 
 def _video_network(cfg: CfgNode, channels: int = 3) -> tuple[nn.Module, nn.Module, int]:
-    """Trunk, pooling head, and the length of what they give."""
+    """Returns the trunk, the pooling head, and their output length."""
     backbone = backbone_from_config(cfg, channels)
     pool = pool_from_config(cfg, measure_map(backbone, frames=cfg.DATA.NUM_FRAMES, size=cfg.DATA.TRAIN_CROP_SIZE)[0])
     return backbone, pool, pool.out_dim

@@ -1,7 +1,7 @@
-"""Which projector and predictor BraVe's views share, and in which order the views pass them.
+"""Projectors and predictors of BraVe: which views share them, and the order of the views.
 
-A slot is one view on its way through the heads: (broad, narrow) for each broad view, so that slot i is compared with
-slot i ^ 1. The narrow view passes once for each broad one, as released.
+A slot is one use of a view: (broad, narrow) for each broad view, so that slot i is compared with slot i ^ 1. The narrow
+view has one slot per broad view, as released.
 """
 
 from collections.abc import Mapping
@@ -32,14 +32,13 @@ class SharedHeads(nn.Module):
         """Builds the heads.
 
         Args:
-            dims: Length of the features of each view: ``narrow`` first, then the broad ones.
-            sharing: ``all``: one projector and one predictor, as released; views of another length have a first layer
-                of their own. ``per_view``: a pair for each view. ``per_direction``: a pair for each slot, as in the
-                first release.
+            dims: Feature length of each view: ``narrow`` first, then the broad ones.
+            sharing: ``all``: one projector and one predictor, as released; views of another length have their own first
+                layer. ``per_view``: a pair per view. ``per_direction``: a pair per slot, as in the first release.
             hidden_dim: Width of the projectors.
             out_dim: Length of z.
             predictor_dim: Width of the predictors.
-            synchronize: Batch-norm statistics over all processes.
+            synchronize: Whether batch-norm statistics span all processes.
         """
         super().__init__()
         check_choice("BRAVE.HEADS", sharing, SHARINGS)
@@ -62,7 +61,7 @@ class SharedHeads(nn.Module):
     def forward(self, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Maps the vectors (B, C) of every view to z and h(z), each (slots, B, out_dim) in fp32 or wider.
 
-        The slots of one head pass it together, each normalized by its own batch.
+        The slots of one head are computed together, each normalized by its own batch statistics.
         """
         projections, predictions = [], []
         for name, slots in self._users.items():
@@ -73,9 +72,9 @@ class SharedHeads(nn.Module):
 
     def _by_slot(self, of_heads: list[Tensor]) -> Tensor:
         rows = torch.cat(of_heads).to(torch.promote_types(of_heads[0].dtype, torch.float32)).unbind()
-        return torch.stack([rows[i] for i in self._back])  # a list as an index would travel to the device
+        return torch.stack([rows[i] for i in self._back])  # an index tensor would be copied to the device
 
     def projector_of(self, view: str) -> nn.Module:
-        """The projector that a view passes first."""
+        """Returns the projector of the first slot of a view."""
         slot = self.slots.index(view)
         return self.projectors[next(name for name, slots in self._users.items() if slot in slots)]

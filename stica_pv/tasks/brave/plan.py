@@ -1,4 +1,4 @@
-"""What BraVe's views are called, how their frames change, and the random choices of one of its steps."""
+"""Names of BraVe's views, augmentation of their frames, and the random choices of a step."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Mean = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class BraveVideo:
-    """How the frames of one view change before a network sees them.
+    """Augmentation of the frames of one view.
 
     Attributes:
         color: Blur and colors.
@@ -40,11 +40,11 @@ class BravePlan(Plan):
     volume: Tensor
 
     def rows(self, part: slice) -> "BravePlan":
-        """Returns what `BraVe.embed` needs: nothing, all choices are spent in `BraVe.prepare`."""
+        """Returns an empty plan: `BraVe.prepare` has applied all choices before `BraVe.embed`."""
         return BravePlan({}, {}, self.volume[part])
 
     def describe(self, view: str) -> tuple[str, ...]:
-        """What happens to the frames of a view, sample by sample, for a person."""
+        """Describes the augmentation of a view's frames, one line per sample."""
         plans: list[BraveColorParams | RandomConvolutionParams] = [self.color[view]]
         plans += [self.convolution[view]] if view in self.convolution else []
         return tuple(", ".join(plan.describe(row) for plan in plans) for row in range(len(self.volume)))
@@ -61,10 +61,10 @@ class BravePlan(Plan):
 def name_broad(kinds: Iterable[str]) -> tuple[str, ...]:
     """Names the broad views by their kinds: ``video``, ``video_2``, ``flow``, ``audio``, in the order given.
 
-    Several of frames see the same window, each cut, colored and convolved by itself.
+    Several ``video`` views share the window; each is cropped, colored and convolved independently.
 
     Raises:
-        UsageError: There is none, one is unknown, or flow or audio, which would be the same again, is there twice.
+        UsageError: There is no kind, a kind is unknown, or flow or audio is repeated.
     """
     found, names = list(kinds), list[str]()
     for kind in found:
@@ -79,5 +79,5 @@ def name_broad(kinds: Iterable[str]) -> tuple[str, ...]:
 
 
 def kind_of(view: str) -> str:
-    """Returns what a view shows: ``video_2`` shows ``video``; ``narrow`` is its own kind."""
+    """Returns the kind of a view: ``video`` for ``video_2``; ``narrow`` is its own kind."""
     return view.partition("_")[0]

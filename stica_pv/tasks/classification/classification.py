@@ -23,16 +23,16 @@ VIEW = "clip"
 
 
 @dataclass(frozen=True)
-class SeenClip:
-    """What is seen of a video.
+class ClassificationClip:
+    """Clip that is read of a video, with its augmentation.
 
     Attributes:
-        frames: Frames a clip.
-        fps: Frames a second.
+        frames: Frames per clip.
+        fps: Frames per second.
         size: Side of the view in pixels.
         transform: Random crop, in the loader.
         color: Color augmentation.
-        short_videos: ``loop`` plays one that is shorter than a clip again; ``repeat_last``: its last frame stays.
+        short_videos: Videos shorter than a clip: ``loop`` repeats them, ``repeat_last`` repeats their last frame.
     """
 
     frames: int
@@ -64,7 +64,7 @@ class Classification(Task):
     def __init__(
         self,
         *,
-        clip: SeenClip,
+        clip: ClassificationClip,
         backbone: nn.Module,
         pool: nn.Module,
         dim: int,
@@ -72,13 +72,13 @@ class Classification(Task):
         backbone_lr_scale: float = 0.1,
         pool_lr_scale: float = 0.1,
     ) -> None:
-        """Composes the task of its parts.
+        """Composes the task from its parts.
 
         Args:
-            clip: What is seen.
+            clip: Clip to read.
             backbone: Trunk that gives (B, C, T', H', W').
             pool: Pooling head, from the map to (B, dim).
-            dim: Length of its vectors.
+            dim: Length of the pooled vectors.
             classes: Number of classes.
             backbone_lr_scale: Factor on the learning rate of the trunk; the classifier's is 1.
             pool_lr_scale: Factor on that of the pooling head.
@@ -93,7 +93,7 @@ class Classification(Task):
         self.lr_scales = {"classifier": 1.0, "backbone": backbone_lr_scale, "pool": pool_lr_scale}
 
     def views(self) -> Views:
-        """One window, anywhere in the video; one that is shorter is not left out."""
+        """Returns one window anywhere in the video; shorter videos are used too."""
         clip = self.clip
         seconds = clip.frames / clip.fps
         spec = ViewSpec(VIEW, VIEW, clip.frames, clip.fps, clip.size, clip.transform)
@@ -103,25 +103,25 @@ class Classification(Task):
         """Refuses a list without labels, or with a label that has no output.
 
         Raises:
-            UsageError: It cannot be learned from.
+            UsageError: The task cannot learn from these labels.
         """
         if labels is None:
-            raise UsageError("TASK classification needs a label of each video, and this list has none")
+            raise UsageError("TASK classification needs a label for each video, but this list has none")
         if max(labels) >= self.classifier.out_features:
             raise UsageError(
-                f"MODEL.NUM_CLASSES is {self.classifier.out_features}, and the list has a label {max(labels)}: "
-                f"labels count from 0, so it needs at least {max(labels) + 1}"
+                f"MODEL.NUM_CLASSES is {self.classifier.out_features}, but the list has a label {max(labels)}: "
+                f"labels start at 0; set MODEL.NUM_CLASSES to at least {max(labels) + 1}"
             )
 
     def draw(self, keys: StepKeys) -> ClipPlan:
-        """Draws colors by sample."""
+        """Samples colors for each clip."""
         rngs = [generator("photometry", keys.seed, keys.epoch, index) for index in keys.indices]
         return ClipPlan(sample_color(rngs, self.clip.color))
 
     def prepare(self, batch: Batch, plan: ClipPlan) -> Inputs:
-        """Colors the clips; labels go along as numbers."""
+        """Applies color to the clips, and passes the labels on."""
         if batch.label is None:
-            raise ValueError("a classification needs a label of each video; see check_labels")
+            raise ValueError("classification needs a label for each video; see check_labels")
         video = apply_color(batch.video[VIEW], plan.color, self.clip.color)
         return {"video": video, "label": batch.label}
 
@@ -137,37 +137,37 @@ class Classification(Task):
         return {"logits": logits.unsqueeze(0), "label": inputs["label"].float().view(1, -1, 1)}
 
     def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
-        """Cross-entropy of this process' clips; its gradients are averaged over the processes."""
+        """Returns the cross-entropy of this process's clips; gradients are averaged over the processes."""
         logits, label = local["logits"][0], local["label"][0, :, 0].long()
         total = F.cross_entropy(logits, label)
         accuracy = (logits.argmax(dim=1) == label).float().mean()
         return LossTerms(total, {"loss": total.detach(), "accuracy": accuracy.detach()})
 
     def input_notes(self, plan: ClipPlan) -> dict[str, InputNote]:
-        """Colors of the clips."""
+        """Returns the colors of the clips."""
         return {"video": color_note(VIEW, plan.color, self.clip.color)}
 
     def encoders(self) -> dict[str, nn.Module]:
-        """Trunk with pooling head."""
+        """Returns the trunk with the pooling head."""
         color = self.clip.color
         return {"video": VideoEncoder(self.backbone, self.pool, color.mean, color.std)}
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Classifier, trunk and pooling head, each with its factor."""
+        """Returns classifier, trunk and pooling head, each with its factor."""
         parts = {name: tuple(p for p in getattr(self, name).parameters() if p.requires_grad) for name in self.lr_scales}
         return [ParameterGroup(name, found, self.lr_scales[name]) for name, found in parts.items() if found]
 
     def negatives(self, batch_size: int) -> int:
-        """None: classes are compared, not videos."""
+        """Returns 0: classes are compared, not videos."""
         return 0
 
-    def facts(self) -> dict[str, int]:
-        """Number of classes."""
+    def sizes(self) -> dict[str, int]:
+        """Returns the number of classes."""
         return {"classes": self.classifier.out_features}
 
 
 class Classifier(nn.Module):
-    """The networks of a classification as one module from what a loader gives to scores, for its test."""
+    """The networks of a classification as one module from loader tensors to scores, for its test."""
 
     def __init__(self, task: Classification) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Keys of classification, and their translation into the task."""
+"""Configuration keys of classification, and the builder of its task."""
 
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import NOT_NEGATIVE, declare_limits, one_of
@@ -6,7 +6,7 @@ from stica_pv.errors import UsageError
 from stica_pv.models import measure_map
 from stica_pv.models.config import backbone_from_config, pool_from_config
 from stica_pv.registry import TASKS
-from stica_pv.tasks.classification.classification import Classification, SeenClip
+from stica_pv.tasks.classification.classification import Classification, ClassificationClip
 from stica_pv.tasks.windows import SHORT_VIDEOS
 from stica_pv.transforms.config import color_from_config, spatial_from_config
 
@@ -15,17 +15,17 @@ CLASSIFICATION_KEYS = ("CLASSIFICATION.", "MODEL.NUM_CLASSES")
 
 def add_classification_config(cfg: CfgNode) -> None:
     """Declares CLASSIFICATION and MODEL.NUM_CLASSES."""
-    section(cfg, "MODEL").NUM_CLASSES = 0  # of TASK classification; the evaluation finetune finds it in the labels
+    section(cfg, "MODEL").NUM_CLASSES = 0  # for TASK classification; the evaluation finetune derives it from the labels
     classification = section(cfg, "CLASSIFICATION")
-    classification.BACKBONE_LR_SCALE = 0.1  # of the trunk's learning rate; the classifier's is SOLVER.BASE_LR
-    classification.POOL_LR_SCALE = 0.1  # of the pooling head's
+    classification.BACKBONE_LR_SCALE = 0.1  # factor on the trunk's learning rate; the classifier's is SOLVER.BASE_LR
+    classification.POOL_LR_SCALE = 0.1  # factor on the pooling head's
     classification.SHORT_VIDEOS = "loop"  # loop | repeat_last (as released): videos shorter than a clip
 
 
-def seen_clip_from_config(cfg: CfgNode) -> SeenClip:
-    """What a classification sees of a video."""
+def classification_clip_from_config(cfg: CfgNode) -> ClassificationClip:
+    """Builds the clip settings of a classification."""
     data = cfg.DATA
-    return SeenClip(
+    return ClassificationClip(
         frames=data.NUM_FRAMES,
         fps=data.TARGET_FPS,
         size=data.TRAIN_CROP_SIZE,
@@ -37,10 +37,10 @@ def seen_clip_from_config(cfg: CfgNode) -> SeenClip:
 
 @TASKS.named("classification")
 def classification_from_config(cfg: CfgNode) -> Classification:
-    """Builds a classification."""
+    """Builds the classification task."""
     if cfg.MODEL.NUM_CLASSES < 2:
         raise UsageError(f"TASK classification needs MODEL.NUM_CLASSES, at least 2; got {cfg.MODEL.NUM_CLASSES}")
-    clip = seen_clip_from_config(cfg)
+    clip = classification_clip_from_config(cfg)
     backbone = backbone_from_config(cfg)
     pool = pool_from_config(cfg, measure_map(backbone, frames=clip.frames, size=clip.size)[0])
     return Classification(

@@ -1,4 +1,4 @@
-"""Keys of CVRL, and their translation into the task; what it shares with STiCA is declared there."""
+"""Configuration keys of CVRL, and the builder of its task; keys shared with STiCA are declared there."""
 
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, declare_limits, one_of
@@ -18,14 +18,14 @@ def add_cvrl_config(cfg: CfgNode) -> None:
     """Declares CVRL."""
     cvrl = section(cfg, "CVRL")
     cvrl.INTERVAL = "power"  # power | uniform | increasing | constant: distance of the two clips
-    cvrl.POWER = 1.0  # of INTERVAL power: density falls with the distance to this power
-    cvrl.GAP_SECONDS = 0.0  # of INTERVAL constant; 0: identical starts, SimCLR on videos
-    cvrl.REDUCTION = "sum"  # sum | mean of the losses of both clips
-    cvrl.HIDDEN_LAYERS = 3  # of the projection head
+    cvrl.POWER = 1.0  # for INTERVAL power: exponent of the decrease of the density with the distance
+    cvrl.GAP_SECONDS = 0.0  # for INTERVAL constant; 0: identical starts, SimCLR on videos
+    cvrl.REDUCTION = "sum"  # sum | mean over the losses of both clips
+    cvrl.HIDDEN_LAYERS = 3  # hidden layers of the projection head
     cvrl.HEAD_BN_MOMENTUM = 0.003
-    cvrl.BLUR_PROBS = [1.0, 0.1]  # of the first and the second clip; [0.5, 0.5] is symmetric
+    cvrl.BLUR_PROBS = [1.0, 0.1]  # for the first and the second clip; [0.5, 0.5] is symmetric
     cvrl.SOLARIZE_PROBS = [0.0, 0.2]
-    cvrl.PER_FRAME = False  # colors drawn for each frame instead of each clip: the paper's ablation
+    cvrl.PER_FRAME = False  # sample colors per frame instead of per clip: the paper's ablation
 
 
 @TASKS.named("cvrl")
@@ -33,7 +33,7 @@ def cvrl_from_config(cfg: CfgNode) -> CVRL:
     """Builds CVRL."""
     data, head = cfg.DATA, cfg.HEAD
     if head.DROPOUT:
-        raise UsageError(f"HEAD.DROPOUT {head.DROPOUT}: the head of CVRL has no dropout; set it to 0")
+        raise UsageError(f"HEAD.DROPOUT is {head.DROPOUT}, but the head of CVRL has no dropout; set it to 0")
     backbone = backbone_from_config(cfg)
     pool = pool_from_config(cfg, measure_map(backbone, frames=data.NUM_FRAMES, size=data.TRAIN_CROP_SIZE)[0])
     return CVRL(

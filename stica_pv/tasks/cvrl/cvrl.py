@@ -1,6 +1,6 @@
-"""CVRL: contrast between two clips of each video, a drawn interval apart (arXiv 2008.03800, CVPR 2021).
+"""CVRL: contrast between two clips of each video, a sampled interval apart (arXiv 2008.03800, CVPR 2021).
 
-Video alone, without audio. With both clips at one place it is SimCLR on videos.
+Video alone, without audio. With identical starts of both clips it is SimCLR on videos.
 """
 
 from dataclasses import dataclass
@@ -36,14 +36,14 @@ REDUCTIONS = ("sum", "mean")
 
 @dataclass(frozen=True)
 class PairSettings:
-    """What is seen of a video.
+    """The two clips that are read of a video, with their augmentation.
 
     Attributes:
-        frames: Frames a clip.
-        fps: Frames a second.
+        frames: Frames per clip.
+        fps: Frames per second.
         size: Side of a view in pixels.
         transform: Random crop of a clip, in the loader.
-        interval: How far apart the clips are.
+        interval: Distribution of the distance between the clips.
         distortion: Colors of the first and of the second clip.
     """
 
@@ -62,7 +62,7 @@ class CVRLPlan(Plan):
     distortion: tuple[SimclrColorParams, ...]
 
     def rows(self, part: slice) -> "CVRLPlan":
-        """Returns what `CVRL.embed` needs: nothing, colors are applied before."""
+        """Returns an empty plan: colors are applied before `CVRL.embed`."""
         return CVRLPlan(())
 
     def to(self, device: torch.device) -> "CVRLPlan":
@@ -71,7 +71,7 @@ class CVRLPlan(Plan):
 
 
 class CVRL(Task):
-    """CVRL's networks and loss. Keys carry gradient, also those of other processes."""
+    """CVRL's networks and loss. Keys have gradient, also those of other processes."""
 
     gather_with_gradient = True
 
@@ -85,14 +85,14 @@ class CVRL(Task):
         temperature: float = 0.1,
         reduction: str = "sum",
     ) -> None:
-        """Composes the task of its parts.
+        """Composes the task from its parts.
 
         Args:
-            pair: What is seen.
+            pair: The two clips to read.
             backbone: Trunk that gives (B, C, T', H', W').
             pool: Pooling head; the paper averages.
             head: Projection of (1, 2B, ·) groups to the embedding.
-            temperature: t.
+            temperature: Temperature t > 0.
             reduction: ``sum`` of the losses of both clips, as released, or their ``mean``, as in the paper.
         """
         super().__init__()
@@ -103,14 +103,14 @@ class CVRL(Task):
         self.backbone, self.pool, self.head = backbone, pool, head
 
     def views(self) -> Views:
-        """Two windows; a video shorter than a clip is looped."""
+        """Returns two windows; a video shorter than a clip is looped."""
         pair = self.pair
         specs = tuple(ViewSpec(name, name, pair.frames, pair.fps, pair.size, pair.transform) for name in VIEWS)
         windows = interval_windows(VIEWS, pair.frames / pair.fps, pair.interval)
         return Views(specs, windows, min_seconds=0.0, needs_audio=False)
 
     def draw(self, keys: StepKeys) -> CVRLPlan:
-        """Draws the colors of each clip by sample."""
+        """Samples the colors of each clip, by sample."""
         return CVRLPlan(
             tuple(
                 sample_simclr_color(
@@ -123,14 +123,14 @@ class CVRL(Task):
         )
 
     def prepare(self, batch: Batch, plan: CVRLPlan) -> Inputs:
-        """Colors the clips."""
+        """Applies color to the clips."""
         return {
             name: apply_simclr_color(batch.video[name], distortion, settings)
             for name, distortion, settings in zip(VIEWS, plan.distortion, self.pair.distortion, strict=True)
         }
 
     def embed(self, inputs: Inputs, plan: CVRLPlan) -> Embeddings:
-        """Embeds the clips in one pass, so that batch-norm sees both together.
+        """Embeds the clips in one pass, so that batch statistics span both.
 
         Returns:
             ``video`` (2, B, D), unit rows in fp32.
@@ -139,11 +139,11 @@ class CVRL(Task):
         return {"video": normalize(self.head(vectors.unsqueeze(0))[0].unflatten(0, (len(VIEWS), -1)))}
 
     def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
-        """L_a + L_b, or half of it."""
+        """Returns L_a + L_b, or half of it."""
         views, keys = local["video"], gathered["video"]
         rows = nt_xent_rows(views, keys, temperature=self.temperature, rank_offset=rank_offset)
         total = rows.mean(dim=1).sum() if self.sums else rows.mean()
-        # Of first clips whose own second clip is the nearest of all second clips; every clip counts.
+        # Share of first clips whose own second clip is the nearest of all second clips; every clip counts.
         counted = views.new_ones(keys.shape[1], dtype=torch.bool)
         accuracy = contrast_accuracy(views[0], keys[1], counted[: views.shape[1]], counted, rank_offset=rank_offset)
         scalars = {"loss": total, "accuracy": accuracy}
@@ -156,11 +156,11 @@ class CVRL(Task):
         return LossTerms(total, {name: value.detach() for name, value in scalars.items()})
 
     def negatives(self, batch_size: int) -> int:
-        """Both clips of every other video."""
+        """Returns the number of clips of all other videos, two each."""
         return 2 * (batch_size - 1)
 
     def input_notes(self, plan: CVRLPlan) -> dict[str, InputNote]:
-        """Colors of both clips."""
+        """Returns the colors of both clips."""
         return {
             name: InputNote(
                 name,
@@ -173,11 +173,11 @@ class CVRL(Task):
         }
 
     def comparisons(self, local: Embeddings) -> list[Comparison]:
-        """The first clip with the second."""
+        """Compares the first clip with the second."""
         first, second = local["video"]
         return [Comparison(*VIEWS, first @ second.mT)]
 
     def encoders(self) -> dict[str, nn.Module]:
-        """Trunk with average pooling; the projection head is a layer that can be asked for."""
+        """Returns the trunk with average pooling; the projection head gives the projected layer."""
         settings = self.pair.distortion[0]
         return {"video": VideoEncoder(self.backbone, self.pool, settings.mean, settings.std, self.head)}

@@ -1,4 +1,4 @@
-"""Keys of GDT, and their translation into the task; what it shares with STiCA is declared there."""
+"""Configuration keys of GDT, and the builder of its task; keys shared with STiCA are declared there."""
 
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import declare_limits, one_of
@@ -20,7 +20,7 @@ def add_gdt_config(cfg: CfgNode) -> None:
     gdt.HYPOTHESIS = "h9"  # h1 … h9; see tasks/gdt/terms.py
     gdt.NEGATIVES = "intended"  # intended | released
     gdt.SPEC_AUGMENT = "medium"  # none | mild | medium | heavy: masks on the spectrogram
-    gdt.REVERSED_AUDIO = "own"  # own | mirrored (as released): volume and masks of a reversal are those of its time
+    gdt.REVERSED_AUDIO = "own"  # own | mirrored (as released): a reversal reuses volume and masks of its time
 
 
 @TASKS.named("gdt")

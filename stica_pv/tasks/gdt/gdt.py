@@ -1,7 +1,7 @@
 """GDT: contrast of video and audio over transformed versions of each sample (arXiv 2003.04298, ICCV 2021).
 
-Of each video one or two times are taken, played forwards and backwards; a hypothesis says to which of these changes the
-representation shall be blind and which it shall tell apart. Video and text, the paper's other pair, are left out.
+One or two windows of each video are read, forwards and backwards. A hypothesis defines to which of these changes the
+representation is invariant and which it distinguishes. Video and text, the paper's other pair, are not implemented.
 """
 
 from collections.abc import Sequence
@@ -47,11 +47,11 @@ from stica_pv.transforms import (
 
 @dataclass(frozen=True)
 class GDTPlan(Plan):
-    """Random choices of a step, one entry a version.
+    """Random choices of a step, one entry per version.
 
     Attributes:
-        color: Parameters of the frames.
-        volume: (B,) factors on the audio.
+        color: Color parameters of the frames.
+        volume: Factors on the audio, (B,).
         masks: Masks on the spectrogram.
     """
 
@@ -60,7 +60,7 @@ class GDTPlan(Plan):
     masks: tuple[SpecAugmentParams, ...]
 
     def rows(self, part: slice) -> "GDTPlan":
-        """Returns what `GDT.embed` needs: nothing, all choices are spent in `GDT.prepare`."""
+        """Returns an empty plan: `GDT.prepare` has applied all choices before `GDT.embed`."""
         return GDTPlan((), (), ())
 
     def to(self, device: torch.device) -> "GDTPlan":
@@ -73,7 +73,7 @@ class GDTPlan(Plan):
 
 
 class GDT(Task):
-    """GDT's networks and loss; the versions that its hypothesis does not compare are not read."""
+    """GDT's networks and loss; only versions that the hypothesis compares are read."""
 
     def __init__(
         self,
@@ -95,25 +95,25 @@ class GDT(Task):
         reversed_audio: str = "own",
         temperature: float = 0.07,
     ) -> None:
-        """Composes the task of its parts.
+        """Composes the task from its parts.
 
         Args:
-            clip: What is read at each time.
-            color: Color augmentation, drawn anew for each version.
+            clip: Clip that is read at each time.
+            color: Color augmentation, sampled independently for each version.
             volume_jitter: Spread v of the volume factor U(1 - v, 1 + v).
             spec_augment: Strength of the masks on the spectrogram: none, mild, medium or heavy.
             backbone: Trunk that gives (B, C, T', H', W').
             pool: Pooling head; the paper averages.
             video_head: Projection of (V, B, ·) groups to the embedding.
             log_mel: Spectrogram.
-            bands: Its mel bands.
+            bands: Number of its mel bands.
             audio_tower: Network from spectrogram to vector.
             audio_head: Projection of the audio vectors.
             audio_min_valid: Share of a clip's audio that must be real for it to be compared.
-            hypothesis: ``h1`` to ``h9``.
-            negatives: ``intended``, or ``released``: see `gdt_terms.terms_of` and `VersionContrast`.
-            reversed_audio: ``own``: a reversal draws its volume and its masks; ``mirrored``: it has those of its time.
-            temperature: t.
+            hypothesis: Name of the hypothesis, ``h1`` to ``h9``.
+            negatives: ``intended`` or ``released``; see `terms.terms_of` and `VersionContrast`.
+            reversed_audio: Volume and masks of a reversal: ``own``, or ``mirrored`` from its time.
+            temperature: Temperature t > 0.
         """
         super().__init__()
         if clip.silence_allowed:
@@ -133,7 +133,7 @@ class GDT(Task):
         self._audio_frames = log_mel.frames(round(clip.seconds * clip.audio_rate_hz))
 
     def views(self) -> Views:
-        """One view a version; a time and its reversal share a window, whose audio comes with the time."""
+        """Returns one view per version; a time and its reversal share a window, whose audio belongs to the time."""
         clip = self.clip
         times = tuple(dict.fromkeys(time_of(version) for version in self.versions))
         specs = tuple(
@@ -153,7 +153,7 @@ class GDT(Task):
         return Views(specs, windows, min_seconds=clip.seconds, needs_audio=True)
 
     def draw(self, keys: StepKeys) -> GDTPlan:
-        """Draws color, volume and masks by sample and version."""
+        """Samples color, volume and masks by sample and version."""
 
         def rngs(purpose: str, names: Sequence[str]) -> list[list[torch.Generator]]:
             return [
@@ -161,20 +161,20 @@ class GDT(Task):
                 for name in names
             ]
 
-        audible = [time_of(version) if self.mirrors_audio else version for version in self.versions]
+        sources = [time_of(version) if self.mirrors_audio else version for version in self.versions]
         return GDTPlan(
             tuple(sample_color(each, self.color) for each in rngs("photometry", self.versions)),
-            tuple(sample_volume(each, self.volume_jitter) for each in rngs("volume", audible)),
-            tuple(map(self._draw_masks, rngs("spec_augment", audible), self.versions)),
+            tuple(sample_volume(each, self.volume_jitter) for each in rngs("volume", sources)),
+            tuple(map(self._sample_masks, rngs("spec_augment", sources), self.versions)),
         )
 
-    def _draw_masks(self, rngs: list[torch.Generator], version: str) -> SpecAugmentParams:
+    def _sample_masks(self, rngs: list[torch.Generator], version: str) -> SpecAugmentParams:
         masks = sample_spec_augment(rngs, self.spec_augment, bands=self.bands, columns=self._audio_frames)
         mirrored = self.mirrors_audio and version.endswith(REVERSED)
         return masks.mirrored(self._audio_frames) if mirrored else masks
 
     def prepare(self, batch: Batch, plan: GDTPlan) -> Inputs:
-        """Colors the frames and makes the spectrograms; a reversal's is the flipped one of its time."""
+        """Applies color and computes the spectrograms; that of a reversal is flipped from its time."""
         inputs = {}
         for version, color, volume, masks in zip(self.versions, plan.color, plan.volume, plan.masks, strict=True):
             inputs[f"video {version}"] = apply_color(batch.video[version], color, self.color)
@@ -186,7 +186,7 @@ class GDT(Task):
         return inputs
 
     def embed(self, inputs: Inputs, plan: GDTPlan) -> Embeddings:
-        """Embeds every version; each passes the networks by itself, so that batch-norm sees one version at a time.
+        """Embeds each version in its own pass, so that batch statistics span one version at a time.
 
         Returns:
             ``video`` and ``audio`` (V, B, D), unit rows in fp32; ``audio_valid`` (1, B, 1), 1 or 0.
@@ -200,7 +200,7 @@ class GDT(Task):
         }
 
     def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
-        """The hypothesis' weighted mean of its comparisons."""
+        """Returns the weighted mean of the comparisons of the hypothesis."""
         valid, valid_everywhere = local["audio_valid"][0, :, 0] > 0, gathered["audio_valid"][0, :, 0] > 0
         total = self.contrast(
             (local["video"], local["audio"]),
@@ -222,22 +222,22 @@ class GDT(Task):
         return LossTerms(total, {name: value.detach() for name, value in scalars.items()})
 
     def negatives(self, batch_size: int) -> int:
-        """Keys besides the positive, of the comparison that has most."""
+        """Returns the number of keys besides the positive, for the comparison with the most."""
         return max(sum(term.near) + sum(term.far) * (batch_size - 1) - 1 for term in self.terms)
 
-    def facts(self) -> dict[str, int]:
-        """Versions of a video, and directed comparisons of the loss."""
+    def sizes(self) -> dict[str, int]:
+        """Returns the number of versions of a video, and of directed comparisons in the loss."""
         return {"versions": len(self.versions), "terms": 2 * len(self.terms)}
 
     def input_notes(self, plan: GDTPlan) -> dict[str, InputNote]:
-        """Colors of the frames, volume and masks of the audio, version by version."""
+        """Returns colors of the frames, volume and masks of the audio, by version."""
         return notes_of_versions(self.versions, plan.color, plan.volume, plan.masks, self.color)
 
     def comparisons(self, local: Embeddings) -> list[Comparison]:
-        """Frames with audio, in the pairs of versions that a term calls positive."""
+        """Compares frames with audio, for the positive pairs of versions."""
         return compared_versions(local, self.versions, self.terms)
 
     def encoders(self) -> dict[str, nn.Module]:
-        """Trunk with pooling head, and audio tower; their projection heads are a layer that can be asked for."""
+        """Returns the trunk with pooling head, and the audio tower; their heads give the projected layer."""
         video = VideoEncoder(self.backbone, self.pool, self.color.mean, self.color.std, self.video_head)
         return {"video": video, "audio": AudioEncoder(self.log_mel, self.audio_tower, self.audio_head)}

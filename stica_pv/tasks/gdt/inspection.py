@@ -1,4 +1,4 @@
-"""What a person may see of a step of GDT: how each version was made, and which versions its loss compares."""
+"""Display metadata of a GDT step: how each version was made, and which versions its loss compares."""
 
 from collections.abc import Sequence
 
@@ -18,13 +18,13 @@ def notes_of_versions(
     masks: Sequence[SpecAugmentParams],
     settings: ColorSettings,
 ) -> dict[str, InputNote]:
-    """Colors of the frames of each version, volume and masks of its audio, which is made of that of its time."""
+    """Returns colors of the frames of each version, and volume and masks of its audio (made from that of its time)."""
     notes = {}
     for version, color, volume, mask in zip(versions, colors, volumes, masks, strict=True):
         notes[f"video {version}"] = color_note(version, color, settings)
-        words = zip(describe_volume(volume), [mask.describe(row) for row in range(len(volume))], strict=True)
+        descriptions = zip(describe_volume(volume), [mask.describe(row) for row in range(len(volume))], strict=True)
         is_reversed = version.endswith(REVERSED)
-        changes = tuple(map(", ".join, words))
+        changes = tuple(map(", ".join, descriptions))
         notes[f"log_mel {version}"] = InputNote(
             time_of(version), reversed=is_reversed, changes=changes, encoder="audio"
         )
@@ -32,7 +32,7 @@ def notes_of_versions(
 
 
 def compared_versions(local: Embeddings, versions: Sequence[str], terms: Sequence[VersionTerm]) -> list[Comparison]:
-    """Frames with audio, in the pairs of versions that a term calls positive."""
+    """Compares frames with audio, for the positive pairs of versions."""
     return [
         Comparison(f"frames {versions[one]}", f"audio {versions[two]}", local["video"][one] @ local["audio"][two].mT)
         for one, two in dict.fromkeys((term.query, term.positive) for term in terms)

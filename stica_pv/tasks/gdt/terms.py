@@ -1,8 +1,8 @@
-"""GDT's nine hypotheses as a table of which versions of a sample are compared (arXiv 2003.04298, section 4.1).
+"""GDT's nine hypotheses as a table of the versions of a sample that are compared (arXiv 2003.04298, section 4.1).
 
 A version is a time and a direction: 1, its reversal 1R, 2, 2R. Each hypothesis is a list of pairs of versions with
-what holds between them: ``base`` (the other version is a negative of other samples alone), ``var`` (one's own other
-version is a negative too: distinctiveness), ``inv`` (one's own other version is the positive: invariance).
+their relation: ``base`` (the other version is a negative only if it is of another sample), ``var`` (the sample's own
+other version is a negative too: distinctiveness), ``inv`` (the sample's own other version is the positive: invariance).
 """
 
 from typing import Literal, NamedTuple
@@ -18,7 +18,7 @@ REVERSED_AUDIO = ("own", "mirrored")
 
 
 class Pair(NamedTuple):
-    """Two versions and what holds between them; `other` is None where one version alone is compared."""
+    """Two versions and their relation; `other` is None where a single version is compared."""
 
     kind: Kind
     one: str
@@ -74,9 +74,9 @@ def terms_of(hypothesis: str, negatives: str = "intended") -> tuple[VersionTerm,
 
     Args:
         hypothesis: ``h1`` to ``h9``.
-        negatives: ``intended``: every far key counts once. ``released``: as the published code counts them. It keeps a
-            list of far negatives for each version, at first the version alone. Each pair extends one list, that of its
-            first version (``inv``: of the other), by its partner's as it then is; both orders of the pair use it.
+        negatives: ``intended``: every far key counts once. ``released``: counts as in the published code, which keeps a
+            list of far negatives per version, at first the version alone. Each pair extends the list of its first
+            version (``inv``: of the other) by its partner's current list; both orders of the pair use it.
     """
     check_choice("GDT.NEGATIVES", negatives, NEGATIVES)
     versions = versions_of(hypothesis)

@@ -40,7 +40,7 @@ from stica_pv.transforms import (
 
 
 class AVContrastive(Task):
-    """STiCA's networks and loss. Two views of one window are seen, its audio is heard once."""
+    """STiCA's networks and loss: two views of one window, and its audio once."""
 
     is_space: Tensor
 
@@ -63,24 +63,24 @@ class AVContrastive(Task):
         cross_modal_temperature: float = 0.1,
         within_modal_temperature: float = 0.5,
     ) -> None:
-        """Composes the task of its parts.
+        """Composes the task from its parts.
 
         Args:
-            clip: What is read.
+            clip: Clip to read.
             color: Color augmentation of the views.
             volume_jitter: Spread v of the volume factor U(1 - v, 1 + v).
-            backbone: Trunk that gives (B, C, T', H', W'), or a list of maps, one for each pathway.
+            backbone: Trunk that gives (B, C, T', H', W'), or a list of maps, one per pathway.
             pool: Pooling head with `pool_tokens`, `num_tokens` and `forward`.
             video_head: Projection of (N, B, ·) groups to the embedding.
             log_mel: Spectrogram.
             audio_tower: Network from spectrogram to vector.
             audio_head: Projection of the audio vectors.
-            audio_head_passes: 1, or 2 to give each view its own dropout of the audio, as released.
+            audio_head_passes: 1, or 2 for separate dropout of the audio for each view, as released.
             audio_min_valid: Share of a clip's audio that must be real for it to be compared.
             crops: Feature crops.
-            cross_modal_weight: a, 0 < a <= 1.
-            cross_modal_temperature: t of L_AV.
-            within_modal_temperature: t of L_crop.
+            cross_modal_weight: Weight a, 0 < a <= 1.
+            cross_modal_temperature: Temperature t of L_AV.
+            within_modal_temperature: Temperature t of L_crop.
         """
         super().__init__()
         if not 0 < cross_modal_weight <= 1:
@@ -99,13 +99,13 @@ class AVContrastive(Task):
         self.within = GroupContrast(self.table.terms, temperature=within_modal_temperature)
         self.register_buffer("is_space", torch.tensor(self.table.is_space, dtype=torch.bool), persistent=False)
         if len(self.table.terms) and cross_modal_weight == 1:
-            raise UsageError("CONTRASTIVE.CROSS_MODAL_WEIGHT 1 leaves the crops without effect: set CROP.* counts to 0")
+            raise UsageError("CONTRASTIVE.CROSS_MODAL_WEIGHT 1 gives the crops no weight: set CROP.NUM_* to 0")
         sizes = measure_pathways(backbone, frames=clip.frames, size=clip.size)
         self.map_shape, *self.further_shapes = (size.shape for size in sizes)
         crops.check(self.map_shape)
 
     def views(self) -> Views:
-        """Two views of one window; the audio comes with the first."""
+        """Returns two views of one window; the first has the audio."""
         clip = self.clip
         audio_spec = AudioSpec(clip.audio_rate_hz)
         specs = tuple(
@@ -124,7 +124,7 @@ class AVContrastive(Task):
         return Views(specs, one_window("clip", clip.seconds), min_seconds=clip.seconds, needs_audio=needs_audio)
 
     def draw(self, keys: StepKeys) -> AVPlan:
-        """Draws crop windows by step, color and volume by sample."""
+        """Samples crop windows by step, color and volume by sample."""
 
         def rngs(purpose: str) -> list[torch.Generator]:
             return [generator(purpose, keys.seed, keys.epoch, index) for index in keys.indices]
@@ -138,14 +138,14 @@ class AVContrastive(Task):
     def _plan_crops(self, keys: StepKeys, view: int) -> CropPlan:
         if self.table.settings.per_sample and keys.indices:
             rngs = [generator("crops", keys.seed, keys.epoch, index, view) for index in keys.indices]
-            boxes = torch.stack([self.table.draw(view, self.map_shape, rng) for rng in rngs])
+            boxes = torch.stack([self.table.sample(view, self.map_shape, rng) for rng in rngs])
         else:
-            boxes = self.table.draw(view, self.map_shape, generator("crops", keys.seed, keys.step, view))
+            boxes = self.table.sample(view, self.map_shape, generator("crops", keys.seed, keys.step, view))
         tokens = self.pool.num_tokens(self.map_shape[0])
         return plan_crops(boxes, self.map_shape, tokens, pathways=self.further_shapes)
 
     def prepare(self, batch: Batch, plan: AVPlan) -> Inputs:
-        """Colors the views and makes the spectrogram."""
+        """Applies color to the views and computes the spectrogram."""
         inputs = {
             name: apply_color(batch.video[name], color, self.color)
             for name, color in zip(VIEWS, plan.color, strict=True)
@@ -157,7 +157,7 @@ class AVContrastive(Task):
     def embed(self, inputs: Inputs, plan: AVPlan) -> Embeddings:
         """Embeds all windows of both views, and the audio.
 
-        Each view passes the trunk by itself, so that batch-norm sees one view at a time, as in the paper's runs.
+        Each view has its own pass through the trunk, so that batch statistics span one view, as in the paper's runs.
 
         Returns:
             ``windows`` (N1 + N2, B, D) in the order of the crop table, ``audio`` (1 or 2, B, D), unit rows in fp32;
@@ -167,15 +167,15 @@ class AVContrastive(Task):
             [self.feature_crop(self.backbone(inputs[name]), crop) for name, crop in zip(VIEWS, plan.crops, strict=True)]
         )
         windows = self.video_head(self.pool.pool_tokens(tokens))
-        audio_spec = self.audio_tower(inputs["log_mel"]).expand(self.audio_head_passes, -1, -1)
+        audio = self.audio_tower(inputs["log_mel"]).expand(self.audio_head_passes, -1, -1)
         return {
             "windows": normalize(windows),
-            "audio": normalize(self.audio_head(audio_spec)),
+            "audio": normalize(self.audio_head(audio)),
             "audio_valid": inputs["audio_valid"].view(1, -1, 1),
         }
 
     def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
-        """L = (1 - a) L_crop + a L_AV."""
+        """Returns L = (1 - a) L_crop + a L_AV."""
         valid, valid_everywhere = local["audio_valid"][0, :, 0] > 0, gathered["audio_valid"][0, :, 0] > 0
         cross, accuracy = self._cross_modal(local, gathered, valid, valid_everywhere, rank_offset)
         a = self.cross_modal_weight
@@ -201,7 +201,7 @@ class AVContrastive(Task):
     def _cross_modal(
         self, local: Embeddings, gathered: Embeddings, valid: Tensor, valid_everywhere: Tensor, rank_offset: int
     ) -> tuple[Tensor, Tensor]:
-        """L_AV = mean over views of ½ [L_t(V -> A) + L_t(A -> V)], over the clips with audio."""
+        """Returns L_AV = mean over views of ½ [L_t(V -> A) + L_t(A -> V)], over the clips with audio."""
         whole = self.table.whole
         video, audio = local["windows"][whole], local["audio"].expand(len(VIEWS), -1, -1)
         video_keys, audio_keys = gathered["windows"][whole], gathered["audio"].expand(len(VIEWS), -1, -1)
@@ -218,20 +218,20 @@ class AVContrastive(Task):
         accuracy = contrast_accuracy(video, audio_keys, valid, valid_everywhere, rank_offset=rank_offset)
         return (terms[0] + terms[1]) / 2, accuracy
 
-    def facts(self) -> dict[str, int]:
-        """Windows embedded for a video, and directed comparisons in each part of the loss."""
+    def sizes(self) -> dict[str, int]:
+        """Returns the number of windows embedded per video, and of directed comparisons in each part of the loss."""
         windows = len(VIEWS) + sum(len(crops) for crops in self.table.crops)
         return {"windows": windows, "terms_within": len(self.table.terms), "terms_cross": 2 * len(VIEWS)}
 
     def input_notes(self, plan: AVPlan) -> dict[str, InputNote]:
-        """Colors and windows of the views, volume of the audio."""
+        """Returns colors and windows of the views, and the volume of the audio."""
         return notes_of_step(plan, self.color, self.table, self.map_shape)
 
     def comparisons(self, local: Embeddings) -> list[Comparison]:
-        """Windows with windows, views with audio."""
+        """Compares windows with windows, and views with audio."""
         return compared_windows(local, self.table)
 
     def encoders(self) -> dict[str, nn.Module]:
-        """Trunk with pooling head, and audio tower; their projection heads are a layer that can be asked for."""
+        """Returns the trunk with pooling head, and the audio tower; their heads give the projected layer."""
         video = VideoEncoder(self.backbone, self.pool, self.color.mean, self.color.std, self.video_head)
         return {"video": video, "audio": AudioEncoder(self.log_mel, self.audio_tower, self.audio_head)}

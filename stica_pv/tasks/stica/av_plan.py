@@ -1,4 +1,4 @@
-"""What STiCA reads of a video, and the random choices of one of its steps."""
+"""The clip that STiCA reads of a video, and the random choices of a step."""
 
 from dataclasses import dataclass
 
@@ -10,20 +10,20 @@ from stica_pv.tasks.base import Plan
 from stica_pv.transforms import ColorParams
 
 VIEWS = ("view1", "view2")
-AUDIO = VIEWS[0]  # the audio belongs to the window; it travels with the first view
+AUDIO = VIEWS[0]  # the audio belongs to the window; the first view holds it
 
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """What is read of a video.
+    """Clip that is read of a video.
 
     Attributes:
-        frames: Frames a clip.
-        fps: Frames a second.
+        frames: Frames per clip.
+        fps: Frames per second.
         size: Side of a view in pixels.
         audio_rate_hz: Sample rate of the audio.
         transform: Random crop of a view, in the loader.
-        silence_allowed: Keep videos without audio; they take no part in the cross-modal loss.
+        silence_allowed: Whether videos without audio are kept; the cross-modal loss excludes them.
     """
 
     frames: int
@@ -35,7 +35,7 @@ class ClipSettings:
 
     @property
     def seconds(self) -> float:
-        """Length of a clip."""
+        """Returns the length of a clip."""
         return self.frames / self.fps
 
 
@@ -45,8 +45,8 @@ class AVPlan(Plan):
 
     Attributes:
         crops: Windows of each view.
-        color: Parameters of each view's samples.
-        volume: (B,) factors on the audio.
+        color: Color parameters of each view.
+        volume: Factors on the audio, (B,).
     """
 
     crops: tuple[CropPlan, ...]

@@ -1,4 +1,4 @@
-"""Keys of STiCA, and their translation into the task; shared by its siblings where the meaning is the same."""
+"""Configuration keys of STiCA, and the builder of its task; other methods share keys of the same meaning."""
 
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import AT_LEAST_ONE, POSITIVE, SHARE, Limits, declare_limits, one_of
@@ -11,40 +11,43 @@ from stica_pv.tasks.stica.av_plan import ClipSettings
 from stica_pv.tasks.stica.crop_terms import PAIRINGS, CropSettings
 from stica_pv.transforms.config import color_from_config, log_mel_from_config, spatial_from_config
 
-# What a method reads of the keys that not all methods read; see `stica_pv.config.ownership`.
+# Keys that this method reads and not all others; see `stica_pv.config.ownership`.
 AUDIO_KEYS = ("AUDIO.MIN_VALID", "AUDIO.VOLUME_JITTER", "DATA.MISSING_AUDIO")
 AV_CONTRASTIVE_KEYS = ("CROP.", "CONTRASTIVE.", "AUDIO.HEAD_PASSES", *AUDIO_KEYS)
 MISSING_AUDIO = ("drop", "silence")
-MOST_CROPS = 1000  # of one kind; the pairs grow with the square
+MOST_CROPS = 1000  # per kind; the number of pairs grows with the square
 
 
 def add_av_contrastive_config(cfg: CfgNode) -> None:
-    """Declares CONTRASTIVE, CROP and what STiCA asks of the audio."""
+    """Declares CONTRASTIVE, CROP and the audio keys of STiCA."""
     contrastive = section(cfg, "CONTRASTIVE")
     contrastive.TEMPERATURE = 0.1  # temperature of the cross-modal loss
     contrastive.TEMPERATURE_WITHIN = 0.5  # temperature among feature crops
     contrastive.CROSS_MODAL_WEIGHT = 0.5  # a in L = (1 - a) L_crop + a L_AV
 
     crop = section(cfg, "CROP")
-    crop.NUM_LARGE_SPATIAL = 2  # windows a view
+    crop.NUM_LARGE_SPATIAL = 2  # windows per view
     crop.NUM_SMALL_SPATIAL = 4
     crop.NUM_LARGE_TEMPORAL = 0
     crop.NUM_SMALL_TEMPORAL = 0
-    crop.SPATIAL_SIZES = [0.857, 0.571]  # side of a large, small window as a share of the map's: 6 and 4 cells of 7
-    crop.TEMPORAL_SIZES = [0.75, 0.5]  # length as a share of the map's: 6 and 4 steps of 8
-    crop.TIME_CAP = 8  # lengths are shares of at most so many steps
+    crop.SPATIAL_SIZES = [
+        0.857,
+        0.571,
+    ]  # side of a large and a small window as a share of the map's: 6 and 4 of 7 cells
+    crop.TEMPORAL_SIZES = [0.75, 0.5]  # length as a share of the map's: 6 and 4 of 8 steps
+    crop.TIME_CAP = 8  # lengths are shares of at most this many steps
     crop.PAIRING = "all"  # all | released
-    crop.EXCLUSIVE_BOUND = False  # never draw the last position, as released
-    crop.PER_SAMPLE = False  # positions of each sample's own
+    crop.EXCLUSIVE_BOUND = False  # never sample the last position, as released
+    crop.PER_SAMPLE = False  # sample positions per sample instead of per step
 
     audio = section(cfg, "AUDIO")
-    audio.HEAD_PASSES = 1  # 2: own dropout of the audio for each view, as released
+    audio.HEAD_PASSES = 1  # 2: separate dropout of the audio for each view, as released
     audio.MIN_VALID = 0.5  # share of a clip's audio that must be real for it to be compared
     section(cfg, "DATA").MISSING_AUDIO = "drop"  # drop | silence
 
 
 def clip_from_config(cfg: CfgNode) -> ClipSettings:
-    """What an audio-visual method reads of a video."""
+    """Builds the clip settings of an audio-visual method."""
     missing = check_choice("DATA.MISSING_AUDIO", cfg.DATA.MISSING_AUDIO, MISSING_AUDIO)
     if min(cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE) < 1 or cfg.DATA.TARGET_FPS <= 0:
         raise UsageError("DATA.NUM_FRAMES, DATA.TRAIN_CROP_SIZE and DATA.TARGET_FPS must be positive")

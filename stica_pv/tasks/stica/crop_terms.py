@@ -1,6 +1,6 @@
-"""Which feature crops STiCA draws and which it compares: the within-modal terms as a table, not as loops.
+"""The feature crops that STiCA samples and compares: the within-modal terms as a table, not as loops.
 
-STiCA, section 3.2; the released pairs are those of the published training script.
+STiCA, section 3.2; released pairs are those of the published training script.
 """
 
 import functools
@@ -20,12 +20,12 @@ from stica_pv.models.feature_crop import MapShape
 logger = logging.getLogger(__name__)
 
 Kind = Literal["space", "time"]
-_OF_KEY: dict[Kind, str] = {"space": "SPATIAL", "time": "TEMPORAL"}  # as the keys of CROP are called
+_OF_KEY: dict[Kind, str] = {"space": "SPATIAL", "time": "TEMPORAL"}  # as in the keys of CROP
 PAIRINGS = ("all", "released")
 
 
 class Crop(NamedTuple):
-    """One drawn window: view 0 or 1, cut in space or time, large or small, and its number."""
+    """One sampled window: view 0 or 1, cropped in space or time, large or small, and its number."""
 
     view: int
     kind: Kind
@@ -35,20 +35,20 @@ class Crop(NamedTuple):
 
 @dataclass(frozen=True)
 class CropSettings:
-    """How many windows a view has, how large they are, and which are compared.
+    """Number and size of the windows of a view, and their pairing.
 
     Attributes:
-        space_large: Large spatial windows a view (full time).
-        space_small: Small spatial windows a view.
-        time_large: Large temporal windows a view (full space).
-        time_small: Small temporal windows a view.
+        space_large: Number of large spatial windows per view (full time).
+        space_small: Number of small spatial windows per view.
+        time_large: Number of large temporal windows per view (full space).
+        time_small: Number of small temporal windows per view.
         space_sizes: Side of a (large, small) spatial window as a share of the map's; rounded by `cells_of`.
         time_sizes: Length of a (large, small) temporal window as a share of the map's; rounded by `cells_of`.
-        time_cap: Temporal lengths are shares of at most this many steps (released: 8).
-        pairing: ``all``: every large pair across the views both ways, small → large in both directions of views;
-            ``released``: second large with second large, small of view 2 → large of view 1.
-        exclusive_bound: Never draw the last position, as released.
-        per_sample: Positions of each sample's own, instead of one set a step for all samples and processes.
+        time_cap: Number of steps of which temporal lengths are shares at most (released: 8).
+        pairing: Pairs to compare. ``all``: every large pair across the views both ways, small → large in both
+            directions of views; ``released``: second large with second large, small of view 2 → large of view 1.
+        exclusive_bound: Whether the last position is never sampled, as released.
+        per_sample: Whether positions differ by sample, instead of one set per step for all samples and processes.
     """
 
     space_large: int = 2
@@ -79,7 +79,7 @@ class CropSettings:
         return {"space": (self.space_large, self.space_small), "time": (self.time_large, self.time_small)}
 
     def window(self, kind: Kind, large: bool, map_shape: MapShape) -> MapShape:
-        """Size of a window in cells (T, H, W) on a map."""
+        """Returns the size of a window in cells (T, H, W) on a map."""
         steps, height, width = map_shape
         if kind == "space":
             share = self.space_sizes[0 if large else 1]
@@ -88,12 +88,12 @@ class CropSettings:
         return cells_of(share, min(steps, self.time_cap)), height, width
 
     def check(self, map_shape: MapShape) -> None:
-        """Holds the sizes against the map that they will cut.
+        """Checks the sizes against the map that they crop.
 
-        A large window that is the whole map, and a small one as large as the large one, are told once.
+        Warns once if a large window is the whole map, or a small one is as large as the large one.
 
         Raises:
-            UsageError: The map has a single cell where it should be cut.
+            UsageError: The map has a single cell along an axis to crop.
         """
         for kind, (large, small) in self._counts().items():
             if not large:
@@ -101,20 +101,19 @@ class CropSettings:
             whole = map_shape[1:] if kind == "space" else map_shape[:1]
             if max(whole) == 1:
                 raise UsageError(
-                    f"CROP.NUM_LARGE_{_OF_KEY[kind]} {large}: there is nothing to cut in a feature map of {map_shape} "
-                    "cells "
-                    f"(T, H, W): use {_MORE[kind]}, or set the crop counts of this kind to 0"
+                    f"CROP.NUM_LARGE_{_OF_KEY[kind]} {large}: a feature map of {map_shape} cells (T, H, W) "
+                    f"cannot be cropped: use {_MORE[kind]}, or set the crop counts of this kind to 0"
                 )
             first, second = (self.window(kind, which, map_shape) for which in (True, False))
             if first == map_shape or (small and first == second):
-                what = "a large one is the whole map" if first == map_shape else "large and small ones are one size"
+                what = "a large one is the whole map" if first == map_shape else "large and small ones have one size"
                 _warn_once(
                     f"CROP.{_OF_KEY[kind]}_SIZES: in a feature map of {map_shape} cells (T, H, W) the crops are "
                     f"{first} and {second}: {what}; use {_MORE[kind]}, or smaller shares"
                 )
 
     def terms(self) -> list[tuple[Crop, Crop, float]]:
-        """All directed comparisons (query, key, weight); those of one symmetric term share a weight of 1."""
+        """Returns all directed comparisons (query, key, weight); those of one symmetric term share a weight of 1."""
         found = []
         for kind, (large, small) in self._counts().items():
             pair = _all_pairs if self.pairing == "all" else _released_pairs
@@ -131,7 +130,7 @@ def _warn_once(message: str) -> None:
 
 
 def cells_of(share: float, cells: int) -> int:
-    """Returns a share of some cells as whole cells: the nearest number, a half upwards, at least one."""
+    """Returns a share of a number of cells, rounded to the nearest integer (halves up), at least one."""
     return max(1, math.floor(share * cells + 0.5))
 
 
@@ -146,7 +145,7 @@ def _all_pairs(kind: Kind, large: int, small: int) -> list[tuple[Crop, Crop, flo
 
 def _released_pairs(kind: Kind, large: int, small: int) -> list[tuple[Crop, Crop, float]]:
     if large > 2:
-        raise UsageError(f"CROP.PAIRING released knows at most 2 large {kind} crops a view, got {large}")
+        raise UsageError(f"CROP.PAIRING released supports at most 2 large {kind} crops per view, got {large}")
     terms = []
     if large == 2:
         first, second = Crop(0, kind, True, 1), Crop(1, kind, True, 1)
@@ -157,41 +156,41 @@ def _released_pairs(kind: Kind, large: int, small: int) -> list[tuple[Crop, Crop
 
 
 class CropTable:
-    """The windows of both views in the order in which they are embedded, and the terms as places in that order.
+    """The windows of both views in the order of their embeddings, and the terms as indices into that order.
 
-    Only windows that some term uses are there. Each view begins with its whole map.
+    Only windows that some term uses are listed. Each view begins with its whole map.
 
     Attributes:
-        crops: The crops of view 0 and of view 1.
-        whole: Slice that picks the whole maps of both views.
-        terms: The comparisons.
-        is_space: Per term, whether it compares spatial crops.
+        crops: Crops of view 0 and of view 1.
+        whole: Slice that selects the whole maps of both views.
+        terms: Comparisons of windows.
+        is_space: Whether each term compares spatial crops.
     """
 
     def __init__(self, settings: CropSettings) -> None:
         self.settings = settings
         terms = settings.terms()
         used = {crop for query, key, _ in terms for crop in (query, key)}
-        # Large before small, space before time, as the settings list them.
+        # Large before small, space before time, as in the settings.
         order = sorted(used, key=lambda crop: (crop.view, crop.kind, not crop.large, crop.number))
         self.crops = tuple(tuple(crop for crop in order if crop.view == view) for view in (0, 1))
         second = 1 + len(self.crops[0])
         self.whole = slice(0, second + 1, second)
-        place = {crop: (0, second)[view] + 1 + i for view in (0, 1) for i, crop in enumerate(self.crops[view])}
+        index = {crop: (0, second)[view] + 1 + i for view in (0, 1) for i, crop in enumerate(self.crops[view])}
         self.terms = ContrastTerms(
-            tuple(place[query] for query, _, _ in terms),
-            tuple(place[key] for _, key, _ in terms),
+            tuple(index[query] for query, _, _ in terms),
+            tuple(index[key] for _, key, _ in terms),
             tuple(weight for _, _, weight in terms),
         )
         self.is_space = tuple(query.kind == "space" for query, _, _ in terms)
 
     def names(self, view: int) -> list[str]:
-        """What the windows of a view are called, in the order in which they are drawn and embedded."""
+        """Returns the names of the windows of a view, in the order of sampling and embedding."""
         crops = [f"{'large' if crop.large else 'small'} {crop.kind} {crop.number + 1}" for crop in self.crops[view]]
         return ["whole map", *crops]
 
-    def draw(self, view: int, map_shape: MapShape, rng: torch.Generator) -> Tensor:
-        """Draws the windows of a view, the whole map first: int64 (N, 3, 2)."""
+    def sample(self, view: int, map_shape: MapShape, rng: torch.Generator) -> Tensor:
+        """Samples the windows of a view, the whole map first: int64 (N, 3, 2)."""
         boxes = [whole_map(map_shape)]
         for crop in self.crops[view]:
             size = self.settings.window(crop.kind, crop.large, map_shape)

@@ -1,4 +1,4 @@
-"""What a person may see of a step of STiCA: how its inputs were made, its windows, and what its loss compares."""
+"""Display metadata of a STiCA step: how its inputs were made, its windows, and what its loss compares."""
 
 from torch import Tensor
 
@@ -13,18 +13,18 @@ from stica_pv.transforms import ColorParams, ColorSettings
 def color_note(
     view: str, plan: ColorParams, settings: ColorSettings, windows: tuple[FeatureWindow, ...] = ()
 ) -> InputNote:
-    """Tells of frames that were colored by a plan, and pass the evaluated encoder."""
+    """Describes frames with color augmentation that are inputs of the evaluated encoder."""
     changes = tuple(plan.describe(row) for row in range(len(plan.gray)))
     return InputNote(view, settings.mean, settings.std, changes=changes, windows=windows, encoder="video")
 
 
 def describe_volume(volume: Tensor) -> tuple[str, ...]:
-    """Factors (B,) on the audio, for a person."""
+    """Describes the factors (B,) on the audio."""
     return tuple(f"volume × {factor:.2f}" for factor in volume.tolist())
 
 
 def notes_of_step(plan: AVPlan, settings: ColorSettings, table: CropTable, map_shape: MapShape) -> dict[str, InputNote]:
-    """Colors and windows of both views, volume of the audio."""
+    """Returns colors and windows of both views, and the volume of the audio."""
     notes = {
         name: color_note(name, color, settings, _windows(crops, table.names(view), map_shape))
         for view, (name, color, crops) in enumerate(zip(VIEWS, plan.color, plan.crops, strict=True))
@@ -38,7 +38,7 @@ def _windows(crops: CropPlan, names: list[str], map_shape: MapShape) -> tuple[Fe
 
 
 def compared_windows(local: Embeddings, table: CropTable) -> list[Comparison]:
-    """Every pair of windows that the loss compares, and both views with the audio."""
+    """Returns every pair of windows that the loss compares, and both views with the audio."""
     windows = local["windows"]
     names = [f"{view}, {name}" for number, view in enumerate(VIEWS) for name in table.names(number)]
     found = [

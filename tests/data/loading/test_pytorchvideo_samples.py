@@ -47,7 +47,7 @@ def test_float_and_uint8_video_give_the_same_crop():
     both = [transform(sample(video=kind))["video"] for kind in (video, video.float())]
     assert torch.equal(*both)  # exact: integers
     # exact: integers
-    assert torch.equal(both[0], apply_box(video, FixedCrop(6).draw(9, 12, 4, torch.Generator()), 4, True))
+    assert torch.equal(both[0], apply_box(video, FixedCrop(6).sample_box(9, 12, 4, torch.Generator()), 4, True))
 
 
 def test_draws_follow_torchs_own_seed():

@@ -78,7 +78,7 @@ def test_a_step_begins_near_chance_and_reaches_every_parameter(broad: tuple[str,
     task = brave(broad, sharing)
     terms = step(task)
     assert terms.total.item() == pytest.approx(1.0, abs=0.45)  # 8 to 16 rows of 6 numbers
-    assert task.facts() == {"terms": 2 * len(broad)}
+    assert task.sizes() == {"terms": 2 * len(broad)}
     terms.total.backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in task.parameters())
     for network in (task.backbone, *(task.get_submodule(f"broad_{kind}") for kind in broad)):
@@ -196,7 +196,7 @@ def test_views_are_colored_apart_and_only_broad_frames_are_convolved() -> None:
     assert 0 <= inputs["narrow"].min() <= inputs["narrow"].max() <= 1
     assert inputs["video"].min() < 0
     again = task.draw(keys_of(indices=INDICES, step=8))
-    # exact: the same generators draw the same
+    # exact: equal generators give equal values
     assert torch.equal(plan.convolution["video"].kernels, again.convolution["video"].kernels)
 
 

@@ -120,14 +120,14 @@ def test_flow_wants_a_trunk_of_two_channels_and_sharing_wants_broad_frames() -> 
     cfg = get_cfg()
     merge_file(cfg, ROOT / "projects" / "brave" / "v_af_tsm50.yaml")
     cfg.MODEL.ARCH = "r2plus1d_10"
-    with pytest.raises(UsageError, match="MODEL.ARCH r2plus1d_10 takes frames, not optical flow; tsm_resnet50 and"):
+    with pytest.raises(UsageError, match="MODEL.ARCH r2plus1d_10 does not support optical flow; use tsm_resnet50 or"):
         brave_from_config(cfg)
     cfg.MODEL.ARCH, cfg.MODEL.WIDTH, cfg.AUDIO.ARCH, cfg.AUDIO.WIDTH = "tsm_resnet14", 8, "resnet9", 2
     task = brave_from_config(cfg)
     assert [spec.name for spec in task.views().specs] == ["narrow", "audio", "flow"]
     assert (task.flow_crop.crop.area, task.get_submodule("broad_flow")[0].in_channels) == ((0.3, 1.0), 2)
     cfg.BRAVE.SHARE_BACKBONE = True
-    with pytest.raises(UsageError, match="BRAVE.SHARE_BACKBONE: there are no broad frames"):
+    with pytest.raises(UsageError, match="BRAVE.SHARE_BACKBONE needs broad frames"):
         brave_from_config(cfg)
     cfg.BRAVE.BROAD = ["video", "audio"]
     assert [name for name, _ in brave_from_config(cfg).named_children() if "broad" in name] == ["broad_audio"]

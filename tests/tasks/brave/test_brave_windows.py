@@ -31,7 +31,7 @@ def from_uniform(values: torch.Tensor, low: float, high: float) -> float:
 @pytest.mark.parametrize("duration", [10.0, 30.0, 2.0])
 def test_aligned_windows_begin_together_at_any_narrow_start(duration: float) -> None:
     narrow, broad = starts("start", duration)
-    assert torch.equal(narrow, broad)  # exact: the same generators draw the same
+    assert torch.equal(narrow, broad)  # exact: equal generators give equal values
     assert from_uniform(narrow, 0, duration - NARROW_S) < TOLERANCE
 
 
@@ -67,7 +67,7 @@ def test_a_video_shorter_than_the_narrow_window_is_repeated(alignment: str) -> N
 
 
 def test_a_broad_window_shorter_than_the_narrow_one_is_refused() -> None:
-    with pytest.raises(UsageError, match="BRAVE.BROAD_FRAMES / BRAVE.BROAD_FPS must not be less"):
+    with pytest.raises(UsageError, match="increase BRAVE.BROAD_FRAMES / BRAVE.BROAD_FPS"):
         narrow_in_broad(2.0, 1.9)
     with pytest.raises(UsageError, match=r"BRAVE.ALIGNMENT: got 'begin'"):
         narrow_in_broad(1.0, 2.0, "begin")

@@ -1,4 +1,4 @@
-"""Classification: its loss and groups, what it sees, and what it refuses."""
+"""Classification: loss, parameter groups, views and refusals."""
 
 import math
 
@@ -17,7 +17,7 @@ from stica_pv.models import AveragePool
 from stica_pv.registry import TASKS
 from stica_pv.structures import Batch, StepKeys
 from stica_pv.tasks import Classification, Classifier
-from stica_pv.tasks.classification.classification import SeenClip
+from stica_pv.tasks.classification.classification import ClassificationClip
 from stica_pv.transforms import ColorSettings, RandomResizedCrop
 
 CLASSES = 5
@@ -26,7 +26,7 @@ CALM = ColorSettings(jitter_prob=0.0, gray_prob=0.0, blur_prob=0.0)
 
 def create(**changes: float) -> Classification:
     torch.manual_seed(0)
-    clip = SeenClip(FRAMES, 16.0, SIZE, RandomResizedCrop(), CALM)
+    clip = ClassificationClip(FRAMES, 16.0, SIZE, RandomResizedCrop(), CALM)
     return Classification(
         clip=clip, backbone=create_trunk(), pool=AveragePool(CHANNELS), dim=CHANNELS, classes=CLASSES, **changes
     )
@@ -87,7 +87,7 @@ def test_each_group_learns_at_its_own_rate_and_all_parameters_are_in_one():
 
 def test_colors_are_drawn_by_sample_and_applied():
     torch.manual_seed(0)
-    clip = SeenClip(FRAMES, 16.0, SIZE, RandomResizedCrop(), ColorSettings(jitter_prob=1.0, blur_prob=0.0))
+    clip = ClassificationClip(FRAMES, 16.0, SIZE, RandomResizedCrop(), ColorSettings(jitter_prob=1.0, blur_prob=0.0))
     task = Classification(clip=clip, backbone=create_trunk(), pool=AveragePool(CHANNELS), dim=CHANNELS, classes=2)
     batch = batch_of([0, 1, 0, 1])
     first, again = (task.prepare(batch, task.draw(keys_of()))["video"] for _ in range(2))
@@ -116,7 +116,7 @@ def test_the_last_frame_of_a_short_video_stays_where_that_is_asked_for():
 
 @pytest.mark.parametrize(
     ("labels", "message"),
-    [(None, "needs a label of each video"), ([0, 5], r"MODEL.NUM_CLASSES is 5, and the list has a label 5: .* 6")],
+    [(None, "needs a label for each video"), ([0, 5], r"MODEL.NUM_CLASSES is 5, but the list has a label 5: .* 6")],
 )
 def test_lists_that_cannot_be_learned_are_refused(labels: list[int] | None, message: str):
     create().check_labels([0, 4])

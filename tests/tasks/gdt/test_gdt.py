@@ -96,7 +96,7 @@ def test_versions_are_colored_and_masked_independently() -> None:
     assert not torch.equal(plan.volume[0], plan.volume[1])
     assert not torch.equal(plan.masks[0].columns, plan.masks[1].columns)
     again = task.draw(keys_of(indices=INDICES, step=8))
-    # exact: the same generators draw the same
+    # exact: equal generators give equal values
     assert torch.equal(plan.volume[0], again.volume[0])  # keyed by epoch and sample, not by step
 
 

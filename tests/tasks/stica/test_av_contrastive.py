@@ -102,7 +102,7 @@ def test_a_step_equals_one_that_slices_each_crop_and_embeds_it_by_itself(pairing
     for view, name in enumerate(("view1", "view2")):
         feature_map = task.backbone(inputs[name])
         assert feature_map.shape[1:] == (CHANNELS, STEPS, CELLS, CELLS)
-        for box in task.table.draw(view, (STEPS, CELLS, CELLS), generator("crops", 7, 3, view)):
+        for box in task.table.sample(view, (STEPS, CELLS, CELLS), generator("crops", 7, 3, view)):
             (t0, t1), (y0, y1), (x0, x1) = box.tolist()
             cut = feature_map[:, :, t0:t1, y0:y1, x0:x1].mean((3, 4))
             tokens = F.adaptive_avg_pool1d(cut, pool.num_tokens(STEPS)).mT
@@ -140,7 +140,7 @@ def test_gradients_reach_every_parameter(task: AVContrastive) -> None:
     task.zero_grad()
     terms.total.backward()
     without = [name for name, p in task.named_parameters() if p.grad is None or not p.grad.any()]
-    # The bias of the keys shifts all scores of a query alike: the softmax may not see it at all.
+    # The bias of the keys shifts all scores of a query equally, so the softmax may not depend on it.
     assert [name for name in without if not name.endswith("key.bias")] == []
 
 
@@ -183,8 +183,6 @@ def test_prepared_audio_is_the_spectrogram_of_the_louder_or_softer_waveform() ->
 
 def test_crops_that_the_map_cannot_give_end_before_the_first_step() -> None:
     one_cell = nn.Sequential(create_trunk(), nn.AdaptiveAvgPool3d((STEPS, 1, 1)))
-    with pytest.raises(
-        UsageError, match=r"CROP.NUM_LARGE_SPATIAL 2: there is nothing to cut in a feature map of \(4, 1, 1\)"
-    ):
+    with pytest.raises(UsageError, match=r"CROP.NUM_LARGE_SPATIAL 2: a feature map of \(4, 1, 1\) cells"):
         tiny_task(backbone=one_cell)
     tiny_task(backbone=one_cell, crops=CropSettings(0, 0, 2, 1))

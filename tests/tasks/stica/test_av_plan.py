@@ -19,7 +19,7 @@ def tensors_of(value: Any) -> list[Tensor]:
 
 
 def equal(a: Any, b: Any) -> bool:
-    # exact: the same generators draw the same
+    # exact: equal generators give equal values
     return all(torch.equal(x, y) for x, y in zip(tensors_of(a), tensors_of(b), strict=True))
 
 
@@ -30,7 +30,7 @@ def test_plan_is_a_function_of_the_keys_alone() -> None:
     state = torch.get_rng_state()
     for step in (9, 1, 4):
         other.draw(keys_of(step=step))
-    assert equal(other.draw(keys_of()), first)  # exact: the same generators draw the same
+    assert equal(other.draw(keys_of()), first)  # exact: equal generators give equal values
     # exact: left alone, not calculated
     assert torch.equal(torch.get_rng_state(), state)  # nothing comes from, or goes to, the carried generator
     assert not equal(task.draw(keys_of(seed=8)), first)
@@ -39,7 +39,7 @@ def test_plan_is_a_function_of_the_keys_alone() -> None:
 def test_crops_are_the_same_for_all_samples_and_ranks_and_new_at_each_step() -> None:
     task = tiny_task()
     here, there = task.draw(keys_of(indices=INDICES[:3])), task.draw(keys_of(indices=INDICES[3:], epoch=2))
-    assert equal(here.crops, there.crops)  # exact: the same generators draw the same
+    assert equal(here.crops, there.crops)  # exact: equal generators give equal values
     assert here.crops[0].space.ndim == 2
     assert not equal(here.crops, task.draw(keys_of(step=4, indices=INDICES[:3])).crops)
     assert not equal(here.crops[0], here.crops[1])
@@ -53,8 +53,8 @@ def test_crops_of_each_samples_own_differ_and_belong_to_the_sample() -> None:
         assert len({tuple(own.flatten().tolist()) for own in crop.space}) == len(INDICES)
     turned = task.draw(keys_of(step=99, indices=INDICES[::-1]))
     for a, b in zip(plan.crops, turned.crops, strict=True):
-        assert torch.equal(a.space, b.space.flip(0))  # exact: the same generators draw the same
-        assert torch.equal(a.time, b.time.flip(0))  # exact: the same generators draw the same
+        assert torch.equal(a.space, b.space.flip(0))  # exact: equal generators give equal values
+        assert torch.equal(a.time, b.time.flip(0))  # exact: equal generators give equal values
     assert not equal(plan.crops, task.draw(keys_of(epoch=2)).crops)
     assert task(tiny_batch(INDICES), plan).total.isfinite()
 
@@ -64,10 +64,10 @@ def test_color_and_volume_belong_to_the_sample_and_epoch(indices: tuple[int, ...
     task = tiny_task()
     plan, other = task.draw(keys_of()), task.draw(keys_of(step=50, indices=indices))
     rows = [INDICES.index(index) for index in indices]
-    assert torch.equal(plan.volume[rows], other.volume)  # exact: the same generators draw the same
+    assert torch.equal(plan.volume[rows], other.volume)  # exact: equal generators give equal values
     for mine, theirs in zip(plan.color, other.color, strict=True):
         for name in ("order", "factors", "gray", "sigma"):
-            # exact: the same generators draw the same
+            # exact: equal generators give equal values
             assert torch.equal(getattr(mine, name)[rows], getattr(theirs, name))
     assert not torch.equal(plan.volume, task.draw(keys_of(epoch=2)).volume)
     assert not torch.equal(plan.color[0].factors, plan.color[1].factors)

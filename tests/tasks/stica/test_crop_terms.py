@@ -117,16 +117,16 @@ def test_temporal_cap_is_a_setting() -> None:
 def test_drawn_windows_begin_with_the_whole_map_and_have_the_sizes_of_the_table(view: int) -> None:
     settings, shape = CropSettings(2, 4, 2, 1), (8, 7, 7)
     table = CropTable(settings)
-    boxes = table.draw(view, shape, generator("draw", view))
+    boxes = table.sample(view, shape, generator("draw", view))
     assert boxes[0].tolist() == [[0, 8], [0, 7], [0, 7]]
     sizes = (boxes[1:, :, 1] - boxes[1:, :, 0]).tolist()
     assert sizes == [list(settings.window(crop.kind, crop.large, shape)) for crop in table.crops[view]]
-    assert torch.equal(boxes, table.draw(view, shape, generator("draw", view)))
+    assert torch.equal(boxes, table.sample(view, shape, generator("draw", view)))
 
 
 def test_windows_of_one_kind_are_drawn_apart() -> None:
     table = CropTable(CropSettings(2, 4))
-    smalls = torch.stack([table.draw(0, (4, 7, 7), generator("apart", step))[3:, 1:, 0] for step in range(200)])
+    smalls = torch.stack([table.sample(0, (4, 7, 7), generator("apart", step))[3:, 1:, 0] for step in range(200)])
     for i, j in ((0, 1), (1, 2), (2, 3)):
         agree = (smalls[:, i] == smalls[:, j]).all(-1).float().mean()
         assert agree < 0.15  # 1/16 by chance
@@ -134,7 +134,7 @@ def test_windows_of_one_kind_are_drawn_apart() -> None:
 
 def test_exclusive_bound_reaches_the_draws() -> None:
     table = CropTable(CropSettings(2, 4, exclusive_bound=True))
-    boxes = torch.cat([table.draw(0, (4, 7, 7), generator("bound", step)) for step in range(50)])
+    boxes = torch.cat([table.sample(0, (4, 7, 7), generator("bound", step)) for step in range(50)])
     large = boxes[(boxes[:, 1, 1] - boxes[:, 1, 0]) == 6]
     assert len(large) == 100
     assert not large[..., 0].any()
@@ -158,7 +158,7 @@ def test_impossible_settings_are_refused(wrong, message: str) -> None:
 
 
 def test_released_pairing_refuses_more_than_two_large_crops() -> None:
-    with pytest.raises(UsageError, match="at most 2 large time crops a view, got 3"):
+    with pytest.raises(UsageError, match="at most 2 large time crops per view, got 3"):
         CropSettings(time_large=3, pairing="released").terms()
 
 
@@ -201,7 +201,7 @@ def test_a_share_is_the_nearest_number_of_cells_a_half_upwards_and_at_least_one(
         (
             (0, 0, 2, 2),
             (3, 7, 7),
-            "CROP.TEMPORAL_SIZES: .*crops are (2, 7, 7) and (2, 7, 7): large and small ones are one size",
+            "CROP.TEMPORAL_SIZES: .*crops are (2, 7, 7) and (2, 7, 7): large and small ones have one size",
         ),
     ],
 )
@@ -229,12 +229,12 @@ def test_nothing_is_told_of_crops_that_differ(counts, caplog) -> None:
         (
             (2, 4, 0, 0),
             (8, 1, 1),
-            r"CROP.NUM_LARGE_SPATIAL 2: there is nothing to cut in a feature map of \(8, 1, 1\) cells",
+            r"CROP.NUM_LARGE_SPATIAL 2: a feature map of \(8, 1, 1\) cells",
         ),
         (
             (2, 4, 3, 1),
             (1, 7, 7),
-            r"CROP.NUM_LARGE_TEMPORAL 3: there is nothing to cut .*use longer clips \(DATA.NUM_FRAMES\), or set",
+            r"CROP.NUM_LARGE_TEMPORAL 3: .* cannot be cropped: use longer clips \(DATA.NUM_FRAMES\), or set",
         ),
     ],
 )

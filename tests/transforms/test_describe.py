@@ -1,4 +1,4 @@
-"""What plans say of themselves to a person."""
+"""Descriptions of augmentation parameters."""
 
 import torch
 
@@ -17,7 +17,7 @@ def test_color_names_its_steps_in_the_order_they_are_taken():
     order = torch.tensor([[1, 0, 2], [0, 1, 2]])
     plan = ColorParams(order, factors, torch.tensor([True, False]), torch.tensor([[1.5, 1.5], [0.0, 0.0]]))
     assert plan.describe(0) == "contrast × 0.50, brightness × 1.25, gray, blur 1.50 px"
-    assert plan.describe(1) == "colors as they are"
+    assert plan.describe(1) == "unchanged colors"
 
 
 def test_distortion_tells_of_each_clip_and_of_the_first_of_differing_frames():
@@ -32,7 +32,7 @@ def test_distortion_tells_of_each_clip_and_of_the_first_of_differing_frames():
     words = ("hue -0.10, solarized", "saturation × 1.50, gray, blur 2.00 px")
     assert plan.describe_by_clip(SimclrColorSettings(), frames=8) == words
     by_frame = plan.describe_by_clip(SimclrColorSettings(per_frame=True), frames=2)
-    assert by_frame == ("each frame by itself, the first: hue -0.10, solarized",)
+    assert by_frame == ("per frame, the first: hue -0.10, solarized",)
 
 
 def test_brave_colors_are_told_only_where_they_were_drawn():
