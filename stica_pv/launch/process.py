@@ -14,10 +14,10 @@ from stica_pv.config import CfgNode
 from stica_pv.credentials import without_credentials
 from stica_pv.distributed import HEARTBEAT, connect, disconnect
 from stica_pv.engine.signals import requeue_asked, signals_of_run
-from stica_pv.errors import RunFailed, RunStopped
+from stica_pv.errors import PeerFailed, RunFailed, RunStopped
 from stica_pv.launch.logs import end_progress, set_up_logging
 from stica_pv.launch.memory import keep_freed_memory
-from stica_pv.launch.process_spec import ProcessSpec
+from stica_pv.launch.process_spec import ENVIRONMENT, ProcessSpec
 from stica_pv.launch.rendezvous import meet
 from stica_pv.launch.watchdog import Limits, Peers, is_echo
 
@@ -49,7 +49,7 @@ def enter(job: Job, cfg: CfgNode, place: ProcessSpec, *, on_failure: Callable[[s
         What the job returns.
 
     Raises:
-        RunFailed: Another process failed; the message says which and why. The job's own errors pass through.
+        PeerFailed: Another process failed; the message says which and why. The job's own errors pass through.
         SignalReceived: A signal ended it outside of training.
     """
     set_up_logging(place.log_dir, place.rank)
@@ -107,8 +107,9 @@ def _among_peers(job: Job, cfg: CfgNode, place: ProcessSpec, on_failure: Callabl
             on_failure(reason)
             if not is_echo(error):
                 raise
-            time.sleep(LAST_WORD_S)  # the process that failed is to report first
-            raise RunFailed(reason) from error
+            if place.init_method == ENVIRONMENT:  # srun and torchrun report the process that ends first
+                time.sleep(LAST_WORD_S)
+            raise PeerFailed(reason) from error
         finally:
             disconnect()
 

@@ -1,7 +1,6 @@
 """Starts the processes of a machine, waits for them, and ends as the first of them that failed."""
 
 import contextlib
-import ctypes
 import json
 import multiprocessing
 import os
@@ -18,15 +17,16 @@ import torch.distributed as dist
 
 from stica_pv.command_line import output_that_may_be_left
 from stica_pv.config import CfgNode
-from stica_pv.errors import RunFailed, RunStopped, SignalReceived, UnreadableClip, UsageError
+from stica_pv.data.isolation.parent_death import end_with_parent, watched_parent
+from stica_pv.errors import PeerFailed, RunFailed, RunStopped, SignalReceived, UnreadableClip, UsageError
 from stica_pv.launch.process import Job, enter
 from stica_pv.launch.process_spec import TCP, ProcessSpec
 from stica_pv.launch.relay import SignalRelay
-from stica_pv.launch.rendezvous import address_of, declare_failure, open_local_store
+from stica_pv.launch.rendezvous import address_of, declare_failure, failure_reason, open_local_store
+from stica_pv.launch.watchdog import EXIT_CODE
 
 GRACE_S = 60.0  # for the others to save and to end, once one has failed
 LONGEST_TEXT = 10_000  # letters of a reason: a pipe that nobody reads takes no more than 64 KB
-_PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,9 @@ def raise_end(ends: Sequence[End], number: int) -> None:
         ends: Of the processes, in the order of time.
         number: The signal that this process handed on to them; 0 for none.
     """
-    known: dict[str, type[Exception]] = {kind.__name__: kind for kind in (UsageError, RunFailed)}
+    known: dict[str, type[Exception]] = {kind.__name__: kind for kind in (UsageError, RunFailed, PeerFailed)}
     own = [end for end in ends if end.kind in known and not (number and end.number)]  # else we have killed it
+    own.sort(key=lambda end: end.kind == PeerFailed.__name__)  # who failed by itself may take longer to end
     if own:
         raise known[own[0].kind](own[0].text)
     for end in ends:
@@ -122,7 +123,7 @@ class _Started:
         self.place = place
         self._pipe, theirs = multiprocessing.Pipe(duplex=False)
         context = multiprocessing.get_context("spawn")
-        self.process = context.Process(target=_run, args=(job, cfg, place, theirs, os.getpid()))
+        self.process = context.Process(target=_run, args=(job, cfg, place, theirs, watched_parent()))
         self.process.start()
         theirs.close()
 
@@ -132,13 +133,15 @@ class _Started:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.process.pid, number)
 
-    def end(self) -> End:
-        """Waits for the end, and returns how it was."""
+    def end(self, store: dist.Store | None) -> End:
+        """Waits for the end, and returns how it was; the store says why a process ended that could not."""
         self.process.join()
         try:
             return End(*json.loads(self._pipe.recv_bytes()))
         except EOFError:  # it had no time to say anything
             code = self.process.exitcode or 0
+            if code == EXIT_CODE and store is not None and (reason := failure_reason(store, self.place)):
+                return End(PeerFailed.__name__, reason)
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
             text = f"process {self.place.rank} of {self.place.world_size} {how}"
             return End(RunFailed.__name__, text, max(0, -code))
@@ -152,7 +155,7 @@ def _wait(started: Sequence[_Started], store: dist.Store | None) -> list[End]:
     while running and time.monotonic() < until:
         for sentinel in wait([one.process.sentinel for one in running.values()], timeout=1.0):
             one = running.pop(sentinel)
-            ends.append(one.end())
+            ends.append(one.end(store))
             if ends[-1].failed and until == float("inf"):
                 until = time.monotonic() + GRACE_S
                 if store is not None:
@@ -173,10 +176,11 @@ def _ctrl_c_blocked() -> Iterator[None]:
 
 def _run(job: Job, cfg: CfgNode, place: ProcessSpec, pipe: Connection, parent: int) -> None:
     """What a started process does; it never raises, and says through the pipe how it ended."""
-    _end_with(parent)
+    end_with_parent(parent, signal.SIGTERM)  # which saves first
     with output_that_may_be_left():
         end = _outcome(job, cfg, place)
-    pipe.send_bytes(json.dumps([end.kind, end.text[:LONGEST_TEXT], end.number]).encode())
+    with contextlib.suppress(BrokenPipeError):  # the one that started it was killed
+        pipe.send_bytes(json.dumps([end.kind, end.text[:LONGEST_TEXT], end.number]).encode())
     sys.exit(int(bool(end.kind)))
 
 
@@ -189,6 +193,8 @@ def _outcome(job: Job, cfg: CfgNode, place: ProcessSpec) -> End:
         return End(RunStopped.__name__, str(error), error.number)
     except UsageError as error:
         return End(UsageError.__name__, str(error))
+    except PeerFailed as error:
+        return End(PeerFailed.__name__, str(error))
     except (RunFailed, UnreadableClip) as error:
         return End(RunFailed.__name__, str(error))
     except Exception as error:  # a mistake of ours keeps its traceback
@@ -196,10 +202,3 @@ def _outcome(job: Job, cfg: CfgNode, place: ProcessSpec) -> End:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return End(RunFailed.__name__, f"process {place.rank} of {place.world_size}: {reason} (see the traceback)")
     return End()
-
-
-def _end_with(parent: int) -> None:
-    """Lets this process save and end when the one that started it is killed."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
-    if os.getppid() != parent:  # it was killed before that
-        sys.exit(1)

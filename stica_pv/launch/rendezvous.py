@@ -110,6 +110,12 @@ def declare_failure(store: dist.Store, place: ProcessSpec, reason: str) -> None:
     dist.PrefixStore(_prefix(place.token, 1), store).compare_set(VERDICT, "", reason)
 
 
+def failure_reason(store: dist.Store, place: ProcessSpec) -> str:
+    """Returns why the run of a place is over, from the store that this process keeps; "" while it is not."""
+    own = dist.PrefixStore(_prefix(place.token, 1), store)
+    return str(own.get(VERDICT).decode()) if own.check([VERDICT]) else ""
+
+
 def _prefix(token: str, number: int) -> str:
     """Of the keys of a meeting. torchrun's store outlives an attempt, and holds what the processes of it said."""
     return f"stica_pv/{token}/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{number}"

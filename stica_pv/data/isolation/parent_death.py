@@ -17,14 +17,15 @@ def watched_parent() -> int:
     return os.getpid() if threading.current_thread() is threading.main_thread() else 0
 
 
-def end_with_parent(parent: int) -> None:
-    """Has this process killed when its parent ends. Elsewhere than on Linux it does nothing.
+def end_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
+    """Sends this process a signal when its parent ends. Elsewhere than on Linux it does nothing.
 
     Args:
         parent: `watched_parent` of the parent, asked before this process was started.
+        number: The signal.
     """
     if not parent or sys.platform != "linux":
         return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
     if os.getppid() != parent:  # it ended before the call
         os._exit(1)
