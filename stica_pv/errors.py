@@ -75,5 +75,9 @@ class RunFailed(Exception):  # noqa: N818 - it names what happened
     """A run cannot continue; the message says at which step and why. The command line exits with code 1."""
 
 
+class PeerFailed(RunFailed):
+    """Another process of the run failed, which ends this one; the message says which and why."""
+
+
 class LoaderFailed(RunFailed):
     """The loader cannot return the next batch: its code raised an error, or one of its workers ended."""

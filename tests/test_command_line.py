@@ -46,6 +46,7 @@ KILLED = End("RunFailed", "process 1 of 2 was killed by SIGKILL", signal.SIGKILL
 ENDED_BY_US = End("RunFailed", "process 0 of 2 was killed by SIGTERM", signal.SIGTERM)
 STOPPED = End("RunStopped", "by a signal", signal.SIGTERM)
 FAILED = End("RunFailed", "not finite")
+OF_ANOTHER = End("PeerFailed", "process 1 of 2 on here: UsageError: TASK: no: such")
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,8 @@ FAILED = End("RunFailed", "not finite")
         ([End(), End()], 0, 0, ""),
         ([End("UsageError", "TASK: no: such"), FAILED], 0, 2, "error: TASK: no: such\n"),
         ([End(), FAILED], 0, 1, "failed: not finite\n"),
+        ([OF_ANOTHER, End("UsageError", "TASK: no: such")], 0, 2, "error: TASK: no: such\n"),
+        ([OF_ANOTHER, End()], 0, 1, f"failed: {OF_ANOTHER.text}\n"),
         ([KILLED, FAILED], 0, 1, "failed: process 1 of 2 was killed by SIGKILL\n"),
         ([STOPPED, STOPPED], 0, 143, "stopped: by a signal\n"),
         ([STOPPED, STOPPED], signal.SIGINT, 130, "stopped: by a signal\n"),

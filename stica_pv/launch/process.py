@@ -14,10 +14,10 @@ from stica_pv.config import CfgNode
 from stica_pv.credentials import without_credentials
 from stica_pv.distributed import HEARTBEAT, connect, disconnect
 from stica_pv.engine.signals import requeue_asked, signals_of_run
-from stica_pv.errors import RunFailed, RunStopped
+from stica_pv.errors import PeerFailed, RunFailed, RunStopped
 from stica_pv.launch.logs import end_progress, set_up_logging
 from stica_pv.launch.memory import keep_freed_memory
-from stica_pv.launch.process_spec import ProcessSpec
+from stica_pv.launch.process_spec import ENVIRONMENT, ProcessSpec
 from stica_pv.launch.rendezvous import rendezvous
 from stica_pv.launch.watchdog import Limits, Watchdog, is_echo
 
@@ -51,7 +51,7 @@ def run_process(
         The result of the job.
 
     Raises:
-        RunFailed: Another process failed; the message says which and why. The job's own errors pass through.
+        PeerFailed: Another process failed; the message says which and why. The job's own errors pass through.
         SignalReceived: A signal ended it outside of training.
     """
     set_up_logging(spec.log_dir, spec.rank)
@@ -109,8 +109,9 @@ def _with_others(job: RunFunction, cfg: CfgNode, spec: ProcessSpec, on_failure: 
             on_failure(reason)
             if not is_echo(error):
                 raise
-            time.sleep(REPORT_WAIT_S)  # the process that failed reports first
-            raise RunFailed(reason) from error
+            if spec.init_method == ENVIRONMENT:  # srun and torchrun report the process that ends first
+                time.sleep(REPORT_WAIT_S)
+            raise PeerFailed(reason) from error
         finally:
             disconnect()
 

@@ -1,7 +1,6 @@
 """Starts the processes of a machine, waits for them, and raises the error of the first that failed."""
 
 import contextlib
-import ctypes
 import json
 import multiprocessing
 import os
@@ -18,15 +17,16 @@ import torch.distributed as dist
 
 from stica_pv.command_line import tolerate_closed_stdout
 from stica_pv.config import CfgNode
-from stica_pv.errors import RunFailed, RunStopped, SignalReceived, UnreadableClip, UsageError
+from stica_pv.data.isolation.parent_death import end_with_parent, watched_parent
+from stica_pv.errors import PeerFailed, RunFailed, RunStopped, SignalReceived, UnreadableClip, UsageError
 from stica_pv.launch.process import RunFunction, run_process
 from stica_pv.launch.process_spec import TCP, ProcessSpec
 from stica_pv.launch.relay import SignalRelay
-from stica_pv.launch.rendezvous import address_of, declare_failure, open_local_store
+from stica_pv.launch.rendezvous import address_of, declare_failure, failure_reason, open_local_store
+from stica_pv.launch.watchdog import EXIT_CODE
 
 GRACE_S = 60.0  # time for the others to save and end once one has failed
 LONGEST_TEXT = 10_000  # letters of a reason: a pipe that nobody reads takes no more than 64 KB
-_PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,9 @@ def raise_end(ends: Sequence[End], number: int) -> None:
         ends: Ends of the processes, in the order of time.
         number: Number of the signal that this process forwarded to them; 0 for none.
     """
-    known: dict[str, type[Exception]] = {kind.__name__: kind for kind in (UsageError, RunFailed)}
+    known: dict[str, type[Exception]] = {kind.__name__: kind for kind in (UsageError, RunFailed, PeerFailed)}
     own = [end for end in ends if end.kind in known and not (number and end.number)]  # otherwise this process killed it
+    own.sort(key=lambda end: end.kind == PeerFailed.__name__)  # the process that failed by itself may end later
     if own:
         raise known[own[0].kind](own[0].text)
     for end in ends:
@@ -122,7 +123,7 @@ class _Started:
         self.spec = spec
         self._pipe, theirs = multiprocessing.Pipe(duplex=False)
         context = multiprocessing.get_context("spawn")
-        self.process = context.Process(target=_run, args=(job, cfg, spec, theirs, os.getpid()))
+        self.process = context.Process(target=_run, args=(job, cfg, spec, theirs, watched_parent()))
         self.process.start()
         theirs.close()
 
@@ -132,13 +133,15 @@ class _Started:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.process.pid, number)
 
-    def end(self) -> End:
-        """Waits until the process ends; returns how it ended."""
+    def end(self, store: dist.Store | None) -> End:
+        """Waits until the process ends; returns how it ended, from the store if it could not report itself."""
         self.process.join()
         try:
             return End(*json.loads(self._pipe.recv_bytes()))
         except EOFError:  # it could not report
             code = self.process.exitcode or 0
+            if code == EXIT_CODE and store is not None and (reason := failure_reason(store, self.spec)):
+                return End(PeerFailed.__name__, reason)
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
             text = f"process {self.spec.rank} of {self.spec.world_size} {how}"
             return End(RunFailed.__name__, text, max(0, -code))
@@ -152,7 +155,7 @@ def _wait(started: Sequence[_Started], store: dist.Store | None) -> list[End]:
     while running and time.monotonic() < until:
         for sentinel in wait([one.process.sentinel for one in running.values()], timeout=1.0):
             one = running.pop(sentinel)
-            ends.append(one.end())
+            ends.append(one.end(store))
             if ends[-1].failed and until == float("inf"):
                 until = time.monotonic() + GRACE_S
                 if store is not None:
@@ -173,10 +176,11 @@ def _ctrl_c_blocked() -> Iterator[None]:
 
 def _run(job: RunFunction, cfg: CfgNode, spec: ProcessSpec, pipe: Connection, parent: int) -> None:
     """Runs the job in a started process; never raises, and reports through the pipe how it ended."""
-    _end_with(parent)
+    end_with_parent(parent, signal.SIGTERM)  # which saves first
     with tolerate_closed_stdout():
         end = _outcome(job, cfg, spec)
-    pipe.send_bytes(json.dumps([end.kind, end.text[:LONGEST_TEXT], end.number]).encode())
+    with contextlib.suppress(BrokenPipeError):  # the parent was killed
+        pipe.send_bytes(json.dumps([end.kind, end.text[:LONGEST_TEXT], end.number]).encode())
     sys.exit(int(bool(end.kind)))
 
 
@@ -189,6 +193,8 @@ def _outcome(job: RunFunction, cfg: CfgNode, spec: ProcessSpec) -> End:
         return End(RunStopped.__name__, str(error), error.number)
     except UsageError as error:
         return End(UsageError.__name__, str(error))
+    except PeerFailed as error:
+        return End(PeerFailed.__name__, str(error))
     except (RunFailed, UnreadableClip) as error:
         return End(RunFailed.__name__, str(error))
     except Exception as error:  # a bug keeps its traceback
@@ -196,10 +202,3 @@ def _outcome(job: RunFunction, cfg: CfgNode, spec: ProcessSpec) -> End:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return End(RunFailed.__name__, f"process {spec.rank} of {spec.world_size}: {reason} (see the traceback)")
     return End()
-
-
-def _end_with(parent: int) -> None:
-    """Makes this process save and end when its parent is killed."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
-    if os.getppid() != parent:  # the parent was killed before that
-        sys.exit(1)

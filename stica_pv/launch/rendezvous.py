@@ -110,6 +110,12 @@ def declare_failure(store: dist.Store, spec: ProcessSpec, reason: str) -> None:
     dist.PrefixStore(_prefix(spec.token, 1), store).compare_set(FAILURE, "", reason)
 
 
+def failure_reason(store: dist.Store, spec: ProcessSpec) -> str:
+    """Returns the failure reason of a run from the store that this process hosts; "" if it did not fail."""
+    own = dist.PrefixStore(_prefix(spec.token, 1), store)
+    return str(own.get(FAILURE).decode()) if own.check([FAILURE]) else ""
+
+
 def _prefix(token: str, number: int) -> str:
     """Returns the prefix of the keys of a rendezvous. The store of torchrun outlives an attempt and keeps its keys."""
     return f"stica_pv/{token}/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{number}"

@@ -9,11 +9,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing import Pipe
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sockets import family_of, listening
 from tiny_runs import REPOSITORY, metrics_text, words, write_tiny
+
+from stica_pv.launch import processes
+from stica_pv.launch.process_spec import ProcessSpec
+from stica_pv.launch.processes import End, _Started
+from stica_pv.launch.rendezvous import declare_failure, open_local_store
+from stica_pv.launch.watchdog import EXIT_CODE
 
 PATIENCE_S = 90
 PASSING = ("pymp-", "pytorch-errorfile-", "stica_pv-")
@@ -119,3 +127,30 @@ def test_a_rank_that_is_killed_ends_the_run_and_leaves_nothing(clips_folder: Pat
     assert err.splitlines()[-1].startswith("failed: process ")
     assert err.splitlines()[-1].endswith(" of 2 was killed by SIGKILL")
     assert_nothing_is_left(pids, temporary)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "end"),
+    [
+        (EXIT_CODE, "process 1 of 2 hangs", End("PeerFailed", "process 1 of 2 hangs")),
+        (EXIT_CODE, "", End("RunFailed", f"process 0 of 2 ended with code {EXIT_CODE}")),
+        (-signal.SIGKILL, "process 1 of 2 hangs", End("RunFailed", "process 0 of 2 was killed by SIGKILL", 9)),
+    ],
+)
+def test_a_process_that_the_watchdog_ended_leaves_the_reason_in_the_store(code: int, reason: str, end: End):
+    store, place = open_local_store(0), ProcessSpec(0, 0, 2, "", False, "", one_machine=True, token="of the run")
+    if reason:
+        declare_failure(store, place, reason)
+    started = _Started.__new__(_Started)
+    started.place, (started._pipe, theirs) = place, Pipe(duplex=False)
+    theirs.close()
+    started.process = SimpleNamespace(join=lambda: None, exitcode=code)
+    assert started.end(store) == end
+
+
+def test_a_process_whose_command_was_killed_ends_without_a_traceback(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(processes, "_outcome", lambda *arguments: End("RunStopped", "by a signal", signal.SIGTERM))
+    ours, theirs = Pipe(duplex=False)
+    ours.close()
+    with pytest.raises(SystemExit, match="1"):
+        processes._run(print, {}, None, theirs, 0)

@@ -43,7 +43,8 @@ def enter(
 ) -> None:
     """Runs a process of a run; writes its failure reason as `said.<rank>`, and how it ended as `end.<rank>`."""
     torch.set_num_threads(1)
-    watchdog.EXIT_GRACE_S, process.REPORT_WAIT_S = 10.0, 0.1
+    watchdog.EXIT_GRACE_S = 10.0
+    process.REPORT_WAIT_S = 2 * PATIENCE_S  # only processes of an environment wait so long for the others
     cfg = get_cfg()
     for key, value in (
         {"RENDEZVOUS_TIMEOUT_MINUTES": 1.0, "HEARTBEAT_TIMEOUT_SECONDS": 6.0, "STEP_TIMEOUT_MINUTES": 1.0} | overrides
@@ -200,7 +201,7 @@ def test_the_error_of_one_is_reported_by_all(tmp_path: Path):
     found = ends(start(fail, tmp_path), tmp_path)
     reason = f"process 1 of 3 on {socket.gethostname()}: ValueError: the disk is broken"
     assert found[1] == "1"  # its own error went through
-    assert found[0] == found[2] == f"RunFailed: {reason}"
+    assert found[0] == found[2] == f"PeerFailed: {reason}"
     assert {path.read_text() for path in tmp_path.glob("said.*")} == {reason}
 
 

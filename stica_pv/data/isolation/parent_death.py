@@ -17,14 +17,15 @@ def watched_parent() -> int:
     return os.getpid() if threading.current_thread() is threading.main_thread() else 0
 
 
-def end_with_parent(parent: int) -> None:
-    """Let the kernel kill this process when its parent ends. Does nothing on systems other than Linux.
+def end_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
+    """Let the kernel send this process a signal when its parent ends. Does nothing on systems other than Linux.
 
     Args:
         parent: Result of `watched_parent` in the parent, before this process was started.
+        number: The signal.
     """
     if not parent or sys.platform != "linux":
         return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
     if os.getppid() != parent:  # the parent ended before the call
         os._exit(1)
