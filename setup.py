@@ -42,7 +42,7 @@ setup(
         "iopath>=0.1.10,<0.2",
         "yacs>=0.1.8,<0.2",
         "pyyaml>=6.0.1,<7",
-        "av>=17.0.1,<20",  # its decoders tell how far frames are reordered
+        "av>=18.1.0,<20",  # its decoders tell the order of fields, and how far frames are reordered
         "submitit>=1.5.2,<2",
         "numpy>=2.1.0,<3",
         "jinja2>=3.1.4,<4",  # torch and torchvision bring it and pillow; named, since the pages import them
@@ -50,7 +50,7 @@ setup(
     ],
     extras_require={
         "test": [
-            "pytest>=8.3.0,<10",
+            "pytest>=9.0.0,<10",
             "pytest-timeout>=2.4,<3",
             "pytest-xdist>=3.6.1,<4",
             "ruff",
