@@ -9,13 +9,13 @@ import numpy as np
 CLIP_SECONDS, CLIP_FPS, CLIP_SIZE, CLIP_RATE_HZ = 1.5, 12, (48, 36), 16000
 
 
-def make_clip(path: Path, number: int, *, seconds: float = CLIP_SECONDS, track: bool = True) -> Path:
+def make_clip(path: Path, number: int, *, seconds: float = CLIP_SECONDS, audio: bool = True) -> Path:
     """Writes an mp4 whose bar moves with a speed, and whose tone has a pitch, of its own."""
     count = round(seconds * CLIP_FPS)
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=CLIP_FPS)
         video.width, video.height, video.pix_fmt, video.bit_rate = *CLIP_SIZE, "yuv420p", 200_000
-        track = container.add_stream("aac", rate=CLIP_RATE_HZ, layout="mono") if track else None
+        track = container.add_stream("aac", rate=CLIP_RATE_HZ, layout="mono") if audio else None
         for i in range(count):
             pixels = np.full((*CLIP_SIZE[::-1], 3), 40 + 10 * number, np.uint8)
             pixels[:, (i * (number + 1)) % CLIP_SIZE[0] :][:, :6] = 230
