@@ -18,6 +18,8 @@ from tiny_runs import REPOSITORY, metrics_text, words, write_tiny
 PATIENCE_S = 90
 PASSING = ("pymp-", "pytorch-errorfile-", "stica_pv-")
 
+pytestmark = pytest.mark.usefixtures("signals_of_a_terminal")
+
 
 @pytest.fixture
 def temporary() -> Iterator[Path]:
