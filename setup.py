@@ -43,7 +43,7 @@ setup(
         "yacs>=0.1.8,<0.2",
         "pyyaml>=6.0.1,<7",
         "av>=18.1.0,<20",  # its decoders tell the order of fields, and how far frames are reordered
-        "submitit>=1.5.2,<2",
+        "submitit>=1.5.4,<2",  # writes what a batch script does after the run
         "numpy>=2.1.0,<3",
         "jinja2>=3.1.4,<4",  # torch and torchvision bring it and pillow; named, since the pages import them
         "pillow>=11.0.0,<14",
