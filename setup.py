@@ -35,8 +35,8 @@ setup(
     package_data={"stica_pv": ["py.typed", "report/templates/*"]},
     # What was run at the ends of these ranges: docs/versions.md. The linters run with constraints.txt alone.
     install_requires=[
-        "torch>=2.6.0,<2.15",
-        "torchvision>=0.21.0,<0.30",
+        "torch>=2.13.0,<2.15",
+        "torchvision>=0.28.0,<0.30",
         "pytorchvideo>=0.1.5,<0.2",
         "fvcore>=0.1.5.post20221221,<0.2",
         "iopath>=0.1.10,<0.2",
