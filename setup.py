@@ -35,22 +35,22 @@ setup(
     package_data={"stica_pv": ["py.typed", "report/templates/*"]},
     # What was run at the ends of these ranges: docs/versions.md. The linters run with constraints.txt alone.
     install_requires=[
-        "torch>=2.6.0,<2.15",
-        "torchvision>=0.21.0,<0.30",
+        "torch>=2.13.0,<2.15",
+        "torchvision>=0.28.0,<0.30",
         "pytorchvideo>=0.1.5,<0.2",
         "fvcore>=0.1.5.post20221221,<0.2",
         "iopath>=0.1.10,<0.2",
         "yacs>=0.1.8,<0.2",
         "pyyaml>=6.0.1,<7",
-        "av>=17.0.1,<20",  # its decoders tell how far frames are reordered
-        "submitit>=1.5.2,<2",
+        "av>=18.1.0,<20",  # its decoders tell the order of fields, and how far frames are reordered
+        "submitit>=1.5.4,<2",  # writes what a batch script does after the run
         "numpy>=2.1.0,<3",
         "jinja2>=3.1.4,<4",  # torch and torchvision bring it and pillow; named, since the pages import them
         "pillow>=11.0.0,<14",
     ],
     extras_require={
         "test": [
-            "pytest>=8.3.0,<10",
+            "pytest>=9.0.0,<10",
             "pytest-timeout>=2.4,<3",
             "pytest-xdist>=3.6.1,<4",
             "ruff",

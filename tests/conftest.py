@@ -1,5 +1,7 @@
 """Fixtures for several folders; its presence also puts this one on the import path, for helpers such as `tiny_task`."""
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,13 @@ def clips_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "train.csv").write_text("".join(lines[:TRAIN]))
     (folder / "test.csv").write_text("".join(lines[TRAIN:]))
     return folder
+
+
+@pytest.fixture
+def signals_of_a_terminal() -> Iterator[None]:
+    """No signal is ignored, here and in processes started from here, also where nohup or `&` has started the tests."""
+    usual = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

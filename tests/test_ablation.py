@@ -248,6 +248,7 @@ def test_an_interrupted_run_ends_the_command_and_starts_no_other(grid_file: Path
     assert "the same command goes on" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("signals_of_a_terminal")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_to_the_command_ends_the_run_that_it_has_started(
     grid_file: Path, tmp_path: Path, monkeypatch, number: signal.Signals

@@ -2,7 +2,8 @@
 """Runs tests with the oldest and the newest allowed packages: `python tools/version_matrix.py [--only oldest-3.11]`.
 
 Each set has a virtual environment in FOLDER, kept for the next call, and a log beside it. A set whose interpreter is
-missing or whose packages cannot be installed is skipped with the reason. It needs nothing but Python's own modules.
+missing or whose packages cannot be installed is skipped with the reason, and each test that skips itself is named with
+its own. The tool needs nothing but Python's own modules.
 """
 
 import argparse
@@ -17,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EXTRAS = "test,eval,export,report,flow"
 SHOWN = ("torch", "torchvision", "av", "numpy", "pytorchvideo", "onnx")
 INSTALL_LIMIT_S, TEST_LIMIT_S = 3600, 7200
+NOT_PASSED = ("SKIPPED ", "FAILED ", "ERROR ")  # how pytest's lines of them begin
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,22 @@ def find_python(version: str) -> str:
         raise Skipped(f"no python{version} in PATH")
     started = subprocess.run([command, "-V"], capture_output=True, text=True, check=False, timeout=60)
     if started.returncode:
-        raise Skipped(f"{command} does not start: {last_line(started.stdout + started.stderr)}")
+        raise Skipped(f"{command} does not start: {lines_of(started.stderr + started.stdout)[0]}")
     return command
 
 
-def last_line(text: str) -> str:
-    """Returns the last line of a text that is not empty."""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no output")
+def lines_of(text: str) -> list[str]:
+    """Returns the lines of a text that are not empty, of no text one line that says so."""
+    return [line.strip() for line in text.splitlines() if line.strip()] or ["no output"]
+
+
+def make_environment(python: str, place: Path) -> None:
+    """Makes an empty virtual environment; raises `Skipped`, and leaves nothing, if the interpreter cannot."""
+    command = [find_python(python), "-m", "venv", str(place)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=INSTALL_LIMIT_S)
+    if done.returncode:  # as where Debian's python3-venv is missing
+        shutil.rmtree(place, ignore_errors=True)
+        raise Skipped(f"{command[0]} makes no virtual environment: {' '.join(lines_of(done.stderr + done.stdout))}")
 
 
 def install(chosen: PackageSet, folder: Path) -> Path:
@@ -71,38 +82,41 @@ def install(chosen: PackageSet, folder: Path) -> Path:
     place = folder / chosen.name
     python = place / "bin" / "python"
     if not python.exists():
-        subprocess.run([find_python(chosen.python), "-m", "venv", str(place)], check=True, timeout=INSTALL_LIMIT_S)
+        make_environment(chosen.python, place)
     command = [str(python), "-m", "pip", "install", "--quiet", "-e", f".[{EXTRAS}]"]
     if chosen.oldest:
         limits = folder / f"{chosen.name}.txt"
         limits.write_text("\n".join(oldest_versions((ROOT / "setup.py").read_text(encoding="utf-8"))) + "\n")
         command += ["-c", str(limits)]
+    else:
+        command += ["--upgrade", "--upgrade-strategy", "eager"]  # what was the newest when it was made
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=INSTALL_LIMIT_S)
     except subprocess.TimeoutExpired as error:
         raise Skipped(f"the packages were not installed within {INSTALL_LIMIT_S} s") from error
     if done.returncode:
-        raise Skipped(f"the packages cannot be installed: {last_line(done.stderr)}")
+        raise Skipped(f"the packages cannot be installed: {lines_of(done.stderr)[-1]}")
     return python
 
 
 def versions(python: Path) -> str:
     """Returns the versions of the packages that matter, of an environment."""
     code = f"from importlib.metadata import version; print(*[f'{{n}} {{version(n)}}' for n in {SHOWN}], sep=', ')"
-    return last_line(subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout)
+    return lines_of(subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout)[-1]
 
 
-def run_tests(python: Path, log: Path, arguments: list[str]) -> tuple[bool, str]:
-    """Returns whether the tests passed, and pytest's last line."""
-    command = [str(python), "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+def run_tests(python: Path, log: Path, arguments: list[str]) -> tuple[bool, list[str]]:
+    """Returns whether the tests passed, and pytest's lines of skipped and failed tests and of the sum."""
+    command = [str(python), "-m", "pytest", "-p", "no:cacheprovider", "-rsfE", *arguments]
     try:
         with log.open("w", encoding="utf-8") as output:
             done = subprocess.run(
                 command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False, timeout=TEST_LIMIT_S
             )
     except subprocess.TimeoutExpired:
-        return False, f"stopped after {TEST_LIMIT_S} s, see {log}"
-    return done.returncode == 0, last_line(log.read_text(encoding="utf-8"))
+        return False, [f"stopped after {TEST_LIMIT_S} s"]
+    lines = lines_of(log.read_text(encoding="utf-8"))
+    return done.returncode == 0, [*(line for line in lines[:-1] if line.startswith(NOT_PASSED)), lines[-1]]
 
 
 def run_set(chosen: PackageSet, folder: Path, arguments: list[str]) -> str:
@@ -113,8 +127,11 @@ def run_set(chosen: PackageSet, folder: Path, arguments: list[str]) -> str:
         print(f"{chosen.name:12} skipped: {reason}", flush=True)
         return "skipped"
     print(f"{chosen.name:12} {versions(python)}", flush=True)
-    passed, line = run_tests(python, folder / f"{chosen.name}.log", arguments)
-    print(f"{'':12} {'passed' if passed else 'FAILED'}: {line} ({folder / f'{chosen.name}.log'})", flush=True)
+    log = folder / f"{chosen.name}.log"
+    passed, lines = run_tests(python, log, arguments)
+    for line in lines[:-1]:
+        print(f"{'':12} {line}")
+    print(f"{'':12} {'passed' if passed else 'FAILED'}: {lines[-1]} ({log})", flush=True)
     return "passed" if passed else "failed"
 
 

@@ -90,7 +90,8 @@ def join_pathways(maps: Maps) -> Tensor:
 
 def time_tokens(maps: Maps, tokens: int) -> Tensor:
     """Averages maps over space and into `tokens` equal parts of time: (B, K, ΣC)."""
-    return torch.cat([F.adaptive_avg_pool1d(one.mean(dim=(3, 4)), tokens).mT for one in as_list(maps)], dim=-1)
+    sizes = (tokens,)  # torch 2.6 takes a traced number in a tuple alone
+    return torch.cat([F.adaptive_avg_pool1d(one.mean(dim=(3, 4)), sizes).mT for one in as_list(maps)], dim=-1)
 
 
 def measure_map(backbone: nn.Module, *, frames: int, size: int) -> tuple[int, int, int, int]:

@@ -16,6 +16,8 @@ from stica_pv.engine.signals import (
 )
 from stica_pv.errors import SignalReceived
 
+pytestmark = pytest.mark.usefixtures("signals_of_a_terminal")
+
 
 def send(number: int) -> None:
     os.kill(os.getpid(), number)

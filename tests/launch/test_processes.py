@@ -26,6 +26,8 @@ from stica_pv.launch.watchdog import EXIT_CODE
 PATIENCE_S = 90
 PASSING = ("pymp-", "pytorch-errorfile-", "stica_pv-")
 
+pytestmark = pytest.mark.usefixtures("signals_of_a_terminal")
+
 
 @pytest.fixture
 def temporary() -> Iterator[Path]:

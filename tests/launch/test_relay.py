@@ -7,6 +7,8 @@ import pytest
 
 from stica_pv.launch.relay import ENDING, SignalRelay
 
+pytestmark = pytest.mark.usefixtures("signals_of_a_terminal")
+
 
 @pytest.mark.parametrize("number", ENDING)
 def test_a_signal_is_handed_on_as_a_request_to_save_and_end(number: signal.Signals):

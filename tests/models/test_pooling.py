@@ -148,6 +148,14 @@ def test_pooling_a_map_equals_pooling_the_tokens_of_its_whole_window(pool: Pooli
     assert torch.allclose(pool.pool_tokens(tokens)[0], pooled, atol=1e-6)  # the plan's weights are fp32
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("pool", POOLS)
+def test_pooling_can_be_traced_as_a_dry_run_does_to_count_its_work(pool: Pooling) -> None:
+    feature_map = torch.randn(1, DIM, 4, 2, 3, dtype=torch.float64)
+    traced = torch.jit.trace(pool.eval(), feature_map)
+    assert torch.allclose(traced(feature_map), pool(feature_map), atol=1e-12)
+
+
 @pytest.mark.parametrize("pool", POOLS)
 def test_leading_axes_of_tokens_are_kept(pool: Pooling) -> None:
     tokens = torch.randn(2, 5, 3, DIM, dtype=torch.float64)

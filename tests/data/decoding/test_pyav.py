@@ -16,7 +16,7 @@ def test_pyav_from_19_on_gets_no_argument_that_it_lacks(version: str):
     assert open_options(version) == {}
 
 
-@pytest.mark.parametrize("version", ["17.0.1", "18.1.0"])
+@pytest.mark.parametrize("version", ["18.1.0", "18.1.1"])
 def test_pyav_before_19_replaces_broken_metadata(version: str):
     assert open_options(version) == {"metadata_errors": "replace"}
 
