@@ -37,7 +37,7 @@ def test_example_with_pytorchvideos_data_sets_gives_the_batch_it_states(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "clips").mkdir()
-    files = [make_clip(tmp_path / "clips" / f"{number}.mp4", number, track=number == 0) for number in range(2)]
+    files = [make_clip(tmp_path / "clips" / f"{number}.mp4", number, audio=number == 0) for number in range(2)]
     (tmp_path / "clips" / "train.csv").write_text("".join(f"{file} {i}\n" for i, file in enumerate(files)))
     monkeypatch.chdir(tmp_path)
     names = run_example(2)

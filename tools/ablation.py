@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs a grid of configurations and tells, with intervals, what each part adds.
+"""Runs a grid of configurations and reports, with intervals, the effect of each part.
 
 Repeating the command goes on where it was: finished runs are not run again, unfinished ones continue.
 """

@@ -52,7 +52,7 @@ def parse(name: str, module: ModuleType, argv: list[str]) -> argparse.Namespace:
         type=int,
         default=module.REPEATS,
         metavar="N",
-        help=f"measurements of which median and quartiles are told ({module.REPEATS})",
+        help=f"measurements of which median and quartiles are reported ({module.REPEATS})",
     )
     module.add_arguments(parser)
     args = parser.parse_args(argv)
@@ -99,7 +99,7 @@ def run(name: str, argv: list[str]) -> None:
 
 
 def rows_of(module: ModuleType, args: argparse.Namespace) -> Iterator[Any]:
-    """Yields the rows of a benchmark; a GPU whose memory is full is told as what it is."""
+    """Yields the rows of a benchmark; a full GPU memory is reported as such."""
     from torch import OutOfMemoryError
 
     try:

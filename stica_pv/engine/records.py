@@ -89,7 +89,7 @@ def _as_usage_error(path: Path) -> Iterator[None]:
     except OSError as error:
         raise UsageError(
             f"cannot write {path}: {error.strerror or error}; the checkpoints are untouched: "
-            "make room, and the same command continues"
+            "free disk space and repeat the command to continue"
         ) from error
 
 

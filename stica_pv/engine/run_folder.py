@@ -144,7 +144,7 @@ def write_facts(folder: Path, facts: dict[str, Any]) -> None:
         except OSError as error:
             raise UsageError(
                 f"cannot write {folder / name}: {error.strerror or error}; the checkpoints are untouched: "
-                "make room, and the same command continues"
+                "free disk space and repeat the command to continue"
             ) from error
 
 

@@ -160,7 +160,7 @@ def _drawn_parts(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> tu
     return tuple(part for part in dict.fromkeys(map(_part, own)) if part not in there)
 
 
-def _is_told(name: str, value: object) -> bool:
+def _is_recorded(name: str, value: object) -> bool:
     return name in ("epoch", "format", "step") and isinstance(value, int | float | str)
 
 
@@ -181,7 +181,7 @@ def _content(
             "file": Path(weights.path).name,
             "sha256": weights.sha256,
             "layout": found.layout.name,
-            "about": {name: value for name, value in weights.about.items() if _is_told(name, value)},
+            "about": {name: value for name, value in weights.about.items() if _is_recorded(name, value)},
             "drawn": list(drawn),
         },
     }

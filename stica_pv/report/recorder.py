@@ -78,9 +78,9 @@ class _RecordedTransform:
         return self.transform(frames, size, rng)
 
     def _box(self, frames: Tensor, size: int, rng: torch.Generator) -> CropBox | None:
-        draw = getattr(self.transform, "draw", None)
-        if draw is None:
+        sample_box = getattr(self.transform, "sample_box", None)
+        if sample_box is None:
             return None
         copy = torch.Generator().set_state(rng.get_state())  # leave the random state to the transform
-        box = draw(frames.shape[2], frames.shape[3], size, copy)
+        box = sample_box(frames.shape[2], frames.shape[3], size, copy)
         return box if isinstance(box, CropBox) else None

@@ -121,7 +121,7 @@ def test_a_full_disk_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest
         return original(path, text, **options)
 
     monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(UsageError, match=rf"cannot write .*{name}: No space left on device; .* make room"):
+    with pytest.raises(UsageError, match=rf"cannot write .*{name}: No space left on device; .* free disk space"):
         write_facts(tmp_path, {"negatives": 7})
 
 

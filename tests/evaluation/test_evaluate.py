@@ -209,7 +209,7 @@ def test_processes_that_would_test_different_weights_are_told(
     others = "tests trained 0123 on the list abc"
     answers = [others]
     monkeypatch.setattr("stica_pv.distributed.agreement.from_main", lambda text: answers.pop() if answers else text)
-    with pytest.raises(UsageError, match=rf"process 0 tests trained [0-9a-f]+, .*, process 0 {others}: give every"):
+    with pytest.raises(UsageError, match=rf"process 0 tests trained [0-9a-f]+, .*, process 0 {others}: use the same"):
         evaluate(cfg_of(clips_folder, tmp_path, trained), tmp_path, CPU)
     assert not (tmp_path / "results.json").exists()
 

@@ -135,7 +135,7 @@ def test_a_rank_that_is_killed_ends_the_run_and_leaves_nothing(clips_folder: Pat
     ("code", "reason", "end"),
     [
         (EXIT_CODE, "process 1 of 2 hangs", End("PeerFailed", "process 1 of 2 hangs")),
-        (EXIT_CODE, "", End("RunFailed", f"process 0 of 2 ended with code {EXIT_CODE}")),
+        (EXIT_CODE, "", End("RunFailed", f"process 0 of 2 exited with code {EXIT_CODE}")),
         (-signal.SIGKILL, "process 1 of 2 hangs", End("RunFailed", "process 0 of 2 was killed by SIGKILL", 9)),
     ],
 )
@@ -144,7 +144,7 @@ def test_a_process_that_the_watchdog_ended_leaves_the_reason_in_the_store(code: 
     if reason:
         declare_failure(store, place, reason)
     started = _Started.__new__(_Started)
-    started.place, (started._pipe, theirs) = place, Pipe(duplex=False)
+    started.spec, (started._pipe, theirs) = place, Pipe(duplex=False)
     theirs.close()
     started.process = SimpleNamespace(join=lambda: None, exitcode=code)
     assert started.end(store) == end

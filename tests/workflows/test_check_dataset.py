@@ -113,7 +113,7 @@ def test_silent_files_are_told(say: Say, mixed: Path):
         ({"DATA__GROUP_PATTERN": "("}, "DATA.GROUP_PATTERN '(' is no regular expression"),
         ({"DATA__GROUP_PATTERN": "(clip)"}, "8 videos of 1 sources cannot fill 2 batches of TRAIN.BATCH_SIZE 4"),
         ({"DATA__TARGETFPS": 1}, "did you mean DATA.TARGET_FPS?"),
-        ({"TASK": "classification", "MODEL__NUM_CLASSES": 2}, "MODEL.NUM_CLASSES is 2, and the list has a label 2"),
+        ({"TASK": "classification", "MODEL__NUM_CLASSES": 2}, "MODEL.NUM_CLASSES is 2, but the list has a label 2"),
     ],
 )
 def test_a_list_that_training_refuses_ends_with_2_and_the_reason(

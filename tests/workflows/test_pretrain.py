@@ -54,6 +54,6 @@ def test_a_classification_is_trained_like_any_task(clips_folder: Path, tmp_path:
 
 
 def test_a_classification_without_enough_classes_is_refused_before_any_file_is_read(clips_folder: Path, tmp_path: Path):
-    with pytest.raises(UsageError, match="MODEL.NUM_CLASSES is 2, and the list has a label 2"):
+    with pytest.raises(UsageError, match="MODEL.NUM_CLASSES is 2, but the list has a label 2"):
         run_tiny(clips_folder, tmp_path, TASK="classification", MODEL__NUM_CLASSES=2)
     assert not (tmp_path / "manifest.csv").exists()

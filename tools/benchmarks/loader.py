@@ -121,7 +121,7 @@ def of_memory(name: str, work: Work, clips: int) -> Row:
     done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
     taken = json.loads(done.stdout)["memory_mb"]
     return Row.paired(
-        f"{name}: memory of loader, worker and helper, last tenth of {clips:,} clips",
+        f"{name}: memory of loader, worker and decoding process, last tenth of {clips:,} clips",
         "MB",
         taken[-1:],
         "second tenth",

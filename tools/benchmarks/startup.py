@@ -101,7 +101,7 @@ def reading_headers(paths: list[str], repeats: int) -> Iterator[Row]:
         "headers of files, guarded",
         "files a core second",
         rate["guarded"],
-        "without helper processes",
+        "without decoding processes",
         rate["plain"],
         target=Target("figure", ">=", HEADERS_A_S),
     )

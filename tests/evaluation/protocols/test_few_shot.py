@@ -6,7 +6,7 @@ import torch
 from planted_features import mixed_labels, planted
 
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation, Scored
-from stica_pv.evaluation.protocols.few_shot import FewShot, _tell, sample_metrics, sample_shots
+from stica_pv.evaluation.protocols.few_shot import FewShot, _warn_small_classes, sample_metrics, sample_shots
 from stica_pv.evaluation.requests import FeatureRequest
 
 pytest.importorskip("sklearn")
@@ -39,7 +39,7 @@ def test_every_item_is_drawn_some_time_and_as_often_as_the_others():
 
 
 def test_too_small_classes_are_told_of_once(caplog: pytest.LogCaptureFixture):
-    _tell.cache_clear()
+    _warn_small_classes.cache_clear()
     with caplog.at_level(logging.WARNING):
         for seed in (0, 1):
             few_shot((5,)).score({"video": planted(24, 0, siblings=1)}, {"video": planted(8, 1)}, seed=seed)

@@ -62,7 +62,7 @@ def test_no_crops_at_a_below_one_gives_no_within_modal_loss() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"cross_modal_weight": 1.0}, r"set CROP.\* counts to 0"),
+        ({"cross_modal_weight": 1.0}, r"set CROP.NUM_\* to 0"),
         ({"cross_modal_weight": 0.0}, "0 < a <= 1, got 0.0"),
         ({"cross_modal_weight": 1.5}, "0 < a <= 1, got 1.5"),
         ({"cross_modal_temperature": 0.0}, "must be positive"),
