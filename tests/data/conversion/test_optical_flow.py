@@ -133,4 +133,4 @@ def test_the_tool_names_failures_and_goes_on_where_it_was(tmp_path: Path, capsys
     assert (target / "a b" / "one.npz").stat().st_mtime_ns == written
     assert main([*words, "--bound", "0"]) == 2
     assert main([str(source), str(source / "inside")]) == 2
-    assert "choose a folder outside it" in capsys.readouterr().err
+    assert "choose a folder outside of it" in capsys.readouterr().err
