@@ -20,7 +20,7 @@ from stica_pv.models.feature_crop import MapShape
 logger = logging.getLogger(__name__)
 
 Kind = Literal["space", "time"]
-_OF_KEY: dict[Kind, str] = {"space": "SPATIAL", "time": "TEMPORAL"}  # as in the keys of CROP
+_KEY_NAME: dict[Kind, str] = {"space": "SPATIAL", "time": "TEMPORAL"}  # as in the keys of CROP
 PAIRINGS = ("all", "released")
 
 
@@ -72,7 +72,7 @@ class CropSettings:
         for kind, (large, small) in self._counts().items():
             if small and not large:
                 raise UsageError(
-                    f"small {kind} crops are compared with large ones: set CROP.NUM_LARGE_{_OF_KEY[kind]} too"
+                    f"small {kind} crops are compared with large ones: set CROP.NUM_LARGE_{_KEY_NAME[kind]} too"
                 )
 
     def _counts(self) -> dict[Kind, tuple[int, int]]:
@@ -101,14 +101,14 @@ class CropSettings:
             whole = map_shape[1:] if kind == "space" else map_shape[:1]
             if max(whole) == 1:
                 raise UsageError(
-                    f"CROP.NUM_LARGE_{_OF_KEY[kind]} {large}: a feature map of {map_shape} cells (T, H, W) "
+                    f"CROP.NUM_LARGE_{_KEY_NAME[kind]} {large}: a feature map of {map_shape} cells (T, H, W) "
                     f"cannot be cropped: use {_MORE[kind]}, or set the crop counts of this kind to 0"
                 )
             first, second = (self.window(kind, which, map_shape) for which in (True, False))
             if first == map_shape or (small and first == second):
                 what = "a large one is the whole map" if first == map_shape else "large and small ones have one size"
                 _warn_once(
-                    f"CROP.{_OF_KEY[kind]}_SIZES: in a feature map of {map_shape} cells (T, H, W) the crops are "
+                    f"CROP.{_KEY_NAME[kind]}_SIZES: in a feature map of {map_shape} cells (T, H, W) the crops are "
                     f"{first} and {second}: {what}; use {_MORE[kind]}, or smaller shares"
                 )
 
