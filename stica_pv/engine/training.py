@@ -141,6 +141,7 @@ def _train(
         with profiling as profile, contextlib.closing(iter(loader)) as batches:
 
             def after_step(step: int) -> None:
+                training.task.after_step(step, sampler.end)
                 profile.after_step(step)
                 skip_list.after_step(step)
 

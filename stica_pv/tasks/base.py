@@ -49,9 +49,12 @@ class Task(nn.Module, ABC):
 
     Attributes:
         gather_with_gradient: Whether gradients flow to the rows of other processes.
+        local_terms: Names of embeddings that only their own process uses, such as the reconstruction error of each
+            sample: `loss` finds them in `local`, and not in `gathered`.
     """
 
     gather_with_gradient = False
+    local_terms: frozenset[str] = frozenset()
 
     @abstractmethod
     def views(self) -> Views:
@@ -81,7 +84,8 @@ class Task(nn.Module, ABC):
     def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
         """Compares local rows with those of all processes, among which the local ones begin at `rank_offset`.
 
-        `compare` calls it outside autocast, with rows in fp32 or better.
+        `gathered` has no `local_terms`; gradients of the processes are averaged, so a mean over the local rows is one
+        over all of them. `compare` calls it outside autocast, with rows in fp32 or better.
         """
 
     @abstractmethod
@@ -94,6 +98,17 @@ class Task(nn.Module, ABC):
     def parameter_groups(self) -> list[ParameterGroup]:
         """Returns the groups for the optimizer; by default one group of all trainable parameters."""
         return [ParameterGroup("all", tuple(p for p in self.parameters() if p.requires_grad))]
+
+    def after_step(self, step: int, total_steps: int) -> None:  # noqa: B027 - most methods need none
+        """Called on every process after each step of the optimizer, and before a checkpoint; does nothing by default.
+
+        A teacher that is a moving average of the student is updated here. Its weights belong to the task, so the
+        checkpoint holds them; whatever else the task remembers from step to step must be a registered buffer.
+
+        Args:
+            step: Number of steps done, 1 after the first.
+            total_steps: Number of steps of the whole training.
+        """
 
     def negatives(self, batch_size: int) -> int:
         """Returns the number of negatives per query for a global batch size."""
@@ -119,7 +134,11 @@ class Task(nn.Module, ABC):
 
     def compare(self, local: Embeddings) -> LossTerms:
         """Returns the loss of this process's embeddings (G, B, D) among those of all processes, in fp32 or better."""
-        gathered = gather(local, with_gradient=self.gather_with_gradient)
+        unknown = self.local_terms - set(local)
+        if unknown:
+            raise ValueError(f"local_terms {sorted(unknown)} are not among the embeddings {sorted(local)}")
+        shared = {name: rows for name, rows in local.items() if name not in self.local_terms}
+        gathered = gather(shared, with_gradient=self.gather_with_gradient)
         rows = next(iter(local.values()))
         with torch.autocast(rows.device.type, enabled=False):
             return self.loss(_in_full(local), _in_full(gathered), rank_offset=rank() * rows.shape[1])
