@@ -48,7 +48,7 @@ class Kill:
     checkpoint: int
 
 
-def draw_moments() -> list[Moment]:
+def sample_moments() -> list[Moment]:
     rng = random.Random(SEED)
     kinds = rng.sample(KINDS, len(KINDS))
     longest = {"start-up": STARTUP_S, "steps": 0.06, "writing": 0.003}
@@ -163,7 +163,7 @@ def test_a_run_killed_a_dozen_times_ends_as_one_that_was_not(
     }
     kills = [
         kill_at(moment, commands[killed], killed, tmp_path / f"life{number}")
-        for number, moment in enumerate(draw_moments(), 1)
+        for number, moment in enumerate(sample_moments(), 1)
     ]
     for folder, workers in ((killed, 1), (straight, 0)):
         last = lives.begin([*commands[folder], "DATA_LOADER.NUM_WORKERS", workers], tmp_path / "last")

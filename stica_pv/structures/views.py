@@ -76,13 +76,13 @@ class Views:
 
     Attributes:
         specs: Specifications of the views.
-        draw_windows: Samples the windows that the views name.
+        sample_windows: Samples the windows that the views name.
         min_seconds: Shortest usable file; shorter ones are left out when the list is opened.
         needs_audio: Whether files without audio are unusable.
     """
 
     specs: tuple[ViewSpec, ...]
-    draw_windows: WindowPolicy
+    sample_windows: WindowPolicy
     min_seconds: float
     needs_audio: bool
 

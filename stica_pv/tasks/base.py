@@ -29,23 +29,24 @@ class ParameterGroup:
     lr_scale: float = 1.0
 
 
-class Plan(ABC):
+class AugmentationParams(ABC):
     """All random choices of a step, sampled on the CPU before any of them is applied."""
 
     @abstractmethod
-    def to(self, device: torch.device) -> "Plan":
-        """Returns the plan on `device`."""
+    def to(self, device: torch.device) -> "AugmentationParams":
+        """Returns the parameters on `device`."""
 
     @abstractmethod
-    def rows(self, part: slice) -> "Plan":
-        """Returns the part of the plan that `Task.embed` needs for some samples of the batch."""
+    def rows(self, part: slice) -> "AugmentationParams":
+        """Returns the part of the parameters that `Task.embed` needs for some samples of the batch."""
 
 
 class Task(nn.Module, ABC):
     """A pre-training method.
 
-    A step is draw → prepare → embed → gather → loss. The parts are separate, so that several ranks can be simulated in
-    one process, gradients can be cached over chunks, and one part can be replaced. `forward` composes them.
+    A step is sample_params → prepare → embed → gather → loss. The parts are separate, so that several ranks can be
+    simulated in one process, gradients can be cached over chunks, and one part can be replaced. `forward` composes
+    them.
 
     Attributes:
         gather_with_gradient: Whether gradients flow to the rows of other processes.
@@ -69,15 +70,15 @@ class Task(nn.Module, ABC):
         return
 
     @abstractmethod
-    def draw(self, keys: StepKeys) -> Any:
-        """Samples the random choices of a step on the CPU; equal keys give equal plans."""
+    def sample_params(self, keys: StepKeys) -> Any:
+        """Samples the random choices of a step on the CPU; equal keys give equal parameters."""
 
     @abstractmethod
-    def prepare(self, batch: Batch, plan: Any) -> Inputs:
+    def prepare(self, batch: Batch, params: Any) -> Inputs:
         """Computes the network inputs of a batch on its device (color, log-mel), in fp32 and without gradient."""
 
     @abstractmethod
-    def embed(self, inputs: Inputs, plan: Any) -> Embeddings:
+    def embed(self, inputs: Inputs, params: Any) -> Embeddings:
         """Runs the networks on the samples of this process."""
 
     @abstractmethod
@@ -118,7 +119,7 @@ class Task(nn.Module, ABC):
         """Returns the sizes of the method by name; they are saved in run.json."""
         return {}
 
-    def input_notes(self, plan: Any) -> Mapping[str, InputNote]:
+    def input_notes(self, params: Any) -> Mapping[str, InputNote]:
         """Returns display metadata for the inputs of a step, by their names in `Inputs`; others are not shown."""
         return {}
 
@@ -126,11 +127,11 @@ class Task(nn.Module, ABC):
         """Returns the pairs that the loss pulls together, for display; no gradient is needed."""
         return ()
 
-    def forward(self, batch: Batch, plan: Any) -> LossTerms:
+    def forward(self, batch: Batch, params: Any) -> LossTerms:
         """Returns the loss of one step on this process."""
         with torch.no_grad(), torch.autocast(batch.index.device.type, enabled=False):
-            inputs = self.prepare(batch, plan)
-        return self.compare(self.embed(inputs, plan))
+            inputs = self.prepare(batch, params)
+        return self.compare(self.embed(inputs, params))
 
     def compare(self, local: Embeddings) -> LossTerms:
         """Returns the loss of this process's embeddings (G, B, D) among those of all processes, in fp32 or better."""

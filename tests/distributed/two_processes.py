@@ -274,8 +274,8 @@ def train(task: AVContrastive, model: nn.Module, rows: slice) -> list[dict[str, 
     optimizer = torch.optim.SGD(task.parameters(), lr=0.3, momentum=0.9)
     notes = []
     for step in range(STEPS):
-        plan = task.draw(StepKeys(seed=1, step=step, epoch=0, indices=INDICES[rows]))
-        terms = model(tiny_batch(INDICES[rows], AUDIO_VALID[rows]), plan)
+        params = task.sample_params(StepKeys(seed=1, step=step, epoch=0, indices=INDICES[rows]))
+        terms = model(tiny_batch(INDICES[rows], AUDIO_VALID[rows]), params)
         optimizer.zero_grad()
         terms.total.backward()
         notes.append(

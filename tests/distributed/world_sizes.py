@@ -59,7 +59,7 @@ def train(name: str, path: str, rank: int, world: int) -> list[Notes]:
     indices = tuple(rows_of(rank, world))
     batch, notes = tiny_batch(indices, tuple(AUDIO_VALID[index] for index in indices)), []
     for step in range(STEPS):
-        terms = model(batch, task.draw(StepKeys(seed=1, step=step, epoch=0, indices=indices)))
+        terms = model(batch, task.sample_params(StepKeys(seed=1, step=step, epoch=0, indices=indices)))
         optimizer.zero_grad()
         terms.total.backward()
         if isinstance(model, CachedModel):

@@ -19,10 +19,10 @@ SEED = 7
 
 def gradients(task: AVContrastive, chunk: int) -> tuple[float, dict[str, Tensor]]:
     """Loss and gradients of one step; `chunk` 0 is the plain path."""
-    plan = task.draw(StepKeys(0, 0, 0, INDICES))
+    params = task.sample_params(StepKeys(0, 0, 0, INDICES))
     torch.manual_seed(SEED)
     model = CachedModel(task, Embedder(task), chunk=chunk) if chunk else task
-    terms = model(tiny_batch(INDICES, VALID), plan)
+    terms = model(tiny_batch(INDICES, VALID), params)
     terms.total.backward()
     if isinstance(model, CachedModel):
         model.finish()
@@ -64,9 +64,9 @@ def test_dropout_is_the_same_in_both_passes():
     # With other dropout the second pass would push embeddings that the loss never saw.
     task = without_batch_statistics(tiny_task(double=True, dropout=0.5))
     model = CachedModel(task, Embedder(task), chunk=3)
-    plan = task.draw(StepKeys(0, 0, 0, INDICES))
+    params = task.sample_params(StepKeys(0, 0, 0, INDICES))
     torch.manual_seed(SEED)
-    model(tiny_batch(INDICES), plan)
+    model(tiny_batch(INDICES), params)
     with torch.no_grad():
         again = torch.cat([model._embed(job)["windows"] for job in model._again], dim=1)
     # exact: the same code with the same shapes, twice
@@ -81,9 +81,9 @@ class Casting(nn.Module):
         self.embedder = Embedder(task)
         self.seen: list[tuple[bool, torch.dtype]] = []
 
-    def forward(self, inputs: dict[str, Tensor], plan: Any) -> Any:
+    def forward(self, inputs: dict[str, Tensor], params: Any) -> Any:
         self.seen.append((torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
-        return self.embedder(inputs, plan)
+        return self.embedder(inputs, params)
 
 
 @pytest.mark.parametrize("cast", [True, False])
@@ -92,7 +92,7 @@ def test_both_passes_are_cast_alike_and_the_backward_pass_is_not(cast: bool):
     embedder = Casting(task)
     model = CachedModel(task, embedder, chunk=3)
     with torch.autocast("cpu", torch.float16, enabled=cast):
-        terms = model(tiny_batch(INDICES, VALID), task.draw(StepKeys(0, 0, 0, INDICES)))
+        terms = model(tiny_batch(INDICES, VALID), task.sample_params(StepKeys(0, 0, 0, INDICES)))
     in_backward: list[bool] = []
     next(iter(model._leaves.values())).register_hook(lambda _: in_backward.append(torch.is_autocast_enabled("cpu")))
     terms.total.backward()

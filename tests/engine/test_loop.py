@@ -37,18 +37,18 @@ class Net(nn.Module):
         self.poison = poison or {}
         self.saw_autocast: list[tuple[bool, torch.dtype]] = []
 
-    def forward(self, batch: Batch, plan: "NoPlan") -> LossTerms:
+    def forward(self, batch: Batch, params: "NoParams") -> LossTerms:
         self.saw_autocast.append((torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
         x = nn.functional.dropout(batch.audio["a"], 0.5)
-        loss = (x * self.w).square().mean() * self.poison.get(plan.keys.step, 1.0)
+        loss = (x * self.w).square().mean() * self.poison.get(params.keys.step, 1.0)
         return LossTerms(loss, {"loss": loss.detach()})
 
 
 @dataclass(frozen=True)
-class NoPlan:
+class NoParams:
     keys: StepKeys
 
-    def to(self, device: torch.device) -> "NoPlan":
+    def to(self, device: torch.device) -> "NoParams":
         return self
 
 
@@ -74,12 +74,12 @@ class Trial:
         self.optimizer = create_optimizer([ParameterGroup("all", tuple(self.net.parameters()))], method="sgd")
         self.scaler = torch.amp.GradScaler("cpu", enabled=self.settings.get("amp_dtype") is torch.float16)
         self.state = TrainState(
-            self.net, self.draw, self.optimizer, self.scaler, Meter(CPU), list(self.net.parameters())
+            self.net, self.sample_params, self.optimizer, self.scaler, Meter(CPU), list(self.net.parameters())
         )
 
-    def draw(self, keys: StepKeys) -> NoPlan:
+    def sample_params(self, keys: StepKeys) -> NoParams:
         self.keys.append(keys)
-        return NoPlan(keys)
+        return NoParams(keys)
 
     def report(self, step: int, failures: tuple[ReadFailure, ...]) -> None:
         self.failures.append((step, failures))
@@ -302,7 +302,7 @@ BRAVE = Views(
         ViewSpec("broad", "broad", frames=64, fps=6.25, size=112, transform=CROP),
         ViewSpec("audio", "broad", frames=0, fps=0.0, size=0, transform=None, audio=AudioSpec(16000)),
     ),
-    draw_windows=lambda seconds, rng: {"narrow": Window(0.0, 1.28), "broad": Window(0.0, 10.24, "loop")},
+    sample_windows=lambda seconds, rng: {"narrow": Window(0.0, 1.28), "broad": Window(0.0, 10.24, "loop")},
     min_seconds=1.28,
     needs_audio=True,
 )
@@ -316,7 +316,7 @@ def test_views_of_another_method_pass_reader_collate_and_loop(clips_folder: Path
     order = StepSampler(4, batch_size=2, seed=0, end=2)
     optimizer = create_optimizer(task.parameter_groups(), method="sgd")
     scaler = torch.amp.GradScaler("cpu", enabled=False)
-    state = TrainState(task, task.draw, optimizer, scaler, Meter(CPU), list(task.parameters()))
+    state = TrainState(task, task.sample_params, optimizer, scaler, Meter(CPU), list(task.parameters()))
     before = {name: value.clone() for name, value in task.state_dict().items()}
     train(
         state,

@@ -87,7 +87,7 @@ def test_audio_is_asked_for_without_frames_at_the_rate_of_the_networks():
         spec.frames == 0 and spec.audio and spec.audio.sample_rate_hz == CLIP_FORMAT.audio_rate_hz
         for spec in views.specs
     )
-    assert {window.seconds for window in views.draw_windows(9.0, RNG).values()} == {CLIP_FORMAT.audio_seconds}
+    assert {window.seconds for window in views.sample_windows(9.0, RNG).values()} == {CLIP_FORMAT.audio_seconds}
 
 
 def crop(transform: str, key: int) -> torch.Tensor:

@@ -62,7 +62,7 @@ def embeddings(conversion: Conversion, cfg: CfgNode, video: Tensor, log_mel: Ten
 
 def largest_difference(stand_in: StandIn, path: Path, *overrides: str) -> float:
     conversion, cfg = convert_file(path, *overrides)
-    assert conversion.drawn == ()
+    assert conversion.random_parts == ()
     torch.manual_seed(1)
     video, log_mel = torch.randn(3, 3, FRAMES, SIZE, SIZE), torch.randn(3, 1, 40, 99)
     mine = embeddings(conversion, cfg, video, log_mel)
@@ -139,7 +139,7 @@ def test_a_part_that_is_absent_is_told_and_one_that_is_broken_is_refused(tmp_pat
     torch.save(whole, tmp_path / "without.pth")
     conversion, _ = convert_file(tmp_path / "without.pth")
     expected = ("video_head", "audio_head") if part == "mlp_" else ("audio_tower",)
-    assert conversion.drawn == expected
+    assert conversion.random_parts == expected
     assert "initial weights instead: " + ", ".join(expected) in conversion.report()
     one = next(name for name in state if name.startswith(part) and name.endswith("weight"))
     torch.save({name: tensor for name, tensor in state.items() if name != one}, tmp_path / "broken.pth")

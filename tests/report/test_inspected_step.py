@@ -45,7 +45,7 @@ def clip_format(
         assert mine.keys() == theirs.keys()
         assert all(torch.equal(mine[view], theirs[view][:shown]) for view in mine)  # exact: copied, not calculated
     with torch.no_grad():
-        return seen, task, task.prepare(batch, task.draw(keys))
+        return seen, task, task.prepare(batch, task.sample_params(keys))
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,12 @@ def test_the_clips_shown_are_those_of_training(task_name: str, comparisons: int,
 
 def test_boxes_windows_and_times_are_those_of_the_clips_shown(clips_folder: Path, tmp_path: Path):
     seen, _, _ = clip_format(clips_folder, tmp_path, "av_contrastive")
-    for sample, drawn in enumerate(seen.drawn):
-        assert Path(drawn.path).name == seen.names[sample]
-        window, clip = drawn.windows["clip"], drawn.clips["clip"]
+    for sample, sampled in enumerate(seen.sampled):
+        assert Path(sampled.path).name == seen.names[sample]
+        window, clip = sampled.windows["clip"], sampled.clips["clip"]
         assert float((clip.frame_times_s[0] - window.start_s).abs()) <= 0.5 / 12
         for spec in seen.views.specs:
-            box = drawn.boxes[spec.name]
+            box = sampled.boxes[spec.name]
             # exact: integers
             assert torch.equal(apply_box(clip.frames, box, 32, True), seen.batch.video[spec.name][sample])
 
@@ -92,7 +92,7 @@ def test_networks_tell_attention_and_every_comparison_of_the_loss(clips_folder: 
     assert names[-2:] == [("view1, whole map", "audio"), ("view2, whole map", "audio")]
     task.eval()
     with torch.no_grad():
-        rows = task.embed(seen.inputs, task.draw(StepKeys(0, STEP, 1, tuple(key.index for key in seen.keys))))
+        rows = task.embed(seen.inputs, task.sample_params(StepKeys(0, STEP, 1, tuple(key.index for key in seen.keys))))
     places = dict(zip(names, zip(task.table.terms.queries, task.table.terms.keys, strict=True), strict=False))
     for one in seen.comparisons[:-2]:
         query, key = places[one.query, one.key]
@@ -117,7 +117,7 @@ def test_a_replaced_file_is_named(clips_folder: Path, tmp_path: Path):
     seen = inspect_step(cfg, create_task(cfg), tmp_path, step=0, clips=1)
     assert int(seen.batch.index[0]) != seen.keys[0].index
     assert seen.batch.failures[0].path.endswith(first.names[0])
-    assert Path(seen.drawn[0].path).name == seen.names[0] != first.names[0]
+    assert Path(seen.sampled[0].path).name == seen.names[0] != first.names[0]
 
 
 def test_a_step_beyond_the_run_is_refused(clips_folder: Path, tmp_path: Path):

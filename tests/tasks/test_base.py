@@ -5,19 +5,19 @@ import torch
 from torch import Tensor, nn
 
 from stica_pv.structures import Batch, Embeddings, LossTerms, StepKeys, Views, ViewSpec
-from stica_pv.tasks import ParameterGroup, Plan, Task, one_window
+from stica_pv.tasks import AugmentationParams, ParameterGroup, Task, one_window
 from stica_pv.tasks.base import Inputs
 
 
 @dataclass(frozen=True)
-class ShiftPlan(Plan):
+class ShiftParams(AugmentationParams):
     shift: Tensor
 
-    def to(self, device: torch.device) -> "ShiftPlan":
-        return ShiftPlan(self.shift.to(device))
+    def to(self, device: torch.device) -> "ShiftParams":
+        return ShiftParams(self.shift.to(device))
 
-    def rows(self, part: slice) -> "ShiftPlan":
-        return ShiftPlan(self.shift[part])
+    def rows(self, part: slice) -> "ShiftParams":
+        return ShiftParams(self.shift[part])
 
 
 class ToyTask(Task):
@@ -33,14 +33,14 @@ class ToyTask(Task):
         spec = ViewSpec("view", "clip", 1, 1.0, 2, transform=lambda frames, size, rng: frames)
         return Views((spec,), one_window("clip", 1.0), min_seconds=1.0, needs_audio=False)
 
-    def draw(self, keys: StepKeys) -> ShiftPlan:
-        return ShiftPlan(torch.full((len(keys.indices), 1), float(keys.step)))
+    def sample_params(self, keys: StepKeys) -> ShiftParams:
+        return ShiftParams(torch.full((len(keys.indices), 1), float(keys.step)))
 
-    def prepare(self, batch: Batch, plan: ShiftPlan) -> Inputs:
+    def prepare(self, batch: Batch, params: ShiftParams) -> Inputs:
         self.seen += ["prepare", f"gradient {torch.is_grad_enabled()}", f"cast {torch.is_autocast_enabled('cpu')}"]
-        return {"x": batch.video["view"].float().flatten(1) + plan.shift}
+        return {"x": batch.video["view"].float().flatten(1) + params.shift}
 
-    def embed(self, inputs: Inputs, plan: ShiftPlan) -> Embeddings:
+    def embed(self, inputs: Inputs, params: ShiftParams) -> Embeddings:
         self.seen += ["embed", f"gradient {torch.is_grad_enabled()}", f"cast {torch.is_autocast_enabled('cpu')}"]
         return {"rows": self.linear(inputs["x"]).unsqueeze(0)}
 
@@ -60,7 +60,7 @@ def batch() -> Batch:
 
 
 def step(task: ToyTask, batch: Batch) -> LossTerms:
-    return task(batch, task.draw(StepKeys(seed=0, step=2, epoch=0, indices=(0, 1, 2))))
+    return task(batch, task.sample_params(StepKeys(seed=0, step=2, epoch=0, indices=(0, 1, 2))))
 
 
 def test_forward_is_prepare_embed_gather_loss(batch: Batch) -> None:
@@ -102,4 +102,4 @@ def test_a_task_without_its_parts_cannot_be_built() -> None:
     with pytest.raises(TypeError, match="abstract method"):
         Task()
     with pytest.raises(TypeError, match="abstract method"):
-        Plan()
+        AugmentationParams()

@@ -17,7 +17,7 @@ from benchmarks.timing import Work, alternate, clock_of, in_ms
 from benchmarks.training import TrainingStep, fp32_precision
 from torch.profiler import ProfilerActivity, profile
 
-from stica_pv.tasks.stica.av_plan import VIEWS
+from stica_pv.tasks.stica.av_params import VIEWS
 
 REPEATS = 3
 ON_CPU = {"width": 32, "frames": 16, "size": 56}

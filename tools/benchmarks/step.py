@@ -30,7 +30,7 @@ from benchmarks.virtual_keys import loss_rows
 from torch import Tensor, nn
 
 from stica_pv.models.feature_map import meta_copy
-from stica_pv.tasks.stica.av_plan import VIEWS
+from stica_pv.tasks.stica.av_params import VIEWS
 
 REPEATS = 3
 HEAD_REPEATS = 3  # factor on the rounds of work that takes a thousandth of the trunk's time

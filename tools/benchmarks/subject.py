@@ -15,7 +15,7 @@ from stica_pv.models import plan_crops
 from stica_pv.structures import Embeddings
 from stica_pv.tasks import AVContrastive
 from stica_pv.tasks.base import Inputs
-from stica_pv.tasks.stica.av_plan import VIEWS, AVPlan
+from stica_pv.tasks.stica.av_params import VIEWS, AVParams
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = "projects/stica/k400_30f.yaml"
@@ -112,7 +112,7 @@ class BeyondTrunk:
         self.boxes = [task.table.sample(view, task.map_shape, rng) for view in range(len(VIEWS))]
         tokens = task.pool.num_tokens(task.map_shape[0])
         crops = tuple(plan_crops(boxes, task.map_shape, tokens) for boxes in self.boxes)
-        self.plan = AVPlan(crops, (), torch.ones(batch)).to(device)
+        self.params = AVParams(crops, (), torch.ones(batch)).to(device)
         self.heard = torch.ones(batch, device=device)
         self.looped = Looped(task).to(device)
 
@@ -125,7 +125,7 @@ class BeyondTrunk:
         """Runs the task's own path; returns its loss and the inputs with their gradients."""
         self.task.zero_grad(set_to_none=True)
         inputs = self.inputs()
-        local = self.task.embed(inputs, self.plan)
+        local = self.task.embed(inputs, self.params)
         total = self.task.loss(local, detached(local), rank_offset=0).total
         total.backward()
         return total.detach(), inputs

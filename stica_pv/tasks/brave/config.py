@@ -13,7 +13,7 @@ from stica_pv.models.config import audio_encoder_from_config, backbone_from_conf
 from stica_pv.registry import TASKS
 from stica_pv.tasks.brave.brave import BraVe
 from stica_pv.tasks.brave.heads import SHARINGS, SharedHeads
-from stica_pv.tasks.brave.plan import AUDIO, FLOW, VIDEO, BraveVideo, kind_of, name_broad
+from stica_pv.tasks.brave.params import AUDIO, FLOW, VIDEO, BraveVideo, kind_of, name_broad
 from stica_pv.tasks.brave.windows import ALIGNMENTS, NARROW
 from stica_pv.tasks.stica.config import AUDIO_KEYS, clip_from_config
 from stica_pv.transforms import BraveColorSettings, FlowCrop

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from made_clips import FRAMES, RATE_HZ, FakeReader, cut, draw, two_views
+from made_clips import FRAMES, RATE_HZ, FakeReader, cut, sample_windows, two_views
 from torch import Tensor
 
 from stica_pv.data.loading.dataset import MAX_ATTEMPTS, ClipDataset, Sample, collate, shared_bytes
@@ -55,7 +55,7 @@ def test_the_request_joins_the_frame_of_one_view_and_the_audio_of_another():
     reader = FakeReader()
     first, second = two_views().specs
     specs = replace(first, audio=None), replace(second, audio=first.audio)
-    mixed = Views(specs, draw, 1, True)
+    mixed = Views(specs, sample_windows, 1, True)
     sample(make(reader, mixed), 2)
     request = reader.calls[0][1]["clip"]
     assert (request.frames, request.fps, request.audio_rate_hz) == (FRAMES, 4.0, RATE_HZ)
