@@ -89,6 +89,32 @@ def test_keys_learn_only_if_the_task_says_so(batch: Batch) -> None:
     assert "keys learn True" in task.seen
 
 
+def test_local_terms_are_not_gathered(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, found = ToyTask(), {}
+
+    def loss(local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
+        found.update(local=set(local), gathered=set(gathered))
+        return LossTerms(local["error"].mean() + gathered["rows"].mean())
+
+    def embed(inputs: Inputs, params: ShiftParams) -> Embeddings:
+        rows = task.linear(inputs["x"]).unsqueeze(0)
+        return {"rows": rows, "error": rows.square().sum(dim=-1, keepdim=True)}
+
+    monkeypatch.setattr(task, "loss", loss)
+    monkeypatch.setattr(task, "embed", embed)
+    task.local_terms = frozenset({"error"})
+    step(task, batch).total.backward()
+    assert found == {"local": {"rows", "error"}, "gathered": {"rows"}}
+    assert task.linear.weight.grad is not None
+
+
+def test_a_local_term_that_is_not_embedded_is_named(batch: Batch) -> None:
+    task = ToyTask()
+    task.local_terms = frozenset({"error"})
+    with pytest.raises(ValueError, match=r"local_terms \['error'\] are not among the embeddings \['rows'\]"):
+        step(task, batch)
+
+
 def test_default_parameter_group_holds_everything_that_learns() -> None:
     task = ToyTask()
     assert task.parameter_groups() == [ParameterGroup("all", (task.linear.weight, task.linear.bias), 1.0)]
