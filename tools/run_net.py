@@ -102,9 +102,9 @@ def act(args: argparse.Namespace) -> None:
     elif args.launcher:
         submit_all(args)
     else:
-        from stica_pv.workflows.run import rehearse, run
+        from stica_pv.workflows.run import check_run, run
 
-        function = rehearse if args.dry_run else partial(run, profile_steps=args.profile or 0)
+        function = check_run if args.dry_run else partial(run, profile_steps=args.profile or 0)
         for cfg in resolve_all(args):
             set_up_logging("" if args.dry_run else cfg.OUTPUT_DIR, 0)
             launch(function, cfg, init_method=args.init_method, log_to_file=not args.dry_run)

@@ -14,7 +14,7 @@ from stica_pv.engine.out_of_memory import fails_when_full, training_advice
 from stica_pv.errors import RunFailed
 from stica_pv.registry import TASKS
 from stica_pv.structures import Batch, StepKeys
-from stica_pv.workflows.run import rehearse
+from stica_pv.workflows.run import check_run
 
 TOLD = (
     "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.02 GiB is free"
@@ -44,7 +44,7 @@ def test_a_training_that_does_not_fit_says_at_which_step_and_what_to_set(clips_f
 def test_a_rehearsal_that_does_not_fit_says_the_same(clips_folder: Path, tmp_path: Path):
     cfg = tiny_cfg(clips_folder, tmp_path / "run", TASK="too_large_of_the_tests")
     with pytest.raises(RunFailed, match="^dry run: the memory of the GPU is full .* or TRAIN.BATCH_SIZE below 4$"):
-        rehearse(cfg, CPU)
+        check_run(cfg, CPU)
 
 
 @pytest.mark.parametrize(

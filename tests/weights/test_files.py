@@ -72,8 +72,8 @@ def test_objects_of_a_program_are_left_out_and_named(tmp_path: Path) -> None:
     }
     weights = read_weights(save(tmp_path, content))
     assert weights.tensors.keys() == STATE.keys()
-    assert [told.split(" (")[0] for told in weights.left_out] == ["state_dict", "args", "rates"]
-    assert "args (argparse.Namespace)" in weights.left_out
+    assert [told.split(" (")[0] for told in weights.skipped] == ["state_dict", "args", "rates"]
+    assert "args (argparse.Namespace)" in weights.skipped
     assert "args" not in weights.about
 
 
@@ -124,7 +124,7 @@ def test_code_in_a_file_does_not_run(
     assert not Path("exploded").exists()
     # exact: stored and read, not calculated
     assert all(torch.equal(weights.tensors[name], STATE[name]) for name in STATE)
-    assert len(weights.left_out) == 1
+    assert len(weights.skipped) == 1
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from made_media import SAMPLE_DATA, lag_seconds, make_media, numbers_of
 from reading import one
 
 from stica_pv.data.conversion import transcode as module
-from stica_pv.data.conversion.batch_convert import Conversion, make_copy, plan_copy
+from stica_pv.data.conversion.batch_convert import Conversion, convert_files, plan_conversion
 from stica_pv.data.conversion.transcode import TranscodeSettings, transcode
 from stica_pv.data.manifest.manifest import probe
 from stica_pv.errors import UnreadableClip, UsageError
@@ -173,8 +173,8 @@ def test_an_encoder_that_hangs_costs_one_file_and_is_named(tmp_path: Path):
         (tmp_path / "set").mkdir(exist_ok=True)
         make_media(tmp_path / "set" / name, seconds=0.4)
     conversion = Conversion("transcode", ".mp4", transcode_with_hanging_encoder)
-    plan = plan_copy(str(tmp_path / "set"), str(tmp_path / "copy"), conversion=conversion)
-    report = make_copy(plan, SETTINGS, processes=2, limit_s=5)
+    plan = plan_conversion(str(tmp_path / "set"), str(tmp_path / "copy"), conversion=conversion)
+    report = convert_files(plan, SETTINGS, processes=2, limit_s=5)
     assert report.copied == ("fine.mp4",)
     assert report.failures == {"hangs.mp4": "it kills its process, or takes more than 5 s"}
     assert not list((tmp_path / "copy").glob(".*.part"))

@@ -137,7 +137,7 @@ def test_a_frame_that_is_shown_twice_is_cut_once_and_stands_where_it_is_shown():
         return cut(frames, size, rng)
 
     def show_twice(path: str, requests: Mapping[str, ClipRequest]) -> dict[str, Clip]:
-        return {n: replace(c, shown=torch.tensor([0, 1, 1, 3])) for n, c in FakeReader()(path, requests).items()}
+        return {n: replace(c, frame_index=torch.tensor([0, 1, 1, 3])) for n, c in FakeReader()(path, requests).items()}
 
     views = two_views(reverse_second=True)
     views = replace(views, specs=tuple(replace(spec, transform=counting_cut) for spec in views.specs))
