@@ -1,4 +1,4 @@
-"""The ablation command: what it runs, what it chooses, how it goes on, and the intervals it tells."""
+"""The ablation command: what it runs, what it chooses, how it continues, and the intervals it prints."""
 
 import json
 import os
@@ -66,16 +66,16 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
             (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
         else:
             top1 = TOP1[cell][seed]
-            beside = {"knn/top1/low": 1.0, "knn/top1/high": 99.0, "knn/top1/n": 8.0, "knn/top1/fold1": 3.0}
+            others = {"knn/top1/low": 1.0, "knn/top1/high": 99.0, "knn/top1/n": 8.0, "knn/top1/fold1": 3.0}
             untrained = {"knn/top1/random_init": 20.0 + seed, "knn/top1/random_init/low": 2.0, "knn/top1/colors": 21.0}
-            (folder / "results.json").write_text(json.dumps({"knn/top1": top1, **beside, **untrained}))
+            (folder / "results.json").write_text(json.dumps({"knn/top1": top1, **others, **untrained}))
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(ablation.subprocess, "run", run)
     return commands
 
 
-def test_a_grid_chooses_by_the_training_videos_then_measures_and_tells_paired_differences(
+def test_a_grid_chooses_by_the_training_videos_then_measures_and_prints_paired_differences(
     grid_file: Path, done: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     assert ablation.main([str(grid_file), "SOLVER.MAX_EPOCH", "2", "--out", str(tmp_path / "out")]) == 0
@@ -188,7 +188,7 @@ def test_nothing_is_measured_before_every_choice_is_made(grid_file: Path, tmp_pa
     assert "SOLVER.BASE_LR is not chosen yet" in capsys.readouterr().out
 
 
-def test_a_choosing_run_that_ends_without_its_number_is_told(grid_file: Path, done, tmp_path: Path, capsys):
+def test_a_choosing_run_that_ends_without_its_number_is_reported(grid_file: Path, done, tmp_path: Path, capsys):
     choose = GRID["CHOOSE"] | {"MEASURE": "online_knn/top5"}
     grid_file.write_text(yaml.safe_dump(GRID | {"CHOOSE": choose}))
     assert ablation.main([str(grid_file), "--out", str(tmp_path / "out")]) == 2
@@ -288,9 +288,9 @@ def test_a_signal_to_the_command_ends_the_run_that_it_has_started(
 def test_a_wrong_grid_is_refused_in_one_line(grid_file: Path, changes: dict[str, object], message: str, capsys):
     grid_file.write_text(yaml.safe_dump(GRID | changes))
     assert ablation.main([str(grid_file)]) == 2
-    told = capsys.readouterr().err
-    assert message in told
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert message in output
+    assert output.count("\n") == 1
 
 
 def test_intervals_are_those_of_scipy():

@@ -1,4 +1,4 @@
-"""The cost tool counts what can be known beforehand, and its command line tells what is wrong."""
+"""The cost tool counts what can be known beforehand, and its command line says what is wrong."""
 
 import json
 import re
@@ -135,7 +135,7 @@ def test_what_was_finished_is_written_when_all_are_stopped(tmp_path: Path, monke
         (("backbones", "--timing", "large"), "invalid choice: 'large'"),
     ],
 )
-def test_a_wrong_command_is_told_and_ends_with_2(words: tuple[str, ...], message: str, capsys) -> None:
+def test_a_wrong_command_is_reported_and_ends_with_2(words: tuple[str, ...], message: str, capsys) -> None:
     try:
         code = benchmark.main(list(words))
     except SystemExit as stopped:  # argparse

@@ -210,7 +210,7 @@ def test_an_exponent_is_the_slope_of_logarithms(power: int, target: bool) -> Non
     assert points[-1].ratio.median == pytest.approx(3 * 16**power / 5)
 
 
-def test_a_sample_is_told_beside_one_of_the_smallest_size_in_whatever_order_they_were_measured() -> None:
+def test_a_sample_is_shown_with_one_of_the_smallest_size_in_whatever_order_they_were_measured() -> None:
     ms = {8: [16.0], 2: [6.0]}
     rows = list(scaling.grown("step", "batch", ms, scaling.LINEAR, {size: size for size in ms}))
     each = {row.name: (row.figure.median, row.ratio.median) for row in rows if "sample" in row.name and row.ratio}
@@ -262,7 +262,7 @@ def test_each_runs_at_tiny_sizes_and_leaves_the_layout(
         (["step", "--arch", "r2plus1d_19"], "r2plus1d_18"),
     ],
 )
-def test_a_wrong_size_is_told_and_ends_with_2(
+def test_a_wrong_size_is_reported_and_ends_with_2(
     words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert benchmark.main(words) == 2

@@ -63,7 +63,7 @@ def test_a_report_is_printed_and_the_file_starts_a_training(
 
 
 def as_the_authors_save(stand_in: StandIn) -> dict[str, Any]:
-    """What their training programs write: weights, and objects of the program beside them."""
+    """What their training programs write: weights, and objects of the program with them."""
     optimizer = torch.optim.SGD(stand_in.parameters(), lr=0.01, momentum=0.9)
     for parameter in stand_in.mlp_v.parameters():
         optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)

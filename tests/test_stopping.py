@@ -99,8 +99,8 @@ def as_torchrun_sets_them() -> list[dict[str, str]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
-    return [{**meeting, "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
+    rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    return [{**rendezvous, "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
 
 
 def test_two_processes_give_the_losses_gradients_and_weights_of_one(cfg_file: Path, clips_folder: Path, tmp_path: Path):

@@ -44,7 +44,7 @@ def test_a_stopped_run_leaves_no_process_behind(clips_folder: Path, tmp_path: Pa
     )
     metrics = tmp_path / "run" / "metrics.jsonl"
     assert until(lambda: metrics.is_file() and metrics_text(metrics.parent).count("\n") >= 2, process)
-    assert len(processes_of_session(process.pid)) >= 1 + 2 * 2  # two workers with a helper each
+    assert len(processes_of_session(process.pid)) >= 1 + 2 * 2  # two workers with a reader process each
     (os.killpg if to_all else os.kill)(process.pid, number)
     process.communicate(timeout=PATIENCE_S)
     assert process.returncode >= 0  # it ended itself

@@ -29,7 +29,7 @@ def mutate(content: bytes, seed: int) -> bytes:
     rng = np.random.default_rng(seed)
     data = bytearray(content)
     for _ in range(int(rng.integers(1, 4))):
-        head = min(len(data), 4096 if rng.random() < 0.5 else len(data))  # headers are small and tell the most
+        head = min(len(data), 4096 if rng.random() < 0.5 else len(data))  # headers are small and matter most
         at = int(rng.integers(0, head)) if rng.random() < 0.7 else max(0, len(data) - 1 - int(rng.integers(0, head)))
         run = int(2 ** rng.uniform(0, 10))
         match int(rng.integers(0, 7)):

@@ -1,4 +1,4 @@
-"""The generated clips: the same every time, and telling their class by motion and audio over time alone."""
+"""The generated clips: the same every time; only motion and audio over time give their class."""
 
 import dataclasses
 from typing import Any
@@ -44,7 +44,7 @@ def nearest_centroid(features: Array, labels: Array) -> float:
 
 
 def single_frame_scores(settings: SyntheticSettings) -> dict[str, float]:
-    """Return what one frame, its colors and the mean frame tell about the class."""
+    """Return what one frame, its colors and the mean frame reveal about the class."""
     clips, labels = many(settings)
     middle = clips[:, clips.shape[1] // 2]
     count = len(labels)

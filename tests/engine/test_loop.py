@@ -233,10 +233,10 @@ def test_the_end_of_each_epoch_is_reported_after_its_checkpoint_and_recorded(tmp
     trial.run(13, tmp_path)
     assert trial.ended == [1, 2, 3]
     lines = read_metrics(tmp_path)
-    told = [line for line in lines if "seen" in line]
-    assert [(line["step"], line["epoch_end"]) for line in told] == [(4, 1), (12, 3)]
-    assert lines.index(told[0]) == 4  # after the line of step 4
-    assert all("loss" in line for line in lines if line not in told)
+    epoch_ends = [line for line in lines if "seen" in line]
+    assert [(line["step"], line["epoch_end"]) for line in epoch_ends] == [(4, 1), (12, 3)]
+    assert lines.index(epoch_ends[0]) == 4  # after the line of step 4
+    assert all("loss" in line for line in lines if line not in epoch_ends)
 
 
 @pytest.mark.parametrize("epoch", [1, 3])

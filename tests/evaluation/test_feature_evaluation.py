@@ -44,7 +44,7 @@ def test_planted_features_give_full_marks_and_shuffled_labels_chance(tmp_path: P
             assert low <= value(run(context, protocol), "planted", metric) <= high
 
 
-def test_features_that_tell_nothing_are_at_chance(tmp_path: Path):
+def test_uninformative_features_are_at_chance(tmp_path: Path):
     context = made_context(tmp_path, [model("noise", Noise())], labeled_set(24))
     assert value(run(context), "noise") < 80
 
@@ -100,7 +100,7 @@ def test_training_items_are_extracted_through_the_training_request_alone(tmp_pat
     assert not set(fold.train.tolist()) & set(fold.test.tolist())
 
 
-def test_rows_tell_folds_mean_counts_and_views(tmp_path: Path):
+def test_rows_state_folds_mean_counts_and_views(tmp_path: Path):
     labeled = labeled_set(30, folds=3)
     rows = run(made_context(tmp_path, [model("a", Planted(3))], labeled), Recorder([]), "centered")
     assert [row.fold for row in rows] == ["1", "2", "3", "mean"]
@@ -115,7 +115,7 @@ def test_rows_tell_folds_mean_counts_and_views(tmp_path: Path):
 
 
 class Shifted(nn.Module):
-    """The planted class, hidden by one feature that is too large and tells nothing."""
+    """The planted class, hidden by one feature that is too large and uninformative."""
 
     def forward(self, video: Tensor) -> Tensor:
         clutter = Noise()(video)[:, :1]
@@ -148,7 +148,7 @@ def test_random_initialisation_is_shown_at_its_best_for_each_number(tmp_path: Pa
 
 @dataclass(frozen=True)
 class WithDeviation(Recorder):
-    """A measure that is best in the second try, and one beside it that is largest in the first."""
+    """A measure that is best in the second try, and one paired with it that is largest in the first."""
 
     def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
         self.seen.append((train, test))

@@ -28,7 +28,7 @@ def lines_of(output: Path) -> tuple[list[str], list[dict[str, float]]]:
 
 @pytest.fixture(scope="module")
 def looked_at(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("looked at")
+    folder = tmp_path_factory.mktemp("evaluated")
     run_tiny(clips_folder, folder, **ON)
     return folder
 
@@ -82,7 +82,7 @@ def test_the_task_is_left_as_it_was(clips_folder: Path, tmp_path: Path):
     assert all(parameter.requires_grad for parameter in found.task.parameters())
 
 
-def test_only_training_videos_are_seen_and_no_source_is_on_both_sides(clips_folder: Path, tmp_path: Path):
+def test_only_training_videos_are_used_and_no_source_is_on_both_sides(clips_folder: Path, tmp_path: Path):
     folder = tmp_path / "clips"
     folder.mkdir()
     lines = []

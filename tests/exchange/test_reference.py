@@ -133,7 +133,7 @@ def test_the_checkpoint_carries_the_settings_and_where_it_comes_from(tmp_path: P
 
 
 @pytest.mark.parametrize("part", ["mlp_", "audio_network."])
-def test_a_part_that_is_absent_is_told_and_one_that_is_broken_is_refused(tmp_path: Path, part: str) -> None:
+def test_a_part_that_is_absent_is_reported_and_one_that_is_broken_is_refused(tmp_path: Path, part: str) -> None:
     state = StandIn().state_dict()
     whole = {name: tensor for name, tensor in state.items() if not name.startswith(part)}
     torch.save(whole, tmp_path / "without.pth")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lives import run_in_processes
+from attempts import run_in_processes
 from tiny_runs import REPOSITORY, assert_same_weights, losses, metrics_text, run_tiny, weights, words, write_tiny
 
 from stica_pv.errors import UsageError

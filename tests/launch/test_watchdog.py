@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from lives import CONTEXT
+from attempts import CONTEXT
 from sockets import listening
 
 from stica_pv.config import CfgNode

@@ -49,7 +49,7 @@ def tool(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_gallery_and_batch_are_pages_that_a_stranger_can_look_at(folder: Path, tmp_path: Path):
+def test_gallery_and_batch_are_pages_that_open_without_other_files(folder: Path, tmp_path: Path):
     kept = {path.name: path.stat().st_mtime_ns for path in (folder / "run" / "features").iterdir()}
     gallery = tool("gallery.py", folder / "run", "--queries", "3", "--out", tmp_path / "gallery.html")
     assert gallery.returncode == 0, gallery.stderr

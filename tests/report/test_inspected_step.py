@@ -82,7 +82,7 @@ def test_boxes_windows_and_times_are_those_of_the_clips_shown(clips_folder: Path
             assert torch.equal(apply_box(clip.frames, box, 32, True), seen.batch.video[spec.name][sample])
 
 
-def test_networks_tell_attention_and_every_comparison_of_the_loss(clips_folder: Path, tmp_path: Path):
+def test_networks_state_attention_and_every_comparison_of_the_loss(clips_folder: Path, tmp_path: Path):
     seen, task, _ = clip_format(clips_folder, tmp_path, "av_contrastive")
     assert set(seen.attention) == {"view1", "view2"}
     torch.testing.assert_close(seen.attention["view1"].sum(-1), torch.ones(2, 2))

@@ -68,7 +68,7 @@ def test_an_incomplete_line_of_bad_files_keeps_its_name(tmp_path: Path):
     )
 
 
-def test_runs_are_named_by_what_tells_them_apart(tmp_path: Path):
+def test_runs_are_named_by_what_differs_between_them(tmp_path: Path):
     folders = [made_run(tmp_path / name, steps=0) for name in ("a/run", "b/run")]
     assert [run.name for run in read_runs([*folders, folders[0]])] == ["a/run", "b/run"]
 

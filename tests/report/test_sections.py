@@ -27,7 +27,7 @@ def words(section: Section | None) -> str:
     return section.html.replace("<wbr>", "")
 
 
-def test_the_first_section_tells_state_pace_and_result(runs: list[Run]):
+def test_the_first_section_states_state_pace_and_result(runs: list[Run]):
     text = words(overview_section(runs))
     for expected in (
         "finished: step 6 of 6", "not finished: step 4 of 6", "0:00:03",

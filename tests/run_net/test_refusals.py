@@ -26,7 +26,7 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "weights that are not there": ({"TRAIN__CHECKPOINT_FILE_PATH": "a.pyth"}, ("a.pyth", "no such file")),
     "evaluation without checkpoint": ({"TRAIN__ENABLE": False, "TEST__ENABLE": True}, ("there is no checkpoint",)),
     "no processes": ({"CPU_PROCESSES": 0}, ("CPU_PROCESSES: got 0", "at least 1")),
-    "machines without meeting point": ({"NUM_SHARDS": 2}, ("--init_method",)),
+    "machines without a rendezvous": ({"NUM_SHARDS": 2}, ("--init_method",)),
 }  # fmt: skip
 
 

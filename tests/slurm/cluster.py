@@ -69,8 +69,8 @@ SACCT = """\
 import re, subprocess, sys
 print("JobID|State|NodeList")
 for job in [sys.argv[i + 1] for i, word in enumerate(sys.argv) if word == "-j"]:
-    told = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True).stdout
-    for block in told.split("\\n\\n"):
+    output = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True).stdout
+    for block in output.split("\\n\\n"):
         found = dict(re.findall(r"(\\w+)=(\\S*)", block))
         if "JobId" in found:
             name = f"{{found['ArrayJobId']}}_{{found['ArrayTaskId']}}" if "ArrayJobId" in found else found["JobId"]
@@ -183,13 +183,13 @@ class Cluster:
 
     def state(self, job: str) -> str:
         """Slurm's word for the state of a job; several of a job's tasks are joined."""
-        told = self.say("scontrol", "show", "job", job)
-        return ",".join(sorted({word.partition("=")[2] for word in told.split() if word.startswith("JobState=")}))
+        message = self.say("scontrol", "show", "job", job)
+        return ",".join(sorted({word.partition("=")[2] for word in message.split() if word.startswith("JobState=")}))
 
     def restarts(self, job: str) -> int:
         """How often a job was requeued."""
-        told = self.say("scontrol", "show", "job", job)
-        return max(int(word.partition("=")[2]) for word in told.split() if word.startswith("Restarts="))
+        message = self.say("scontrol", "show", "job", job)
+        return max(int(word.partition("=")[2]) for word in message.split() if word.startswith("Restarts="))
 
     def await_state(self, job: str, *states: str) -> None:
         """Waits for a job to be in one of some states."""

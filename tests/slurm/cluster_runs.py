@@ -81,17 +81,17 @@ class Runs:
         assert_same_weights(weights(self.folder / name), weights(straight))
 
     def log(self, name: str | Path) -> str:
-        """What the main process logged, in all lives."""
+        """What the main process logged, in all attempts."""
         return (self.folder / name / "stdout.log").read_text()
 
     def resumed(self, name: str | Path) -> list[int]:
-        """Steps from which the lives of a run went on."""
+        """Steps from which the attempts of a run went on."""
         return [int(step) for step in RESUMED.findall(self.log(name))]
 
     def _note(self, what: str, tasks: int, job: str, name: str | Path, begin: float, *, same: bool) -> None:
-        lives = self.cluster.restarts(job)
+        attempts = self.cluster.restarts(job)
         seconds = time.monotonic() - begin
-        self._rows.append((what, f"2 x {tasks}", lives, self.resumed(name), seconds, same))
+        self._rows.append((what, f"2 x {tasks}", attempts, self.resumed(name), seconds, same))
 
     def table(self) -> str:
         """What the disturbances did, as Markdown."""

@@ -78,7 +78,7 @@ def test_released_rounds_to_16_bits_before_the_volume_and_other_styles_do_not() 
     torch.testing.assert_close(htk(both, volume), htk(both * volume[:, None]))
 
 
-def slow_clean(wave: np.ndarray, bands: int, fft_size: int, rate: int, window: int, hop: int) -> np.ndarray:
+def slow_htk(wave: np.ndarray, bands: int, fft_size: int, rate: int, window: int, hop: int) -> np.ndarray:
     """(F, T) from the definition, one frame and one band at a time."""
     columns = 1 + max(0, math.ceil((len(wave) - window) / hop))
     wave = np.concatenate([wave.astype(np.float64), np.zeros(window + hop)])
@@ -105,14 +105,14 @@ def slow_clean(wave: np.ndarray, bands: int, fft_size: int, rate: int, window: i
 def test_clean_equals_the_slow_loop(kind: str) -> None:
     wave = signal(kind, 1500)
     ours = create_log_mel(bands=40, fft_size=512)(torch.from_numpy(wave)[None])[0, 0].double().numpy()
-    np.testing.assert_allclose(ours, slow_clean(wave, 40, 512, 24000, 480, 240), rtol=0, atol=3e-3)  # near the floor
+    np.testing.assert_allclose(ours, slow_htk(wave, 40, 512, 24000, 480, 240), rtol=0, atol=3e-3)  # near the floor
 
 
 def test_clean_at_another_rate_equals_the_slow_loop() -> None:
     layer = create_log_mel(
         bands=32, fft_size=1024, sample_rate_hz=16000, window_seconds=0.025, hop_seconds=0.01, mean=-3.0, std=2.0
     )
-    known = (slow_clean(signal("noise", 1500), 32, 1024, 16000, 400, 160) + 3.0) / 2.0
+    known = (slow_htk(signal("noise", 1500), 32, 1024, 16000, 400, 160) + 3.0) / 2.0
     ours = layer(torch.from_numpy(signal("noise", 1500))[None])[0, 0].double().numpy()
     np.testing.assert_allclose(ours, known, rtol=0, atol=1e-3)
 

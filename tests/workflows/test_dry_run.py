@@ -43,7 +43,7 @@ class Heard(logging.Handler):
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a dry run said and what it left beside the folder of the run."""
+    """Log of a dry run, and the files that it left next to the folder of the run."""
 
     text: str
     left: list[Path]
@@ -100,20 +100,20 @@ def test_it_logs_what_follows_from_the_settings_and_what_a_step_gave(fresh: DryR
 
 def open_as_one_of_two(rank: int, clips: str, folder: str) -> None:
     """One of two processes; leaves what it logged and whether it found the passing folder gone."""
-    place, log, heard = Path(folder), logging.getLogger("stica_pv"), Heard()
+    folder_of_test, log, heard = Path(folder), logging.getLogger("stica_pv"), Heard()
     log.addHandler(heard)
     log.setLevel(logging.INFO)
-    meeting = f"file://{place / 'meeting'}"
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timedelta(minutes=5))
+    rendezvous = f"file://{folder_of_test / 'rendezvous'}"
+    dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=2, timeout=timedelta(minutes=5))
     try:
-        cfg, listed = tiny_cfg(Path(clips), place / "a" / "run"), read_folder(path=clips)
+        cfg, listed = tiny_cfg(Path(clips), folder_of_test / "a" / "run"), read_folder(path=clips)
         views = Views((), lambda seconds, rng: {}, min_seconds=0.0, needs_audio=False)
-        with borrowed_manifest(cfg, place / "a" / "run") as manifest, pytest.MonkeyPatch.context() as patch:
+        with borrowed_manifest(cfg, folder_of_test / "a" / "run") as manifest, pytest.MonkeyPatch.context() as patch:
             if rank == 1:  # it comes late
                 patch.setattr(videos, "open_videos", lambda *a, **k: time.sleep(0.5) or open_videos(*a, **k))
             videos.open_in_turn(listed, manifest, views)
         dist.barrier()
-        (place / f"{rank}.txt").write_text(f"{heard.text}{manifest.parent.exists()}")
+        (folder_of_test / f"{rank}.txt").write_text(f"{heard.text}{manifest.parent.exists()}")
     finally:
         dist.destroy_process_group()
 
@@ -123,10 +123,10 @@ def test_headers_are_read_once_for_all_processes_and_nothing_is_left(clips_folde
     first, second = ((tmp_path / f"{rank}.txt").read_text() for rank in range(2))
     assert re.fullmatch(r"(.* are skipped\n)?reading the headers of \d+ of \d+ files\nFalse", first)
     assert re.fullmatch(r"(.* are skipped\n)?False", second)
-    assert {path.name for path in tmp_path.iterdir()} <= {"0.txt", "1.txt", "meeting"}
+    assert {path.name for path in tmp_path.iterdir()} <= {"0.txt", "1.txt", "rendezvous"}
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def refuse(**_: Any) -> str:
         raise PermissionError(13, "Permission denied")
 

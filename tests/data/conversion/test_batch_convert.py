@@ -24,7 +24,7 @@ from stica_pv.data.conversion.batch_convert import (
 )
 from stica_pv.data.conversion.conversion_log import open_conversion_log
 from stica_pv.data.conversion.decode_speed import measure_decode_speed
-from stica_pv.data.conversion.optical_flow import CONVERSION as flow  # noqa: N811 - an instance beside the other
+from stica_pv.data.conversion.optical_flow import CONVERSION as flow  # noqa: N811 - the name of the other instance
 from stica_pv.data.conversion.transcode import TranscodeSettings, transcode
 from stica_pv.data.sources.sources import read_csv
 from stica_pv.errors import UnreadableClip, UsageError
@@ -37,7 +37,7 @@ LIST = "a b/one.avi 1\na b/two.mp4 0\nbad.mkv 1\naudio.ogg 0\n"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four good files, a bad one, a name that is there twice, a list above and one beside the files."""
+    """Four good files, a bad one, a name that is there twice, a list above the files and one in their folder."""
     root = tmp_path_factory.mktemp("made") / "set"
     (root / "a b").mkdir(parents=True)
     make_media(root / "a b" / "one.avi", video="mpeg4", audio="mp3", seconds=1.0)
@@ -201,7 +201,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def duplicate(source: str, target: Path, settings: dict[str, int]) -> None:
-    """Stands for a conversion; of the names in `settings` it meets that error, as a conversion does."""
+    """Replaces a conversion; for the names in `settings` it fails with that error, as a conversion does."""
     try:
         code = settings.get(Path(source).name, 0)
         if code:

@@ -48,8 +48,8 @@ def test_a_network_that_does_not_fit_into_memory_says_which_key_to_lower():
         def forward(self, video: Tensor) -> Tensor:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
 
-    told = r"^features: the memory .* \(CUDA .* 9 GiB\) with TEST.BATCH_SIZE 6 clips at a time: lower it$"
-    with pytest.raises(RunFailed, match=told):
+    message = r"^features: the memory .* \(CUDA .* 9 GiB\) with TEST.BATCH_SIZE 6 clips at a time: lower it$"
+    with pytest.raises(RunFailed, match=message):
         run({"large": TooLarge()}, videos())
 
 

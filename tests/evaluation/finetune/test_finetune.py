@@ -1,4 +1,4 @@
-"""Fine-tuning learns what is planted, tells last from best, goes on where it was interrupted, and repeats nothing."""
+"""Fine-tuning learns what is planted, separates last from best, continues after interruptions, repeats nothing."""
 
 import json
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_planted_classes_are_found_and_labels_of_the_test_are_not_learned(paths:
     assert (row.model, row.evaluation) == ("random_init", "finetune")
 
 
-def test_the_last_and_the_best_epoch_are_told_apart():
+def test_the_last_and_the_best_epoch_are_distinguished():
     labels = torch.tensor([0, 1, 1, 0])
     right, half = torch.eye(2)[labels], torch.eye(2)[torch.tensor([0, 1, 0, 1])]
     values = {metric.name: metric.value for metric in metrics_of({2: half, 3: right, 4: half}, labels)}
