@@ -39,3 +39,10 @@ def family_of(pid: int) -> list[int]:
         with contextlib.suppress(FileNotFoundError):
             found += family_of(int(child))
     return found
+
+
+def free_port() -> int:
+    """Returns a port that nothing uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
