@@ -40,7 +40,7 @@ def begin(argv: Sequence[object], output_folder: Path, *, max_file_bytes: int = 
         max_file_bytes: Writing beyond this size fails, as on a full disk; 0 for no limit.
     """
     output_folder.mkdir(parents=True, exist_ok=True)
-    attempt = CONTEXT.Process(target=_run_attempt, args=([str(word) for word in argv], output_folder, max_file_bytes))
+    attempt = CONTEXT.Process(target=_run_attempt, args=([str(part) for part in argv], output_folder, max_file_bytes))
     attempt.start()
     return attempt
 

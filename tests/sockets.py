@@ -28,8 +28,8 @@ def listening(pids: Iterable[int]) -> set[str]:
 
 
 def _name(family: socket.AddressFamily, host: str) -> str:
-    words = [bytes.fromhex(host[i : i + 8])[::-1] for i in range(0, len(host), 8)]  # little-endian words
-    return socket.inet_ntop(family, b"".join(words))
+    parts = [bytes.fromhex(host[i : i + 8])[::-1] for i in range(0, len(host), 8)]  # little-endian
+    return socket.inet_ntop(family, b"".join(parts))
 
 
 def family_of(pid: int) -> list[int]:

@@ -51,10 +51,10 @@ def test_a_target_is_held_against_the_median(target: Target | None, reached: boo
     row = Row.paired("a", "ms", [1.0], "b", [2.0], target=target, limit=Limit("clock", 0.25))
     assert row.reached is reached
     assert row.as_json()["reached"] is reached
-    words = {True: "reached", False: "MISSED", None: ""}[reached]
+    arguments = {True: "reached", False: "MISSED", None: ""}[reached]
     cells = [cell.strip() for cell in row.as_line().strip("|").split("|")]
     assert cells[:5] == ["a", "1.00 ms", "b", "2.00 ms", "0.500"]
-    assert cells[5].endswith(words)
+    assert cells[5].endswith(arguments)
     assert cells[6] == "clock: 0.250 ms"
 
 
@@ -160,8 +160,8 @@ def test_what_was_measured_is_kept_when_a_row_fails(
 def test_a_report_that_could_not_be_written_is_refused_before_anything_is_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for words in (["first"], ["all"]):
-        assert benchmark.main([*words, "--json", str(tmp_path / "absent" / "a.json")]) == 2
+    for arguments in (["first"], ["all"]):
+        assert benchmark.main([*arguments, "--json", str(tmp_path / "absent" / "a.json")]) == 2
         message = capsys.readouterr()
         assert "expected a file in a folder that is there" in message.err
         assert message.out == ""

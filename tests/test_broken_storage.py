@@ -6,7 +6,7 @@ from typing import Any
 
 import attempts
 import pytest
-from tiny_runs import assert_same_weights, metrics_text, tree, weights, words, write_tiny
+from tiny_runs import arguments, assert_same_weights, metrics_text, tree, weights, write_tiny
 
 from stica_pv.engine.checkpoint import list_checkpoints
 
@@ -28,7 +28,7 @@ def run_attempt(
 ) -> tuple[int, list[str]]:
     """Runs the command to its end; its exit code and the lines of its stderr."""
     cfg = write_tiny(scratch / "tiny.yaml")
-    argv = ["--cfg", cfg, *words(clips, run, **{"SOLVER__MAX_EPOCH": TOTAL // 3, **overrides})]
+    argv = ["--cfg", cfg, *arguments(clips, run, **{"SOLVER__MAX_EPOCH": TOTAL // 3, **overrides})]
     code = attempts.end_of(attempts.begin(argv, scratch, max_file_bytes=max_file_bytes))
     assert code is not None
     return code, (scratch / "err").read_text().splitlines()

@@ -14,7 +14,7 @@ from typing import Any
 import attempts
 import pytest
 import torch
-from tiny_runs import assert_same_weights, metrics_text, words, write_tiny
+from tiny_runs import arguments, assert_same_weights, metrics_text, write_tiny
 
 from stica_pv.engine import load_checkpoint
 from stica_pv.engine.checkpoint import list_checkpoints
@@ -159,7 +159,7 @@ def test_a_run_killed_a_dozen_times_ends_as_one_that_was_not(
     cfg = write_tiny(tmp_path / "tiny.yaml")
     killed, straight = tmp_path / "killed", tmp_path / "straight"
     commands: dict[Path, list[object]] = {
-        folder: ["--cfg", cfg, *words(clips_folder, folder, **SETTINGS)] for folder in (killed, straight)
+        folder: ["--cfg", cfg, *arguments(clips_folder, folder, **SETTINGS)] for folder in (killed, straight)
     }
     kills = [
         kill_at(moment, commands[killed], killed, tmp_path / f"attempt{number}")

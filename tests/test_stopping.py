@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tiny_runs import (
     REPOSITORY,
+    arguments,
     assert_same_weights,
     losses,
     metric,
@@ -19,7 +20,6 @@ from tiny_runs import (
     run_tiny,
     tiny_cfg,
     weights,
-    words,
     write_tiny,
 )
 
@@ -36,7 +36,7 @@ def start(
 ) -> subprocess.Popen[str]:
     command = [sys.executable, str(REPOSITORY / "tools" / "run_net.py"), "--cfg", str(cfg)]
     return subprocess.Popen(
-        [*command, *words(clips, output, **overrides)],
+        [*command, *arguments(clips, output, **overrides)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

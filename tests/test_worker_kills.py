@@ -11,7 +11,7 @@ from typing import Any
 
 import attempts
 import pytest
-from tiny_runs import metrics_text, words, write_tiny
+from tiny_runs import arguments, metrics_text, write_tiny
 
 from stica_pv.engine.checkpoint import list_checkpoints, step_of
 
@@ -96,7 +96,7 @@ def assert_ended_well(kind: str, code: int, folder: Path, scratch: Path) -> None
 def commands(clips: Path, tmp_path: Path, processes: int) -> tuple[list[object], list[object]]:
     cfg = write_tiny(tmp_path / "tiny.yaml")
     killed, straight = (
-        ["--cfg", cfg, *words(clips, tmp_path / name, CPU_PROCESSES=processes, **SETTINGS)]
+        ["--cfg", cfg, *arguments(clips, tmp_path / name, CPU_PROCESSES=processes, **SETTINGS)]
         for name in (f"killed{processes}", f"straight{processes}")
     )
     return killed, straight

@@ -82,7 +82,7 @@ def act(args: argparse.Namespace) -> None:
     """Execute the command line; check the keys before any slow import."""
     from stica_pv.config.declared import check_keys
 
-    swept = [word for pair in args.sweep for word in pair]
+    swept = [part for pair in args.sweep for part in pair]
     check_keys(args.cfg, [*args.overrides, *swept], root=ROOT)
     from stica_pv.launch import launch, set_up_logging
     from stica_pv.registry import ALL

@@ -34,8 +34,8 @@ def mutate(content: bytes, seed: int) -> bytes:
         run = int(2 ** rng.uniform(0, 10))
         match int(rng.integers(0, 7)):
             case 0:
-                for place in rng.integers(0, head, int(rng.integers(1, 40))):
-                    data[int(place)] ^= 1 << int(rng.integers(0, 8))
+                for position in rng.integers(0, head, int(rng.integers(1, 40))):
+                    data[int(position)] ^= 1 << int(rng.integers(0, 8))
             case 1:
                 data[at : at + run] = rng.bytes(len(data[at : at + run]))
             case 2:

@@ -131,8 +131,8 @@ def test_objects_of_up_and_down_go_opposite_ways() -> None:
 
 def test_order_alone_separates_mirrored_classes() -> None:
     assert {tuple(reversed(events)) for events in CLASSES} == set(CLASSES)
-    for place in range(2):
-        events = [events[place] for events in CLASSES]
+    for position in range(2):
+        events = [events[position] for events in CLASSES]
         assert all(events.count(event) == 2 for event in set(events))
 
 

@@ -47,7 +47,7 @@ def other(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cfg_of(clips: Path, output: Path, *checkpoints: Path, **overrides: Any) -> CfgNode:
     """An evaluation that knows nothing of networks and clips."""
     cfg = get_cfg()
-    words = {
+    arguments = {
         "NUM_GPUS": 0,
         "TRAIN.ENABLE": False,
         "TEST.ENABLE": True,
@@ -59,7 +59,7 @@ def cfg_of(clips: Path, output: Path, *checkpoints: Path, **overrides: Any) -> C
         "OUTPUT_DIR": output,
         **{key.replace("__", "."): value for key, value in overrides.items()},
     }
-    apply_overrides(cfg, [str(word) for pair in words.items() for word in pair])
+    apply_overrides(cfg, [str(argument) for pair in arguments.items() for argument in pair])
     cfg.freeze()
     return cfg
 

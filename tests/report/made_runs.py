@@ -21,7 +21,7 @@ def made_cfg(folder: Path, **overrides: Any) -> CfgNode:
     cfg = get_cfg()
     given = {"OUTPUT_DIR": folder, "TEST.ENABLE": True}
     given |= {key.replace("__", "."): value for key, value in overrides.items()}
-    apply_overrides(cfg, [str(word) for pair in given.items() for word in pair])
+    apply_overrides(cfg, [str(argument) for pair in given.items() for argument in pair])
     return cfg
 
 

@@ -30,14 +30,14 @@ def test_a_killed_run_says_what_is_missing(tmp_path: Path):
     (run,) = read_runs([folder])
     assert run.last_step == 2
     text = " ".join(run.missing)
-    for words in (
+    for expected in (
         "metrics.jsonl is incomplete",
         "2 of 6 steps",
         "no checkpoint",
         "evaluation is not finished",
         "env.txt is missing",
     ):
-        assert words in text
+        assert expected in text
 
 
 def test_numbers_without_timings_are_used(tmp_path: Path):

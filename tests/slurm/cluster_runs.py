@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster import Cluster, wait_until
-from tiny_runs import REPOSITORY, assert_same_weights, losses, metrics_text, weights, words, write_tiny
+from tiny_runs import REPOSITORY, arguments, assert_same_weights, losses, metrics_text, weights, write_tiny
 
 from stica_pv.launch.submit import submit
 from stica_pv.launch.sweep import expand
@@ -48,7 +48,7 @@ class Runs:
             PACED_SECONDS=str(pace_s), PACED_FAILURE=failure, PYTHONPATH=str(Path(__file__).parent), OMP_NUM_THREADS="1"
         )
         cfg = write_tiny(self.folder / "tiny.yaml")
-        given = words(self.clips, self.folder / name, SUBMITIT__TASKS_PER_NODE=tasks, **(SETTINGS | overrides))
+        given = arguments(self.clips, self.folder / name, SUBMITIT__TASKS_PER_NODE=tasks, **(SETTINGS | overrides))
         cfgs = expand([str(cfg)], given, [], root=REPOSITORY)
         (job,) = submit(cfgs, "slurm")
         return job

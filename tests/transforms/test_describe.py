@@ -29,8 +29,8 @@ def test_distortion_describes_each_clip_and_of_the_first_of_differing_frames():
         torch.tensor([0.0, 2.0]),
         torch.tensor([True, False]),
     )
-    words = ("hue -0.10, solarized", "saturation × 1.50, gray, blur 2.00 px")
-    assert params.describe_by_clip(SimclrColorSettings(), frames=8) == words
+    descriptions = ("hue -0.10, solarized", "saturation × 1.50, gray, blur 2.00 px")
+    assert params.describe_by_clip(SimclrColorSettings(), frames=8) == descriptions
     by_frame = params.describe_by_clip(SimclrColorSettings(per_frame=True), frames=2)
     assert by_frame == ("per frame, the first: hue -0.10, solarized",)
 
@@ -52,7 +52,7 @@ def test_masks_are_reported_with_both_ends_and_empty_ones_not_at_all():
 
 def test_a_convolution_states_its_side():
     rngs = [torch.Generator().manual_seed(seed) for seed in range(8)]
-    words = [sample_random_convolution([rng], 1.0).describe(0) for rng in rngs]
-    assert set(words) <= {f"random convolution {side} × {side}" for side in (1, 3, 5, 7, 9, 11)}
-    assert len(set(words)) > 2
+    descriptions = [sample_random_convolution([rng], 1.0).describe(0) for rng in rngs]
+    assert set(descriptions) <= {f"random convolution {side} × {side}" for side in (1, 3, 5, 7, 9, 11)}
+    assert len(set(descriptions)) > 2
     assert sample_random_convolution(rngs[:1], 0.0).describe(0) == "no convolution"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tiny_clips import make_clip
-from tiny_runs import REPOSITORY, metric, run_tiny, tiny_cfg, words, write_tiny
+from tiny_runs import REPOSITORY, arguments, metric, run_tiny, tiny_cfg, write_tiny
 
 from stica_pv.data.manifest.videos import list_from_config, open_videos
 from stica_pv.engine.loaders import create_sampler
@@ -54,7 +54,7 @@ def say(tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         capsys.readouterr()
         cfg = str(write_tiny(tmp_path / "tiny.yaml"))
         more = more if page else ("--no-page", *more)
-        code = tool.main(["--cfg", cfg, *words(data, tmp_path / "run", **overrides), *more])
+        code = tool.main(["--cfg", cfg, *arguments(data, tmp_path / "run", **overrides), *more])
         return (code, *capsys.readouterr())
 
     yield say

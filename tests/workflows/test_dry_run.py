@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from tiny_runs import REPOSITORY, losses, run_tiny, tiny_cfg, tree, words, write_tiny
+from tiny_runs import REPOSITORY, arguments, losses, run_tiny, tiny_cfg, tree, write_tiny
 from torch import nn
 from torch.multiprocessing import start_processes
 
@@ -191,7 +191,7 @@ def test_an_evaluation_cannot_be_rehearsed(clips_folder: Path, tmp_path: Path):
 def test_the_command_line_rehearses_with_two_processes(clips_folder: Path, tmp_path: Path):
     cfg = write_tiny(tmp_path / "tiny.yaml")
     command = [sys.executable, str(TOOL), "--cfg", str(cfg), "--dry_run"]
-    given = words(clips_folder, tmp_path / "run", CPU_PROCESSES=2)
+    given = arguments(clips_folder, tmp_path / "run", CPU_PROCESSES=2)
     done = subprocess.run(
         [*command, *given],
         capture_output=True,

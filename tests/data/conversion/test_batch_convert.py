@@ -167,14 +167,14 @@ def test_the_tool_reports_files_failures_size_and_speed(root: Path, capsys: pyte
 
 
 def test_what_is_made_is_sorted_out_in_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    looked_at: list[Path] = []
-    monkeypatch.setattr(light_copy, "_is_made", lambda target, size: looked_at.append(target) or True)
+    checked: list[Path] = []
+    monkeypatch.setattr(light_copy, "_is_made", lambda target, size: checked.append(target) or True)
     monkeypatch.setattr(light_copy, "record_of", lambda path, name, settings: (name, "", "", ""))
     names = {f"{number}.avi": f"{number}.mp4" for number in range(30_000)}
     plan = ConversionPlan(TRANSCODING, tmp_path, tmp_path / "copy", names, ())
     begin = time.process_time()
     report = convert_files(plan, SETTINGS, processes=1)
-    assert (len(report.kept), len(looked_at), report.copied) == (30_000, 30_000, ())
+    assert (len(report.kept), len(checked), report.copied) == (30_000, 30_000, ())
     assert time.process_time() - begin < 5  # in 0.1 s; a set of the names for each of them takes half a minute
 
 

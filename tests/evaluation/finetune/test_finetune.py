@@ -144,8 +144,8 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
 ):
     from stica_pv.engine import loop
 
-    place, calls = {"loop": loop, "fold": finetune_fold}[module], []
-    original = getattr(place, name)
+    owner, calls = {"loop": loop, "fold": finetune_fold}[module], []
+    original = getattr(owner, name)
 
     def dies(*arguments: Any) -> Any:
         calls.append(name)
@@ -154,7 +154,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
         return original(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(place, name, dies)
+        patch.setattr(owner, name, dies)
         with pytest.raises(InterruptedError):
             finetune(colored_cfg(tmp_path, tmp_path, **SHORT), paths)
     assert finetune(colored_cfg(tmp_path, tmp_path, **SHORT), paths) == straight[1]

@@ -51,10 +51,10 @@ def test_the_choice_sees_no_sibling_of_what_it_is_fitted_to(monkeypatch: pytest.
     """Features that separate sources and nothing else: siblings on both sides would make any choice look perfect."""
     groups = torch.arange(64) // 4
     train = FeatureSet(torch.eye(16)[groups].unsqueeze(1), groups % 2, groups)
-    seen = []
+    received = []
     monkeypatch.setattr(
         "stica_pv.evaluation.splits.top_k_hits",
-        lambda scores, labels, k: seen.append((scores.argmax(dim=1) == labels).double().mean()) or scores[:, 0],
+        lambda scores, labels, k: received.append((scores.argmax(dim=1) == labels).double().mean()) or scores[:, 0],
     )
     linear(lrs=(1.0, 32.0)).choose_lr(train, seed=0)
-    assert max(seen) < 0.8
+    assert max(received) < 0.8

@@ -75,8 +75,8 @@ def test_released_single_large_crop_without_small_ones_draws_nothing() -> None:
 def test_only_windows_that_a_term_uses_are_drawn(pairing: str, counts) -> None:
     table = CropTable(CropSettings(*counts, pairing=pairing))
     placed = [None, *table.crops[0], None, *table.crops[1]]
-    assert [place for place, crop in enumerate(placed) if crop is None] == list(range(len(placed)))[table.whole]
-    used = {placed[place] for place in (*table.terms.queries, *table.terms.keys)}
+    assert [position for position, crop in enumerate(placed) if crop is None] == list(range(len(placed)))[table.whole]
+    used = {placed[position] for position in (*table.terms.queries, *table.terms.keys)}
     assert used == {crop for crop in placed if crop is not None}
 
 
