@@ -82,7 +82,7 @@ def is_exact_call(node: ast.Call) -> bool:
 
 
 def is_of_an_axis(node: ast.Call) -> bool:
-    """Whether `all` gives a verdict for each row, which asserts nothing yet."""
+    """Whether `all` returns one result per row, which asserts nothing yet."""
     return bool(node.keywords) or any(of_constants(argument) for argument in node.args)
 
 

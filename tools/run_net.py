@@ -82,7 +82,7 @@ def act(args: argparse.Namespace) -> None:
     """Execute the command line; check the keys before any slow import."""
     from stica_pv.config.declared import check_keys
 
-    swept = [word for pair in args.sweep for word in pair]
+    swept = [part for pair in args.sweep for part in pair]
     check_keys(args.cfg, [*args.overrides, *swept], root=ROOT)
     from stica_pv.launch import launch, set_up_logging
     from stica_pv.registry import ALL
@@ -102,9 +102,9 @@ def act(args: argparse.Namespace) -> None:
     elif args.launcher:
         submit_all(args)
     else:
-        from stica_pv.workflows.run import rehearse, run
+        from stica_pv.workflows.run import check_run, run
 
-        function = rehearse if args.dry_run else partial(run, profile_steps=args.profile or 0)
+        function = check_run if args.dry_run else partial(run, profile_steps=args.profile or 0)
         for cfg in resolve_all(args):
             set_up_logging("" if args.dry_run else cfg.OUTPUT_DIR, 0)
             launch(function, cfg, init_method=args.init_method, log_to_file=not args.dry_run)

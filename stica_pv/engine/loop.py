@@ -18,7 +18,7 @@ from stica_pv.engine.meter import Clock, Meter
 from stica_pv.engine.optimizer import set_lr
 from stica_pv.engine.records import Records
 from stica_pv.engine.schedule import Schedule
-from stica_pv.engine.signals import Request, Signals, signals_in_steps
+from stica_pv.engine.signals import SignalRequest, Signals, signals_in_steps
 from stica_pv.keyed_random import seed_of
 from stica_pv.structures import Batch, LossTerms, StepKeys
 
@@ -134,7 +134,7 @@ def train(
                 saved_at, saved_step = time.monotonic(), state.step
             if agreed.failed:
                 fail_without_batch(following.error)
-            if agreed.request >= Request.STOP:
+            if agreed.request >= SignalRequest.STOP:
                 return _stop(state.step)
             _end_epoch(state.step, order, records, at_epoch_end)
             if following.batch is None:
@@ -214,7 +214,7 @@ def _end_epoch(step: int, order: Order, records: Records | None, at_epoch_end: A
 class _Agreed(NamedTuple):
     """Decision of all processes after a step: largest request, whether to save, whether one of them has no batch."""
 
-    request: Request
+    request: SignalRequest
     save: bool
     failed: bool
 

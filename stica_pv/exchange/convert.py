@@ -32,21 +32,21 @@ class Conversion:
         checkpoint: For `torch.save`.
         found: Comparison with the networks.
         random_parts: Parts of the task that the file does not hold; they have the initial weights of the seed.
-        left_out: Entries of the file that hold objects of its program.
+        skipped: Entries of the file that hold objects of its program.
     """
 
     checkpoint: Checkpoint
     found: Match
     random_parts: tuple[str, ...]
-    left_out: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     def report(self) -> str:
         """What matched, and what did not."""
         lines = [self.found.report()]
         if self.random_parts:
             lines.append(f"  not in the file, initial weights instead: {', '.join(self.random_parts)}")
-        if self.left_out:
-            lines.append(f"  left out, objects of the program that wrote the file: {', '.join(self.left_out)}")
+        if self.skipped:
+            lines.append(f"  left out, objects of the program that wrote the file: {', '.join(self.skipped)}")
         return "\n".join(lines)
 
 
@@ -125,7 +125,7 @@ def convert(weights: WeightsFile, cfg: CfgNode, *, layout: str = AUTO) -> Conver
         _content(_as_stored(cfg, weights, found), model, weights, found, random_parts),
         found,
         random_parts,
-        weights.left_out,
+        weights.skipped,
     )
 
 

@@ -16,7 +16,7 @@ class FrameTransform(Protocol):
     def __call__(self, frames: Tensor, size: int, rng: torch.Generator) -> Tensor:
         """Maps uint8 (C, T, H, W) to uint8 (C, T, size, size), all frames alike; C is 2 for optical flow.
 
-        All randomness comes from `rng`. A frame that is used more than once may be passed once (`Clip.shown`).
+        All randomness comes from `rng`. A frame that is used more than once may be passed once (`Clip.frame_index`).
         """
 
 

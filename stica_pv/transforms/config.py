@@ -36,7 +36,7 @@ def add_transform_config(cfg: CfgNode) -> None:
 
     audio = section(cfg, "AUDIO")
     audio.SAMPLE_RATE = 24000
-    audio.LOG_MEL = "clean"  # clean | released | brave
+    audio.LOG_MEL = "htk"  # htk (triangles of the HTK mel scale) | released | brave
     audio.NUM_MEL_BINS = 257
     audio.WIN_LENGTH_SECONDS = 0.02
     audio.HOP_LENGTH_SECONDS = 0.01

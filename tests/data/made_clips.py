@@ -52,7 +52,7 @@ def sample_windows(duration_s: float, rng: torch.Generator) -> dict[str, Window]
 
 
 def two_views(*, reverse_second: bool = False, needs_audio: bool = True) -> Views:
-    """Two looks at one window, the first with audio (and the second too if it is reversed)."""
+    """Two views of one window, the first with audio (and the second too if it is reversed)."""
     audio = AudioSpec(RATE_HZ)
     first = ViewSpec("a", "clip", FRAMES, 4.0, 4, cut, audio=audio)
     second = ViewSpec("b", "clip", FRAMES, 4.0, 3, cut, reverse_second, audio if reverse_second else None)

@@ -30,7 +30,7 @@ def gradients(task: AVContrastive, chunk: int) -> tuple[float, dict[str, Tensor]
 
 
 def without_batch_statistics(task: AVContrastive) -> AVContrastive:
-    """Batch-norm by running statistics: the only layer that could tell a chunk from the batch."""
+    """Batch-norm by running statistics: the only layer that could differ between a chunk and the batch."""
     for part in task.modules():
         if hasattr(part, "num_batches_tracked"):
             part.eval()
@@ -79,10 +79,10 @@ class Casting(nn.Module):
     def __init__(self, task: AVContrastive) -> None:
         super().__init__()
         self.embedder = Embedder(task)
-        self.seen: list[tuple[bool, torch.dtype]] = []
+        self.autocasts: list[tuple[bool, torch.dtype]] = []
 
     def forward(self, inputs: dict[str, Tensor], params: Any) -> Any:
-        self.seen.append((torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
+        self.autocasts.append((torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
         return self.embedder(inputs, params)
 
 
@@ -99,9 +99,9 @@ def test_both_passes_are_cast_alike_and_the_backward_pass_is_not(cast: bool):
     for parameter in task.parameters():
         parameter.register_hook(lambda _: in_backward.append(torch.is_autocast_enabled("cpu")))
     model.finish()
-    assert {seen[0] for seen in embedder.seen} == {cast}
-    assert len(embedder.seen) == 4
-    assert len(set(embedder.seen)) == 1
+    assert {one[0] for one in embedder.autocasts} == {cast}
+    assert len(embedder.autocasts) == 4
+    assert len(set(embedder.autocasts)) == 1
     assert len(in_backward) > 1
     assert not any(in_backward)
 

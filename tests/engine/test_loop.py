@@ -233,10 +233,10 @@ def test_the_end_of_each_epoch_is_reported_after_its_checkpoint_and_recorded(tmp
     trial.run(13, tmp_path)
     assert trial.ended == [1, 2, 3]
     lines = read_metrics(tmp_path)
-    told = [line for line in lines if "seen" in line]
-    assert [(line["step"], line["epoch_end"]) for line in told] == [(4, 1), (12, 3)]
-    assert lines.index(told[0]) == 4  # after the line of step 4
-    assert all("loss" in line for line in lines if line not in told)
+    epoch_ends = [line for line in lines if "seen" in line]
+    assert [(line["step"], line["epoch_end"]) for line in epoch_ends] == [(4, 1), (12, 3)]
+    assert lines.index(epoch_ends[0]) == 4  # after the line of step 4
+    assert all("loss" in line for line in lines if line not in epoch_ends)
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
@@ -284,7 +284,7 @@ def test_the_model_runs_under_the_asked_precision(dtype: torch.dtype | None):
     trial = Trial(settings={"amp_dtype": dtype})
     trial.run(2)
     assert all(enabled is (dtype is not None) for enabled, _ in trial.net.saw_autocast)
-    assert dtype is None or {seen for _, seen in trial.net.saw_autocast} == {dtype}
+    assert dtype is None or {received for _, received in trial.net.saw_autocast} == {dtype}
     assert bool(torch.isfinite(trial.net.w).all())
 
 
@@ -309,8 +309,8 @@ BRAVE = Views(
 
 
 def test_views_of_another_method_pass_reader_collate_and_loop(clips_folder: Path, tmp_path: Path):
-    seen: list[tuple[Batch, StepKeys]] = []
-    task = ToyTask(BRAVE, watch=lambda batch, keys: seen.append((batch, keys)))
+    received: list[tuple[Batch, StepKeys]] = []
+    task = ToyTask(BRAVE, watch=lambda batch, keys: received.append((batch, keys)))
     paths = [str(path) for path in sorted(clips_folder.glob("*.mp4"))[:4]]
     dataset = ClipDataset(paths, [1.5] * 4, BRAVE, reader=functools.partial(read, short_size=0), seed=0)
     order = StepSampler(4, batch_size=2, seed=0, end=2)
@@ -329,7 +329,7 @@ def test_views_of_another_method_pass_reader_collate_and_loop(clips_folder: Path
         save=lambda state: None,
         report_failures=lambda step, failures: None,
     )
-    batch, keys = seen[-1]
+    batch, keys = received[-1]
     shapes = {name: tuple(view.shape) for name, view in (batch.video | batch.audio).items()}
     assert shapes == {"narrow": (2, 3, 16, 224, 224), "broad": (2, 3, 64, 112, 112), "audio": (2, 163840)}
     assert batch.audio_valid["audio"].tolist() == [1.0, 1.0]

@@ -29,10 +29,10 @@ def jobs(output: Path, clips: str, colored: list[str]) -> None:
     run_tiny(Path(clips), output / "curve", **CURVE)
 
 
-def live(rank: int, output: str, clips: str, colored: list[str]) -> None:
+def train(rank: int, output: str, clips: str, colored: list[str]) -> None:
     torch.set_num_threads(1)
-    meeting = f"file://{output}/meeting"
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD, timeout=timedelta(minutes=5))
+    rendezvous = f"file://{output}/rendezvous"
+    dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=WORLD, timeout=timedelta(minutes=5))
     try:
         jobs(Path(output), clips, colored)
     finally:
@@ -45,7 +45,7 @@ def outputs(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     colored = make_colored(one / "clips")
     jobs(one, str(clips_folder), colored)
-    start_processes(live, args=(str(two), str(clips_folder), colored), nprocs=WORLD, start_method="forkserver")
+    start_processes(train, args=(str(two), str(clips_folder), colored), nprocs=WORLD, start_method="forkserver")
     return one, two
 
 

@@ -45,8 +45,8 @@ def wrapped(state: dict[str, Tensor], wrapper: str, prefix: str) -> Any:
 def convert_file(path: Path, *overrides: str, layout: str = "auto") -> tuple[Conversion, CfgNode]:
     weights = read_weights(path)
     found = implied_by(weights, layout)
-    words = [str(word) for pair in found.settings.items() for word in pair]
-    cfg = configure(found.recipe, [*words, *SMALL, *overrides], root=ROOT)
+    arguments = [str(argument) for pair in found.settings.items() for argument in pair]
+    cfg = configure(found.recipe, [*arguments, *SMALL, *overrides], root=ROOT)
     return convert(weights, cfg, layout=layout), cfg
 
 
@@ -56,8 +56,8 @@ def embeddings(conversion: Conversion, cfg: CfgNode, video: Tensor, log_mel: Ten
     task = create_task(cfg)
     task.load_state_dict(conversion.checkpoint["model"])
     task.eval()
-    seen, heard = task.pool(task.backbone(video)), task.audio_tower(log_mel)
-    return normalize(task.video_head(seen[None])[0]), normalize(task.audio_head(heard[None])[0])
+    video_rows, audio_rows = task.pool(task.backbone(video)), task.audio_tower(log_mel)
+    return normalize(task.video_head(video_rows[None])[0]), normalize(task.audio_head(audio_rows[None])[0])
 
 
 def largest_difference(stand_in: StandIn, path: Path, *overrides: str) -> float:
@@ -133,7 +133,7 @@ def test_the_checkpoint_carries_the_settings_and_where_it_comes_from(tmp_path: P
 
 
 @pytest.mark.parametrize("part", ["mlp_", "audio_network."])
-def test_a_part_that_is_absent_is_told_and_one_that_is_broken_is_refused(tmp_path: Path, part: str) -> None:
+def test_a_part_that_is_absent_is_reported_and_one_that_is_broken_is_refused(tmp_path: Path, part: str) -> None:
     state = StandIn().state_dict()
     whole = {name: tensor for name, tensor in state.items() if not name.startswith(part)}
     torch.save(whole, tmp_path / "without.pth")

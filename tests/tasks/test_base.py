@@ -27,7 +27,7 @@ class ToyTask(Task):
         super().__init__()
         self.linear = nn.Linear(4, 2)
         self.frozen = nn.Linear(4, 2).requires_grad_(False)
-        self.seen: list[str] = []
+        self.received: list[str] = []
 
     def views(self) -> Views:
         spec = ViewSpec("view", "clip", 1, 1.0, 2, transform=lambda frames, size, rng: frames)
@@ -37,16 +37,16 @@ class ToyTask(Task):
         return ShiftParams(torch.full((len(keys.indices), 1), float(keys.step)))
 
     def prepare(self, batch: Batch, params: ShiftParams) -> Inputs:
-        self.seen += ["prepare", f"gradient {torch.is_grad_enabled()}", f"cast {torch.is_autocast_enabled('cpu')}"]
+        self.received += ["prepare", f"gradient {torch.is_grad_enabled()}", f"cast {torch.is_autocast_enabled('cpu')}"]
         return {"x": batch.video["view"].float().flatten(1) + params.shift}
 
     def embed(self, inputs: Inputs, params: ShiftParams) -> Embeddings:
-        self.seen += ["embed", f"gradient {torch.is_grad_enabled()}", f"cast {torch.is_autocast_enabled('cpu')}"]
+        self.received += ["embed", f"gradient {torch.is_grad_enabled()}", f"cast {torch.is_autocast_enabled('cpu')}"]
         return {"rows": self.linear(inputs["x"]).unsqueeze(0)}
 
     def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
-        self.seen += ["loss", f"from {rank_offset}", f"keys learn {gathered['rows'].requires_grad}"]
-        self.seen += [f"cast {torch.is_autocast_enabled('cpu')}", f"rows {local['rows'].dtype}"]
+        self.received += ["loss", f"from {rank_offset}", f"keys learn {gathered['rows'].requires_grad}"]
+        self.received += [f"cast {torch.is_autocast_enabled('cpu')}", f"rows {local['rows'].dtype}"]
         return LossTerms((local["rows"].mean() - gathered["rows"]).square().mean())
 
     def encoders(self) -> dict[str, nn.Module]:
@@ -67,7 +67,7 @@ def test_forward_is_prepare_embed_gather_loss(batch: Batch) -> None:
     task = ToyTask()
     with torch.autocast("cpu", torch.bfloat16):
         terms = step(task, batch)
-    assert task.seen == [
+    assert task.received == [
         *("prepare", "gradient False", "cast False"),
         *("embed", "gradient True", "cast True"),
         *("loss", "from 0", "keys learn False", "cast False", "rows torch.float32"),
@@ -86,7 +86,7 @@ def test_keys_learn_only_if_the_task_says_so(batch: Batch) -> None:
     task = ToyTask()
     task.gather_with_gradient = True
     step(task, batch)
-    assert "keys learn True" in task.seen
+    assert "keys learn True" in task.received
 
 
 def test_local_terms_are_not_gathered(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:

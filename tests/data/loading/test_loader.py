@@ -83,7 +83,7 @@ def test_a_video_without_replacement_surfaces_in_the_main_process(workers: int):
 
 
 class Handlers:
-    """A reader that tells how a worker takes signals, as the number of frames' value."""
+    """A reader that returns how a worker handles signals, as the number of frames' value."""
 
     def __call__(self, path, requests):  # noqa: ANN001, ANN204
         clips = FakeReader()(path, requests)

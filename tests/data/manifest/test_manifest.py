@@ -104,7 +104,7 @@ def test_a_torn_line_costs_only_itself(clips, tmp_path, probed):
         assert probed.paths == []
 
 
-def test_a_trusted_manifest_is_taken_without_a_look(clips, tmp_path, probed):
+def test_a_trusted_manifest_is_used_without_a_check(clips, tmp_path, probed):
     cache = tmp_path / "m.csv"
     before = list(probe_all(clips, cache, 1))
     probed.clear()
@@ -240,7 +240,7 @@ def test_real_files_are_usable_or_have_their_true_cause():
 
 
 @pytest.mark.parametrize("slow_s", [0.0, 1e9])
-def test_changes_are_noticed_by_one_look_after_the_other_and_by_many_at_once(
+def test_changes_are_noticed_by_sequential_and_by_parallel_checks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow_s: float
 ):
     monkeypatch.setattr(changes, "_SLOW_STAT_S", slow_s)

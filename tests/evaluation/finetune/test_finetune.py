@@ -1,4 +1,4 @@
-"""Fine-tuning learns what is planted, tells last from best, goes on where it was interrupted, and repeats nothing."""
+"""Fine-tuning learns what is planted, separates last from best, continues after interruptions, repeats nothing."""
 
 import json
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_planted_classes_are_found_and_labels_of_the_test_are_not_learned(paths:
     assert (row.model, row.evaluation) == ("random_init", "finetune")
 
 
-def test_the_last_and_the_best_epoch_are_told_apart():
+def test_the_last_and_the_best_epoch_are_distinguished():
     labels = torch.tensor([0, 1, 1, 0])
     right, half = torch.eye(2)[labels], torch.eye(2)[torch.tensor([0, 1, 0, 1])]
     values = {metric.name: metric.value for metric in metrics_of({2: half, 3: right, 4: half}, labels)}
@@ -144,8 +144,8 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
 ):
     from stica_pv.engine import loop
 
-    place, calls = {"loop": loop, "fold": finetune_fold}[module], []
-    original = getattr(place, name)
+    owner, calls = {"loop": loop, "fold": finetune_fold}[module], []
+    original = getattr(owner, name)
 
     def dies(*arguments: Any) -> Any:
         calls.append(name)
@@ -154,7 +154,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
         return original(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(place, name, dies)
+        patch.setattr(owner, name, dies)
         with pytest.raises(InterruptedError):
             finetune(colored_cfg(tmp_path, tmp_path, **SHORT), paths)
     assert finetune(colored_cfg(tmp_path, tmp_path, **SHORT), paths) == straight[1]

@@ -42,11 +42,11 @@ def keys_of(count: int = 4) -> StepKeys:
     return StepKeys(seed=1, step=0, epoch=0, indices=tuple(range(count)))
 
 
-def cfg_of(*words: object) -> CfgNode:
+def cfg_of(*arguments: object) -> CfgNode:
     cfg = get_cfg()
     tiny = {f"{section}.{key}": value for section, keys in TINY.items() for key, value in keys.items()}
-    apply_overrides(cfg, [str(word) for pair in tiny.items() for word in pair])
-    apply_overrides(cfg, ["TASK", "classification", *map(str, words)])
+    apply_overrides(cfg, [str(argument) for pair in tiny.items() for argument in pair])
+    apply_overrides(cfg, ["TASK", "classification", *map(str, arguments)])
     return cfg
 
 

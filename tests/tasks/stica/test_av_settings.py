@@ -98,8 +98,8 @@ def test_encoders_are_the_trained_networks_and_give_the_vector_before_the_projec
     task = tiny_task(color=ColorSettings(mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))).eval()
     encoders, batch = task.encoders(), tiny_batch((1,))
     assert set(encoders) == {"video", "audio"}
-    seen = {id(p) for encoder in encoders.values() for p in encoder.parameters()}
-    assert seen == {id(p) for p in task.parameters()}
+    found = {id(p) for encoder in encoders.values() for p in encoder.parameters()}
+    assert found == {id(p) for p in task.parameters()}
     with torch.no_grad():
         video, audio = encoders["video"](batch.video["view1"]), encoders["audio"](batch.audio["view1"])
         by_hand = [(batch.video["view1"][:, c] / 255 - (0.1, 0.2, 0.3)[c]) / (0.5, 0.6, 0.7)[c] for c in range(3)]
