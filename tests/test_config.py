@@ -11,7 +11,7 @@ import pytest
 from tiny_runs import REPOSITORY
 
 from stica_pv.config import CfgNode, apply_overrides, flatten, merge_file
-from stica_pv.config.declared import declared_keys
+from stica_pv.config.declared import declared_keys, read_table
 from stica_pv.config.node import set_key
 from stica_pv.config.slowfast import FOREIGN_KEYS
 from stica_pv.defaults import get_cfg
@@ -223,11 +223,9 @@ def test_what_a_slowfast_key_points_to_exists():
 
 
 def test_the_keys_read_from_the_source_are_those_of_the_defaults():
-    found, known = declared_keys(), [key for key, _ in flatten(get_cfg())]
-    computed = [key for key in found if key.endswith(".")]
-    assert computed == ["SYNTHETIC."]  # a key for each factor of the clips
-    assert {key for key in found if key not in computed} <= set(known)
-    assert [key for key in known if key not in found and not key.startswith("SYNTHETIC.")] == []
+    table, known = read_table(), dict(flatten(get_cfg()))
+    assert declared_keys().keys() == known.keys()
+    assert {name: key.default for name, key in table.keys.items()} == known
 
 
 def test_keys_are_checked_before_anything_heavy_is_imported(write: Write):

@@ -171,8 +171,9 @@ def test_a_run_folder_starts_no_code_either(trained: Path, evil: Path, tmp_path:
         (folder / "config.yaml").write_text(text)
         with pytest.raises(UsageError, match=r"config\.yaml: .* names code, which a file must not run"):
             configuration_of(folder)
-        assert configuration_of(folder, ["CUSTOM_IMPORTS", EVIL]).CUSTOM_IMPORTS == [EVIL]
     assert not evil.exists()
+    assert configuration_of(folder, ["CUSTOM_IMPORTS", EVIL]).CUSTOM_IMPORTS == [EVIL]
+    assert evil.exists()  # the user named it
 
 
 def cut_short(path: Path) -> None:

@@ -60,7 +60,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def resolve(args: argparse.Namespace):  # noqa: ANN201 - imported late, so that --help is fast
     """Return the frozen configuration of the command line."""
     from stica_pv.config import apply_overrides
-    from stica_pv.config.limits import check_limits
+    from stica_pv.config.keys import check_limits
     from stica_pv.defaults import get_cfg
 
     cfg = get_cfg()

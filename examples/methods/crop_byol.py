@@ -10,7 +10,7 @@ import copy
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from stica_pv.config import CfgNode
 from stica_pv.config.keys import Key, declare_keys
@@ -19,12 +19,11 @@ from stica_pv.config.roles import NETWORK
 from stica_pv.keyed_random import generator
 from stica_pv.losses import normalize
 from stica_pv.metrics import spread
-from stica_pv.models import FeatureCrop, Pooling, create_projection_head, measure_map, plan_crops
-from stica_pv.models.config import backbone_from_config, head_from_config, pool_from_config
+from stica_pv.models import FeatureCrop, create_projection_head, measure_map, plan_crops
 from stica_pv.models.feature_crop import sample_boxes
 from stica_pv.registry import TASKS
-from stica_pv.structures import Batch, CropPlan, Embeddings, LossTerms, StepKeys, Views, ViewSpec
-from stica_pv.tasks import ClipSettings, Task, VideoEncoder, one_window
+from stica_pv.structures import Batch, Embeddings, LossTerms, StepKeys, Views
+from stica_pv.tasks import ClipSettings, Task, VideoEncoder, clip_views, create_video_encoder
 from stica_pv.tasks.base import Inputs
 from stica_pv.tasks.stica.av_params import VIEWS, AVParams
 from stica_pv.tasks.stica.config import clip_from_config
@@ -41,23 +40,8 @@ declare_keys(
 )
 
 
-class Network(nn.Module):
-    """Trunk, pooling head and projection head."""
-
-    def __init__(self, backbone: nn.Module, pool: Pooling, head: nn.Module) -> None:
-        super().__init__()
-        self.backbone, self.pool, self.head, self.crop = backbone, pool, head, FeatureCrop()
-
-    def forward(self, video: Tensor, plan: CropPlan | None = None) -> Tensor:
-        """Maps clips (B, 3, T, H, W) to rows (N, B, D) of N windows, or of the whole map (1, B, D)."""
-        feature_map = self.backbone(video)
-        if plan is None:
-            return self.head(self.pool(feature_map).unsqueeze(0))
-        return self.head(self.pool.pool_tokens(self.crop(feature_map, plan)))
-
-
 class CropBYOL(Task):
-    """A student predicts the vector of a view, as its teacher sees it, from small windows of the other view."""
+    """A student predicts the vector of a view, as its teacher embeds it, from small windows of the other view."""
 
     local_terms = frozenset({"student", "teacher"})  # no row is compared with those of other samples
 
@@ -66,7 +50,7 @@ class CropBYOL(Task):
         *,
         clip: ClipSettings,
         color: ColorSettings,
-        network: Network,
+        student: VideoEncoder,
         predictor: nn.Module,
         windows: int = 4,
         window_size: float = 0.5,
@@ -77,7 +61,7 @@ class CropBYOL(Task):
         Args:
             clip: Clip to read.
             color: Color augmentation of the views.
-            network: The student.
+            student: The network to train.
             predictor: Maps its rows (N, B, D) to predictions of the teacher's.
             windows: Windows per view.
             window_size: Side and length of a window, as a share of the map's.
@@ -85,16 +69,14 @@ class CropBYOL(Task):
         """
         super().__init__()
         self.clip, self.color, self.momentum = clip, color, momentum
-        self.student, self.predictor = network, predictor
-        self.teacher = copy.deepcopy(network).requires_grad_(False)
-        _, *self.map_shape = measure_map(network.backbone, frames=clip.frames, size=clip.size)
+        self.student, self.predictor, self.crop = student, predictor, FeatureCrop()
+        self.teacher = copy.deepcopy(student).requires_grad_(False)
+        _, *self.map_shape = measure_map(student.backbone, frames=clip.frames, size=clip.size)
         self.windows, self.window = windows, [max(1, round(window_size * cells)) for cells in self.map_shape]
 
     def views(self) -> Views:
         """Returns two views of one clip."""
-        clip = self.clip
-        specs = tuple(ViewSpec(name, "clip", clip.frames, clip.fps, clip.size, clip.transform) for name in VIEWS)
-        return Views(specs, one_window("clip", clip.seconds), min_seconds=clip.seconds, needs_audio=False)
+        return clip_views(self.clip, names=VIEWS, audio=False)
 
     def sample_params(self, keys: StepKeys) -> AVParams:
         """Samples windows by step, and color by sample."""
@@ -117,11 +99,13 @@ class CropBYOL(Task):
     def embed(self, inputs: Inputs, params: AVParams) -> Embeddings:
         """Returns predictions (2, N, B, D as 2N groups) and, for each, the teacher's row of the other view."""
         first, second = (inputs[name] for name in VIEWS)
-        plans = params.crops
-        student = torch.cat([self.predictor(self.student(x, plan)) for x, plan in zip((first, second), plans, strict=True)])
+        student, teacher = self.student, self.teacher
+        tokens = [self.crop(student.backbone(x), plan) for x, plan in zip((first, second), params.crops, strict=True)]
+        predicted = self.predictor(student.head(student.pool.pool_tokens(torch.cat(tokens))))
         with torch.no_grad():
-            teacher = torch.cat([self.teacher(x).expand(self.windows, -1, -1) for x in (second, first)])
-        return {"student": normalize(student), "teacher": normalize(teacher)}
+            whole = torch.stack([teacher.pool(teacher.backbone(x)) for x in (second, first)])
+            target = teacher.head(whole).repeat_interleave(self.windows, dim=0)
+        return {"student": normalize(predicted), "teacher": normalize(target)}
 
     def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
         """Returns the mean squared distance 2 - 2 cos of predictions and targets (equation 2)."""
@@ -141,22 +125,21 @@ class CropBYOL(Task):
         return 0
 
     def encoders(self) -> dict[str, nn.Module]:
-        """Returns the student's video encoder."""
-        network, color = self.student, self.color
-        return {"video": VideoEncoder(network.backbone, network.pool, color.mean, color.std, network.head)}
+        """Returns the student."""
+        return {"video": self.student}
 
 
 @TASKS.named("crop_byol")
 def crop_byol_from_config(cfg: CfgNode) -> CropBYOL:
     """Builds BYOL on feature crops."""
-    clip, backbone, keys = clip_from_config(cfg), backbone_from_config(cfg), cfg.CROP_BYOL
-    pool = pool_from_config(cfg, measure_map(backbone, frames=clip.frames, size=clip.size)[0])
-    predictor = create_projection_head(in_dim=cfg.HEAD.DIM, hidden_dim=cfg.HEAD.HIDDEN_DIM, out_dim=cfg.HEAD.DIM, dropout=0)
+    clip, head, keys = clip_from_config(cfg), cfg.HEAD, cfg.CROP_BYOL
     return CropBYOL(
         clip=clip,
         color=color_from_config(cfg),
-        network=Network(backbone, pool, head_from_config(cfg, pool.out_dim)),
-        predictor=predictor,
+        student=create_video_encoder(cfg, clip),
+        predictor=create_projection_head(
+            in_dim=head.DIM, hidden_dim=head.HIDDEN_DIM, out_dim=head.DIM, dropout=0, synchronize=cfg.BN.SYNC
+        ),
         windows=keys.WINDOWS,
         window_size=keys.WINDOW_SIZE,
         momentum=keys.MOMENTUM,

@@ -1,7 +1,7 @@
 """Masked spectrograms reconstructed from the video, beside the contrast of CAV-MAE (arXiv 2210.07839).
 
-A small transformer gets the visible patches of the spectrogram and the video's tokens over time, and predicts the hidden
-patches. The error of a sample needs no other process: it is a local term. The video learns from both parts.
+A small transformer gets the visible patches of the spectrogram and the video's tokens over time, and predicts the
+hidden patches. The error of a sample needs no other process: it is a local term. The video learns from both parts.
 
 Run it in this folder: ``stica-pv train --cfg masked_audio.yaml``.
 """
@@ -19,13 +19,13 @@ from stica_pv.config.roles import NETWORK
 from stica_pv.keyed_random import generator
 from stica_pv.losses import contrast_rows, normalize
 from stica_pv.models import measure_map
-from stica_pv.models.config import audio_encoder_from_config, backbone_from_config, head_from_config, pool_from_config
 from stica_pv.registry import TASKS
-from stica_pv.structures import AudioSpec, Batch, Embeddings, LossTerms, StepKeys, Views, ViewSpec
-from stica_pv.tasks import AudioEncoder, AugmentationParams, ClipSettings, Task, VideoEncoder, one_window
+from stica_pv.structures import Batch, Embeddings, LossTerms, StepKeys, Views
+from stica_pv.tasks import AudioEncoder, AugmentationParams, ClipSettings, Task, VideoEncoder
 from stica_pv.tasks.base import Inputs
+from stica_pv.tasks.parts import clip_views, create_audio_encoder, create_video_encoder
 from stica_pv.tasks.stica.config import clip_from_config
-from stica_pv.transforms import ColorParams, ColorSettings, apply_color, color_from_config, log_mel_from_config, sample_color
+from stica_pv.transforms import ColorParams, ColorSettings, apply_color, color_from_config, sample_color
 
 declare_keys(
     __name__,
@@ -93,10 +93,7 @@ class MaskedAudio(Task):
 
     def views(self) -> Views:
         """Returns one clip with its audio."""
-        clip = self.clip
-        audio = AudioSpec(clip.audio_rate_hz)
-        spec = ViewSpec(CLIP, CLIP, clip.frames, clip.fps, clip.size, clip.transform, audio=audio)
-        return Views((spec,), one_window(CLIP, clip.seconds), min_seconds=clip.seconds, needs_audio=True)
+        return clip_views(self.clip)
 
     def sample_params(self, keys: StepKeys) -> MaskedParams:
         """Samples colors, and exactly MASK_RATIO of the patches, by sample."""
@@ -140,14 +137,12 @@ class MaskedAudio(Task):
 @TASKS.named("masked_audio")
 def masked_audio_from_config(cfg: CfgNode) -> MaskedAudio:
     """Builds the task."""
-    clip, backbone, tower = clip_from_config(cfg), backbone_from_config(cfg), audio_encoder_from_config(cfg)
-    pool = pool_from_config(cfg, measure_map(backbone, frames=clip.frames, size=clip.size)[0])
-    color, keys = color_from_config(cfg), cfg.MASKED_AUDIO
+    clip, keys = clip_from_config(cfg), cfg.MASKED_AUDIO
     return MaskedAudio(
         clip=clip,
-        color=color,
-        video=VideoEncoder(backbone, pool, color.mean, color.std, head_from_config(cfg, pool.out_dim)),
-        audio=AudioEncoder(log_mel_from_config(cfg), tower, head_from_config(cfg, tower.out_channels)),
+        color=color_from_config(cfg),
+        video=create_video_encoder(cfg, clip),
+        audio=create_audio_encoder(cfg),
         decoder_dim=keys.DECODER_DIM,
         mask_ratio=keys.MASK_RATIO,
         weight=keys.WEIGHT,

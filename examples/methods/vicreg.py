@@ -12,16 +12,14 @@ from stica_pv.config.keys import Key, declare_keys
 from stica_pv.config.limits import NOT_NEGATIVE, POSITIVE
 from stica_pv.config.roles import NETWORK
 from stica_pv.keyed_random import generator
-from stica_pv.models import Pooling, measure_map
-from stica_pv.models.config import audio_encoder_from_config, backbone_from_config, head_from_config, pool_from_config
 from stica_pv.registry import TASKS
-from stica_pv.structures import AudioSpec, Batch, Embeddings, LossTerms, StepKeys, Views, ViewSpec
-from stica_pv.tasks import AudioEncoder, ClipSettings, Task, VideoEncoder, one_window
+from stica_pv.structures import Batch, Embeddings, LossTerms, StepKeys, Views
+from stica_pv.tasks import AudioEncoder, ClipSettings, Task, VideoEncoder
 from stica_pv.tasks.base import Inputs
+from stica_pv.tasks.parts import clip_views, create_audio_encoder, create_video_encoder
 from stica_pv.tasks.stica.av_params import AVParams
 from stica_pv.tasks.stica.config import clip_from_config
-from stica_pv.transforms import ColorSettings, LogMel, apply_color, color_from_config, log_mel_from_config
-from stica_pv.transforms import sample_color, sample_volume
+from stica_pv.transforms import ColorSettings, apply_color, color_from_config, sample_color, sample_volume
 
 declare_keys(
     __name__,
@@ -54,26 +52,18 @@ class VICReg(Task):
         clip: ClipSettings,
         color: ColorSettings,
         volume_jitter: float,
-        backbone: nn.Module,
-        pool: Pooling,
-        video_head: nn.Module,
-        log_mel: LogMel,
-        audio_tower: nn.Module,
-        audio_head: nn.Module,
+        video: VideoEncoder,
+        audio: AudioEncoder,
         weights: tuple[float, float, float],
     ) -> None:
-        """Takes the networks; `weights` are those of invariance, variance and covariance (equation 6)."""
+        """Takes both encoders; `weights` are those of invariance, variance and covariance (equation 6)."""
         super().__init__()
         self.clip, self.color, self.volume_jitter, self.weights = clip, color, volume_jitter, weights
-        self.backbone, self.pool, self.video_head = backbone, pool, video_head
-        self.log_mel, self.audio_tower, self.audio_head = log_mel, audio_tower, audio_head
+        self.video, self.audio = video, audio
 
     def views(self) -> Views:
         """Returns one clip with its audio."""
-        clip = self.clip
-        audio = AudioSpec(clip.audio_rate_hz)
-        spec = ViewSpec(CLIP, CLIP, clip.frames, clip.fps, clip.size, clip.transform, audio=audio)
-        return Views((spec,), one_window(CLIP, clip.seconds), min_seconds=clip.seconds, needs_audio=True)
+        return clip_views(self.clip)
 
     def sample_params(self, keys: StepKeys) -> AVParams:
         """Samples color and volume by sample."""
@@ -86,13 +76,13 @@ class VICReg(Task):
     def prepare(self, batch: Batch, params: AVParams) -> Inputs:
         """Changes colors, and computes the spectrogram."""
         video = apply_color(batch.video[CLIP], params.color[0], self.color)
-        return {"video": video, "log_mel": self.log_mel(batch.audio[CLIP], params.volume)}
+        return {"video": video, "log_mel": self.audio.log_mel(batch.audio[CLIP], params.volume)}
 
     def embed(self, inputs: Inputs, params: AVParams) -> Embeddings:
         """Embeds the clips and their audio, (1, B, D) each; VICReg does not normalize."""
-        video = self.pool(self.backbone(inputs["video"]))
-        audio = self.audio_tower(inputs["log_mel"])
-        return {"video": self.video_head(video.unsqueeze(0)), "audio": self.audio_head(audio.unsqueeze(0))}
+        video = self.video.pool(self.video.backbone(inputs["video"]))
+        audio = self.audio.tower(inputs["log_mel"])
+        return {"video": self.video.head(video.unsqueeze(0)), "audio": self.audio.head(audio.unsqueeze(0))}
 
     def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
         """Returns equation 6: invariance of own rows, variance and covariance of all rows."""
@@ -114,25 +104,18 @@ class VICReg(Task):
 
     def encoders(self) -> dict[str, nn.Module]:
         """Returns both encoders."""
-        video = VideoEncoder(self.backbone, self.pool, self.color.mean, self.color.std, self.video_head)
-        return {"video": video, "audio": AudioEncoder(self.log_mel, self.audio_tower, self.audio_head)}
+        return {"video": self.video, "audio": self.audio}
 
 
 @TASKS.named("vicreg")
 def vicreg_from_config(cfg: CfgNode) -> VICReg:
     """Builds VICReg."""
-    clip, backbone, audio_tower = clip_from_config(cfg), backbone_from_config(cfg), audio_encoder_from_config(cfg)
-    pool = pool_from_config(cfg, measure_map(backbone, frames=clip.frames, size=clip.size)[0])
-    keys = cfg.VICREG
+    clip, keys = clip_from_config(cfg), cfg.VICREG
     return VICReg(
         clip=clip,
         color=color_from_config(cfg),
         volume_jitter=cfg.AUDIO.VOLUME_JITTER,
-        backbone=backbone,
-        pool=pool,
-        video_head=head_from_config(cfg, pool.out_dim),
-        log_mel=log_mel_from_config(cfg),
-        audio_tower=audio_tower,
-        audio_head=head_from_config(cfg, audio_tower.out_channels),
+        video=create_video_encoder(cfg, clip),
+        audio=create_audio_encoder(cfg),
         weights=(keys.INVARIANCE, keys.VARIANCE, keys.COVARIANCE),
     )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stica_pv.config import CfgNode
+from stica_pv.config.imports import import_components
 from stica_pv.config.yaml_text import parse_stored_settings
 from stica_pv.defaults import get_cfg
 from stica_pv.engine.build_task import as_trained, create_task
@@ -17,7 +18,6 @@ from stica_pv.engine.checkpoint import FORMAT, check_content, check_format
 from stica_pv.errors import UsageError, check_choice
 from stica_pv.exchange.preprocess import AudioPreprocess, VideoPreprocess
 from stica_pv.exchange.repository import find_weights
-from stica_pv.registry import import_components
 from stica_pv.weights import WeightsFile, read_weights
 
 EXPORT_FORMAT = "stica_pv export 1"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ from stica_pv.transforms.checks import check_blur, check_shares
 from stica_pv.transforms.color_ops import GRAY_WEIGHTS
 
 BRIGHTNESS, CONTRAST, SATURATION = range(3)
+ColorStyle = Literal["intended", "released"]
+COLOR_STYLES: tuple[ColorStyle, ...] = get_args(ColorStyle)
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,10 @@ class ColorSettings:
     blur_kernel: int = 11
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
     std: tuple[float, float, float] = (0.225, 0.225, 0.225)
-    style: Literal["intended", "released"] = "intended"
+    style: ColorStyle = "intended"
 
     def __post_init__(self) -> None:
-        check_choice("style", self.style, ("intended", "released"))
+        check_choice("style", self.style, COLOR_STYLES)
         check_shares(jitter_prob=self.jitter_prob, gray_prob=self.gray_prob, blur_prob=self.blur_prob)
         check_blur(self.blur_sigma, self.blur_kernel)
         if min(self.strengths) < 0:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from hub_stand_in import hub_stand_in
+
 from stica_pv.errors import UsageError
 from stica_pv.exchange import load_encoder
 from stica_pv.exchange.hub import write_repository
@@ -134,4 +134,7 @@ def test_a_repository_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch:
             [sys.executable, "-c", code], env={**os.environ, **settings}, capture_output=True, text=True, check=False
         )
     last = done.stderr.strip().splitlines()[-1]
-    assert "UsageError: me/absent: there is no such file, and the repository of the Hugging Face Hub cannot be read" in last
+    assert (
+        "UsageError: me/absent: there is no such file, and the repository of the Hugging Face Hub cannot be read"
+        in last
+    )
