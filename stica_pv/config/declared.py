@@ -53,13 +53,19 @@ def declared_keys() -> dict[str, str]:
 
 def read_table() -> KeyTable:
     """Returns the keys and tasks of this package, from their source, and those of other modules that are imported."""
+    source = read_source()
+    return KeyTable({**source.keys, **TABLE.keys}, {**source.tasks, **TABLE.tasks})
+
+
+def read_source() -> KeyTable:
+    """Returns the keys and tasks of this package, from their source."""
     table = KeyTable()
     for component in _components():
         for call in _declarations(component):
             name = _name_of(call)
             code = compile(ast.Expression(call), component, "eval")
             eval(code, {}, _Names(component, **{name: getattr(table, name)}))
-    return KeyTable({**table.keys, **TABLE.keys}, {**table.tasks, **TABLE.tasks})
+    return table
 
 
 def _components() -> tuple[str, ...]:
