@@ -61,7 +61,7 @@ def _as_yaml(name: str, value: Any) -> Any:
 
 def _as_setting(name: str, value: Any) -> Any:
     if name == "classes":
-        return tuple(tuple(words.split()) for words in value)
+        return tuple(tuple(events.split()) for events in value)
     return tuple(value) if isinstance(value, list) else value
 
 
