@@ -109,8 +109,8 @@ def test_the_table_has_a_line_for_each_backbone(tmp_path: Path) -> None:
     assert len({line.count("|") for line in (head, rule, *rows)}) == 1
     assert [row.split(" | ")[0] for row in rows] == ["| x3d_xs", "| slowfast_r50"]
     assert "| 32 × 224 | 2048×8×7×7 + 256×32×7×7 | 33.6 | 50.3 |" in rows[1]
-    beside = r"\| x3d_xs: multiply-adds of the heads \| 0\.022\d GMACs \| the trunk \| 0\.825 GMACs \| 0\.026\d \|"
-    assert re.search(beside, done.stdout)
+    row = r"\| x3d_xs: multiply-adds of the heads \| 0\.022\d GMACs \| the trunk \| 0\.825 GMACs \| 0\.026\d \|"
+    assert re.search(row, done.stdout)
 
 
 def test_what_was_finished_is_written_when_all_are_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def of_constants(node: ast.AST) -> bool:
 
 
 def has_no_tolerance(node: ast.Call) -> bool:
-    given = {word.arg: word.value.value for word in node.keywords if isinstance(word.value, ast.Constant)}
+    given = {keyword.arg: keyword.value.value for keyword in node.keywords if isinstance(keyword.value, ast.Constant)}
     return name_of(node) in CLOSE_CALLS and given.get("rtol") == 0 and given.get("atol") == 0
 
 

@@ -110,7 +110,7 @@ def measure_watch(ranks: list[int]) -> None:
     from stica_pv.launch.process_spec import ProcessSpec
     from stica_pv.launch.watchdog import Limits, Watchdog
 
-    print("\n| ranks | a look at all of them (once a second, a thread of process 0), ms |\n|---|---|")
+    print("\n| ranks | a check of all of them (once a second, a thread of process 0), ms |\n|---|---|")
     for world in ranks:
         base = dist.TCPStore("127.0.0.1", 0, None, True, timedelta(seconds=60), wait_for_workers=False)
         watch = Watchdog(

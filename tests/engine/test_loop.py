@@ -95,7 +95,7 @@ class Trial:
         if epoch == self.dies_after_epoch:
             self.dies_after_epoch = -1
             raise InterruptedError("the power fails")
-        return {"seen": float(self.net.w.detach().sum())} if epoch % 2 else {}
+        return {"weight": float(self.net.w.detach().sum())} if epoch % 2 else {}
 
     def schedule(self, step: int) -> float:
         self.rates.append(0.01 * (step + 1))
@@ -233,7 +233,7 @@ def test_the_end_of_each_epoch_is_reported_after_its_checkpoint_and_recorded(tmp
     trial.run(13, tmp_path)
     assert trial.ended == [1, 2, 3]
     lines = read_metrics(tmp_path)
-    epoch_ends = [line for line in lines if "seen" in line]
+    epoch_ends = [line for line in lines if "weight" in line]
     assert [(line["step"], line["epoch_end"]) for line in epoch_ends] == [(4, 1), (12, 3)]
     assert lines.index(epoch_ends[0]) == 4  # after the line of step 4
     assert all("loss" in line for line in lines if line not in epoch_ends)

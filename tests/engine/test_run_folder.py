@@ -81,7 +81,7 @@ def test_an_evaluation_leaves_the_configuration_of_the_training_alone(tmp_path: 
     assert (tmp_path / "config.yaml").read_text() == before
 
 
-@pytest.mark.parametrize("content", ["- a\n- b\n", "a: [", "just words", "lr: 0.1\n", ""])
+@pytest.mark.parametrize("content", ["- a\n- b\n", "a: [", "just text", "lr: 0.1\n", ""])
 def test_a_foreign_config_is_not_taken_for_ours(tmp_path: Path, content: str):
     (tmp_path / "config.yaml").write_text(content)
     with pytest.raises(UsageError, match="not written by this package"):

@@ -7,7 +7,7 @@ from saying import Say
 from tiny_runs import arguments, losses, metrics_text, tree, write_tiny
 
 from stica_pv.engine import load_checkpoint
-from stica_pv.evaluation import build_models as entrants
+from stica_pv.evaluation import build_models
 
 
 def test_a_run_trains_evaluates_and_repeats_its_results(say: Say, cfg_file: Path, clips_folder: Path, tmp_path: Path):
@@ -29,7 +29,7 @@ def test_an_evaluation_alone_uses_the_named_checkpoint_and_its_networks(
     say: Say, cfg_file: Path, clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     loaded = []
-    monkeypatch.setattr(entrants, "load_checkpoint", lambda path: loaded.append(path) or load_checkpoint(path))
+    monkeypatch.setattr(build_models, "load_checkpoint", lambda path: loaded.append(path) or load_checkpoint(path))
     assert say("--cfg", cfg_file, *arguments(clips_folder, tmp_path / "run"))[0] == 0
     checkpoint = next((tmp_path / "run" / "checkpoints").glob("*6.pyth"))
     alone = {"TRAIN__ENABLE": False, "TEST__ENABLE": True, "TEST__CHECKPOINT_FILE_PATH": checkpoint}

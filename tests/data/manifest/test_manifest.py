@@ -142,7 +142,7 @@ def test_files_behind_a_uri_are_known_again_and_read_again_after_a_change(clips,
     assert probe_all([uri], tmp_path / "m.csv", 1)[0].video_seconds == pytest.approx(0.6, abs=0.05)
 
 
-def _probe_beside_others(clips, cache, barrier):
+def _probe_with_others(clips, cache, barrier):
     barrier.wait()
     probe_all(clips, Path(cache), 2)
 
@@ -151,7 +151,7 @@ def test_two_processes_may_share_a_manifest(clips, tmp_path, probed):
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(2)
     cache = tmp_path / "m.csv"
-    both = [context.Process(target=_probe_beside_others, args=(clips, str(cache), barrier)) for _ in range(2)]
+    both = [context.Process(target=_probe_with_others, args=(clips, str(cache), barrier)) for _ in range(2)]
     for process in both:
         process.start()
     for process in both:
