@@ -62,7 +62,7 @@ class Decoder(nn.Module):
     def __init__(self, channels: int, tokens: int, patches: int, dim: int) -> None:
         super().__init__()
         self.read, self.mask = nn.Linear(PATCH**2, dim), nn.Parameter(torch.zeros(dim))
-        self.video, self.places = nn.Linear(channels, dim), nn.Parameter(0.02 * torch.randn(tokens + patches, dim))
+        self.video, self.positions = nn.Linear(channels, dim), nn.Parameter(0.02 * torch.randn(tokens + patches, dim))
         layer = nn.TransformerEncoderLayer(dim, 4, 2 * dim, dropout=0, batch_first=True, norm_first=True)
         self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
         self.write = nn.Linear(dim, PATCH**2)
@@ -70,7 +70,7 @@ class Decoder(nn.Module):
     def forward(self, patches: Tensor, hidden: Tensor, video: Tensor) -> Tensor:
         """Maps patches (B, P, 64), the mask (B, P) and video tokens (B, K, C) to predictions (B, P, 64)."""
         audio = torch.where(hidden.unsqueeze(-1), self.mask, self.read(patches))
-        return self.write(self.layers(torch.cat([self.video(video), audio], 1) + self.places)[:, video.shape[1] :])
+        return self.write(self.layers(torch.cat([self.video(video), audio], 1) + self.positions)[:, video.shape[1] :])
 
 
 class MaskedAudio(Task):

@@ -21,9 +21,9 @@ from stica_pv.transforms import ColorSettings, RandomResizedCrop, create_log_mel
 
 METHODS = Path(__file__).resolve().parents[2] / "examples" / "methods"
 NAMES = ("crop_byol", "masked_audio", "vicreg")
-crop_byol: Any
-masked_audio: Any
-vicreg: Any
+crop_byol: Any = None  # these are set by the fixture
+masked_audio: Any = None
+vicreg: Any = None
 
 CLIP = ClipSettings(FRAMES, FPS, SIZE, AUDIO_RATE_HZ, RandomResizedCrop())
 ROWS, DIM = 4, 6
@@ -68,8 +68,8 @@ def batch_of(views: tuple[str, ...], audio: str | None) -> Batch:
     shape = (ROWS, 3, FRAMES, SIZE, SIZE)
     video = {name: torch.randint(0, 256, shape, generator=rng, dtype=torch.uint8) for name in views}
     samples = torch.rand(ROWS, round(FRAMES / FPS * AUDIO_RATE_HZ), generator=rng) * 2 - 1
-    sound = {audio: samples} if audio else {}
-    return Batch(video, sound, {name: torch.ones(ROWS) for name in sound}, torch.arange(ROWS))
+    waveforms = {audio: samples} if audio else {}
+    return Batch(video, waveforms, {name: torch.ones(ROWS) for name in waveforms}, torch.arange(ROWS))
 
 
 def step(task: Any, batch: Batch, number: int = 0) -> Any:
@@ -185,7 +185,7 @@ def test_the_mask_hides_its_share_and_differs_by_sample():
 def test_the_error_ignores_visible_patches_and_the_decoder_does_not_see_hidden_ones():
     decoder = make_masked().decoder
     rng = torch.Generator().manual_seed(0)
-    patches = torch.randn(1, decoder.places.shape[0] - 4, 64, generator=rng)
+    patches = torch.randn(1, decoder.positions.shape[0] - 4, 64, generator=rng)
     hidden = torch.zeros(patches.shape[:2], dtype=torch.bool)
     hidden[:, 0] = True
     video = torch.randn(1, 4, CHANNELS, generator=rng)
@@ -208,13 +208,13 @@ def test_the_video_learns_from_the_reconstruction_alone():
 
 def test_the_local_error_is_not_gathered(monkeypatch: pytest.MonkeyPatch):
     task = make_masked()
-    seen: list[set[str]] = []
+    names: list[set[str]] = []
     loss = task.loss
 
     def watch(local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> Any:
-        seen.append(set(gathered))
+        names.append(set(gathered))
         return loss(local, gathered, rank_offset=rank_offset)
 
     monkeypatch.setattr(task, "loss", watch)
     step(task, batch_of(("clip",), "clip"))
-    assert seen == [{"video", "audio"}]
+    assert names == [{"video", "audio"}]
