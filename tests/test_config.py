@@ -235,8 +235,8 @@ def test_keys_are_checked_before_anything_heavy_is_imported(write: Write):
         "from pathlib import Path\n"
         "check_keys([sys.argv[1]], ['SYNTHETIC.CLUTTER', '1', 'OUTPUT_DIR', 'x'], root=Path())\n"
         "typed = ['TRAIN.BACTH_SIZE', '3'], ['TRAIN', '3'], ['MODEL.DEPTH', ''], ['SOLVER.STEPS', '[1,', '2]']\n"
-        "for words in ([sys.argv[2]], []), *(([], one) for one in typed):\n"
-        "    try:\n        check_keys(*words, root=Path())\n"
+        "for given in ([sys.argv[2]], []), *(([], one) for one in typed):\n"
+        "    try:\n        check_keys(*given, root=Path())\n"
         "    except UsageError as error:\n        print(error)\n"
         "assert not {'torch', 'av', 'numpy'} & set(sys.modules)\n"
     )
@@ -245,9 +245,9 @@ def test_keys_are_checked_before_anything_heavy_is_imported(write: Write):
     command = [sys.executable, "-c", program, str(good), str(good.with_name("typo.yaml"))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=REPOSITORY)
     assert (done.returncode, done.stderr) == (0, "")
-    told = done.stdout.splitlines()
-    assert told[0].endswith("typo.yaml: unknown key TRAIN.BACTH_SIZE (did you mean TRAIN.BATCH_SIZE?)")
-    assert told[1] == "unknown key TRAIN.BACTH_SIZE (did you mean TRAIN.BATCH_SIZE?)"
-    assert told[2].startswith("TRAIN is a section: set its keys, such as TRAIN.")
-    assert told[3].startswith("unknown key MODEL.DEPTH")
-    assert told[4].startswith("overrides are pairs KEY VALUE, got 3 arguments")
+    lines = done.stdout.splitlines()
+    assert lines[0].endswith("typo.yaml: unknown key TRAIN.BACTH_SIZE (did you mean TRAIN.BATCH_SIZE?)")
+    assert lines[1] == "unknown key TRAIN.BACTH_SIZE (did you mean TRAIN.BATCH_SIZE?)"
+    assert lines[2].startswith("TRAIN is a section: set its keys, such as TRAIN.")
+    assert lines[3].startswith("unknown key MODEL.DEPTH")
+    assert lines[4].startswith("overrides are pairs KEY VALUE, got 3 arguments")

@@ -85,7 +85,7 @@ def act(args: argparse.Namespace) -> None:
     from stica_pv.config.declared import check_keys, read_table
     from stica_pv.config.reference import explain
 
-    swept = [word for pair in args.sweep for word in pair]
+    swept = [part for pair in args.sweep for part in pair]
     check_keys(args.cfg, [*args.overrides, *swept], root=ROOT)
     if args.explain:
         print(explain(args.explain, read_table()))
@@ -108,9 +108,9 @@ def act(args: argparse.Namespace) -> None:
     elif args.launcher:
         submit_all(args)
     else:
-        from stica_pv.workflows.run import rehearse, run
+        from stica_pv.workflows.run import check_run, run
 
-        function = rehearse if args.dry_run else partial(run, profile_steps=args.profile or 0)
+        function = check_run if args.dry_run else partial(run, profile_steps=args.profile or 0)
         for cfg in resolve_all(args):
             set_up_logging("" if args.dry_run else cfg.OUTPUT_DIR, 0)
             launch(function, cfg, init_method=args.init_method, log_to_file=not args.dry_run)

@@ -87,12 +87,12 @@ def refuse_code(settings: Iterable[tuple[str, Any]], trusted: Collection[str], *
 
 
 def _modules_in(key: str, value: Any) -> list[str]:
-    words = [word for word in (value if isinstance(value, list) else [value]) if isinstance(word, str)]
+    texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
     if key == "CUSTOM_IMPORTS":
-        return words
+        return texts
     if not is_adopted(key):  # such as addresses, which have colons too
         return []
-    modules = [word.rpartition(":")[0] for word in words if ":" in word]
+    modules = [text.rpartition(":")[0] for text in texts if ":" in text]
     return [module for module in modules if module not in LIBRARIES]
 
 

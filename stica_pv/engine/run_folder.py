@@ -22,7 +22,7 @@ from stica_pv.engine.checkpoint import list_checkpoints
 from stica_pv.engine.records import METRICS
 from stica_pv.errors import UsageError
 
-CONFIG, FACTS, ENVIRONMENT = "config.yaml", "run.json", "env.txt"
+CONFIG, RUN_INFO, ENVIRONMENT = "config.yaml", "run.json", "env.txt"
 LONGEST_SLUG = 80
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where PyYAML was built with it
 
@@ -122,13 +122,13 @@ def _refuse_another_run(cfg: CfgNode, folder: Path, defaults: CfgNode | None) ->
         )
 
 
-def write_facts(folder: Path, facts: dict[str, Any]) -> None:
+def write_run_info(folder: Path, info: dict[str, Any]) -> None:
     """Writes derived settings (run.json) and the environment (env.txt) of a run.
 
     Raises:
         UsageError: The disk is full, or the folder cannot be written.
     """
-    for name, text in ((FACTS, json.dumps(facts, indent=2) + "\n"), (ENVIRONMENT, describe_environment())):
+    for name, text in ((RUN_INFO, json.dumps(info, indent=2) + "\n"), (ENVIRONMENT, describe_environment())):
         try:
             _write(folder / name, text)
         except OSError as error:

@@ -144,8 +144,8 @@ def queue_state(job_id: str) -> str:
         raise ConnectionError(f"squeue gave no answer within {ANSWER_S} s") from error
     if done.returncode and FORGOTTEN not in done.stderr:
         raise ConnectionError(" ".join(done.stderr.split()) or f"squeue exited with code {done.returncode}")
-    words = done.stdout.split() if done.returncode == 0 else []
-    return words[0] if words else ""
+    fields = done.stdout.split() if done.returncode == 0 else []
+    return fields[0] if fields else ""
 
 
 def read_job(folder: Path) -> dict[str, str]:

@@ -1,10 +1,11 @@
 """Methods: their views, their networks and their losses, behind one interface."""
 
-from stica_pv.tasks.base import ParameterGroup, Plan, Task
+from stica_pv.tasks.base import AugmentationParams, ParameterGroup, Task
 from stica_pv.tasks.classification.classification import Classification, Classifier
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
+from stica_pv.tasks.parts import clip_views, create_audio_encoder, create_video_encoder
 from stica_pv.tasks.stica.av_contrastive import AVContrastive
-from stica_pv.tasks.stica.av_plan import ClipSettings
+from stica_pv.tasks.stica.av_params import ClipSettings
 from stica_pv.tasks.stica.crop_terms import CropSettings, CropTable
 from stica_pv.tasks.windows import one_window
 
@@ -17,8 +18,11 @@ __all__ = [
     "CropSettings",
     "CropTable",
     "ParameterGroup",
-    "Plan",
+    "AugmentationParams",
     "Task",
     "VideoEncoder",
+    "clip_views",
+    "create_audio_encoder",
+    "create_video_encoder",
     "one_window",
 ]

@@ -93,7 +93,12 @@ declare_keys(
     "AUDIO",
     NETWORK,
     Key("SAMPLE_RATE", 24000, "Sample rate of the audio in Hz.", Limits(low=1000, high=192000)),
-    Key("LOG_MEL", "clean", "Definition of the spectrogram; released and brave follow these codes.", one_of(*STYLES)),
+    Key(
+        "LOG_MEL",
+        "htk",
+        "Definition of the spectrogram: htk is triangles of the HTK mel scale; released and brave follow these codes.",
+        one_of(*STYLES),
+    ),
     Key("NUM_MEL_BINS", 257, "Number of mel bins of the spectrogram.", AT_LEAST_ONE),
     Key("WIN_LENGTH_SECONDS", 0.02, "Length of the Fourier window in seconds.", Limits(above=0, high=1)),
     Key("HOP_LENGTH_SECONDS", 0.01, "Distance of Fourier windows in seconds.", Limits(above=0, high=1)),

@@ -70,7 +70,7 @@ def run(cfg: CfgNode, device: torch.device, *, profile_steps: int = 0) -> Number
     return results
 
 
-def rehearse(cfg: CfgNode, device: torch.device) -> None:
+def check_run(cfg: CfgNode, device: torch.device) -> None:
     """Build what `run` would train, run one batch and log the findings; write nothing to OUTPUT_DIR.
 
     Raises:

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from stica_pv.structures import AudioSpec, Batch, Embeddings, LossTerms, StepKeys, Views, ViewSpec
-from stica_pv.tasks import AudioEncoder, ClipSettings, Plan, Task, VideoEncoder, one_window
+from stica_pv.tasks import AudioEncoder, AugmentationParams, ClipSettings, Task, VideoEncoder, one_window
 from stica_pv.tasks.base import Inputs
 from stica_pv.tasks.encoders import PROJECTED
 
 
 @dataclass(frozen=True)
-class NoChoices(Plan):
+class NoChoices(AugmentationParams):
     """The method samples nothing besides the clip."""
 
     def to(self, device: torch.device) -> "NoChoices":
@@ -35,13 +35,13 @@ class Barlow(Task):
         spec = ViewSpec("clip", "clip", clip.frames, clip.fps, clip.size, clip.transform, audio=audio)
         return Views((spec,), one_window("clip", clip.seconds), min_seconds=clip.seconds, needs_audio=True)
 
-    def draw(self, keys: StepKeys) -> NoChoices:
+    def sample_params(self, keys: StepKeys) -> NoChoices:
         return NoChoices()
 
-    def prepare(self, batch: Batch, plan: NoChoices) -> Inputs:
+    def prepare(self, batch: Batch, params: NoChoices) -> Inputs:
         return {"video": batch.video["clip"], "audio": batch.audio["clip"]}
 
-    def embed(self, inputs: Inputs, plan: NoChoices) -> Embeddings:
+    def embed(self, inputs: Inputs, params: NoChoices) -> Embeddings:
         return {name: self.encoders()[name](rows, PROJECTED).unsqueeze(0) for name, rows in inputs.items()}
 
     def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:

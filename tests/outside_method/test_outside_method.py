@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from tiny_runs import REPOSITORY, losses, words
+from tiny_runs import REPOSITORY, arguments, losses
 
 import stica_pv.config.keys as declared
 from stica_pv.config.declared import check_keys, read_table
@@ -53,7 +53,7 @@ def trained(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("barlow") / "run"
     sys.path.insert(0, str(HERE))
     try:
-        cfg = configure(RECIPE, words(clips_folder, folder), root=REPOSITORY)
+        cfg = configure(RECIPE, arguments(clips_folder, folder), root=REPOSITORY)
         cfg.freeze()
         run(cfg, torch.device("cpu"))
     finally:
@@ -106,7 +106,7 @@ def test_it_trains_and_its_checkpoint_describes_itself(trained: Path):
 
 
 def test_another_value_of_its_key_is_another_run_and_the_folder_names_the_module(trained: Path, clips_folder: Path):
-    other = configure(RECIPE, words(clips_folder, trained, **{KEY.replace(".", "__"): 0.5}), root=REPOSITORY)
+    other = configure(RECIPE, arguments(clips_folder, trained, **{KEY.replace(".", "__"): 0.5}), root=REPOSITORY)
     with pytest.raises(UsageError, match=rf"holds another run \(1 keys differ: {KEY} 0.01 -> 0.5\)"):
         run(other, torch.device("cpu"))
     forget()

@@ -31,7 +31,7 @@ def check_settings(runs: Sequence[Run], finished: Callable[[Run], bool], *, root
         ended = finished(run)
         if not (run.folder / CONFIG).is_file() or not (ended or has_begun(run.folder)):
             continue
-        now = dict(flatten(configure(str(run.file), run.words[2:], root=root)))
+        now = dict(flatten(configure(str(run.file), run.arguments[2:], root=root)))
         before = defaults | settings_of(run.folder)  # keys that are newer than the run count as defaults
         different = sorted(key for key in now if _decides(key, ended) and _differ(before.get(key), now[key]))
         if different:

@@ -147,5 +147,5 @@ def generate_from_config(cfg: CfgNode) -> bool:
 
 def _as_setting(name: str, value: Any) -> Any:
     if name == "classes":
-        return tuple(tuple(words.split()) for words in value)
+        return tuple(tuple(events.split()) for events in value)
     return tuple(value) if isinstance(value, list) else value

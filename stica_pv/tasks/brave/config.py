@@ -15,7 +15,7 @@ from stica_pv.models.config import audio_encoder_from_config, backbone_from_conf
 from stica_pv.registry import TASKS
 from stica_pv.tasks.brave.brave import BraVe
 from stica_pv.tasks.brave.heads import SHARINGS, SharedHeads
-from stica_pv.tasks.brave.plan import AUDIO, FLOW, VIDEO, BraveVideo, kind_of, name_broad
+from stica_pv.tasks.brave.params import AUDIO, FLOW, VIDEO, BraveVideo, kind_of, name_broad
 from stica_pv.tasks.brave.windows import ALIGNMENTS, NARROW
 from stica_pv.tasks.stica.config import AUDIO_KEYS, clip_from_config
 from stica_pv.transforms import BraveColorSettings, FlowCrop
@@ -41,7 +41,7 @@ declare_keys(
         NOT_NEGATIVE,
     ),
     Key("RANDOM_CONV_PROB", 1.0, "Probability of a random convolution of broad frames.", SHARE),
-    Key("ALIGNMENT", "start", "Place of the narrow window within the broad one.", one_of(*ALIGNMENTS)),
+    Key("ALIGNMENT", "start", "Position of the narrow window within the broad one.", one_of(*ALIGNMENTS)),
     Key("SHARE_BACKBONE", False, "Whether broad frames use the network of the narrow view, as in SimSiam."),
     Key("HEADS", "all", "Views that share a projector and a predictor.", one_of(*SHARINGS)),
     Key("PREDICTOR_DIM", 4096, "Width of the hidden layer of the predictor.", AT_LEAST_ONE),

@@ -8,7 +8,7 @@ from stica_pv.models import measure_map
 from stica_pv.models.config import audio_encoder_from_config, backbone_from_config, head_from_config, pool_from_config
 from stica_pv.registry import TASKS
 from stica_pv.tasks.stica.av_contrastive import AVContrastive
-from stica_pv.tasks.stica.av_plan import ClipSettings
+from stica_pv.tasks.stica.av_params import ClipSettings
 from stica_pv.tasks.stica.crop_terms import PAIRINGS, CropSettings
 from stica_pv.transforms.config import color_from_config, log_mel_from_config, spatial_from_config
 

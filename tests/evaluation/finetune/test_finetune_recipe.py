@@ -1,4 +1,4 @@
-"""The recipe of fine-tuning: its learning rates beside the published table, and what it makes of a configuration."""
+"""The recipe of fine-tuning: its learning rates compared with the published table, and its configuration."""
 
 from dataclasses import replace
 from pathlib import Path
