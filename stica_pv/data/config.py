@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from stica_pv.config import CfgNode, section
 from stica_pv.config.limits import NOT_NEGATIVE, SHARE, declare_limits, one_of
 from stica_pv.data.decoding.flow_files import FlowFiles
-from stica_pv.data.decoding.reader import read
-from stica_pv.data.isolation.guard import GuardedReader, Reader
+from stica_pv.data.decoding.reader import Reader, read
 from stica_pv.data.sources.groups import source_groups
 from stica_pv.errors import UsageError, check_choice
 
@@ -61,13 +60,12 @@ def reader_from_config(cfg: CfgNode, *, flow: bool = False) -> Reader:
     check_choice("DATA.FRAME_CHOICE", cfg.DATA.FRAME_CHOICE, FRAME_CHOICES)
     if cfg.DATA.DECODING_SHORT_SIZE < 0:
         raise UsageError(f"DATA.DECODING_SHORT_SIZE must be >= 0, got {cfg.DATA.DECODING_SHORT_SIZE}")
-    reader = functools.partial(
+    return functools.partial(
         read,
         frame_choice=cfg.DATA.FRAME_CHOICE,
         short_size=cfg.DATA.DECODING_SHORT_SIZE,
         flow=_flow_from_config(cfg) if flow else None,
     )
-    return GuardedReader(reader, timeout_s=cfg.DATA.READ_TIMEOUT_SECONDS)
 
 
 def _flow_from_config(cfg: CfgNode) -> FlowFiles:

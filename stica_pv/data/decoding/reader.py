@@ -1,7 +1,7 @@
 """Reads clips from a media file, which is opened once; each stretch is demuxed once for frames and audio together."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,9 @@ from stica_pv.data.decoding.frames import (
 from stica_pv.data.decoding.media_file import MediaFile
 from stica_pv.errors import UnreadableClip
 from stica_pv.structures import Clip, ClipRequest
+
+Reader = Callable[[str, Mapping[str, ClipRequest]], Mapping[str, Clip]]
+"""Returns the clips of a file, or raises `UnreadableClip`; `read` with its settings is one."""
 
 _NEARLY_S = 1.0
 """Stretches closer than this are decoded in one pass; it costs less than a seek back to a key frame."""

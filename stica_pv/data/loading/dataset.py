@@ -3,18 +3,17 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from stica_pv.data.isolation.guard import Reader, is_lasting, read_then
-from stica_pv.data.isolation.worker_process import KILLED
+from stica_pv.data.decoding.reader import Reader
+from stica_pv.data.isolation.isolated import Isolated
+from stica_pv.data.isolation.worker_process import KILLED, WorkerFailure, is_lasting
 from stica_pv.data.loading.shared_memory import SharedIntegers
 from stica_pv.errors import UnreadableClip
 from stica_pv.keyed_random import generator, integer
-from stica_pv.structures import Batch, Clip, ClipRequest, ReadFailure, SampleKey, Views, ViewSpec, Window
+from stica_pv.structures import Batch, ClipRequest, ReadFailure, SampleKey, Views, ViewSpec, Window
 
 MAX_ATTEMPTS = 10
 SKIPPED = f"{KILLED} or hung earlier in this run"
@@ -44,7 +43,8 @@ class Sample:
 class ClipDataset(Dataset["Sample | ReadFailure"]):
     """Map-style data set over `SampleKey`; equal keys give equal samples, in any worker.
 
-    A sample depends on its file only, and all randomness derives from (seed, epoch, index).
+    A sample depends on its file only, and all randomness derives from (seed, epoch, index). With a
+    time limit, loader workers make samples in a separate process (`Isolated`), so that a crash is a failure too.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
         seed: int,
         labels: Sequence[int] | None = None,
         replace_failures: bool = True,
+        read_timeout_s: float | None = None,
     ) -> None:
         """Take the usable videos.
 
@@ -69,12 +70,17 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
             labels: Class of each video, if known.
             replace_failures: Replace a video that cannot be read by another one, determined by the key. Evaluation
                 sets it to False.
+            read_timeout_s: Time limit per sample in a loader worker, in seconds; 0 for none. None makes samples in the
+                worker itself: a decoder that crashes then ends the run.
         """
         if len(paths) != len(durations_s) or (labels is not None and len(labels) != len(paths)):
             raise ValueError("paths, durations and labels differ in length")
         self.paths, self.durations_s, self.labels = paths, durations_s, labels
         self.views, self.reader, self.seed = views, reader, seed
         self.replace_failures = replace_failures
+        self._make: Callable[[int, SampleKey, int], Sample | WorkerFailure] = self.make_sample
+        if read_timeout_s is not None:
+            self._make = Isolated(self.make_sample, timeout_s=read_timeout_s)
         # Epoch from which on a file is skipped; in memory that the workers of this process share.
         self._skip_from = SharedIntegers(len(paths), _NEVER)
 
@@ -102,7 +108,7 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
                 failures.append(ReadFailure(self.paths[index], SKIPPED))
                 continue
             try:
-                return self._read(index, generator("sample", self.seed, key.epoch, key.index, attempt), tuple(failures))
+                return replace(self._read(index, key, attempt), failures=tuple(failures))
             except UnreadableClip as error:
                 failures.append(ReadFailure(error.path, error.cause))
                 if is_lasting(error.cause):
@@ -110,45 +116,45 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
         more = f"; so did {len(failures) - 1} replacements: check the disk" if len(failures) > 1 else ""
         return ReadFailure(failures[0].path, failures[0].cause + more)
 
-    def _read(self, index: int, rng: torch.Generator, failures: tuple[ReadFailure, ...]) -> Sample:
-        path = self.paths[index]
-        windows = self.views.draw_windows(self.durations_s[index], rng)
-        requests = {name: _request(window, self.views.specs, name) for name, window in windows.items()}
-        # The views are cut in the process that decodes, so that only small views are sent, not whole frames.
-        state = rng.get_state().numpy().tobytes()
-        arrays: _ViewArrays = read_then(self.reader, self._cut, path, requests, state)
-        label = None if self.labels is None else self.labels[index]
-        video = {name: torch.from_numpy(pixels).permute(3, 0, 1, 2) for name, pixels in arrays.video.items()}
-        audio = {name: torch.from_numpy(samples) for name, samples in arrays.audio.items()}
-        return Sample(video, audio, arrays.audio_valid, index, label, failures)
+    def _read(self, index: int, key: SampleKey, attempt: int) -> Sample:
+        sample = self._make(index, key, attempt)
+        if isinstance(sample, WorkerFailure):
+            raise UnreadableClip(self.paths[index], sample.cause)
+        return sample
 
-    def _cut(self, path: str, clips: Mapping[str, Clip], state: bytes) -> "_ViewArrays":
-        """Cut the views from the clips; `state` is the state of the sample's generator."""
-        for clip in clips.values():
-            if self.views.needs_audio and clip.audio_error:
-                raise UnreadableClip(path, clip.audio_error)
-        rng = torch.Generator().set_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
-        arrays = _ViewArrays({}, {}, {})
+    def make_sample(self, index: int, key: SampleKey, attempt: int = 0) -> Sample:
+        """Make a sample in this process: sample the windows, read the file once, and cut the views from its clips.
+
+        Args:
+            index: Position of the video.
+            key: Key of the sample.
+            attempt: Number of videos that failed for this key before.
+
+        Raises:
+            UnreadableClip: The video cannot be used.
+        """
+        path, rng = self.paths[index], generator("sample", self.seed, key.epoch, key.index, attempt)
+        windows = self.views.draw_windows(self.durations_s[index], rng)
+        clips = self.reader(path, {name: _request(window, self.views.specs, name) for name, window in windows.items()})
+        audio_error = next((clip.audio_error for clip in clips.values() if clip.audio_error), "")
+        if self.views.needs_audio and audio_error:
+            raise UnreadableClip(path, audio_error)
+        sample = Sample({}, {}, {}, index, None if self.labels is None else self.labels[index], ())
         for spec in self.views.specs:
             clip = clips[spec.window]
             if spec.transform is not None and spec.frames:
                 view = spec.transform(clip.flow if spec.flow else clip.unique_frames, spec.size, rng)
                 view = view if spec.flow else clip.over_time(view)
-                view = view.flip(1) if spec.reversed else view
-                arrays.video[spec.name] = view.permute(1, 2, 3, 0).contiguous().numpy()
+                sample.video[spec.name] = _channels_last(view.flip(1) if spec.reversed else view)
             if spec.audio is not None:
-                arrays.audio[spec.name] = (clip.audio.flip(0) if spec.reversed else clip.audio).numpy()
-                arrays.audio_valid[spec.name] = clip.audio_valid
-        return arrays
+                sample.audio[spec.name] = clip.audio.flip(0) if spec.reversed else clip.audio
+                sample.audio_valid[spec.name] = clip.audio_valid
+        return sample
 
 
-@dataclass(frozen=True)
-class _ViewArrays:
-    """Views of a video by name, as arrays to send between processes: frames (T, H, W, C), audio (S,)."""
-
-    video: dict[str, NDArray[np.uint8]]
-    audio: dict[str, NDArray[np.float32]]
-    audio_valid: dict[str, float]
+def _channels_last(view: Tensor) -> Tensor:
+    """Return (C, T, H, W) in memory of (T, H, W, C), so that a batch copies the sample at once."""
+    return view.permute(1, 2, 3, 0).contiguous().permute(3, 0, 1, 2)
 
 
 def _request(window: Window, specs: Sequence[ViewSpec], name: str) -> ClipRequest:

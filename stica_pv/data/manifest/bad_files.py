@@ -10,7 +10,7 @@ from itertools import zip_longest
 from math import ceil
 from pathlib import Path
 
-from stica_pv.data.isolation.guard import is_lasting, lost_a_process
+from stica_pv.data.isolation.worker_process import is_lasting, lost_a_process
 from stica_pv.errors import RunFailed
 from stica_pv.safe_text import csv_cells, csv_texts
 from stica_pv.structures import ReadFailure

@@ -176,7 +176,7 @@ def test_an_encoder_that_hangs_costs_one_file_and_is_named(tmp_path: Path):
     plan = plan_copy(str(tmp_path / "set"), str(tmp_path / "copy"), conversion=conversion)
     report = make_copy(plan, SETTINGS, processes=2, limit_s=5)
     assert report.copied == ("fine.mp4",)
-    assert report.failures == {"hangs.mp4": "it kills its process, or takes more than 5 s"}
+    assert report.failures == {"hangs.mp4": "time-out after 5 s"}
     assert not list((tmp_path / "copy").glob(".*.part"))
 
 
