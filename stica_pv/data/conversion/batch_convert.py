@@ -178,8 +178,8 @@ def make_copy(plan: CopyPlan, settings: Any, *, processes: int, limit_s: int = 6
 def _make_copy(plan: CopyPlan, settings: Any, processes: int, limit_s: int) -> CopyReport:
     plan.target.mkdir(parents=True, exist_ok=True)
     with open_conversion_log(plan.target / plan.conversion.log) as log:
-        for part in plan.target.rglob(".*.part"):
-            part.unlink()
+        for partial in plan.target.rglob("*.partial"):
+            partial.unlink()
         keys = {name: record_of(plan.source / name, name, settings) for name in plan.names}
         made = {name: _is_made(plan.target / plan.names[name], log.known.get(key)) for name, key in keys.items()}
         wanted = [name for name, is_made in made.items() if not is_made]

@@ -12,6 +12,7 @@ from stica_pv.data.decoding.demux import Span, collect_packets
 from stica_pv.data.decoding.flow_files import FlowFiles
 from stica_pv.data.decoding.frame_search import read_frames
 from stica_pv.data.decoding.frames import (
+    CLEARLY_S,
     DecodedFrames,
     FrameChoice,
     FrameConverter,
@@ -32,9 +33,6 @@ _NEARLY_S = 1.0
 
 _SHORTEST_LOOP_S = 1e-3
 """No file is that short; a header with a smaller duration would repeat it millions of times."""
-
-_CLEARLY_S = 0.25
-"""A stream that is shorter than its header says by more than this is truncated; less may be rounding."""
 
 
 @dataclass(frozen=True)
@@ -243,7 +241,7 @@ def _audio_error(plan: _Plan, media: MediaFile, track: AudioTrack) -> str:
         )
         for audio_span in shown
     )
-    if promised_s <= min(_CLEARLY_S, plan.request.window.seconds / 2):
+    if promised_s <= min(CLEARLY_S, plan.request.window.seconds / 2):
         return ""
     if reason or not track.rate_hz:
         return "no audio can be decoded" + (f": {reason}" if reason else "")

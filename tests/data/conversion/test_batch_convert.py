@@ -84,14 +84,14 @@ def test_a_copy_has_the_same_names_and_lists_names_failures_and_goes_on_where_it
     times = {name: (target / name).stat().st_mtime_ns for name in media}
     (target / "a b" / "two.mp4").unlink()  # lost
     (root / "audio.mp4").touch()  # another time of change
-    (target / ".x.mp4.1.part").touch()  # left by a killed run
+    (target / "x.mp4.partial").touch()  # left by a killed run
     shutil.copy(root / "a b" / "two.mp4", root / "bad.mkv")  # fixed
     again = copy(root)
     assert set(again.copied) == {"a b/two.mp4", "audio.mp4", "bad.mkv"}
     assert set(again.kept) == {"a b/one.avi", "audio.ogg"}
     assert again.failures == {}
     assert (target / "a b" / "one.mp4").stat().st_mtime_ns == times["a b/one.mp4"]
-    assert not (target / ".x.mp4.1.part").exists()
+    assert not (target / "x.mp4.partial").exists()
     assert read_csv(path=str(target / "train.csv")).names[2] == "bad.mp4"
 
 
@@ -232,7 +232,7 @@ def test_a_copy_of_a_copy_keeps_receipts_and_failures_of_its_own(small: Path):
 
 def test_a_second_command_with_the_same_target_is_refused_and_harms_nothing(small: Path):
     target = small.parent / "small+"
-    part = target / ".a.mp4.1.part"
+    part = target / "a.mp4.partial"
     target.mkdir()
     with open_conversion_log(target / RECEIPTS):
         part.touch()
