@@ -18,10 +18,6 @@ class ToyPlan(Plan):
 
     noise: Tensor
 
-    def to(self, device: torch.device) -> "ToyPlan":
-        """Returns the plan on `device`."""
-        return ToyPlan(self.noise.to(device))
-
     def rows(self, part: slice) -> "ToyPlan":
         """Returns the noise of some samples."""
         return ToyPlan(self.noise[part])

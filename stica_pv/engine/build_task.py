@@ -6,9 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from stica_pv.config import CfgNode, flatten
+from stica_pv.config import CfgNode, flatten, with_keys
 from stica_pv.config.limits import check_limits
-from stica_pv.config.node import set_key
 from stica_pv.config.yaml_text import parse_stored_settings
 from stica_pv.engine import load_checkpoint, load_weights
 from stica_pv.engine.checkpoint import Checkpoint
@@ -43,18 +42,14 @@ def as_trained(cfg: CfgNode, checkpoint: Checkpoint) -> CfgNode:
     Raises:
         UsageError: Its configuration is malformed, or names code that `cfg` does not name.
     """
-    adopted = cfg.clone()
-    adopted.defrost()
     settings = [
         (key, value)
         for key, value in parse_stored_settings(checkpoint["config"], source="checkpoint: its configuration")
         if describes_networks_or_clips(key) and key not in cfg.OVERRIDES
     ]
     refuse_code(settings, named_modules(flatten(cfg)), source="checkpoint")
-    for key, value in settings:
-        set_key(adopted, key, value, source="checkpoint: ")
+    adopted = with_keys(cfg, settings, source="checkpoint: ")
     check_limits(adopted)
-    adopted.freeze()
     return adopted
 
 

@@ -13,9 +13,6 @@ from stica_pv.tasks.base import Inputs
 class ShiftPlan(Plan):
     shift: Tensor
 
-    def to(self, device: torch.device) -> "ShiftPlan":
-        return ShiftPlan(self.shift.to(device))
-
     def rows(self, part: slice) -> "ShiftPlan":
         return ShiftPlan(self.shift[part])
 

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from torch import nn
 
-from stica_pv.config import CfgNode, section
+from stica_pv.config import CfgNode, section, with_keys
 from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, declare_limits, one_of
 from stica_pv.errors import UsageError
 from stica_pv.models import measure_map
@@ -100,10 +100,8 @@ def _broad_networks(cfg: CfgNode, kinds: Collection[str]) -> tuple[dict[str, nn.
 
 def _of_broad_view(cfg: CfgNode) -> CfgNode:
     """Returns the configuration with the broad view's clip, for trunks that are built for one clip size."""
-    changed = cfg.clone()
-    changed.defrost()
-    changed.DATA.NUM_FRAMES, changed.DATA.TRAIN_CROP_SIZE = cfg.BRAVE.BROAD_FRAMES, cfg.BRAVE.BROAD_CROP_SIZE
-    return changed
+    clip = [("DATA.NUM_FRAMES", cfg.BRAVE.BROAD_FRAMES), ("DATA.TRAIN_CROP_SIZE", cfg.BRAVE.BROAD_CROP_SIZE)]
+    return with_keys(cfg, clip)
 
 
 def _video_network(cfg: CfgNode, channels: int = 3) -> tuple[nn.Module, nn.Module, int]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from stica_pv.errors import UsageError
@@ -48,14 +47,6 @@ class BravePlan(Plan):
         plans: list[BraveColorParams | RandomConvolutionParams] = [self.color[view]]
         plans += [self.convolution[view]] if view in self.convolution else []
         return tuple(", ".join(plan.describe(row) for plan in plans) for row in range(len(self.volume)))
-
-    def to(self, device: torch.device) -> "BravePlan":
-        """Returns the plan on `device`."""
-        return BravePlan(
-            {view: plan.to(device) for view, plan in self.color.items()},
-            {view: plan.to(device) for view, plan in self.convolution.items()},
-            self.volume.to(device, non_blocking=True),
-        )
 
 
 def name_broad(kinds: Iterable[str]) -> tuple[str, ...]:

@@ -53,10 +53,6 @@ class ClipPlan(Plan):
         """Returns itself: colors are applied before the networks run."""
         return self
 
-    def to(self, device: torch.device) -> "ClipPlan":
-        """Returns the plan on `device`."""
-        return ClipPlan(self.color.to(device))
-
 
 class Classification(Task):
     """Softmax cross-entropy on one random clip of each video."""

@@ -65,10 +65,6 @@ class CVRLPlan(Plan):
         """Returns an empty plan: colors are applied before `CVRL.embed`."""
         return CVRLPlan(())
 
-    def to(self, device: torch.device) -> "CVRLPlan":
-        """Returns the plan on `device`."""
-        return CVRLPlan(tuple(plan.to(device) for plan in self.distortion))
-
 
 class CVRL(Task):
     """CVRL's networks and loss. Keys have gradient, also those of other processes."""

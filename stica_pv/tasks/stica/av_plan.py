@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from stica_pv.structures import CropPlan, FrameTransform
@@ -56,11 +55,3 @@ class AVPlan(Plan):
     def rows(self, part: slice) -> "AVPlan":
         """Returns the windows of some samples; colors and volume are applied before."""
         return AVPlan(tuple(crop.rows(part) for crop in self.crops), (), self.volume[part])
-
-    def to(self, device: torch.device) -> "AVPlan":
-        """Returns the plan on `device`."""
-        return AVPlan(
-            tuple(crop.to(device) for crop in self.crops),
-            tuple(color.to(device) for color in self.color),
-            self.volume.to(device, non_blocking=True),
-        )
