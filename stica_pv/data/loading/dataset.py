@@ -108,19 +108,16 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
                 failures.append(ReadFailure(self.paths[index], SKIPPED))
                 continue
             try:
-                return replace(self._read(index, key, attempt), failures=tuple(failures))
+                sample = self._make(index, key, attempt)
+                if isinstance(sample, WorkerFailure):
+                    raise UnreadableClip(self.paths[index], sample.cause)
+                return replace(sample, failures=tuple(failures))
             except UnreadableClip as error:
                 failures.append(ReadFailure(error.path, error.cause))
                 if is_lasting(error.cause):
                     self._skip_from[index] = key.epoch
         more = f"; so did {len(failures) - 1} replacements: check the disk" if len(failures) > 1 else ""
         return ReadFailure(failures[0].path, failures[0].cause + more)
-
-    def _read(self, index: int, key: SampleKey, attempt: int) -> Sample:
-        sample = self._make(index, key, attempt)
-        if isinstance(sample, WorkerFailure):
-            raise UnreadableClip(self.paths[index], sample.cause)
-        return sample
 
     def make_sample(self, index: int, key: SampleKey, attempt: int = 0) -> Sample:
         """Make a sample in this process: sample the windows, read the file once, and cut the views from its clips.
@@ -135,7 +132,8 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
         """
         path, rng = self.paths[index], generator("sample", self.seed, key.epoch, key.index, attempt)
         windows = self.views.draw_windows(self.durations_s[index], rng)
-        clips = self.reader(path, {name: _request(window, self.views.specs, name) for name, window in windows.items()})
+        sharing = {name: [spec for spec in self.views.specs if spec.window == name] for name in windows}
+        clips = self.reader(path, {name: _request(window, sharing[name]) for name, window in windows.items()})
         audio_error = next((clip.audio_error for clip in clips.values() if clip.audio_error), "")
         if self.views.needs_audio and audio_error:
             raise UnreadableClip(path, audio_error)
@@ -143,8 +141,8 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
         for spec in self.views.specs:
             clip = clips[spec.window]
             if spec.transform is not None and spec.frames:
-                view = spec.transform(clip.flow if spec.flow else clip.unique_frames, spec.size, rng)
-                view = view if spec.flow else clip.over_time(view)
+                cropped = spec.transform(clip.flow if spec.flow else clip.unique_frames, spec.size, rng)
+                view = cropped if spec.flow else clip.over_time(cropped)
                 sample.video[spec.name] = _channels_last(view.flip(1) if spec.reversed else view)
             if spec.audio is not None:
                 sample.audio[spec.name] = clip.audio.flip(0) if spec.reversed else clip.audio
@@ -157,8 +155,8 @@ def _channels_last(view: Tensor) -> Tensor:
     return view.permute(1, 2, 3, 0).contiguous().permute(3, 0, 1, 2)
 
 
-def _request(window: Window, specs: Sequence[ViewSpec], name: str) -> ClipRequest:
-    sharing = [spec for spec in specs if spec.window == name]
+def _request(window: Window, sharing: Sequence[ViewSpec]) -> ClipRequest:
+    """Return what the views that share a window need of the file."""
     audio = next((spec.audio for spec in sharing if spec.audio), None)
     return ClipRequest(
         window,
