@@ -13,7 +13,8 @@ from processes import all_end, is_running
 from stica_pv.data.isolation import worker_process
 from stica_pv.data.isolation.isolated import Isolated, begin_worker
 from stica_pv.data.isolation.worker_process import is_lasting
-from stica_pv.data.loading.dataset import SKIPPED, ClipDataset, Sample
+from stica_pv.data.loading.collate import Sample
+from stica_pv.data.loading.dataset import SKIPPED, ClipDataset
 from stica_pv.data.loading.loader import ClipLoader
 from stica_pv.data.loading.sampler import StepSampler
 from stica_pv.data.manifest.bad_files import lasting_failures

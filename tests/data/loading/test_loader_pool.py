@@ -18,7 +18,8 @@ from processes import all_end, is_running
 from torch.utils.data import default_collate
 
 from stica_pv.data.loading import loader_pool
-from stica_pv.data.loading.dataset import ClipDataset, collate
+from stica_pv.data.loading.collate import collate
+from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.data.loading.loader import ClipLoader
 from stica_pv.data.loading.loader_pool import WorkerPool
 from stica_pv.errors import LoaderFailed, UsageError
