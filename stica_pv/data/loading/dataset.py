@@ -1,17 +1,17 @@
 """Videos as samples: windows are sampled, the file is read once, views are cut; a file that fails is replaced."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from stica_pv.data.decoding.reader import Reader
-from stica_pv.data.isolation.isolated import Isolated
+from stica_pv.data.isolation.isolated import Isolated, isolates
 from stica_pv.data.isolation.worker_process import KILLED, WorkerFailure, is_lasting
 from stica_pv.data.loading.collate import Sample
 from stica_pv.data.loading.shared_memory import SharedIntegers
-from stica_pv.errors import UnreadableClip
+from stica_pv.errors import UnreadableClip, UsageError
 from stica_pv.keyed_random import generator, integer
 from stica_pv.structures import ClipRequest, ReadFailure, SampleKey, Views, ViewSpec, Window
 
@@ -53,14 +53,15 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
             read_timeout_s: Time limit per sample in a loader worker, in seconds; 0 for none. None makes samples in the
                 worker itself: a decoder that crashes then ends the run.
         """
+        if read_timeout_s is not None and read_timeout_s < 0:
+            raise UsageError(f"DATA.READ_TIMEOUT_SECONDS must be >= 0, got {read_timeout_s}")
         if len(paths) != len(durations_s) or (labels is not None and len(labels) != len(paths)):
             raise ValueError("paths, durations and labels differ in length")
         self.paths, self.durations_s, self.labels = paths, durations_s, labels
         self.views, self.reader, self.seed = views, reader, seed
         self.replace_failures = replace_failures
-        self._make: Callable[[int, SampleKey, int], Sample | WorkerFailure] = self.make_sample
-        if read_timeout_s is not None:
-            self._make = Isolated(self.make_sample, timeout_s=read_timeout_s)
+        self._timeout_s = read_timeout_s
+        self._isolated: Isolated[[int, SampleKey, int], Sample] | None = None
         # Epoch from which on a file is skipped; in memory that the workers of this process share.
         self._skip_from = SharedIntegers(len(paths), _NEVER)
 
@@ -88,16 +89,23 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
                 failures.append(ReadFailure(self.paths[index], SKIPPED))
                 continue
             try:
-                sample = self._make(index, key, attempt)
-                if isinstance(sample, WorkerFailure):
-                    raise UnreadableClip(self.paths[index], sample.cause)
-                return replace(sample, failures=tuple(failures))
+                return replace(self._make(index, key, attempt), failures=tuple(failures))
             except UnreadableClip as error:
                 failures.append(ReadFailure(error.path, error.cause))
                 if is_lasting(error.cause):
                     self._skip_from[index] = key.epoch
         more = f"; so did {len(failures) - 1} replacements: check the disk" if len(failures) > 1 else ""
         return ReadFailure(failures[0].path, failures[0].cause + more)
+
+    def _make(self, index: int, key: SampleKey, attempt: int) -> Sample:
+        if self._timeout_s is None or not isolates():
+            return self.make_sample(index, key, attempt)
+        if self._isolated is None:
+            self._isolated = Isolated(self.make_sample, timeout_s=self._timeout_s)
+        sample = self._isolated(index, key, attempt)
+        if isinstance(sample, WorkerFailure):
+            raise UnreadableClip(self.paths[index], sample.cause)
+        return sample
 
     def make_sample(self, index: int, key: SampleKey, attempt: int = 0) -> Sample:
         """Make a sample in this process: sample the windows, read the file once, and cut the views from its clips.
