@@ -65,12 +65,12 @@ def sample_spec_augment(
     return SpecAugmentParams(*sampled)
 
 
-def apply_spec_augment(log_mel: Tensor, plan: SpecAugmentParams) -> Tensor:
+def apply_spec_augment(log_mel: Tensor, params: SpecAugmentParams) -> Tensor:
     """Maps (B, 1, F, T) to the same with the masked bands and columns set to 0."""
-    if log_mel.ndim != 4 or len(log_mel) != len(plan.bands):
-        raise UsageError(f"log_mel: expected (B, 1, F, T) with B = {len(plan.bands)}, got {describe(log_mel)}")
-    bands = _covered(plan.bands, log_mel.shape[2])
-    columns = _covered(plan.columns, log_mel.shape[3])
+    if log_mel.ndim != 4 or len(log_mel) != len(params.bands):
+        raise UsageError(f"log_mel: expected (B, 1, F, T) with B = {len(params.bands)}, got {describe(log_mel)}")
+    bands = _covered(params.bands, log_mel.shape[2])
+    columns = _covered(params.columns, log_mel.shape[3])
     return log_mel.masked_fill(bands[:, None, :, None] | columns[:, None, None, :], 0.0)
 
 

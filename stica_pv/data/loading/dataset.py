@@ -119,7 +119,7 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
             UnreadableClip: The video cannot be used.
         """
         path, rng = self.paths[index], generator("sample", self.seed, key.epoch, key.index, attempt)
-        windows = self.views.draw_windows(self.durations_s[index], rng)
+        windows = self.views.sample_windows(self.durations_s[index], rng)
         sharing = {name: [spec for spec in self.views.specs if spec.window == name] for name in windows}
         clips = self.reader(path, {name: _request(window, sharing[name]) for name, window in windows.items()})
         audio_error = next((clip.audio_error for clip in clips.values() if clip.audio_error), "")

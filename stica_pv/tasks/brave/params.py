@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from stica_pv.errors import UsageError
-from stica_pv.tasks.base import Plan
+from stica_pv.tasks.base import AugmentationParams
 from stica_pv.transforms import BraveColorParams, BraveColorSettings, RandomConvolutionParams
 
 VIDEO, FLOW, AUDIO = "video", "flow", "audio"  # kinds of broad views
@@ -31,22 +31,22 @@ class BraveVideo:
 
 
 @dataclass(frozen=True)
-class BravePlan(Plan):
+class BraveParams(AugmentationParams):
     """Random choices of a step: colors and kernels by view with frames, and factors on the audio (B,)."""
 
     color: dict[str, BraveColorParams]
     convolution: dict[str, RandomConvolutionParams]
     volume: Tensor
 
-    def rows(self, part: slice) -> "BravePlan":
-        """Returns an empty plan: `BraVe.prepare` has applied all choices before `BraVe.embed`."""
-        return BravePlan({}, {}, self.volume[part])
+    def rows(self, part: slice) -> "BraveParams":
+        """Returns empty parameters: `BraVe.prepare` has applied all choices before `BraVe.embed`."""
+        return BraveParams({}, {}, self.volume[part])
 
     def describe(self, view: str) -> tuple[str, ...]:
         """Describes the augmentation of a view's frames, one line per sample."""
-        plans: list[BraveColorParams | RandomConvolutionParams] = [self.color[view]]
-        plans += [self.convolution[view]] if view in self.convolution else []
-        return tuple(", ".join(plan.describe(row) for plan in plans) for row in range(len(self.volume)))
+        found: list[BraveColorParams | RandomConvolutionParams] = [self.color[view]]
+        found += [self.convolution[view]] if view in self.convolution else []
+        return tuple(", ".join(params.describe(row) for params in found) for row in range(len(self.volume)))
 
 
 def name_broad(kinds: Iterable[str]) -> tuple[str, ...]:

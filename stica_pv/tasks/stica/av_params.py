@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from stica_pv.structures import CropPlan, FrameTransform
-from stica_pv.tasks.base import Plan
+from stica_pv.tasks.base import AugmentationParams
 from stica_pv.transforms import ColorParams
 
 VIEWS = ("view1", "view2")
@@ -39,7 +39,7 @@ class ClipSettings:
 
 
 @dataclass(frozen=True)
-class AVPlan(Plan):
+class AVParams(AugmentationParams):
     """Random choices of a step: crop windows, color and volume.
 
     Attributes:
@@ -52,6 +52,6 @@ class AVPlan(Plan):
     color: tuple[ColorParams, ...]
     volume: Tensor
 
-    def rows(self, part: slice) -> "AVPlan":
+    def rows(self, part: slice) -> "AVParams":
         """Returns the windows of some samples; colors and volume are applied before."""
-        return AVPlan(tuple(crop.rows(part) for crop in self.crops), (), self.volume[part])
+        return AVParams(tuple(crop.rows(part) for crop in self.crops), (), self.volume[part])
