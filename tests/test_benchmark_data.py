@@ -14,7 +14,7 @@ sys.path.append(str(ROOT / "tools"))
 
 from benchmarks import loader, loader_clips, loader_paths, startup  # noqa: E402 - found by the line above
 
-from stica_pv.data.loading.dataset import collate  # noqa: E402
+from stica_pv.data.loading.collate import collate  # noqa: E402
 from stica_pv.data.manifest import manifest  # noqa: E402
 from stica_pv.data.manifest.manifest import probe  # noqa: E402
 from stica_pv.data.manifest.media_info import MediaInfo  # noqa: E402

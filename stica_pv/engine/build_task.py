@@ -6,10 +6,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from stica_pv.config import CfgNode, flatten
+from stica_pv.config import CfgNode, flatten, with_keys
 from stica_pv.config.imports import KEY, allowed_modules
 from stica_pv.config.keys import TABLE, check_limits, is_adopted
-from stica_pv.config.node import set_key
 from stica_pv.config.yaml_text import parse_stored_settings
 from stica_pv.engine import load_checkpoint, load_weights
 from stica_pv.engine.checkpoint import Checkpoint
@@ -40,17 +39,13 @@ def as_trained(cfg: CfgNode, checkpoint: Checkpoint) -> CfgNode:
     Raises:
         UsageError: Its configuration is malformed, or names code that `cfg` does not name.
     """
-    adopted = cfg.clone()
-    adopted.defrost()
     stored = parse_stored_settings(checkpoint["config"], source="checkpoint: its configuration")
     trusted = named_modules(flatten(cfg)) | allowed_modules()
     _refuse_missing_modules(dict(stored), trusted)
     settings = [(key, value) for key, value in stored if is_adopted(key) and key not in cfg.OVERRIDES]
     refuse_code(settings, trusted, source="checkpoint")
-    for key, value in settings:
-        set_key(adopted, key, value, source="checkpoint: ")
+    adopted = with_keys(cfg, settings, source="checkpoint: ")
     check_limits(adopted)
-    adopted.freeze()
     return adopted
 
 

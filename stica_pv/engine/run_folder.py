@@ -21,6 +21,7 @@ from stica_pv.credentials import without_credentials
 from stica_pv.engine.checkpoint import list_checkpoints
 from stica_pv.engine.records import METRICS
 from stica_pv.errors import UsageError
+from stica_pv.partial_file import partial_file
 
 CONFIG, RUN_INFO, ENVIRONMENT = "config.yaml", "run.json", "env.txt"
 LONGEST_SLUG = 80
@@ -173,6 +174,5 @@ def _gpu_name(number: int) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with partial_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -23,7 +23,8 @@ from torchvision import transforms
 from stica_pv.config import CfgNode
 from stica_pv.data.config import reader_from_config
 from stica_pv.data.decoding.audio_track import mono, resample
-from stica_pv.data.loading.dataset import ClipDataset, Sample, collate
+from stica_pv.data.loading.collate import Sample, collate
+from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.data.manifest.manifest import probe
 from stica_pv.defaults import get_cfg
 from stica_pv.keyed_random import generator
