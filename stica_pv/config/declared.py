@@ -8,33 +8,28 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stica_pv.config.node import check_known, pairs_of, read_settings
+from stica_pv.config.recipes import find_file
 
 PACKAGE = Path(__file__).resolve().parent.parent
 _GATHERED = PACKAGE / "defaults.py", "get_cfg"  # assigns keys itself, and calls the functions that declare the others
 
 
-def check_keys(files: Sequence[str], overrides: Sequence[str], *, root: Path) -> None:
+def check_keys(files: Sequence[str], overrides: Sequence[str]) -> None:
     """Refuses undeclared keys; values are checked later, when their defaults are known.
 
     Args:
-        files: YAML files; a path that does not exist is tried below `root`.
+        files: YAML files, or names of recipes.
         overrides: Alternating keys and values.
-        root: Folder of the repository.
 
     Raises:
         UsageError: A file cannot be read, or a key is unknown.
     """
     known = declared_keys()
     computed = tuple(key for key in known if key.endswith("."))
-    found = [(f"{source}: ", key) for file in files for source, key, _ in read_settings(find_file(file, root))]
+    found = [(f"{source}: ", key) for file in files for source, key, _ in read_settings(find_file(file))]
     for source, key in [*found, *(("", key) for key, _ in pairs_of(overrides))]:
         if not key.startswith(computed):
             check_known(key, known, source=source)
-
-
-def find_file(file: str, root: Path) -> str:
-    """Returns the path of a configuration; a path that does not exist is tried below `root`."""
-    return file if Path(file).exists() or not (root / file).is_file() else str(root / file)
 
 
 def declared_keys() -> list[str]:

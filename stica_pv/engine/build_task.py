@@ -79,7 +79,7 @@ def refuse_code(settings: Iterable[tuple[str, Any]], trusted: Collection[str], *
             if module not in trusted:
                 raise UsageError(
                     f"{source}: {key} {value} names code, which a file must not run: if you trust it, name its "
-                    f"module yourself, CUSTOM_IMPORTS '[{module}]' (tools/export.py --import {module})"
+                    f"module yourself, CUSTOM_IMPORTS '[{module}]' (stica-pv export --import {module})"
                 )
 
 

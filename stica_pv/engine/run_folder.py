@@ -1,12 +1,12 @@
 """The folder of a run: checks that it belongs to the run, and writes its first files."""
 
-import hashlib
 import json
 import os
 import platform
-import re
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,7 @@ from stica_pv.engine.checkpoint import list_checkpoints
 from stica_pv.engine.records import METRICS
 from stica_pv.errors import UsageError
 
-CONFIG, FACTS, ENVIRONMENT = "config.yaml", "run.json", "env.txt"
-LONGEST_SLUG = 80
+CONFIG, FACTS, ENVIRONMENT, FAILURE = "config.yaml", "run.json", "env.txt", "failure.json"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where PyYAML was built with it
 
 # Keys that do not change what a run computes; they may differ between attempts.
@@ -35,31 +34,6 @@ FREE_KEYS = (
     *("TRAIN.ENABLE", "TRAIN.MAX_STEPS", "TRAIN.AUTO_RESUME", "TRAIN.CHECKPOINT_PERIOD"),
     *("TRAIN.CHECKPOINT_MINUTES", "TRAIN.CHECKPOINT_KEEP"),  # and CHECKPOINT_KEEP_EVERY
 )
-
-
-def default_output_dir(cfg_file: str, overrides: Sequence[str]) -> str:
-    """Returns output/<project>/<config>[/<overrides>] for a config file and its overrides.
-
-    The project is the file's folder, or its folders below the nearest one called projects: gdt, stica/eval.
-    """
-    path = Path(cfg_file)
-    folders = path.resolve().parent.parts
-    below = folders[len(folders) - folders[::-1].index("projects") :] if "projects" in folders else ()
-    parts = ["output", *(below or folders[-1:]), path.stem]
-    values = map(without_credentials, overrides[1::2])
-    last = dict(zip(overrides[::2], values, strict=False))  # the last value of a key counts
-    telling = [f"{key}={value}" for key, value in last.items() if not key.startswith(FREE_KEYS)]
-    data = last.get("DATA.PATH_TO_DATA_DIR")
-    if data:
-        telling.append(f"data={Path(data).name}")
-    if last.get("TEST.CHECKPOINT_FILE_PATH"):
-        telling.append(f"checkpoint={last['TEST.CHECKPOINT_FILE_PATH']}")  # each evaluation keeps its results
-    if telling:
-        slug = re.sub(r"[^A-Za-z0-9.=,_-]+", "_", ",".join(telling))
-        if len(slug) > LONGEST_SLUG:
-            slug = f"{slug[:LONGEST_SLUG]}-{hashlib.sha256(slug.encode()).hexdigest()[:8]}"
-        parts.append(slug)
-    return os.path.join(*parts)
 
 
 def claim(cfg: CfgNode, defaults: CfgNode | None = None) -> Path:
@@ -87,6 +61,22 @@ def claim(cfg: CfgNode, defaults: CfgNode | None = None) -> Path:
     except OSError as error:
         raise UsageError(f"OUTPUT_DIR {folder} cannot be written: {error.strerror or error}") from error
     return folder
+
+
+@contextmanager
+def recorded_failure(folder: Path) -> Iterator[None]:
+    """Records in failure.json why a run ends early; the next attempt removes it."""
+    path = folder / FAILURE
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        cause = without_credentials(" ".join(str(error).split()))
+        record = {"error": type(error).__name__, "cause": cause, "time": time.time()}
+        with suppress(OSError):  # a full disk may be the failure itself
+            _write(path, json.dumps(record) + "\n")
+        raise
 
 
 def has_begun(folder: Path) -> bool:

@@ -31,7 +31,7 @@ def test_a_sweep_is_one_array_job_with_a_folder_for_each_run(runs: Runs, tmp_pat
     sweep = ["--launcher", "slurm", "--sweep", "RNG_SEED", "0,1"]
     given = words(runs.clips, tmp_path / "sweep", **SETTINGS)
     told = say("--cfg", write_tiny(tmp_path / "tiny.yaml"), *sweep, *given)
-    folders = [tmp_path / "sweep" / f"RNG_SEED={seed}" for seed in (0, 1)]
+    folders = [tmp_path / "sweep" / f"rng_seed-{seed}" for seed in (0, 1)]
     jobs = [read_job(folder)["job"] for folder in folders]
     assert {job.partition("_")[0] for job in jobs} == {jobs[0].partition("_")[0]}
     assert [job.partition("_")[2] for job in jobs] == ["0", "1"]
