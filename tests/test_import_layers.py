@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     ("safe_text",),
     ("errors", "credentials"),
-    ("structures", "command_line"),
+    ("structures", "command_line", "recipe_files"),
     ("compat", "registry", "keyed_random", "config", "metrics", "weights", "temporary_folder"),
     ("distributed",),
     ("models", "losses", "transforms"),

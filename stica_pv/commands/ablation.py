@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from stica_pv.command_line import SIGNALLED, command_parser, exit_code
 from stica_pv.commands.processes import command_of, environment_of_commands
-from stica_pv.config.recipes import find_file
+from stica_pv.recipe_files import find_file
 
 if TYPE_CHECKING:
     from stica_pv.commands.ablations.grid import Grid, Run

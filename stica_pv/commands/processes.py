@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from stica_pv.config.recipes import CLONE
+from stica_pv.recipe_files import CLONE
 
 PACKAGE = Path(__file__).resolve().parents[1]
 

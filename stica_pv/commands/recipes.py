@@ -8,8 +8,8 @@ import argparse
 from functools import partial
 
 from stica_pv.command_line import command_parser, exit_code
-from stica_pv.config.recipes import headlines, recipe_folder
 from stica_pv.errors import UsageError
+from stica_pv.recipe_files import headlines, recipe_folder
 
 
 def create_parser() -> argparse.ArgumentParser:

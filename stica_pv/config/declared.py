@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stica_pv.config.node import check_known, pairs_of, read_settings
-from stica_pv.config.recipes import find_file
+from stica_pv.recipe_files import find_file
 
 PACKAGE = Path(__file__).resolve().parent.parent
 _GATHERED = PACKAGE / "defaults.py", "get_cfg"  # assigns keys itself, and calls the functions that declare the others

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stica_pv.config.recipes import CLONE, recipe_of
 from stica_pv.credentials import without_credentials
 from stica_pv.engine.run_folder import FREE_KEYS
 from stica_pv.errors import UsageError
+from stica_pv.recipe_files import CLONE, recipe_of
 
 LONGEST = 60
 SHORT_SECTIONS = ("TRAIN.", "DATA.", "MODEL.", "SOLVER.")  # left out of names: no key is in two of them

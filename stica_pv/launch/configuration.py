@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from stica_pv.config import CfgNode, apply_overrides, keys_in_file, merge_file
 from stica_pv.config.limits import check_limits
 from stica_pv.config.ownership import check_ownership
-from stica_pv.config.recipes import find_file
 from stica_pv.defaults import OWNED_KEYS, get_cfg
 from stica_pv.engine.run_name import default_output_dir
 from stica_pv.errors import UsageError
+from stica_pv.recipe_files import find_file
 
 
 def configure(file: str, overrides: Sequence[str], *, name: str = "", trains: bool = True) -> CfgNode:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from stica_pv.config.declared import declared_keys
-from stica_pv.config.recipes import find_file
 from stica_pv.engine.run_name import LONGEST, SHORT_SECTIONS, default_output_dir
 from stica_pv.errors import UsageError
 from stica_pv.launch.configuration import configure
+from stica_pv.recipe_files import find_file
 
 FILE = "projects/stica/demo.yaml"
 

@@ -11,7 +11,7 @@ from stica_pv.errors import UsageError, nearest
 
 SUFFIX = ".yaml"
 CLONE = "projects"
-_PACKAGE = Path(__file__).resolve().parent.parent
+_PACKAGE = Path(__file__).resolve().parent
 _PACKAGED = _PACKAGE / "recipes"  # setup.py copies them there
 
 
