@@ -23,6 +23,7 @@ PROGRAM = "stica-pv"
 SCRIPTS = {
     "train": "run_net.py",
     "status": "run_net.py --status",
+    "explain": "run_net.py --explain",
     "convert": "convert_checkpoint.py",
     **{
         name: f"{name.replace('-', '_')}.py"
@@ -202,9 +203,9 @@ def add_cfg_arguments(parser: argparse.ArgumentParser, files_help: str) -> None:
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="overrides, as after --opts")
 
 
-def add_opts_argument(parser: argparse.ArgumentParser, words_help: str) -> None:
+def add_opts_argument(parser: argparse.ArgumentParser, help_text: str) -> None:
     """Declares ``--opts KEY VALUE ...``, which may be given again."""
-    parser.add_argument("--opts", nargs="*", action="extend", default=[], metavar="KEY VALUE", help=words_help)
+    parser.add_argument("--opts", nargs="*", action="extend", default=[], metavar="KEY VALUE", help=help_text)
 
 
 def add_name_argument(parser: argparse.ArgumentParser) -> None:

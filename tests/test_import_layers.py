@@ -42,6 +42,8 @@ EXTRAS = (
     "safetensors",
     "onnxruntime",
     "cv2",
+    "huggingface_hub",
+    "huggingface_hub.errors",
     "matplotlib",
     "mlflow",
     "wandb",

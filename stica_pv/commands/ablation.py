@@ -116,7 +116,9 @@ def work(runs: Sequence["Run"], args: argparse.Namespace) -> list["Run"]:
         if relay.number or stopped_by:
             return 1
         print(f"run {number} of {len(runs)}: {run.cell}/{run.name}\n", end="", flush=True)  # in one piece
-        code = subprocess.run(command_of("train", *run.words), check=False, env=environment, stdout=output).returncode
+        code = subprocess.run(
+            command_of("train", *run.arguments), check=False, env=environment, stdout=output
+        ).returncode
         stopped_by = stopped_by or next((number for number in ENDING if code == SIGNALLED + number), 0)
         return code
 

@@ -12,6 +12,7 @@ from stica_pv.errors import UsageError, nearest
 COMMANDS = {
     "train": "pre-train and evaluate with a recipe",
     "recipes": "list the recipes that come with the package",
+    "explain": "describe a configuration key or a section",
     "status": "print the state of runs",
     "report": "write a page about one or several runs",
     "gallery": "write a page of test clips and their nearest neighbors",

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stica_pv.config.keys import is_free
 from stica_pv.credentials import without_credentials
-from stica_pv.engine.run_folder import FREE_KEYS
 from stica_pv.errors import UsageError
 from stica_pv.recipe_files import CLONE, recipe_of
 
@@ -102,7 +102,7 @@ def _project_of(path: Path) -> tuple[str, ...]:
 def _telling_parts(overrides: Sequence[str]) -> list[NamePart]:
     values = map(without_credentials, overrides[1::2])
     last = dict(zip(overrides[::2], values, strict=False))  # the last value of a key counts
-    parts = setting_parts((key, value) for key, value in last.items() if not key.startswith(FREE_KEYS))
+    parts = setting_parts((key, value) for key, value in last.items() if not is_free(key))
     if last.get("DATA.PATH_TO_DATA_DIR"):
         parts.append(NamePart("data", Path(last["DATA.PATH_TO_DATA_DIR"]).name))
     if last.get("TEST.CHECKPOINT_FILE_PATH"):  # each evaluation keeps its results

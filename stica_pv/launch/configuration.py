@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from stica_pv.config import CfgNode, apply_overrides, keys_in_file, merge_file
-from stica_pv.config.limits import check_limits
-from stica_pv.config.ownership import check_ownership
-from stica_pv.defaults import OWNED_KEYS, get_cfg
+from stica_pv.config.imports import import_components, named_imports
+from stica_pv.config.keys import check_limits, check_ownership
+from stica_pv.config.node import read_settings
+from stica_pv.defaults import get_cfg
 from stica_pv.engine.run_name import default_output_dir
 from stica_pv.errors import UsageError
 from stica_pv.recipe_files import find_file
@@ -25,6 +26,7 @@ def configure(file: str, overrides: Sequence[str], *, name: str = "", trains: bo
             or sets a key that the TASK never reads.
     """
     path = find_file(file)
+    import_components(named_imports(read_settings(path), overrides))  # they declare keys
     cfg = get_cfg()
     merge_file(cfg, path)
     apply_overrides(cfg, list(overrides))
@@ -32,7 +34,7 @@ def configure(file: str, overrides: Sequence[str], *, name: str = "", trains: bo
     check_limits(cfg)
     if trains and cfg.TRAIN.ENABLE:  # an evaluation takes its task from the checkpoint
         # Only the file's own keys: keys from a `_BASE_` of another method are shared with that method.
-        check_ownership(cfg, [*keys_in_file(path), *cfg.OVERRIDES], defaults=get_cfg(), owned=OWNED_KEYS)
+        check_ownership(cfg, [*keys_in_file(path), *cfg.OVERRIDES])
     if name and cfg.OUTPUT_DIR:
         raise UsageError(f"--name {name} cannot be combined with OUTPUT_DIR {cfg.OUTPUT_DIR}: remove one of them")
     cfg.OUTPUT_DIR = cfg.OUTPUT_DIR or default_output_dir(path, overrides, name)

@@ -11,7 +11,7 @@ from typing import Any
 from stica_pv.engine.checkpoint import list_checkpoints, step_of
 from stica_pv.engine.lock import NAME, STALE_S, has_ended, heartbeat_age_s, read_lock
 from stica_pv.engine.records import STATS
-from stica_pv.engine.run_folder import CONFIG, FACTS, FAILURE, settings_of
+from stica_pv.engine.run_folder import CONFIG, FAILURE, RUN_INFO, settings_of
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.results import JSON
 from stica_pv.launch.requeue import FAILURES
@@ -60,12 +60,12 @@ def status(folder: Path) -> dict[str, str]:
     job = read_job(folder)
     if not (folder / CONFIG).is_file() and not job:
         raise UsageError(f"--status {folder}: there is no run")
-    facts = _read_json(folder / FACTS)
+    info = _read_json(folder / RUN_INFO)
     last = _last_line(folder / STATS)
-    steps, step = int(facts.get("steps", 0)), int(last.get("step", 0))
+    steps, step = int(info.get("steps", 0)), int(last.get("step", 0))
     found = {"state": _state(folder, job, step, steps), "step": f"{step}/{steps or '?'}"}
-    if facts.get("steps_per_epoch"):
-        found["epoch"] = f"{step / facts['steps_per_epoch']:.1f}/{steps / facts['steps_per_epoch']:.1f}"
+    if info.get("steps_per_epoch"):
+        found["epoch"] = f"{step / info['steps_per_epoch']:.1f}/{steps / info['steps_per_epoch']:.1f}"
     if last:
         left = datetime.timedelta(seconds=round((steps - step) * last["step_time"]))
         found["speed"] = f"{last['samples_per_second']:.1f} samples/s, {last['step_time']:.2f} s a step"

@@ -19,7 +19,11 @@ from stica_pv.errors import UsageError
 ROOT = Path(__file__).resolve().parents[2]
 LIGHT = "import atexit, os, sys; atexit.register(lambda: os._exit(1) if {{*{heavy}}} & {{*sys.modules}} else None)"
 HEAVY = ("torch", "numpy", "av", "fvcore", "yaml")
-DEVELOPER_SCRIPTS = {"released_differences.py", "version_matrix.py"}  # of a clone, without a command
+DEVELOPER_SCRIPTS = {
+    "released_differences.py",
+    "version_matrix.py",
+    "write_reference.py",
+}  # of a clone, without a command
 
 
 def children_s() -> float:

@@ -64,11 +64,11 @@ def starting(repeats: int) -> Iterator[Row]:
     )
 
 
-def command(*words: str) -> Callable[[], None]:
+def command(*arguments: str) -> Callable[[], None]:
     """Returns a function that runs a command to its end, without its output."""
 
     def run() -> None:
-        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, env=environment_of_commands())
+        subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, env=environment_of_commands())
 
     return run
 
@@ -126,10 +126,10 @@ def long_list(folder: Path, entries: int) -> Path:
 
 def opening(folder: Path, entries: int, repeats: int) -> Iterator[Row]:
     """Yields time and memory of a process that opens the list and then forks two workers."""
-    words = [*module_of("stica_pv.commands.benchmarks.startup_list"), str(folder)]
+    arguments = [*module_of("stica_pv.commands.benchmarks.startup_list"), str(folder)]
     found = []
     for _ in range(repeats):
-        done = subprocess.run(words, check=True, capture_output=True, text=True, env=environment_of_commands())
+        done = subprocess.run(arguments, check=True, capture_output=True, text=True, env=environment_of_commands())
         found.append(json.loads(done.stdout))
     name = f"a list of {entries:,} files, opened with its manifest"
     yield Row.paired(
