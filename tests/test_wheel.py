@@ -52,10 +52,10 @@ def program(wheel: Path) -> Path:
 
 
 def test_the_installed_program_trains_evaluates_and_reports_in_any_folder(program: Path, tmp_path: Path):
-    def say(*words: str, code: int = 0) -> str:
+    def say(*arguments: str, code: int = 0) -> str:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         done = subprocess.run(
-            [str(program), *words],
+            [str(program), *arguments],
             capture_output=True,
             text=True,
             check=False,

@@ -9,9 +9,9 @@ from stica_pv.recipe_files import CLONE
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def command_of(name: str, *words: str) -> list[str]:
+def command_of(name: str, *arguments: str) -> list[str]:
     """Returns the command line of a command of this package."""
-    return [*module_of(PACKAGE.name), name, *words]
+    return [*module_of(PACKAGE.name), name, *arguments]
 
 
 def module_of(name: str) -> list[str]:

@@ -64,12 +64,12 @@ def load_command(name: str) -> ModuleType:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; exit code 2: there is no such command, or its arguments are wrong."""
-    words = sys.argv[1:] if argv is None else argv
-    return exit_code(partial(_run, words))
+    arguments = sys.argv[1:] if argv is None else argv
+    return exit_code(partial(_run, arguments))
 
 
-def _run(words: list[str]) -> int:
-    name, *rest = words or [""]
+def _run(arguments: list[str]) -> int:
+    name, *rest = arguments or [""]
     if name in ("--version", "-V"):
         print(f"{PROGRAM} {__version__}")
         return 0

@@ -1,6 +1,7 @@
 """The folder of a run: checks that it belongs to the run, and writes its first files."""
 
 import json
+import logging
 import os
 import platform
 import sys
@@ -21,6 +22,8 @@ from stica_pv.credentials import without_credentials
 from stica_pv.engine.checkpoint import list_checkpoints
 from stica_pv.engine.records import METRICS
 from stica_pv.errors import UsageError
+
+logger = logging.getLogger(__name__)
 
 CONFIG, RUN_INFO, ENVIRONMENT, FAILURE = "config.yaml", "run.json", "env.txt", "failure.json"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where PyYAML was built with it
@@ -44,6 +47,8 @@ def claim(cfg: CfgNode, defaults: CfgNode | None = None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         if path.is_file() and cfg.TRAIN.ENABLE:
             _refuse_another_run(cfg, folder, defaults)
+        elif cfg.TRAIN.ENABLE:
+            _log_earlier_folder(cfg, folder, defaults)
         if cfg.TRAIN.ENABLE or not path.is_file():
             _write(path, without_credentials(cfg.dump()))
         if not cfg.TRAIN.ENABLE and not (folder / ENVIRONMENT).is_file():
@@ -98,18 +103,29 @@ def describe_differences(keys: Sequence[str], before: dict[str, Any], now: dict[
 
 
 def _refuse_another_run(cfg: CfgNode, folder: Path, defaults: CfgNode | None) -> None:
-    before = dict(flatten(defaults or {})) | settings_of(folder)
-    if not has_begun(folder):
-        return
-    now = dict(flatten(yaml.safe_load(without_credentials(cfg.dump()))))
-    different = sorted(
-        key for key in before.keys() | now.keys() if not is_free(key) and before.get(key) != now.get(key)
-    )
-    if different:
+    different, before, now = _compare(cfg, folder, defaults)
+    if different and has_begun(folder):
         raise UsageError(
             f"OUTPUT_DIR {folder} holds another run ({len(different)} keys differ: "
             f"{describe_differences(different, before, now)}): choose another OUTPUT_DIR, or move that folder"
         )
+
+
+def _log_earlier_folder(cfg: CfgNode, folder: Path, defaults: CfgNode | None) -> None:
+    """Names a folder with the same run; default names were once of the form ``KEY=VALUE,KEY=VALUE``."""
+    for other in sorted(folder.parent.glob("*=*")):
+        if (other / CONFIG).is_file() and has_begun(other) and not _compare(cfg, other, defaults)[0]:
+            logger.warning(
+                "%s has begun the same run, under its earlier name: OUTPUT_DIR %s continues it", other, other
+            )
+
+
+def _compare(cfg: CfgNode, folder: Path, defaults: CfgNode | None) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
+    """Returns the keys that make a configuration another run than that of a folder, and both settings."""
+    before = dict(flatten(defaults or {})) | settings_of(folder)
+    now = dict(flatten(yaml.safe_load(without_credentials(cfg.dump()))))
+    different = [key for key in before.keys() | now.keys() if not is_free(key) and before.get(key) != now.get(key)]
+    return sorted(different), before, now
 
 
 def write_run_info(folder: Path, info: dict[str, Any]) -> None:

@@ -32,8 +32,8 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "stica-pv"
 
 
-def completed(script: Path, *words: str) -> list[str]:
-    command = ["bash", "-c", COMPLETE, "bash", str(script), *words]
+def completed(script: Path, *arguments: str) -> list[str]:
+    command = ["bash", "-c", COMPLETE, "bash", str(script), *arguments]
     path = f"{script.parent / 'bin'}:/usr/bin:/bin"
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PATH": path}, timeout=300)
     return done.stdout.split()

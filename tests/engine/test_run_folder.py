@@ -85,3 +85,16 @@ def test_a_full_disk_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(UsageError, match=rf"cannot write .*{name}: No space left on device; .* free disk space"):
         write_run_info(tmp_path, {"negatives": 7})
+
+
+def test_a_run_under_its_earlier_name_is_named_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    for name, change in (("DATA.NUM_FRAMES=4", {}), ("DATA.NUM_FRAMES=8", {"DATA__NUM_FRAMES": 8})):
+        claim(cfg(tmp_path / name, **change))
+        (tmp_path / name / "metrics.jsonl").write_text('{"step": 1}\n')
+    claim(cfg(tmp_path / "num_frames-4"))
+    (record,) = caplog.records
+    assert f"OUTPUT_DIR {tmp_path / 'DATA.NUM_FRAMES=4'} continues it" in record.getMessage()
+    caplog.clear()
+    claim(cfg(tmp_path / "num_frames-4"))
+    claim(cfg(tmp_path / "num_frames-9", DATA__NUM_FRAMES=9))
+    assert caplog.records == []
