@@ -144,7 +144,7 @@ def _flow_from_config(cfg: CfgNode) -> FlowFiles:
     data = cfg.DATA
     if not data.PATH_TO_FLOW_DIR:
         raise UsageError(
-            "this method needs optical flow: set DATA.PATH_TO_FLOW_DIR to the output of tools/compute_flow.py"
+            "this method needs optical flow: set DATA.PATH_TO_FLOW_DIR to the output of `stica-pv compute-flow`"
         )
     return FlowFiles(Path(data.PATH_TO_FLOW_DIR), Path(data.PATH_PREFIX or data.PATH_TO_DATA_DIR), data.FLOW_FPS)
 

@@ -80,13 +80,13 @@ def implied_by(weights: WeightsFile, layout: str, method: str = "") -> Implied:
         raise UsageError(f"{weights.path} is a checkpoint of this package already")
     if _is_gdt(weights, layout):
         guess = GUESS if is_guess(weights.tensors, method) else ""
-        return Implied("projects/stica/k400_reference.yaml", reference_settings(weights.tensors, method), guess)
+        return Implied("stica/k400_reference", reference_settings(weights.tensors, method), guess)
     if method:
         raise UsageError(f"--as {method}: {weights.path} does not hold the networks of GDT or STiCA; leave --as out")
     if layout != AUTO:
         layout_named(layout)
     # A trunk alone: its average is what it was trained for, and there is nothing to compare crops with.
-    return Implied("projects/stica/k400_crossmodal.yaml", {})
+    return Implied("stica/k400_crossmodal", {})
 
 
 def _is_gdt(weights: WeightsFile, layout: str) -> bool:

@@ -82,7 +82,7 @@ def read_described(path: str | os.PathLike[str], *, imports: Sequence[str] = ())
     if header.get("format") not in (FORMAT, EXPORT_FORMAT):
         raise UsageError(
             f"{path} holds weights without the configuration of their networks: expected a checkpoint of this "
-            "package, or an encoder or .safetensors of tools/export.py (use tools/convert_checkpoint.py for others)"
+            "package, or an encoder or .safetensors of `stica-pv export` (use `stica-pv convert` for others)"
         )
     info = {name: header[name] for name in RUN_INFO if name in header}
     what, modality = str(header.get("what", TASK)), str(header.get("modality", ""))

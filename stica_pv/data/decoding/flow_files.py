@@ -53,7 +53,7 @@ class FlowFiles:
     def __post_init__(self) -> None:
         if not self.folder.is_dir():
             raise UsageError(
-                f"DATA.PATH_TO_FLOW_DIR: there is no folder {self.folder}; create it with tools/compute_flow.py"
+                f"DATA.PATH_TO_FLOW_DIR: there is no folder {self.folder}; create it with `stica-pv compute-flow`"
             )
 
     def read(

@@ -120,7 +120,7 @@ def open_videos(
         raise NoneUsable(
             f"none of the {len(causes)} files in {videos.root} can be used: {count_causes(causes.values())}; "
             "see DATA.NUM_FRAMES, DATA.TARGET_FPS and DATA.MISSING_AUDIO for the requirements of the recipe "
-            "(tools/check_dataset.py lists every file)",
+            "(`stica-pv check-dataset` lists every file)",
             excluded,
         )
     fits = [row not in causes for row in range(len(videos))]

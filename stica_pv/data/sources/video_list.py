@@ -108,8 +108,8 @@ def check_absent(
     advice = ""
     if len(absent) < total:
         advice = (
-            f", or raise DATA.MAX_ABSENT_SHARE (now {max_share:g}; tools/check_dataset.py writes all missing names of "
-            "a training list)"
+            f", or raise DATA.MAX_ABSENT_SHARE (now {max_share:g}; `stica-pv check-dataset` writes all missing names "
+            "of a training list)"
         )
     raise UsageError(f"{_missing(absent, total, source)}{hint}; searched below {root}: check DATA.PATH_PREFIX{advice}")
 

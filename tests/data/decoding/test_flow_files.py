@@ -159,6 +159,6 @@ def test_flow_that_nobody_said_the_place_of_is_refused_before_anything_is_read(t
     with pytest.raises(UsageError, match="set DATA.PATH_TO_FLOW_DIR"):
         reader_from_config(cfg, flow=True)
     cfg.DATA.PATH_TO_FLOW_DIR = str(tmp_path / "none")
-    with pytest.raises(UsageError, match="there is no folder .*none; create it with tools/compute_flow.py"):
+    with pytest.raises(UsageError, match="there is no folder .*none; create it with `stica-pv compute-flow`"):
         reader_from_config(cfg, flow=True)
     reader_from_config(cfg)  # an evaluation does not read flow
