@@ -12,7 +12,7 @@ import stica_pv.compat  # noqa: F401 - repairs torchvision's import where it nee
 import pytest
 import torch
 import yaml
-from tiny_runs import REPOSITORY, run_tiny, words, write_tiny
+from tiny_runs import REPOSITORY, arguments, run_tiny, write_tiny
 
 from stica_pv.config.node import set_key
 from stica_pv.defaults import get_cfg
@@ -72,7 +72,7 @@ def answers(path: Path, clips: Path, folder: Path, capsys: pytest.CaptureFixture
     cfg = write_tiny(folder / "tiny.yaml")
     (folder / "run" / "checkpoints").mkdir(parents=True, exist_ok=True)
     shutil.copy(path, folder / "run" / "checkpoints" / "step_00000001.pyth")
-    common = words(clips, folder / "out")
+    common = arguments(clips, folder / "out")
     commands: dict[str, list[object]] = {
         "run_net": ["--cfg", cfg, *common, "TRAIN.ENABLE", False, "TEST.ENABLE", True],
         "inspect_batch": ["--cfg", cfg, *common, "--checkpoint", path],
@@ -88,7 +88,7 @@ def answers(path: Path, clips: Path, folder: Path, capsys: pytest.CaptureFixture
         tool = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(tool)
         capsys.readouterr()
-        code = tool.main([str(word) for word in argv])
+        code = tool.main([str(argument) for argument in argv])
         found[name] = (code, capsys.readouterr().err)
     try:
         torch.hub.load(str(REPOSITORY), "stica_encoder", source="local", checkpoint=str(path))
@@ -131,7 +131,7 @@ def test_a_file_starts_no_code_in_any_command(
         assert code == 2, (name, err)
         assert err.startswith("error: "), name
         assert err.count("\n") == 1, (name, err)
-        assert "names code, which a file must not run" in err, (name, err)
+        assert "names code, which a file must not import by itself" in err, (name, err)
     assert not evil.exists()
 
 
@@ -151,7 +151,7 @@ def test_a_malformed_file_is_refused_in_one_line_by_every_command(
 def test_code_that_the_user_names_is_used(trained: Path, evil: Path, tmp_path: Path):
     checkpoint = CODE["function"](load_checkpoint(trained))
     cfg = get_cfg()
-    with pytest.raises(UsageError, match=f"name its module yourself, CUSTOM_IMPORTS '\\[{EVIL}\\]'"):
+    with pytest.raises(UsageError, match=rf"add --import {EVIL} to the command \(or CUSTOM_IMPORTS '\[{EVIL}\]'\)"):
         as_trained(cfg, checkpoint)
     for key, value in (("CUSTOM_IMPORTS", [EVIL]), ("MODEL.ARCH", f"{EVIL}:build")):
         named = cfg.clone()
@@ -169,10 +169,11 @@ def test_a_run_folder_starts_no_code_either(trained: Path, evil: Path, tmp_path:
     folder.mkdir()
     for text in (f"CUSTOM_IMPORTS: [{EVIL}]\n", f"MODEL: {{ARCH: '{EVIL}:build'}}\n"):
         (folder / "config.yaml").write_text(text)
-        with pytest.raises(UsageError, match=r"config\.yaml: .* names code, which a file must not run"):
+        with pytest.raises(UsageError, match=r"config\.yaml: .* names code, which a file must not import by itself"):
             configuration_of(folder)
-        assert configuration_of(folder, ["CUSTOM_IMPORTS", EVIL]).CUSTOM_IMPORTS == [EVIL]
     assert not evil.exists()
+    assert configuration_of(folder, ["CUSTOM_IMPORTS", EVIL]).CUSTOM_IMPORTS == [EVIL]
+    assert evil.exists()  # the user named it
 
 
 def cut_short(path: Path) -> None:

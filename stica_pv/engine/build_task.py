@@ -1,26 +1,22 @@
 """Builds the task of a configuration, or of a checkpoint, with its initial weights."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from stica_pv.config import CfgNode, flatten
-from stica_pv.config.limits import check_limits
-from stica_pv.config.node import set_key
+from stica_pv.config import CfgNode, flatten, with_keys
+from stica_pv.config.imports import KEY, allowed_modules
+from stica_pv.config.keys import TABLE, check_limits, is_adopted
 from stica_pv.config.yaml_text import parse_stored_settings
 from stica_pv.engine import load_checkpoint, load_weights
 from stica_pv.engine.checkpoint import Checkpoint
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import seed_of
 from stica_pv.models.backbones import LIBRARIES
-from stica_pv.registry import TASKS
+from stica_pv.registry import AUDIO_ENCODERS, BACKBONES, POOLINGS, TASKS
 from stica_pv.tasks import Task
-from stica_pv.transforms.config import add_transform_config
-
-NETWORK_KEYS = ("TASK", "MODEL.", "POOL.", "HEAD.", "AUDIO.", "CROP.", "CONTRASTIVE.", "BN.", "GDT.", "CVRL.", "BRAVE.")
-CLIP_KEYS = ("DATA.TEST_CROP_SIZE", "DATA.FRAME_CHOICE", "DATA.DECODING_SHORT_SIZE")  # and all keys of the transforms
 
 
 def create_task(cfg: CfgNode) -> Task:
@@ -43,19 +39,40 @@ def as_trained(cfg: CfgNode, checkpoint: Checkpoint) -> CfgNode:
     Raises:
         UsageError: Its configuration is malformed, or names code that `cfg` does not name.
     """
-    adopted = cfg.clone()
-    adopted.defrost()
-    settings = [
-        (key, value)
-        for key, value in parse_stored_settings(checkpoint["config"], source="checkpoint: its configuration")
-        if describes_networks_or_clips(key) and key not in cfg.OVERRIDES
-    ]
-    refuse_code(settings, named_modules(flatten(cfg)), source="checkpoint")
-    for key, value in settings:
-        set_key(adopted, key, value, source="checkpoint: ")
+    stored = parse_stored_settings(checkpoint["config"], source="checkpoint: its configuration")
+    trusted = named_modules(flatten(cfg)) | allowed_modules()
+    _refuse_missing_modules(dict(stored), trusted)
+    settings = [(key, value) for key, value in stored if is_adopted(key) and key not in cfg.OVERRIDES]
+    refuse_code(settings, trusted, source="checkpoint")
+    adopted = with_keys(cfg, settings, source="checkpoint: ")
     check_limits(adopted)
-    adopted.freeze()
     return adopted
+
+
+# Keys that name a component, and where components are registered.
+_COMPONENTS = {"TASK": TASKS, "MODEL.ARCH": BACKBONES, "AUDIO.ARCH": AUDIO_ENCODERS, "POOL.NAME": POOLINGS}
+
+
+def _refuse_missing_modules(stored: Mapping[str, Any], trusted: Collection[str]) -> None:
+    """Refuses a configuration with keys or components of modules that are not imported, and names the modules."""
+    keys = [f"{key} is a key" for key in stored if not TABLE.roles(key) and "." in key]
+    names = [
+        f"{key} {stored[key]} is a component"
+        for key, registry in _COMPONENTS.items()
+        if isinstance(stored.get(key), str) and ":" not in stored[key] and stored[key] not in registry
+    ]
+    absent = [module for module in _modules_in(KEY, stored.get(KEY, [])) if module not in trusted]
+    if (keys or names) and absent:
+        raise UsageError(f"checkpoint: {(keys or names)[0]} of another module{_how_to_allow(absent)}")
+
+
+def _how_to_allow(modules: Iterable[str]) -> str:
+    listed = list(modules)
+    options = " ".join(f"--import {module}" for module in listed)
+    return (
+        f", which a file must not import by itself: if you trust {', '.join(listed)}, add {options} to the command "
+        f"(or {KEY} '[{', '.join(listed)}]')"
+    )
 
 
 def named_modules(settings: Iterable[tuple[str, Any]]) -> set[str]:
@@ -74,37 +91,21 @@ def refuse_code(settings: Iterable[tuple[str, Any]], trusted: Collection[str], *
     Raises:
         UsageError: They name another module.
     """
+    allowed = {*trusted, *allowed_modules()}
     for key, value in settings:
-        for module in _modules_in(key, value):
-            if module not in trusted:
-                raise UsageError(
-                    f"{source}: {key} {value} names code, which a file must not run: if you trust it, name its "
-                    f"module yourself, CUSTOM_IMPORTS '[{module}]' (tools/export.py --import {module})"
-                )
+        absent = [module for module in _modules_in(key, value) if module not in allowed]
+        if absent:
+            raise UsageError(f"{source}: {key} {value} names code{_how_to_allow(absent)}")
 
 
 def _modules_in(key: str, value: Any) -> list[str]:
-    words = [word for word in (value if isinstance(value, list) else [value]) if isinstance(word, str)]
-    if key == "CUSTOM_IMPORTS":
-        return words
-    if not describes_networks_or_clips(key):  # such as addresses, which have colons too
+    texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+    if key == KEY:
+        return texts
+    if not is_adopted(key):  # such as addresses, which have colons too
         return []
-    modules = [word.rpartition(":")[0] for word in words if ":" in word]
+    modules = [text.rpartition(":")[0] for text in texts if ":" in text]
     return [module for module in modules if module not in LIBRARIES]
-
-
-def describes_networks_or_clips(key: str) -> bool:
-    """Whether a key describes the networks or their input clips."""
-    return key.startswith(NETWORK_KEYS) or key in CLIP_KEYS or key in _TRANSFORM_KEYS
-
-
-def _transform_keys() -> frozenset[str]:
-    declared = CfgNode()
-    add_transform_config(declared)
-    return frozenset(key for key, _ in flatten(declared))
-
-
-_TRANSFORM_KEYS = _transform_keys()
 
 
 def use_channels_last(module: nn.Module) -> None:

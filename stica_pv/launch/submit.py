@@ -18,6 +18,7 @@ from submitit.core.utils import FailedJobError
 
 from stica_pv.command_line import ENVIRONMENT
 from stica_pv.config import CfgNode, flatten
+from stica_pv.config.keys import is_equal_in_array
 from stica_pv.credentials import without_credentials
 from stica_pv.engine.lock import check_free
 from stica_pv.errors import UsageError
@@ -26,10 +27,10 @@ from stica_pv.launch.job import ClusterJob
 from stica_pv.launch.requeue import CODE, RUNS, TOKEN
 from stica_pv.launch.run_token import write_token
 from stica_pv.launch.snapshot import take_snapshot
+from stica_pv.partial_file import partial_file
 
 EXECUTORS = ("slurm", "local")
 JOB = "job.json"
-ARRAY_KEYS = ("SUBMITIT.", "NUM_GPUS", "NUM_SHARDS")  # equal in all runs that are submitted together
 SLURM, LOCAL = EXECUTORS
 ANSWER_S = 60  # time-out of squeue
 FORGOTTEN = "Invalid job id"  # message of squeue for a job that ended a while ago
@@ -67,9 +68,9 @@ def submit(cfgs: Sequence[CfgNode], executor: str, *, profile_steps: int = 0) ->
         except (RuntimeError, ValueError, FailedJobError) as error:
             raise UsageError(f"the job was refused: {' '.join(str(error).split())}") from error
     for folder, job_id in zip(folders, ids, strict=True):
-        folder.mkdir(parents=True, exist_ok=True)
         record = {"job": job_id, "executor": executor, "submission": str(submission)}
-        (folder / JOB).write_text(json.dumps(record), encoding="utf-8")
+        with partial_file(folder / JOB) as partial:
+            partial.write_text(json.dumps(record), encoding="utf-8")
     return ids
 
 
@@ -144,8 +145,8 @@ def queue_state(job_id: str) -> str:
         raise ConnectionError(f"squeue gave no answer within {ANSWER_S} s") from error
     if done.returncode and FORGOTTEN not in done.stderr:
         raise ConnectionError(" ".join(done.stderr.split()) or f"squeue exited with code {done.returncode}")
-    words = done.stdout.split() if done.returncode == 0 else []
-    return words[0] if words else ""
+    fields = done.stdout.split() if done.returncode == 0 else []
+    return fields[0] if fields else ""
 
 
 def read_job(folder: Path) -> dict[str, str]:
@@ -181,7 +182,7 @@ def _refuse_other_machines(first: CfgNode, other: CfgNode) -> None:
     """The runs of an array share one batch script."""
     expected, given = (dict(flatten(cfg)) for cfg in (first, other))
     for key, value in given.items():
-        if key.startswith(ARRAY_KEYS) and value != expected[key]:
+        if is_equal_in_array(key) and value != expected[key]:
             raise UsageError(
                 f"{key} is {expected[key]!r} in the first run and {value!r} in that of {other.OUTPUT_DIR}: runs "
                 "that are submitted together must use the same machines; submit them separately"

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import integer, uniform
-from stica_pv.structures import describe
+from stica_pv.structures import Movable, describe
 
 STRENGTHS = {"none": (0, 0, 0.0, 0.0), "mild": (1, 1, 2.0, 5.0), "medium": (1, 1, 3.0, 6.0), "heavy": (2, 2, 3.0, 6.0)}
 """By name: number of masks over bands and over columns, and the upper bounds of their widths."""
 
 
 @dataclass(frozen=True)
-class SpecAugmentParams:
+class SpecAugmentParams(Movable):
     """Masks of each sample.
 
     Attributes:
@@ -44,10 +44,6 @@ class SpecAugmentParams:
         first, width = self.columns.unbind(-1)
         return SpecAugmentParams(self.bands, torch.stack((columns - first - width, width), dim=-1))
 
-    def to(self, device: torch.device) -> "SpecAugmentParams":
-        """Returns the plan on `device`."""
-        return SpecAugmentParams(self.bands.to(device, non_blocking=True), self.columns.to(device, non_blocking=True))
-
 
 def sample_spec_augment(
     rngs: Sequence[torch.Generator], strength: str, *, bands: int, columns: int
@@ -69,12 +65,12 @@ def sample_spec_augment(
     return SpecAugmentParams(*sampled)
 
 
-def apply_spec_augment(log_mel: Tensor, plan: SpecAugmentParams) -> Tensor:
+def apply_spec_augment(log_mel: Tensor, params: SpecAugmentParams) -> Tensor:
     """Maps (B, 1, F, T) to the same with the masked bands and columns set to 0."""
-    if log_mel.ndim != 4 or len(log_mel) != len(plan.bands):
-        raise UsageError(f"log_mel: expected (B, 1, F, T) with B = {len(plan.bands)}, got {describe(log_mel)}")
-    bands = _covered(plan.bands, log_mel.shape[2])
-    columns = _covered(plan.columns, log_mel.shape[3])
+    if log_mel.ndim != 4 or len(log_mel) != len(params.bands):
+        raise UsageError(f"log_mel: expected (B, 1, F, T) with B = {len(params.bands)}, got {describe(log_mel)}")
+    bands = _covered(params.bands, log_mel.shape[2])
+    columns = _covered(params.columns, log_mel.shape[3])
     return log_mel.masked_fill(bands[:, None, :, None] | columns[:, None, None, :], 0.0)
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from stica_pv.errors import UsageError
+from stica_pv.partial_file import partial_file
 from stica_pv.weights.inert import Inert, left_out_of, load_inert
 
 # Keys under which training programs store their weights: GDT and torchvision's references, SlowFast and pytorchvideo.
@@ -39,14 +40,14 @@ class WeightsFile:
         tensors: The weights; common prefixes of wrappers are dropped, unless the caller keeps them.
         about: Other content of the file, such as an epoch.
         sha256: Hash of the file.
-        left_out: Entries with objects of a program, with their classes; none of these was built.
+        skipped: Entries with objects of a program, with their classes; none of these was built.
     """
 
     path: str
     tensors: dict[str, Tensor]
     about: dict[str, Any]
     sha256: str
-    left_out: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.path} ({len(self.tensors)} tensors)"
@@ -65,15 +66,15 @@ def read_weights(path: str | os.PathLike[str], *, strip: bool = True) -> Weights
     path = str(path)
     if not Path(path).is_file():
         raise UsageError(f"{path}: there is no such file")
-    content, about, left_out = _read_safetensors(path) if path.endswith(".safetensors") else _read_torch(path)
+    content, about, skipped = _read_safetensors(path) if path.endswith(".safetensors") else _read_torch(path)
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
         raise UsageError(
             f"{path} holds no weights: expected tensors by name, at the top or under one of {', '.join(WRAPPERS)}; "
             f"found {', '.join(sorted(map(str, content))[:8]) or 'nothing'}"
-            + (f"; left out, as only its own program can build it: {', '.join(left_out)}" if left_out else "")
+            + (f"; left out, as only its own program can build it: {', '.join(skipped)}" if skipped else "")
         )
-    return WeightsFile(path, _without_prefixes(tensors) if strip else tensors, about, sha256_of(path), left_out)
+    return WeightsFile(path, _without_prefixes(tensors) if strip else tensors, about, sha256_of(path), skipped)
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
@@ -97,23 +98,19 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
 
     Args:
         path: The file; must not exist.
-        write: Writes to a given path, which has the same suffix.
+        write: Writes to a given path.
 
     Raises:
         UsageError: The file exists, the folder cannot be written, or the disk is full.
     """
     refuse_existing(path)
-    partial = path.with_name(f".partial.{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(partial)
-        partial.rename(path)
+        with partial_file(path) as partial:
+            write(partial)
     except (OSError, RuntimeError) as error:
         if not is_write_error(error):
             raise
         raise UsageError(f"cannot write {path}: {system_message(error)}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def save_torch(content: object, path: Path) -> None:

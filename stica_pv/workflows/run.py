@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from stica_pv.config import CfgNode
+from stica_pv.config.imports import import_components
 from stica_pv.data.manifest.videos import list_from_config
 from stica_pv.data.sources.video_list import VideoList
 from stica_pv.data.synthetic import generate_from_config
@@ -15,14 +16,13 @@ from stica_pv.distributed import barrier, is_main
 from stica_pv.engine.build_task import create_task
 from stica_pv.engine.config import check_batch, check_solver
 from stica_pv.engine.lock import RunLock
-from stica_pv.engine.run_folder import claim
+from stica_pv.engine.run_folder import claim, recorded_failure
 from stica_pv.engine.signals import stopping_signal
 from stica_pv.engine.trackers import check_trackers
 from stica_pv.errors import RunStopped, UsageError
 from stica_pv.evaluation.build_models import Checkpoints
 from stica_pv.evaluation.evaluate import check_test, evaluate
 from stica_pv.evaluation.results import Numbers
-from stica_pv.registry import import_components
 from stica_pv.report.charts import check_extra
 from stica_pv.report.end_of_run import report_run
 from stica_pv.tasks import Task
@@ -57,11 +57,18 @@ def run(cfg: CfgNode, device: torch.device, *, profile_steps: int = 0) -> Number
         if is_main():
             claim(cfg, get_cfg())
         barrier()
-        if task is not None and videos is not None and not pretrain(cfg, task, videos, folder, device, profile_steps):
-            raise RunStopped(f"training in {folder} was interrupted; the same command continues it", stopping_signal())
-        barrier()  # the main process writes the last checkpoint
-        del task  # free its memory for the evaluated models
-        results = evaluate(cfg, folder, device, checkpoints) if cfg.TEST.ENABLE else {}
+        with recorded_failure(folder) if is_main() else nullcontext():
+            if (
+                task is not None
+                and videos is not None
+                and not pretrain(cfg, task, videos, folder, device, profile_steps)
+            ):
+                raise RunStopped(
+                    f"training in {folder} was interrupted; the same command continues it", stopping_signal()
+                )
+            barrier()  # the main process writes the last checkpoint
+            del task  # free its memory for the evaluated models
+            results = evaluate(cfg, folder, device, checkpoints) if cfg.TEST.ENABLE else {}
     report = report_run(cfg, device) if cfg.REPORT.ENABLE else None
     if is_main():
         if report is not None:
@@ -70,7 +77,7 @@ def run(cfg: CfgNode, device: torch.device, *, profile_steps: int = 0) -> Number
     return results
 
 
-def rehearse(cfg: CfgNode, device: torch.device) -> None:
+def check_run(cfg: CfgNode, device: torch.device) -> None:
     """Build what `run` would train, run one batch and log the findings; write nothing to OUTPUT_DIR.
 
     Raises:

@@ -27,7 +27,7 @@ def run_folder(trained: Path, tmp_path: Path) -> Path:
     return copy
 
 
-def test_it_tells_file_training_and_configuration(trained: Path, tmp_path: Path) -> None:
+def test_it_states_file_training_and_configuration(trained: Path, tmp_path: Path) -> None:
     text = card_of(trained, tmp_path / "trunk.pth")
     whole = load_checkpoint(trained)
     assert text.startswith("# r2plus1d_10, video trunk\n")
@@ -70,7 +70,7 @@ def test_how_to_load_it_works_as_it_is_written(trained: Path, tmp_path: Path, mo
     assert names["features"].shape == (2, 32)
 
 
-def test_a_trunk_is_told_by_the_names_of_its_own_network(trained: Path, tmp_path: Path) -> None:
+def test_a_trunk_is_identified_by_the_names_of_its_own_network(trained: Path, tmp_path: Path) -> None:
     text = card_of(trained, tmp_path / "trunk.pth", modality="audio")
     assert "# by the names of the plain resnet9, without its classifier" in text
 
@@ -80,7 +80,9 @@ class TwoPathways(torch.nn.Module):
         return [clips.mean(dim=1), clips.amax(dim=(2, 3, 4))]
 
 
-def test_the_outputs_of_an_onnx_program_are_told_by_their_names(trained: Path, tmp_path: Path, monkeypatch) -> None:
+def test_the_outputs_of_an_onnx_program_are_identified_by_their_names(
+    trained: Path, tmp_path: Path, monkeypatch
+) -> None:
     written: list[list[str]] = []
 
     def write(network: torch.nn.Module, example: torch.Tensor, outputs: list[str], path: Path) -> None:
@@ -101,7 +103,7 @@ def test_converted_weights_keep_the_licence_of_their_source(tmp_path: Path) -> N
     torch.save(StandIn(layers=0, linear_heads=True).video_network.base.state_dict(), tmp_path / "trunk_only.pth")
     weights = read_weights(tmp_path / "trunk_only.pth")
     overrides = ["MODEL.WIDTH", "4", "AUDIO.WIDTH", "4", "DATA.NUM_FRAMES", "8", "CROP.NUM_LARGE_SPATIAL", "1"]
-    cfg = configure("projects/stica/k400.yaml", overrides, root=ROOT)
+    cfg = configure("projects/stica/k400.yaml", overrides)
     torch.save(convert(weights, cfg).checkpoint, tmp_path / "converted.pyth")
     text = card_of(tmp_path / "converted.pyth", tmp_path / "out.pth")
     assert "| converted from | `trunk_only.pth` (layout torchvision)" in text

@@ -1,8 +1,11 @@
 import itertools
 
+import stica_pv.compat  # noqa: F401 - repairs torchvision for pytorchvideo
+
 import pytest
 import torch
 import torch.nn.functional as F
+from pytorchvideo.models.head import create_res_basic_head
 from scipy.stats import chi2
 from torch import Tensor
 
@@ -75,6 +78,15 @@ def test_maps_equal_slicing_at_every_position(size: tuple[int, int, int]) -> Non
         assert torch.equal(own[-1 - n, 1], cut(feature_map, box)[1])  # exact: copied, not calculated
 
 
+def test_a_head_of_pytorchvideo_runs_on_the_maps_of_all_windows() -> None:
+    feature_map, boxes = torch.randn(2, 3, *MAP), all_boxes(MAP)
+    boxes = boxes[(boxes[..., 1] - boxes[..., 0] == torch.tensor((2, 2, 3))).all(1)]
+    head = create_res_basic_head(in_features=3, out_features=5, pool_kernel_size=(2, 2, 3), dropout_rate=0.0).eval()
+    by_maps = head(FeatureCrop().maps(feature_map, boxes).flatten(0, 1)).unflatten(0, (len(boxes), 2))
+    by_tokens = head.proj(FeatureCrop()(feature_map, plan_crops(boxes, MAP, 1))[:, :, 0])
+    torch.testing.assert_close(by_maps, by_tokens, atol=1e-5, rtol=1e-5)
+
+
 def test_maps_of_different_sizes_are_refused() -> None:
     with pytest.raises(UsageError, match=r"one size, got sizes \[\[1, 1, 1\], \[1, 1, 2\]\]"):
         FeatureCrop().maps(torch.randn(2, 3, *MAP), all_boxes(MAP)[:2])
@@ -113,9 +125,9 @@ def test_token_averages_the_steps_of_adaptive_pooling(length: int, tokens: int, 
 def test_large_crop_reaches_the_last_row_and_column() -> None:
     boxes = sample_boxes(200, (4, 6, 6), (4, 7, 7), generator("reach"))
     assert starts_of(boxes, 1) == starts_of(boxes, 2) == {0, 1}
-    seen = plan_crops(boxes, (4, 7, 7), 4).space.sum(0).unflatten(0, (7, 7))
-    assert (seen[6] > 0).all()
-    assert (seen[:, 6] > 0).all()
+    coverage = plan_crops(boxes, (4, 7, 7), 4).space.sum(0).unflatten(0, (7, 7))
+    assert (coverage[6] > 0).all()
+    assert (coverage[:, 6] > 0).all()
 
 
 @pytest.mark.parametrize("size", [(8, 4, 4), (6, 7, 7), (3, 6, 5), (1, 1, 7), (8, 7, 7)])

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from stica_pv.config import merge_file
 from stica_pv.data.decoding.reader import read
-from stica_pv.data.loading.dataset import ClipDataset, collate
+from stica_pv.data.loading.collate import collate
+from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.data.manifest.manifest import probe
 from stica_pv.defaults import get_cfg
 from stica_pv.engine.build_task import create_task
@@ -44,7 +45,9 @@ def step_lengths(paths: list[str], seed: int) -> dict[str, dict[str, float]]:
     batch = collate([dataset[SampleKey(0, index)] for index in range(len(paths))])
     if isinstance(batch, ReadFailure):
         raise UsageError(f"{batch.path}: {batch.cause}")
-    task(batch, task.draw(StepKeys(seed=seed, step=0, epoch=0, indices=tuple(range(len(paths)))))).total.backward()
+    task(
+        batch, task.sample_params(StepKeys(seed=seed, step=0, epoch=0, indices=tuple(range(len(paths)))))
+    ).total.backward()
     found = {}
     initial = {name: parameter.detach().clone() for name, parameter in task.named_parameters()}
     for mask in MASKS:

@@ -22,5 +22,5 @@ OPEN_OPTIONS = open_options(av.__version__)
 
 
 def may_be_interlaced(stream: VideoStream) -> bool:
-    """Return whether a video may be interlaced, according to its header; True if PyAV (before 18.1) cannot tell."""
+    """Return whether a video may be interlaced by the order of fields in its header; True if PyAV (before 18.1) gives none."""
     return getattr(stream.codec_context, "field_order", _INTERLACED) >= _INTERLACED

@@ -1,6 +1,5 @@
 """What the first packets say: whether frames are stamped in order, and whether the decoder needs the first of them."""
 
-import sys
 from pathlib import Path
 
 import av
@@ -9,18 +8,15 @@ from edited import edited
 from made_media import make_media, numbers_of
 from reading import nearest_numbers, one
 
+from stica_pv.commands.reader_check.faults import field_packets
 from stica_pv.data.decoding import demux, file_head
 from stica_pv.data.decoding.media_file import MediaFile
 
-sys.path.append(str(Path(__file__).resolve().parents[3] / "tools"))
 
-from reader_check.faults import field_packets  # noqa: E402
-
-
-@pytest.fixture(params=["installed PyAV", "PyAV that cannot tell"])
+@pytest.fixture(params=["installed PyAV", "PyAV without field order"])
 def any_pyav(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyAV before 18.1 does not tell whether a video is interlaced."""
-    if request.param == "PyAV that cannot tell":
+    """PyAV before 18.1 does not give the order of fields."""
+    if request.param == "PyAV without field order":
         monkeypatch.setattr(file_head, "may_be_interlaced", lambda stream: True)
         monkeypatch.setattr(demux, "may_be_interlaced", lambda stream: True)
 

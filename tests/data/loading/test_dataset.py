@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 import torch
-from made_clips import FRAMES, RATE_HZ, FakeReader, cut, draw, two_views
+from made_clips import FRAMES, RATE_HZ, FakeReader, cut, sample_windows, two_views
 from torch import Tensor
 
-from stica_pv.data.loading.dataset import MAX_ATTEMPTS, ClipDataset, Sample, collate, shared_bytes
-from stica_pv.data.loading.shared_memory import Segment
-from stica_pv.structures import Batch, Clip, ClipRequest, ReadFailure, SampleKey, Views, ViewSpec, Window
+from stica_pv.data.loading.collate import Sample
+from stica_pv.data.loading.dataset import MAX_ATTEMPTS, ClipDataset
+from stica_pv.structures import Clip, ClipRequest, ReadFailure, SampleKey, Views, ViewSpec, Window
 
 COUNT = 20
 BAD = {"3.mp4": "torn", "7.mp4": "no key frame"}
@@ -55,7 +55,7 @@ def test_the_request_joins_the_frame_of_one_view_and_the_audio_of_another():
     reader = FakeReader()
     first, second = two_views().specs
     specs = replace(first, audio=None), replace(second, audio=first.audio)
-    mixed = Views(specs, draw, 1, True)
+    mixed = Views(specs, sample_windows, 1, True)
     sample(make(reader, mixed), 2)
     request = reader.calls[0][1]["clip"]
     assert (request.frames, request.fps, request.audio_rate_hz) == (FRAMES, 4.0, RATE_HZ)
@@ -68,7 +68,7 @@ def test_equal_keys_give_equal_samples_whatever_came_before():
     assert all(same(sample(first, i), sample(second, i)) for i in range(COUNT))
 
 
-def test_another_epoch_or_seed_looks_elsewhere():
+def test_another_epoch_or_seed_samples_another_window():
     starts = set()
     for settings, epoch in (({}, 0), ({}, 1), ({"seed": 2}, 0)):
         reader = FakeReader()
@@ -129,7 +129,7 @@ def test_a_reversed_view_runs_backwards_in_frame_and_audio():
     assert torch.equal(found.audio["b"], found.audio["a"].flip(0))  # exact: copied, not calculated
 
 
-def test_a_frame_that_is_shown_twice_is_cut_once_and_stands_where_it_is_shown():
+def test_a_frame_that_is_shown_twice_is_cut_once_and_returned_at_each_time():
     cut_lengths = []
 
     def counting_cut(frames: Tensor, size: int, rng: torch.Generator) -> Tensor:
@@ -137,7 +137,7 @@ def test_a_frame_that_is_shown_twice_is_cut_once_and_stands_where_it_is_shown():
         return cut(frames, size, rng)
 
     def show_twice(path: str, requests: Mapping[str, ClipRequest]) -> dict[str, Clip]:
-        return {n: replace(c, shown=torch.tensor([0, 1, 1, 3])) for n, c in FakeReader()(path, requests).items()}
+        return {n: replace(c, frame_index=torch.tensor([0, 1, 1, 3])) for n, c in FakeReader()(path, requests).items()}
 
     views = two_views(reverse_second=True)
     views = replace(views, specs=tuple(replace(spec, transform=counting_cut) for spec in views.specs))
@@ -158,48 +158,3 @@ def test_a_view_of_audio_alone_has_no_frame():
 def test_lists_of_unequal_length_are_refused():
     with pytest.raises(ValueError, match="differ in length"):
         make(labels=[1, 2])
-
-
-def test_collate_stacks_samples_in_order_and_gathers_failures():
-    dataset = make(FakeReader(BAD), labels=list(range(COUNT)))
-    batch = collate([sample(dataset, i) for i in (3, 5, 7)])
-    assert isinstance(batch, Batch)
-    assert batch.video["a"].shape == (3, 3, FRAMES, 4, 4)
-    assert batch.label is not None
-    assert batch.label.tolist() == batch.index.tolist()
-    assert batch.index[1] == 5
-    assert [failure.path for failure in batch.failures][:1] == ["3.mp4"]
-    assert {failure.path for failure in batch.failures} == {"3.mp4", "7.mp4"}
-
-
-def test_collate_keeps_frames_as_they_lie_in_memory():
-    samples = [sample(make(), i) for i in (3, 5)]
-    batch = collate(samples)
-    assert isinstance(batch, Batch)
-    for name, video in batch.video.items():
-        assert video.is_contiguous(memory_format=torch.channels_last_3d)
-        # exact: copied, not calculated
-        torch.testing.assert_close(video, torch.stack([one.video[name] for one in samples]), rtol=0, atol=0)
-
-
-def test_collate_writes_all_views_to_the_memory_that_it_is_given():
-    samples = [sample(make(), i) for i in (3, 5)]
-    elsewhere, segment = collate(samples), Segment(*shared_bytes(samples))
-    batch = collate(samples, segment.empty)
-    for views, plain in ((batch.video, elsewhere.video), (batch.audio, elsewhere.audio)):
-        for name, view in views.items():
-            assert segment.holds(view)
-            assert not segment.holds(plain[name])
-            torch.testing.assert_close(view, plain[name], rtol=0, atol=0)  # exact: copied, not calculated
-    segment.close()
-
-
-def test_collate_of_an_unlabelled_list_has_no_labels():
-    batch = collate([sample(make(), 0)])
-    assert isinstance(batch, Batch)
-    assert batch.label is None
-
-
-def test_collate_passes_a_failure_on():
-    failure = ReadFailure("a.mp4", "gone")
-    assert collate([sample(make(), 0), failure]) is failure
