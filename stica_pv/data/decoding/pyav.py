@@ -22,5 +22,8 @@ OPEN_OPTIONS = open_options(av.__version__)
 
 
 def may_be_interlaced(stream: VideoStream) -> bool:
-    """Return whether a video may be interlaced by the order of fields in its header; True if PyAV (before 18.1) gives none."""
+    """Return whether a video may be interlaced.
+
+    PyAV gives the order of fields in the header from 18.1 on; with an older one, every video may be interlaced.
+    """
     return getattr(stream.codec_context, "field_order", _INTERLACED) >= _INTERLACED
