@@ -14,7 +14,7 @@ from stica_pv.command_line import command_parser, exit_code, log_to_terminal
 
 def create_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = command_parser("transcode", __doc__)
+    parser = command_parser("transcode", __doc__, imports=True)
     parser.add_argument("source", help="a folder, or a list of videos")
     parser.add_argument("target", help="a new folder, or the target of an earlier run")
     parser.add_argument(
