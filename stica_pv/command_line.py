@@ -100,7 +100,7 @@ def command_parser(
 
 
 IMPORTS = "STICA_PV_IMPORT"
-"""Variable with the modules of ``--import``, separated by commas, so that the processes of a command import them too."""
+"""Variable with the modules of ``--import``, separated by commas; the processes of a command import them too."""
 
 
 class _Import(argparse.Action):
