@@ -1,6 +1,5 @@
 """Evaluations from a configuration: what a checkpoint tells of itself, who is compared, and what is refused."""
 
-import json
 import logging
 import re
 import shutil
@@ -22,6 +21,7 @@ from stica_pv.errors import UsageError
 from stica_pv.evaluation.build_models import checkpoint_paths, create_evaluated_models, names_of, source_model
 from stica_pv.evaluation.config import clip_format_from_config
 from stica_pv.evaluation.evaluate import evaluate
+from stica_pv.evaluation.results import read_results
 from stica_pv.workflows.run import run
 
 CPU = torch.device("cpu")
@@ -266,4 +266,4 @@ def test_features_are_kept_and_used_again(clips_folder: Path, tmp_path: Path, tr
     )
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "features").iterdir()} == files
     assert first.items() <= again.items()
-    assert json.loads((tmp_path / "results.json").read_text()) == again
+    assert read_results(tmp_path).numbers == again
