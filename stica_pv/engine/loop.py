@@ -18,7 +18,8 @@ from stica_pv.engine.meter import Clock, Meter
 from stica_pv.engine.optimizer import set_lr
 from stica_pv.engine.records import Records
 from stica_pv.engine.schedule import Schedule
-from stica_pv.engine.signals import Request, Signals, signals_in_steps
+from stica_pv.engine.signals import Request, Signals, signals_in_steps, stopping_signal
+from stica_pv.errors import RunStopped
 from stica_pv.keyed_random import seed_of
 from stica_pv.structures import Batch, LossTerms, StepKeys
 
@@ -100,7 +101,7 @@ def train(
     name_samples: Callable[[int], Sequence[str]] = lambda step: (),
     after_step: Callable[[int], None] = lambda step: None,
     at_epoch_end: AtEpochEnd | None = None,
-) -> bool:
+) -> None:
     """Trains from ``state.step`` to the end.
 
     Args:
@@ -117,10 +118,8 @@ def train(
         after_step: Called after each step with the number of steps done.
         at_epoch_end: Called after the checkpoint of an epoch, or on a resume; must not change the state.
 
-    Returns:
-        True at the end, False if a signal asked to stop; the last step is saved in both cases.
-
     Raises:
+        RunStopped: A signal asked to stop; the last step is saved.
         RunFailed, UnreadableClip, UsageError: A number is not finite, or there is no next batch.
     """
     with signals_in_steps() as signals, HEARTBEAT.expected():
@@ -135,10 +134,11 @@ def train(
             if agreed.failed:
                 fail_without_batch(following.error)
             if agreed.request >= Request.STOP:
-                return _stop(state.step)
+                barrier()  # no process ends while the main one writes
+                raise _stopped(state.step)
             _end_epoch(state.step, order, records, at_epoch_end)
             if following.batch is None:
-                return True
+                return
             lr = schedule(state.step)
             _advance(state, following.batch.to(device, non_blocking=True), lr, order, settings)
             clock.step_done()
@@ -182,10 +182,10 @@ def _clip(learned: Sequence[nn.Parameter], max_norm: float) -> Tensor:
     return norm.detach()
 
 
-def _stop(step: int) -> bool:
-    barrier()  # no process ends while the main one writes
+def _stopped(step: int) -> RunStopped:
     logger.info("stopped by a signal after step %d; the same command continues", step)
-    return False
+    text = f"training was interrupted after step {step}; the same command continues it"
+    return RunStopped(text, stopping_signal())
 
 
 def _save(state: TrainState, save: Callable[[TrainState], None], name_samples: Callable[[int], Sequence[str]]) -> None:

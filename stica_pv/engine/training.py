@@ -27,6 +27,7 @@ from stica_pv.engine.run_folder import write_facts
 from stica_pv.engine.skip_list import SkipList
 from stica_pv.engine.state import content_of, create_state, restore
 from stica_pv.engine.trackers import trackers_from_config
+from stica_pv.errors import RunStopped
 from stica_pv.tasks import Task
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def run_training(
     at_epoch_end: AtEpochEnd | None = None,
     profile_steps: int = 0,
     batch_key: str = "TRAIN.BATCH_SIZE",
-) -> bool:
+) -> None:
     """Trains `task` from its newest checkpoint in `folder`.
 
     Args:
@@ -78,12 +79,10 @@ def run_training(
         profile_steps: Number of steps to profile; see `stica_pv.engine.profiling`.
         batch_key: Key of the batch size, for the advice if a GPU is out of memory.
 
-    Returns:
-        False if a signal stopped it.
-
     Raises:
         UsageError: The folder contains another training, or the settings do not fit the videos.
         RunFailed: The training cannot continue.
+        RunStopped: A signal stopped it; a checkpoint is saved.
     """
     checkpoint = find_checkpoint(folder, resume=cfg.TRAIN.AUTO_RESUME, list_hash=videos.list_hash)
     training = Training(cfg, task, repeat(videos, repeats_per_epoch), len(videos.paths), folder, device)
@@ -99,9 +98,9 @@ def run_training(
     if state.step >= sampler.end:
         logger.info("already trained: %d steps are done", state.step)
         if at_epoch_end is None:
-            return True
+            return
     with fails_when_full(lambda: f"step {state.step}", training_advice(cfg, batch_key)):
-        return _train(training, state, sampler, at_epoch_end, profile_steps)
+        _train(training, state, sampler, at_epoch_end, profile_steps)
 
 
 def derived_facts(cfg: CfgNode, task: Task, videos: Videos, sampler: StepSampler) -> dict[str, Any]:
@@ -129,7 +128,7 @@ def _train(
     sampler: StepSampler,
     at_epoch_end: AtEpochEnd | None,
     profile_steps: int,
-) -> bool:
+) -> None:
     cfg, folder, paths, start = training.cfg, training.folder, training.videos.paths, state.step
     loader = create_loader(cfg, training.task.views(), training.videos, sampler)
     bad_files = _begin_bad_files(training)
@@ -144,7 +143,7 @@ def _train(
                 profile.after_step(step)
                 skip_list.after_step(step)
 
-            finished = train(
+            train(
                 state,
                 batches,
                 sampler,
@@ -158,14 +157,19 @@ def _train(
                 after_step=after_step,
                 at_epoch_end=at_epoch_end,
             )
-        if records is not None and state.step > start:
-            logger.info(
-                "%s", records.summary.line(state.step, checkpoint_path(folder, state.step)), extra={"progress": False}
-            )
-        return finished
+    except RunStopped:
+        _log_summary(records, start, state.step, folder)
+        raise
+    else:
+        _log_summary(records, start, state.step, folder)
     finally:
         if records is not None:
             records.close()
+
+
+def _log_summary(records: Records | None, start: int, step: int, folder: Path) -> None:
+    if records is not None and step > start:
+        logger.info("%s", records.summary.line(step, checkpoint_path(folder, step)), extra={"progress": False})
 
 
 def _begin_bad_files(training: Training) -> BadFiles:
