@@ -21,9 +21,12 @@ from stica_pv.engine.schedule import Schedule
 from stica_pv.engine.signals import SignalRequest, Signals, signals_in_steps, stopping_signal
 from stica_pv.errors import RunStopped
 from stica_pv.keyed_random import seed_of
+from stica_pv.metrics import MONITORS
 from stica_pv.structures import Batch, LossTerms, StepKeys
 
 logger = logging.getLogger(__name__)
+
+NOT_SHOWN = ("grad_norm", *MONITORS)  # recorded, but not in the lines of the log
 
 AtEpochEnd = Callable[[int], dict[str, float]]
 """(number of epochs done) -> numbers to record, none if there are none. Called on every process."""
@@ -238,7 +241,7 @@ def _log(
     epoch = state.step / order.steps_per_epoch
     records.write(state.step, {"epoch": epoch, "lr": lr, **means}, timings)
     left = datetime.timedelta(seconds=round((settings.total_steps - state.step) * timings["step_time"]))
-    terms = "  ".join(f"{name} {value:.3f}" for name, value in means.items() if name.startswith(("loss", "acc")))
+    terms = "  ".join(f"{name} {value:.3f}" for name, value in means.items() if not name.startswith(NOT_SHOWN))
     logger.info(
         "step %d/%d  left %s  data wait %.0f%%  %.1f samples/s  %s  lr %.2g  epoch %.2f",
         *(state.step, settings.total_steps, left, 100 * timings["data_share"], timings["samples_per_second"]),

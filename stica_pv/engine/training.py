@@ -21,10 +21,11 @@ from stica_pv.engine.loaders import create_loader, create_sampler, repeat
 from stica_pv.engine.loop import AtEpochEnd, TrainState, train
 from stica_pv.engine.out_of_memory import fails_when_full, training_advice
 from stica_pv.engine.profiling import StepProfile
-from stica_pv.engine.records import Records
+from stica_pv.engine.records import METRIC_DESCRIPTIONS, Records
 from stica_pv.engine.resume import check_same_position, find_checkpoint
 from stica_pv.engine.run_folder import write_run_info
 from stica_pv.engine.skip_list import SkipList
+from stica_pv.engine.start_table import start_table
 from stica_pv.engine.state import content_of, create_state, restore
 from stica_pv.engine.trackers import trackers_from_config
 from stica_pv.errors import RunStopped
@@ -93,8 +94,8 @@ def run_training(
     check_same_position(step=state.step, end=sampler.end, list_hash=videos.list_hash)
     if is_main():
         info = {**derived_info(cfg, task, training.videos, sampler), "videos": training.distinct}
-        write_run_info(folder, info)
-        logger.info("%s", ", ".join(f"{name} {value}" for name, value in info.items()))
+        write_run_info(folder, {**info, "metrics": {**METRIC_DESCRIPTIONS, **task.metric_descriptions()}})
+        logger.info("training\n%s", start_table(cfg, task, info, device))
     if state.step >= sampler.end:
         logger.info("already trained: %d steps are done", state.step)
         if at_epoch_end is None:

@@ -164,13 +164,18 @@ def test_random_initialisation_does_not_begin_with_the_weights_of_the_training(
     assert plain.hash == second.hash
 
 
-def test_without_a_checkpoint_random_initialisation_alone_can_be_evaluated(clips_folder: Path, tmp_path: Path):
+def test_without_a_checkpoint_random_initialisation_alone_can_be_evaluated_with_a_warning(
+    clips_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(logging.getLogger("stica_pv"), "propagate", True)
     with pytest.raises(UsageError, match="TEST.ALLOW_RANDOM_INIT True evaluates without one"):
         run(tiny_cfg(clips_folder, tmp_path / "a", TRAIN__ENABLE=False, TEST__ENABLE=True), CPU)
     changes = {"TRAIN__ENABLE": False, "TEST__ENABLE": True, "TEST__ALLOW_RANDOM_INIT": True}
     found = run_tiny(clips_folder, tmp_path / "b", **changes)
     assert "retrieval/R@1" not in found
     assert "retrieval/R@1/random_init" in found
+    assert "there is no checkpoint: only random initialization and baselines are evaluated" in caplog.text
+    assert {row.dataset for row in read_results(tmp_path / "b").rows} == {clips_folder.name}  # not "csv"
 
 
 def test_an_evaluation_does_not_speak_of_resuming(

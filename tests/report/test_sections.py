@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from made_runs import SCORES, made_results, made_run
 
+from stica_pv.engine.run_folder import write_run_info
 from stica_pv.evaluation.results import Results, overall
-from stica_pv.report.curves import curve, thinned
+from stica_pv.report.curves import curve, thinned, training_section
 from stica_pv.report.left_out import left_out_section
 from stica_pv.report.overview import overview_section
 from stica_pv.report.page import Section
@@ -102,3 +103,11 @@ def test_long_curves_become_means_of_equal_parts_up_to_their_end():
     assert thinned(points, 4) == [(2.0, 1.0), (5.0, 4.0), (8.0, 7.0), (9.0, 9.0)]
     assert thinned(points, 10) == points
     assert thinned([], 4) == []
+
+
+def test_the_numbers_that_a_run_describes_are_explained_below_the_curves(tmp_path: Path):
+    folder = made_run(tmp_path)
+    write_run_info(folder, {"steps": 6, "metrics": {"loss": "What my method minimizes.", "other": "Not recorded."}})
+    text = text_of(training_section(read_runs([folder])))
+    assert "<td>loss</td><td>What my method minimizes.</td>" in text
+    assert "Not recorded." not in text
