@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stica_pv.data.isolation.guard import Reader
+from stica_pv.data.decoding.reader import Reader
 from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.data.manifest.manifest import exclusion_cause
 from stica_pv.data.manifest.media_info import MediaInfoTable
@@ -66,6 +66,7 @@ class EvaluationContext:
         loading: Loading,
         reader_of: Callable[[ClipFormat], Reader],
         seed: int,
+        read_timeout_s: float | None = None,
         count_unreadable: bool = False,
         store: FeatureStore,
     ) -> None:
@@ -79,12 +80,13 @@ class EvaluationContext:
             loading: Settings of the passes over files, with the device of this process.
             reader_of: Function that returns the reader for a clip format.
             seed: Seed of random views.
+            read_timeout_s: Time limit per sample in a loader process, see `ClipDataset`.
             count_unreadable: Whether unreadable items are excluded from training and wrong in tests; else an error.
             store: Store of the features.
         """
         self.labeled, self.models = labeled, tuple(models)
         self.folder, self.loading, self._reader_of = folder, loading, reader_of
-        self.seed, self.count_unreadable = seed, count_unreadable
+        self.seed, self.count_unreadable, self._read_timeout_s = seed, count_unreadable, read_timeout_s
         self.store, self._headers = store, headers
         stamps = [array("q", headers.column(name)).tobytes() for name in ("size_bytes", "mtime_ns")]
         self._files = hashlib.sha256(b"".join(stamps)).hexdigest()[:12]  # the files of a list may change
@@ -106,6 +108,7 @@ class EvaluationContext:
             seed=self.seed,
             labels=None if self.labeled.multi_label else self.labeled.labels.tolist(),
             replace_failures=False,
+            read_timeout_s=self._read_timeout_s,
         )
 
     def durations_s(self, modality: Modality) -> list[float]:

@@ -153,6 +153,7 @@ def online_knn_from_config(cfg: CfgNode, task: Task, videos: Videos, device: tor
         reader=reader_from_config(cfg),
         seed=cfg.RNG_SEED,
         replace_failures=False,
+        read_timeout_s=cfg.DATA.READ_TIMEOUT_SECONDS,
     )
     loading = loading_from_config(cfg, device)
     test = cfg.TEST

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.protocol import MEAN, NO_MODEL, Row
+from stica_pv.partial_file import partial_file
 
 FORMAT = "stica_pv results 2"
 JSON, MARKDOWN = "results.json", "results.md"
@@ -138,9 +139,8 @@ class Results:
         """
         try:
             for name, text in ((JSON, self.json()), (MARKDOWN, self.markdown())):
-                partial = folder / f"{name}.partial"  # a reader never finds half a file
-                partial.write_text(text, encoding="utf-8")
-                partial.replace(folder / name)
+                with partial_file(folder / name) as partial:
+                    partial.write_text(text, encoding="utf-8")
         except OSError as error:
             raise UsageError(f"results cannot be written to {folder}: {error.strerror or error}") from error
 

@@ -101,7 +101,7 @@ def test_both_files_are_written(tmp_path: Path):
     assert (tmp_path / "results.json").read_text() == ONE.json()
     assert (tmp_path / "results.md").read_text() == ONE.markdown()
     with pytest.raises(UsageError, match="results cannot be written"):
-        ONE.write(tmp_path / "nowhere")
+        ONE.write(tmp_path / "results.md" / "nowhere")
 
 
 def test_results_are_read_as_they_were_written(tmp_path: Path):

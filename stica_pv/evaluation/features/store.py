@@ -21,12 +21,14 @@ from torch import Tensor
 
 import stica_pv
 from stica_pv.errors import UsageError
+from stica_pv.partial_file import partial_file
 
 logger = logging.getLogger(__name__)
 
 FORMAT = f"stica_pv {stica_pv.__version__} features"
 LOCK = "in_use.lock"
 FOLDER_VARIABLE, LIMIT_VARIABLE = "STICA_PV_FEATURE_CACHE", "STICA_PV_FEATURE_CACHE_GB"
+ADVICE = f"; set {FOLDER_VARIABLE} to a folder with free space"
 DTYPES = {"float32": np.float32, "float16": np.float16}
 
 
@@ -82,7 +84,7 @@ class FeatureStore:
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
         except OSError as error:
-            raise _unwritable(self.folder, error) from error
+            raise _unwritable(self.folder, error, ADVICE) from error
 
     def load(self, name: str) -> Stored | None:
         """Return all items of an entry, None without any; items that were unreadable at first may be readable later."""
@@ -111,7 +113,7 @@ class FeatureStore:
         """Add items to an entry."""
         self._hold(name)
         path = self.folder / name / f"{uuid.uuid4().hex}.npz"
-        write_features(path, stored, {"format": FORMAT, **settings}, dtype=self._dtype)
+        write_features(path, stored, {"format": FORMAT, **settings}, dtype=self._dtype, advice=ADVICE)
 
     def trim(self) -> None:
         """Remove the entries that were not used for longest, until the rest has the size limit; log what was removed.
@@ -140,7 +142,7 @@ class FeatureStore:
                         self._held[name] = file
             os.utime(path)
         except OSError as error:
-            raise _unwritable(self.folder, error) from error
+            raise _unwritable(self.folder, error, ADVICE) from error
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,13 @@ def feature_store(dtype: str) -> FeatureStore:
 
 
 def write_features(
-    path: Path, stored: Stored, settings: Mapping[str, Any], *, dtype: str, more: Mapping[str, Any] | None = None
+    path: Path,
+    stored: Stored,
+    settings: Mapping[str, Any],
+    *,
+    dtype: str,
+    more: Mapping[str, Any] | None = None,
+    advice: str = "",
 ) -> None:
     """Write an .npz file of ``features``, ``index`` and ``settings`` (JSON, with the causes of unreadable items).
 
@@ -202,6 +210,7 @@ def write_features(
         settings: Settings that determine the features.
         dtype: ``float32`` or ``float16``.
         more: Further arrays.
+        advice: End of the message if the file cannot be written.
 
     Raises:
         UsageError: The file cannot be written.
@@ -211,21 +220,15 @@ def write_features(
     if np.isinf(features).any():
         raise UsageError(f"features for {path} are too large for {dtype}: set TEST.FEATURE_DTYPE float32")
     text = json.dumps({**settings, "causes": {str(i): cause for i, cause in stored.causes.items()}})
-    partial = path.with_name(path.name + ".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with partial_file(path) as partial, partial.open("wb") as file:
             np.savez(file, features=features, index=stored.index.numpy(), settings=np.array(text), **(more or {}))
-        partial.replace(path)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise _unwritable(path, error) from error
+        raise _unwritable(path, error, advice) from error
 
 
-def _unwritable(path: Path, error: OSError) -> UsageError:
-    advice = f"set {FOLDER_VARIABLE} to a folder with free space"
-    return UsageError(f"features cannot be written to {path}: {error.strerror or error}; {advice}")
+def _unwritable(path: Path, error: OSError, advice: str) -> UsageError:
+    return UsageError(f"features cannot be written to {path}: {error.strerror or error}{advice}")
 
 
 def _read_or_remove(path: Path) -> Stored | None:
