@@ -2,7 +2,7 @@
 
 SOURCE is a folder or a list of `path label` lines; the flow of `a/b.mp4` is saved to `a/b.npz` in TARGET. Run the
 command again to continue after an interruption, or to retry failed files. Then train with DATA.PATH_TO_FLOW_DIR TARGET.
-Needs OpenCV: pip install -e '.[flow]'.
+Needs OpenCV: pip install 'stica_pv[flow]'.
 """
 
 import argparse
@@ -11,24 +11,17 @@ import os
 import time
 from functools import partial
 
-from stica_pv.command_line import command_parser, exit_code, log_to_terminal
+from stica_pv.command_line import exit_code, log_to_terminal
+from stica_pv.commands.conversion import conversion_parser
 
 
 def create_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = command_parser("compute-flow", __doc__)
-    parser.add_argument("source", help="a folder, or a list of videos")
-    parser.add_argument("target", help="a new folder, or the target of an earlier run")
-    parser.add_argument(
-        "--short-side", type=int, default=128, help="pixels; smaller frames are kept, 0: no limit (128)"
-    )
+    parser = conversion_parser("compute-flow", __doc__)
     parser.add_argument(
         "--bound", type=float, default=20.0, help="largest motion in pixels; larger motion is clipped (20)"
     )
     parser.add_argument("--fps", type=float, default=0.0, help="flow fields per second; 0: one per frame (0)")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="worker processes (all cores)")
-    parser.add_argument("--limit", type=int, default=600, help="time limit per file in seconds (600)")
-    parser.add_argument("--separator", default=" ", help="separator of path and label in a list (a space)")
     return parser
 
 

@@ -36,7 +36,7 @@ LISTS = ("backbones", "audio_encoders", "poolings", "tasks", "datasets", "evalua
 
 def create_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = command_parser("train", __doc__, epilog=EXAMPLES)
+    parser = command_parser("train", __doc__, epilog=EXAMPLES, imports=True)
     add_cfg_arguments(parser, "configurations, run one after the other, or as one array job")
     add_name_argument(parser)
     parser.add_argument("--print_cfg", action="store_true", help="print the resolved configuration and exit")
@@ -96,6 +96,7 @@ def act(args: argparse.Namespace) -> None:
     if args.explain:
         print(explain(args.explain, read_table()))
         return
+    from stica_pv.config import with_keys
     from stica_pv.launch import launch, set_up_logging
     from stica_pv.registry import ALL
 
@@ -107,10 +108,7 @@ def act(args: argparse.Namespace) -> None:
         show(args.status)
     elif args.print_cfg:
         for cfg in resolve_all(args):
-            shown = cfg.clone()
-            shown.defrost()
-            shown.OVERRIDES = []  # the keys themselves hold the overrides
-            print(shown.dump(), end="")
+            print(with_keys(cfg, [("OVERRIDES", [])]).dump(), end="")  # the keys themselves hold the overrides
     elif args.launcher:
         submit_all(args)
     else:

@@ -9,17 +9,13 @@ import logging
 import os
 from functools import partial
 
-from stica_pv.command_line import command_parser, exit_code, log_to_terminal
+from stica_pv.command_line import exit_code, log_to_terminal
+from stica_pv.commands.conversion import conversion_parser
 
 
 def create_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = command_parser("transcode", __doc__)
-    parser.add_argument("source", help="a folder, or a list of videos")
-    parser.add_argument("target", help="a new folder, or the target of an earlier run")
-    parser.add_argument(
-        "--short-side", type=int, default=128, help="pixels; smaller frames are kept, 0: no limit (128)"
-    )
+    parser = conversion_parser("transcode", __doc__)
     parser.add_argument("--gop", type=int, default=12, help="maximum number of frames between key frames (12)")
     parser.add_argument("--codec", default="libx264", help="FFmpeg's name of the video encoder (libx264)")
     parser.add_argument("--crf", type=int, default=23, help="constant rate factor of the video, lower is better (23)")
@@ -31,9 +27,6 @@ def create_parser() -> argparse.ArgumentParser:
         default=True,
         help="use the fastdecode tuning of x264 and x265; files are 6 %% larger, at slightly lower quality (on)",
     )
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="worker processes (all cores)")
-    parser.add_argument("--limit", type=int, default=600, help="time limit per file in seconds (600)")
-    parser.add_argument("--separator", default=" ", help="separator of path and label in a list (a space)")
     return parser
 
 

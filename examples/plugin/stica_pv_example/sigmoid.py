@@ -34,10 +34,6 @@ declare_keys(
 class NoParams(AugmentationParams):
     """No random choices beyond those of the loader."""
 
-    def to(self, device: torch.device) -> "NoParams":
-        """Returns itself."""
-        return self
-
     def rows(self, part: slice) -> "NoParams":
         """Returns itself."""
         return self
