@@ -61,7 +61,7 @@ class WriteGallery:
 
 
 def gallery_sections(cfg: CfgNode, device: torch.device, *, queries: int = QUERIES) -> list[Section]:
-    """Build the sections, on all processes together; features in OUTPUT_DIR are reused, missing ones extracted.
+    """Build the sections, on all processes together; features of earlier evaluations are reused.
 
     Args:
         cfg: Configuration of a run with checkpoints, or of an evaluation that names them.
