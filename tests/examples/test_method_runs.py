@@ -21,10 +21,8 @@ print(encoder.sample_rate, encoder(torch.zeros(2, 4000)).shape[0])
 def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Starts Python in `folder`, with the example methods on its path."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(METHODS), str(REPOSITORY)])}
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=1500
-    )
-    return done
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=1500)
 
 
 def succeed(folder: Path, *arguments: str) -> str:
