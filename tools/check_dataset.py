@@ -24,7 +24,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add_cfg_arguments(parser, "one configuration")
     parser.add_argument("--names", type=int, default=5, metavar="N", help="files to name per cause, 0: all (5)")
     parser.add_argument(
-        "--no-page", action="store_true", help="write only csv files: the page needs the extra 'report'"
+        "--no-page", action="store_true", help="write only csv files"
     )
     args = parse_cfg_arguments(parser, argv)
     if len(args.cfg) != 1:

@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from stica_pv.engine.run_folder import FREE_KEYS
-from stica_pv.report.page import Cell, Section, join, missing, table
+from stica_pv.report.page import Cell, Section, card, join, missing, table
 from stica_pv.report.runs import Run
 
 METHODS = {
@@ -30,7 +30,7 @@ def settings_section(runs: Sequence[Run]) -> Section | None:
     whole = sorted({key for run in runs for key in run.config})
     lines = [[key, *(_value(run, key) for run in runs)] for key in whole]
     parts.append(table(["key", *names], lines, folded=f"Whole configuration ({len(whole)} keys)"))
-    return Section("Settings", join(parts))
+    return Section("Settings", card(join(parts)))
 
 
 def _differences(runs: Sequence[Run]) -> Markup:
@@ -61,7 +61,8 @@ def _value(run: Run, key: str) -> str:
     return str(run.config.get(key, ""))
 
 
-def _method(run: Run) -> str:
+def describe_method(run: Run) -> str:
+    """Return what a run trains, in a line."""
     task = run.config.get("TASK", "")
     return METHODS.get(task, str(task)) if run.trains else "evaluation only"
 
@@ -110,7 +111,7 @@ def _optimizer(run: Run) -> str:
 
 
 SETTINGS: Mapping[str, Callable[[Run], str]] = {
-    "method": _method,
+    "method": describe_method,
     "data": _data,
     "videos": _videos,
     "clip": _clip,
@@ -124,12 +125,7 @@ SETTINGS: Mapping[str, Callable[[Run], str]] = {
 
 
 def hardware_section(runs: Sequence[Run]) -> Section | None:
-    """Return the section of hardware and versions."""
-    absent = [
-        f"{run.name}: env.txt is missing: hardware and versions are unknown." for run in runs if not run.environment
-    ]
-    notes = [missing(absent)] if absent else []
+    """Return the section of hardware and versions; None if no run recorded them."""
     names = list(dict.fromkeys(name for run in runs for name in run.environment if name != "command"))
     rows: list[list[Cell]] = [[name, *(run.environment.get(name, "") for run in runs)] for name in names]
-    tables = [table(["", *(run.name for run in runs)], rows)] if rows else []
-    return Section("Hardware and versions", join([*notes, *tables]))
+    return Section("Hardware and versions", card(table(["", *(run.name for run in runs)], rows))) if rows else None
