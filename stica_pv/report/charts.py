@@ -115,7 +115,7 @@ def line_chart(
     limits = (0.0, 100.0) if "%" in y else (-math.inf, math.inf)
     up = scale_of([*(value for line in shown for _, value in line.points), *references], limits=limits)
     plot = {
-        "lines": [_path(line, across, up) for line in shown],
+        "lines": [_path(line, across, up, with_dots=len(shown) <= SERIES) for line in shown],
         "rules": [Y_UNITS - position(tick, up, Y_UNITS) for tick in up.ticks],
         "references": [Y_UNITS - position(value, up, Y_UNITS) for value in references],
         "x_range": f"{across.low!r} {across.high!r}",
@@ -177,9 +177,9 @@ def _legend(entries: Sequence[tuple[str, str, str]]) -> Markup:
     return fragment("legend.html", entries=entries)
 
 
-def _path(line: Line, across: Scale, up: Scale) -> dict[str, object]:
+def _path(line: Line, across: Scale, up: Scale, *, with_dots: bool) -> dict[str, object]:
     points = [f"{position(x, across, X_UNITS)} {Y_UNITS - position(y, up, Y_UNITS)}" for x, y in line.points]
-    dots = "".join(f"M{point}h0" for point in points) if len(points) <= DOTS_UP_TO else ""
+    dots = "".join(f"M{point}h0" for point in points) if with_dots and len(points) <= DOTS_UP_TO else ""
     return {
         "name": line.name,
         "run": line.run,

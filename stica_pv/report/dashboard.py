@@ -13,7 +13,7 @@ from stica_pv.report.curves import LEGEND_RUNS, curve, summary_charts
 from stica_pv.report.page import Section, fragment, grid, missing, show, table
 from stica_pv.report.quantities import quantity
 from stica_pv.report.runs import Run
-from stica_pv.report.scores import main_scores, scores_summary, title_of
+from stica_pv.report.scores import main_scores, metric_title, scores_summary, title_of
 from stica_pv.report.settings import differing_keys
 from stica_pv.report.summary import duration_of, state_of
 
@@ -32,9 +32,8 @@ def dashboard_section(runs: Sequence[Run], path: Path) -> Section:
     """
     sentences = [f"{run.name}: {sentence}" for run in runs for sentence in run.missing]
     notes = [_notes(sentences, runs)] if sentences else []
-    few = len(runs) <= LEGEND_RUNS
-    charts = [part for part in (scores_summary(runs) if few else Markup(""), *summary_charts(runs)) if part]
-    return Section("Runs", grid([_table(runs, path), *([grid(charts)] if charts else []), *notes], "stack"))
+    charts = [part for part in (scores_summary(runs), *summary_charts(runs)) if part]
+    return Section("Runs", grid([*([grid(charts)] if charts else []), _table(runs, path), *notes], "stack"), quiet=True)
 
 
 def _notes(sentences: Sequence[str], runs: Sequence[Run]) -> Markup:
@@ -47,7 +46,7 @@ def _notes(sentences: Sequence[str], runs: Sequence[Run]) -> Markup:
 
 def _table(runs: Sequence[Run], path: Path) -> Markup:
     keys = differing_keys([run.config for run in runs if run.config])
-    columns: list[tuple[str, list[Cell]]] = [("State", [_text(state_of(run)) for run in runs])]
+    columns: list[tuple[str, list[Cell]]] = [("State", [_text(_brief_state(run)) for run in runs])]
     columns += _score_columns(runs)
     columns += [(f"Last {quantity('loss').title.lower()}", [_number(_last_loss(run)) for run in runs])]
     columns += [(key, [_text(str(run.config.get(key, ""))) for run in runs]) for key in keys[:MOST_KEYS]]
@@ -70,7 +69,7 @@ def _table(runs: Sequence[Run], path: Path) -> Markup:
 def _score_columns(runs: Sequence[Run]) -> list[tuple[str, list[Cell]]]:
     scores = [{(row.protocol, row.metric): row.score for row in main_scores(run).values()} for run in runs]
     keys = list(dict.fromkeys(key for one in scores for key in one))
-    titles = [f"{title_of(protocol)}, {metric} (%)" for protocol, metric in keys]
+    titles = [f"{title_of(protocol)}, {metric_title(metric)} (%)" for protocol, metric in keys]
     found = []
     for number, key in enumerate(keys):
         title = titles[number] if titles.count(titles[number]) == 1 else f"{key[0]}, {key[1]} (%)"
@@ -78,6 +77,11 @@ def _score_columns(runs: Sequence[Run]) -> list[tuple[str, list[Cell]]]:
         best = max(value for value in values if value is not None)
         found.append((title, [_number(value, best=value == best, digits=1) for value in values]))
     return found
+
+
+def _brief_state(run: Run) -> str:
+    state = state_of(run)
+    return "finished" if state.startswith("finished") else state.removeprefix("not finished: ")
 
 
 def _last_loss(run: Run) -> float | None:

@@ -101,6 +101,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: st
     return fragment("table.html", columns=heads, rows=shown, caption=caption, folded=folded)
 
 
+def pairs(found: Sequence[tuple[str, str]]) -> Markup:
+    """List names with their values, in as many columns as fit."""
+    return fragment("pairs.html", pairs=found)
+
+
 def card(html: Markup, title: str = "") -> Markup:
     """Put content in a card."""
     return fragment("card.html", html=html, title=title)

@@ -37,7 +37,7 @@ INTRO = (
     "over the sources of the test clips. Scores are in % unless named otherwise. "
     "Different protocols are not comparable."
 )
-SUMMARY_PROTOCOLS, CARD_METRICS = 4, 2
+SUMMARY_PROTOCOLS, SUMMARY_RUNS, CARD_METRICS = 4, 8, 2
 
 Key = tuple[str, str]  # protocol and data set; only scores that share both are comparable
 
@@ -75,6 +75,11 @@ def title_of(protocol: str) -> str:
     return _entry(protocol)[0]
 
 
+def metric_title(metric: str) -> str:
+    """Return a metric in words: ``video_to_audio/R@1`` is ``video to audio R@1``."""
+    return metric.replace("_", " ").replace("/", " ")
+
+
 def _entry(protocol: str) -> tuple[str, str]:
     return next((entry for start, entry in PROTOCOLS.items() if protocol.startswith(start)), (protocol, ""))
 
@@ -82,13 +87,29 @@ def _entry(protocol: str) -> tuple[str, str]:
 def scores_summary(runs: Sequence[Run]) -> Markup:
     """Return the card of the main scores; empty without scores."""
     keys = list(dict.fromkeys((row.protocol, row.dataset) for run in runs for row in main_scores(run).values()))
-    groups = []
-    for key in keys[:SUMMARY_PROTOCOLS]:
-        metric = next(row.metric for run in runs for row in overall(run) if (row.protocol, row.dataset) == key)
-        groups.append(_group(key, metric, runs, f"{title_of(key[0])}, {metric}", _entry(key[0])[1]))
-    if not groups:
+    if not keys:
         return Markup("")
-    return bar_chart(groups, title="Main scores", unit="%", chance=_chance_note(groups), top=100.0)
+    best = _best_runs(runs, keys[0])
+    groups = []
+    for key in keys[: max(1, SUMMARY_PROTOCOLS - len(best) // 2)]:
+        metric = next(row.metric for _, run in best for row in overall(run) if (row.protocol, row.dataset) == key)
+        groups.append(_group(key, metric, best, f"{title_of(key[0])}, {metric_title(metric)}", _entry(key[0])[1]))
+    title = "Main scores" if len(best) == len(runs) else f"Main scores, best {len(best)} of {len(runs)} runs"
+    return bar_chart(groups, title=title, unit="%", chance=_chance_note(groups), top=100.0)
+
+
+def _best_runs(runs: Sequence[Run], key: Key) -> list[tuple[int, Run]]:
+    """Return the runs to show with their numbers: all, or those with the best first score, the best first."""
+    numbered = list(enumerate(runs))
+    if len(runs) <= SUMMARY_RUNS:
+        return numbered
+    scores = [main_scores(run).get(key[0]) for run in runs]
+    rated = [one for one in numbered if (row := scores[one[0]]) is not None and row.dataset == key[1]]
+    return sorted(rated, key=lambda one: -_value(scores[one[0]]))[:SUMMARY_RUNS]
+
+
+def _value(row: ResultRow | None) -> float:
+    return 0.0 if row is None else row.score
 
 
 def scores_section(runs: Sequence[Run]) -> Section | None:
@@ -103,14 +124,14 @@ def scores_section(runs: Sequence[Run]) -> Section | None:
     keys: dict[Key, None] = dict.fromkeys((row.protocol, row.dataset) for run in runs for row in overall(run))
     if not keys:
         return Section("Evaluation", join([*notes, *flat])) if flat else None
-    cards = grid([_card(key, runs) for key in keys], "grid fill")
+    cards = grid([_card(key, runs) for key in keys], "grid fill" if len(keys) > 3 else "grid")
     return Section("Evaluation", join([*notes, cards, *flat, _everything(runs)]), INTRO)
 
 
 def _card(key: Key, runs: Sequence[Run]) -> Markup:
     rows = [(run, row) for run in runs for row in overall(run) if (row.protocol, row.dataset) == key]
     metrics = list(dict.fromkeys(row.metric for _, row in rows))
-    groups = [_group(key, metric, runs, metric, "") for metric in metrics[:CARD_METRICS]]
+    groups = [_group(key, metric, list(enumerate(runs)), metric_title(metric), "") for metric in metrics[:CARD_METRICS]]
     row = rows[0][1]
     exact = f"{key[0]}. {row.items} test items of {row.sources} sources, {row.views} views, data set {row.dataset}."
     return bar_chart(
@@ -124,26 +145,25 @@ def _card(key: Key, runs: Sequence[Run]) -> Markup:
     )
 
 
-def _group(key: Key, metric: str, runs: Sequence[Run], title: str, note: str) -> BarGroup:
-    """Return the bars of one metric: trained networks first, then what needs no training."""
+def _group(key: Key, metric: str, runs: Sequence[tuple[int, Run]], title: str, note: str) -> BarGroup:
+    """Return the bars of one metric of numbered runs: trained networks first, then what needs no training."""
     trained: list[Bar] = []
     others: dict[str, Bar] = {}
-    color = 0
-    for run in runs:
+    several = len(runs) > 1
+    for number, run in runs:
         for row in overall(run):
             if (row.protocol, row.dataset, row.metric) != (*key, metric):
                 continue
             if is_trained(row.model):
-                trained.append(_bar(row, _label(run, row, several=len(runs) > 1), series_style(color), first=True))
-                color += len(runs) == 1
+                color = series_style(number if several else len(trained))
+                trained.append(_bar(row, _label(run, row, several=several), color, first=True))
             else:
                 shade = NEUTRAL if row.model.startswith(RANDOM) else NEUTRAL_SOFT
                 bar = _bar(row, _label(run, row, several=False), shade, first=False)
                 best = others.get(row.model)
                 others[row.model] = bar if best is None or bar.value > best.value else best
-        color += len(runs) > 1
     ordered = sorted(others.items(), key=lambda item: not item[0].startswith(RANDOM))
-    chances = [chance for run in runs if (chance := _chance(run, metric)) is not None]
+    chances = [chance for _, run in runs if (chance := _chance(run, metric)) is not None]
     return BarGroup(title, [*trained, *(bar for _, bar in ordered)], note, chances[0] if chances else None)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from stica_pv.engine.run_folder import FREE_KEYS
-from stica_pv.report.page import Cell, Section, card, join, missing, table
+from stica_pv.report.page import Section, card, join, missing, pairs, table
 from stica_pv.report.runs import Run
 
 METHODS = {
@@ -24,7 +24,7 @@ def settings_section(runs: Sequence[Run]) -> Section | None:
     rows = [[label, *(describe(run) for run in runs)] for label, describe in SETTINGS.items()]
     rows = [row for row in rows if any(row[1:])]
     names = [run.name for run in runs]
-    parts = [table(["", *names], rows)]
+    parts = [_columns(names, rows)]
     if len(runs) > 1:
         parts.append(_differences(runs))
     whole = sorted({key for run in runs for key in run.config})
@@ -127,5 +127,12 @@ SETTINGS: Mapping[str, Callable[[Run], str]] = {
 def hardware_section(runs: Sequence[Run]) -> Section | None:
     """Return the section of hardware and versions; None if no run recorded them."""
     names = list(dict.fromkeys(name for run in runs for name in run.environment if name != "command"))
-    rows: list[list[Cell]] = [[name, *(run.environment.get(name, "") for run in runs)] for name in names]
-    return Section("Hardware and versions", card(table(["", *(run.name for run in runs)], rows))) if rows else None
+    rows = [[name, *(run.environment.get(name, "") for run in runs)] for name in names]
+    return Section("Hardware and versions", card(_columns([run.name for run in runs], rows))) if rows else None
+
+
+def _columns(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
+    """Return a table with a column per run; of one run, a list in several columns."""
+    if len(names) == 1:
+        return pairs([(name, value) for name, value in rows])
+    return table(["", *names], rows)
