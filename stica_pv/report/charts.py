@@ -96,7 +96,7 @@ def line_chart(
     x: str,
     y: str,
     numbers: Markup = Markup(""),  # noqa: B008 - immutable
-    references: Sequence[float] = (),
+    reference: tuple[str, float] | None = None,
     with_legend: bool = True,
 ) -> Markup:
     """Draw curves in a card.
@@ -107,17 +107,19 @@ def line_chart(
         x: Name of the horizontal axis.
         y: Name and unit of the vertical axis.
         numbers: Folded table of the numbers.
-        references: Values to mark by a dotted line across the chart.
+        reference: Name and value of a dotted line across the chart.
         with_legend: Whether to name several curves above the chart.
     """
     shown = [line for line in lines if line.points]
     across = scale_of([at for line in shown for at, _ in line.points], tight=True)
     limits = (0.0, 100.0) if "%" in y else (-math.inf, math.inf)
-    up = scale_of([*(value for line in shown for _, value in line.points), *references], limits=limits)
+    up = scale_of(
+        [*(value for line in shown for _, value in line.points), *((reference[1],) if reference else ())], limits=limits
+    )
     plot = {
         "lines": [_path(line, across, up, with_dots=len(shown) <= SERIES) for line in shown],
         "rules": [Y_UNITS - position(tick, up, Y_UNITS) for tick in up.ticks],
-        "references": [Y_UNITS - position(value, up, Y_UNITS) for value in references],
+        "reference": Y_UNITS - position(reference[1], up, Y_UNITS) if reference else None,
         "x_range": f"{across.low!r} {across.high!r}",
         "y_range": f"{up.low!r} {up.high!r}",
         "x_ticks": _ticks(across),
@@ -136,6 +138,7 @@ def line_chart(
         y=y,
         plot=plot,
         latest=latest,
+        reference=f"{reference[0]} {short_number(reference[1])}" if reference else "",
         legend=names,
         numbers=numbers,
         description=_description(shown, title, x, y),

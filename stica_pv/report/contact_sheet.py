@@ -76,6 +76,8 @@ def _text(texts: str | list[str], color: str) -> Image.Image:
     line = Image.new("RGB", (WIDTH, LINE_HEIGHT), GROUND)
     pen = ImageDraw.Draw(line)
     for number, text in enumerate(parts):
-        plain = "".join(letter if letter.isprintable() else "?" for letter in text)
+        plain = "".join(
+            letter if letter.isprintable() else "?" for letter in text.replace("\N{MULTIPLICATION SIGN}", "x")
+        )
         pen.text((number * WIDTH / len(parts), 2), plain, color, ImageFont.load_default(TEXT))
     return line

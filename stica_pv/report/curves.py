@@ -98,7 +98,8 @@ def summary_charts(runs: Sequence[Run]) -> list[Markup]:
     charts = []
     for panel in _panels(summary_names(runs), runs):
         chances = {run.results["chance/top1"] for run in runs if "chance/top1" in run.results}
-        charts.append(_chart(panel, runs, sorted(chances) if panel.title == quantity("online_knn/top1").title else ()))
+        of_classes = panel.title == quantity("online_knn/top1").title and len(chances) == 1
+        charts.append(_chart(panel, runs, ("chance", min(chances)) if of_classes else None))
     return charts
 
 
@@ -193,7 +194,7 @@ def thinned(curve: Sequence[tuple[float, float]], most: int) -> Curve:
     return [(block[-1][0], sum(value for _, value in block) / len(block)) for block in blocks]
 
 
-def _chart(panel: Panel, runs: Sequence[Run], references: Sequence[float] = ()) -> Markup:
+def _chart(panel: Panel, runs: Sequence[Run], reference: tuple[str, float] | None = None) -> Markup:
     by_epoch = all("epoch" in line or "epoch_end" in line for run in runs for line in (*run.steps, *run.epochs))
     axis, many = "epoch" if by_epoch else "step", len(runs) > LEGEND_RUNS
     drawn = [
@@ -206,7 +207,7 @@ def _chart(panel: Panel, runs: Sequence[Run], references: Sequence[float] = ()) 
         x=axis,
         y=panel.unit,
         numbers=numbers,
-        references=references,
+        reference=reference,
         with_legend=len(runs) == 1,
     )
 

@@ -9,7 +9,7 @@ from stica_pv.evaluation.build_models import RANDOM
 from stica_pv.evaluation.protocol import MEAN
 from stica_pv.evaluation.results import COLUMNS, NO_ENCODER, ResultRow
 from stica_pv.report.charts import NEUTRAL, NEUTRAL_SOFT, Bar, BarGroup, bar_chart, series_style
-from stica_pv.report.page import Section, fragment, grid, join, missing, table
+from stica_pv.report.page import Section, grid, join, missing, table
 from stica_pv.report.runs import Run
 
 # Title of a protocol and what its score counts, by the beginning of its name; the first match counts.
@@ -141,7 +141,7 @@ def _card(key: Key, runs: Sequence[Run]) -> Markup:
         note=_entry(key[0])[1],
         chance=_chance_note(groups),
         top=100.0,
-        numbers=join([_table(rows, metrics, several=len(runs) > 1), fragment("note.html", text=exact)]),
+        numbers=_table(rows, metrics, exact, several=len(runs) > 1),
     )
 
 
@@ -188,12 +188,13 @@ def _chance_note(groups: Sequence[BarGroup]) -> list[str]:
     return [f"chance, {', '.join(f'{level:.1f}' for level in levels)} %"] if levels else []
 
 
-def _table(rows: Sequence[tuple[Run, ResultRow]], metrics: Sequence[str], *, several: bool) -> Markup:
-    """Return the folded table of one protocol: metrics by models."""
+def _table(rows: Sequence[tuple[Run, ResultRow]], metrics: Sequence[str], exact: str, *, several: bool) -> Markup:
+    """Return the folded table of one protocol, metrics by models, below its exact description."""
     cells = {(_label(run, row, several=several), row.metric): f"{row.score:.1f} ({row.interval})" for run, row in rows}
     models = list(dict.fromkeys(model for model, _ in cells))
     lines = [[metric, *(cells.get((model, metric), "") for model in models)] for metric in metrics]
-    return table(["score", *models], lines, folded=f"All {len(metrics)} scores, with 95 % intervals")
+    label = f"All {len(metrics)} scores and the exact protocol"
+    return table(["score", *models], lines, caption=exact, folded=label)
 
 
 def _everything(runs: Sequence[Run]) -> Markup:
