@@ -46,7 +46,7 @@ def test_example_with_pytorchvideos_data_sets_gives_the_batch_it_states(
     assert batch["audio"].shape == (2, 24000)
     assert [bool(share) for share in batch["audio_valid"][batch["label"].argsort()]] == [True, False]
     assert list(names["videos"].labels) == [0, 1]
-    assert names["draw_windows"](1.5, torch.Generator())["clip"].seconds == 1.0
+    assert names["sample_windows"](1.5, torch.Generator())["clip"].seconds == 1.0
 
 
 def test_its_oldest_torch_is_that_of_the_packaging() -> None:

@@ -67,8 +67,8 @@ def test_every_point_carries_the_frame_and_name_of_its_own_clip():
 def test_points_of_the_map_lie_where_their_rows_were_projected():
     rows, labels = clusters()
     html = map_of([("trained", rows)], torch.arange(30), labels, NamedThumbnails())
-    places = re.findall(r'data-spot="\d+" transform="translate\(([\d.]+) ([\d.]+)\)', html)
-    shown = torch.tensor([(float(x), -float(y)) for x, y in places], dtype=torch.float64)  # down the page is up
+    positions = re.findall(r'data-spot="\d+" transform="translate\(([\d.]+) ([\d.]+)\)', html)
+    shown = torch.tensor([(float(x), -float(y)) for x, y in positions], dtype=torch.float64)  # down the page is up
     plane = rows[:, :2].double()
     for axis in range(2):
         pair = torch.stack([plane[:, axis], shown[:, axis]])

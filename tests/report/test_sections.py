@@ -24,7 +24,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     return read_runs([whole, made_run(parent / "killed", steps=4, evaluated=False, SOLVER__BASE_LR=0.5, LOG_PERIOD=2)])
 
 
-def words(section: Section | None) -> str:
+def text_of(section: Section | None) -> str:
     assert section is not None
     return section.html.replace("<wbr>", "")
 
@@ -36,7 +36,7 @@ def test_the_summary_has_state_speed_scores_and_curves(runs: list[Run]):
         ("Data wait", "2 %"), ("Peak memory", "2 GiB"), ("Parameters", "1.2 M"),
     ]  # fmt: skip
     assert facts_of(killed)[0] == ("State", "not finished: step 4 of 6")
-    text = words(summary_section(whole, Markup("<p>clips</p>")))
+    text = text_of(summary_section(whole, Markup("<p>clips</p>")))
     for expected in (
         "Main scores",
         "Retrieval, R@1",
@@ -47,7 +47,7 @@ def test_the_summary_has_state_speed_scores_and_curves(runs: list[Run]):
     ):
         assert expected in text, expected
     assert text.index("trained</span>") < text.index("random initialization</span>") < text.index("4 × 4 colors</span>")
-    text = words(summary_section(killed, Markup("")))
+    text = text_of(summary_section(killed, Markup("")))
     assert "Main scores" not in text
     assert "Training is not finished" in text
 
@@ -69,7 +69,7 @@ def test_what_is_missing_is_said_once(tmp_path: Path):
 def test_a_run_without_steps_has_no_empty_sections(tmp_path: Path):
     (run,) = read_runs([made_run(tmp_path, steps=0, evaluated=False)])
     assert [make([run]) for make in (training_section, monitors_section, speed_section)] == [None] * 3
-    assert "No training step was logged" in words(summary_section(run, Markup("")))
+    assert "No training step was logged" in text_of(summary_section(run, Markup("")))
 
 
 def test_equal_curves_are_one_line_under_both_names(tmp_path: Path):
@@ -78,12 +78,12 @@ def test_equal_curves_are_one_line_under_both_names(tmp_path: Path):
             terms = f'"loss_within": {step}, "loss_space": {step}, "loss_cross": 5'
             file.write(f'{{"step": {step}, "epoch": {step}, "loss": {step + 5}, {terms}, "spread_x": 1}}\n')
     (run,) = read_runs([tmp_path])
-    text = words(training_section([run]))
+    text = text_of(training_section([run]))
     assert text.count("<figure") == 1
     assert "within-modal = spatial crops" in text
     assert text.count('class="line"') == 2
     runs = read_runs([tmp_path, made_run(tmp_path / "b")])
-    text = words(training_section(runs))
+    text = text_of(training_section(runs))
     assert "Within-modal loss = Loss of spatial crops" in text
     paths = re.findall(r'class="line"[^>]* d="([^"]+)"', text)
     assert len(paths) == len({*paths})
@@ -93,13 +93,13 @@ def test_differing_keys_stand_first_that_change_what_is_computed(runs: list[Run]
     configs = [run.config for run in runs]
     assert differing_keys(configs) == ["SOLVER.BASE_LR", "LOG_PERIOD"]
     assert differing_keys([{"a": 1, "b": 1}, {"a": 1}]) == []
-    text = words(settings_section(runs))
+    text = text_of(settings_section(runs))
     assert "<td>SOLVER.BASE_LR</td><td>0.01</td><td>0.5</td>" in text
     assert "The runs differ in 2 keys" in text
 
 
 def test_scores_stand_beside_random_initialisation_and_colors(runs: list[Run]):
-    text = words(scores_section(runs))
+    text = text_of(scores_section(runs))
     for expected in ("retrieval (x|y). 160 test items of 40 sources", "62.5 (57.5 to 67.5)", "nearest training clip"):
         assert expected in text
     assert [is_trained(name) for name in SCORES] == [True, False, False]
@@ -109,7 +109,7 @@ def test_scores_stand_beside_random_initialisation_and_colors(runs: list[Run]):
 def test_results_without_their_protocols_are_shown_as_they_are(tmp_path: Path):
     (made_run(tmp_path) / "results.md").unlink()
     (run,) = read_runs([tmp_path])
-    assert '<td>retrieval/R@1</td><td class="number">62.5</td>' in words(scores_section([run]))
+    assert '<td>retrieval/R@1</td><td class="number">62.5</td>' in text_of(scores_section([run]))
     assert scores_summary([run]) == ""
     assert main_scores(run) == {}
 
@@ -126,7 +126,7 @@ def test_of_several_folds_their_mean_counts(tmp_path: Path):
 
 
 def test_files_are_counted_by_cause_and_named(runs: list[Run]):
-    text = words(left_out_section(runs))
+    text = text_of(left_out_section(runs))
     assert "<td>before training</td><td>has no audio</td>" in text
     assert "<td>in reading</td><td>hung</td>" in text
     assert "hung: 60 s" in text
@@ -134,7 +134,7 @@ def test_files_are_counted_by_cause_and_named(runs: list[Run]):
 
 
 def test_hardware_and_versions_stand_for_each_run(runs: list[Run]):
-    text = words(hardware_section(runs))
+    text = text_of(hardware_section(runs))
     for name in ("cpu", "memory", "gpus", "torch", "python"):
         assert f"<td>{name}</td>" in text
 
