@@ -12,7 +12,7 @@ def drawn(*lines: Line, **settings: object) -> str:
 def test_a_chart_has_title_axes_and_its_values_in_words():
     text = drawn(Line("", [(1.0, 4.0), (2.0, 2.0)]))
     for expected in (
-        "<span>Loss</span>", '<div class="axis-name">loss (nats)</div>', '<div class="axis-name x">epoch</div>',
+        "<span>Loss</span>", '"axis-name"><span>loss (nats)</span></div>', '"axis-name x">epoch</div>',
         "Loss, loss (nats) by epoch. Values from 4 at epoch 1 to 2 at epoch 2, lowest 2, highest 4.", "<b>2</b>",
     ):  # fmt: skip
         assert expected in text, expected
