@@ -166,9 +166,14 @@ def bar_chart(
         chance: Explanations of the dotted line; with them, intervals are explained too.
         top: Value of a full bar; None: the largest value of all groups.
     """
-    full = top or max((bar.value for group in groups for bar in group.bars), default=0.0) or 1.0
-    html = fragment("bars.html", groups=[_group(group, full) for group in groups], chance=chance)
+    html = bars_of(groups, chance=chance, top=top)
     return fragment("figure.html", title=title, latest=unit, note=note, html=html, numbers=numbers)
+
+
+def bars_of(groups: Sequence[BarGroup], *, chance: Sequence[str] = (), top: float | None = None) -> Markup:
+    """Draw horizontal bars without a card; see `bar_chart`."""
+    full = top or max((bar.value for group in groups for bar in group.bars), default=0.0) or 1.0
+    return fragment("bars.html", groups=[_group(group, full) for group in groups], chance=chance)
 
 
 def legend(entries: Sequence[tuple[str, int]]) -> Markup:

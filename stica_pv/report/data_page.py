@@ -13,7 +13,7 @@ from stica_pv.data.loading.read_test import ReadTest
 from stica_pv.data.manifest.overview import Counts
 from stica_pv.data.manifest.videos import short_cause
 from stica_pv.report.charts import Bar, BarGroup, bar_chart, series_style
-from stica_pv.report.page import Section, card, grid, join, missing, table, write_page
+from stica_pv.report.page import Section, card, grid, join, missing, pairs, show, table, write_page
 from stica_pv.safe_text import csv_cells
 from stica_pv.structures import ReadFailure
 
@@ -101,7 +101,10 @@ def _rows(found: DataCheck) -> Iterator[tuple[str, str, float, str]]:
 
 def _acceptance(found: DataCheck) -> Section:
     answer = f"No: {found.refusal}" if found.refusal else "Yes."
-    shown = [Markup("<p><strong>{}</strong></p>").format(answer), table(("total", "value", "unit"), found.totals)]
+    shown = [
+        Markup("<p><strong>{}</strong></p>").format(answer),
+        pairs([(name, f"{show(value)} {unit}".rstrip()) for name, value, unit in found.totals]),
+    ]
     return Section("Does training accept the list?", card(join(shown)))
 
 
@@ -131,7 +134,7 @@ def _bars(counts: Counts) -> Markup:
         for name, count in zip(counts.names[:MOST_BARS], counts.counts[:MOST_BARS], strict=True)
     ]
     numbers = table((counts.unit, "files"), zip(counts.names, counts.counts, strict=True), folded="Numbers")
-    return bar_chart([BarGroup("", bars)], title=f"{counts.title} ({counts.unit})", unit="files", numbers=numbers)
+    return bar_chart([BarGroup("", bars)], title=counts.title, note=counts.unit, unit="files", numbers=numbers)
 
 
 def _classes(found: DataCheck) -> Section:

@@ -9,7 +9,8 @@ from markupsafe import Markup
 from torch import Tensor
 
 from stica_pv.evaluation.requests import Modality
-from stica_pv.report.page import Section, card, fragment, table
+from stica_pv.report.charts import NEUTRAL, Bar, BarGroup, bars_of, series_style
+from stica_pv.report.page import Section, card, fragment
 from stica_pv.report.search import ITSELF, OTHER, SAME_CLASS, Direction, Found, queries_to_show, spread_queries
 from stica_pv.report.thumbnails import SIDE, Kind, Thumbnails
 
@@ -108,15 +109,17 @@ def _summary(answers: Sequence[ModelNeighbors]) -> Markup:
     def share(marks: Tensor, least: int) -> float:
         return round(100 * float((marks[:, 0] >= least).double().mean()), 1)
 
-    rows = [(one.name, share(one.found.marks, SAME_CLASS), share(one.found.marks, ITSELF)) for one in answers]
-    with_itself = any(own for _, _, own in rows)
-    columns = [
-        "features of",
-        "nearest neighbor of the same class, %",
-        *(["nearest neighbor is the clip itself, %"] if with_itself else []),
-        "n",
-    ]
-    return table(columns, [[*row[: 3 if with_itself else 2], len(answers[0].found.queries)] for row in rows])
+    counted = [("nearest neighbor of the same class", SAME_CLASS)]
+    if any(share(one.found.marks, ITSELF) for one in answers):
+        counted.append(("nearest neighbor is the clip itself", ITSELF))
+    groups = []
+    for title, least in counted:
+        bars = [
+            Bar(one.name, share(one.found.marks, least), NEUTRAL if number else series_style(0), first=not number)
+            for number, one in enumerate(answers)
+        ]
+        groups.append(BarGroup(f"{title}, % of {len(answers[0].found.queries)}", bars))
+    return bars_of(groups, top=100.0)
 
 
 def _row(row: int, direction: Direction, answers: Sequence[ModelNeighbors], thumbnails: Thumbnails) -> dict[str, Any]:
