@@ -49,7 +49,7 @@ def _table(runs: Sequence[Run], path: Path) -> Markup:
     columns: list[tuple[str, list[Cell]]] = [("State", [_text(_brief_state(run)) for run in runs])]
     columns += _score_columns(runs)
     columns += [(f"Last {quantity('loss').title.lower()}", [_number(_last_loss(run)) for run in runs])]
-    columns += [(key, [_text(str(run.config.get(key, ""))) for run in runs]) for key in keys[:MOST_KEYS]]
+    columns += [(_head(key), [_text(str(run.config.get(key, ""))) for run in runs]) for key in keys[:MOST_KEYS]]
     columns += [("Training time", [_text(duration_of(run) or "") for run in runs])]
     columns = [(name, cells) for name, cells in columns if any(cell["text"] for cell in cells)]
     rows = [
@@ -66,13 +66,19 @@ def _table(runs: Sequence[Run], path: Path) -> Markup:
     return fragment("runs.html", columns=heads, rows=rows)
 
 
+def _head(key: str) -> Markup:
+    """Return a key that breaks after its section only."""
+    section, dot, name = key.rpartition(".")
+    return Markup("{}{}<wbr>{}").format(section, dot, name)
+
+
 def _score_columns(runs: Sequence[Run]) -> list[tuple[str, list[Cell]]]:
-    scores = [{(row.protocol, row.metric): row.score for row in main_scores(run).values()} for run in runs]
+    scores = [{(row.protocol, row.metric, row.dataset): row.score for row in main_scores(run).values()} for run in runs]
     keys = list(dict.fromkeys(key for one in scores for key in one))
-    titles = [f"{title_of(protocol)}, {metric_title(metric)} (%)" for protocol, metric in keys]
+    titles = [f"{title_of(protocol)}, {metric_title(metric)} (%)" for protocol, metric, _ in keys]
     found = []
     for number, key in enumerate(keys):
-        title = titles[number] if titles.count(titles[number]) == 1 else f"{key[0]}, {key[1]} (%)"
+        title = titles[number] if titles.count(titles[number]) == 1 else f"{titles[number]}, {key[2]}"
         values = [one.get(key) for one in scores]
         best = max(value for value in values if value is not None)
         found.append((title, [_number(value, best=value == best, digits=1) for value in values]))

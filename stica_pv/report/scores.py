@@ -39,6 +39,8 @@ INTRO = (
 )
 SUMMARY_PROTOCOLS, SUMMARY_RUNS, CARD_METRICS = 4, 8, 2
 
+CHANCE = "chance"  # in the name of a metric that is the chance level of another one
+
 Key = tuple[str, str]  # protocol and data set; only scores that share both are comparable
 
 
@@ -131,7 +133,8 @@ def scores_section(runs: Sequence[Run]) -> Section | None:
 def _card(key: Key, runs: Sequence[Run]) -> Markup:
     rows = [(run, row) for run in runs for row in overall(run) if (row.protocol, row.dataset) == key]
     metrics = list(dict.fromkeys(row.metric for _, row in rows))
-    groups = [_group(key, metric, list(enumerate(runs)), metric_title(metric), "") for metric in metrics[:CARD_METRICS]]
+    drawn = [metric for metric in metrics if CHANCE not in metric][:CARD_METRICS]
+    groups = [_group(key, metric, list(enumerate(runs)), metric_title(metric), "") for metric in drawn]
     row = rows[0][1]
     exact = f"{key[0]}. {row.items} test items of {row.sources} sources, {row.views} views, data set {row.dataset}."
     return bar_chart(
@@ -163,7 +166,7 @@ def _group(key: Key, metric: str, runs: Sequence[tuple[int, Run]], title: str, n
                 best = others.get(row.model)
                 others[row.model] = bar if best is None or bar.value > best.value else best
     ordered = sorted(others.items(), key=lambda item: not item[0].startswith(RANDOM))
-    chances = [chance for _, run in runs if (chance := _chance(run, metric)) is not None]
+    chances = [chance for _, run in runs if (chance := _chance(run, key, metric)) is not None]
     return BarGroup(title, [*trained, *(bar for _, bar in ordered)], note, chances[0] if chances else None)
 
 
@@ -177,10 +180,12 @@ def _label(run: Run, row: ResultRow, *, several: bool) -> str:
     return (run.name if row.model == "trained" else f"{run.name}: {name}") if several else name
 
 
-def _chance(run: Run, metric: str) -> float | None:
-    """Return the chance level of metrics that have one: that of the class among the training items."""
-    known = metric.rpartition("/")[2] in ("R@1", "top1") and "_to_" not in metric
-    return run.results.get("chance/top1") if known else None
+def _chance(run: Run, key: Key, metric: str) -> float | None:
+    """Return the chance level of a metric, if it has one: a metric of its own, or that of the classes."""
+    direction, _, name = metric.rpartition("/")
+    own = {row.metric: row.score for row in overall(run) if (row.protocol, row.dataset) == key}
+    of_classes = name in ("R@1", "top1") and "_to_" not in direction and metric in own
+    return run.results.get("chance/top1") if of_classes else own.get(f"{direction}/{CHANCE} {name}")
 
 
 def _chance_note(groups: Sequence[BarGroup]) -> list[str]:
