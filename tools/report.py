@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Write a report of one or several runs as one self-contained HTML file: `python tools/report.py OUTPUT_DIR [...]`.
 
-Shows settings, results, curves, speed, excluded files and hardware; several runs share their charts. The page names
-whatever is missing, for example of a run that was killed or not evaluated.
+Shows results, curves, speed, settings, excluded files and hardware. Several runs, or a folder with runs below it, give
+a dashboard: a table to sort and filter, and shared charts. The page names whatever is missing, for example of a run
+that was killed or not evaluated.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from stica_pv.command_line import add_opts_argument, exit_code, log_to_terminal 
 def parse(argv: list[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", type=Path, metavar="OUTPUT_DIR", help="folder of a run")
+    parser.add_argument("folders", nargs="+", type=Path, metavar="OUTPUT_DIR", help="folder of a run, or of runs")
     parser.add_argument(
         "--gallery", action="store_true", help="include test clips, as tools/gallery.py shows them; one OUTPUT_DIR"
     )

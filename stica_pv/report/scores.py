@@ -37,7 +37,7 @@ INTRO = (
     "over the sources of the test clips. Scores are in % unless named otherwise. "
     "Different protocols are not comparable."
 )
-SUMMARY_PROTOCOLS, SUMMARY_RUNS, CARD_METRICS = 4, 8, 2
+SUMMARY_PROTOCOLS, SUMMARY_RUNS, CARD_METRICS = 3, 8, 2
 
 CHANCE = "chance"  # in the name of a metric that is the chance level of another one
 

@@ -13,7 +13,7 @@ from stica_pv.report.runs import Run
 from stica_pv.report.scores import scores_summary
 
 KNN_HINT = "Online kNN is disabled; TEST.ONLINE_KNN_EPOCHS 5 enables it every five epochs."
-CLIPS_HINT = "tools/report.py OUTPUT_DIR --gallery adds test clips with their nearest neighbors."
+CLIPS_HINT = "stica-pv report OUTPUT_DIR --gallery adds test clips with their nearest neighbors."
 
 
 def summary_section(run: Run, highlights: Markup) -> Section:

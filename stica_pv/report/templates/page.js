@@ -170,6 +170,16 @@ function showSpots(media) {
       for (const one of marked) one.classList.toggle("strong", one.dataset.spot === spot.dataset.spot);
     };
     for (const spot of marked) for (const event of ["pointerenter", "click"]) spot.addEventListener(event, () => show(spot));
+    for (const plane of all(".plane", map)) {
+      const own = all("[data-spot]", plane);
+      let position = -1;
+      plane.addEventListener("keydown", event => {
+        if (event.key !== "ArrowRight" && event.key !== "ArrowLeft") return;
+        event.preventDefault();
+        position = Math.min(own.length - 1, Math.max(0, position + (event.key === "ArrowRight" ? 1 : -1)));
+        show(own[position]);
+      });
+    }
   }
 }
 
