@@ -34,7 +34,12 @@ declare_keys(
     "CROP_BYOL",
     NETWORK,
     Key("WINDOWS", 4, "Feature crops of each view that the student embeds.", AT_LEAST_ONE),
-    Key("WINDOW_SIZE", 0.5, "Side and length of a crop, as a share of the map's.", Limits(above=0, high=1)),
+    Key(
+        "WINDOW_SIZE",
+        0.5,
+        "Side of a crop as a share of the map's; a crop spans the whole time.",
+        Limits(above=0, high=1),
+    ),
     Key("MOMENTUM", 0.99, "Weight τ of the teacher in its moving average at the first step; rises to 1.", SHARE),
     task="crop_byol",
 )
@@ -64,7 +69,7 @@ class CropBYOL(Task):
             student: The network to train.
             predictor: Maps its rows (N, B, D) to predictions of the teacher's.
             windows: Windows per view.
-            window_size: Side and length of a window, as a share of the map's.
+            window_size: Side of a window as a share of the map's; it spans the whole time.
             momentum: Weight τ of the teacher in its moving average; rises to 1 by a cosine (section 3.2).
         """
         super().__init__()
@@ -72,7 +77,8 @@ class CropBYOL(Task):
         self.student, self.predictor, self.crop = student, predictor, FeatureCrop()
         self.teacher = copy.deepcopy(student).requires_grad_(False)
         _, *self.map_shape = measure_map(student.backbone, frames=clip.frames, size=clip.size)
-        self.windows, self.window = windows, [max(1, round(window_size * cells)) for cells in self.map_shape]
+        steps, *sides = self.map_shape
+        self.windows, self.window = windows, [steps, *(max(1, round(window_size * side)) for side in sides)]
 
     def views(self) -> Views:
         """Returns two views of one clip."""

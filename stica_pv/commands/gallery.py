@@ -14,7 +14,7 @@ from stica_pv.command_line import command_parser, exit_code, set_environment
 
 def create_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = command_parser("gallery", __doc__)
+    parser = command_parser("gallery", __doc__, imports=True)
     parser.add_argument("folder", metavar="OUTPUT_DIR", help="output folder of a pre-training or an evaluation")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="e.g. TEST.NUM_ENSEMBLE_VIEWS 1 NUM_GPUS 0")
     parser.add_argument(

@@ -15,7 +15,7 @@ from stica_pv.command_line import add_opts_argument, command_parser, exit_code, 
 
 def create_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = command_parser("report", __doc__)
+    parser = command_parser("report", __doc__, imports=True)
     parser.add_argument("folders", nargs="+", type=Path, metavar="OUTPUT_DIR", help="folder of a run, or of runs")
     parser.add_argument(
         "--gallery", action="store_true", help="include test clips, as stica-pv gallery shows them; one OUTPUT_DIR"
@@ -43,10 +43,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     """Write the page and print its path; never replace a page with test clips by one without."""
+    from stica_pv.config.imports import import_components
     from stica_pv.errors import UsageError
     from stica_pv.report.contents import NAME, write_report
     from stica_pv.report.gallery import holds_gallery
 
+    import_components([])  # those of --import and plugins
     path = args.out or (args.folders[0] if len(args.folders) == 1 else Path()) / NAME
     if args.gallery:
         with_gallery(args.folders[0], args.opts, path)
