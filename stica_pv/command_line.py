@@ -29,7 +29,7 @@ SCRIPTS = {
         name: f"{name.replace('-', '_')}.py"
         for name in (
             *("check-dataset", "transcode", "make-shards", "compute-flow", "inspect-batch", "report", "gallery"),
-            *("export", "extract-features", "benchmark", "ablation", "scaling", "check-reader"),
+            *("export", "push-to-hub", "extract-features", "benchmark", "ablation", "scaling", "check-reader"),
         )
     },
 }

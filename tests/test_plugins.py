@@ -67,6 +67,7 @@ COMMANDS = {
     "extract-features": ["--checkpoint", "a.pyth", "--data", ".", "--output", "out"],
     "check-dataset": ["--cfg", "stica/demo"],
     "make-shards": ["--cfg", "stica/demo", "--target", "shards"],
+    "push-to-hub": ["a.pyth", "me/small"],
     "convert": ["a.pth", "b.pyth"],
 }
 

@@ -2,7 +2,7 @@
 
 Writes gallery.html: test clips with their nearest neighbors, by frames and by audio, failures first, for the trained
 network and for random initialization; a map of the test clips; and what the method does with two clips of the
-training list. Features of an evaluation in OUTPUT_DIR are reused; missing ones are extracted and saved there.
+training list. Features of earlier evaluations are reused; missing ones are extracted.
 """
 
 import argparse

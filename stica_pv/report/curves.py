@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
+from stica_pv.metrics import MONITORS
 from stica_pv.report.charts import Line, legend, line_chart
 from stica_pv.report.page import Section, grid, join, table
 from stica_pv.report.quantities import (
     GROUPS,
     KNN,
     LOSSES,
-    MONITORS,
     NO_QUANTITY,
     PARTS,
     SERIES_OF,
@@ -54,7 +54,16 @@ def training_section(runs: Sequence[Run]) -> Section | None:
         "its initial value has not started to learn."
     )
     other = (*MONITORS, *SPEED, *KNN, *NO_QUANTITY)
-    return _section("Training", intro, runs, lambda name: not is_of(name, other), first=LOSSES)
+    section = _section("Training", intro, runs, lambda name: not is_of(name, other), first=LOSSES)
+    return section and replace(section, html=join([section.html, _meanings(runs)]))
+
+
+def _meanings(runs: Sequence[Run]) -> Markup:
+    """Return a folded table of what each recorded number means, in the words of engine and method (run.json)."""
+    recorded = _names(runs)
+    known = {name: text for run in runs for name, text in run.info.get("metrics", {}).items() if name in recorded}
+    rows = list(known.items())
+    return table(["name", "meaning"], rows, folded="What the recorded numbers mean") if rows else Markup("")
 
 
 def monitors_section(runs: Sequence[Run]) -> Section | None:

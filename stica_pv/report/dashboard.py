@@ -13,7 +13,7 @@ from stica_pv.report.curves import LEGEND_RUNS, curve, summary_charts
 from stica_pv.report.page import Section, fragment, grid, missing, show, table
 from stica_pv.report.quantities import quantity
 from stica_pv.report.runs import Run
-from stica_pv.report.scores import main_scores, metric_title, scores_summary, title_of
+from stica_pv.report.scores import dataset_of, main_scores, metric_title, scores_summary, title_of
 from stica_pv.report.settings import differing_keys
 from stica_pv.report.summary import duration_of, state_of
 
@@ -73,7 +73,9 @@ def _head(key: str) -> Markup:
 
 
 def _score_columns(runs: Sequence[Run]) -> list[tuple[str, list[Cell]]]:
-    scores = [{(row.protocol, row.metric, row.dataset): row.score for row in main_scores(run).values()} for run in runs]
+    scores = [
+        {(row.protocol, row.metric, dataset_of(row)): row.value for row in main_scores(run).values()} for run in runs
+    ]
     keys = list(dict.fromkeys(key for one in scores for key in one))
     titles = [f"{title_of(protocol)}, {metric_title(metric)} (%)" for protocol, metric, _ in keys]
     found = []

@@ -61,7 +61,7 @@ class WriteGallery:
 
 
 def create_gallery(cfg: CfgNode, device: torch.device, *, queries: int = QUERIES) -> Gallery:
-    """Build the gallery, on all processes together; features in OUTPUT_DIR are reused, missing ones extracted.
+    """Build the gallery, on all processes together; features of earlier evaluations are reused.
 
     Args:
         cfg: Configuration of a run with checkpoints, or of an evaluation that names them.

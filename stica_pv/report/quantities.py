@@ -65,7 +65,7 @@ PARTS = {
 # Numbers of their colors, the same in every chart; 0 is the color of a whole run and of its trained network.
 SERIES_OF = {"audio": 1, "video": 2, "cross": 3, "within": 4, "space": 5, "time": 6}
 
-LOSSES, MONITORS = ("loss",), ("spread", "rank", "uniformity", "misalignment")
+LOSSES = ("loss",)
 SPEED = ("samples_per_second", "data_share", "step_time", "data_time", "memory_mb")
 KNN = ("online_knn",)
 NO_QUANTITY = ("_type", "step", "epoch", "epoch_end")

@@ -6,8 +6,8 @@ from markupsafe import Markup
 
 from stica_pv.evaluation.baselines import COLORS, SPECTRUM
 from stica_pv.evaluation.build_models import RANDOM
-from stica_pv.evaluation.protocol import MEAN
-from stica_pv.evaluation.results import COLUMNS, NO_ENCODER, ResultRow
+from stica_pv.evaluation.protocol import Row
+from stica_pv.evaluation.results import COLUMNS, NO_ENCODER, cells_of, overall
 from stica_pv.report.charts import NEUTRAL, NEUTRAL_SOFT, Bar, BarGroup, bar_chart, series_style
 from stica_pv.report.page import Section, grid, join, missing, table
 from stica_pv.report.runs import Run
@@ -49,26 +49,21 @@ def is_trained(model: str) -> bool:
     return not any(model == name or model.startswith(f"{name} of ") for name in NOT_TRAINED)
 
 
-def overall(run: Run) -> list[ResultRow]:
-    """Return the rows over all folds."""
-    means = {_number(row) for row in run.rows if row.fold == MEAN}
-    return [row for row in run.rows if row.fold == MEAN or _number(row) not in means]
+def dataset_of(row: Row) -> str:
+    """Return name and hash of the data set of a row."""
+    return f"{row.dataset} ({row.dataset_hash})"
 
 
-def _number(row: ResultRow) -> tuple[str, str, str]:
-    return row.protocol, row.metric, row.model
-
-
-def main_scores(run: Run) -> dict[str, ResultRow]:
+def main_scores(run: Run) -> dict[str, Row]:
     """Return the best trained row of the first metric of each protocol, its primary one, by protocol."""
     first: dict[str, str] = {}
-    for row in overall(run):
+    for row in overall(run.rows):
         first.setdefault(row.protocol, row.metric)
-    found: dict[str, ResultRow] = {}
-    for row in overall(run):
+    found: dict[str, Row] = {}
+    for row in overall(run.rows):
         if row.metric == first[row.protocol] and is_trained(row.model):
             best = found.get(row.protocol)
-            found[row.protocol] = row if best is None or row.score > best.score else best
+            found[row.protocol] = row if best is None or row.value > best.value else best
     return found
 
 
@@ -88,13 +83,15 @@ def _entry(protocol: str) -> tuple[str, str]:
 
 def scores_summary(runs: Sequence[Run]) -> Markup:
     """Return the card of the main scores; empty without scores."""
-    keys = list(dict.fromkeys((row.protocol, row.dataset) for run in runs for row in main_scores(run).values()))
+    keys = list(dict.fromkeys((row.protocol, dataset_of(row)) for run in runs for row in main_scores(run).values()))
     if not keys:
         return Markup("")
     best = _best_runs(runs, keys[0])
     groups = []
     for key in keys[: max(1, SUMMARY_PROTOCOLS - len(best) // 2)]:
-        metric = next(row.metric for _, run in best for row in overall(run) if (row.protocol, row.dataset) == key)
+        metric = next(
+            row.metric for _, run in best for row in overall(run.rows) if (row.protocol, dataset_of(row)) == key
+        )
         groups.append(_group(key, metric, best, f"{title_of(key[0])}, {metric_title(metric)}", _entry(key[0])[1]))
     title = "Main scores" if len(best) == len(runs) else f"Main scores, best {len(best)} of {len(runs)} runs"
     return bar_chart(groups, title=title, unit="%", chance=_chance_note(groups), top=100.0)
@@ -106,24 +103,24 @@ def _best_runs(runs: Sequence[Run], key: Key) -> list[tuple[int, Run]]:
     if len(runs) <= SUMMARY_RUNS:
         return numbered
     scores = [main_scores(run).get(key[0]) for run in runs]
-    rated = [one for one in numbered if (row := scores[one[0]]) is not None and row.dataset == key[1]]
+    rated = [one for one in numbered if (row := scores[one[0]]) is not None and dataset_of(row) == key[1]]
     return sorted(rated, key=lambda one: -_value(scores[one[0]]))[:SUMMARY_RUNS]
 
 
-def _value(row: ResultRow | None) -> float:
-    return 0.0 if row is None else row.score
+def _value(row: Row | None) -> float:
+    return 0.0 if row is None else row.value
 
 
 def scores_section(runs: Sequence[Run]) -> Section | None:
     """Return the section of all scores: a card with a folded table per protocol and data set; None without scores."""
     early = [
-        f"{run.name}: results.md is missing; results.json below has no protocols"
+        f"{run.name}: an earlier version wrote results.json, without protocols and intervals; its numbers are below"
         for run in runs
         if run.results and not run.rows
     ]
     notes = [missing(early)] if early else []
     flat = [_flat(run) for run in runs if run.results and not run.rows]
-    keys: dict[Key, None] = dict.fromkeys((row.protocol, row.dataset) for run in runs for row in overall(run))
+    keys: dict[Key, None] = dict.fromkeys((row.protocol, dataset_of(row)) for run in runs for row in overall(run.rows))
     if not keys:
         return Section("Evaluation", join([*notes, *flat])) if flat else None
     cards = grid([_card(key, runs) for key in keys], "grid fill" if len(keys) > 3 else "grid")
@@ -131,12 +128,12 @@ def scores_section(runs: Sequence[Run]) -> Section | None:
 
 
 def _card(key: Key, runs: Sequence[Run]) -> Markup:
-    rows = [(run, row) for run in runs for row in overall(run) if (row.protocol, row.dataset) == key]
+    rows = [(run, row) for run in runs for row in overall(run.rows) if (row.protocol, dataset_of(row)) == key]
     metrics = list(dict.fromkeys(row.metric for _, row in rows))
     drawn = [metric for metric in metrics if CHANCE not in metric][:CARD_METRICS]
     groups = [_group(key, metric, list(enumerate(runs)), metric_title(metric), "") for metric in drawn]
     row = rows[0][1]
-    exact = f"{key[0]}. {row.items} test items of {row.sources} sources, {row.views} views, data set {row.dataset}."
+    exact = f"{key[0]}. {row.n} test items of {row.groups} sources, {row.views} views, data set {dataset_of(row)}."
     return bar_chart(
         groups,
         title=title_of(key[0]),
@@ -154,8 +151,8 @@ def _group(key: Key, metric: str, runs: Sequence[tuple[int, Run]], title: str, n
     others: dict[str, Bar] = {}
     several = len(runs) > 1
     for number, run in runs:
-        for row in overall(run):
-            if (row.protocol, row.dataset, row.metric) != (*key, metric):
+        for row in overall(run.rows):
+            if (row.protocol, dataset_of(row), row.metric) != (*key, metric):
                 continue
             if is_trained(row.model):
                 color = series_style(number if several else len(trained))
@@ -170,12 +167,11 @@ def _group(key: Key, metric: str, runs: Sequence[tuple[int, Run]], title: str, n
     return BarGroup(title, [*trained, *(bar for _, bar in ordered)], note, chances[0] if chances else None)
 
 
-def _bar(row: ResultRow, name: str, color: str, *, first: bool) -> Bar:
-    low, high = row.bounds
-    return Bar(name, row.score, color, low, high, first)
+def _bar(row: Row, name: str, color: str, *, first: bool) -> Bar:
+    return Bar(name, row.value, color, row.low, row.high, first)
 
 
-def _label(run: Run, row: ResultRow, *, several: bool) -> str:
+def _label(run: Run, row: Row, *, several: bool) -> str:
     name = next((text for start, text in NOT_TRAINED.items() if row.model == start), row.model)
     return (run.name if row.model == "trained" else f"{run.name}: {name}") if several else name
 
@@ -183,7 +179,7 @@ def _label(run: Run, row: ResultRow, *, several: bool) -> str:
 def _chance(run: Run, key: Key, metric: str) -> float | None:
     """Return the chance level of a metric, if it has one: a metric of its own, or that of the classes."""
     direction, _, name = metric.rpartition("/")
-    own = {row.metric: row.score for row in overall(run) if (row.protocol, row.dataset) == key}
+    own = {row.metric: row.value for row in overall(run.rows) if (row.protocol, dataset_of(row)) == key}
     of_classes = name in ("R@1", "top1") and "_to_" not in direction and metric in own
     return run.results.get("chance/top1") if of_classes else own.get(f"{direction}/{CHANCE} {name}")
 
@@ -193,9 +189,9 @@ def _chance_note(groups: Sequence[BarGroup]) -> list[str]:
     return [f"chance, {', '.join(f'{level:.1f}' for level in levels)} %"] if levels else []
 
 
-def _table(rows: Sequence[tuple[Run, ResultRow]], metrics: Sequence[str], exact: str, *, several: bool) -> Markup:
+def _table(rows: Sequence[tuple[Run, Row]], metrics: Sequence[str], exact: str, *, several: bool) -> Markup:
     """Return the folded table of one protocol, metrics by models, below its exact description."""
-    cells = {(_label(run, row, several=several), row.metric): f"{row.score:.1f} ({row.interval})" for run, row in rows}
+    cells = {(_label(run, row, several=several), row.metric): f"{row.value:.1f} ({row.interval})" for run, row in rows}
     models = list(dict.fromkeys(model for model, _ in cells))
     lines = [[metric, *(cells.get((model, metric), "") for model in models)] for metric in metrics]
     label = f"All {len(metrics)} scores and the exact protocol"
@@ -203,8 +199,8 @@ def _table(rows: Sequence[tuple[Run, ResultRow]], metrics: Sequence[str], exact:
 
 
 def _everything(runs: Sequence[Run]) -> Markup:
-    lines = [[run.name, *vars(row).values()] for run in runs for row in run.rows]
-    return table(["run", *COLUMNS], lines, folded="All rows of results.md, by fold")
+    lines = [[run.name, *cells_of(row)] for run in runs for row in run.rows]
+    return table(["run", *COLUMNS], lines, folded="All rows of the results, by fold")
 
 
 def _flat(run: Run) -> Markup:
