@@ -224,7 +224,7 @@ def test_processes_that_would_test_different_weights_are_reported(
 
 
 def test_unreadable_items_end_the_run_by_name_or_count_as_wrong(broken: Path, tmp_path: Path, trained: Path):
-    with pytest.raises(UsageError, match=r"1 of 18 items of csv cannot be read: .*COUNT_UNREADABLE_AS_WRONG"):
+    with pytest.raises(UsageError, match=r"1 of 18 items of clips cannot be read: .*COUNT_UNREADABLE_AS_WRONG"):
         evaluate_checkpoints(broken, tmp_path / "a", trained)
     assert not (tmp_path / "a" / "results.json").exists()
     changes = {"TEST__COUNT_UNREADABLE_AS_WRONG": True, "TEST__EVALUATIONS": "['retrieval', 'cross_modal']"}
