@@ -282,9 +282,9 @@ def test_features_are_extracted_once_for_all_protocols_runs_and_pages(
     assert passes == [18, 18]  # frames and audio of all items
     (tmp_path / "knn").mkdir()
     alone = evaluate_checkpoints(clips_folder, tmp_path / "knn", trained, TEST__EVALUATIONS="['knn']")
-    for section in ("_gallery", "_map", "_method"):  # what they show is tested with the page
+    for section in ("_gallery", "_highlights", "_map", "_method"):  # what they show is tested with the page
         monkeypatch.setattr(gallery_page, section, lambda *arguments: Markup(""))
-    gallery_page.gallery_sections(cfg_of(clips_folder, tmp_path, trained), CPU, queries=1)
+    gallery_page.create_gallery(cfg_of(clips_folder, tmp_path, trained), CPU, queries=1)
     assert passes == [18, 18]
     assert alone.items() <= three.items()
 
