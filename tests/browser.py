@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -50,13 +51,19 @@ def browsing(profile: Path) -> Iterator[Any]:
         browser.quit()
 
 
-def open_page(browser: Any, path: Path, *, width: int = WIDTHS[-1], scheme: str = "light") -> None:
+def open_page(
+    browser: Any, path: Path, *, width: int = WIDTHS[-1], scheme: str = "light", reduced_motion: bool = False
+) -> None:
     """Loads a file as a screen of a width in CSS pixels and a color scheme would show it."""
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False},
     )
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    motion = "reduce" if reduced_motion else "no-preference"
+    features = [
+        {"name": "prefers-color-scheme", "value": scheme},
+        {"name": "prefers-reduced-motion", "value": motion},
+    ]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     browser.get(path.resolve(strict=True).as_uri())
 
@@ -112,4 +119,4 @@ def _requests(browser: Any, page: str) -> list[str]:
 def _dead_files(browser: Any, path: Path) -> list[str]:
     script = "return [...document.querySelectorAll('a[href]')].map(link => link.getAttribute('href'))"
     names = [name for name in browser.execute_script(script) if not name.startswith(("#", "http://", "https://"))]
-    return [name for name in names if not (path.parent / name).exists()]
+    return [name for name in names if not (path.parent / unquote(name)).exists()]

@@ -126,14 +126,14 @@ async function badImages() {
 
 function badCharts() {
   const found = [];
-  for (const svg of document.querySelectorAll("figure svg")) {
+  for (const svg of document.querySelectorAll("figure svg:not(.legend svg)")) {
     if (!shown(svg)) continue;
     const box = svg.getBoundingClientRect();
     const strokes = [...svg.querySelectorAll("path, use, rect")].filter(one => {
       const size = one.getBoundingClientRect();
       return size.width + size.height > 1 && (color(getComputedStyle(one).stroke).alpha || color(getComputedStyle(one).fill).alpha);
     });
-    if (box.width < 50 || box.height < 30 || strokes.length < 3) found.push(svg.getAttribute("aria-label"));
+    if (box.width < 50 || box.height < 30 || strokes.length < 3) found.push(short(svg.closest("figure").innerText));
   }
   return found;
 }

@@ -35,8 +35,8 @@ class KeyDescription:
         type: Type of the value.
         allowed: Allowed values; empty: all of the type.
         role: Name of the role.
-        meaning: What the key decides, as a sentence.
-        rules: What follows from the role: where the value comes from, and whether a resumed run may change it.
+        meaning: Sentence that says what the key decides.
+        rules: Consequences of the role: where the value comes from, and whether a resumed run may change it.
         sentence: Meaning of the key.
         tasks: Tasks that read the key; empty: all.
         component: Module that declares the key.
