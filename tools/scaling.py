@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures what a step exchanges and compares at the shapes of many processes, on the CPU of this machine.
 
-The figures of projects/stica/SCALING.md: `python tools/scaling.py --cfg projects/stica/k400.yaml`.
+The figures of docs/results/scaling.md: `python tools/scaling.py --cfg projects/stica/k400.yaml`.
 """
 
 import argparse

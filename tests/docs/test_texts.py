@@ -1,0 +1,49 @@
+"""The README is short, its facts are those of the packaging, and links between files lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pages import PAGES, ROOT, SITE, prose
+
+LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
+MOST_WORDS = 1000
+FOLDER_LINES = 20
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_readme_has_at_most_a_thousand_words() -> None:
+    assert len(text_of("README.md").split()) <= MOST_WORDS
+
+
+def test_readmes_of_folders_are_short() -> None:
+    readmes = [path for path in PAGES if path.name == "README.md" and path.parent != ROOT]
+    assert readmes
+    assert {str(path): n for path in readmes if (n := len(path.read_text().splitlines())) > FOLDER_LINES} == {}
+
+
+def test_the_oldest_torch_is_that_of_the_packaging() -> None:
+    oldest = {
+        found for name in ("README.md", "docs/install.md") for found in re.findall(r"≥ ([\d.]+)\)", text_of(name))
+    }
+    assert re.findall(r'"torch>=([\d.]+).0,', text_of("setup.py")) == sorted(oldest)
+
+
+def test_the_version_of_the_citation_is_that_of_the_package() -> None:
+    (version,) = re.findall(r'__version__ = "([^"]+)"', text_of("stica_pv/__init__.py"))
+    assert f"version: {version}\n" in text_of("CITATION.cff")
+    assert f"## {version}" in text_of("CHANGELOG.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_files_lead_somewhere(page: Path) -> None:
+    links = [link for link in LINK.findall(prose(page)) if "://" not in link]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_pages_of_the_site_link_only_to_the_site() -> None:
+    links = [(page, link) for page in SITE.rglob("*.md") for link in LINK.findall(prose(page)) if "://" not in link]
+    assert [link for page, link in links if SITE not in (page.parent / link).resolve().parents] == []
