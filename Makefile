@@ -46,7 +46,7 @@ test-versions:  ## the ordinary tests with the oldest and the newest allowed pac
 
 # The variable silences a note about another program that the theme prints.
 docs: install  ## the documentation in build/docs, which opens without a network; a broken link or reference fails
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: install  ## style, formatting and types
 	$(BIN)/ruff check .

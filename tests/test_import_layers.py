@@ -1,4 +1,4 @@
-"""Import layers of the package, and the list of them in its documentation. Each checker is tried on a bad example first."""
+"""Import layers of the package, and their list in its documentation. Each checker is tried on a bad example first."""
 
 import ast
 import re

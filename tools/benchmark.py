@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures parts of the project beside what a user would run instead: `python tools/benchmark.py NAME [--json FILE]`.
 
-docs/results/benchmarks.md holds current figures. Each benchmark has options of its own: `python tools/benchmark.py step --help`.
+docs/results/benchmarks.md holds current figures. Each benchmark has options: `python tools/benchmark.py step --help`.
 """
 
 import argparse
