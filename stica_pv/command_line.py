@@ -157,9 +157,9 @@ def add_cfg_arguments(parser: argparse.ArgumentParser, files_help: str) -> None:
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="overrides, as after --opts")
 
 
-def add_opts_argument(parser: argparse.ArgumentParser, words_help: str) -> None:
+def add_opts_argument(parser: argparse.ArgumentParser, help_text: str) -> None:
     """Declares ``--opts KEY VALUE ...``, which may be given again."""
-    parser.add_argument("--opts", nargs="*", action="extend", default=[], metavar="KEY VALUE", help=words_help)
+    parser.add_argument("--opts", nargs="*", action="extend", default=[], metavar="KEY VALUE", help=help_text)
 
 
 def parse_cfg_arguments(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:

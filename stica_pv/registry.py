@@ -1,8 +1,7 @@
 """Registries of the components that a configuration can name; explicit imports in the layer of each fill them."""
 
-import importlib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fvcore.common.registry import Registry as _FvcoreRegistry
@@ -43,21 +42,6 @@ class Registry(_FvcoreRegistry):  # type: ignore[misc]  # fvcore ships no types
     def names(self) -> list[str]:
         """Returns the registered names in alphabetical order."""
         return sorted(name for name, _ in self)
-
-
-def import_components(modules: Iterable[str], *, source: str) -> None:
-    """Imports the modules that the user named, so that they register their components.
-
-    Raises:
-        UsageError: A module does not exist; the message begins with `source`.
-    """
-    for name in modules:
-        if not all(part.isidentifier() for part in str(name).split(".")):
-            raise UsageError(f"{source}: expected module names such as my_package.my_module, got {name!r}")
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            raise UsageError(f"{source}: {name}: {error}; is its folder in PYTHONPATH?") from error
 
 
 BACKBONES = Registry("video backbone")

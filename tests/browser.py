@@ -1,4 +1,4 @@
-"""A headless Chromium that looks at written pages as a person would: on a phone and a screen, light and dark."""
+"""A headless Chromium that inspects written pages as a person sees them: on a phone and a screen, light and dark."""
 
 import base64
 import contextlib
@@ -17,7 +17,7 @@ FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-LOOK = (Path(__file__).resolve().parent / "browser_look.js").read_text(encoding="utf-8")
+INSPECTION = (Path(__file__).resolve().parent / "browser_inspection.js").read_text(encoding="utf-8")
 
 
 def why_absent() -> str:
@@ -74,8 +74,8 @@ def faults_of(browser: Any, path: Path, *, site: Path | None = None) -> list[str
         for scheme in SCHEMES:
             _forget(browser)
             open_page(browser, path, width=width, scheme=scheme)
-            seen = browser.execute_async_script(LOOK)
-            found = [*seen, *_messages(browser), *_requests(browser, allowed)]
+            faults_found = browser.execute_async_script(INSPECTION)
+            found = [*faults_found, *_messages(browser), *_requests(browser, allowed)]
             faults += [f"{width} px, {scheme}: {fault}" for fault in found]
     return faults + [f"link to {name}" for name in _dead_files(browser, path)]
 

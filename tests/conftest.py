@@ -1,4 +1,4 @@
-"""Fixtures for several folders; its presence also puts this one on the import path, for helpers such as `tiny_task`."""
+"""Fixtures for several folders; its presence also puts this one on the import path, for modules such as `tiny_task`."""
 
 import signal
 from collections.abc import Iterator

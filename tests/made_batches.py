@@ -8,7 +8,7 @@ from stica_pv.structures import Batch, Views
 def noise_batch(views: Views, indices: tuple[int, ...], *, video_seconds: float = 10.0) -> Batch:
     """Returns what a loader would give of videos of noise, each drawn from its index."""
     rngs = [torch.Generator().manual_seed(index) for index in indices]
-    windows = views.draw_windows(video_seconds, torch.Generator().manual_seed(0))
+    windows = views.sample_windows(video_seconds, torch.Generator().manual_seed(0))
     video, audio = {}, {}
     for spec in views.specs:
         if spec.frames:

@@ -1,4 +1,4 @@
-"""What this process holds open, so that a test can tell what it left behind."""
+"""What this process holds open, so that a test finds what it left behind."""
 
 import gc
 import os

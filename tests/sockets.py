@@ -28,8 +28,8 @@ def listening(pids: Iterable[int]) -> set[str]:
 
 
 def _name(family: socket.AddressFamily, host: str) -> str:
-    words = [bytes.fromhex(host[i : i + 8])[::-1] for i in range(0, len(host), 8)]  # little-endian words
-    return socket.inet_ntop(family, b"".join(words))
+    parts = [bytes.fromhex(host[i : i + 8])[::-1] for i in range(0, len(host), 8)]  # little-endian
+    return socket.inet_ntop(family, b"".join(parts))
 
 
 def family_of(pid: int) -> list[int]:
@@ -39,3 +39,10 @@ def family_of(pid: int) -> list[int]:
         with contextlib.suppress(FileNotFoundError):
             found += family_of(int(child))
     return found
+
+
+def free_port() -> int:
+    """Returns a port that nothing uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The ablation command: what it runs, what it chooses, how it goes on, and the intervals it tells."""
+"""The ablation command: what it runs, what it chooses, how it continues, and the intervals it prints."""
 
 import json
 import os
@@ -51,14 +51,14 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     commands: list[list[str]] = []
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
-        words = dict(zip(command[4::2], command[5::2], strict=True))
-        cell = "crops" if words.get("CROP.NUM_LARGE_SPATIAL") == "2" else "plain"
-        folder, seed = Path(words["OUTPUT_DIR"]), int(words["RNG_SEED"])
+        arguments = dict(zip(command[4::2], command[5::2], strict=True))
+        cell = "crops" if arguments.get("CROP.NUM_LARGE_SPATIAL") == "2" else "plain"
+        folder, seed = Path(arguments["OUTPUT_DIR"]), int(arguments["RNG_SEED"])
         commands.append(command[3:])
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "run.json").write_text('{"steps": 4}')
         if seed == 9:
-            knn = KNN[cell, words["SOLVER.BASE_LR"]]
+            knn = KNN[cell, arguments["SOLVER.BASE_LR"]]
             lines = [
                 {"step": 2, "epoch_end": 1, "online_knn/top1": 99.0},
                 {"step": 4, "epoch_end": 2, "online_knn/top1": knn},
@@ -66,23 +66,25 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
             (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
         else:
             top1 = TOP1[cell][seed]
-            beside = {"knn/top1/low": 1.0, "knn/top1/high": 99.0, "knn/top1/n": 8.0, "knn/top1/fold1": 3.0}
+            others = {"knn/top1/low": 1.0, "knn/top1/high": 99.0, "knn/top1/n": 8.0, "knn/top1/fold1": 3.0}
             untrained = {"knn/top1/random_init": 20.0 + seed, "knn/top1/random_init/low": 2.0, "knn/top1/colors": 21.0}
-            (folder / "results.json").write_text(json.dumps({"knn/top1": top1, **beside, **untrained}))
+            (folder / "results.json").write_text(json.dumps({"knn/top1": top1, **others, **untrained}))
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(ablation.subprocess, "run", run)
     return commands
 
 
-def test_a_grid_chooses_by_the_training_videos_then_measures_and_tells_paired_differences(
+def test_a_grid_chooses_by_the_training_videos_then_measures_and_prints_paired_differences(
     grid_file: Path, done: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     assert ablation.main([str(grid_file), "SOLVER.MAX_EPOCH", "2", "--out", str(tmp_path / "out")]) == 0
     assert len(done) == 4 + 6
-    assert all("SOLVER.MAX_EPOCH 2 " in " ".join(words) for words in done)
-    assert sum("CROP.NUM_LARGE_SPATIAL 2 " in " ".join(words) for words in done) == 5
-    rates = {Path(words[-1]).parent.name: words[words.index("SOLVER.BASE_LR") + 1] for words in done[4:]}
+    assert all("SOLVER.MAX_EPOCH 2 " in " ".join(arguments) for arguments in done)
+    assert sum("CROP.NUM_LARGE_SPATIAL 2 " in " ".join(arguments) for arguments in done) == 5
+    rates = {
+        Path(arguments[-1]).parent.name: arguments[arguments.index("SOLVER.BASE_LR") + 1] for arguments in done[4:]
+    }
     assert rates == {"plain": "0.2", "crops": "0.1"}
     page = (tmp_path / "out" / "ablation.md").read_text()
     assert page in capsys.readouterr().out
@@ -99,22 +101,22 @@ def test_a_grid_chooses_by_the_training_videos_then_measures_and_tells_paired_di
 
 
 def test_repeating_the_command_runs_only_what_is_unfinished(grid_file: Path, done: list[list[str]], tmp_path: Path):
-    words = [str(grid_file), "--out", str(tmp_path / "out")]
-    assert ablation.main(words) == 0
+    arguments = [str(grid_file), "--out", str(tmp_path / "out")]
+    assert ablation.main(arguments) == 0
     (tmp_path / "out" / "crops" / "replicate1" / "results.json").unlink()
     done.clear()
-    assert ablation.main([*words, "--table"]) == 0
+    assert ablation.main([*arguments, "--table"]) == 0
     assert not done
     page = (tmp_path / "out" / "ablation.md").read_text()
     assert "Not finished: crops/replicate1." in page
     assert "crops − plain | 9.0 [" in page  # of the two pairs that are whole
-    assert ablation.main(words) == 0
-    assert [(Path(words[-1]).parent.name, words[-1][-10:]) for words in done] == [("crops", "replicate1")]
+    assert ablation.main(arguments) == 0
+    assert [(Path(arguments[-1]).parent.name, arguments[-1][-10:]) for arguments in done] == [("crops", "replicate1")]
 
 
-def begun(file: Path, folder: Path, *words: str) -> None:
+def begun(file: Path, folder: Path, *arguments: str) -> None:
     """Writes the configuration of a run into its folder, and the first of its numbers."""
-    cfg = configure(str(file), [*words, "OUTPUT_DIR", str(folder)], root=ROOT)
+    cfg = configure(str(file), [*arguments, "OUTPUT_DIR", str(folder)], root=ROOT)
     del cfg["LOG_PERIOD"]  # as a run that is older than the key
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(cfg.dump())
@@ -123,7 +125,7 @@ def begun(file: Path, folder: Path, *words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "changes", "message"),
+    ("arguments", "changes", "message"),
     [
         (
             ["SOLVER.MAX_EPOCH", "7"],
@@ -151,7 +153,7 @@ def begun(file: Path, folder: Path, *words: str) -> None:
     ],
 )
 def test_runs_of_other_settings_are_not_taken_for_those_of_the_grid(
-    words: list[str], changes: dict[str, object], message: str, grid_file: Path, done, tmp_path, capsys, monkeypatch
+    arguments: list[str], changes: dict[str, object], message: str, grid_file: Path, done, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr(table, "plot", lambda *_: None)
     data, out = ["DATA.PATH_TO_DATA_DIR", "a"], tmp_path / "out"
@@ -164,7 +166,7 @@ def test_runs_of_other_settings_are_not_taken_for_those_of_the_grid(
     grid_file.write_text(yaml.safe_dump(GRID | changes))
     done.clear()
     capsys.readouterr()
-    assert ablation.main([*command, *words]) == (2 if message else 0)
+    assert ablation.main([*command, *arguments]) == (2 if message else 0)
     assert message in capsys.readouterr().err
     assert not done
 
@@ -188,7 +190,7 @@ def test_nothing_is_measured_before_every_choice_is_made(grid_file: Path, tmp_pa
     assert "SOLVER.BASE_LR is not chosen yet" in capsys.readouterr().out
 
 
-def test_a_choosing_run_that_ends_without_its_number_is_told(grid_file: Path, done, tmp_path: Path, capsys):
+def test_a_choosing_run_that_ends_without_its_number_is_reported(grid_file: Path, done, tmp_path: Path, capsys):
     choose = GRID["CHOOSE"] | {"MEASURE": "online_knn/top5"}
     grid_file.write_text(yaml.safe_dump(GRID | {"CHOOSE": choose}))
     assert ablation.main([str(grid_file), "--out", str(tmp_path / "out")]) == 2
@@ -288,9 +290,9 @@ def test_a_signal_to_the_command_ends_the_run_that_it_has_started(
 def test_a_wrong_grid_is_refused_in_one_line(grid_file: Path, changes: dict[str, object], message: str, capsys):
     grid_file.write_text(yaml.safe_dump(GRID | changes))
     assert ablation.main([str(grid_file)]) == 2
-    told = capsys.readouterr().err
-    assert message in told
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert message in output
+    assert output.count("\n") == 1
 
 
 def test_intervals_are_those_of_scipy():
@@ -308,7 +310,7 @@ def test_every_run_of_a_grid_of_the_project_has_a_valid_configuration(path: Path
     grid = read_grid(path)
     assert len(grid.replicates) >= 3
     for run in (*grid.choosing(tmp_path, []), *grid.measuring(tmp_path, [], dict.fromkeys(grid.cells, "1e-3"))):
-        cfg = configure(str(run.file), run.words[2:], root=ROOT)
+        cfg = configure(str(run.file), run.arguments[2:], root=ROOT)
         assert str(cfg.OUTPUT_DIR) == str(run.folder)
 
 

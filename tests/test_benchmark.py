@@ -1,4 +1,4 @@
-"""The cost tool counts what can be known beforehand, and its command line tells what is wrong."""
+"""The cost tool counts what can be known beforehand, and its command line says what is wrong."""
 
 import json
 import re
@@ -31,8 +31,8 @@ LIMITS |= dict.fromkeys((n for n in BACKBONES.names() if n.endswith(("50", "101"
 LIMITS |= dict.fromkeys((n for n in BACKBONES.names() if "x3d" in n), 0.10)
 
 
-def tool(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "tools" / "benchmark.py"), *words]
+def tool(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "tools" / "benchmark.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
@@ -109,8 +109,8 @@ def test_the_table_has_a_line_for_each_backbone(tmp_path: Path) -> None:
     assert len({line.count("|") for line in (head, rule, *rows)}) == 1
     assert [row.split(" | ")[0] for row in rows] == ["| x3d_xs", "| slowfast_r50"]
     assert "| 32 × 224 | 2048×8×7×7 + 256×32×7×7 | 33.6 | 50.3 |" in rows[1]
-    beside = r"\| x3d_xs: multiply-adds of the heads \| 0\.022\d GMACs \| the trunk \| 0\.825 GMACs \| 0\.026\d \|"
-    assert re.search(beside, done.stdout)
+    row = r"\| x3d_xs: multiply-adds of the heads \| 0\.022\d GMACs \| the trunk \| 0\.825 GMACs \| 0\.026\d \|"
+    assert re.search(row, done.stdout)
 
 
 def test_what_was_finished_is_written_when_all_are_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def test_what_was_finished_is_written_when_all_are_stopped(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         ((), "got nothing"),
         (("backbone",), "backbones, all; got backbone"),
@@ -135,9 +135,9 @@ def test_what_was_finished_is_written_when_all_are_stopped(tmp_path: Path, monke
         (("backbones", "--timing", "large"), "invalid choice: 'large'"),
     ],
 )
-def test_a_wrong_command_is_told_and_ends_with_2(words: tuple[str, ...], message: str, capsys) -> None:
+def test_a_wrong_command_is_reported_and_ends_with_2(arguments: tuple[str, ...], message: str, capsys) -> None:
     try:
-        code = benchmark.main(list(words))
+        code = benchmark.main(list(arguments))
     except SystemExit as stopped:  # argparse
         code = stopped.code
     assert code == 2

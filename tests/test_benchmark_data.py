@@ -52,16 +52,16 @@ def test_originals_are_in_the_form_of_ucf101(originals: list[str]) -> None:
 def test_every_way_reads_the_same_second(originals: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     work = loader_paths.work_on(originals)
     ours = loader_paths.Ours(work)
-    seen: list[tuple[str, float]] = []
+    received: list[tuple[str, float]] = []
     reader = ours.dataset.reader
 
     def watched(path, requests):
-        seen.append((path, requests["clip"].window.start_s))
+        received.append((path, requests["clip"].window.start_s))
         return reader(path, requests)
 
     ours.dataset.reader = watched
     samples = ours.samples()
-    assert seen == list(zip(work.paths, work.starts_s, strict=True))
+    assert received == list(zip(work.paths, work.starts_s, strict=True))
     first, second, audio = ours.on_device(collate(samples))
     assert first.shape == second.shape == (2, 3, 30, 112, 112)
     assert first.dtype == torch.float32

@@ -51,10 +51,10 @@ def test_a_target_is_held_against_the_median(target: Target | None, reached: boo
     row = Row.paired("a", "ms", [1.0], "b", [2.0], target=target, limit=Limit("clock", 0.25))
     assert row.reached is reached
     assert row.as_json()["reached"] is reached
-    words = {True: "reached", False: "MISSED", None: ""}[reached]
+    arguments = {True: "reached", False: "MISSED", None: ""}[reached]
     cells = [cell.strip() for cell in row.as_line().strip("|").split("|")]
     assert cells[:5] == ["a", "1.00 ms", "b", "2.00 ms", "0.500"]
-    assert cells[5].endswith(words)
+    assert cells[5].endswith(arguments)
     assert cells[6] == "clock: 0.250 ms"
 
 
@@ -70,7 +70,7 @@ def test_numbers_have_three_digits(value: float, text: str) -> None:
     assert number(value) == text
 
 
-def test_others_on_the_machine_are_told() -> None:
+def test_others_on_the_machine_are_reported() -> None:
     assert warnings_of({"load_before": 50.0, "load_after": 50.0, "others_share": 0.01}) == []
     assert "60%" in warnings_of({"load_before": 0.0, "load_after": 0.0, "others_share": 0.6})[0]
     assert "load average 50.0" in warnings_of({"load_before": 50.0, "load_after": 0.0, "others_share": None})[0]
@@ -119,7 +119,7 @@ def test_a_report_names_machine_versions_noise_and_rows(tmp_path: Path, capsys: 
 
 
 @pytest.mark.parametrize(
-    ("cause", "told"),
+    ("cause", "message"),
     [
         (
             torch.OutOfMemoryError("CUDA out of memory.\nTried"),
@@ -131,7 +131,11 @@ def test_a_report_names_machine_versions_noise_and_rows(tmp_path: Path, capsys: 
     ids=["memory", "error", "Ctrl-C"],
 )
 def test_what_was_measured_is_kept_when_a_row_fails(
-    cause: BaseException, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cause: BaseException,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def rows(args: Namespace) -> Iterator[Row]:
         yield Row.single("a", "ms", [1.0])
@@ -145,10 +149,10 @@ def test_what_was_measured_is_kept_when_a_row_fails(
         code = benchmark.main(["failing", "--json", str(tmp_path / "a.json")])
     except KeyError:  # our own mistake
         code = 1
-    assert code == {"UsageError": 2, "KeyError": 1}.get(told.split(":")[0], 130)
+    assert code == {"UsageError": 2, "KeyError": 1}.get(message.split(":")[0], 130)
     (report,) = json.loads((tmp_path / "a.json").read_text())["reports"]
     assert [row["name"] for row in report["rows"]] == ["a"]
-    assert re.match(told, report["error"])
+    assert re.match(message, report["error"])
     assert "; batch 16" in capsys.readouterr().out
 
 
@@ -156,11 +160,11 @@ def test_what_was_measured_is_kept_when_a_row_fails(
 def test_a_report_that_could_not_be_written_is_refused_before_anything_is_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for words in (["first"], ["all"]):
-        assert benchmark.main([*words, "--json", str(tmp_path / "absent" / "a.json")]) == 2
-        told = capsys.readouterr()
-        assert "expected a file in a folder that is there" in told.err
-        assert told.out == ""
+    for arguments in (["first"], ["all"]):
+        assert benchmark.main([*arguments, "--json", str(tmp_path / "absent" / "a.json")]) == 2
+        message = capsys.readouterr()
+        assert "expected a file in a folder that is there" in message.err
+        assert message.out == ""
 
 
 def test_all_joins_the_reports_of_those_that_ran_and_ends_with_the_worst_code(
@@ -180,7 +184,7 @@ def test_all_joins_the_reports_of_those_that_ran_and_ends_with_the_worst_code(
 
 
 @pytest.mark.parametrize("name", ["step", "gpu", "scaling", "backbones"])
-def test_every_benchmark_tells_its_options(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_benchmark_states_its_options(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         benchmark.main([name, "--help"])
     assert stopped.value.code == 0

@@ -72,7 +72,7 @@ def test_the_loss_against_the_keys_of_many_processes_is_that_of_the_loop() -> No
 
 def test_a_step_with_faster_means_from_the_host_has_the_loss_of_the_plain_one() -> None:
     args = tiny_args(frames=16, size=28)
-    fast = TrainingStep(args, CPU, *PLAIN, *(word for words in MEANS.values() for word in words))
+    fast = TrainingStep(args, CPU, *PLAIN, *(argument for arguments in MEANS.values() for argument in arguments))
     torch.testing.assert_close(TrainingStep(args, CPU, *PLAIN)(), fast.from_host(), rtol=1e-5, atol=1e-5)
 
 
@@ -95,11 +95,11 @@ def test_faster_means_and_the_plain_step_are_both_timed_without_tf32(monkeypatch
     ran: list[tuple[int, bool, bool]] = []
 
     class Noting:
-        def __init__(self, args: argparse.Namespace, device: torch.device, *words: str) -> None:
-            self.words = len(words)
+        def __init__(self, args: argparse.Namespace, device: torch.device, *arguments: str) -> None:
+            self.arguments = len(arguments)
 
         def __call__(self) -> None:
-            ran.append((self.words, torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+            ran.append((self.arguments, torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
 
     monkeypatch.setattr(gpu, "TrainingStep", Noting)
     assert len(list(itertools.islice(gpu.rows(tiny_args(compile=True)), len(MEANS) + 1))) == 3
@@ -109,14 +109,14 @@ def test_faster_means_and_the_plain_step_are_both_timed_without_tf32(monkeypatch
 def test_the_limit_of_the_trunk_has_its_precision_and_nothing_is_timed_cold_on_a_gpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    seen: list[tuple[str, bool, int]] = []
+    received: list[tuple[str, bool, int]] = []
 
     def noting(works: Mapping[str, object], repeats: int, clock: object, warm_up: int = 1) -> dict[str, list[float]]:
-        seen.append((next(iter(works)), torch.backends.cudnn.allow_tf32, warm_up))
+        received.append((next(iter(works)), torch.backends.cudnn.allow_tf32, warm_up))
         return {name: [1.0] for name in works}
 
     def peaks(device: torch.device) -> Peaks:
-        seen.append(("peaks", torch.backends.cudnn.allow_tf32, 0))
+        received.append(("peaks", torch.backends.cudnn.allow_tf32, 0))
         return Peaks(1.0, 1.0)
 
     monkeypatch.setattr(step, "alternate", noting)
@@ -125,7 +125,7 @@ def test_the_limit_of_the_trunk_has_its_precision_and_nothing_is_timed_cold_on_a
     monkeypatch.setattr(step, "named", lambda crops: "trunk")
     monkeypatch.setattr(step, "check_subject", lambda args: torch.device("meta"))  # for a GPU: it is not the processor
     assert len(list(itertools.islice(step.rows(tiny_args(frames=16, size=28)), 2))) == 2
-    assert seen == [("peaks", False, 0), ("trunk", False, 1), *[("crop", False, 1)] * 4]
+    assert received == [("peaks", False, 0), ("trunk", False, 1), *[("crop", False, 1)] * 4]
     assert step.warm_up_of(CPU) == 0
 
 
@@ -210,7 +210,7 @@ def test_an_exponent_is_the_slope_of_logarithms(power: int, target: bool) -> Non
     assert points[-1].ratio.median == pytest.approx(3 * 16**power / 5)
 
 
-def test_a_sample_is_told_beside_one_of_the_smallest_size_in_whatever_order_they_were_measured() -> None:
+def test_a_sample_is_shown_with_one_of_the_smallest_size_in_whatever_order_they_were_measured() -> None:
     ms = {8: [16.0], 2: [6.0]}
     rows = list(scaling.grown("step", "batch", ms, scaling.LINEAR, {size: size for size in ms}))
     each = {row.name: (row.figure.median, row.ratio.median) for row in rows if "sample" in row.name and row.ratio}
@@ -222,7 +222,7 @@ def test_crops_are_counted_together() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "rows", "without"),
+    ("arguments", "rows", "without"),
     [
         (
             ["step", "--batch", "2", "--head_batch", "2", "--rank_batch", "8", "--ranks", "2", "--loss_rows", "4"],
@@ -241,11 +241,11 @@ def test_crops_are_counted_together() -> None:
 )
 @pytest.mark.slow
 def test_each_runs_at_tiny_sizes_and_leaves_the_layout(
-    words: list[str], rows: int, without: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], rows: int, without: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert benchmark.main([*words, *TINY, "--json", str(tmp_path / "a.json")]) == 0
+    assert benchmark.main([*arguments, *TINY, "--json", str(tmp_path / "a.json")]) == 0
     text = capsys.readouterr().out
-    assert not any(word in text for word in without)
+    assert not any(argument in text for argument in without)
     (report,) = json.loads((tmp_path / "a.json").read_text())["reports"]
     assert len(report["rows"]) == rows
     for row in report["rows"]:
@@ -254,7 +254,7 @@ def test_each_runs_at_tiny_sizes_and_leaves_the_layout(
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["step", "--batch", "1"], "--batch: batch-norm and contrast need at least 2 clips, got 1"),
         (["gpu", "--device", "tpu"], "--device tpu: expected cpu, or cuda on a machine with a GPU"),
@@ -262,10 +262,10 @@ def test_each_runs_at_tiny_sizes_and_leaves_the_layout(
         (["step", "--arch", "r2plus1d_19"], "r2plus1d_18"),
     ],
 )
-def test_a_wrong_size_is_told_and_ends_with_2(
-    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+def test_a_wrong_size_is_reported_and_ends_with_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert benchmark.main(words) == 2
+    assert benchmark.main(arguments) == 2
     assert message in capsys.readouterr().err
 
 

@@ -62,7 +62,7 @@ def of_constants(node: ast.AST) -> bool:
 
 
 def has_no_tolerance(node: ast.Call) -> bool:
-    given = {word.arg: word.value.value for word in node.keywords if isinstance(word.value, ast.Constant)}
+    given = {keyword.arg: keyword.value.value for keyword in node.keywords if isinstance(keyword.value, ast.Constant)}
     return name_of(node) in CLOSE_CALLS and given.get("rtol") == 0 and given.get("atol") == 0
 
 
@@ -82,7 +82,7 @@ def is_exact_call(node: ast.Call) -> bool:
 
 
 def is_of_an_axis(node: ast.Call) -> bool:
-    """Whether `all` gives a verdict for each row, which asserts nothing yet."""
+    """Whether `all` returns one result per row, which asserts nothing yet."""
     return bool(node.keywords) or any(of_constants(argument) for argument in node.args)
 
 

@@ -1,4 +1,4 @@
-"""How a command ends: the word and the exit code of each error, in one process and from several."""
+"""How a command ends: the message and the exit code of each error, in one process and from several."""
 
 import argparse
 import os
@@ -108,7 +108,7 @@ def test_a_pipe_that_breaks_elsewhere_keeps_its_traceback():
 
 
 @pytest.mark.parametrize(
-    ("words", "files", "overrides"),
+    ("arguments", "files", "overrides"),
     [
         ("--cfg a.yaml --opts A 1 --opts B 2", "a.yaml", "A 1 B 2"),
         ("--cfg a.yaml A 1 --cfg b.yaml c.yml B 2", "a.yaml b.yaml c.yml", "A 1 B 2"),
@@ -117,12 +117,12 @@ def test_a_pipe_that_breaks_elsewhere_keeps_its_traceback():
         ("--sweep A -1,2 --opts B 3 --sweep C 4", "", "B 3"),
     ],
 )
-def test_files_and_overrides_of_every_group_count_in_the_order_of_typing(words: str, files: str, overrides: str):
+def test_files_and_overrides_of_every_group_count_in_the_order_of_typing(arguments: str, files: str, overrides: str):
     parser = argparse.ArgumentParser()
     add_cfg_arguments(parser, "files")
     parser.add_argument("--dry", action="store_true")
     parser.add_argument("--sweep", nargs=2, action="append", default=[])
-    args = parse_cfg_arguments(parser, words.split())
+    args = parse_cfg_arguments(parser, arguments.split())
     assert (args.cfg, args.overrides) == (files.split(), overrides.split())
-    assert all(type(word) is str for word in (*args.cfg, *args.overrides))  # which can be written as YAML
+    assert all(type(argument) is str for argument in (*args.cfg, *args.overrides))  # which can be written as YAML
     assert args.sweep in ([], [["A", "-1,2"], ["C", "4"]])

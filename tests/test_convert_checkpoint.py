@@ -63,7 +63,7 @@ def test_a_report_is_printed_and_the_file_starts_a_training(
 
 
 def as_the_authors_save(stand_in: StandIn) -> dict[str, Any]:
-    """What their training programs write: weights, and objects of the program beside them."""
+    """What their training programs write: weights, and objects of the program with them."""
     optimizer = torch.optim.SGD(stand_in.parameters(), lr=0.01, momentum=0.9)
     for parameter in stand_in.mlp_v.parameters():
         optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
@@ -188,7 +188,7 @@ def test_an_export_of_this_package_brings_its_normalization(tool: ModuleType, tm
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["absent.pth", "out.pyth"], "absent.pth: there is no such file"),
         (["notes.txt", "out.pyth"], "notes.txt cannot be read"),
@@ -210,7 +210,7 @@ def test_wrong_input_ends_with_one_line_and_nothing_written(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    words: list[str],
+    arguments: list[str],
     message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -219,7 +219,7 @@ def test_wrong_input_ends_with_one_line_and_nothing_written(
     torch.save({"layer.weight": torch.ones(2)}, "other.pth")
     torch.save(torch.nn.Linear(1, 1), "pickled.pth")
     torch.save(StandIn().state_dict(), "stica.pth")
-    assert tool.main(words) == 2
+    assert tool.main(arguments) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.startswith("error: ")

@@ -26,8 +26,8 @@ def trained(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return list_checkpoints(output)[-1]
 
 
-def start(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *words], cwd=folder, capture_output=True, text=True, check=False)
+def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
@@ -47,15 +47,15 @@ def test_an_exported_encoder_gives_the_same_features_in_another_process(trained:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["absent.pyth", "x.pth"], "error: absent.pyth: there is no such file\n"),
         (["absent.pyth", "x.pth", "--import", "no_such_module"], "error: imports: no_such_module: No module named"),
     ],
 )
 @pytest.mark.slow
-def test_wrong_input_ends_with_one_line(tmp_path: Path, words: list[str], message: str) -> None:
-    done = start(tmp_path, str(REPOSITORY / "tools" / "export.py"), *words)
+def test_wrong_input_ends_with_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = start(tmp_path, str(REPOSITORY / "tools" / "export.py"), *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1

@@ -12,7 +12,7 @@ import stica_pv.compat  # noqa: F401 - repairs torchvision's import where it nee
 import pytest
 import torch
 import yaml
-from tiny_runs import REPOSITORY, run_tiny, words, write_tiny
+from tiny_runs import REPOSITORY, arguments, run_tiny, write_tiny
 
 from stica_pv.config.node import set_key
 from stica_pv.defaults import get_cfg
@@ -72,7 +72,7 @@ def answers(path: Path, clips: Path, folder: Path, capsys: pytest.CaptureFixture
     cfg = write_tiny(folder / "tiny.yaml")
     (folder / "run" / "checkpoints").mkdir(parents=True, exist_ok=True)
     shutil.copy(path, folder / "run" / "checkpoints" / "step_00000001.pyth")
-    common = words(clips, folder / "out")
+    common = arguments(clips, folder / "out")
     commands: dict[str, list[object]] = {
         "run_net": ["--cfg", cfg, *common, "TRAIN.ENABLE", False, "TEST.ENABLE", True],
         "inspect_batch": ["--cfg", cfg, *common, "--checkpoint", path],
@@ -88,7 +88,7 @@ def answers(path: Path, clips: Path, folder: Path, capsys: pytest.CaptureFixture
         tool = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(tool)
         capsys.readouterr()
-        code = tool.main([str(word) for word in argv])
+        code = tool.main([str(argument) for argument in argv])
         found[name] = (code, capsys.readouterr().err)
     try:
         torch.hub.load(str(REPOSITORY), "stica_encoder", source="local", checkpoint=str(path))
@@ -171,8 +171,9 @@ def test_a_run_folder_starts_no_code_either(trained: Path, evil: Path, tmp_path:
         (folder / "config.yaml").write_text(text)
         with pytest.raises(UsageError, match=r"config\.yaml: .* names code, which a file must not run"):
             configuration_of(folder)
-        assert configuration_of(folder, ["CUSTOM_IMPORTS", EVIL]).CUSTOM_IMPORTS == [EVIL]
     assert not evil.exists()
+    assert configuration_of(folder, ["CUSTOM_IMPORTS", EVIL]).CUSTOM_IMPORTS == [EVIL]
+    assert evil.exists()  # the user named it
 
 
 def cut_short(path: Path) -> None:

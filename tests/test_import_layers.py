@@ -41,6 +41,8 @@ EXTRAS = (
     "safetensors",
     "onnxruntime",
     "cv2",
+    "huggingface_hub",
+    "huggingface_hub.errors",
     "matplotlib",
     "mlflow",
     "wandb",

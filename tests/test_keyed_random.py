@@ -13,12 +13,12 @@ from stica_pv.keyed_random import chance, generator, integer, seed_of, uniform
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def draw(*key: int | str) -> list[float]:
+def sample(*key: int | str) -> list[float]:
     return torch.rand(4, generator=generator(*key)).tolist()
 
 
 def test_equal_keys_draw_equal_numbers():
-    assert draw("window", 0, 3, 7) == draw("window", 0, 3, 7)
+    assert sample("window", 0, 3, 7) == sample("window", 0, 3, 7)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_equal_keys_draw_equal_numbers():
     ],
 )
 def test_other_keys_draw_other_numbers(one: tuple[int | str, ...], other: tuple[int | str, ...]):
-    assert draw(*one) != draw(*other)
+    assert sample(*one) != sample(*other)
 
 
 def test_seed_is_the_same_in_another_process():

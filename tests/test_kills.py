@@ -11,10 +11,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import lives
+import attempts
 import pytest
 import torch
-from tiny_runs import assert_same_weights, metrics_text, words, write_tiny
+from tiny_runs import arguments, assert_same_weights, metrics_text, write_tiny
 
 from stica_pv.engine import load_checkpoint
 from stica_pv.engine.checkpoint import list_checkpoints
@@ -22,7 +22,7 @@ from stica_pv.engine.checkpoint import list_checkpoints
 SEED = 4
 KINDS = ("start-up",) * 3 + ("steps",) * 5 + ("writing",) * 4
 WORKERS = (0, 1, 2)
-MOST = {"start-up": 1, "steps": 5, "writing": 3}  # steps or checkpoints of a life before it is killed
+MOST = {"start-up": 1, "steps": 5, "writing": 3}  # steps or checkpoints of an attempt before it is killed
 STARTUP_S = 1.0
 # Epochs of two steps: every second step writes a checkpoint.
 SETTINGS: dict[str, Any] = {"TRAIN__BATCH_SIZE": 6, "SOLVER__MAX_EPOCH": 20, "SOLVER__BASE_LR": 0.01}
@@ -30,7 +30,7 @@ SETTINGS: dict[str, Any] = {"TRAIN__BATCH_SIZE": 6, "SOLVER__MAX_EPOCH": 20, "SO
 
 @dataclass(frozen=True)
 class Moment:
-    """When to kill: `count` steps or checkpoints into a life, and `delay_s` after that."""
+    """When to kill: `count` steps or checkpoints into an attempt, and `delay_s` after that."""
 
     kind: str
     count: int
@@ -40,7 +40,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Kill:
-    """What a kill found: the last step logged, unfinished writes, and the checkpoint that the next life begins from."""
+    """What a kill found: the last step logged, unfinished writes, and the checkpoint that the next attempt loads."""
 
     moment: Moment
     logged: int
@@ -48,7 +48,7 @@ class Kill:
     checkpoint: int
 
 
-def draw_moments() -> list[Moment]:
+def sample_moments() -> list[Moment]:
     rng = random.Random(SEED)
     kinds = rng.sample(KINDS, len(KINDS))
     longest = {"start-up": STARTUP_S, "steps": 0.06, "writing": 0.003}
@@ -57,10 +57,10 @@ def draw_moments() -> list[Moment]:
     ]
 
 
-def wait_until(reached: Callable[[], bool], life: BaseProcess, *, pause_s: float) -> None:
-    end = time.monotonic() + lives.PATIENCE_S
+def wait_until(reached: Callable[[], bool], attempt: BaseProcess, *, pause_s: float) -> None:
+    end = time.monotonic() + attempts.PATIENCE_S
     while not reached():
-        assert life.exitcode is None, "the run came to its end before it was killed"
+        assert attempt.exitcode is None, "the run came to its end before it was killed"
         assert time.monotonic() < end, "the run does not get going"
         time.sleep(pause_s)
 
@@ -76,8 +76,8 @@ def newest_step(folder: Path) -> int:
     return load_checkpoint(paths[-1])["step"] if paths else 0
 
 
-def await_steps(life: BaseProcess, folder: Path, count: int, before: os.stat_result | None) -> None:
-    """Waits for `count` steps of this life, which begins by writing a shorter metrics.jsonl in place of the old."""
+def await_steps(attempt: BaseProcess, folder: Path, count: int, before: os.stat_result | None) -> None:
+    """Waits for `count` steps of this attempt, which begins by writing a shorter metrics.jsonl in place of the old."""
     path, goal = folder / "metrics.jsonl", newest_step(folder) + count
 
     def reached() -> bool:
@@ -85,11 +85,11 @@ def await_steps(life: BaseProcess, folder: Path, count: int, before: os.stat_res
             path.is_file() and (before is None or path.stat().st_ino != before.st_ino) and logged_steps(folder) >= goal
         )
 
-    wait_until(reached, life, pause_s=0.002)
+    wait_until(reached, attempt, pause_s=0.002)
 
 
-def await_writing(life: BaseProcess, folder: Path, count: int, since_ns: int) -> None:
-    """Waits until the checkpoint number `count` of this life is being written."""
+def await_writing(attempt: BaseProcess, folder: Path, count: int, since_ns: int) -> None:
+    """Waits until the checkpoint number `count` of this attempt is being written."""
 
     def writing() -> bool:
         try:
@@ -99,21 +99,21 @@ def await_writing(life: BaseProcess, folder: Path, count: int, since_ns: int) ->
             return False
 
     for number in range(count):
-        wait_until(writing, life, pause_s=0)
+        wait_until(writing, attempt, pause_s=0)
         if number < count - 1:
-            wait_until(lambda: not writing(), life, pause_s=0)
+            wait_until(lambda: not writing(), attempt, pause_s=0)
 
 
-def kill_at(moment: Moment, command: list[object], folder: Path, words_to: Path) -> Kill:
+def kill_at(moment: Moment, command: list[object], folder: Path, output_folder: Path) -> Kill:
     metrics = folder / "metrics.jsonl"
     before, since_ns = (metrics.stat() if metrics.is_file() else None), time.time_ns()
-    life = lives.begin([*command, "DATA_LOADER.NUM_WORKERS", moment.workers], words_to)
+    attempt = attempts.begin([*command, "DATA_LOADER.NUM_WORKERS", moment.workers], output_folder)
     if moment.kind == "steps":
-        await_steps(life, folder, moment.count, before)
+        await_steps(attempt, folder, moment.count, before)
     elif moment.kind == "writing":
-        await_writing(life, folder, moment.count, since_ns)
+        await_writing(attempt, folder, moment.count, since_ns)
     time.sleep(moment.delay_s)
-    lives.kill(life)
+    attempts.kill(attempt)
     partials = [path for path in folder.glob("checkpoints/*.partial") if path.stat().st_mtime_ns > since_ns]
     return Kill(moment, logged_steps(folder), bool(partials), newest_step(folder))
 
@@ -159,15 +159,15 @@ def test_a_run_killed_a_dozen_times_ends_as_one_that_was_not(
     cfg = write_tiny(tmp_path / "tiny.yaml")
     killed, straight = tmp_path / "killed", tmp_path / "straight"
     commands: dict[Path, list[object]] = {
-        folder: ["--cfg", cfg, *words(clips_folder, folder, **SETTINGS)] for folder in (killed, straight)
+        folder: ["--cfg", cfg, *arguments(clips_folder, folder, **SETTINGS)] for folder in (killed, straight)
     }
     kills = [
-        kill_at(moment, commands[killed], killed, tmp_path / f"life{number}")
-        for number, moment in enumerate(draw_moments(), 1)
+        kill_at(moment, commands[killed], killed, tmp_path / f"attempt{number}")
+        for number, moment in enumerate(sample_moments(), 1)
     ]
     for folder, workers in ((killed, 1), (straight, 0)):
-        last = lives.begin([*commands[folder], "DATA_LOADER.NUM_WORKERS", workers], tmp_path / "last")
-        assert lives.end_of(last) == 0, (tmp_path / "last" / "err").read_text()
+        last = attempts.begin([*commands[folder], "DATA_LOADER.NUM_WORKERS", workers], tmp_path / "last")
+        assert attempts.end_of(last) == 0, (tmp_path / "last" / "err").read_text()
     with capsys.disabled():
         sys.stdout.write("\n" + table(kills))
     assert sum(kill.unfinished for kill in kills) >= 2

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from processes_of_session import processes_of_session
-from tiny_runs import REPOSITORY, assert_same_weights, metrics_text, run_tiny, weights, words, write_tiny
+from tiny_runs import REPOSITORY, arguments, assert_same_weights, metrics_text, run_tiny, weights, write_tiny
 
 from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.engine import training
@@ -85,7 +85,7 @@ def test_a_worker_that_is_killed_while_a_checkpoint_is_written_does_not_spoil_it
 @pytest.mark.parametrize("processes", [1, 2])
 def test_the_command_ends_with_one_line_and_no_process(clips_folder: Path, tmp_path: Path, processes: int):
     (tmp_path / "bug.py").write_text(BUG)
-    given = words(clips_folder, tmp_path / "run", CPU_PROCESSES=processes, CUSTOM_IMPORTS="['bug']", **SETTINGS)
+    given = arguments(clips_folder, tmp_path / "run", CPU_PROCESSES=processes, CUSTOM_IMPORTS="['bug']", **SETTINGS)
     command = [sys.executable, str(TOOL), "--cfg", str(write_tiny(tmp_path / "tiny.yaml")), *given]
     env = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
     run = subprocess.Popen(
@@ -112,7 +112,7 @@ def may_mount() -> bool:
 @pytest.mark.slow
 @pytest.mark.skipif(not may_mount(), reason="needs unshare, and the right to mount a small /dev/shm")
 def test_a_small_shared_memory_of_a_container_is_enough(clips_folder: Path, tmp_path: Path):
-    given = words(clips_folder, tmp_path / "run", **SETTINGS | {"TRAIN__MAX_STEPS": 2})
+    given = arguments(clips_folder, tmp_path / "run", **SETTINGS | {"TRAIN__MAX_STEPS": 2})
     command = [sys.executable, str(TOOL), "--cfg", str(write_tiny(tmp_path / "tiny.yaml")), *given]
     script = f"mount -t tmpfs -o size=64k tmpfs /dev/shm && exec {shlex.join(command)}"  # a batch has 98 KB
     done = subprocess.run(

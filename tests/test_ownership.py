@@ -6,8 +6,8 @@ import pytest
 from tiny_runs import REPOSITORY
 
 from stica_pv.config import flatten
-from stica_pv.config.ownership import check_ownership
-from stica_pv.defaults import OWNED_KEYS, get_cfg
+from stica_pv.config.keys import TABLE, check_ownership
+from stica_pv.defaults import get_cfg
 from stica_pv.errors import UsageError
 from stica_pv.launch.configuration import configure
 from stica_pv.registry import TASKS
@@ -23,7 +23,7 @@ def test_a_key_of_another_method_is_refused_by_name_from_the_file_or_the_command
     with pytest.raises(UsageError, match=r"TASK gdt never reads CROP\.NUM_SMALL_TEMPORAL \(TASK av_contrastive does\)"):
         configure(mine, [], root=REPOSITORY)
     plain = write(tmp_path / "b.yaml", "TASK: cvrl\n")
-    with pytest.raises(UsageError, match=r"DATA\.MISSING_AUDIO \(TASK av_contrastive or gdt or brave does\)"):
+    with pytest.raises(UsageError, match=r"DATA\.MISSING_AUDIO \(TASK av_contrastive or brave or gdt does\)"):
         configure(plain, ["DATA.MISSING_AUDIO", "silence"], root=REPOSITORY)
     with pytest.raises(
         UsageError, match=r"CONTRASTIVE\.TEMPERATURE_WITHIN"
@@ -47,8 +47,8 @@ def test_an_evaluation_takes_its_task_from_the_checkpoint_and_a_task_of_ones_own
 
 def test_each_task_is_named_with_keys_that_there_are():
     known = [key for key, _ in flatten(get_cfg())]
-    assert OWNED_KEYS.keys() <= set(TASKS.names())
-    for names in OWNED_KEYS.values():
-        for name in names:
-            assert any(key.startswith(name) if name.endswith(".") else key == name for key in known), name
-    check_ownership(get_cfg(), known, defaults=get_cfg(), owned=OWNED_KEYS)
+    assert TABLE.tasks.keys() <= set(TASKS.names())
+    for task in TABLE.tasks.values():
+        assert set(task.reads or ()) <= set(known)
+    assert {key.task for key in TABLE.keys.values() if key.task} <= TABLE.tasks.keys()
+    check_ownership(get_cfg(), known)

@@ -73,7 +73,7 @@ alone = {kind: registry.names() for kind, registry in ALL.items()}
 import stica_pv.defaults
 print(json.dumps([alone, {kind: registry.names() for kind, registry in ALL.items()}]))
 """
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=300).stdout
-    alone, by_the_command_line = json.loads(told)
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=300).stdout
+    alone, by_the_command_line = json.loads(output)
     assert alone == by_the_command_line
     assert alone["tasks"] == ["av_contrastive", "brave", "classification", "cvrl", "gdt"]

@@ -1,5 +1,6 @@
-"""Renamed keys: a command with an old one is told the new one; what was stored under old names is read."""
+"""Renamed keys: a command with an old one is refused with the new one; what was stored under old names is read."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ import yaml
 from made_checkpoints import content
 
 from stica_pv.config import CfgNode, apply_overrides, flatten
-from stica_pv.config.renamed import RENAMED_KEYS, with_present_names
+from stica_pv.config.limits import check_limits
+from stica_pv.config.renamed import RENAMED_KEYS, RENAMED_VALUES, with_present_names
 from stica_pv.defaults import get_cfg
 from stica_pv.engine.build_task import as_trained
 from stica_pv.engine.run_folder import claim, settings_of
@@ -41,6 +43,18 @@ def test_no_old_name_is_a_key_and_every_new_one_is():
 def test_an_old_key_is_refused_with_the_new_one():
     with pytest.raises(UsageError, match=r"^CONTRASTIVE\.T is now called CONTRASTIVE\.TEMPERATURE: use that name$"):
         apply_overrides(get_cfg(), ["CONTRASTIVE.T", "0.1"])
+
+
+@pytest.mark.parametrize(
+    ("key", "old", "new"), [(key, old, new) for key, values in RENAMED_VALUES.items() for old, new in values.items()]
+)
+def test_an_old_value_is_refused_with_the_new_one(key: str, old: str, new: str):
+    with pytest.raises(UsageError, match=rf"^{re.escape(key)} {old} is now called {new}: use that name$"):
+        apply_overrides(get_cfg(), [key, old])
+    cfg = get_cfg()
+    apply_overrides(cfg, [key, new])
+    check_limits(cfg)
+    assert dict(with_present_names([(key, old)])) == {key: new}
 
 
 def test_a_checkpoint_of_before_describes_itself():

@@ -13,8 +13,8 @@ import scaling  # noqa: E402 - found by the line above
 
 def test_another_task_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]):
     assert scaling.main(["--cfg", str(ROOT / "projects/cvrl/demo.yaml")]) == 2
-    told = capsys.readouterr()
-    assert told == ("", "error: TASK: expected av_contrastive, whose rows and loss this measures; got cvrl\n")
+    message = capsys.readouterr()
+    assert message == ("", "error: TASK: expected av_contrastive, whose rows and loss this measures; got cvrl\n")
 
 
 def test_a_second_file_is_refused(capsys: pytest.CaptureFixture[str]):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tiny_runs import (
     REPOSITORY,
+    arguments,
     assert_same_weights,
     losses,
     metric,
@@ -19,7 +20,6 @@ from tiny_runs import (
     run_tiny,
     tiny_cfg,
     weights,
-    words,
     write_tiny,
 )
 
@@ -36,7 +36,7 @@ def start(
 ) -> subprocess.Popen[str]:
     command = [sys.executable, str(REPOSITORY / "tools" / "run_net.py"), "--cfg", str(cfg)]
     return subprocess.Popen(
-        [*command, *words(clips, output, **overrides)],
+        [*command, *arguments(clips, output, **overrides)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -99,8 +99,8 @@ def as_torchrun_sets_them() -> list[dict[str, str]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
-    return [{**meeting, "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
+    rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    return [{**rendezvous, "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
 
 
 def test_two_processes_give_the_losses_gradients_and_weights_of_one(cfg_file: Path, clips_folder: Path, tmp_path: Path):

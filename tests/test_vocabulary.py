@@ -1,6 +1,8 @@
 """Words that must not come back: where the field has a term, the code, its messages and its pages use that term."""
 
+import io
 import re
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,20 @@ ALLOWED = {
 }
 
 
+# Words that sentences may need, but identifiers and messages do not.
+METAPHORS = re.compile(
+    r"\b(rooms?|walks?|li(?:fe|ves)|words?|places?|looks?|looked|seen|beside|floors?|hear|stands|lies)\b", re.IGNORECASE
+)
+# Identifiers and texts in which such a word may stand, with the reason.
+ALLOWED_METAPHORS = {
+    r"\b(?:ast|os)\.walk|math\.floor|\.floor\(": "names of the standard library and PyTorch",
+    r"HTK_FLOOR": "the noise floor of a spectrum",
+    r"\"life\"|\.life\{attempt": "fields and file names of the disk that later attempts read",
+    r"Hz look like|looks like GDT": "messages that compare an input with a known form",
+    r"\"walk\"|/walk_|walk/Film|walk_test|word_embd": "class names of HMDB-51, and parameters of a released checkpoint",
+}
+
+
 def private_words(text: str) -> list[tuple[int, str]]:
     """Line and word of each use, identifiers taken apart at underscores and capitals."""
     found = []
@@ -29,6 +45,31 @@ def private_words(text: str) -> list[tuple[int, str]]:
         apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", line).replace("_", " ")
         found += [(number, match[0]) for match in WORDS.finditer(apart)]
     return found
+
+
+def metaphors(text: str) -> list[tuple[int, str]]:
+    """Line and word of each use in identifiers and one-line strings; names of tests are sentences."""
+    found = []
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        is_message = token.type == tokenize.STRING and '"""' not in token.string
+        if not is_message and (token.type != tokenize.NAME or token.string.startswith("test_")):
+            continue
+        if any(re.search(allowed, token.line) for allowed in (*ALLOWED, *ALLOWED_METAPHORS)):
+            continue
+        apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", token.string).replace("_", " ")
+        found += [(token.start[0], match[0]) for pattern in (WORDS, METAPHORS) for match in pattern.finditer(apart)]
+    return found
+
+
+def test_identifiers_and_messages_have_no_metaphors():
+    files = [path for folder in ("stica_pv", "tools", "tests") for path in sorted((ROOT / folder).rglob("*.py"))]
+    faults = [
+        f"{path.relative_to(ROOT)}:{number}: {word}"
+        for path in files
+        if path != Path(__file__).resolve()
+        for number, word in metaphors(path.read_text(encoding="utf-8"))
+    ]
+    assert not faults, "\n".join(faults)
 
 
 def test_code_and_pages_use_the_terms_of_the_field():
@@ -55,3 +96,17 @@ def test_a_private_word_is_found(line: str):
 @pytest.mark.parametrize("line", ["import submitit.helpers", 'rngs(f"colour {view}")', "frames and audio, color"])
 def test_terms_of_the_field_are_accepted(line: str):
     assert private_words(line) == []
+
+
+@pytest.mark.parametrize(
+    "line", ["place = 1", "def beside_trunk(): ...", "raise ValueError('no room is left')", "seen: int"]
+)
+def test_a_metaphor_is_found(line: str):
+    assert len(metaphors(line)) == 1
+
+
+@pytest.mark.parametrize(
+    "line", ["def test_words_and_places(): ...", "n = math.floor(x)", "# in place of it", "position = 1"]
+)
+def test_no_metaphor_is_found_in_other_text(line: str):
+    assert metaphors(line) == []

@@ -9,9 +9,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import lives
+import attempts
 import pytest
-from tiny_runs import metrics_text, words, write_tiny
+from tiny_runs import arguments, metrics_text, write_tiny
 
 from stica_pv.engine.checkpoint import list_checkpoints, step_of
 
@@ -39,19 +39,19 @@ def children(pid: int) -> list[int]:
     return sorted(found)
 
 
-def targets_of(life: BaseProcess, processes: int, kind: str) -> list[int]:
+def targets_of(attempt: BaseProcess, processes: int, kind: str) -> list[int]:
     """Returns the processes of a kind."""
-    assert life.pid is not None
-    ranks = [life.pid] if processes == 1 else children(life.pid)
+    assert attempt.pid is not None
+    ranks = [attempt.pid] if processes == 1 else children(attempt.pid)
     workers = [pid for rank in ranks for pid in children(rank)]
     decoders = [pid for worker in workers for pid in children(worker)]
     return {"rank": ranks, "worker": workers, "decoder": decoders}[kind]
 
 
-def wait_for(what: Callable[[], Any], life: BaseProcess) -> Any:
-    end = time.monotonic() + lives.PATIENCE_S
+def wait_for(what: Callable[[], Any], attempt: BaseProcess) -> Any:
+    end = time.monotonic() + attempts.PATIENCE_S
     while not (found := what()):
-        assert life.exitcode is None, "the run ended before anything was killed"
+        assert attempt.exitcode is None, "the run ended before anything was killed"
         assert time.monotonic() < end, "the run does not get going"
         time.sleep(0.005)
     return found
@@ -65,14 +65,14 @@ def logged_steps(folder: Path) -> int:
 def kill_one(command: list[object], folder: Path, scratch: Path, processes: int, kind: str, rng: random.Random) -> int:
     """Starts a run and kills one of its processes at a random moment; returns the exit code once all have ended."""
     first = logged_steps(folder)
-    life = lives.begin(command, scratch)
-    wait_for(lambda: logged_steps(folder) > first + rng.randint(0, 6), life)
+    attempt = attempts.begin(command, scratch)
+    wait_for(lambda: logged_steps(folder) > first + rng.randint(0, 6), attempt)
     time.sleep(rng.uniform(0, 0.05))
-    victim = rng.choice(wait_for(lambda: targets_of(life, processes, kind), life))
+    victim = rng.choice(wait_for(lambda: targets_of(attempt, processes, kind), attempt))
     os.kill(victim, signal.SIGKILL)
-    code = lives.end_of(life)
+    code = attempts.end_of(attempt)
     assert code is not None, "the run hangs"
-    assert lives.all_have_ended(life)
+    assert attempts.all_have_ended(attempt)
     return code
 
 
@@ -96,7 +96,7 @@ def assert_ended_well(kind: str, code: int, folder: Path, scratch: Path) -> None
 def commands(clips: Path, tmp_path: Path, processes: int) -> tuple[list[object], list[object]]:
     cfg = write_tiny(tmp_path / "tiny.yaml")
     killed, straight = (
-        ["--cfg", cfg, *words(clips, tmp_path / name, CPU_PROCESSES=processes, **SETTINGS)]
+        ["--cfg", cfg, *arguments(clips, tmp_path / name, CPU_PROCESSES=processes, **SETTINGS)]
         for name in (f"killed{processes}", f"straight{processes}")
     )
     return killed, straight
@@ -107,11 +107,11 @@ def commands(clips: Path, tmp_path: Path, processes: int) -> tuple[list[object],
 def test_a_killed_process_of_a_run_costs_at_most_a_restart(clips_folder: Path, tmp_path: Path, processes: int):
     rng = random.Random(SEED)
     killed, straight = commands(clips_folder, tmp_path, processes)
-    assert lives.end_of(lives.begin(straight, tmp_path / "last")) == 0
+    assert attempts.end_of(attempts.begin(straight, tmp_path / "last")) == 0
     folder = tmp_path / f"killed{processes}"
     kinds = [kind for count, kind in TARGETS if count == processes and kind != "decoder"] + ["decoder"]
     for number, kind in enumerate(kinds):  # the last one goes on to the end
-        code = kill_one(killed, folder, tmp_path / f"life{number}", processes, kind, rng)
-        assert_ended_well(kind, code, folder, tmp_path / f"life{number}")
+        code = kill_one(killed, folder, tmp_path / f"attempt{number}", processes, kind, rng)
+        assert_ended_well(kind, code, folder, tmp_path / f"attempt{number}")
     # exact: a resumed run is the straight one bit for bit
     assert metrics_text(folder) == metrics_text(tmp_path / f"straight{processes}")

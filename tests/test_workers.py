@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from processes_of_session import processes_of_session
-from tiny_runs import REPOSITORY, assert_same_weights, metrics_text, run_tiny, weights, words, write_tiny
+from tiny_runs import REPOSITORY, arguments, assert_same_weights, metrics_text, run_tiny, weights, write_tiny
 
 from stica_pv.data.decoding.reader import read
 from stica_pv.data.manifest.bad_files import read_bad_files
@@ -37,14 +37,14 @@ def until(what, process: subprocess.Popen[str] | None = None) -> bool:
     ],
 )
 def test_a_stopped_run_leaves_no_process_behind(clips_folder: Path, tmp_path: Path, number: int, to_all: bool):
-    settings = words(clips_folder, tmp_path / "run", DATA_LOADER__NUM_WORKERS=2, SOLVER__MAX_EPOCH=100_000)
+    settings = arguments(clips_folder, tmp_path / "run", DATA_LOADER__NUM_WORKERS=2, SOLVER__MAX_EPOCH=100_000)
     command = [sys.executable, str(REPOSITORY / "tools" / "run_net.py"), "--cfg", str(write_tiny(tmp_path / "t.yaml"))]
     process = subprocess.Popen(
         [*command, *settings], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     metrics = tmp_path / "run" / "metrics.jsonl"
     assert until(lambda: metrics.is_file() and metrics_text(metrics.parent).count("\n") >= 2, process)
-    assert len(processes_of_session(process.pid)) >= 1 + 2 * 2  # two workers with a helper each
+    assert len(processes_of_session(process.pid)) >= 1 + 2 * 2  # two workers with a reader process each
     (os.killpg if to_all else os.kill)(process.pid, number)
     process.communicate(timeout=PATIENCE_S)
     assert process.returncode >= 0  # it ended itself
@@ -81,7 +81,7 @@ def test_a_file_that_hangs_is_remembered_when_a_run_goes_on(
 
 @pytest.mark.slow
 def test_a_killed_run_leaves_no_process_behind(clips_folder: Path, tmp_path: Path):
-    settings = words(clips_folder, tmp_path / "run", DATA_LOADER__NUM_WORKERS=1, SOLVER__MAX_EPOCH=100_000)
+    settings = arguments(clips_folder, tmp_path / "run", DATA_LOADER__NUM_WORKERS=1, SOLVER__MAX_EPOCH=100_000)
     command = [sys.executable, str(REPOSITORY / "tools" / "run_net.py"), "--cfg", str(write_tiny(tmp_path / "t.yaml"))]
     process = subprocess.Popen([*command, *settings], stdout=subprocess.DEVNULL, start_new_session=True)
     metrics = tmp_path / "run" / "metrics.jsonl"

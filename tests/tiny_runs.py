@@ -28,12 +28,12 @@ TINY: dict[str, dict[str, Any]] = {
 TOP = {"NUM_GPUS": 0, "LOG_PERIOD": 1}
 
 
-def words(clips: Path | None = None, output: Path | None = None, **overrides: Any) -> list[str]:
+def arguments(clips: Path | None = None, output: Path | None = None, **overrides: Any) -> list[str]:
     """Returns overrides as typed; a dot is written as two underscores."""
     given = {} if clips is None else {"DATA.PATH_TO_DATA_DIR": clips}
     given |= {} if output is None else {"OUTPUT_DIR": output}
     given |= {key.replace("__", "."): value for key, value in overrides.items()}
-    return [str(word) for pair in given.items() for word in pair]
+    return [str(argument) for pair in given.items() for argument in pair]
 
 
 def write_tiny(path: Path) -> Path:
@@ -46,8 +46,8 @@ def tiny_cfg(clips: Path, output: Path, **overrides: Any) -> CfgNode:
     """Returns the settings as a frozen configuration."""
     cfg = get_cfg()
     sections = {f"{section}.{key}": value for section, keys in TINY.items() for key, value in keys.items()}
-    apply_overrides(cfg, [str(word) for pair in {**sections, **TOP}.items() for word in pair])
-    apply_overrides(cfg, words(clips, output, **overrides))
+    apply_overrides(cfg, [str(argument) for pair in {**sections, **TOP}.items() for argument in pair])
+    apply_overrides(cfg, arguments(clips, output, **overrides))
     cfg.freeze()
     return cfg
 

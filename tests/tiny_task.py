@@ -9,7 +9,7 @@ from stica_pv.models import AveragePool, Pooling, TransformerPool, create_audio_
 from stica_pv.structures import Batch
 from stica_pv.tasks import AVContrastive, ClipSettings, CropSettings
 from stica_pv.tasks.base import Inputs
-from stica_pv.tasks.stica.av_plan import AVPlan
+from stica_pv.tasks.stica.av_params import AVParams
 from stica_pv.transforms import ColorSettings, RandomResizedCrop, create_log_mel
 
 FRAMES, FPS, SIZE, AUDIO_RATE_HZ = 8, 16.0, 28, 8000
@@ -20,8 +20,8 @@ EMBEDDING = 5
 class DoubleAVContrastive(AVContrastive):
     """STiCA in float64 from the network inputs on."""
 
-    def prepare(self, batch: Batch, plan: AVPlan) -> Inputs:
-        return {name: value.double() for name, value in super().prepare(batch, plan).items()}
+    def prepare(self, batch: Batch, params: AVParams) -> Inputs:
+        return {name: value.double() for name, value in super().prepare(batch, params).items()}
 
 
 def create_trunk() -> nn.Sequential:

@@ -9,22 +9,22 @@ from torch import Tensor, nn
 from stica_pv.keyed_random import generator
 from stica_pv.structures import Batch, Embeddings, LossTerms, StepKeys, Views
 from stica_pv.tasks import Task
-from stica_pv.tasks.base import Plan
+from stica_pv.tasks.base import AugmentationParams
 
 
 @dataclass(frozen=True)
-class ToyPlan(Plan):
+class ToyParams(AugmentationParams):
     """A noise level for every sample."""
 
     noise: Tensor
 
-    def to(self, device: torch.device) -> "ToyPlan":
-        """Returns the plan on `device`."""
-        return ToyPlan(self.noise.to(device))
+    def to(self, device: torch.device) -> "ToyParams":
+        """Returns the parameters on `device`."""
+        return ToyParams(self.noise.to(device))
 
-    def rows(self, part: slice) -> "ToyPlan":
+    def rows(self, part: slice) -> "ToyParams":
         """Returns the noise of some samples."""
-        return ToyPlan(self.noise[part])
+        return ToyParams(self.noise[part])
 
 
 class ToyTask(Task):
@@ -41,21 +41,21 @@ class ToyTask(Task):
         """What it was built with."""
         return self._views
 
-    def draw(self, keys: StepKeys) -> ToyPlan:
+    def sample_params(self, keys: StepKeys) -> ToyParams:
         """Draws a level for each sample."""
         self._keys = keys
         rngs = [generator("toy", keys.seed, keys.epoch, index) for index in keys.indices]
-        return ToyPlan(torch.stack([torch.rand((), generator=rng) for rng in rngs]))
+        return ToyParams(torch.stack([torch.rand((), generator=rng) for rng in rngs]))
 
-    def prepare(self, batch: Batch, plan: ToyPlan) -> dict[str, Tensor]:
+    def prepare(self, batch: Batch, params: ToyParams) -> dict[str, Tensor]:
         """Averages frames and audio."""
         if self._watch is not None:
             self._watch(batch, self._keys)
         video = {name: view.float().mean(dim=(1, 2, 3, 4)) / 255 for name, view in batch.video.items()}
         audio = {name: view.square().mean(dim=1) for name, view in batch.audio.items()}
-        return {name: (value + 0.1 * plan.noise).unsqueeze(1) for name, value in (video | audio).items()}
+        return {name: (value + 0.1 * params.noise).unsqueeze(1) for name, value in (video | audio).items()}
 
-    def embed(self, inputs: dict[str, Tensor], plan: ToyPlan) -> Embeddings:
+    def embed(self, inputs: dict[str, Tensor], params: ToyParams) -> Embeddings:
         """Embeds each view."""
         return {name: self.dropout(self.layers[name](value)).unsqueeze(0) for name, value in inputs.items()}
 

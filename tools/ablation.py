@@ -110,7 +110,7 @@ def work(runs: Sequence, args: argparse.Namespace) -> list:
         if relay.number or stopped_by:
             return 1
         print(f"run {number} of {len(runs)}: {run.cell}/{run.name}\n", end="", flush=True)  # in one piece
-        command = [sys.executable, str(ROOT / "tools" / "run_net.py"), *run.words]
+        command = [sys.executable, str(ROOT / "tools" / "run_net.py"), *run.arguments]
         code = subprocess.run(command, check=False, env=environment, stdout=output).returncode
         stopped_by = stopped_by or next((number for number in ENDING if code == SIGNALLED + number), 0)
         return code

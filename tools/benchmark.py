@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures parts of the project beside what a user would run instead: `python tools/benchmark.py NAME [--json FILE]`.
+"""Measures parts of the project against what a user would run instead: `python tools/benchmark.py NAME [--json FILE]`.
 
 docs/results/benchmarks.md holds current figures. Each benchmark has options: `python tools/benchmark.py step --help`.
 """
@@ -30,10 +30,10 @@ set_environment()
 # A name is a module in tools/benchmarks/ with `add_arguments(parser)`, `rows(args)`, which yields a records.Row as soon
 # as it is measured, and REPEATS, how many measurements a figure has unless --repeats says otherwise.
 BENCHMARKS = {
-    "loader": "files to network-ready tensors on one core, beside pytorchvideo's way and beside decoding alone",
+    "loader": "files to network-ready tensors on one core, compared with pytorchvideo and with decoding alone",
     "startup": "help, import, headers, and a list of 240,000 files with its manifest: time and memory",
-    "step": "crops, pooling, heads and losses beside the trunk, beside a loop over crops, beside input crops",
-    "gpu": "a training step with every means for speed, beside the plain one and beside the bare trunk",
+    "step": "crops, pooling, heads and losses compared with the trunk, a loop over crops, and input crops",
+    "gpu": "a training step with every means for speed, compared with the plain one and with the trunk alone",
     "scaling": "time as batch, frames, crops, processes and the list of files grow, with exponents",
     "backbones": "cost of every video backbone, and of STiCA's crops and heads on it; not part of all",
 }

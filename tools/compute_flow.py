@@ -40,13 +40,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Compute the flow and print a report; return 1 if no file has flow."""
-    from stica_pv.data.conversion.batch_convert import make_copy, plan_copy
+    from stica_pv.data.conversion.batch_convert import convert_files, plan_conversion
     from stica_pv.data.conversion.optical_flow import CONVERSION, FlowSettings
 
     settings = FlowSettings(short_side=args.short_side, bound=args.bound, fps=args.fps)
-    plan = plan_copy(args.source, args.target, args.separator, CONVERSION)
+    plan = plan_conversion(args.source, args.target, args.separator, CONVERSION)
     begin = time.perf_counter()
-    report = make_copy(plan, settings, processes=args.processes, limit_s=args.limit)
+    report = convert_files(plan, settings, processes=args.processes, limit_s=args.limit)
     seconds = time.perf_counter() - begin
     done = (*report.copied, *report.kept)
     size = sum(os.path.getsize(plan.target / plan.names[name]) for name in done) / 1e6

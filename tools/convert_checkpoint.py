@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
     refuse_existing(args.target)
     weights = read_weights(args.source)
     implied = implied_by(weights, args.layout, args.method)
-    settings = [str(word) for pair in implied.settings.items() for word in pair]
+    settings = [str(part) for pair in implied.settings.items() for part in pair]
     cfg = configure((args.cfg or [implied.recipe])[0], [*settings, *args.overrides], root=ROOT, trains=False)
     cfg.OUTPUT_DIR = ""
     import_custom(cfg)

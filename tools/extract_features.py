@@ -60,7 +60,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def resolve(args: argparse.Namespace):  # noqa: ANN201 - imported late, so that --help is fast
     """Return the frozen configuration of the command line."""
     from stica_pv.config import apply_overrides
-    from stica_pv.config.limits import check_limits
+    from stica_pv.config.keys import check_limits
     from stica_pv.defaults import get_cfg
 
     cfg = get_cfg()
@@ -82,13 +82,13 @@ def run(args: argparse.Namespace) -> None:
 
     check_keys([], args.overrides, root=ROOT)
     from stica_pv.launch import launch, set_up_logging
-    from stica_pv.workflows.extract_features import ExtractJob
+    from stica_pv.workflows.extract_features import ExtractFeatures
     from stica_pv.workflows.run import import_custom
 
     set_up_logging("", 0)
     cfg = resolve(args)
     import_custom(cfg)
-    launch(ExtractJob(args.modality, args.layer, args.average), cfg, log_to_file=False)
+    launch(ExtractFeatures(args.modality, args.layer, args.average), cfg, log_to_file=False)
 
 
 def main(argv: list[str]) -> int:

@@ -27,7 +27,7 @@ from stica_pv.data.decoding.frames import FrameChoice  # noqa: E402
 from stica_pv.errors import UsageError  # noqa: E402
 from stica_pv.evaluation.requests import STARTS  # noqa: E402
 from stica_pv.evaluation.views import grid_windows  # noqa: E402
-from stica_pv.losses import VersionContrast  # noqa: E402
+from stica_pv.losses import TransformationPairContrast  # noqa: E402
 from stica_pv.models import create_projection_head  # noqa: E402
 from stica_pv.tasks.gdt.terms import HYPOTHESES, terms_of, versions_of  # noqa: E402
 from stica_pv.transforms import (  # noqa: E402
@@ -103,7 +103,7 @@ def negatives(clips: Clips) -> Measured:
 
 def _loss(rows: tuple[Tensor, ...], hypothesis: str, style: str) -> float:
     near = "process" if style == "released" else "sample"
-    contrast = VersionContrast(terms_of(hypothesis, style), temperature=TEMPERATURE, near=near)  # type: ignore[arg-type]
+    contrast = TransformationPairContrast(terms_of(hypothesis, style), temperature=TEMPERATURE, near=near)  # type: ignore[arg-type]
     everyone = torch.ones(RANKS * BATCH, dtype=torch.bool)
     video, audio = rows
     parts = [

@@ -27,6 +27,7 @@ examples:
   python tools/run_net.py --cfg projects/stica/k400.yaml DATA.PATH_TO_DATA_DIR kinetics400 --launcher slurm \
       SUBMITIT.NODES 8 SUBMITIT.GPUS_PER_NODE 8 SUBMITIT.CPUS_PER_TASK 12
   python tools/run_net.py --cfg projects/stica/demo.yaml --launcher slurm --sweep SOLVER.BASE_LR 1e-3,3e-3
+  python tools/run_net.py --explain DATA.BLUR_PROB
   python tools/run_net.py --status output/stica/k400/data=kinetics400
 """
 LISTS = ("backbones", "audio_encoders", "poolings", "tasks", "datasets", "evaluations")
@@ -42,6 +43,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--dry_run", action="store_true", help="build everything, run one batch, report and exit")
     parser.add_argument("--profile", type=int, metavar="N", help="save a profiler trace of N training steps")
     parser.add_argument("--list", choices=LISTS, help="print the known names and exit")
+    parser.add_argument("--explain", metavar="KEY", help="describe a key, or list the keys of a section, and exit")
     parser.add_argument("--status", nargs="+", metavar="OUTPUT_DIR", help="print the status of runs and exit")
     parser.add_argument("--launcher", choices=("slurm", "local"), help="submit as a job (SUBMITIT.*) and exit")
     parser.add_argument(
@@ -56,8 +58,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--shard_id", type=int, help="index of this machine, from 0")
     parser.add_argument("--num_shards", type=int, help="number of machines")
     args = parse_cfg_arguments(parser, argv)
-    if not args.cfg and not args.list and not args.status:
-        parser.error("--cfg FILE is needed (or --list, --status); --help shows examples")
+    if not (args.cfg or args.list or args.status or args.explain):
+        parser.error("--cfg FILE is needed (or --list, --explain, --status); --help shows examples")
     if args.profile is not None and args.profile < 1:
         parser.error(f"--profile: expected a number of steps >= 1, got {args.profile}")
     if args.launcher and (args.dry_run or args.init_method or args.shard_id is not None or args.num_shards is not None):
@@ -80,10 +82,14 @@ def resolve_all(args: argparse.Namespace):  # noqa: ANN201 - imported late, so t
 
 def act(args: argparse.Namespace) -> None:
     """Execute the command line; check the keys before any slow import."""
-    from stica_pv.config.declared import check_keys
+    from stica_pv.config.declared import check_keys, read_table
+    from stica_pv.config.reference import explain
 
-    swept = [word for pair in args.sweep for word in pair]
+    swept = [part for pair in args.sweep for part in pair]
     check_keys(args.cfg, [*args.overrides, *swept], root=ROOT)
+    if args.explain:
+        print(explain(args.explain, read_table()))
+        return
     from stica_pv.launch import launch, set_up_logging
     from stica_pv.registry import ALL
 
@@ -102,9 +108,9 @@ def act(args: argparse.Namespace) -> None:
     elif args.launcher:
         submit_all(args)
     else:
-        from stica_pv.workflows.run import rehearse, run
+        from stica_pv.workflows.run import check_run, run
 
-        function = rehearse if args.dry_run else partial(run, profile_steps=args.profile or 0)
+        function = check_run if args.dry_run else partial(run, profile_steps=args.profile or 0)
         for cfg in resolve_all(args):
             set_up_logging("" if args.dry_run else cfg.OUTPUT_DIR, 0)
             launch(function, cfg, init_method=args.init_method, log_to_file=not args.dry_run)

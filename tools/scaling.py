@@ -88,10 +88,10 @@ def measure_loss(cfg, local_batch: int, ranks: list[int]) -> None:  # noqa: ANN0
             heard = torch.ones(len(own[0])) > 0
             collapse_monitors(own, everywhere, heard, torch.ones(len(everywhere[0])) > 0)
 
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
             step()
         peak, held = 0, 0
-        for event in seen.profiler.kineto_results.events():
+        for event in profiled.profiler.kineto_results.events():
             if event.name() == "[memory]":
                 held += event.nbytes()
                 peak = max(peak, held)
@@ -110,7 +110,7 @@ def measure_watch(ranks: list[int]) -> None:
     from stica_pv.launch.process_spec import ProcessSpec
     from stica_pv.launch.watchdog import Limits, Watchdog
 
-    print("\n| ranks | a look at all of them (once a second, a thread of process 0), ms |\n|---|---|")
+    print("\n| ranks | a check of all of them (once a second, a thread of process 0), ms |\n|---|---|")
     for world in ranks:
         base = dist.TCPStore("127.0.0.1", 0, None, True, timedelta(seconds=60), wait_for_workers=False)
         watch = Watchdog(
@@ -121,7 +121,7 @@ def measure_watch(ranks: list[int]) -> None:
         print(f"| {world} | {least_ms(watch.check_all):.1f} |")
 
 
-def exchange(rank: int, world: int, port: int, local_batch: int, shapes: dict, words: list) -> None:  # type: ignore[type-arg]
+def exchange(rank: int, world: int, port: int, local_batch: int, shapes: dict, lines: list) -> None:  # type: ignore[type-arg]
     """A real process: times the gather of a step, the agreement on flags and the barrier."""
     from datetime import timedelta
 
@@ -141,7 +141,7 @@ def exchange(rank: int, world: int, port: int, local_batch: int, shapes: dict, w
         least_ms(barrier),
     ]
     if rank == 0:
-        words.append(f"| {world} | {found[0]:.2f} | {found[1]:.2f} | {found[2]:.2f} |")
+        lines.append(f"| {world} | {found[0]:.2f} | {found[1]:.2f} | {found[2]:.2f} |")
     disconnect()
 
 
@@ -161,9 +161,9 @@ def measure_exchange(cfg, local_batch: int, processes: list[int]) -> None:  # no
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         with mp.Manager() as manager:
-            words = manager.list()
-            mp.spawn(exchange, args=(world, port, local_batch, shapes, words), nprocs=world)
-            print("\n".join(words))
+            lines = manager.list()
+            mp.spawn(exchange, args=(world, port, local_batch, shapes, lines), nprocs=world)
+            print("\n".join(lines))
 
 
 def run(args: argparse.Namespace) -> None:

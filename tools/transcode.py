@@ -45,7 +45,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Copy, measure the reading speed and print a report; return 1 if no file could be copied."""
-    from stica_pv.data.conversion.batch_convert import make_copy, plan_copy
+    from stica_pv.data.conversion.batch_convert import convert_files, plan_conversion
     from stica_pv.data.conversion.decode_speed import measure_decode_speed
     from stica_pv.data.conversion.transcode import TranscodeSettings
 
@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
         audio_bitrate=args.audio_bitrate,
         fast_decoding=args.fast_decoding,
     )
-    plan = plan_copy(args.source, args.target, args.separator)
-    report = make_copy(plan, settings, processes=args.processes, limit_s=args.limit)
+    plan = plan_conversion(args.source, args.target, args.separator)
+    report = convert_files(plan, settings, processes=args.processes, limit_s=args.limit)
     done = sorted((*report.copied, *report.kept))
     pairs = [(str(plan.source / name), str(plan.target / plan.names[name])) for name in done]
     before, after = (sum(os.path.getsize(pair[side]) for pair in pairs) / 1e6 for side in (0, 1))

@@ -68,21 +68,21 @@ def lines_of(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()] or ["no output"]
 
 
-def make_environment(python: str, place: Path) -> None:
+def make_environment(python: str, environment: Path) -> None:
     """Makes an empty virtual environment; raises `Skipped`, and leaves nothing, if the interpreter cannot."""
-    command = [find_python(python), "-m", "venv", str(place)]
+    command = [find_python(python), "-m", "venv", str(environment)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=INSTALL_LIMIT_S)
     if done.returncode:  # as where Debian's python3-venv is missing
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(environment, ignore_errors=True)
         raise Skipped(f"{command[0]} makes no virtual environment: {' '.join(lines_of(done.stderr + done.stdout))}")
 
 
 def install(chosen: PackageSet, folder: Path) -> Path:
     """Makes or updates the virtual environment and returns its interpreter."""
-    place = folder / chosen.name
-    python = place / "bin" / "python"
+    environment = folder / chosen.name
+    python = environment / "bin" / "python"
     if not python.exists():
-        make_environment(chosen.python, place)
+        make_environment(chosen.python, environment)
     command = [str(python), "-m", "pip", "install", "--quiet", "-e", f".[{EXTRAS}]"]
     if chosen.oldest:
         limits = folder / f"{chosen.name}.txt"

@@ -1,20 +1,29 @@
-"""Reads all keys from the source of their declarations, to find a misspelled one before torch is imported.
+"""Reads the declarations of keys from their source, so that a misspelled key is found before torch is imported.
 
-The declarations are in the folders of the components and import them, which takes seconds. Nothing of that runs here.
+The declaring modules import their components, which takes seconds. Here, only the calls of `declare_keys` and
+`declare_task` are evaluated, with what they name: constants of this package, found in the source as well.
 """
 
 import ast
-from collections.abc import Iterator, Sequence
+import importlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+from stica_pv.config.imports import import_components, named_imports
+from stica_pv.config.keys import TABLE, KeyTable
 from stica_pv.config.node import check_known, pairs_of, read_settings
 
 PACKAGE = Path(__file__).resolve().parent.parent
-_GATHERED = PACKAGE / "defaults.py", "get_cfg"  # assigns keys itself, and calls the functions that declare the others
+_GATHERED = "stica_pv.defaults"  # its COMPONENTS are the declaring modules
+_LIGHT = "stica_pv.config."  # modules that are imported, since they import nothing heavy
 
 
 def check_keys(files: Sequence[str], overrides: Sequence[str], *, root: Path) -> None:
-    """Refuses undeclared keys; values are checked later, when their defaults are known.
+    """Refuses undeclared keys, after importing the modules of CUSTOM_IMPORTS; values are checked later.
 
     Args:
         files: YAML files; a path that does not exist is tried below `root`.
@@ -22,14 +31,14 @@ def check_keys(files: Sequence[str], overrides: Sequence[str], *, root: Path) ->
         root: Folder of the repository.
 
     Raises:
-        UsageError: A file cannot be read, or a key is unknown.
+        UsageError: A file cannot be read, a module cannot be imported, or a key is unknown.
     """
-    known = declared_keys()
-    computed = tuple(key for key in known if key.endswith("."))
-    found = [(f"{source}: ", key) for file in files for source, key, _ in read_settings(find_file(file, root))]
+    settings = [setting for file in files for setting in read_settings(find_file(file, root))]
+    import_components(named_imports(settings, overrides))
+    known = {**declared_keys(), **TABLE.keys}
+    found = [(f"{source}: ", key) for source, key, _ in settings]
     for source, key in [*found, *(("", key) for key, _ in pairs_of(overrides))]:
-        if not key.startswith(computed):
-            check_known(key, known, source=source)
+        check_known(key, known, source=source)
 
 
 def find_file(file: str, root: Path) -> str:
@@ -37,56 +46,106 @@ def find_file(file: str, root: Path) -> str:
     return file if Path(file).exists() or not (root / file).is_file() else str(root / file)
 
 
-def declared_keys() -> list[str]:
-    """Returns the dotted keys of `stica_pv.defaults.get_cfg`, and a section that computes keys as ``NAME.``."""
-    path, name = _GATHERED
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    modules = {
-        alias.name: node.module
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom) and node.module
-        for alias in node.names
-    }
-    gathering = _function(tree, name)
-    names = [node.id for node in ast.walk(gathering) if isinstance(node, ast.Name) and node.id in modules]
-    keys = list(_keys_of(gathering))
-    for declaring in names:
-        if declaring.startswith("add_"):
-            keys += _keys_of(_function(ast.parse(_source_of(modules[declaring])), declaring))
-    return keys
+def declared_keys() -> dict[str, str]:
+    """Returns the dotted keys of this package, each with the module that declares it."""
+    return {key: component for component in _components() for key in _names(component)}
 
 
-def _source_of(module: str) -> str:
+def read_table() -> KeyTable:
+    """Returns the keys and tasks of this package, from their source, and those of other modules that are imported."""
+    source = read_source()
+    return KeyTable({**source.keys, **TABLE.keys}, {**source.tasks, **TABLE.tasks})
+
+
+def read_source() -> KeyTable:
+    """Returns the keys and tasks of this package, from their source."""
+    table = KeyTable()
+    for component in _components():
+        for call in _declarations(component):
+            name = _name_of(call)
+            code = compile(ast.Expression(call), component, "eval")
+            eval(code, {}, _Names(component, **{name: getattr(table, name)}))
+    return table
+
+
+def _components() -> tuple[str, ...]:
+    found: tuple[str, ...] = _Names(_GATHERED)["COMPONENTS"]
+    return found
+
+
+@cache
+def _parse(module: str) -> ast.Module:
     path = PACKAGE.joinpath(*module.split(".")[1:])
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    return path.read_text(encoding="utf-8")
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def _function(tree: ast.Module, name: str) -> ast.FunctionDef:
-    return next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+def _declarations(module: str) -> Iterator[ast.Call]:
+    for node in _parse(module).body:
+        call = node.value if isinstance(node, ast.Expr) else None
+        if isinstance(call, ast.Call) and _name_of(call) in ("declare_keys", "declare_task"):
+            yield call
 
 
-def _keys_of(function: ast.FunctionDef) -> Iterator[str]:
-    """Yields what ``cfg.KEY = …`` and ``name = section(cfg, "NAME")`` followed by ``name.KEY = …`` declare."""
-    sections = {argument.arg: "" for argument in function.args.args} or {"cfg": ""}
-    for node in ast.walk(function):
-        if not isinstance(node, ast.Assign):
-            continue
-        (target,) = node.targets
-        if isinstance(target, ast.Name) and (found := _section_of(node.value, sections)) is not None:
-            sections[target.id] = found
-        elif isinstance(target, ast.Attribute) and (found := _section_of(target.value, sections)) is not None:
-            yield f"{found}{target.attr}"
-        elif isinstance(target, ast.Subscript) and (found := _section_of(target.value, sections)) is not None:
-            yield found
+def _name_of(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else ""
 
 
-def _section_of(node: ast.expr, sections: dict[str, str]) -> str | None:
-    """Returns the dotted prefix of the keys of a configuration node; None for anything else."""
-    if isinstance(node, ast.Name):
-        return sections.get(node.id)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "section":
-        above, name = node.args
-        within = _section_of(above, sections)
-        return f"{within}{ast.literal_eval(name)}." if within is not None else None
-    return None
+def _names(module: str) -> Iterator[str]:
+    """Yields the names of the keys of a module, which evaluates no default and no limits."""
+    for call in _declarations(module):
+        if _name_of(call) == "declare_keys":
+            part = ast.literal_eval(call.args[1])
+            for key in call.args[3:]:
+                assert isinstance(key, ast.Call), f"{module}: declare_keys takes calls of Key"
+                yield f"{part}.{ast.literal_eval(key.args[0])}" if part else str(ast.literal_eval(key.args[0]))
+
+
+class _Names(Mapping[str, Any]):
+    """Values of the names of a module that can be evaluated without importing it, and of `given` names."""
+
+    def __init__(self, module: str, **given: Any) -> None:
+        self._module = module
+        self._given = {"__name__": module, **given}
+        self._nodes: dict[str, ast.expr | ast.ClassDef] = {}
+        self._imports: dict[str, tuple[str, str]] = {}
+        for node in _parse(module).body:
+            self._add(node)
+
+    def _add(self, node: ast.stmt) -> None:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            self._imports |= {alias.asname or alias.name: (node.module, alias.name) for alias in node.names}
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            self._nodes[node.targets[0].id] = node.value
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+            self._nodes[node.target.id] = node.value
+        elif isinstance(node, ast.ClassDef):
+            self._nodes[node.name] = node
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._given:
+            return self._given[name]
+        if name in self._nodes:
+            return self._evaluate(self._nodes[name])
+        if name not in self._imports:
+            raise KeyError(name)  # a builtin
+        module, attribute = self._imports[name]
+        if module.startswith(_LIGHT) or module.partition(".")[0] in sys.stdlib_module_names:
+            return getattr(importlib.import_module(module), attribute)
+        return _Names(module)[attribute]
+
+    def _evaluate(self, node: ast.expr | ast.ClassDef) -> Any:
+        if isinstance(node, ast.Dict):  # only its keys are allowed values; its values may be code
+            return dict.fromkeys(ast.literal_eval(key) for key in node.keys if key is not None)
+        if isinstance(node, ast.ClassDef):  # its fields with defaults
+            fields = [part for part in node.body if isinstance(part, ast.AnnAssign) and part.value is not None]
+            return SimpleNamespace(
+                **{f.target.id: self._evaluate(f.value) for f in fields if isinstance(f.target, ast.Name) and f.value}
+            )
+        return eval(compile(ast.Expression(node), self._module, "eval"), {}, self)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self._given, *self._nodes, *self._imports))
+
+    def __len__(self) -> int:
+        return len(self._given) + len(self._nodes) + len(self._imports)

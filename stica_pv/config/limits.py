@@ -1,12 +1,8 @@
-"""Limits of values: each component declares them with its keys, and all are checked before a run."""
+"""Limits of the values of a key; a key declares them, see `stica_pv.config.keys`."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from stica_pv.config.node import CfgNode, flatten
-from stica_pv.errors import UsageError, check_choice
 
 
 @dataclass(frozen=True)
@@ -30,7 +26,9 @@ class Limits:
     choices: tuple[str, ...] = ()
 
     def expectation(self) -> str:
-        """Describes the allowed values."""
+        """Describes the allowed values; empty if all are."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
         parts = [f"above {self.above:g}"] if self.above > -math.inf else []
         parts += [f"at least {self.low:g}"] if self.low > -math.inf else []
         parts += [f"at most {self.high:g}"] if self.high < math.inf else []
@@ -62,35 +60,3 @@ SHARE = Limits(low=0, high=1)
 def one_of(*choices: str) -> Limits:
     """Returns limits that allow only some texts."""
     return Limits(choices=choices)
-
-
-_DECLARED: dict[str, Limits] = {}
-
-
-def declare_limits(limits: Mapping[str, Limits]) -> None:
-    """Declares the limits of keys; a component calls it where it declares its keys."""
-    _DECLARED.update(limits)
-
-
-def declared_limits() -> Mapping[str, Limits]:
-    """Returns the limits of all keys whose components are imported."""
-    return _DECLARED
-
-
-def check_limits(cfg: CfgNode) -> None:
-    """Checks every number and text of a configuration.
-
-    Raises:
-        UsageError: A number is not finite, or a value is outside its limits; the message names the key.
-    """
-    for key, value in flatten(cfg):
-        items = value if isinstance(value, list) else [value]
-        if any(isinstance(item, float) and not math.isfinite(item) for item in items):
-            raise UsageError(f"{key}: got {value}, expected a finite number")
-        limit = _DECLARED.get(key)
-        if limit is None:
-            continue
-        if limit.choices:
-            check_choice(key, value, limit.choices)
-        elif not limit.allow(value):
-            raise UsageError(f"{key}: got {value}, expected {limit.expectation()}")

@@ -13,7 +13,7 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
-from stica_pv.config.renamed import RENAMED_KEYS
+from stica_pv.config.renamed import RENAMED_KEYS, RENAMED_VALUES
 from stica_pv.config.slowfast import FOREIGN_KEYS
 from stica_pv.config.yaml_text import flatten, parse_settings, parse_yaml
 from stica_pv.credentials import KEPT_IN, keep_credentials, without_credentials
@@ -123,7 +123,16 @@ def set_key(cfg: CfgNode, key: str, value: Any, *, source: str = "") -> None:
     *parents, leaf = key.split(".")
     for parent in parents:
         node = node[parent]
-    node[leaf] = _without_credentials(key, _checked(key, value, default, source), source)
+    value = _checked(key, value, default, source)
+    _check_value_name(key, value, source)
+    node[leaf] = _without_credentials(key, value, source)
+
+
+def _check_value_name(key: str, value: Any, source: str) -> None:
+    """Raises `UsageError` if a value has an old name; the message gives the present one."""
+    renamed = RENAMED_VALUES.get(key, {})
+    if isinstance(value, str) and value in renamed:
+        raise UsageError(f"{source}{key} {value} is now called {renamed[value]}: use that name")
 
 
 def _without_credentials(key: str, value: Any, source: str) -> Any:

@@ -28,7 +28,8 @@ RENAMED_KEYS: dict[str, str] = {
     "TEST.SVM.STANDARDISE": "TEST.SVM.STANDARDIZE",
     "TRAIN.CHUNK_SIZE": "TRAIN.GRAD_CACHE_CHUNK",
 }
-_RENAMED_VALUES: dict[str, dict[str, str]] = {
+RENAMED_VALUES: dict[str, dict[str, str]] = {
+    "AUDIO.LOG_MEL": {"clean": "htk"},
     "TEST.FEATURE_NORM": {"centred": "centered", "standardised": "standardized"},
 }
 
@@ -41,5 +42,5 @@ def with_present_names(settings: Iterable[tuple[str, Any]]) -> list[tuple[str, A
 def _present(key: str, value: Any) -> Any:
     if key == "OVERRIDES" and isinstance(value, list):
         return [RENAMED_KEYS.get(item, item) for item in value]
-    renamed = _RENAMED_VALUES.get(key)
+    renamed = RENAMED_VALUES.get(key)
     return renamed.get(value, value) if renamed is not None and isinstance(value, str) else value

@@ -7,60 +7,132 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import NOT_NEGATIVE, SHARE, declare_limits, one_of
+from stica_pv.config import CfgNode
+from stica_pv.config.keys import Key, declare_keys
+from stica_pv.config.limits import NOT_NEGATIVE, SHARE, one_of
+from stica_pv.config.roles import CLIP, DATA, EVALUATION, FREE, SCOPE
 from stica_pv.data.decoding.flow_files import FlowFiles
 from stica_pv.data.decoding.reader import read
 from stica_pv.data.isolation.guard import GuardedReader, Reader
 from stica_pv.data.sources.groups import source_groups
-from stica_pv.errors import UsageError, check_choice
+from stica_pv.errors import UsageError
 
 FRAME_CHOICES = ("nearest", "previous", "following")
 
-
-def add_data_config(cfg: CfgNode) -> None:
-    """Declare the keys of lists, reading and loading."""
-    train = section(cfg, "TRAIN")
-    train.DATASET = "csv"  # one of --list datasets
-    train.SPLIT = "train"  # <PATH_TO_DATA_DIR>/<SPLIT>.csv, or the folder of that name
-    test = section(cfg, "TEST")
-    test.DATASET = ""  # default: as TRAIN.DATASET
-    test.SPLIT = "test"
-    test.PATH_TO_DATA_DIR = ""  # default: as DATA.PATH_TO_DATA_DIR
-    test.PATH_PREFIX = ""  # default: as DATA.PATH_PREFIX, or TEST.PATH_TO_DATA_DIR where that is set
-    test.FOLDS = []  # names of folds, or two splits as 'training:test'; default: all folds of the data set
-    test.GROUP_PATTERN = ""  # default: the pattern of an official data set, else DATA.GROUP_PATTERN
-
-    data = section(cfg, "DATA")
-    data.PATH_TO_DATA_DIR = ""
-    data.PATH_PREFIX = ""  # folder of the relative paths in a list; default: the folder of the list
-    data.PATH_LABEL_SEPARATOR = " "
-    data.MAX_ABSENT_SHARE = 0.0  # largest share of a list that may be missing on disk; missing files are skipped
-    data.MANIFEST = ""  # cache of the media information of all files; default: OUTPUT_DIR/manifest.csv
-    data.MAX_BAD_SHARE = 0.01  # largest share of usable files (by the manifest) that may fail in reading
-    data.FRAME_CHOICE = "nearest"  # nearest | previous | following (as in the released code of GDT and STiCA)
-    data.DECODING_SHORT_SIZE = 256  # larger frames are scaled down to this short side in decoding; 0: never
-    data.GROUP_PATTERN = (
-        ""  # finds the source of a clip in its name, e.g. _g(\d+)_; clips of one source are never in the same batch
-    )
-    data.SHUFFLE_AUDIO = False  # a control: each clip of a batch gets the audio of another one
-    data.PATH_TO_FLOW_DIR = ""  # stored optical flow, named as the videos below PATH_PREFIX or PATH_TO_DATA_DIR
-    data.FLOW_FPS = 0.0  # frame rate of optical flow that is stored as image pairs, which have no time stamps
-    data.READ_TIMEOUT_SECONDS = 60.0  # time limit per file in a loader worker (NUM_WORKERS > 0); 0: none
-
-    loader = section(cfg, "DATA_LOADER")
-    loader.NUM_WORKERS = 8
-    loader.PIN_MEMORY = True
-    loader.START_METHOD = (
-        "fork"  # start method of the workers: fork | spawn (slower to start, but copies no threads of this process)
-    )
+declare_keys(
+    __name__,
+    "TRAIN",
+    DATA,
+    Key("DATASET", "csv", "Kind of the training list: a name of `--list datasets`."),
+    Key("SPLIT", "train", "Training split: DATA.PATH_TO_DATA_DIR/<split>.csv, or the folder of that name."),
+)
+declare_keys(
+    __name__,
+    "TEST",
+    EVALUATION,
+    Key("DATASET", "", "Kind of the test list; empty takes TRAIN.DATASET."),
+    Key("SPLIT", "test", "Test split."),
+    Key("PATH_TO_DATA_DIR", "", "Folder of the test data; empty takes DATA.PATH_TO_DATA_DIR."),
+    Key(
+        "PATH_PREFIX",
+        "",
+        "Folder of relative paths in the test list; empty takes TEST.PATH_TO_DATA_DIR, else DATA.PATH_PREFIX.",
+    ),
+    Key(
+        "FOLDS",
+        [],
+        "Folds to evaluate by name, or two splits as training:test; [] takes all folds of the data set.",
+    ),
+    Key(
+        "GROUP_PATTERN",
+        "",
+        "As DATA.GROUP_PATTERN, for the test data; empty takes the pattern of an official data set, else that key.",
+    ),
+)
+declare_keys(
+    __name__,
+    "DATA",
+    DATA,
+    Key("PATH_TO_DATA_DIR", "", "Folder of the data set.", role=SCOPE),
+    Key("PATH_PREFIX", "", "Folder of relative paths in a list; empty takes the folder of the list.", role=SCOPE),
+    Key("PATH_LABEL_SEPARATOR", " ", "Text between path and label in a line of a list."),
+    Key(
+        "MAX_ABSENT_SHARE",
+        0.0,
+        "Largest share of a list that may be missing on disk; missing files are skipped.",
+        SHARE,
+    ),
+    Key(
+        "MANIFEST",
+        "",
+        "File that stores the media information of all files; empty takes OUTPUT_DIR/manifest.csv.",
+        role=FREE,
+    ),
+    Key(
+        "MAX_BAD_SHARE",
+        0.01,
+        "Largest share of files that may fail in reading although their headers are usable.",
+        SHARE,
+        role=FREE,
+    ),
+    Key(
+        "FRAME_CHOICE",
+        "nearest",
+        "Frame of a time stamp; following is what GDT and STiCA released.",
+        one_of(*FRAME_CHOICES),
+        role=CLIP,
+    ),
+    Key(
+        "DECODING_SHORT_SIZE",
+        256,
+        "Short side in pixels to which larger frames are scaled in decoding; 0 never scales.",
+        NOT_NEGATIVE,
+        role=CLIP,
+    ),
+    Key(
+        "GROUP_PATTERN",
+        "",
+        r"Regular expression that finds the source of a clip in its name, such as _g(\d+)_; "
+        "clips of one source are never in the same batch.",
+    ),
+    Key("SHUFFLE_AUDIO", False, "Whether each clip of a batch gets the audio of another one, as a control."),
+    Key(
+        "PATH_TO_FLOW_DIR",
+        "",
+        "Folder of stored optical flow, named as the videos below PATH_PREFIX or PATH_TO_DATA_DIR.",
+        role=SCOPE,
+    ),
+    Key(
+        "FLOW_FPS",
+        0.0,
+        "Frame rate of optical flow that is stored as image pairs, which have no time stamps.",
+        NOT_NEGATIVE,
+    ),
+    Key(
+        "READ_TIMEOUT_SECONDS",
+        60.0,
+        "Time limit per file in a loader worker, in seconds; 0 sets none.",
+        NOT_NEGATIVE,
+        role=FREE,
+    ),
+)
+declare_keys(
+    __name__,
+    "DATA_LOADER",
+    FREE,
+    Key("NUM_WORKERS", 8, "Loader workers of each process; 0 reads in the process itself.", NOT_NEGATIVE),
+    Key("PIN_MEMORY", True, "Whether batches are in pinned memory, which copies faster to a GPU."),
+    Key(
+        "START_METHOD",
+        "fork",
+        "How workers start; spawn is slower, but copies no threads of this process.",
+        one_of("fork", "spawn"),
+    ),
+)
 
 
 def reader_from_config(cfg: CfgNode, *, flow: bool = False) -> Reader:
     """Build the reader, a picklable function; `flow`: requests may include optical flow."""
-    check_choice("DATA.FRAME_CHOICE", cfg.DATA.FRAME_CHOICE, FRAME_CHOICES)
-    if cfg.DATA.DECODING_SHORT_SIZE < 0:
-        raise UsageError(f"DATA.DECODING_SHORT_SIZE must be >= 0, got {cfg.DATA.DECODING_SHORT_SIZE}")
     reader = functools.partial(
         read,
         frame_choice=cfg.DATA.FRAME_CHOICE,
@@ -87,17 +159,3 @@ def groups_from_config(cfg: CfgNode, names: Iterable[str]) -> NDArray[np.int64] 
 def manifest_path(cfg: CfgNode, folder: Path) -> Path:
     """Return the path of the manifest: DATA.MANIFEST, or manifest.csv in the folder of the run."""
     return Path(cfg.DATA.MANIFEST) if cfg.DATA.MANIFEST else folder / "manifest.csv"
-
-
-declare_limits(
-    {
-        "DATA.MAX_ABSENT_SHARE": SHARE,
-        "DATA.MAX_BAD_SHARE": SHARE,
-        "DATA.FRAME_CHOICE": one_of(*FRAME_CHOICES),
-        "DATA.DECODING_SHORT_SIZE": NOT_NEGATIVE,
-        "DATA.FLOW_FPS": NOT_NEGATIVE,
-        "DATA.READ_TIMEOUT_SECONDS": NOT_NEGATIVE,
-        "DATA_LOADER.NUM_WORKERS": NOT_NEGATIVE,
-        "DATA_LOADER.START_METHOD": one_of("fork", "spawn"),
-    }
-)

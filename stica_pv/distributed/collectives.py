@@ -60,13 +60,13 @@ def gather(local: Embeddings, *, with_gradient: bool) -> Embeddings:
     """Gathers the embeddings of all processes in one collective.
 
     Args:
-        local: Groups (G, B, D); B must be the same on every process.
+        local: Groups (G, B, D), or none; B must be the same on every process.
         with_gradient: Whether gradients flow to the rows of other processes; otherwise the result is detached.
 
     Returns:
         The same groups as (G, W·B, D) in rank order.
     """
-    if world_size() == 1:
+    if world_size() == 1 or not local:
         return local if with_gradient else {name: rows.detach() for name, rows in local.items()}
     names = list(local)
     shapes = [local[name].shape for name in names]

@@ -1,58 +1,70 @@
 """Keys of the processes of a run, on one machine, several, or a cluster."""
 
-from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Limits, declare_limits
+from stica_pv.config.keys import Key, declare_keys
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Limits
+from stica_pv.config.roles import FREE, JOB
 
-
-def add_distributed_config(cfg: CfgNode) -> None:
-    """Declares the number of processes, DIST and SUBMITIT."""
-    cfg.NUM_GPUS = -1  # on this machine; -1: all that are present, 0: run on the CPU
-    cfg.CPU_PROCESSES = 1  # processes when NUM_GPUS is 0
-    cfg.NUM_SHARDS = 1  # machines
-    cfg.SHARD_ID = 0  # this machine
-
-    dist = section(cfg, "DIST")
-    dist.RENDEZVOUS_TIMEOUT_MINUTES = 10.0  # longest wait until all processes have connected
-    dist.HEARTBEAT_TIMEOUT_SECONDS = 60.0  # a process without a heartbeat for so long counts as dead
-    dist.STEP_TIMEOUT_MINUTES = 30.0  # longest training step
-
-    submitit = section(cfg, "SUBMITIT")  # with --launcher slurm or local
-    submitit.NODES = 1
-    submitit.GPUS_PER_NODE = 0  # one process each; 0: run on the CPU
-    submitit.TASKS_PER_NODE = 1  # processes when GPUS_PER_NODE is 0
-    submitit.CPUS_PER_TASK = 1  # per process, including its loader workers
-    submitit.MEM_GB = 0.0  # per node; 0: the cluster's default
-    submitit.TIME_MINUTES = 1440  # of one attempt; a longer run is requeued and continues
-    submitit.SIGNAL_SECONDS = 120  # time before the limit at which the run is signaled to save and requeue
-    submitit.MAX_FAILURES = 3  # how often a failed job is requeued automatically
-    submitit.JOB_NAME = "stica_pv"
-    submitit.PARTITION = ""
-    submitit.CONSTRAINT = ""
-    submitit.ACCOUNT = ""
-    submitit.QOS = ""
-    submitit.ARRAY_PARALLELISM = 256  # runs of an array at a time
-    submitit.MAIL_USER = ""
-    submitit.MAIL_TYPE = "END,FAIL"  # with MAIL_USER
-    submitit.EXTRA = []  # further options of sbatch, as "exclude=node7" or "exclusive"
-
-
-declare_limits(
-    {
-        "NUM_GPUS": Limits(low=-1),
-        "CPU_PROCESSES": AT_LEAST_ONE,
-        "NUM_SHARDS": AT_LEAST_ONE,
-        "SHARD_ID": NOT_NEGATIVE,
-        "DIST.RENDEZVOUS_TIMEOUT_MINUTES": POSITIVE,
-        "DIST.HEARTBEAT_TIMEOUT_SECONDS": Limits(low=5),
-        "DIST.STEP_TIMEOUT_MINUTES": POSITIVE,
-        "SUBMITIT.NODES": AT_LEAST_ONE,
-        "SUBMITIT.GPUS_PER_NODE": NOT_NEGATIVE,
-        "SUBMITIT.TASKS_PER_NODE": AT_LEAST_ONE,
-        "SUBMITIT.CPUS_PER_TASK": AT_LEAST_ONE,
-        "SUBMITIT.MEM_GB": NOT_NEGATIVE,
-        "SUBMITIT.TIME_MINUTES": AT_LEAST_ONE,
-        "SUBMITIT.SIGNAL_SECONDS": AT_LEAST_ONE,
-        "SUBMITIT.MAX_FAILURES": NOT_NEGATIVE,
-        "SUBMITIT.ARRAY_PARALLELISM": AT_LEAST_ONE,
-    }
+declare_keys(
+    __name__,
+    "",
+    JOB,
+    Key("NUM_GPUS", -1, "GPUs to use on this machine; -1 uses all, 0 runs on the CPU.", Limits(low=-1)),
+    Key("CPU_PROCESSES", 1, "Processes on this machine if NUM_GPUS is 0.", AT_LEAST_ONE, role=FREE),
+    Key("NUM_SHARDS", 1, "Number of machines.", AT_LEAST_ONE),
+    Key("SHARD_ID", 0, "Index of this machine, from 0.", NOT_NEGATIVE, role=FREE),
+)
+declare_keys(
+    __name__,
+    "DIST",
+    FREE,
+    Key(
+        "RENDEZVOUS_TIMEOUT_MINUTES",
+        10.0,
+        "Longest wait until all processes have connected, in minutes.",
+        POSITIVE,
+    ),
+    Key(
+        "HEARTBEAT_TIMEOUT_SECONDS",
+        60.0,
+        "Time in seconds after which a process without a heartbeat counts as dead.",
+        Limits(low=5),
+    ),
+    Key("STEP_TIMEOUT_MINUTES", 30.0, "Longest duration of a training step, in minutes.", POSITIVE),
+)
+declare_keys(
+    __name__,
+    "SUBMITIT",
+    JOB,
+    Key("NODES", 1, "Number of nodes of a submitted job (`--launcher`).", AT_LEAST_ONE),
+    Key(
+        "GPUS_PER_NODE",
+        0,
+        "GPUs on each node, with one process each; 0 runs on the CPU.",
+        NOT_NEGATIVE,
+    ),
+    Key("TASKS_PER_NODE", 1, "Processes on each node if GPUS_PER_NODE is 0.", AT_LEAST_ONE),
+    Key("CPUS_PER_TASK", 1, "CPU cores of each process, including its loader workers.", AT_LEAST_ONE),
+    Key("MEM_GB", 0.0, "Memory of each node in GB; 0 takes the default of the cluster.", NOT_NEGATIVE),
+    Key(
+        "TIME_MINUTES",
+        1440,
+        "Time limit of one attempt in minutes; a longer run is requeued and continues.",
+        AT_LEAST_ONE,
+    ),
+    Key(
+        "SIGNAL_SECONDS",
+        120,
+        "Time in seconds before the limit at which the run receives a signal to save and requeue.",
+        AT_LEAST_ONE,
+    ),
+    Key("MAX_FAILURES", 3, "Largest number of automatic restarts of a failed job.", NOT_NEGATIVE),
+    Key("JOB_NAME", "stica_pv", "Name of the job in the queue."),
+    Key("PARTITION", "", "Partition of the cluster; empty takes its default."),
+    Key("CONSTRAINT", "", "Required node features (sbatch --constraint)."),
+    Key("ACCOUNT", "", "Account that the job is charged to."),
+    Key("QOS", "", "Quality of service (sbatch --qos)."),
+    Key("ARRAY_PARALLELISM", 256, "Largest number of runs of an array job at the same time.", AT_LEAST_ONE),
+    Key("MAIL_USER", "", "Address for mail about the job; empty sends none."),
+    Key("MAIL_TYPE", "END,FAIL", "Events to send mail about, if MAIL_USER is set."),
+    Key("EXTRA", [], "Further options of sbatch, such as exclude=node7 or exclusive."),
 )

@@ -1,13 +1,13 @@
 """Builds the task of a configuration, or of a checkpoint, with its initial weights."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
 from stica_pv.config import CfgNode, flatten
-from stica_pv.config.limits import check_limits
+from stica_pv.config.keys import TABLE, check_limits, is_adopted
 from stica_pv.config.node import set_key
 from stica_pv.config.yaml_text import parse_stored_settings
 from stica_pv.engine import load_checkpoint, load_weights
@@ -17,10 +17,6 @@ from stica_pv.keyed_random import seed_of
 from stica_pv.models.backbones import LIBRARIES
 from stica_pv.registry import TASKS
 from stica_pv.tasks import Task
-from stica_pv.transforms.config import add_transform_config
-
-NETWORK_KEYS = ("TASK", "MODEL.", "POOL.", "HEAD.", "AUDIO.", "CROP.", "CONTRASTIVE.", "BN.", "GDT.", "CVRL.", "BRAVE.")
-CLIP_KEYS = ("DATA.TEST_CROP_SIZE", "DATA.FRAME_CHOICE", "DATA.DECODING_SHORT_SIZE")  # and all keys of the transforms
 
 
 def create_task(cfg: CfgNode) -> Task:
@@ -45,17 +41,24 @@ def as_trained(cfg: CfgNode, checkpoint: Checkpoint) -> CfgNode:
     """
     adopted = cfg.clone()
     adopted.defrost()
-    settings = [
-        (key, value)
-        for key, value in parse_stored_settings(checkpoint["config"], source="checkpoint: its configuration")
-        if describes_networks_or_clips(key) and key not in cfg.OVERRIDES
-    ]
-    refuse_code(settings, named_modules(flatten(cfg)), source="checkpoint")
+    stored = parse_stored_settings(checkpoint["config"], source="checkpoint: its configuration")
+    trusted = named_modules(flatten(cfg))
+    _refuse_missing_modules(dict(stored), trusted)
+    settings = [(key, value) for key, value in stored if is_adopted(key) and key not in cfg.OVERRIDES]
+    refuse_code(settings, trusted, source="checkpoint")
     for key, value in settings:
         set_key(adopted, key, value, source="checkpoint: ")
     check_limits(adopted)
     adopted.freeze()
     return adopted
+
+
+def _refuse_missing_modules(stored: Mapping[str, Any], trusted: Collection[str]) -> None:
+    """Refuses a configuration with keys of modules that are not imported: the checkpoint cannot describe itself."""
+    absent = [key for key in stored if not TABLE.roles(key) and "." in key]
+    if absent:
+        modules = [("CUSTOM_IMPORTS", stored.get("CUSTOM_IMPORTS", []))]
+        refuse_code(modules, trusted, source=f"checkpoint: {absent[0]} is a key of another module")
 
 
 def named_modules(settings: Iterable[tuple[str, Any]]) -> set[str]:
@@ -84,27 +87,13 @@ def refuse_code(settings: Iterable[tuple[str, Any]], trusted: Collection[str], *
 
 
 def _modules_in(key: str, value: Any) -> list[str]:
-    words = [word for word in (value if isinstance(value, list) else [value]) if isinstance(word, str)]
+    texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
     if key == "CUSTOM_IMPORTS":
-        return words
-    if not describes_networks_or_clips(key):  # such as addresses, which have colons too
+        return texts
+    if not is_adopted(key):  # such as addresses, which have colons too
         return []
-    modules = [word.rpartition(":")[0] for word in words if ":" in word]
+    modules = [text.rpartition(":")[0] for text in texts if ":" in text]
     return [module for module in modules if module not in LIBRARIES]
-
-
-def describes_networks_or_clips(key: str) -> bool:
-    """Whether a key describes the networks or their input clips."""
-    return key.startswith(NETWORK_KEYS) or key in CLIP_KEYS or key in _TRANSFORM_KEYS
-
-
-def _transform_keys() -> frozenset[str]:
-    declared = CfgNode()
-    add_transform_config(declared)
-    return frozenset(key for key, _ in flatten(declared))
-
-
-_TRANSFORM_KEYS = _transform_keys()
 
 
 def use_channels_last(module: nn.Module) -> None:

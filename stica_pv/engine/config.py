@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch.optim import Optimizer
 
-from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, declare_limits, one_of
+from stica_pv.config import CfgNode
+from stica_pv.config.keys import Key, declare_keys
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, one_of
+from stica_pv.config.roles import FREE, OUTPUT, SCOPE, TRAINING
 from stica_pv.distributed import world_size
 from stica_pv.engine.lars import MASKS
 from stica_pv.engine.loop import LoopSettings
@@ -16,52 +18,104 @@ from stica_pv.errors import UsageError, check_choice
 
 AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
-
-def add_engine_config(cfg: CfgNode) -> None:
-    """Declares TRAIN, SOLVER and REPORT."""
-    cfg.RNG_SEED = 0
-    cfg.LOG_PERIOD = 10  # steps
-
-    train = section(cfg, "TRAIN")
-    train.ENABLE = True
-    train.BATCH_SIZE = 64  # global: the sum over all processes
-    train.GRAD_CACHE_CHUNK = 0  # videos embedded at a time on each process (gradient caching); 0: the whole batch
-    train.MAX_STEPS = 0  # last step; the schedule still spans SOLVER.MAX_EPOCH. 0: run to its end
-    train.AUTO_RESUME = True
-    train.CHECKPOINT_PERIOD = 1  # epochs
-    train.CHECKPOINT_MINUTES = 30.0  # longest time between checkpoints, so the most work that can be lost
-    train.CHECKPOINT_KEEP = 2  # newest files kept
-    train.CHECKPOINT_KEEP_EVERY = 0  # epochs; checkpoints after multiples of it are never deleted. 0: none
-    train.CHECKPOINT_FILE_PATH = ""  # initial weights
-    train.CHECKPOINT_MIN_MATCH = 0.5  # share of the tensors that must be found in them
-    train.COMPILE = False  # torch.compile of all networks of the task
-    train.MIXED_PRECISION = False
-    train.AMP_DTYPE = "bf16"  # bf16 | fp16
-
-    solver = section(cfg, "SOLVER")
-    solver.OPTIMIZING_METHOD = "sgd"  # sgd | adamw | lars
-    solver.BASE_LR = 0.01  # for LR_REFERENCE_BATCH samples
-    solver.LR_REFERENCE_BATCH = 8  # lr = BASE_LR × BATCH_SIZE / this; 0: BASE_LR as it is
-    solver.LR_POLICY = "constant"  # constant | cosine | steps_with_relative_lrs
-    solver.MAX_EPOCH = 151
-    solver.WARMUP_EPOCHS = 10.0
-    solver.WARMUP_START_LR = 0.01
-    solver.COSINE_END_LR = 0.0
-    solver.COSINE_AFTER_WARMUP = True  # False: the cosine spans the warm-up too, which ends below BASE_LR
-    solver.STEPS = []  # epochs
-    solver.LRS = []  # factors
-    solver.MOMENTUM = 0.9
-    solver.NESTEROV = False
-    solver.BETAS = [0.9, 0.999]
-    solver.WEIGHT_DECAY = 1e-5
-    solver.ZERO_WD_1D_PARAM = False  # for sgd and adamw; lars has LARS_MASK
-    solver.LARS_MASK = "intended"  # intended | released: parameters with decay and trust ratio in lars
-    solver.LARS_TRUST = 0.001  # its trust coefficient
-    solver.CLIP_GRAD_L2NORM = 0.0  # 0: no clipping
-    solver.FUSED = False  # the optimizer's fused kernels
-
-    report = section(cfg, "REPORT")
-    report.ENABLE = False  # OUTPUT_DIR/report.html at the end of the run
+declare_keys(
+    __name__,
+    "",
+    TRAINING,
+    Key("RNG_SEED", 0, "Seed of all random numbers of the run.", NOT_NEGATIVE),
+    Key("LOG_PERIOD", 10, "Steps between two records of the metrics.", AT_LEAST_ONE, role=OUTPUT),
+)
+declare_keys(
+    __name__,
+    "TRAIN",
+    TRAINING,
+    Key("ENABLE", True, "Whether the run trains.", role=SCOPE),
+    Key("BATCH_SIZE", 64, "Global batch size, the sum over all processes.", Limits(low=2)),
+    Key(
+        "GRAD_CACHE_CHUNK",
+        0,
+        "Videos that each process embeds at a time (gradient caching); 0 embeds its whole batch.",
+        NOT_NEGATIVE,
+    ),
+    Key(
+        "MAX_STEPS",
+        0,
+        "Step after which training stops, while the schedule still spans SOLVER.MAX_EPOCH; 0 trains to the end.",
+        NOT_NEGATIVE,
+        role=SCOPE,
+    ),
+    Key("AUTO_RESUME", True, "Whether training continues from the newest checkpoint in OUTPUT_DIR.", role=FREE),
+    Key("CHECKPOINT_PERIOD", 1, "Epochs between two checkpoints.", AT_LEAST_ONE, role=FREE),
+    Key(
+        "CHECKPOINT_MINUTES",
+        30.0,
+        "Longest time between two checkpoints in minutes, so the most work that can be lost.",
+        POSITIVE,
+        role=FREE,
+    ),
+    Key("CHECKPOINT_KEEP", 2, "Number of newest checkpoints that are kept.", AT_LEAST_ONE, role=FREE),
+    Key(
+        "CHECKPOINT_KEEP_EVERY",
+        0,
+        "Epochs; checkpoints after multiples of it are never deleted; 0 deletes all but the newest.",
+        NOT_NEGATIVE,
+        role=FREE,
+    ),
+    Key("CHECKPOINT_FILE_PATH", "", "File of initial weights; empty initializes at random."),
+    Key(
+        "CHECKPOINT_MIN_MATCH",
+        0.5,
+        "Smallest share of the tensors that must be in the file of initial weights.",
+        SHARE,
+    ),
+    Key("COMPILE", False, "Whether torch.compile compiles the networks of the task."),
+    Key("MIXED_PRECISION", False, "Whether the networks run in AMP_DTYPE."),
+    Key("AMP_DTYPE", "bf16", "Number format of mixed precision.", one_of(*AMP_DTYPES)),
+)
+declare_keys(
+    __name__,
+    "SOLVER",
+    TRAINING,
+    Key("OPTIMIZING_METHOD", "sgd", "Optimizer.", one_of(*OPTIMIZERS)),
+    Key("BASE_LR", 0.01, "Peak learning rate for LR_REFERENCE_BATCH samples per step.", Limits(low=0, high=1000)),
+    Key(
+        "LR_REFERENCE_BATCH",
+        8,
+        "Batch size of BASE_LR, which is multiplied by TRAIN.BATCH_SIZE / LR_REFERENCE_BATCH; 0 takes it as it is.",
+        NOT_NEGATIVE,
+    ),
+    Key("LR_POLICY", "constant", "Learning rate after warm-up.", one_of(*POLICIES)),
+    Key("MAX_EPOCH", 151, "Number of epochs.", AT_LEAST_ONE),
+    Key("WARMUP_EPOCHS", 10.0, "Length of the linear warm-up in epochs.", NOT_NEGATIVE),
+    Key("WARMUP_START_LR", 0.01, "Learning rate at the start of warm-up, not above the peak.", NOT_NEGATIVE),
+    Key("COSINE_END_LR", 0.0, "Learning rate at the end of a cosine.", NOT_NEGATIVE),
+    Key(
+        "COSINE_AFTER_WARMUP",
+        True,
+        "Whether the cosine starts after warm-up; if not, it spans the warm-up too, which ends below the peak.",
+    ),
+    Key("STEPS", [], "First epochs of the learning rates of LRS, for steps_with_relative_lrs.", NOT_NEGATIVE),
+    Key("LRS", [], "Factors of the learning rate from each of STEPS on.", NOT_NEGATIVE),
+    Key("MOMENTUM", 0.9, "Momentum of sgd and lars.", SHARE),
+    Key("NESTEROV", False, "Whether sgd has Nesterov momentum."),
+    Key("BETAS", [0.9, 0.999], "Decay rates of the moments of adamw.", Limits(low=0, high=1, count=2)),
+    Key("WEIGHT_DECAY", 1e-5, "Weight decay.", NOT_NEGATIVE),
+    Key(
+        "ZERO_WD_1D_PARAM",
+        False,
+        "Whether sgd and adamw do not decay biases and normalization parameters; lars has LARS_MASK.",
+    ),
+    Key("LARS_MASK", "intended", "Parameters with weight decay and trust ratio in lars.", one_of(*MASKS)),
+    Key("LARS_TRUST", 0.001, "Trust coefficient of lars.", POSITIVE),
+    Key("CLIP_GRAD_L2NORM", 0.0, "Largest norm of the gradient; 0 does not clip.", NOT_NEGATIVE),
+    Key("FUSED", False, "Whether the optimizer uses its fused kernels."),
+)
+declare_keys(
+    __name__,
+    "REPORT",
+    OUTPUT,
+    Key("ENABLE", False, "Whether OUTPUT_DIR/report.html is written at the end of the run."),
+)
 
 
 def check_batch(cfg: CfgNode) -> None:
@@ -152,36 +206,3 @@ def loop_settings_from_config(cfg: CfgNode, steps_per_epoch: int, total_steps: i
         clip_grad=cfg.SOLVER.CLIP_GRAD_L2NORM,
         amp_dtype=amp_dtype_from_config(cfg),
     )
-
-
-declare_limits(
-    {
-        "RNG_SEED": NOT_NEGATIVE,
-        "LOG_PERIOD": AT_LEAST_ONE,
-        "TRAIN.BATCH_SIZE": Limits(low=2),
-        "TRAIN.GRAD_CACHE_CHUNK": NOT_NEGATIVE,
-        "TRAIN.MAX_STEPS": NOT_NEGATIVE,
-        "TRAIN.CHECKPOINT_PERIOD": AT_LEAST_ONE,
-        "TRAIN.CHECKPOINT_MINUTES": POSITIVE,
-        "TRAIN.CHECKPOINT_KEEP": AT_LEAST_ONE,
-        "TRAIN.CHECKPOINT_KEEP_EVERY": NOT_NEGATIVE,
-        "TRAIN.CHECKPOINT_MIN_MATCH": SHARE,
-        "TRAIN.AMP_DTYPE": one_of(*AMP_DTYPES),
-        "SOLVER.OPTIMIZING_METHOD": one_of(*OPTIMIZERS),
-        "SOLVER.BASE_LR": Limits(low=0, high=1000),
-        "SOLVER.LR_REFERENCE_BATCH": NOT_NEGATIVE,
-        "SOLVER.LR_POLICY": one_of(*POLICIES),
-        "SOLVER.MAX_EPOCH": AT_LEAST_ONE,
-        "SOLVER.WARMUP_EPOCHS": NOT_NEGATIVE,
-        "SOLVER.WARMUP_START_LR": NOT_NEGATIVE,
-        "SOLVER.COSINE_END_LR": NOT_NEGATIVE,
-        "SOLVER.STEPS": NOT_NEGATIVE,
-        "SOLVER.LRS": NOT_NEGATIVE,
-        "SOLVER.MOMENTUM": SHARE,
-        "SOLVER.BETAS": Limits(low=0, high=1, count=2),
-        "SOLVER.WEIGHT_DECAY": NOT_NEGATIVE,
-        "SOLVER.LARS_MASK": one_of(*MASKS),
-        "SOLVER.LARS_TRUST": POSITIVE,
-        "SOLVER.CLIP_GRAD_L2NORM": NOT_NEGATIVE,
-    }
-)

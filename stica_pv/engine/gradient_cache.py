@@ -20,8 +20,8 @@ from stica_pv.structures import Batch, Embeddings, LossTerms
 class Embedding(Protocol):
     """Methods of a task that gradient caching uses; see `stica_pv.tasks.Task`."""
 
-    def prepare(self, batch: Batch, plan: Any) -> dict[str, Tensor]: ...  # noqa: D102 - a protocol's methods
-    def embed(self, inputs: dict[str, Tensor], plan: Any) -> Embeddings: ...  # noqa: D102
+    def prepare(self, batch: Batch, params: Any) -> dict[str, Tensor]: ...  # noqa: D102 - a protocol's methods
+    def embed(self, inputs: dict[str, Tensor], params: Any) -> Embeddings: ...  # noqa: D102
     def compare(self, local: Embeddings) -> LossTerms: ...  # noqa: D102
 
 
@@ -32,13 +32,13 @@ class Embedder(nn.Module):
         super().__init__()
         self.task: Any = task
 
-    def forward(self, inputs: dict[str, Tensor], plan: Any) -> Embeddings:
+    def forward(self, inputs: dict[str, Tensor], params: Any) -> Embeddings:
         """Embeds some samples."""
-        return self.task.embed(inputs, plan)
+        return self.task.embed(inputs, params)
 
 
 class CachedModel:
-    """Replaces a task in the loop: call it with (batch, plan), and `finish` after the backward pass."""
+    """Replaces a task in the loop: call it with (batch, params), and `finish` after the backward pass."""
 
     def __init__(self, task: Embedding, embedder: nn.Module, *, chunk: int) -> None:
         """Stores the task and the embedding module.
@@ -53,11 +53,11 @@ class CachedModel:
         self._leaves: Embeddings = {}
         self._cast: dict[str, Any] = {}
 
-    def __call__(self, batch: Batch, plan: Any) -> LossTerms:
+    def __call__(self, batch: Batch, params: Any) -> LossTerms:
         """Computes the loss of the whole batch, with a graph that ends at the embeddings."""
         device = batch.index.device.type
         with torch.no_grad(), torch.autocast(device, enabled=False):
-            inputs = self.task.prepare(batch, plan)
+            inputs = self.task.prepare(batch, params)
         # The autocast settings of the caller; `finish` is called outside autocast, like a backward pass.
         self._cast = {
             "device_type": device,
@@ -72,7 +72,7 @@ class CachedModel:
             job = (
                 seed_of("chunk", base, number),
                 {name: value[rows] for name, value in inputs.items()},
-                plan.rows(rows),
+                params.rows(rows),
             )
             with torch.no_grad(), frozen_statistics(self.embedder):
                 parts.append(self._embed(job))
@@ -81,10 +81,10 @@ class CachedModel:
         return self.task.compare(self._leaves)
 
     def _embed(self, job: tuple[int, dict[str, Tensor], Any]) -> Embeddings:
-        seed, inputs, plan = job
+        seed, inputs, params = job
         torch.manual_seed(seed)  # the same dropout both times
         with torch.autocast(**self._cast):
-            embeddings: Embeddings = self.embedder(inputs, plan)
+            embeddings: Embeddings = self.embedder(inputs, params)
         return embeddings
 
     def finish(self) -> None:

@@ -18,7 +18,7 @@ from stica_pv.engine.meter import Clock, Meter
 from stica_pv.engine.optimizer import set_lr
 from stica_pv.engine.records import Records
 from stica_pv.engine.schedule import Schedule
-from stica_pv.engine.signals import Request, Signals, signals_in_steps
+from stica_pv.engine.signals import SignalRequest, Signals, signals_in_steps
 from stica_pv.keyed_random import seed_of
 from stica_pv.structures import Batch, LossTerms, StepKeys
 
@@ -66,8 +66,8 @@ class TrainState:
     """All that changes in a run.
 
     Attributes:
-        model: Called as ``model(batch, plan)``: the task, its wrapper for several processes, or a `CachedModel`.
-        draw: ``task.draw``.
+        model: Called as ``model(batch, params)``: the task, its wrapper for several processes, or a `CachedModel`.
+        sample_params: Method `Task.sample_params` of the task.
         optimizer: The optimizer.
         scaler: Loss scaler; does nothing unless the autocast type is fp16.
         meter: Averages since the last logged step.
@@ -77,7 +77,7 @@ class TrainState:
     """
 
     model: Callable[[Batch, Any], LossTerms]
-    draw: Callable[[StepKeys], Any]
+    sample_params: Callable[[StepKeys], Any]
     optimizer: Optimizer
     scaler: torch.amp.GradScaler
     meter: Meter
@@ -134,7 +134,7 @@ def train(
                 saved_at, saved_step = time.monotonic(), state.step
             if agreed.failed:
                 fail_without_batch(following.error)
-            if agreed.request >= Request.STOP:
+            if agreed.request >= SignalRequest.STOP:
                 return _stop(state.step)
             _end_epoch(state.step, order, records, at_epoch_end)
             if following.batch is None:
@@ -160,10 +160,10 @@ def train_step(state: TrainState, batch: Batch, order: Order, settings: LoopSett
     """Runs a batch forward and backward and updates the parameters; the caller counts the step."""
     keys = StepKeys(settings.seed, state.step, order.epoch_of(state.step), order.local_indices(state.step))
     device = batch.index.device
-    plan = state.draw(keys).to(device)
+    params = state.sample_params(keys).to(device)
     torch.manual_seed(seed_of("dropout", settings.seed, state.step, rank()))
     with torch.autocast(device.type, dtype=settings.amp_dtype, enabled=settings.amp_dtype is not None):
-        terms: LossTerms = state.model(batch, plan)
+        terms: LossTerms = state.model(batch, params)
     state.optimizer.zero_grad(set_to_none=True)
     state.scaler.scale(terms.total).backward()
     state.finish_backward()
@@ -214,7 +214,7 @@ def _end_epoch(step: int, order: Order, records: Records | None, at_epoch_end: A
 class _Agreed(NamedTuple):
     """Decision of all processes after a step: largest request, whether to save, whether one of them has no batch."""
 
-    request: Request
+    request: SignalRequest
     save: bool
     failed: bool
 

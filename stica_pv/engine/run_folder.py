@@ -15,26 +15,16 @@ import torch
 import yaml
 
 from stica_pv.config import CfgNode, flatten
+from stica_pv.config.keys import is_free
 from stica_pv.config.renamed import with_present_names
 from stica_pv.credentials import without_credentials
 from stica_pv.engine.checkpoint import list_checkpoints
 from stica_pv.engine.records import METRICS
 from stica_pv.errors import UsageError
 
-CONFIG, FACTS, ENVIRONMENT = "config.yaml", "run.json", "env.txt"
+CONFIG, RUN_INFO, ENVIRONMENT = "config.yaml", "run.json", "env.txt"
 LONGEST_SLUG = 80
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where PyYAML was built with it
-
-# Keys that do not change what a run computes; they may differ between attempts.
-FREE_KEYS = (
-    *("OUTPUT_DIR", "OVERRIDES", "LOG_PERIOD"),
-    *("NUM_GPUS", "CPU_PROCESSES", "NUM_SHARDS", "SHARD_ID", "DIST.", "SUBMITIT."),
-    *("DATA_LOADER.", "TENSORBOARD.", "WANDB.", "MLFLOW.", "REPORT."),
-    *("TEST.", "DATA.PATH_TO_DATA_DIR", "DATA.PATH_PREFIX", "DATA.MANIFEST"),
-    *("DATA.PATH_TO_FLOW_DIR", "DATA.MAX_BAD_SHARE", "DATA.READ_TIMEOUT_SECONDS"),
-    *("TRAIN.ENABLE", "TRAIN.MAX_STEPS", "TRAIN.AUTO_RESUME", "TRAIN.CHECKPOINT_PERIOD"),
-    *("TRAIN.CHECKPOINT_MINUTES", "TRAIN.CHECKPOINT_KEEP"),  # and CHECKPOINT_KEEP_EVERY
-)
 
 
 def default_output_dir(cfg_file: str, overrides: Sequence[str]) -> str:
@@ -48,7 +38,7 @@ def default_output_dir(cfg_file: str, overrides: Sequence[str]) -> str:
     parts = ["output", *(below or folders[-1:]), path.stem]
     values = map(without_credentials, overrides[1::2])
     last = dict(zip(overrides[::2], values, strict=False))  # the last value of a key counts
-    telling = [f"{key}={value}" for key, value in last.items() if not key.startswith(FREE_KEYS)]
+    telling = [f"{key}={value}" for key, value in last.items() if not is_free(key)]
     data = last.get("DATA.PATH_TO_DATA_DIR")
     if data:
         telling.append(f"data={Path(data).name}")
@@ -123,7 +113,7 @@ def _refuse_another_run(cfg: CfgNode, folder: Path, defaults: CfgNode | None) ->
         return
     now = dict(flatten(yaml.safe_load(without_credentials(cfg.dump()))))
     different = sorted(
-        key for key in before.keys() | now.keys() if not key.startswith(FREE_KEYS) and before.get(key) != now.get(key)
+        key for key in before.keys() | now.keys() if not is_free(key) and before.get(key) != now.get(key)
     )
     if different:
         raise UsageError(
@@ -132,13 +122,13 @@ def _refuse_another_run(cfg: CfgNode, folder: Path, defaults: CfgNode | None) ->
         )
 
 
-def write_facts(folder: Path, facts: dict[str, Any]) -> None:
+def write_run_info(folder: Path, info: dict[str, Any]) -> None:
     """Writes derived settings (run.json) and the environment (env.txt) of a run.
 
     Raises:
         UsageError: The disk is full, or the folder cannot be written.
     """
-    for name, text in ((FACTS, json.dumps(facts, indent=2) + "\n"), (ENVIRONMENT, describe_environment())):
+    for name, text in ((RUN_INFO, json.dumps(info, indent=2) + "\n"), (ENVIRONMENT, describe_environment())):
         try:
             _write(folder / name, text)
         except OSError as error:

@@ -12,7 +12,7 @@ from typing import Any
 from stica_pv.errors import SignalReceived
 
 
-class Request(IntEnum):
+class SignalRequest(IntEnum):
     """A request to a run; the larger one takes precedence."""
 
     NONE = 0
@@ -22,17 +22,17 @@ class Request(IntEnum):
 
 
 # A closed terminal sends HUP.
-AT_A_TERMINAL: Mapping[int, Request] = {
-    signal.SIGINT: Request.STOP,
-    signal.SIGTERM: Request.STOP,
-    signal.SIGHUP: Request.STOP,
+AT_A_TERMINAL: Mapping[int, SignalRequest] = {
+    signal.SIGINT: SignalRequest.STOP,
+    signal.SIGTERM: SignalRequest.STOP,
+    signal.SIGHUP: SignalRequest.STOP,
 }
 # Slurm sends USR2, as requested, before it preempts a job, and TERM before a kill that may not follow.
-ON_A_CLUSTER: Mapping[int, Request] = {
-    signal.SIGINT: Request.STOP,
-    signal.SIGHUP: Request.STOP,
-    signal.SIGTERM: Request.SAVE,
-    signal.SIGUSR2: Request.REQUEUE,
+ON_A_CLUSTER: Mapping[int, SignalRequest] = {
+    signal.SIGINT: SignalRequest.STOP,
+    signal.SIGHUP: SignalRequest.STOP,
+    signal.SIGTERM: SignalRequest.SAVE,
+    signal.SIGUSR2: SignalRequest.REQUEUE,
 }
 
 
@@ -52,8 +52,8 @@ class Signals:
         agreed: Request that the processes agreed on last.
     """
 
-    def __init__(self, answers: Mapping[int, Request]) -> None:
-        self.request = self.agreed = Request.NONE
+    def __init__(self, answers: Mapping[int, SignalRequest]) -> None:
+        self.request = self.agreed = SignalRequest.NONE
         self.number = 0
         self._answers = answers
         self._previous: dict[int, Any] = {}
@@ -81,11 +81,11 @@ class Signals:
         if not self._in_steps:
             self.end_if_asked()
 
-    def answer(self, agreed: int, number: int = 0) -> Request:
+    def answer(self, agreed: int, number: int = 0) -> SignalRequest:
         """Stores and returns the agreed request and its signal; a request to save is thereby done."""
-        self.agreed, self.number = Request(agreed), number or self.number
-        if self.request is Request.SAVE and self.agreed is Request.SAVE:
-            self.request = Request.NONE
+        self.agreed, self.number = SignalRequest(agreed), number or self.number
+        if self.request is SignalRequest.SAVE and self.agreed is SignalRequest.SAVE:
+            self.request = SignalRequest.NONE
         return self.agreed
 
     def end_if_asked(self) -> None:
@@ -95,10 +95,10 @@ class Signals:
             Interrupted: A requeue was requested.
             SignalReceived: An end was requested.
         """
-        if self.request < Request.STOP or self.agreed >= Request.STOP or self._raised:
+        if self.request < SignalRequest.STOP or self.agreed >= SignalRequest.STOP or self._raised:
             return
         self._raised = True  # further signals do not disturb the cleanup
-        raise Interrupted if self.request is Request.REQUEUE else SignalReceived(self.number)
+        raise Interrupted if self.request is SignalRequest.REQUEUE else SignalReceived(self.number)
 
     @contextmanager
     def in_steps(self) -> Iterator["Signals"]:
@@ -121,7 +121,7 @@ _entered: list[Signals] = []
 
 def requeue_asked() -> bool:
     """Whether the process that started the run got a request to requeue it."""
-    return any(signals.request is Request.REQUEUE for signals in _entered)
+    return any(signals.request is SignalRequest.REQUEUE for signals in _entered)
 
 
 def stopping_signal() -> int:

@@ -29,13 +29,13 @@ def create_state(cfg: CfgNode, task: Task, device: torch.device) -> TrainState:
     parameters = [p for p in task.parameters() if p.requires_grad]
     chunk, local_batch = cfg.TRAIN.GRAD_CACHE_CHUNK, cfg.TRAIN.BATCH_SIZE // world_size()
     if not chunk:
-        return TrainState(_parallel(task), task.draw, optimizer, scaler, Meter(device), parameters)
+        return TrainState(_parallel(task), task.sample_params, optimizer, scaler, Meter(device), parameters)
     if chunk < 2 or local_batch % chunk:
         raise UsageError(
             f"TRAIN.GRAD_CACHE_CHUNK {chunk} must be at least 2 and divide the {local_batch} videos of each process"
         )
     model = CachedModel(task, _parallel(Embedder(task)), chunk=chunk)
-    return TrainState(model, task.draw, optimizer, scaler, Meter(device), parameters, model.finish)
+    return TrainState(model, task.sample_params, optimizer, scaler, Meter(device), parameters, model.finish)
 
 
 def networks_of(module: nn.Module) -> list[nn.Module]:

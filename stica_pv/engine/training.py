@@ -23,7 +23,7 @@ from stica_pv.engine.out_of_memory import fails_when_full, training_advice
 from stica_pv.engine.profiling import StepProfile
 from stica_pv.engine.records import Records
 from stica_pv.engine.resume import check_same_position, find_checkpoint
-from stica_pv.engine.run_folder import write_facts
+from stica_pv.engine.run_folder import write_run_info
 from stica_pv.engine.skip_list import SkipList
 from stica_pv.engine.state import content_of, create_state, restore
 from stica_pv.engine.trackers import trackers_from_config
@@ -93,9 +93,9 @@ def run_training(
         restore(state, task, checkpoint)
     check_same_position(step=state.step, end=sampler.end, list_hash=videos.list_hash)
     if is_main():
-        facts = {**derived_facts(cfg, task, training.videos, sampler), "videos": training.distinct}
-        write_facts(folder, facts)
-        logger.info("%s", ", ".join(f"{name} {value}" for name, value in facts.items()))
+        info = {**derived_info(cfg, task, training.videos, sampler), "videos": training.distinct}
+        write_run_info(folder, info)
+        logger.info("%s", ", ".join(f"{name} {value}" for name, value in info.items()))
     if state.step >= sampler.end:
         logger.info("already trained: %d steps are done", state.step)
         if at_epoch_end is None:
@@ -104,7 +104,7 @@ def run_training(
         return _train(training, state, sampler, at_epoch_end, profile_steps)
 
 
-def derived_facts(cfg: CfgNode, task: Task, videos: Videos, sampler: StepSampler) -> dict[str, Any]:
+def derived_info(cfg: CfgNode, task: Task, videos: Videos, sampler: StepSampler) -> dict[str, Any]:
     """Returns settings derived from configuration and data."""
     return {
         "videos": len(videos.paths),
@@ -141,6 +141,7 @@ def _train(
         with profiling as profile, contextlib.closing(iter(loader)) as batches:
 
             def after_step(step: int) -> None:
+                training.task.after_step(step, sampler.end)
                 profile.after_step(step)
                 skip_list.after_step(step)
 

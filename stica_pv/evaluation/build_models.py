@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from stica_pv.config import CfgNode, flatten
+from stica_pv.config.keys import builds_trunk, is_adopted
 from stica_pv.engine import load_checkpoint, load_latest, load_weights
-from stica_pv.engine.build_task import as_trained, create_task, describes_networks_or_clips
+from stica_pv.engine.build_task import as_trained, create_task
 from stica_pv.engine.checkpoint import FOLDER, Checkpoint
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.baselines import COLORS, SPECTRUM, ColorThumbnail, MeanSpectrum
@@ -30,7 +31,6 @@ TRAINED = "trained"  # the name of the only checkpoint
 RANDOM = "random_init"
 PUBLISHED = "published"  # value of MODEL.SOURCE_WEIGHTS that is not a file
 Checkpoints = Mapping[str, Checkpoint]
-BUILDS_TRUNK = ("MODEL.", "POOL.")  # keys of the networks that fine-tuning starts from
 
 
 def create_evaluated_models(cfg: CfgNode, folder: Path, checkpoints: Checkpoints | None = None) -> list[EvaluatedModel]:
@@ -187,7 +187,7 @@ def _evaluated_model(name: str, kind: Kind, cfg: CfgNode, task: Task) -> Evaluat
     encoders = task.encoders()
     if not encoders:
         raise UsageError(f"TEST.ENABLE: TASK {cfg.TASK} has no encoder to evaluate: set TEST.ENABLE False")
-    networks = tuple((key, value) for key, value in flatten(cfg) if key.startswith(BUILDS_TRUNK))
+    networks = tuple((key, value) for key, value in flatten(cfg) if builds_trunk(key))
     return EvaluatedModel(
         name, kind, encoders, clip_format_from_config(cfg), content_hash(encoders, _settings(cfg)), networks=networks
     )
@@ -195,7 +195,7 @@ def _evaluated_model(name: str, kind: Kind, cfg: CfgNode, task: Task) -> Evaluat
 
 def _settings(cfg: CfgNode) -> str:
     """Return all keys of networks and clips for hashes; weights and modules do not include all of them."""
-    return repr([(key, value) for key, value in flatten(cfg) if describes_networks_or_clips(key)])
+    return repr([(key, value) for key, value in flatten(cfg) if is_adopted(key)])
 
 
 def _without_weights(cfg: CfgNode) -> CfgNode:

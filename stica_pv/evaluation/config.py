@@ -1,35 +1,84 @@
 """Keys of the evaluations."""
 
-from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, Limits, declare_limits, one_of
+from stica_pv.config import CfgNode
+from stica_pv.config.keys import Key, declare_keys
+from stica_pv.config.limits import AT_LEAST_ONE, Limits, one_of
+from stica_pv.config.roles import CLIP, EVALUATION, FREE, TRUNK
 from stica_pv.evaluation.evaluated_model import ClipFormat
 from stica_pv.evaluation.features.store import DTYPES
 from stica_pv.evaluation.normalization import FEATURE_NORMS
 from stica_pv.evaluation.requests import TEST_TRANSFORMS
 from stica_pv.transforms.config import color_from_config, spatial_from_config
 
-
-def add_evaluation_config(cfg: CfgNode) -> None:
-    """Declare TEST."""
-    test = section(cfg, "TEST")
-    test.ENABLE = False
-    test.EVALUATIONS = ["retrieval", "knn"]  # names: --list evaluations
-    test.CHECKPOINT_FILE_PATH = ""  # one or several, separated by commas; default: the newest one in OUTPUT_DIR
-    test.ALLOW_RANDOM_INIT = False  # evaluate without a checkpoint
-    test.BATCH_SIZE = 32  # clips per forward pass, on each process
-    test.NUM_ENSEMBLE_VIEWS = 10  # clips per video, or windows of its audio, equally spaced
-    test.NUM_SPATIAL_CROPS = 1  # 1: center, 3: both ends of the longer side too
-    test.AUDIO_SECONDS = 0.0  # length of an audio window; 0: as long as the clips of the checkpoint
-    # fixed | released (random short side and color jitter) | random_crop | augmented (both DATA.TRAIN_CROP_SIZE large)
-    test.TRANSFORM = "fixed"
-    test.FEATURE_NORM = "centered"  # normalization of trained features: raw | centered | standardized
-    test.KNN_K = 20
-    test.COUNT_UNREADABLE_AS_WRONG = False  # items that are unreadable or lack requested audio; False: raise an error
-    test.FEATURE_DTYPE = "float32"  # float32 | float16, dtype of the stored features
-    model = section(cfg, "MODEL")
-    model.SOURCE = ""  # additional model: pytorchvideo:<name>, torchvision:<name>; set DATA.NUM_FRAMES etc. for it
-    model.SOURCE_WEIGHTS = "published"  # published | a file
-    section(cfg, "DATA").TEST_CROP_SIZE = 112  # the short side is scaled to it; see TEST.TRANSFORM
+declare_keys(
+    __name__,
+    "TEST",
+    EVALUATION,
+    Key("ENABLE", False, "Whether the run evaluates, after training if it trains."),
+    Key("EVALUATIONS", ["retrieval", "knn"], "Evaluations to run: names of `--list evaluations`."),
+    Key(
+        "CHECKPOINT_FILE_PATH",
+        "",
+        "Checkpoints to evaluate, separated by commas; empty takes the newest one in OUTPUT_DIR.",
+    ),
+    Key("ALLOW_RANDOM_INIT", False, "Whether an evaluation without a checkpoint is allowed."),
+    Key("BATCH_SIZE", 32, "Clips per forward pass of each process.", AT_LEAST_ONE, role=FREE),
+    Key(
+        "NUM_ENSEMBLE_VIEWS",
+        10,
+        "Equally spaced clips per video, or windows of its audio, that are averaged.",
+        AT_LEAST_ONE,
+    ),
+    Key(
+        "NUM_SPATIAL_CROPS",
+        1,
+        "Spatial crops per clip: 1 is the center, 3 adds both ends of the longer side.",
+        Limits(low=1, high=3),
+    ),
+    Key(
+        "AUDIO_SECONDS",
+        0.0,
+        "Length of an audio window in seconds; 0 takes the length of the checkpoint's clips.",
+        Limits(low=0, high=600),
+    ),
+    Key(
+        "TRANSFORM",
+        "fixed",
+        "Crop of test clips: fixed; released adds a random short side and color jitter; random_crop and augmented "
+        "are as in training, with DATA.TRAIN_CROP_SIZE.",
+        one_of(*TEST_TRANSFORMS),
+    ),
+    Key("FEATURE_NORM", "centered", "Normalization of the features of trained networks.", one_of(*FEATURE_NORMS)),
+    Key("KNN_K", 20, "Number of neighbors of kNN.", AT_LEAST_ONE),
+    Key(
+        "COUNT_UNREADABLE_AS_WRONG",
+        False,
+        "Whether items that are unreadable or lack the needed audio count as wrong; if not, they are an error.",
+    ),
+    Key("FEATURE_DTYPE", "float32", "Number format of stored features.", one_of(*DTYPES)),
+)
+declare_keys(
+    __name__,
+    "MODEL",
+    TRUNK,
+    Key(
+        "SOURCE",
+        "",
+        "Further model to evaluate, pytorchvideo:<name> or torchvision:<name>; set DATA.NUM_FRAMES etc. for it.",
+    ),
+    Key("SOURCE_WEIGHTS", "published", "Weights of MODEL.SOURCE: published, or a file."),
+)
+declare_keys(
+    __name__,
+    "DATA",
+    CLIP,
+    Key(
+        "TEST_CROP_SIZE",
+        112,
+        "Side of a test clip in pixels, to which the short side is scaled; see TEST.TRANSFORM.",
+        Limits(low=8),
+    ),
+)
 
 
 def clip_format_from_config(cfg: CfgNode) -> ClipFormat:
@@ -47,18 +96,3 @@ def clip_format_from_config(cfg: CfgNode) -> ClipFormat:
         frame_choice=data.FRAME_CHOICE,
         short_size=data.DECODING_SHORT_SIZE,
     )
-
-
-declare_limits(
-    {
-        "TEST.BATCH_SIZE": AT_LEAST_ONE,
-        "TEST.NUM_ENSEMBLE_VIEWS": AT_LEAST_ONE,
-        "TEST.NUM_SPATIAL_CROPS": Limits(low=1, high=3),
-        "TEST.TRANSFORM": one_of(*TEST_TRANSFORMS),
-        "TEST.FEATURE_NORM": one_of(*FEATURE_NORMS),
-        "TEST.KNN_K": AT_LEAST_ONE,
-        "TEST.AUDIO_SECONDS": Limits(low=0, high=600),
-        "TEST.FEATURE_DTYPE": one_of(*DTYPES),
-        "DATA.TEST_CROP_SIZE": Limits(low=8),
-    }
-)

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, Limits, declare_limits
+from stica_pv.config import CfgNode
+from stica_pv.config.keys import Key, declare_keys
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, Limits
+from stica_pv.config.roles import EVALUATION
 from stica_pv.data.config import groups_from_config, reader_from_config
 from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.data.manifest.videos import Videos
@@ -34,21 +36,23 @@ logger = logging.getLogger(__name__)
 KEY = "TEST.ONLINE_KNN_EPOCHS"
 QUERY_SHARE = 0.2
 
-
-def add_online_knn_config(cfg: CfgNode) -> None:
-    """Declare the keys of TEST for pre-training."""
-    test = section(cfg, "TEST")
-    test.ONLINE_KNN_EPOCHS = 0  # epochs between kNN evaluations on a part of the training list; 0: never
-    test.ONLINE_KNN_VIDEOS = 2000  # maximum number of training videos, a fifth of them queries
-    test.ONLINE_KNN_CLIPS = 1  # clips per video
-
-
-declare_limits(
-    {
-        "TEST.ONLINE_KNN_EPOCHS": NOT_NEGATIVE,
-        "TEST.ONLINE_KNN_VIDEOS": Limits(low=2),
-        "TEST.ONLINE_KNN_CLIPS": AT_LEAST_ONE,
-    }
+declare_keys(
+    __name__,
+    "TEST",
+    EVALUATION,
+    Key(
+        "ONLINE_KNN_EPOCHS",
+        0,
+        "Epochs between kNN evaluations on a part of the training list; 0 never evaluates.",
+        NOT_NEGATIVE,
+    ),
+    Key(
+        "ONLINE_KNN_VIDEOS",
+        2000,
+        "Largest number of training videos of the online kNN, a fifth of them queries.",
+        Limits(low=2),
+    ),
+    Key("ONLINE_KNN_CLIPS", 1, "Clips per video of the online kNN.", AT_LEAST_ONE),
 )
 
 

@@ -30,8 +30,17 @@ def write_card(card: Path, file: Path, kind: str, found: Described, piece: Piece
     write_atomic(card, lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def card_text(file: Path, kind: str, found: Described, piece: Piece, check: str) -> str:
-    """Return the card as Markdown."""
+def card_text(file: Path, kind: str, found: Described, piece: Piece, check: str, name: str = "") -> str:
+    """Return the card as Markdown.
+
+    Args:
+        file: Exported file.
+        kind: Format of the exported file.
+        found: Source of the weights.
+        piece: Exported part.
+        check: Result of checking a program, or empty.
+        name: What `stica_pv.load_encoder` gets; empty: the name of the file.
+    """
     cfg = found.cfg()
     network = cfg.AUDIO.ARCH if piece.modality == AUDIO else cfg.MODEL.ARCH
     parameters = sum(tensor.numel() for tensor in piece.tensors.values() if tensor.is_floating_point())
@@ -48,7 +57,7 @@ def card_text(file: Path, kind: str, found: Described, piece: Piece, check: str)
         f"# {title}",
         _table(info),
         "## How to load it",
-        f"```python\n{_loading(file.name, kind, network, piece)}\n```",
+        f"```python\n{_loading(name or file.name, kind, network, piece)}\n```",
         "## Training",
         _table(_training(found)),
         "## Results",
@@ -79,7 +88,7 @@ def _loading(name: str, kind: str, arch: str, piece: Piece) -> str:
     if kind == "torch_export":
         return f'import torch\n\nnetwork = torch.export.load("{name}").module()\nfeatures = network(clips)'
     if piece.what == TASK:
-        return f"# of a clone of stica_pv\n# python tools/run_net.py --cfg FILE TRAIN.CHECKPOINT_FILE_PATH {name}"
+        return f'from stica_pv import load_encoder\n\nencoder = load_encoder("{name}")  # "audio" or "both" behind it'
     reader = f'from safetensors.torch import load_file\n\nweights = load_file("{name}")'
     if kind == "pth":
         reader = f'import torch\n\nweights = torch.load("{name}", weights_only=True)'
@@ -87,9 +96,8 @@ def _loading(name: str, kind: str, arch: str, piece: Piece) -> str:
         names = f"# by the names of the plain {arch}, without its classifier"
         return f"{reader}\n{names}\nmodel.load_state_dict(weights, strict=False)"
     return (
-        "import torch\n\n"
-        'encoder = torch.hub.load("path/to/stica_pv", "stica_encoder", source="local", '
-        f'checkpoint="{name}", modality="{piece.modality}")\nfeatures = encoder(clips)'
+        "from stica_pv import load_encoder\n\n"
+        f'encoder = load_encoder("{name}", "{piece.modality}")\nfeatures = encoder(clips)'
     )
 
 

@@ -31,22 +31,22 @@ class Conversion:
     Attributes:
         checkpoint: For `torch.save`.
         found: Comparison with the networks.
-        drawn: Parts of the task that the file does not hold; they have the initial weights of the seed.
-        left_out: Entries of the file that hold objects of its program.
+        random_parts: Parts of the task that the file does not hold; they have the initial weights of the seed.
+        skipped: Entries of the file that hold objects of its program.
     """
 
     checkpoint: Checkpoint
     found: Match
-    drawn: tuple[str, ...]
-    left_out: tuple[str, ...] = ()
+    random_parts: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
 
     def report(self) -> str:
         """What matched, and what did not."""
         lines = [self.found.report()]
-        if self.drawn:
-            lines.append(f"  not in the file, initial weights instead: {', '.join(self.drawn)}")
-        if self.left_out:
-            lines.append(f"  left out, objects of the program that wrote the file: {', '.join(self.left_out)}")
+        if self.random_parts:
+            lines.append(f"  not in the file, initial weights instead: {', '.join(self.random_parts)}")
+        if self.skipped:
+            lines.append(f"  left out, objects of the program that wrote the file: {', '.join(self.skipped)}")
         return "\n".join(lines)
 
 
@@ -113,16 +113,19 @@ def convert(weights: WeightsFile, cfg: CfgNode, *, layout: str = AUTO) -> Conver
     else:
         found, prefix = _match_trunk(own, weights.tensors, layout), f"{TRUNK}."
     tensors = {f"{prefix}{name}": tensor for name, tensor in found.tensors.items()}
-    drawn = _drawn_parts(own, tensors)
+    random_parts = _random_parts(own, tensors)
     # A part is whole or absent: half a network would compute something that nobody trained.
-    broken = {_part(f"{prefix}{name}") for name in (*found.missing, *found.misshapen)} - set(drawn)
-    if broken or found.unexpected or TRUNK in drawn:
+    broken = {_part(f"{prefix}{name}") for name in (*found.missing, *found.misshapen)} - set(random_parts)
+    if broken or found.unexpected or TRUNK in random_parts:
         raise UsageError(f"{weights.path} does not fit MODEL.ARCH {cfg.MODEL.ARCH}; {found.cause()}")
     with torch.no_grad():
-        # An old count of batches may be missing; everything else is there or belongs to a part that was drawn.
+        # An old count of batches may be missing; everything else is there or belongs to a part with random weights.
         model = {name: tensors.get(name, tensor).to(tensor.dtype).contiguous() for name, tensor in own.items()}
     return Conversion(
-        _content(_as_stored(cfg, weights, found), model, weights, found, drawn), found, drawn, weights.left_out
+        _content(_as_stored(cfg, weights, found), model, weights, found, random_parts),
+        found,
+        random_parts,
+        weights.skipped,
     )
 
 
@@ -155,7 +158,7 @@ def _part(name: str) -> str:
     return name.partition(".")[0]
 
 
-def _drawn_parts(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+def _random_parts(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
     there = {_part(name) for name in tensors}
     return tuple(part for part in dict.fromkeys(map(_part, own)) if part not in there)
 
@@ -165,7 +168,7 @@ def _is_recorded(name: str, value: object) -> bool:
 
 
 def _content(
-    cfg: CfgNode, model: dict[str, Tensor], weights: WeightsFile, found: Match, drawn: tuple[str, ...]
+    cfg: CfgNode, model: dict[str, Tensor], weights: WeightsFile, found: Match, random_parts: tuple[str, ...]
 ) -> Checkpoint:
     return {
         "format": FORMAT,
@@ -182,6 +185,6 @@ def _content(
             "sha256": weights.sha256,
             "layout": found.layout.name,
             "about": {name: value for name, value in weights.about.items() if _is_recorded(name, value)},
-            "drawn": list(drawn),
+            "drawn": list(random_parts),
         },
     }

@@ -4,24 +4,26 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from stica_pv.config import CfgNode
+from stica_pv.config.imports import import_components
 from stica_pv.config.yaml_text import parse_stored_settings
 from stica_pv.defaults import get_cfg
 from stica_pv.engine.build_task import as_trained, create_task
 from stica_pv.engine.checkpoint import FORMAT, check_content, check_format
 from stica_pv.errors import UsageError, check_choice
-from stica_pv.registry import import_components
+from stica_pv.exchange.preprocess import AudioPreprocess, VideoPreprocess
+from stica_pv.exchange.repository import find_weights
 from stica_pv.weights import WeightsFile, read_weights
 
 EXPORT_FORMAT = "stica_pv export 1"
 HEADER = "stica_pv"  # key of the safetensors metadata; its value is JSON
 TASK, ENCODER, TRUNK = "task", "encoder", "trunk"
-VIDEO, AUDIO = "video", "audio"
+VIDEO, AUDIO, BOTH = "video", "audio", "both"
 RUN_INFO = ("step", "epoch_size", "list_hash", "converted")
 CONVERTED = {"file", "sha256", "layout", "drawn"}  # keys about the source of a converted file
 
@@ -67,14 +69,14 @@ def read_described(path: str | os.PathLike[str], *, imports: Sequence[str] = ())
     """Read a checkpoint, or an export that holds its configuration.
 
     Args:
-        path: Checkpoint or export.
+        path: Checkpoint, export, folder or repository; see `stica_pv.exchange.repository.find_weights`.
         imports: Modules with code that the file may use; they are imported. A file alone never runs code.
 
     Raises:
         UsageError: The file cannot be read or does not describe its networks.
     """
-    path = str(path)
     import_components(imports, source="imports")
+    path = find_weights(path)
     weights = read_weights(path, strip=False)  # our own files use the names of the networks
     header = header_of(weights)
     if header.get("format") not in (FORMAT, EXPORT_FORMAT):
@@ -129,17 +131,23 @@ def load_encoder(path: str | os.PathLike[str], modality: str = VIDEO, *, imports
     """Build an encoder and load its weights, in evaluation mode.
 
     Args:
-        path: A checkpoint, or an exported encoder.
-        modality: ``video`` or ``audio``.
+        path: A checkpoint, an exported encoder, a folder, or a repository ``owner/name`` of the Hugging Face Hub.
+        modality: ``video``, ``audio`` or ``both``.
         imports: Modules with code that the file may use.
 
     Returns:
-        A module that maps uint8 frames (B, 3, T, H, W), or audio (B, S) in [-1, 1], to (B, D).
+        A module that maps uint8 frames (B, 3, T, H, W), or audio (B, S) in [-1, 1], to (B, D). Its attributes say what
+        it was trained on: ``fps`` and `preprocess`, a `VideoPreprocess`, for video; ``sample_rate`` and `preprocess`,
+        an `AudioPreprocess`, for audio. For ``both``, an `nn.ModuleDict` of the two.
 
     Raises:
         UsageError: The file cannot be read or holds no such encoder.
     """
-    return build_encoder(read_described(path, imports=imports), modality)
+    found = read_described(path, imports=imports)
+    check_choice("modality", modality, (VIDEO, AUDIO, BOTH))
+    if modality == BOTH:
+        return nn.ModuleDict({name: build_encoder(found, name) for name in (VIDEO, AUDIO)})
+    return build_encoder(found, modality)
 
 
 def load_trunk_of(path: str | os.PathLike[str], modality: str = VIDEO, *, imports: Sequence[str] = ()) -> nn.Module:
@@ -163,11 +171,36 @@ def build_encoder(found: Described, modality: str) -> nn.Module:
     if found.what == TASK:
         task = _task_of(found)
         _load(task, found)
-        return _encoder_of(task, modality, found).eval()
+        return _with_facts(_encoder_of(task, modality, found), found.cfg(), modality)
     _check_modality(found, modality)
     encoder = _encoder_of(_task_of(found), modality, found)
     _load(encoder, found)
-    return encoder.eval()
+    return _with_facts(encoder, found.cfg(), modality)
+
+
+def modalities_of(found: Described) -> list[str]:
+    """Return the modalities of which a file holds an encoder."""
+    if found.what != TASK:
+        return [found.modality]
+    return [name for name in (VIDEO, AUDIO) if name in cast(Any, _task_of(found)).encoders()]
+
+
+def preprocess_of(cfg: CfgNode, modality: str) -> VideoPreprocess | AudioPreprocess:
+    """Return the function that makes the clips of a configuration."""
+    data = cfg.DATA
+    if modality == VIDEO:
+        return VideoPreprocess(data.NUM_FRAMES, data.TARGET_FPS, data.TEST_CROP_SIZE)
+    return AudioPreprocess(cfg.AUDIO.SAMPLE_RATE, data.NUM_FRAMES / data.TARGET_FPS)
+
+
+def _with_facts(encoder: Any, cfg: CfgNode, modality: str) -> nn.Module:
+    encoder.preprocess = preprocess_of(cfg, modality)
+    if modality == VIDEO:
+        encoder.fps = encoder.preprocess.fps
+    else:
+        encoder.sample_rate = encoder.preprocess.sample_rate
+    built: nn.Module = encoder.eval()
+    return built
 
 
 def build_trunk(found: Described, modality: str) -> nn.Module:

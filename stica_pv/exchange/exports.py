@@ -117,7 +117,7 @@ def export(request: ExportRequest) -> Exported:
         check = _write_program(request.target, kind, piece)
     else:
         check = ""
-        write_atomic(request.target, lambda path: _write_weights(path, kind, found, piece))
+        write_atomic(request.target, lambda path: save_piece(path, kind, found, piece))
     write_card(card, request.target, kind, found, piece, check)
     return Exported(request.target, card, piece, check)
 
@@ -148,7 +148,13 @@ def _write_program(target: Path, kind: str, piece: Piece) -> str:
     return "; ".join(filter(None, (lines[0], deprecated)))
 
 
-def _write_weights(path: Path, kind: str, found: Described, piece: Piece) -> None:
+def save_piece(path: Path, kind: str, found: Described, piece: Piece) -> None:
+    """Write the weights of a part as ``safetensors`` or ``pth``.
+
+    Raises:
+        UsageError: safetensors is not installed.
+        OSError: The file cannot be written.
+    """
     # Without clones a trunk in another memory format, or tensors that share memory, could not be written.
     tensors = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in _of(piece)}
     header = found.header(piece.what, piece.modality)

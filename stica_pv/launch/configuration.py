@@ -5,9 +5,10 @@ from pathlib import Path
 
 from stica_pv.config import CfgNode, apply_overrides, keys_in_file, merge_file
 from stica_pv.config.declared import find_file
-from stica_pv.config.limits import check_limits
-from stica_pv.config.ownership import check_ownership
-from stica_pv.defaults import OWNED_KEYS, get_cfg
+from stica_pv.config.imports import import_components, named_imports
+from stica_pv.config.keys import check_limits, check_ownership
+from stica_pv.config.node import read_settings
+from stica_pv.defaults import get_cfg
 from stica_pv.engine.run_folder import default_output_dir
 
 
@@ -24,6 +25,7 @@ def configure(file: str, overrides: Sequence[str], *, root: Path, trains: bool =
         UsageError: The file does not exist, or it or an override is wrong or sets a key that the TASK never reads.
     """
     path = find_file(file, root)
+    import_components(named_imports(read_settings(path), overrides))  # they declare keys
     cfg = get_cfg()
     merge_file(cfg, path)
     apply_overrides(cfg, list(overrides))
@@ -31,6 +33,6 @@ def configure(file: str, overrides: Sequence[str], *, root: Path, trains: bool =
     check_limits(cfg)
     if trains and cfg.TRAIN.ENABLE:  # an evaluation takes its task from the checkpoint
         # Only the file's own keys: keys from a `_BASE_` of another method are shared with that method.
-        check_ownership(cfg, [*keys_in_file(path), *cfg.OVERRIDES], defaults=get_cfg(), owned=OWNED_KEYS)
+        check_ownership(cfg, [*keys_in_file(path), *cfg.OVERRIDES])
     cfg.OUTPUT_DIR = cfg.OUTPUT_DIR or default_output_dir(path, overrides)
     return cfg

@@ -14,7 +14,7 @@ from submitit.helpers import DelayedSubmission, TorchDistributedEnvironment
 
 from stica_pv.config import CfgNode
 from stica_pv.distributed import HEARTBEAT
-from stica_pv.engine.signals import ON_A_CLUSTER, Interrupted, Request, Signals
+from stica_pv.engine.signals import ON_A_CLUSTER, Interrupted, SignalRequest, Signals
 from stica_pv.errors import RunFailed, RunStopped, UsageError
 from stica_pv.launch.process import run_process
 from stica_pv.launch.process_spec import spec_from_environment
@@ -53,7 +53,7 @@ class ClusterJob:
             try:
                 return self._run(submission)
             except (RunStopped, Interrupted, RunFailed) as end:
-                if signals.request < Request.REQUEUE and signals.agreed < Request.REQUEUE:
+                if signals.request < SignalRequest.REQUEUE and signals.agreed < SignalRequest.REQUEUE:
                     raise
                 logger.info("stopped for a requeue: %s", str(end) or "no step was running")
             # No result and no error is written: the job continues after the requeue.

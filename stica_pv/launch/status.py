@@ -9,7 +9,7 @@ from typing import Any
 from stica_pv.engine.checkpoint import list_checkpoints, step_of
 from stica_pv.engine.lock import NAME, STALE_S, heartbeat_age_s, read_lock
 from stica_pv.engine.records import STATS
-from stica_pv.engine.run_folder import CONFIG, FACTS
+from stica_pv.engine.run_folder import CONFIG, RUN_INFO
 from stica_pv.errors import UsageError
 from stica_pv.launch.requeue import FAILURES
 from stica_pv.launch.submit import queue_state, read_job
@@ -24,9 +24,9 @@ def status(folder: Path) -> dict[str, str]:
     job = read_job(folder)
     if not (folder / CONFIG).is_file() and not job:
         raise UsageError(f"--status {folder}: there is no run")
-    facts = json.loads((folder / FACTS).read_text(encoding="utf-8")) if (folder / FACTS).is_file() else {}
+    info = json.loads((folder / RUN_INFO).read_text(encoding="utf-8")) if (folder / RUN_INFO).is_file() else {}
     last = _last_line(folder / STATS)
-    steps, step = facts.get("steps", 0), int(last.get("step", 0))
+    steps, step = info.get("steps", 0), int(last.get("step", 0))
     found = {"state": _state(folder, job, step, steps), "step": f"{step}/{steps or '?'}"}
     if last:
         left = datetime.timedelta(seconds=round((steps - step) * last["step_time"]))

@@ -18,6 +18,7 @@ from submitit.core.utils import FailedJobError
 
 from stica_pv.command_line import ENVIRONMENT
 from stica_pv.config import CfgNode, flatten
+from stica_pv.config.keys import is_equal_in_array
 from stica_pv.credentials import without_credentials
 from stica_pv.engine.lock import check_free
 from stica_pv.errors import UsageError
@@ -29,7 +30,6 @@ from stica_pv.launch.snapshot import take_snapshot
 
 EXECUTORS = ("slurm", "local")
 JOB = "job.json"
-ARRAY_KEYS = ("SUBMITIT.", "NUM_GPUS", "NUM_SHARDS")  # equal in all runs that are submitted together
 SLURM, LOCAL = EXECUTORS
 ANSWER_S = 60  # time-out of squeue
 FORGOTTEN = "Invalid job id"  # message of squeue for a job that ended a while ago
@@ -144,8 +144,8 @@ def queue_state(job_id: str) -> str:
         raise ConnectionError(f"squeue gave no answer within {ANSWER_S} s") from error
     if done.returncode and FORGOTTEN not in done.stderr:
         raise ConnectionError(" ".join(done.stderr.split()) or f"squeue exited with code {done.returncode}")
-    words = done.stdout.split() if done.returncode == 0 else []
-    return words[0] if words else ""
+    fields = done.stdout.split() if done.returncode == 0 else []
+    return fields[0] if fields else ""
 
 
 def read_job(folder: Path) -> dict[str, str]:
@@ -181,7 +181,7 @@ def _refuse_other_machines(first: CfgNode, other: CfgNode) -> None:
     """The runs of an array share one batch script."""
     expected, given = (dict(flatten(cfg)) for cfg in (first, other))
     for key, value in given.items():
-        if key.startswith(ARRAY_KEYS) and value != expected[key]:
+        if is_equal_in_array(key) and value != expected[key]:
             raise UsageError(
                 f"{key} is {expected[key]!r} in the first run and {value!r} in that of {other.OUTPUT_DIR}: runs "
                 "that are submitted together must use the same machines; submit them separately"

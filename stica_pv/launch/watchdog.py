@@ -184,7 +184,7 @@ def is_echo(error: BaseException) -> bool:
     """Whether an error looks like a consequence of the end of another process."""
     text = str(error).lower()
     return isinstance(error, dist.DistError) or (
-        isinstance(error, RuntimeError) and any(word in text for word in _ECHOES)
+        isinstance(error, RuntimeError) and any(phrase in text for phrase in _ECHOES)
     )
 
 

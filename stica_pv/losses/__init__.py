@@ -10,13 +10,13 @@ from stica_pv.losses.contrastive import (
 )
 from stica_pv.losses.nt_xent import nt_xent_rows
 from stica_pv.losses.regression import regression_rows
-from stica_pv.losses.version_contrast import VersionContrast, VersionTerm
+from stica_pv.losses.transformation_pairs import TransformationPair, TransformationPairContrast
 
 __all__ = [
     "ContrastTerms",
     "GroupContrast",
-    "VersionContrast",
-    "VersionTerm",
+    "TransformationPairContrast",
+    "TransformationPair",
     "contrast_accuracy",
     "contrast_rows",
     "masked_mean",

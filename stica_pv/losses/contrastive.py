@@ -95,7 +95,7 @@ class GroupContrast(nn.Module):
     """
 
     weights: Tensor
-    place: Tensor
+    term_order: Tensor
 
     def __init__(self, terms: ContrastTerms, *, temperature: float) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class GroupContrast(nn.Module):
             # Buffers, so that no index is copied to the device in a step.
             self.register_buffer(f"queries_{number}", torch.tensor(queries), persistent=False)
         order = torch.tensor([term for found in of_key.values() for term in found], dtype=torch.long)
-        self.register_buffer("place", order.argsort(), persistent=False)
+        self.register_buffer("term_order", order.argsort(), persistent=False)
         self.register_buffer("weights", torch.tensor(terms.weights), persistent=False)
 
     def forward(self, queries: Tensor, keys: Tensor, *, rank_offset: int) -> Tensor:
@@ -135,7 +135,7 @@ class GroupContrast(nn.Module):
                 selected = scaled[self.get_buffer(f"queries_{number}")]  # (keys of the run, queries of each, B, D)
                 logits = torch.matmul(selected.flatten(1, 2), keys[run].mT).unflatten(1, selected.shape[1:3])
                 losses.append(_against_own(logits, rank_offset).mean(dim=-1).flatten())
-            return torch.cat(losses)[self.place] if losses else queries.new_zeros(0)
+            return torch.cat(losses)[self.term_order] if losses else queries.new_zeros(0)
 
     def mean(self, losses: Tensor, chosen: Tensor | None = None) -> Tensor:
         """Returns the weighted mean of the losses of all terms, or of the `chosen` ones, bool (P,); 0 for none."""

@@ -2,8 +2,10 @@
 
 from torch import nn
 
-from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Limits, declare_limits, one_of
+from stica_pv.config import CfgNode
+from stica_pv.config.keys import Key, declare_keys
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Limits, one_of
+from stica_pv.config.roles import NETWORK, TRUNK
 from stica_pv.errors import UsageError
 from stica_pv.models.activation_checkpoint import checkpoint_stages
 from stica_pv.models.audio_resnet import AudioEncoderNet
@@ -12,36 +14,87 @@ from stica_pv.models.pooling import POSITIONS, READ_OUTS, Pooling
 from stica_pv.models.projection import ProjectionHead, create_projection_head
 from stica_pv.registry import AUDIO_ENCODERS, POOLINGS
 
-
-def add_model_config(cfg: CfgNode) -> None:
-    """Declares MODEL, POOL, HEAD, BN and the network keys of AUDIO."""
-    model = section(cfg, "MODEL")
-    model.ARCH = "r2plus1d_18"  # one of --list backbones; pytorchvideo:<name>, torchvision:<name>, <module>:<function>
-    model.WIDTH = 0  # channels of the first stage, for backbones with variable width; 0: as published
-    model.ACT_CHECKPOINT = False  # recompute the trunk's activations in the backward pass: less memory, more time
-    model.CHANNELS_LAST = True  # memory format of the convolutions: faster, equal up to rounding
-
-    audio = section(cfg, "AUDIO")
-    audio.ARCH = "resnet9"  # one of --list audio_encoders
-    audio.WIDTH = 64
-
-    pool = section(cfg, "POOL")
-    pool.NAME = "transformer"  # one of --list poolings
-    pool.DIM = 0  # width of the transformer; 0: min(channels, 512)
-    pool.LAYERS = 2
-    pool.HEADS = 4
-    pool.MAX_TOKENS = 16  # tokens K = min(T', MAX_TOKENS)
-    pool.READ_OUT = "first"  # first | cls | mean
-    pool.POSITIONS = False  # learned position embeddings
-    pool.POSITION_STD = 0.02  # standard deviation of their normal initial values; 1.0 as released
-    pool.VALUE_PROJECTION = False  # value and output projections in the attention
-
-    head = section(cfg, "HEAD")
-    head.DIM = 256  # length of the embedding in which the loss compares
-    head.HIDDEN_DIM = 512  # 0: a single linear layer, without dropout
-    head.DROPOUT = 0.3
-
-    section(cfg, "BN").SYNC = True  # batch-norm statistics over all processes
+declare_keys(
+    __name__,
+    "MODEL",
+    TRUNK,
+    Key(
+        "ARCH",
+        "r2plus1d_18",
+        "Video trunk: a name of `--list backbones`, pytorchvideo:<name>, torchvision:<name> or <module>:<function>.",
+    ),
+    Key(
+        "WIDTH",
+        0,
+        "Channels of the first stage, for trunks of variable width; 0 takes the published width.",
+        NOT_NEGATIVE,
+    ),
+    Key(
+        "ACT_CHECKPOINT",
+        False,
+        "Whether activations of the trunk are computed again in the backward pass: less memory, more time.",
+    ),
+    Key(
+        "CHANNELS_LAST",
+        True,
+        "Whether convolutions store channels last, which is faster and equal up to rounding.",
+    ),
+)
+declare_keys(
+    __name__,
+    "AUDIO",
+    NETWORK,
+    Key("ARCH", "resnet9", "Audio encoder: a name of `--list audio_encoders`."),
+    Key("WIDTH", 64, "Channels of the first stage of the audio encoder.", AT_LEAST_ONE),
+)
+declare_keys(
+    __name__,
+    "POOL",
+    TRUNK,
+    Key("NAME", "transformer", "Pooling head: a name of `--list poolings`."),
+    Key("DIM", 0, "Width of the transformer; 0 takes the channels of the trunk, at most 512.", NOT_NEGATIVE),
+    Key("LAYERS", 2, "Layers of the transformer.", AT_LEAST_ONE),
+    Key("HEADS", 4, "Attention heads of the transformer.", AT_LEAST_ONE),
+    Key(
+        "MAX_TOKENS",
+        16,
+        "Largest number of tokens; longer feature maps are averaged down to it.",
+        Limits(low=1, high=POSITIONS),
+    ),
+    Key(
+        "READ_OUT",
+        "first",
+        "Output of the transformer: its first token, a class token, or the mean.",
+        one_of(*READ_OUTS),
+    ),
+    Key("POSITIONS", False, "Whether the transformer has learned position embeddings."),
+    Key(
+        "POSITION_STD",
+        0.02,
+        "Standard deviation of the initial position embeddings; the released code has 1.0.",
+        POSITIVE,
+    ),
+    Key("VALUE_PROJECTION", False, "Whether the attention has value and output projections."),
+)
+declare_keys(
+    __name__,
+    "HEAD",
+    NETWORK,
+    Key("DIM", 256, "Length of the embedding that the loss compares.", AT_LEAST_ONE),
+    Key(
+        "HIDDEN_DIM",
+        512,
+        "Width of the hidden layer of the projection head; 0 makes it one linear layer without dropout.",
+        NOT_NEGATIVE,
+    ),
+    Key("DROPOUT", 0.3, "Dropout of the projection head.", Limits(low=0, high=0.99)),
+)
+declare_keys(
+    __name__,
+    "BN",
+    NETWORK,
+    Key("SYNC", True, "Whether batch-norm takes its statistics over all processes."),
+)
 
 
 def backbone_from_config(cfg: CfgNode, channels: int = 3) -> nn.Module:
@@ -85,20 +138,3 @@ def head_from_config(cfg: CfgNode, in_dim: int) -> ProjectionHead | nn.Linear:
     return create_projection_head(
         in_dim=in_dim, hidden_dim=head.HIDDEN_DIM, out_dim=head.DIM, dropout=head.DROPOUT, synchronize=cfg.BN.SYNC
     )
-
-
-declare_limits(
-    {
-        "MODEL.WIDTH": NOT_NEGATIVE,
-        "AUDIO.WIDTH": AT_LEAST_ONE,
-        "POOL.DIM": NOT_NEGATIVE,
-        "POOL.LAYERS": AT_LEAST_ONE,
-        "POOL.HEADS": AT_LEAST_ONE,
-        "POOL.MAX_TOKENS": Limits(low=1, high=POSITIONS),
-        "POOL.POSITION_STD": POSITIVE,
-        "POOL.READ_OUT": one_of(*READ_OUTS),
-        "HEAD.DIM": AT_LEAST_ONE,
-        "HEAD.HIDDEN_DIM": NOT_NEGATIVE,
-        "HEAD.DROPOUT": Limits(low=0, high=0.99),
-    }
-)

@@ -53,12 +53,12 @@ def spec_of(inspected: InspectedStep, name: str) -> ViewSpec:
 
 def frame_times(inspected: InspectedStep, sample: int, name: str, frames: int) -> list[float]:
     """Return the file time in seconds of `frames` equal parts of an input, in input order."""
-    spec, drawn = spec_of(inspected, name), inspected.drawn[sample]
-    window, clip = drawn.windows[spec.window], drawn.clips[spec.window]
+    spec, sampled = spec_of(inspected, name), inspected.sampled[sample]
+    window, clip = sampled.windows[spec.window], sampled.clips[spec.window]
     times: list[float] = clip.frame_times_s.tolist()
     if not times:  # audio-only views have no frame times
         times = [window.start_s + i * window.seconds / frames for i in range(frames)]
-        times = [time % drawn.seconds for time in times] if window.at_end == "loop" and drawn.seconds else times
+        times = [time % sampled.seconds for time in times] if window.at_end == "loop" and sampled.seconds else times
     times = times[::-1] if spec.reversed or inspected.notes[name].reversed else times
     return [times[i * len(times) // frames] for i in range(frames)]
 
@@ -120,7 +120,7 @@ def _title(inspected: InspectedStep, sample: int) -> str:
 
 def _parameters(inspected: InspectedStep, sample: int) -> Markup:
     """Return a table of the sampled parameters."""
-    key, drawn, index = inspected.keys[sample], inspected.drawn[sample], int(inspected.batch.index[sample])
+    key, sampled, index = inspected.keys[sample], inspected.sampled[sample], int(inspected.batch.index[sample])
     rows: list[tuple[str, str]] = [
         ("file", inspected.names[sample]),
         ("key", f"seed {inspected.seed}, epoch {key.epoch}, index {key.index}"),
@@ -128,14 +128,14 @@ def _parameters(inspected: InspectedStep, sample: int) -> Markup:
     if index != key.index:
         rows.append(("replaced", f"the file of index {key.index} is unreadable; replaced by index {index}"))
     rows += [("class", inspected.classes[sample])] if inspected.classes else []
-    rows.append(("length", f"{drawn.seconds:.2f} s"))
-    for name, window in drawn.windows.items():
+    rows.append(("length", f"{sampled.seconds:.2f} s"))
+    for name, window in sampled.windows.items():
         rows.append((f"window {name}", f"{window.start_s:.3f} s to {window.start_s + window.seconds:.3f} s"))
-        if window.start_s + window.seconds > drawn.seconds + 1e-3:
+        if window.start_s + window.seconds > sampled.seconds + 1e-3:
             rows.append(
-                (f"end of {name}", f"the file ends at {drawn.seconds:.2f} s: {END_DESCRIPTIONS[window.at_end]}")
+                (f"end of {name}", f"the file ends at {sampled.seconds:.2f} s: {END_DESCRIPTIONS[window.at_end]}")
             )
-    for view, box in drawn.boxes.items():
+    for view, box in sampled.boxes.items():
         rows.append((f"crop of {view}", _describe_box(box)))
     for view, share in inspected.batch.audio_valid.items():
         rows.append((f"audio of {view}", f"{float(share[sample]):.0%} of it is in the file"))
@@ -154,15 +154,15 @@ def _describe_box(box: CropBox | None) -> str:
 
 def _sources(inspected: InspectedStep, sample: int) -> list[tuple[str, Markup]]:
     """Return the decoded middle frame of each window, with the crop boxes of its views."""
-    drawn, found = inspected.drawn[sample], []
-    for window, clip in drawn.clips.items():
-        views = [spec.name for spec in inspected.views.specs if spec.window == window and drawn.boxes.get(spec.name)]
+    sampled, found = inspected.sampled[sample], []
+    for window, clip in sampled.clips.items():
+        views = [spec.name for spec in inspected.views.specs if spec.window == window and sampled.boxes.get(spec.name)]
         if not clip.frames.shape[1]:
             continue
         middle = clip.frames[:, clip.frames.shape[1] // 2].permute(1, 2, 0).contiguous().numpy()
         boxes = []
         for number, view in enumerate(views):
-            box = drawn.boxes[view]
+            box = sampled.boxes[view]
             if box is not None:
                 boxes.append(_mark(number, view, box.left, box.top, box.width, box.height))
         alt = f"middle frame of window {window}, {middle.shape[1]} x {middle.shape[0]} px"

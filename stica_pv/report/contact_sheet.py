@@ -57,7 +57,7 @@ def write_contact_sheet(inspected: InspectedStep, path: Path, title: str) -> Pat
 
 def _draw(axes: "Axes", inspected: InspectedStep, sample: int, name: str) -> None:
     note, value = inspected.notes[name], inspected.inputs[name][sample]
-    seconds = inspected.drawn[sample].windows[spec_of(inspected, name).window].seconds
+    seconds = inspected.sampled[sample].windows[spec_of(inspected, name).window].seconds
     if value.ndim == 4:
         strip = strip_of(value, note)
         height, width = strip.pixels.shape[:2]

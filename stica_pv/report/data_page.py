@@ -33,7 +33,7 @@ class DataCheck:
         title: Name of the list.
         refusal: Reason why training would refuse the list; empty if it would not.
         totals: Name, value and unit of each total over the list.
-        left_out: Files that the recipe does not use, missing files included, with the cause.
+        excluded: Files that the recipe does not use, missing files included, with the cause.
         spreads: Distributions of header values.
         classes: Classes with their number of videos, the most frequent first.
         copies: Names of copies, each with the name of the first file of the same content.
@@ -45,7 +45,7 @@ class DataCheck:
     title: str
     refusal: str
     totals: Sequence[tuple[str, float, str]]
-    left_out: Sequence[ReadFailure]
+    excluded: Sequence[ReadFailure]
     spreads: Sequence[Counts]
     classes: Sequence[tuple[str, int]]
     copies: Sequence[tuple[str, str]]
@@ -55,7 +55,7 @@ class DataCheck:
 
     def causes(self) -> list[tuple[str, int]]:
         """Return causes with their number of files, the most frequent first."""
-        return Counter(short_cause(failure.cause) for failure in self.left_out).most_common()
+        return Counter(short_cause(failure.cause) for failure in self.excluded).most_common()
 
     def cost(self) -> list[tuple[str, float, str]]:
         """Return the cost of reading: name, value and unit."""
@@ -79,7 +79,7 @@ class DataCheck:
 
 def write_data_page(path: Path, found: DataCheck) -> Path:
     """Write the page; see `stica_pv.report.page.write_page`."""
-    sections = [_acceptance(found), _left_out(found), _spreads(found), _classes(found), _copies(found), _cost(found)]
+    sections = [_acceptance(found), _excluded(found), _spreads(found), _classes(found), _copies(found), _cost(found)]
     return write_page(path, f"Data check: {found.title}", sections)
 
 
@@ -109,12 +109,12 @@ def _acceptance(found: DataCheck) -> Section:
     return Section("Does training accept the list?", join(shown))
 
 
-def _left_out(found: DataCheck) -> Section:
+def _excluded(found: DataCheck) -> Section:
     title, total = "Excluded files", sum(value for name, value, _ in found.totals if name == "files")
-    if not found.left_out:
+    if not found.excluded:
         return Section(title, Markup("<p>None: the recipe can use every file of the list.</p>"))
     rows = [(cause, count, _percent(count, total)) for cause, count in found.causes()]
-    names = sorted(found.left_out, key=lambda failure: short_cause(failure.cause))
+    names = sorted(found.excluded, key=lambda failure: short_cause(failure.cause))
     parts = [
         table(("cause", "files", "% of the list"), rows),
         table(("file", "cause"), [(one.path, one.cause) for one in names[:MOST_NAMES]], folded="Names of the files"),

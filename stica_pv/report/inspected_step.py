@@ -18,7 +18,7 @@ from stica_pv.errors import UnreadableClip, UsageError
 from stica_pv.report.recorder import Recorder, SampledParameters
 from stica_pv.structures import Batch, Comparison, InputNote, ReadFailure, SampleKey, StepKeys, Views
 from stica_pv.tasks import Task
-from stica_pv.tasks.base import Inputs, Plan
+from stica_pv.tasks.base import AugmentationParams, Inputs
 from stica_pv.tasks.encoders import VideoEncoder
 
 
@@ -35,7 +35,7 @@ class InspectedStep:
         names: Names of the files that were read, as in the list.
         classes: Class name or number of each clip; empty if the list has no labels.
         views: Views of the task.
-        drawn: Sampled parameters of each clip.
+        sampled: Sampled parameters of each clip.
         batch: Batch of the loader.
         inputs: Network inputs by name.
         notes: Display metadata of the inputs; see `Task.input_notes`.
@@ -51,7 +51,7 @@ class InspectedStep:
     names: tuple[str, ...]
     classes: tuple[str, ...]
     views: Views
-    drawn: tuple[SampledParameters, ...]
+    sampled: tuple[SampledParameters, ...]
     batch: Batch
     inputs: Inputs
     notes: Mapping[str, InputNote]
@@ -94,12 +94,12 @@ def inspect_step(
     dataset = create_loader(cfg, task.views(), videos, sampler).dataset
     failed = lasting_failures(folder / BAD_FILES)
     dataset.skip({path: sampler.epoch_of(at) for path, at in failed.items()})
-    drawn, batch = _read(dataset, keys)
-    plan = task.draw(StepKeys(cfg.RNG_SEED, step, keys[0].epoch, tuple(key.index for key in keys)))
+    sampled, batch = _read(dataset, keys)
+    params = task.sample_params(StepKeys(cfg.RNG_SEED, step, keys[0].epoch, tuple(key.index for key in keys)))
     with torch.no_grad():
-        inputs = task.prepare(batch, plan)
-        notes = task.input_notes(plan)
-        attention, comparisons = _run_networks(task, inputs, plan, notes) if run_networks else ({}, ())
+        inputs = task.prepare(batch, params)
+        notes = task.input_notes(params)
+        attention, comparisons = _run_networks(task, inputs, params, notes) if run_networks else ({}, ())
     labels, names = videos.labels, videos.names
     indices = batch.index.tolist()
     return InspectedStep(
@@ -111,7 +111,7 @@ def inspect_step(
         names=tuple(names[index] for index in indices),
         classes=() if labels is None else tuple(class_name(listed.class_names, labels[index]) for index in indices),
         views=task.views(),
-        drawn=drawn,
+        sampled=sampled,
         batch=batch,
         inputs=inputs,
         notes=notes,
@@ -127,21 +127,21 @@ def class_name(names: Sequence[str], label: int) -> str:
 
 
 def _read(dataset: ClipDataset, keys: Sequence[SampleKey]) -> tuple[tuple[SampledParameters, ...], Batch]:
-    recorder, samples, drawn = Recorder(dataset), [], []
+    recorder, samples, sampled = Recorder(dataset), [], []
     for key in keys:
         sample = dataset[key]
         if isinstance(sample, ReadFailure):
             raise UnreadableClip(sample.path, sample.cause)
         samples.append(sample)
-        drawn.append(recorder.sample)
+        sampled.append(recorder.sample)
     batch = collate(samples)
     if isinstance(batch, ReadFailure):
         raise AssertionError("samples collate to a batch")
-    return tuple(drawn), batch
+    return tuple(sampled), batch
 
 
 def _run_networks(
-    task: Task, inputs: Inputs, plan: Plan, notes: Mapping[str, InputNote]
+    task: Task, inputs: Inputs, params: AugmentationParams, notes: Mapping[str, InputNote]
 ) -> tuple[dict[str, Tensor], Sequence[Comparison]]:
     """Return the attention of the pooling and the compared rows, in evaluation mode."""
     was_training = task.training
@@ -152,6 +152,6 @@ def _run_networks(
         weights = encoder.time_attention(inputs[name]) if isinstance(encoder, VideoEncoder) else None
         if weights is not None:
             attention[name] = weights
-    comparisons = task.comparisons(task.embed(inputs, plan))
+    comparisons = task.comparisons(task.embed(inputs, params))
     task.train(was_training)
     return attention, comparisons

@@ -42,7 +42,7 @@ class Recorder:
         """Wrap window policy, reader and transforms of the data set."""
         self.sample = SampledParameters()
         views = dataset.views
-        self._draw_windows: WindowPolicy = views.draw_windows
+        self._sample_windows: WindowPolicy = views.sample_windows
         self._reader: Reader = dataset.reader
         specs = tuple(
             spec
@@ -50,11 +50,11 @@ class Recorder:
             else replace(spec, transform=_RecordedTransform(self, spec.name, spec.transform))
             for spec in views.specs
         )
-        dataset.views = replace(views, specs=specs, draw_windows=self._windows)
+        dataset.views = replace(views, specs=specs, sample_windows=self._windows)
         dataset.reader = self._read
 
     def _windows(self, seconds: float, rng: torch.Generator) -> Mapping[str, Window]:
-        windows = self._draw_windows(seconds, rng)
+        windows = self._sample_windows(seconds, rng)
         self.sample = SampledParameters(seconds=seconds, windows=dict(windows))
         return windows
 

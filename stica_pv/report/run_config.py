@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stica_pv.config import CfgNode, apply_overrides, flatten, merge_file
-from stica_pv.config.limits import check_limits
+from stica_pv.config.imports import import_components, named_imports
+from stica_pv.config.keys import check_limits
+from stica_pv.config.node import read_settings
 from stica_pv.defaults import get_cfg
 from stica_pv.engine.build_task import named_modules, refuse_code
 from stica_pv.engine.run_folder import CONFIG
@@ -24,13 +26,16 @@ def configuration_of(folder: Path, overrides: Sequence[str] = ()) -> CfgNode:
     Raises:
         UsageError: The file is missing, names code that the overrides do not name, or an override is invalid.
     """
-    if not (folder / CONFIG).is_file():
+    path = folder / CONFIG
+    if not path.is_file():
         raise UsageError(f"{folder} has no {CONFIG}: expected the OUTPUT_DIR of a run")
-    cfg = get_cfg()
-    own = cfg.clone()
+    import_components(named_imports((), overrides))  # they declare keys
+    own, cfg = get_cfg(), get_cfg()
     apply_overrides(own, list(overrides))
-    merge_file(cfg, folder / CONFIG)
-    refuse_code(flatten(cfg), named_modules(flatten(own)), source=str(folder / CONFIG))
+    # Before its keys are judged: those of a module that is not imported are unknown.
+    stored = ((key, value) for _, key, value in read_settings(path))
+    refuse_code(stored, named_modules(flatten(own)), source=str(path))
+    merge_file(cfg, path)
     cfg.OUTPUT_DIR = str(folder)
     apply_overrides(cfg, list(overrides))
     cfg.OVERRIDES = list(dict.fromkeys([*cfg.OVERRIDES, *overrides[::2]]))

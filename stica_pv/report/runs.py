@@ -15,7 +15,7 @@ from stica_pv.data.manifest.bad_files import NAME as BAD_FILES
 from stica_pv.data.manifest.bad_files import read_bad_files
 from stica_pv.engine.checkpoint import list_checkpoints
 from stica_pv.engine.records import EPOCH_END, METRICS, STATS
-from stica_pv.engine.run_folder import CONFIG, ENVIRONMENT, FACTS
+from stica_pv.engine.run_folder import CONFIG, ENVIRONMENT, RUN_INFO
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.results import JSON, ResultRow, read_rows
 
@@ -87,7 +87,7 @@ def read_run(folder: Path, name: str) -> Run:
     missing: list[str] = []
     numbers, timed = _lines(folder / METRICS, missing), _lines(folder / STATS, missing)
     config = _config(folder / CONFIG, missing)
-    info = _json(folder / FACTS, missing)
+    info = _json(folder / RUN_INFO, missing)
     found = Run(
         folder=folder,
         name=name,

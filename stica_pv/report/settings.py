@@ -5,17 +5,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from stica_pv.engine.run_folder import FREE_KEYS
+from stica_pv.config.keys import TABLE, is_free
 from stica_pv.report.page import Cell, Section, join, missing, table
 from stica_pv.report.runs import Run
 
-METHODS = {
-    "av_contrastive": "STiCA: cross-modal contrast of video and audio, and contrast between feature crops",
-    "gdt": "GDT: contrast over transformation pairs of video and audio",
-    "cvrl": "CVRL: contrast between two clips of a video",
-    "brave": "BraVe: regression between a narrow and a broad view",
-    "classification": "classification with labels",
-}
 ABSENT = "unknown"
 
 
@@ -54,7 +47,7 @@ def differing_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """
     shared = set.intersection(*(set(config) for config in configs)) - {"OUTPUT_DIR"} if configs else set()
     found = [key for key in shared if any(config[key] != configs[0][key] for config in configs)]
-    return sorted(found, key=lambda key: (key.startswith(FREE_KEYS), key))
+    return sorted(found, key=lambda key: (is_free(key), key))
 
 
 def _value(run: Run, key: str) -> str:
@@ -63,7 +56,9 @@ def _value(run: Run, key: str) -> str:
 
 def _method(run: Run) -> str:
     task = run.config.get("TASK", "")
-    return METHODS.get(task, str(task)) if run.trains else "evaluation only"
+    if not run.trains:
+        return "evaluation only"
+    return TABLE.tasks[task].sentence if task in TABLE.tasks else str(task)
 
 
 def _data(run: Run) -> str:

@@ -20,7 +20,7 @@ class SampleKey:
 
 @dataclass(frozen=True)
 class StepKeys:
-    """Identifies one step of a run on one rank; `Task.draw` derives its randomness from this alone.
+    """Identifies one step of a run on one rank; `Task.sample_params` derives its randomness from this alone.
 
     Attributes:
         seed: Seed of the run.

@@ -69,7 +69,7 @@ class Clip:
         audio_rate_hz: Sample rate of `audio`, None if not requested.
         video_valid: Share of the requested frames that the file contains, 0 to 1 (the rest repeats the last).
         audio_valid: Share of the requested samples that the file contains, 0 to 1 (the rest is silence).
-        shown: Index of each output frame in `unique_frames`, int64 (T,); None where each is used once, in order.
+        frame_index: Index of each output frame in `unique_frames`, int64 (T,); None where each is used once, in order.
             A file of 25 fps read at 30 fps uses every fifth frame twice; it is cropped once.
         flow: Optical flow, uint8 (2, T, H, W), to the right and downwards, 127.5 is none; empty if not requested.
         audio_error: Cause of missing audio where the file's header announces some in this window; empty if there is
@@ -82,7 +82,7 @@ class Clip:
     audio_rate_hz: int | None
     video_valid: float
     audio_valid: float
-    shown: Tensor | None = None
+    frame_index: Tensor | None = None
     flow: Tensor = field(default_factory=lambda: torch.zeros(2, 0, 0, 0, dtype=torch.uint8))
     audio_error: str = ""
 
@@ -101,9 +101,9 @@ class Clip:
 
     def over_time(self, unique_frames: Tensor) -> Tensor:
         """Maps (C, N, H, W), one per unique frame, to the frames (C, T, H, W); stored as (T, H, W, C)."""
-        if self.shown is None:
+        if self.frame_index is None:
             return unique_frames
-        return unique_frames.permute(1, 2, 3, 0).index_select(0, self.shown).permute(3, 0, 1, 2)
+        return unique_frames.permute(1, 2, 3, 0).index_select(0, self.frame_index).permute(3, 0, 1, 2)
 
     def __repr__(self) -> str:
         return (

@@ -16,7 +16,7 @@ class FrameTransform(Protocol):
     def __call__(self, frames: Tensor, size: int, rng: torch.Generator) -> Tensor:
         """Maps uint8 (C, T, H, W) to uint8 (C, T, size, size), all frames alike; C is 2 for optical flow.
 
-        All randomness comes from `rng`. A frame that is used more than once may be passed once (`Clip.shown`).
+        All randomness comes from `rng`. A frame that is used more than once may be passed once (`Clip.frame_index`).
         """
 
 
@@ -76,13 +76,13 @@ class Views:
 
     Attributes:
         specs: Specifications of the views.
-        draw_windows: Samples the windows that the views name.
+        sample_windows: Samples the windows that the views name.
         min_seconds: Shortest usable file; shorter ones are left out when the list is opened.
         needs_audio: Whether files without audio are unusable.
     """
 
     specs: tuple[ViewSpec, ...]
-    draw_windows: WindowPolicy
+    sample_windows: WindowPolicy
     min_seconds: float
     needs_audio: bool
 

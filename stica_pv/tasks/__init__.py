@@ -1,15 +1,11 @@
 """Methods: their views, their networks and their losses, behind one interface."""
 
-from stica_pv.tasks.base import ParameterGroup, Plan, Task
-from stica_pv.tasks.brave import config as brave_config  # noqa: F401 - they register their names
+from stica_pv.tasks.base import AugmentationParams, ParameterGroup, Task
 from stica_pv.tasks.classification.classification import Classification, Classifier
-from stica_pv.tasks.classification.config import add_classification_config
-from stica_pv.tasks.cvrl import config as cvrl_config  # noqa: F401 - they register their names
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
-from stica_pv.tasks.gdt import config as gdt_config  # noqa: F401 - they register their names
+from stica_pv.tasks.parts import clip_views, create_audio_encoder, create_video_encoder
 from stica_pv.tasks.stica.av_contrastive import AVContrastive
-from stica_pv.tasks.stica.av_plan import ClipSettings
-from stica_pv.tasks.stica.config import add_av_contrastive_config
+from stica_pv.tasks.stica.av_params import ClipSettings
 from stica_pv.tasks.stica.crop_terms import CropSettings, CropTable
 from stica_pv.tasks.windows import one_window
 
@@ -22,10 +18,11 @@ __all__ = [
     "CropSettings",
     "CropTable",
     "ParameterGroup",
-    "Plan",
+    "AugmentationParams",
     "Task",
     "VideoEncoder",
-    "add_av_contrastive_config",
-    "add_classification_config",
+    "clip_views",
+    "create_audio_encoder",
+    "create_video_encoder",
     "one_window",
 ]

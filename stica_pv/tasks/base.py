@@ -29,29 +29,33 @@ class ParameterGroup:
     lr_scale: float = 1.0
 
 
-class Plan(ABC):
+class AugmentationParams(ABC):
     """All random choices of a step, sampled on the CPU before any of them is applied."""
 
     @abstractmethod
-    def to(self, device: torch.device) -> "Plan":
-        """Returns the plan on `device`."""
+    def to(self, device: torch.device) -> "AugmentationParams":
+        """Returns the parameters on `device`."""
 
     @abstractmethod
-    def rows(self, part: slice) -> "Plan":
-        """Returns the part of the plan that `Task.embed` needs for some samples of the batch."""
+    def rows(self, part: slice) -> "AugmentationParams":
+        """Returns the part of the parameters that `Task.embed` needs for some samples of the batch."""
 
 
 class Task(nn.Module, ABC):
     """A pre-training method.
 
-    A step is draw → prepare → embed → gather → loss. The parts are separate, so that several ranks can be simulated in
-    one process, gradients can be cached over chunks, and one part can be replaced. `forward` composes them.
+    A step is sample_params → prepare → embed → gather → loss. The parts are separate, so that several ranks can be
+    simulated in one process, gradients can be cached over chunks, and one part can be replaced. `forward` composes
+    them.
 
     Attributes:
         gather_with_gradient: Whether gradients flow to the rows of other processes.
+        local_terms: Names of embeddings that only their own process uses, such as the reconstruction error of each
+            sample: `loss` finds them in `local`, and not in `gathered`.
     """
 
     gather_with_gradient = False
+    local_terms: frozenset[str] = frozenset()
 
     @abstractmethod
     def views(self) -> Views:
@@ -66,22 +70,23 @@ class Task(nn.Module, ABC):
         return
 
     @abstractmethod
-    def draw(self, keys: StepKeys) -> Any:
-        """Samples the random choices of a step on the CPU; equal keys give equal plans."""
+    def sample_params(self, keys: StepKeys) -> Any:
+        """Samples the random choices of a step on the CPU; equal keys give equal parameters."""
 
     @abstractmethod
-    def prepare(self, batch: Batch, plan: Any) -> Inputs:
+    def prepare(self, batch: Batch, params: Any) -> Inputs:
         """Computes the network inputs of a batch on its device (color, log-mel), in fp32 and without gradient."""
 
     @abstractmethod
-    def embed(self, inputs: Inputs, plan: Any) -> Embeddings:
+    def embed(self, inputs: Inputs, params: Any) -> Embeddings:
         """Runs the networks on the samples of this process."""
 
     @abstractmethod
     def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
         """Compares local rows with those of all processes, among which the local ones begin at `rank_offset`.
 
-        `compare` calls it outside autocast, with rows in fp32 or better.
+        `gathered` has no `local_terms`; gradients of the processes are averaged, so a mean over the local rows is one
+        over all of them. `compare` calls it outside autocast, with rows in fp32 or better.
         """
 
     @abstractmethod
@@ -95,6 +100,17 @@ class Task(nn.Module, ABC):
         """Returns the groups for the optimizer; by default one group of all trainable parameters."""
         return [ParameterGroup("all", tuple(p for p in self.parameters() if p.requires_grad))]
 
+    def after_step(self, step: int, total_steps: int) -> None:  # noqa: B027 - most methods need none
+        """Called on every process after each step of the optimizer, and before a checkpoint; does nothing by default.
+
+        A teacher that is a moving average of the student is updated here. Its weights belong to the task, so the
+        checkpoint holds them; whatever else the task remembers from step to step must be a registered buffer.
+
+        Args:
+            step: Number of steps done, 1 after the first.
+            total_steps: Number of steps of the whole training.
+        """
+
     def negatives(self, batch_size: int) -> int:
         """Returns the number of negatives per query for a global batch size."""
         return batch_size - 1
@@ -103,7 +119,7 @@ class Task(nn.Module, ABC):
         """Returns the sizes of the method by name; they are saved in run.json."""
         return {}
 
-    def input_notes(self, plan: Any) -> Mapping[str, InputNote]:
+    def input_notes(self, params: Any) -> Mapping[str, InputNote]:
         """Returns display metadata for the inputs of a step, by their names in `Inputs`; others are not shown."""
         return {}
 
@@ -111,15 +127,19 @@ class Task(nn.Module, ABC):
         """Returns the pairs that the loss pulls together, for display; no gradient is needed."""
         return ()
 
-    def forward(self, batch: Batch, plan: Any) -> LossTerms:
+    def forward(self, batch: Batch, params: Any) -> LossTerms:
         """Returns the loss of one step on this process."""
         with torch.no_grad(), torch.autocast(batch.index.device.type, enabled=False):
-            inputs = self.prepare(batch, plan)
-        return self.compare(self.embed(inputs, plan))
+            inputs = self.prepare(batch, params)
+        return self.compare(self.embed(inputs, params))
 
     def compare(self, local: Embeddings) -> LossTerms:
         """Returns the loss of this process's embeddings (G, B, D) among those of all processes, in fp32 or better."""
-        gathered = gather(local, with_gradient=self.gather_with_gradient)
+        unknown = self.local_terms - set(local)
+        if unknown:
+            raise ValueError(f"local_terms {sorted(unknown)} are not among the embeddings {sorted(local)}")
+        shared = {name: rows for name, rows in local.items() if name not in self.local_terms}
+        gathered = gather(shared, with_gradient=self.gather_with_gradient)
         rows = next(iter(local.values()))
         with torch.autocast(rows.device.type, enabled=False):
             return self.loss(_in_full(local), _in_full(gathered), rank_offset=rank() * rows.shape[1])

@@ -15,7 +15,6 @@ from stica_pv.transforms.color_simclr import (
     sample_simclr_color,
 )
 from stica_pv.transforms.config import (
-    add_transform_config,
     color_from_config,
     log_mel_from_config,
     spatial_from_config,
@@ -46,7 +45,6 @@ __all__ = [
     "RandomResizedCrop",
     "RandomShortSideCrop",
     "SpecAugmentParams",
-    "add_transform_config",
     "apply_box",
     "apply_brave_color",
     "apply_simclr_color",

@@ -1,4 +1,4 @@
-"""Color jitter, grayscale, blur and normalization by a plan, sampled per clip; applying a plan is deterministic.
+"""Color jitter, grayscale, blur and normalization by parameters sampled per clip; applying them is deterministic.
 
 A GPU processes the whole batch at once, a CPU a few frames at a time; both give the same results.
 """
@@ -18,12 +18,12 @@ from stica_pv.transforms.color_passes import color_passes
 
 
 @torch.no_grad()
-def apply_color(video: Tensor, plan: ColorParams, settings: ColorSettings) -> Tensor:
-    """Applies a plan and normalizes.
+def apply_color(video: Tensor, params: ColorParams, settings: ColorSettings) -> Tensor:
+    """Applies color parameters and normalizes.
 
     Args:
         video: RGB frames (B, 3, T, H, W), uint8, or floating point in [0, 1]; not modified.
-        plan: One row per sample, on any device; from the CPU it is moved without waiting for the device.
+        params: One row per sample, on any device; from the CPU it is moved without waiting for the device.
         settings: Settings whose kernel width, mean, std and style are used; strengths only matter for sampling.
 
     Returns:
@@ -31,39 +31,41 @@ def apply_color(video: Tensor, plan: ColorParams, settings: ColorSettings) -> Te
     """
     if video.ndim != 5 or video.shape[1] != 3 or not (video.dtype == torch.uint8 or video.is_floating_point()):
         raise UsageError(f"video: expected uint8 or float (B, 3, T, H, W), got {describe(video)}")
-    if video.shape[0] != plan.gray.shape[0]:
-        raise UsageError(f"video {describe(video)} does not fit a plan for {plan.gray.shape[0]} samples")
+    if video.shape[0] != params.gray.shape[0]:
+        raise UsageError(f"video {describe(video)} does not fit parameters for {params.gray.shape[0]} samples")
     with torch.autocast(video.device.type, enabled=False):
-        return (_on_processor if video.device.type == "cpu" else _on_device)(video, plan, settings)
+        return (_on_processor if video.device.type == "cpu" else _on_device)(video, params, settings)
 
 
-def _on_device(video: Tensor, plan: ColorParams, settings: ColorSettings) -> Tensor:
+def _on_device(video: Tensor, params: ColorParams, settings: ColorSettings) -> Tensor:
     """Processes the whole batch at once, and never waits for the device."""
     released, weights = settings.style == "released", settings.gray_weights
-    plan = plan.to(video.device)
-    rows = plan.touched()
+    params = params.to(video.device)
+    rows = params.touched()
     x = video.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
     if video.dtype == torch.uint8:
         x.div_(255)
     if released:
         normalize_(x, settings.mean, settings.std)
     if len(rows.jitter):
-        _jitter_(x, plan, weights, clip=not released)
+        _jitter_(x, params, weights, clip=not released)
     if len(rows.gray):
         gray = luma(x.index_select(0, rows.gray), weights)
         x.index_copy_(0, rows.gray, gray.expand(-1, 3, -1, -1, -1))
     if len(rows.blur):
-        sigma = plan.sigma.index_select(0, rows.blur)
+        sigma = params.sigma.index_select(0, rows.blur)
         x.index_copy_(0, rows.blur, gaussian_blur(x.index_select(0, rows.blur), sigma, settings.blur_kernel))
     return x if released else normalize_(x, settings.mean, settings.std)
 
 
-def _on_processor(video: Tensor, plan: ColorParams, settings: ColorSettings) -> Tensor:
+def _on_processor(video: Tensor, params: ColorParams, settings: ColorSettings) -> Tensor:
     """Processes a few frames of a clip at a time, which stay in the cache from the first step to the last."""
     out = torch.empty(video.shape, dtype=torch.float32)
     scale = 1 / 255 if video.dtype == torch.uint8 else 1.0
     blocks = FrameBlocks(video.shape[1:])
-    parameters = zip(plan.order.tolist(), plan.factors.tolist(), plan.gray.tolist(), plan.sigma.cpu(), strict=True)
+    parameters = zip(
+        params.order.tolist(), params.factors.tolist(), params.gray.tolist(), params.sigma.cpu(), strict=True
+    )
     for into, clip, (order, factors, gray, sigma) in zip(out, video, parameters, strict=True):
         passes = color_passes(order, factors, gray=gray, scale=scale, settings=settings)
         blur = clip_blur(clip.shape[-2:], sigma, settings.blur_kernel)
@@ -74,13 +76,13 @@ def _on_processor(video: Tensor, plan: ColorParams, settings: ColorSettings) -> 
     return out
 
 
-def _jitter_(x: Tensor, plan: ColorParams, weights: Sequence[float], *, clip: bool) -> None:
+def _jitter_(x: Tensor, params: ColorParams, weights: Sequence[float], *, clip: bool) -> None:
     """Applies three steps in place; each blends every sample with the base of its step, f x + (1 - f) base.
 
     The base is black for brightness, the frame's mean gray for contrast, and the gray frame for saturation.
     """
-    for step in plan.order.unbind(1):
-        factor = plan.factors.gather(1, step[:, None]).view(-1, 1, 1, 1, 1)
+    for step in params.order.unbind(1):
+        factor = params.factors.gather(1, step[:, None]).view(-1, 1, 1, 1, 1)
         step = step.view(-1, 1, 1, 1, 1)
         base = luma(x, weights)
         level = base.mean((-2, -1), keepdim=True).mul_((1 - factor) * (step == CONTRAST))

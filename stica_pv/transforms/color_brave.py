@@ -77,12 +77,12 @@ class BraveColorParams:
         return ", ".join(parts) or "unchanged colors"
 
     def to(self, device: torch.device) -> "BraveColorParams":
-        """Returns the plan on `device`."""
+        """Returns the parameters on `device`."""
         return BraveColorParams(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
 
 
 def sample_brave_color(rngs: Sequence[torch.Generator], settings: BraveColorSettings) -> BraveColorParams:
-    """Samples a plan, row b from `rngs[b]`; every row uses the same number of random values."""
+    """Samples parameters, row b from `rngs[b]`; every row uses the same number of random values."""
     jitter, values, gray, sigma = zip(*(_sample_row(rng, settings) for rng in rngs), strict=True)
     return BraveColorParams(torch.tensor(jitter), torch.tensor(values), torch.tensor(gray), torch.tensor(sigma))
 
@@ -98,26 +98,26 @@ def _sample_row(rng: torch.Generator, settings: BraveColorSettings) -> tuple[boo
 
 
 @torch.no_grad()
-def apply_brave_color(video: Tensor, plan: BraveColorParams, settings: BraveColorSettings) -> Tensor:
-    """Applies a plan.
+def apply_brave_color(video: Tensor, params: BraveColorParams, settings: BraveColorSettings) -> Tensor:
+    """Applies color parameters.
 
     Args:
         video: Frames, uint8 (B, 3, T, H, W).
-        plan: One row per clip.
+        params: One row per clip.
         settings: Settings whose blur taps are used; strengths only matter for sampling.
 
     Returns:
         float32 (B, 3, T, H, W) in [0, 1], also under autocast.
     """
-    if video.dtype != torch.uint8 or video.ndim != 5 or len(plan.gray) != len(video):
+    if video.dtype != torch.uint8 or video.ndim != 5 or len(params.gray) != len(video):
         raise UsageError(
-            f"expected uint8 (B, 3, T, H, W) and one row per clip, got {describe(video)}, {len(plan.gray)}"
+            f"expected uint8 (B, 3, T, H, W) and one row per clip, got {describe(video)}, {len(params.gray)}"
         )
     with torch.autocast(video.device.type, enabled=False):
         x = video.float() / 255
-        x = gaussian_blur(x, plan.sigma.unsqueeze(1).expand(-1, 2), settings.blur_kernel, "zero").clamp(0, 1)
-        x = torch.where(_wide(plan.jitter), _jitter(x, plan.values), x)
-        return torch.where(_wide(plan.gray), to_gray(x), x)
+        x = gaussian_blur(x, params.sigma.unsqueeze(1).expand(-1, 2), settings.blur_kernel, "zero").clamp(0, 1)
+        x = torch.where(_wide(params.jitter), _jitter(x, params.values), x)
+        return torch.where(_wide(params.gray), to_gray(x), x)
 
 
 def _jitter(x: Tensor, values: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ from stica_pv.transforms.checks import check_blur, check_shares
 from stica_pv.transforms.color_ops import GRAY_WEIGHTS
 
 BRIGHTNESS, CONTRAST, SATURATION = range(3)
+ColorStyle = Literal["intended", "released"]
+COLOR_STYLES: tuple[ColorStyle, ...] = get_args(ColorStyle)
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,10 @@ class ColorSettings:
     blur_kernel: int = 11
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
     std: tuple[float, float, float] = (0.225, 0.225, 0.225)
-    style: Literal["intended", "released"] = "intended"
+    style: ColorStyle = "intended"
 
     def __post_init__(self) -> None:
-        check_choice("style", self.style, ("intended", "released"))
+        check_choice("style", self.style, COLOR_STYLES)
         check_shares(jitter_prob=self.jitter_prob, gray_prob=self.gray_prob, blur_prob=self.blur_prob)
         check_blur(self.blur_sigma, self.blur_kernel)
         if min(self.strengths) < 0:
@@ -69,7 +71,7 @@ class ColorSettings:
 
 @dataclass(frozen=True)
 class TouchedRows:
-    """Rows of a batch that a plan changes; known on the CPU, so that their number needs no synchronization."""
+    """Rows of a batch that the parameters change; known on the CPU, so that their number needs no synchronization."""
 
     jitter: Tensor
     gray: Tensor
@@ -102,12 +104,12 @@ class ColorParams:
 
     @classmethod
     def identity(cls, batch: int) -> "ColorParams":
-        """Returns the plan that only normalizes."""
+        """Returns the parameters that only normalize."""
         none, order = torch.zeros(batch, dtype=torch.bool), torch.arange(3).repeat(batch, 1)
         return cls(order, torch.ones(batch, 3), none, torch.zeros(batch, 2))
 
     def touched(self) -> TouchedRows:
-        """Returns the changed rows; synchronizes with the device unless the plan was moved there by `to`."""
+        """Returns the changed rows; synchronizes with the device unless the parameters were moved there by `to`."""
         if self.rows is not None:
             return self.rows
         changes = (self.factors != 1).any(1), self.gray, (self.sigma > 0).any(1)
@@ -124,7 +126,7 @@ class ColorParams:
         return ", ".join(parts) or "unchanged colors"
 
     def to(self, device: torch.device) -> "ColorParams":
-        """Returns the plan on `device`."""
+        """Returns the parameters on `device`."""
 
         def move(value: Tensor) -> Tensor:
             return value.to(device, non_blocking=True)
@@ -135,17 +137,17 @@ class ColorParams:
 
 
 def sample_color(rngs: Sequence[torch.Generator], settings: ColorSettings) -> ColorParams:
-    """Samples a plan, row b from `rngs[b]`; every row uses the same number of random values."""
-    plan = ColorParams.identity(len(rngs))
+    """Samples parameters, row b from `rngs[b]`; every row uses the same number of random values."""
+    params = ColorParams.identity(len(rngs))
     low, high = settings.blur_sigma
     for row, rng in enumerate(rngs):
         jitter = chance(settings.jitter_prob, rng)
-        plan.order[row] = torch.randperm(3, generator=rng)
+        params.order[row] = torch.randperm(3, generator=rng)
         factors = [uniform(max(0.0, 1 - strength), 1 + strength, rng) for strength in settings.strengths]
-        plan.gray[row] = chance(settings.gray_prob, rng)
+        params.gray[row] = chance(settings.gray_prob, rng)
         blur, sigma = chance(settings.blur_prob, rng), uniform(low, high, rng)
         if jitter:
-            plan.factors[row] = torch.tensor(factors)
+            params.factors[row] = torch.tensor(factors)
         if blur:
-            plan.sigma[row] = torch.tensor([sigma, sigma] if settings.style == "intended" else [low, high])
-    return plan
+            params.sigma[row] = torch.tensor([sigma, sigma] if settings.style == "intended" else [low, high])
+    return params

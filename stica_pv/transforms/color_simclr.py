@@ -1,7 +1,7 @@
 """SimCLR's color distortion on clips, as in CVRL: jitter with hue, grayscale, blur, solarize; on a whole batch.
 
 Parameters are sampled on the CPU into `SimclrColorParams`, one row per clip so that all its frames change alike (CVRL,
-arXiv 2008.03800, section 3.3), or one row per frame for the paper's ablation; applying a plan is deterministic.
+arXiv 2008.03800, section 3.3), or one row per frame for the paper's ablation; applying parameters is deterministic.
 """
 
 import itertools
@@ -108,7 +108,7 @@ class SimclrColorParams:
     rows: DistortedRows | None = None
 
     def distorted(self) -> DistortedRows:
-        """Returns the rows of each change; synchronizes with the device unless the plan was moved there by `to`."""
+        """Returns the rows of each change; synchronizes with the device unless `to` moved the parameters there."""
         if self.rows is not None:
             return self.rows
         steps = tuple(tuple(_rows(step == change) for change in range(4)) for step in self.order.unbind(1))
@@ -134,7 +134,7 @@ class SimclrColorParams:
         return tuple("per frame, the first: " * settings.per_frame + self.describe(row) for row in rows)
 
     def to(self, device: torch.device) -> "SimclrColorParams":
-        """Returns the plan on `device`."""
+        """Returns the parameters on `device`."""
 
         def move(value: Tensor) -> Tensor:
             return value.to(device, non_blocking=True)
@@ -147,7 +147,7 @@ class SimclrColorParams:
 def sample_simclr_color(
     rngs: Sequence[torch.Generator], settings: SimclrColorSettings, frames: int
 ) -> SimclrColorParams:
-    """Samples a plan for clips of `frames` frames, clip b from `rngs[b]`; every row uses equally many random values."""
+    """Samples parameters of clips of `frames` frames, clip b from `rngs[b]`; all rows use as many random values."""
     rows = [_sample_row(rng, settings) for rng in rngs for _ in range(frames if settings.per_frame else 1)]
     order, values, gray, sigma, solarize = zip(*rows, strict=True)
     return SimclrColorParams(
@@ -166,12 +166,12 @@ def _sample_row(rng: torch.Generator, settings: SimclrColorSettings) -> tuple[Te
 
 
 @torch.no_grad()
-def apply_simclr_color(video: Tensor, plan: SimclrColorParams, settings: SimclrColorSettings) -> Tensor:
-    """Applies a plan and normalizes.
+def apply_simclr_color(video: Tensor, params: SimclrColorParams, settings: SimclrColorSettings) -> Tensor:
+    """Applies color parameters and normalizes.
 
     Args:
         video: Frames, uint8 (B, 3, T, H, W).
-        plan: One row per clip, or per frame with `per_frame`.
+        params: One row per clip, or per frame with `per_frame`.
         settings: Settings whose blur taps, mean and std are used; strengths only matter for sampling.
 
     Returns:
@@ -179,10 +179,12 @@ def apply_simclr_color(video: Tensor, plan: SimclrColorParams, settings: SimclrC
     """
     batch, _, frames = video.shape[:3]
     expected = batch * frames if settings.per_frame else batch
-    if video.dtype != torch.uint8 or video.ndim != 5 or len(plan.gray) != expected:
-        raise UsageError(f"expected uint8 (B, 3, T, H, W) and {expected} rows, got {describe(video)}, {len(plan.gray)}")
-    plan = plan.to(video.device)
-    rows = plan.distorted()
+    if video.dtype != torch.uint8 or video.ndim != 5 or len(params.gray) != expected:
+        raise UsageError(
+            f"expected uint8 (B, 3, T, H, W) and {expected} rows, got {describe(video)}, {len(params.gray)}"
+        )
+    params = params.to(video.device)
+    rows = params.distorted()
     with torch.autocast(video.device.type, enabled=False):
         x = video.to(torch.float32, memory_format=torch.contiguous_format) / 255
         if settings.per_frame:
@@ -190,15 +192,15 @@ def apply_simclr_color(video: Tensor, plan: SimclrColorParams, settings: SimclrC
         for step in rows.steps:
             for change, chosen in enumerate(step):
                 if len(chosen):
-                    part = _jitter(x.index_select(0, chosen), change, plan.values[chosen, change])
+                    part = _jitter(x.index_select(0, chosen), change, params.values[chosen, change])
                     x.index_copy_(0, chosen, part.clamp_(0, 1))
         if len(rows.gray):
             x.index_copy_(0, rows.gray, to_gray(x.index_select(0, rows.gray)))
         if len(rows.blur):
-            sigma = plan.sigma[rows.blur].unsqueeze(1).expand(-1, 2)
+            sigma = params.sigma[rows.blur].unsqueeze(1).expand(-1, 2)
             part = gaussian_blur(x.index_select(0, rows.blur), sigma, settings.blur_kernel, "zero")
             x.index_copy_(0, rows.blur, part)
-        x = torch.where(_wide(plan.solarize) & (x >= 0.5), 1 - x, x).clamp(0, 1)
+        x = torch.where(_wide(params.solarize) & (x >= 0.5), 1 - x, x).clamp(0, 1)
         if settings.per_frame:
             x = x.flatten(1, 2).unflatten(0, (batch, frames)).transpose(1, 2).contiguous()
         return normalize_(x, settings.mean, settings.std)

@@ -1,56 +1,125 @@
 """Configuration keys of the transforms of frames and audio, and their translation into transforms."""
 
-from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, declare_limits, one_of
+from stica_pv.config import CfgNode
+from stica_pv.config.keys import Key, declare_keys, default_of
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, one_of
+from stica_pv.config.roles import CLIP, NETWORK
 from stica_pv.errors import UsageError
-from stica_pv.transforms.color_params import ColorSettings
+from stica_pv.transforms.color_params import COLOR_STYLES, ColorSettings
 from stica_pv.transforms.log_mel import STYLES, LogMel, create_log_mel
 from stica_pv.transforms.spatial import CROP_STYLES, RandomResizedCrop, RandomShortSideCrop
 
-
-def add_transform_config(cfg: CfgNode) -> None:
-    """Declares the augmentation keys of DATA and the spectrogram keys of AUDIO."""
-    data = section(cfg, "DATA")
-    data.NUM_FRAMES = 30
-    data.TARGET_FPS = 30.0
-    data.TRAIN_CROP_SIZE = 112
-    data.TRAIN_JITTER_SCALES_RELATIVE = [0.14, 1.0]  # area share of random resized crops; []: TRAIN_JITTER_SCALES
-    data.TRAIN_JITTER_ASPECT_RELATIVE = [0.75, 1.3333]
-    data.TRAIN_JITTER_SCALES = [128, 160]  # short side in pixels before a plain random crop
-    data.CROP_LAST_OFFSET = True  # whether a plain random crop can have the last position; the release never sampled it
-    data.CROP_STYLE = (
-        "torchvision"  # torchvision | tf: how random resized crops sample area and shape; tf as released by CVRL, BraVe
-    )
-    data.RANDOM_FLIP = True  # horizontal, for half of the clips
-    data.ANTIALIAS = True  # when resizing; the release had none
-    data.COLOR_JITTER_PROB = 0.8
-    data.SSL_COLOR_BRI_CON_SAT = [0.4, 0.4, 0.4]
-    data.SSL_COLOR_HUE = 0.2  # share of the color circle; for CVRL and BraVe
-    data.COLOR_RND_GRAYSCALE = 0.2
-    data.BLUR_PROB = 0.5
-    data.BLUR_SIGMA = [0.1, 2.0]
-    data.BLUR_KERNEL = 11  # taps, odd; 0: a tenth of the crop size, made odd: 11 at 112 px, 23 at 224 px
-    data.MEAN = [0.45, 0.45, 0.45]
-    data.STD = [0.225, 0.225, 0.225]
-    data.COLOR_STYLE = "intended"  # intended | released: order, clipping, gray weights, blur
-
-    audio = section(cfg, "AUDIO")
-    audio.SAMPLE_RATE = 24000
-    audio.LOG_MEL = "clean"  # clean | released | brave
-    audio.NUM_MEL_BINS = 257
-    audio.WIN_LENGTH_SECONDS = 0.02
-    audio.HOP_LENGTH_SECONDS = 0.01
-    audio.N_FFT = 4096
-    audio.MEAN = 0.0
-    audio.STD = 1.0
-    audio.VOLUME_JITTER = 0.1  # factor U(1 - v, 1 + v)
+declare_keys(
+    __name__,
+    "DATA",
+    CLIP,
+    Key("NUM_FRAMES", 30, "Number of frames per clip.", AT_LEAST_ONE),
+    Key("TARGET_FPS", 30.0, "Frames per second of a clip.", Limits(above=0, high=1000)),
+    Key("TRAIN_CROP_SIZE", 112, "Side of a training clip in pixels.", Limits(low=8)),
+    Key(
+        "TRAIN_JITTER_SCALES_RELATIVE",
+        [0.14, 1.0],
+        "Range of the area of a random resized crop as a share of the frame; [] crops as TRAIN_JITTER_SCALES says.",
+        Limits(above=0, high=1),
+    ),
+    Key(
+        "TRAIN_JITTER_ASPECT_RELATIVE",
+        [0.75, 1.3333],
+        "Range of the aspect ratio of a random resized crop.",
+        Limits(above=0, count=2, ordered=True),
+    ),
+    Key(
+        "TRAIN_JITTER_SCALES",
+        [128, 160],
+        "Range of the short side in pixels before a plain random crop, if TRAIN_JITTER_SCALES_RELATIVE is [].",
+        Limits(low=8, count=2, ordered=True),
+    ),
+    Key(
+        "CROP_LAST_OFFSET",
+        True,
+        "Whether a plain random crop can have the last position, which the released code never samples.",
+    ),
+    Key(
+        "CROP_STYLE",
+        "torchvision",
+        "How random resized crops sample area and shape; tf is what CVRL and BraVe released.",
+        one_of(*CROP_STYLES),
+    ),
+    Key("RANDOM_FLIP", True, "Whether half of the clips are flipped horizontally."),
+    Key("ANTIALIAS", True, "Whether resizing filters against aliasing, which the released code does not."),
+    Key("COLOR_JITTER_PROB", 0.8, "Probability of color jitter.", SHARE),
+    Key(
+        "SSL_COLOR_BRI_CON_SAT",
+        [0.4, 0.4, 0.4],
+        "Strength of the jitter of brightness, contrast and saturation.",
+        Limits(low=0, count=3),
+    ),
+    Key(
+        "SSL_COLOR_HUE",
+        0.2,
+        "Strength of the jitter of hue as a share of the color circle.",
+        Limits(low=0, high=0.5),
+    ),
+    Key("COLOR_RND_GRAYSCALE", 0.2, "Probability that a clip becomes gray.", SHARE),
+    Key("BLUR_PROB", 0.5, "Probability of a Gaussian blur.", SHARE),
+    Key(
+        "BLUR_SIGMA",
+        [0.1, 2.0],
+        "Range of the standard deviation of the blur in pixels.",
+        Limits(above=0, count=2, ordered=True),
+    ),
+    Key(
+        "BLUR_KERNEL",
+        11,
+        "Width of the blur kernel in pixels, odd; 0 takes a tenth of the crop size, made odd: 11 at 112 px.",
+        NOT_NEGATIVE,
+    ),
+    Key("MEAN", [0.45, 0.45, 0.45], "Mean of each color channel, subtracted in normalization.", Limits(count=3)),
+    Key(
+        "STD",
+        [0.225, 0.225, 0.225],
+        "Standard deviation of each color channel, divided by in normalization.",
+        Limits(above=0, count=3),
+    ),
+    Key(
+        "COLOR_STYLE",
+        "intended",
+        "Order, clipping, gray weights and blur of the color augmentation: as the paper intends, or as released.",
+        one_of(*COLOR_STYLES),
+    ),
+)
+declare_keys(
+    __name__,
+    "AUDIO",
+    NETWORK,
+    Key("SAMPLE_RATE", 24000, "Sample rate of the audio in Hz.", Limits(low=1000, high=192000)),
+    Key(
+        "LOG_MEL",
+        "htk",
+        "Definition of the spectrogram: htk is triangles of the HTK mel scale; released and brave follow these codes.",
+        one_of(*STYLES),
+    ),
+    Key("NUM_MEL_BINS", 257, "Number of mel bins of the spectrogram.", AT_LEAST_ONE),
+    Key("WIN_LENGTH_SECONDS", 0.02, "Length of the Fourier window in seconds.", Limits(above=0, high=1)),
+    Key("HOP_LENGTH_SECONDS", 0.01, "Distance of Fourier windows in seconds.", Limits(above=0, high=1)),
+    Key("N_FFT", 4096, "Length of the Fourier transform in samples.", AT_LEAST_ONE),
+    Key("MEAN", 0.0, "Mean of the spectrogram, subtracted in normalization."),
+    Key("STD", 1.0, "Standard deviation of the spectrogram, divided by in normalization.", POSITIVE),
+    Key(
+        "VOLUME_JITTER",
+        0.1,
+        "Strength v of the volume augmentation: a factor from 1 - v to 1 + v.",
+        Limits(low=0, high=0.99),
+    ),
+)
 
 
 def normalization_is_chosen(cfg: CfgNode) -> bool:
     """Returns whether DATA.MEAN or DATA.STD is on the command line, or differs from its default."""
-    declared = CfgNode()
-    add_transform_config(declared)
-    return any(f"DATA.{key}" in cfg.OVERRIDES or cfg.DATA[key] != declared.DATA[key] for key in ("MEAN", "STD"))
+    return any(
+        key in cfg.OVERRIDES or value != default_of(key)
+        for key, value in (("DATA.MEAN", cfg.DATA.MEAN), ("DATA.STD", cfg.DATA.STD))
+    )
 
 
 def _pair(cfg: CfgNode, section_name: str, key: str) -> tuple[float, float]:
@@ -130,34 +199,3 @@ def log_mel_from_config(cfg: CfgNode) -> LogMel:
         mean=audio.MEAN,
         std=audio.STD,
     )
-
-
-declare_limits(
-    {
-        "DATA.NUM_FRAMES": AT_LEAST_ONE,
-        "DATA.TARGET_FPS": Limits(above=0, high=1000),
-        "DATA.TRAIN_CROP_SIZE": Limits(low=8),
-        "DATA.TRAIN_JITTER_SCALES_RELATIVE": Limits(above=0, high=1),
-        "DATA.TRAIN_JITTER_ASPECT_RELATIVE": Limits(above=0, count=2, ordered=True),
-        "DATA.TRAIN_JITTER_SCALES": Limits(low=8, count=2, ordered=True),
-        "DATA.CROP_STYLE": one_of(*CROP_STYLES),
-        "DATA.COLOR_JITTER_PROB": SHARE,
-        "DATA.SSL_COLOR_BRI_CON_SAT": Limits(low=0, count=3),
-        "DATA.SSL_COLOR_HUE": Limits(low=0, high=0.5),
-        "DATA.COLOR_RND_GRAYSCALE": SHARE,
-        "DATA.BLUR_PROB": SHARE,
-        "DATA.BLUR_SIGMA": Limits(above=0, count=2, ordered=True),
-        "DATA.BLUR_KERNEL": NOT_NEGATIVE,
-        "DATA.MEAN": Limits(count=3),
-        "DATA.STD": Limits(above=0, count=3),
-        "DATA.COLOR_STYLE": one_of("intended", "released"),
-        "AUDIO.SAMPLE_RATE": Limits(low=1000, high=192000),
-        "AUDIO.LOG_MEL": one_of(*STYLES),
-        "AUDIO.NUM_MEL_BINS": AT_LEAST_ONE,
-        "AUDIO.WIN_LENGTH_SECONDS": Limits(above=0, high=1),
-        "AUDIO.HOP_LENGTH_SECONDS": Limits(above=0, high=1),
-        "AUDIO.N_FFT": AT_LEAST_ONE,
-        "AUDIO.STD": POSITIVE,
-        "AUDIO.VOLUME_JITTER": Limits(low=0, high=0.99),
-    }
-)

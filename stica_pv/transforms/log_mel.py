@@ -19,15 +19,15 @@ PRE_EMPHASIS = 0.97
 INT16_SCALE = 32768.0  # the release uses 16-bit samples unscaled
 RELEASED_FFT_SIZE = 1024
 EPSILON = torch.finfo(torch.float64).eps
-CLEAN_FLOOR = 1e-8  # 20 dB above the rounding noise of 16-bit audio
+HTK_FLOOR = 1e-8  # 20 dB above the rounding noise of 16-bit audio
 BRAVE_SCALE = 10000.0  # log(1 + 10⁴ x)
 BRAVE_RANGE_HZ = (80.0, 7600.0)
 
 _BLOCK_BANDS = 33
 """Number of bands that a CPU computes at once: neighbors have few bins in common, and most of the matrix is 0."""
 
-Style = Literal["clean", "released", "brave"]
-STYLES = ("clean", "released", "brave")
+Style = Literal["htk", "released", "brave"]
+STYLES = ("htk", "released", "brave")
 
 
 def log_mel_frames(samples: int, *, window_samples: int = 480, hop_samples: int = 240) -> int:
@@ -88,7 +88,7 @@ class LogMel(nn.Module):
             if self.style == "brave":
                 return energy.mul(BRAVE_SCALE).log1p().sub(self.mean).div(self.std)
             released = self.style == "released"
-            energy = energy.masked_fill(energy == 0, EPSILON) if released else energy + CLEAN_FLOOR
+            energy = energy.masked_fill(energy == 0, EPSILON) if released else energy + HTK_FLOOR
             return energy.log().sub(self.mean).div(self.std)
 
     def _energy(self, x: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ class LogMel(nn.Module):
 
 def create_log_mel(
     *,
-    style: Style = "clean",
+    style: Style = "htk",
     sample_rate_hz: int = 24000,
     bands: int = 257,
     window_seconds: float = 0.02,
@@ -129,7 +129,7 @@ def create_log_mel(
 
     Args:
         style: Definition. ``released`` follows python_speech_features.logfbank on samples of 16 bits: pre-emphasis,
-            rectangular window, triangles between rounded bins, ln(eps) for exact zeros. ``clean`` has a Hann window,
+            rectangular window, triangles between rounded bins, ln(eps) for exact zeros. ``htk`` has a Hann window,
             triangles between the exact frequencies, and a small floor; no band is constant. ``brave`` has magnitudes, a
             Hann window, triangles from 80 to 7600 Hz that are straight on the mel scale, log(1 + 10⁴ x), and ⌈S / hop⌉
             columns.
@@ -137,13 +137,13 @@ def create_log_mel(
         bands: Number F of mel bands between 0 and half the sample rate; ``brave`` has its own range.
         window_seconds: Length of a frame.
         hop_seconds: Distance between frames.
-        fft_size: Points of the Fourier transform; required for ``clean``, 1024 by default for ``released``, the
+        fft_size: Points of the Fourier transform; required for ``htk``, 1024 by default for ``released``, the
             window for ``brave``.
         mean: Mean that is subtracted from the logarithms.
         std: Standard deviation by which they are divided.
 
     Raises:
-        UsageError: The FFT for ``clean`` is so short that a band contains no bin, or an argument is out of range.
+        UsageError: The FFT for ``htk`` is so short that a band contains no bin, or an argument is out of range.
     """
     check_choice("style", style, STYLES)
     window_samples, hop_samples = round(window_seconds * sample_rate_hz), round(hop_seconds * sample_rate_hz)
@@ -152,9 +152,9 @@ def create_log_mel(
             f"bands, window and hop in samples must be at least 1 and std > 0, got {bands}, {window_samples}, "
             f"{hop_samples}, {std}"
         )
-    if fft_size is None and style == "clean":
+    if fft_size is None and style == "htk":
         smallest = _smallest_fft(sample_rate_hz, bands, window_samples)
-        raise UsageError(f"fft_size must be given for clean log-mel; the smallest that fits is {smallest}")
+        raise UsageError(f"fft_size must be given for style htk; the smallest that fits is {smallest}")
     fft_size = fft_size or (window_samples if style == "brave" else RELEASED_FFT_SIZE)
     if fft_size < window_samples or fft_size % 2:
         raise UsageError(f"fft_size: expected an even number >= the window of {window_samples} samples, got {fft_size}")

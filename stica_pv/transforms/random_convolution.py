@@ -34,7 +34,7 @@ class RandomConvolutionParams:
         return f"random convolution {side} × {side}"
 
     def to(self, device: torch.device) -> "RandomConvolutionParams":
-        """Returns the plan on `device`."""
+        """Returns the parameters on `device`."""
         return RandomConvolutionParams(self.kernels.to(device, non_blocking=True))
 
 
@@ -64,13 +64,13 @@ def _sample_kernel(rng: torch.Generator, prob: float) -> Tensor:
 
 
 @torch.no_grad()
-def apply_random_convolution(video: Tensor, plan: RandomConvolutionParams) -> Tensor:
+def apply_random_convolution(video: Tensor, params: RandomConvolutionParams) -> Tensor:
     """Filters float (B, 3, T, H, W) with a black border, without bias, clipping or mixing, to the same shape."""
-    if not video.is_floating_point() or video.ndim != 5 or len(plan.kernels) != len(video):
-        raise UsageError(f"expected float (B, 3, T, H, W) with B = {len(plan.kernels)}, got {describe(video)}")
+    if not video.is_floating_point() or video.ndim != 5 or len(params.kernels) != len(video):
+        raise UsageError(f"expected float (B, 3, T, H, W) with B = {len(params.kernels)}, got {describe(video)}")
     batch = len(video)
     with torch.autocast(video.device.type, enabled=False):
         frames = video.permute(2, 0, 1, 3, 4).flatten(1, 2)  # (T, B·3, H, W): one group per clip
-        kernels = plan.kernels.to(video.dtype).flatten(0, 1)
+        kernels = params.kernels.to(video.dtype).flatten(0, 1)
         filtered = F.conv2d(frames, kernels, padding=LARGEST // 2, groups=batch)
         return filtered.unflatten(1, (batch, 3)).permute(1, 2, 0, 3, 4)

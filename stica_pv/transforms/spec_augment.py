@@ -45,7 +45,7 @@ class SpecAugmentParams:
         return SpecAugmentParams(self.bands, torch.stack((columns - first - width, width), dim=-1))
 
     def to(self, device: torch.device) -> "SpecAugmentParams":
-        """Returns the plan on `device`."""
+        """Returns the parameters on `device`."""
         return SpecAugmentParams(self.bands.to(device, non_blocking=True), self.columns.to(device, non_blocking=True))
 
 
@@ -69,12 +69,12 @@ def sample_spec_augment(
     return SpecAugmentParams(*sampled)
 
 
-def apply_spec_augment(log_mel: Tensor, plan: SpecAugmentParams) -> Tensor:
+def apply_spec_augment(log_mel: Tensor, params: SpecAugmentParams) -> Tensor:
     """Maps (B, 1, F, T) to the same with the masked bands and columns set to 0."""
-    if log_mel.ndim != 4 or len(log_mel) != len(plan.bands):
-        raise UsageError(f"log_mel: expected (B, 1, F, T) with B = {len(plan.bands)}, got {describe(log_mel)}")
-    bands = _covered(plan.bands, log_mel.shape[2])
-    columns = _covered(plan.columns, log_mel.shape[3])
+    if log_mel.ndim != 4 or len(log_mel) != len(params.bands):
+        raise UsageError(f"log_mel: expected (B, 1, F, T) with B = {len(params.bands)}, got {describe(log_mel)}")
+    bands = _covered(params.bands, log_mel.shape[2])
+    columns = _covered(params.columns, log_mel.shape[3])
     return log_mel.masked_fill(bands[:, None, :, None] | columns[:, None, None, :], 0.0)
 
 

@@ -39,14 +39,14 @@ class WeightsFile:
         tensors: The weights; common prefixes of wrappers are dropped, unless the caller keeps them.
         about: Other content of the file, such as an epoch.
         sha256: Hash of the file.
-        left_out: Entries with objects of a program, with their classes; none of these was built.
+        skipped: Entries with objects of a program, with their classes; none of these was built.
     """
 
     path: str
     tensors: dict[str, Tensor]
     about: dict[str, Any]
     sha256: str
-    left_out: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.path} ({len(self.tensors)} tensors)"
@@ -65,15 +65,15 @@ def read_weights(path: str | os.PathLike[str], *, strip: bool = True) -> Weights
     path = str(path)
     if not Path(path).is_file():
         raise UsageError(f"{path}: there is no such file")
-    content, about, left_out = _read_safetensors(path) if path.endswith(".safetensors") else _read_torch(path)
+    content, about, skipped = _read_safetensors(path) if path.endswith(".safetensors") else _read_torch(path)
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
         raise UsageError(
             f"{path} holds no weights: expected tensors by name, at the top or under one of {', '.join(WRAPPERS)}; "
             f"found {', '.join(sorted(map(str, content))[:8]) or 'nothing'}"
-            + (f"; left out, as only its own program can build it: {', '.join(left_out)}" if left_out else "")
+            + (f"; left out, as only its own program can build it: {', '.join(skipped)}" if skipped else "")
         )
-    return WeightsFile(path, _without_prefixes(tensors) if strip else tensors, about, sha256_of(path), left_out)
+    return WeightsFile(path, _without_prefixes(tensors) if strip else tensors, about, sha256_of(path), skipped)
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

@@ -43,8 +43,8 @@ def load_trunk(trunk: nn.Module, path: str | os.PathLike[str], *, layout: str = 
             ResNet-101 hold all names of ResNet-50. The trunk is untouched.
     """
     weights = read_weights(path)
-    if weights.left_out:
-        logger.info("%s: left out, objects of the program that wrote the file: %s", path, ", ".join(weights.left_out))
+    if weights.skipped:
+        logger.info("%s: left out, objects of the program that wrote the file: %s", path, ", ".join(weights.skipped))
     own = trunk.state_dict()
     found = best_layout(own, weights.tensors) if layout == AUTO else match(own, weights.tensors, layout_named(layout))
     if not found.fits or found.unexpected:

@@ -86,7 +86,7 @@ def check_data(cfg: CfgNode, *, named: int, page: bool = True) -> None:
         title=f"{cfg.TRAIN.DATASET} {cfg.TRAIN.SPLIT} in {listed.root}",
         refusal=str(refusal or ""),
         totals=_totals(listed, media_info),
-        left_out=[*(ReadFailure(name, MISSING_FILE) for name in listed.absent), *_named(found.excluded, listed.root)],
+        excluded=[*(ReadFailure(name, MISSING_FILE) for name in listed.absent), *_named(found.excluded, listed.root)],
         spreads=count_headers(media_info),
         classes=count_classes(listed),
         copies=[(names[row], names[first]) for row, first in copies.items()],
@@ -182,7 +182,7 @@ def _write(folder: Path, check: DataCheck, *, page: bool) -> None:
         with (folder / FILES).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("name", "cause", "copy_of"))
-            writer.writerows(csv_cells((one.path, one.cause, "")) for one in check.left_out)
+            writer.writerows(csv_cells((one.path, one.cause, "")) for one in check.excluded)
             writer.writerows(csv_cells((copy, "", first)) for copy, first in check.copies)
     written = [folder / NUMBERS, folder / FILES]
     if page:

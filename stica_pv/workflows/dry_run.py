@@ -24,7 +24,7 @@ from stica_pv.engine.loaders import create_loader, create_sampler
 from stica_pv.engine.memory import KeptTensors, bytes_of, optimizer_bytes
 from stica_pv.engine.out_of_memory import fails_when_full, training_advice
 from stica_pv.engine.state import create_state
-from stica_pv.engine.training import derived_facts
+from stica_pv.engine.training import derived_info
 from stica_pv.errors import UsageError
 from stica_pv.models import Pooling
 from stica_pv.structures import Batch
@@ -43,7 +43,7 @@ def dry_run(cfg: CfgNode, task: Task, listed: VideoList, folder: Path, device: t
     with borrowed_manifest(cfg, folder) as manifest:
         videos = open_in_turn(listed, manifest, task.views())
     sampler = create_sampler(cfg, videos, 0)
-    settings_of_run = derived_facts(cfg, task, videos, sampler)
+    settings_of_run = derived_info(cfg, task, videos, sampler)
     settings = loop_settings_from_config(cfg, sampler.steps_per_epoch, sampler.end)
     schedule_from_config(cfg, sampler.steps_per_epoch)  # raises for an invalid schedule
     sampler.end = 1

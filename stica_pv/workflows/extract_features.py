@@ -29,7 +29,7 @@ NO_LABEL = -1
 
 
 @dataclass(frozen=True)
-class ExtractJob:
+class ExtractFeatures:
     """Extraction of features; called on every process of a run.
 
     Attributes:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from stica_pv.config import CfgNode
+from stica_pv.config.imports import import_components
 from stica_pv.data.manifest.videos import list_from_config
 from stica_pv.data.sources.video_list import VideoList
 from stica_pv.data.synthetic import generate_from_config
@@ -22,7 +23,6 @@ from stica_pv.errors import RunStopped, UsageError
 from stica_pv.evaluation.build_models import Checkpoints
 from stica_pv.evaluation.evaluate import check_test, evaluate
 from stica_pv.evaluation.results import Numbers
-from stica_pv.registry import import_components
 from stica_pv.report.charts import check_extra
 from stica_pv.report.end_of_run import report_run
 from stica_pv.tasks import Task
@@ -70,7 +70,7 @@ def run(cfg: CfgNode, device: torch.device, *, profile_steps: int = 0) -> Number
     return results
 
 
-def rehearse(cfg: CfgNode, device: torch.device) -> None:
+def check_run(cfg: CfgNode, device: torch.device) -> None:
     """Build what `run` would train, run one batch and log the findings; write nothing to OUTPUT_DIR.
 
     Raises:

@@ -29,6 +29,6 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.fixture
 def probed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Probed:
     """Note from now on which files `probe_all` opens."""
-    seen = Probed(tmp_path / "probed", manifest.probe)
-    monkeypatch.setattr(manifest, "probe", seen)
-    return seen
+    recorder = Probed(tmp_path / "probed", manifest.probe)
+    monkeypatch.setattr(manifest, "probe", recorder)
+    return recorder

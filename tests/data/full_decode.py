@@ -96,19 +96,19 @@ def _audio(
     rate = frames[0].sample_rate
     first = float(frames[0].pts * frames[0].time_base)
     stamped = [round((float(frame.pts * frame.time_base) - first) * rate) for frame in frames]
-    at, places = 0, []
+    at, positions = 0, []
     for i, frame in enumerate(frames):
         steps, joined = [], at
         for later, stamp in zip(frames[i : i + _LASTING], stamped[i : i + _LASTING], strict=True):
             steps.append(abs(stamp - joined))
             joined += later.samples
         at = stamped[i] if min(steps) > _GAP_S * rate else at
-        places.append(at)
+        positions.append(at)
         at += frame.samples
     audio, present = np.zeros(at), np.zeros(at, bool)
-    for place, frame in zip(places, frames, strict=True):
-        audio[max(0, place) : place + frame.samples] = mono(frame)[max(0, -place) :]
-        present[max(0, place) : place + frame.samples] = True
+    for position, frame in zip(positions, frames, strict=True):
+        audio[max(0, position) : position + frame.samples] = mono(frame)[max(0, -position) :]
+        present[max(0, position) : position + frame.samples] = True
     return audio, present, first - (first if origin is None else origin), rate
 
 

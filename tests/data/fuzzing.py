@@ -29,13 +29,13 @@ def mutate(content: bytes, seed: int) -> bytes:
     rng = np.random.default_rng(seed)
     data = bytearray(content)
     for _ in range(int(rng.integers(1, 4))):
-        head = min(len(data), 4096 if rng.random() < 0.5 else len(data))  # headers are small and tell the most
+        head = min(len(data), 4096 if rng.random() < 0.5 else len(data))  # headers are small and matter most
         at = int(rng.integers(0, head)) if rng.random() < 0.7 else max(0, len(data) - 1 - int(rng.integers(0, head)))
         run = int(2 ** rng.uniform(0, 10))
         match int(rng.integers(0, 7)):
             case 0:
-                for place in rng.integers(0, head, int(rng.integers(1, 40))):
-                    data[int(place)] ^= 1 << int(rng.integers(0, 8))
+                for position in rng.integers(0, head, int(rng.integers(1, 40))):
+                    data[int(position)] ^= 1 << int(rng.integers(0, 8))
             case 1:
                 data[at : at + run] = rng.bytes(len(data[at : at + run]))
             case 2:

@@ -39,21 +39,21 @@ class FakeReader:
 
 
 def cut(frames: Tensor, size: int, rng: torch.Generator) -> Tensor:
-    """Cut a square at a drawn place; the place goes into the first pixel."""
+    """Cut a square at a random position; the position goes into the first pixel."""
     left = integer(0, SIDE - size, rng)
     part = frames[..., :size, left : left + size].clone()
     part[..., 0, 0] = left
     return part
 
 
-def draw(duration_s: float, rng: torch.Generator) -> dict[str, Window]:
-    """Draw the one window."""
+def sample_windows(duration_s: float, rng: torch.Generator) -> dict[str, Window]:
+    """Sample the one window."""
     return {"clip": Window(uniform(0.0, duration_s - 1.0, rng), 1.0)}
 
 
 def two_views(*, reverse_second: bool = False, needs_audio: bool = True) -> Views:
-    """Two looks at one window, the first with audio (and the second too if it is reversed)."""
+    """Two views of one window, the first with audio (and the second too if it is reversed)."""
     audio = AudioSpec(RATE_HZ)
     first = ViewSpec("a", "clip", FRAMES, 4.0, 4, cut, audio=audio)
     second = ViewSpec("b", "clip", FRAMES, 4.0, 3, cut, reverse_second, audio if reverse_second else None)
-    return Views((first, second), draw, 1.0, needs_audio)
+    return Views((first, second), sample_windows, 1.0, needs_audio)

@@ -1,4 +1,4 @@
-"""The generated clips: the same every time, and telling their class by motion and audio over time alone."""
+"""The generated clips: the same every time; only motion and audio over time give their class."""
 
 import dataclasses
 from typing import Any
@@ -44,7 +44,7 @@ def nearest_centroid(features: Array, labels: Array) -> float:
 
 
 def single_frame_scores(settings: SyntheticSettings) -> dict[str, float]:
-    """Return what one frame, its colors and the mean frame tell about the class."""
+    """Return what one frame, its colors and the mean frame reveal about the class."""
     clips, labels = many(settings)
     middle = clips[:, clips.shape[1] // 2]
     count = len(labels)
@@ -131,8 +131,8 @@ def test_objects_of_up_and_down_go_opposite_ways() -> None:
 
 def test_order_alone_separates_mirrored_classes() -> None:
     assert {tuple(reversed(events)) for events in CLASSES} == set(CLASSES)
-    for place in range(2):
-        events = [events[place] for events in CLASSES]
+    for position in range(2):
+        events = [events[position] for events in CLASSES]
         assert all(events.count(event) == 2 for event in set(events))
 
 

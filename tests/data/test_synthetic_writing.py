@@ -214,14 +214,14 @@ def test_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
 def test_every_factor_is_a_key_of_its_own() -> None:
     cfg = get_cfg()
     assert settings_from_config(cfg) == SyntheticSettings()
-    words = ["SYNTHETIC.CLASSES", "['up down', 'down up']", "SYNTHETIC.RADIUS", "[0.1, 0.2]", "SYNTHETIC.LEAK", "1"]
-    apply_overrides(cfg, words)
+    arguments = ["SYNTHETIC.CLASSES", "['up down', 'down up']", "SYNTHETIC.RADIUS", "[0.1, 0.2]", "SYNTHETIC.LEAK", "1"]
+    apply_overrides(cfg, arguments)
     expected = SyntheticSettings(classes=(("up", "down"), ("down", "up")), radius=(0.1, 0.2), leak=1.0)
     assert settings_from_config(cfg) == expected
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["SYNTHETIC.SIZE", "33"], "SYNTHETIC.SIZE: expected an even number, got 33"),
         (["SYNTHETIC.CLASSES", "['up left', 'down up']"], r"SYNTHETIC.CLASSES: .*left"),
@@ -232,8 +232,8 @@ def test_every_factor_is_a_key_of_its_own() -> None:
         (["SYNTHETIC.EVENT_SECONDS", "[0.5, 3]"], r"SYNTHETIC.EVENT_SECONDS: 3.0 s does not fit"),
     ],
 )
-def test_factors_that_do_not_fit_are_named_by_their_key(words: list[str], message: str) -> None:
+def test_factors_that_do_not_fit_are_named_by_their_key(arguments: list[str], message: str) -> None:
     cfg = get_cfg()
-    apply_overrides(cfg, words)
+    apply_overrides(cfg, arguments)
     with pytest.raises(UsageError, match=message):
         settings_from_config(cfg)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from lives import CONTEXT
+from attempts import CONTEXT
 from torch import nn
 
 from stica_pv.engine.state import _parallel
@@ -14,13 +14,13 @@ from stica_pv.engine.state import _parallel
 WORLD, STEPS = 3, 3
 
 
-def gradients(rank: int, lives: list[int]) -> list[torch.Tensor]:
-    """Gradients of the last life's steps, each life with a new wrapper around the same weights, as after a resume."""
+def gradients(rank: int, attempts: list[int]) -> list[torch.Tensor]:
+    """Gradients of the last attempt's steps; each attempt has a new wrapper of the same weights, as after a resume."""
     torch.manual_seed(0)
     network = nn.Sequential(*(nn.Linear(31, 31) for _ in range(6)))
     data = torch.randn(STEPS, WORLD, 5, 31)
     found, step = [], 0
-    for steps in lives:
+    for steps in attempts:
         model = _parallel(network)
         for _ in range(steps):
             network.zero_grad()

@@ -15,7 +15,7 @@ def test_every_process_goes_on_from_where_the_main_one_does(two: Two, folders: s
 
 
 @pytest.mark.parametrize(
-    ("case", "words"),
+    ("case", "texts"),
     [
         ("main sees more", ("process 1 cannot resume", "step_00000005.pyth", "one folder that all machines share")),
         ("main may not", ("holds checkpoints and TRAIN.AUTO_RESUME is False",)),
@@ -25,9 +25,9 @@ def test_every_process_goes_on_from_where_the_main_one_does(two: Two, folders: s
         ("list_hash", ("process 1 is at step 5 of 9 on the list xyz",)),
     ],
 )
-def test_what_one_process_cannot_all_report_in_the_same_line(two: Two, case: str, words: tuple[str, ...]) -> None:
+def test_what_one_process_cannot_all_report_in_the_same_line(two: Two, case: str, texts: tuple[str, ...]) -> None:
     first, second = (result["resume"][case] for result in two)
     assert first == second
     assert "\n" not in first
-    for word in words:
-        assert word in first
+    for text in texts:
+        assert text in first

@@ -54,8 +54,8 @@ TASKS = ("all", "released", "per sample", "gradient through keys", "cross-modal"
 def run(rank: int, folder: str) -> None:
     """Entry of a process; writes ``<rank>.pt``."""
     torch.set_num_threads(1)
-    meeting = f"file://{folder}/meeting"
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD, timeout=timedelta(minutes=5))
+    rendezvous = f"file://{folder}/rendezvous"
+    dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=WORLD, timeout=timedelta(minutes=5))
     try:
         results = {
             "texts": texts_job(rank),
@@ -218,7 +218,7 @@ def norm_job(norm: nn.Module, x: Tensor, upstream: Tensor) -> dict[str, Any]:
 
 
 def resume_job(rank: int, folder: Path) -> dict[str, Any]:
-    """What each process resumes from in folders that the two may see differently, or what it is told."""
+    """What each process resumes from in folders that the two may see differently, or the message that it gets."""
     at_end = {"step": 5, "end": 9, "list_hash": "abc"}
     return {
         "one folder": resumed_step(folder / "shared", (3, 5) if rank == 0 else ()),
@@ -227,9 +227,11 @@ def resume_job(rank: int, folder: Path) -> dict[str, Any]:
         "main sees none": resumed_step(folder / f"none {rank}", () if rank == 0 else (3,)),
         "main may not": resumed_step(folder / f"old {rank}", (3,) if rank == 0 else (), resume=False),
         "another list": resumed_step(folder / "shared", (), list_hash="abc" if rank == 0 else "xyz"),
-        "same position": told_by(lambda: check_same_position(**at_end)),
+        "same position": message_of(lambda: check_same_position(**at_end)),
         **{
-            key: told_by(lambda key=key, value=value: check_same_position(**(at_end | ({key: value} if rank else {}))))
+            key: message_of(
+                lambda key=key, value=value: check_same_position(**(at_end | ({key: value} if rank else {})))
+            )
             for key, value in {"step": 3, "end": 7, "list_hash": "xyz"}.items()
         },
     }
@@ -241,11 +243,11 @@ def resumed_step(folder: Path, written: tuple[int, ...], *, resume: bool = True,
         save_checkpoint(checkpoint_path(folder, step), content(step=step), keep=9)
     dist.barrier()
     found: list[Any] = []
-    told = told_by(lambda: found.append(find_checkpoint(folder, resume=resume, list_hash=list_hash)))
-    return told or (found[0] and found[0]["step"])
+    message = message_of(lambda: found.append(find_checkpoint(folder, resume=resume, list_hash=list_hash)))
+    return message or (found[0] and found[0]["step"])
 
 
-def told_by(act: Callable[[], Any]) -> str:
+def message_of(act: Callable[[], Any]) -> str:
     """The message of the usage error that comes of something, or ""."""
     try:
         act()
@@ -274,8 +276,8 @@ def train(task: AVContrastive, model: nn.Module, rows: slice) -> list[dict[str, 
     optimizer = torch.optim.SGD(task.parameters(), lr=0.3, momentum=0.9)
     notes = []
     for step in range(STEPS):
-        plan = task.draw(StepKeys(seed=1, step=step, epoch=0, indices=INDICES[rows]))
-        terms = model(tiny_batch(INDICES[rows], AUDIO_VALID[rows]), plan)
+        params = task.sample_params(StepKeys(seed=1, step=step, epoch=0, indices=INDICES[rows]))
+        terms = model(tiny_batch(INDICES[rows], AUDIO_VALID[rows]), params)
         optimizer.zero_grad()
         terms.total.backward()
         notes.append(

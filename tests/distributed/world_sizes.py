@@ -17,7 +17,7 @@ from stica_pv.distributed import gather, synchronize_batch_norm
 from stica_pv.engine.gradient_cache import CachedModel, Embedder
 from stica_pv.structures import StepKeys
 
-# 16 videos, so that each of 4 processes has two chunks of two. Two processes of 4 hear nothing in one of theirs.
+# 16 videos, so that each of 4 processes has two chunks of two. Two processes of 4 have no audio in one of theirs.
 AUDIO_VALID = {index: 0.0 if index in (2, 3, 7, 12, 13) else 0.5 if index == 9 else 1.0 for index in range(16)}
 CHUNKS = 2  # a process
 STEPS = 2
@@ -59,7 +59,7 @@ def train(name: str, path: str, rank: int, world: int) -> list[Notes]:
     indices = tuple(rows_of(rank, world))
     batch, notes = tiny_batch(indices, tuple(AUDIO_VALID[index] for index in indices)), []
     for step in range(STEPS):
-        terms = model(batch, task.draw(StepKeys(seed=1, step=step, epoch=0, indices=indices)))
+        terms = model(batch, task.sample_params(StepKeys(seed=1, step=step, epoch=0, indices=indices)))
         optimizer.zero_grad()
         terms.total.backward()
         if isinstance(model, CachedModel):
@@ -82,8 +82,8 @@ def means(scalars: dict[str, Tensor]) -> dict[str, Tensor]:
 def train_all(rank: int, world: int, folder: str, paths: Sequence[str] = PATHS) -> None:
     """Entry of a process; writes ``<rank>.pt``."""
     torch.set_num_threads(1)
-    meeting = f"file://{folder}/meeting"
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world, timeout=timedelta(minutes=5))
+    rendezvous = f"file://{folder}/rendezvous"
+    dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=world, timeout=timedelta(minutes=5))
     try:
         notes = {(name, path): train(name, path, rank, world) for name in TASKS for path in paths}
         torch.save(notes, Path(folder) / f"{rank}.pt")

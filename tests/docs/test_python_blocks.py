@@ -73,4 +73,4 @@ def test_pytorchvideos_data_set_gives_the_batch_that_the_page_states(folder: Pat
     assert batch["audio"].shape == (2, 24000)
     assert [bool(share) for share in batch["audio_valid"][batch["label"].argsort()]] == [True, False]
     assert list(names["videos"].labels) == [0, 1]
-    assert names["draw_windows"](1.5, torch.Generator())["clip"].seconds == 1.0
+    assert names["sample_windows"](1.5, torch.Generator())["clip"].seconds == 1.0

@@ -52,12 +52,12 @@ def test_an_error_of_the_report_counts_as_one_of_the_batch():
 
 @pytest.mark.parametrize(("usage", "kind"), [(0, RunFailed), (1, UsageError)])
 def test_of_several_processes_all_raise_the_same(monkeypatch: pytest.MonkeyPatch, usage: int, kind: type[Exception]):
-    told: list[str] = []
+    reported: list[str] = []
     monkeypatch.setattr(batch_stream, "world_size", lambda: 2)
     monkeypatch.setattr(batch_stream, "barrier", lambda: None)
     monkeypatch.setattr(batch_stream, "largest", lambda values: [usage])
-    monkeypatch.setattr(batch_stream, "first_problem", lambda text: told.append(text) or "process 1 of 2: gone")
+    monkeypatch.setattr(batch_stream, "first_problem", lambda text: reported.append(text) or "process 1 of 2: gone")
     for error in (None, LoaderFailed("gone")):
         with pytest.raises(kind, match="process 1 of 2: gone"):
             fail_without_batch(error)
-    assert told == ["", "process 0 of 2: gone"]
+    assert reported == ["", "process 0 of 2: gone"]

@@ -30,7 +30,7 @@ def largest_difference(plain: Path, other: Path, *, steps: int = 6) -> float:
 @pytest.mark.parametrize(
     ("change", "steps", "tolerance"),
     [
-        # Another order of additions. Later steps tell nothing: batch-norm over four clips blows differences up.
+        # Another order of additions. Later steps show nothing: batch-norm over four clips blows differences up.
         ({"MODEL__CHANNELS_LAST": True}, 1, 1e-4),
         ({"TRAIN__MIXED_PRECISION": True, "TRAIN__AMP_DTYPE": "fp16"}, 1, 5e-3),  # 11 bits
         ({"MODEL__ACT_CHECKPOINT": True}, 6, 1e-6),

@@ -19,10 +19,10 @@ SEED = 7
 
 def gradients(task: AVContrastive, chunk: int) -> tuple[float, dict[str, Tensor]]:
     """Loss and gradients of one step; `chunk` 0 is the plain path."""
-    plan = task.draw(StepKeys(0, 0, 0, INDICES))
+    params = task.sample_params(StepKeys(0, 0, 0, INDICES))
     torch.manual_seed(SEED)
     model = CachedModel(task, Embedder(task), chunk=chunk) if chunk else task
-    terms = model(tiny_batch(INDICES, VALID), plan)
+    terms = model(tiny_batch(INDICES, VALID), params)
     terms.total.backward()
     if isinstance(model, CachedModel):
         model.finish()
@@ -30,7 +30,7 @@ def gradients(task: AVContrastive, chunk: int) -> tuple[float, dict[str, Tensor]
 
 
 def without_batch_statistics(task: AVContrastive) -> AVContrastive:
-    """Batch-norm by running statistics: the only layer that could tell a chunk from the batch."""
+    """Batch-norm by running statistics: the only layer that could differ between a chunk and the batch."""
     for part in task.modules():
         if hasattr(part, "num_batches_tracked"):
             part.eval()
@@ -64,9 +64,9 @@ def test_dropout_is_the_same_in_both_passes():
     # With other dropout the second pass would push embeddings that the loss never saw.
     task = without_batch_statistics(tiny_task(double=True, dropout=0.5))
     model = CachedModel(task, Embedder(task), chunk=3)
-    plan = task.draw(StepKeys(0, 0, 0, INDICES))
+    params = task.sample_params(StepKeys(0, 0, 0, INDICES))
     torch.manual_seed(SEED)
-    model(tiny_batch(INDICES), plan)
+    model(tiny_batch(INDICES), params)
     with torch.no_grad():
         again = torch.cat([model._embed(job)["windows"] for job in model._again], dim=1)
     # exact: the same code with the same shapes, twice
@@ -79,11 +79,11 @@ class Casting(nn.Module):
     def __init__(self, task: AVContrastive) -> None:
         super().__init__()
         self.embedder = Embedder(task)
-        self.seen: list[tuple[bool, torch.dtype]] = []
+        self.autocasts: list[tuple[bool, torch.dtype]] = []
 
-    def forward(self, inputs: dict[str, Tensor], plan: Any) -> Any:
-        self.seen.append((torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
-        return self.embedder(inputs, plan)
+    def forward(self, inputs: dict[str, Tensor], params: Any) -> Any:
+        self.autocasts.append((torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
+        return self.embedder(inputs, params)
 
 
 @pytest.mark.parametrize("cast", [True, False])
@@ -92,16 +92,16 @@ def test_both_passes_are_cast_alike_and_the_backward_pass_is_not(cast: bool):
     embedder = Casting(task)
     model = CachedModel(task, embedder, chunk=3)
     with torch.autocast("cpu", torch.float16, enabled=cast):
-        terms = model(tiny_batch(INDICES, VALID), task.draw(StepKeys(0, 0, 0, INDICES)))
+        terms = model(tiny_batch(INDICES, VALID), task.sample_params(StepKeys(0, 0, 0, INDICES)))
     in_backward: list[bool] = []
     next(iter(model._leaves.values())).register_hook(lambda _: in_backward.append(torch.is_autocast_enabled("cpu")))
     terms.total.backward()
     for parameter in task.parameters():
         parameter.register_hook(lambda _: in_backward.append(torch.is_autocast_enabled("cpu")))
     model.finish()
-    assert {seen[0] for seen in embedder.seen} == {cast}
-    assert len(embedder.seen) == 4
-    assert len(set(embedder.seen)) == 1
+    assert {one[0] for one in embedder.autocasts} == {cast}
+    assert len(embedder.autocasts) == 4
+    assert len(set(embedder.autocasts)) == 1
     assert len(in_backward) > 1
     assert not any(in_backward)
 

@@ -16,9 +16,9 @@ from stica_pv.engine.lock import NAME, STALE_S, RunLock
 from stica_pv.errors import UsageError
 
 
-def leave_lock(folder: Path, *, host: str = "elsewhere", pid: int = 1, job: str = "", life: str = "0") -> Path:
+def leave_lock(folder: Path, *, host: str = "elsewhere", pid: int = 1, job: str = "", attempt: str = "0") -> Path:
     path = folder / NAME
-    path.write_text(json.dumps({"host": host, "pid": pid, "job": job, "life": life}))
+    path.write_text(json.dumps({"host": host, "pid": pid, "job": job, "life": attempt}))
     return path
 
 
@@ -95,15 +95,15 @@ def test_a_process_whose_lock_was_taken_ends(tmp_path: Path):
 def test_of_two_that_take_a_stale_lock_over_the_later_gives_the_new_one_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """The other has replaced the lock between the look at it and its removal."""
+    """The other has replaced the lock between the check and its removal."""
     path = leave_lock(tmp_path)
-    late, looked = RunLock(tmp_path), lock.check_free
+    late, check = RunLock(tmp_path), lock.check_free
 
     def clip_format(folder: Path, name: str = NAME) -> None:
         if name == NAME:
             leave_lock(tmp_path, pid=4711)  # a new one, and alive
         else:
-            looked(folder, name)
+            check(folder, name)
 
     monkeypatch.setattr(lock, "check_free", clip_format)
     with pytest.raises(UsageError, match="in use by process 4711"):

@@ -37,18 +37,18 @@ class Net(nn.Module):
         self.poison = poison or {}
         self.saw_autocast: list[tuple[bool, torch.dtype]] = []
 
-    def forward(self, batch: Batch, plan: "NoPlan") -> LossTerms:
+    def forward(self, batch: Batch, params: "NoParams") -> LossTerms:
         self.saw_autocast.append((torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
         x = nn.functional.dropout(batch.audio["a"], 0.5)
-        loss = (x * self.w).square().mean() * self.poison.get(plan.keys.step, 1.0)
+        loss = (x * self.w).square().mean() * self.poison.get(params.keys.step, 1.0)
         return LossTerms(loss, {"loss": loss.detach()})
 
 
 @dataclass(frozen=True)
-class NoPlan:
+class NoParams:
     keys: StepKeys
 
-    def to(self, device: torch.device) -> "NoPlan":
+    def to(self, device: torch.device) -> "NoParams":
         return self
 
 
@@ -74,12 +74,12 @@ class Trial:
         self.optimizer = create_optimizer([ParameterGroup("all", tuple(self.net.parameters()))], method="sgd")
         self.scaler = torch.amp.GradScaler("cpu", enabled=self.settings.get("amp_dtype") is torch.float16)
         self.state = TrainState(
-            self.net, self.draw, self.optimizer, self.scaler, Meter(CPU), list(self.net.parameters())
+            self.net, self.sample_params, self.optimizer, self.scaler, Meter(CPU), list(self.net.parameters())
         )
 
-    def draw(self, keys: StepKeys) -> NoPlan:
+    def sample_params(self, keys: StepKeys) -> NoParams:
         self.keys.append(keys)
-        return NoPlan(keys)
+        return NoParams(keys)
 
     def report(self, step: int, failures: tuple[ReadFailure, ...]) -> None:
         self.failures.append((step, failures))
@@ -95,7 +95,7 @@ class Trial:
         if epoch == self.dies_after_epoch:
             self.dies_after_epoch = -1
             raise InterruptedError("the power fails")
-        return {"seen": float(self.net.w.detach().sum())} if epoch % 2 else {}
+        return {"weight": float(self.net.w.detach().sum())} if epoch % 2 else {}
 
     def schedule(self, step: int) -> float:
         self.rates.append(0.01 * (step + 1))
@@ -233,10 +233,10 @@ def test_the_end_of_each_epoch_is_reported_after_its_checkpoint_and_recorded(tmp
     trial.run(13, tmp_path)
     assert trial.ended == [1, 2, 3]
     lines = read_metrics(tmp_path)
-    told = [line for line in lines if "seen" in line]
-    assert [(line["step"], line["epoch_end"]) for line in told] == [(4, 1), (12, 3)]
-    assert lines.index(told[0]) == 4  # after the line of step 4
-    assert all("loss" in line for line in lines if line not in told)
+    epoch_ends = [line for line in lines if "weight" in line]
+    assert [(line["step"], line["epoch_end"]) for line in epoch_ends] == [(4, 1), (12, 3)]
+    assert lines.index(epoch_ends[0]) == 4  # after the line of step 4
+    assert all("loss" in line for line in lines if line not in epoch_ends)
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
@@ -284,7 +284,7 @@ def test_the_model_runs_under_the_asked_precision(dtype: torch.dtype | None):
     trial = Trial(settings={"amp_dtype": dtype})
     trial.run(2)
     assert all(enabled is (dtype is not None) for enabled, _ in trial.net.saw_autocast)
-    assert dtype is None or {seen for _, seen in trial.net.saw_autocast} == {dtype}
+    assert dtype is None or {received for _, received in trial.net.saw_autocast} == {dtype}
     assert bool(torch.isfinite(trial.net.w).all())
 
 
@@ -302,21 +302,21 @@ BRAVE = Views(
         ViewSpec("broad", "broad", frames=64, fps=6.25, size=112, transform=CROP),
         ViewSpec("audio", "broad", frames=0, fps=0.0, size=0, transform=None, audio=AudioSpec(16000)),
     ),
-    draw_windows=lambda seconds, rng: {"narrow": Window(0.0, 1.28), "broad": Window(0.0, 10.24, "loop")},
+    sample_windows=lambda seconds, rng: {"narrow": Window(0.0, 1.28), "broad": Window(0.0, 10.24, "loop")},
     min_seconds=1.28,
     needs_audio=True,
 )
 
 
 def test_views_of_another_method_pass_reader_collate_and_loop(clips_folder: Path, tmp_path: Path):
-    seen: list[tuple[Batch, StepKeys]] = []
-    task = ToyTask(BRAVE, watch=lambda batch, keys: seen.append((batch, keys)))
+    received: list[tuple[Batch, StepKeys]] = []
+    task = ToyTask(BRAVE, watch=lambda batch, keys: received.append((batch, keys)))
     paths = [str(path) for path in sorted(clips_folder.glob("*.mp4"))[:4]]
     dataset = ClipDataset(paths, [1.5] * 4, BRAVE, reader=functools.partial(read, short_size=0), seed=0)
     order = StepSampler(4, batch_size=2, seed=0, end=2)
     optimizer = create_optimizer(task.parameter_groups(), method="sgd")
     scaler = torch.amp.GradScaler("cpu", enabled=False)
-    state = TrainState(task, task.draw, optimizer, scaler, Meter(CPU), list(task.parameters()))
+    state = TrainState(task, task.sample_params, optimizer, scaler, Meter(CPU), list(task.parameters()))
     before = {name: value.clone() for name, value in task.state_dict().items()}
     train(
         state,
@@ -329,7 +329,7 @@ def test_views_of_another_method_pass_reader_collate_and_loop(clips_folder: Path
         save=lambda state: None,
         report_failures=lambda step, failures: None,
     )
-    batch, keys = seen[-1]
+    batch, keys = received[-1]
     shapes = {name: tuple(view.shape) for name, view in (batch.video | batch.audio).items()}
     assert shapes == {"narrow": (2, 3, 16, 224, 224), "broad": (2, 3, 64, 112, 112), "audio": (2, 163840)}
     assert batch.audio_valid["audio"].tolist() == [1.0, 1.0]

@@ -14,12 +14,12 @@ from stica_pv.engine.out_of_memory import fails_when_full, training_advice
 from stica_pv.errors import RunFailed
 from stica_pv.registry import TASKS
 from stica_pv.structures import Batch, StepKeys
-from stica_pv.workflows.run import rehearse
+from stica_pv.workflows.run import check_run
 
-TOLD = (
+CUDA_MESSAGE = (
     "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.02 GiB is free"
 )
-CUDA = f"{TOLD}. Including non-PyTorch memory, this process has 78 GiB memory in use.\nSee documentation"
+CUDA = f"{CUDA_MESSAGE}. Including non-PyTorch memory, this process has 78 GiB memory in use.\nSee documentation"
 CPU = torch.device("cpu")
 
 
@@ -35,8 +35,10 @@ def too_large_from_config(cfg: CfgNode) -> ToyTask:
 
 
 def test_a_training_that_does_not_fit_says_at_which_step_and_what_to_set(clips_folder: Path, tmp_path: Path):
-    told = f"step 1: the memory of the GPU is full ({TOLD}) with TRAIN.BATCH_SIZE 4 (4 on each process): set "
-    with pytest.raises(RunFailed, match=f"^{re.escape(told)}.* or TRAIN.BATCH_SIZE below 4$") as failed:
+    message = (
+        f"step 1: the memory of the GPU is full ({CUDA_MESSAGE}) with TRAIN.BATCH_SIZE 4 (4 on each process): set "
+    )
+    with pytest.raises(RunFailed, match=f"^{re.escape(message)}.* or TRAIN.BATCH_SIZE below 4$") as failed:
         run_tiny(clips_folder, tmp_path / "run", TASK="too_large_of_the_tests", RNG_SEED=1)
     assert isinstance(failed.value.__cause__, torch.OutOfMemoryError)
 
@@ -44,11 +46,11 @@ def test_a_training_that_does_not_fit_says_at_which_step_and_what_to_set(clips_f
 def test_a_rehearsal_that_does_not_fit_says_the_same(clips_folder: Path, tmp_path: Path):
     cfg = tiny_cfg(clips_folder, tmp_path / "run", TASK="too_large_of_the_tests")
     with pytest.raises(RunFailed, match="^dry run: the memory of the GPU is full .* or TRAIN.BATCH_SIZE below 4$"):
-        rehearse(cfg, CPU)
+        check_run(cfg, CPU)
 
 
 @pytest.mark.parametrize(
-    ("key", "overrides", "told"),
+    ("key", "overrides", "message"),
     [
         (
             "TRAIN",
@@ -60,8 +62,8 @@ def test_a_rehearsal_that_does_not_fit_says_the_same(clips_folder: Path, tmp_pat
         ("TEST.FINETUNE", {}, "process): set TRAIN.MIXED_PRECISION True or TEST.FINETUNE.BATCH_SIZE below 4"),
     ],
 )  # fmt: skip
-def test_what_is_set_already_is_no_advice(tmp_path: Path, key: str, overrides: dict[str, Any], told: str):
-    assert told in training_advice(tiny_cfg(tmp_path, tmp_path, **overrides), f"{key}.BATCH_SIZE")
+def test_what_is_set_already_is_no_advice(tmp_path: Path, key: str, overrides: dict[str, Any], message: str):
+    assert message in training_advice(tiny_cfg(tmp_path, tmp_path, **overrides), f"{key}.BATCH_SIZE")
 
 
 def test_other_errors_pass_through():

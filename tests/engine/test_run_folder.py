@@ -7,7 +7,7 @@ import pytest
 from tiny_runs import tiny_cfg
 
 from stica_pv.config import CfgNode
-from stica_pv.engine.run_folder import LONGEST_SLUG, claim, default_output_dir, write_facts
+from stica_pv.engine.run_folder import LONGEST_SLUG, claim, default_output_dir, write_run_info
 from stica_pv.errors import UsageError
 
 FILE = "projects/stica/demo.yaml"
@@ -81,7 +81,7 @@ def test_an_evaluation_leaves_the_configuration_of_the_training_alone(tmp_path: 
     assert (tmp_path / "config.yaml").read_text() == before
 
 
-@pytest.mark.parametrize("content", ["- a\n- b\n", "a: [", "just words", "lr: 0.1\n", ""])
+@pytest.mark.parametrize("content", ["- a\n- b\n", "a: [", "just text", "lr: 0.1\n", ""])
 def test_a_foreign_config_is_not_taken_for_ours(tmp_path: Path, content: str):
     (tmp_path / "config.yaml").write_text(content)
     with pytest.raises(UsageError, match="not written by this package"):
@@ -95,7 +95,7 @@ def test_a_folder_that_cannot_be_made_is_a_usage_error(tmp_path: Path):
 
 
 def test_facts_say_what_the_run_derived_and_where_it_ran(tmp_path: Path):
-    write_facts(tmp_path, {"negatives": 7})
+    write_run_info(tmp_path, {"negatives": 7})
     assert json.loads((tmp_path / "run.json").read_text()) == {"negatives": 7}
     environment = (tmp_path / "env.txt").read_text()
     assert all(f"{name}: " in environment for name in ("command", "host", "python", "gpus", "torch", "av"))
@@ -122,7 +122,7 @@ def test_a_full_disk_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(UsageError, match=rf"cannot write .*{name}: No space left on device; .* free disk space"):
-        write_facts(tmp_path, {"negatives": 7})
+        write_run_info(tmp_path, {"negatives": 7})
 
 
 def test_evaluations_of_other_checkpoints_lie_in_other_folders():

@@ -8,7 +8,7 @@ from stica_pv.engine.signals import (
     AT_A_TERMINAL,
     ON_A_CLUSTER,
     Interrupted,
-    Request,
+    SignalRequest,
     Signals,
     requeue_asked,
     signals_in_steps,
@@ -29,9 +29,9 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @pytest.mark.parametrize("number", ENDING)
 def test_at_a_terminal_a_signal_waits_for_the_end_of_the_step(number: signal.Signals):
     with Signals(AT_A_TERMINAL), signals_in_steps() as signals:
-        assert (signals.request, signals.number) == (Request.NONE, 0)
+        assert (signals.request, signals.number) == (SignalRequest.NONE, 0)
         send(number)
-        assert (signals.request, signals.number) == (Request.STOP, number)
+        assert (signals.request, signals.number) == (SignalRequest.STOP, number)
         signals.answer(signals.request)
         assert stopping_signal() == number
 
@@ -56,14 +56,14 @@ def test_a_closed_terminal_is_of_no_concern_to_what_nohup_has_started():
     try:
         with signals_in_steps() as signals:
             send(signal.SIGHUP)
-            assert signals.request is Request.NONE
+            assert signals.request is SignalRequest.NONE
     finally:
         signal.signal(signal.SIGHUP, before)
 
 
 def test_a_process_that_was_not_signalled_knows_the_signal_of_another():
     with Signals(AT_A_TERMINAL) as signals, signals.in_steps():
-        signals.answer(Request.STOP, signal.SIGHUP)
+        signals.answer(SignalRequest.STOP, signal.SIGHUP)
         assert stopping_signal() == signal.SIGHUP
 
 
@@ -77,7 +77,7 @@ def test_a_second_sigterm_is_still_polite():
     with signals_in_steps() as signals:
         send(signal.SIGTERM)
         send(signal.SIGTERM)
-        assert signals.request is Request.STOP
+        assert signals.request is SignalRequest.STOP
         signals.answer(signals.request)
 
 
@@ -89,7 +89,7 @@ def test_handlers_are_given_back():
 
 
 def test_another_thread_may_enter():
-    entered: list[Request] = []
+    entered: list[SignalRequest] = []
 
     def enter() -> None:
         with signals_in_steps() as signals:
@@ -98,35 +98,35 @@ def test_another_thread_may_enter():
     thread = threading.Thread(target=enter)
     thread.start()
     thread.join()
-    assert entered == [Request.NONE]
+    assert entered == [SignalRequest.NONE]
 
 
 def test_on_a_cluster_term_asks_to_save_and_usr2_to_requeue_which_goes_before_it():
     with Signals(ON_A_CLUSTER) as outer, signals_in_steps() as signals:
         assert signals is outer
         send(signal.SIGTERM)
-        assert signals.request is Request.SAVE
+        assert signals.request is SignalRequest.SAVE
         send(signal.SIGUSR2)
-        assert signals.request is Request.REQUEUE
+        assert signals.request is SignalRequest.REQUEUE
         assert requeue_asked()
         send(signal.SIGTERM)
-        assert signals.request is Request.REQUEUE
-        signals.answer(Request.REQUEUE)
+        assert signals.request is SignalRequest.REQUEUE
+        signals.answer(SignalRequest.REQUEUE)
     assert not requeue_asked()
 
 
 def test_a_wish_to_save_is_fulfilled_once():
     with Signals(ON_A_CLUSTER) as signals, signals.in_steps():
         send(signal.SIGTERM)
-        assert signals.answer(Request.SAVE) is Request.SAVE
-        assert signals.request is Request.NONE
-        assert signals.answer(Request.NONE) is Request.NONE
+        assert signals.answer(SignalRequest.SAVE) is SignalRequest.SAVE
+        assert signals.request is SignalRequest.NONE
+        assert signals.answer(SignalRequest.NONE) is SignalRequest.NONE
 
 
 def test_a_process_that_was_not_asked_takes_what_the_others_agreed_on():
     with Signals(AT_A_TERMINAL) as signals, signals.in_steps():
-        assert signals.answer(3) is Request.REQUEUE
-        assert signals.agreed is Request.REQUEUE
+        assert signals.answer(3) is SignalRequest.REQUEUE
+        assert signals.agreed is SignalRequest.REQUEUE
 
 
 def test_outside_the_steps_a_requeue_ends_the_run_where_it_is_and_only_once():
@@ -134,13 +134,13 @@ def test_outside_the_steps_a_requeue_ends_the_run_where_it_is_and_only_once():
         with pytest.raises(Interrupted):
             send(signal.SIGUSR2)
         send(signal.SIGUSR2)
-        assert signals.request is Request.REQUEUE
+        assert signals.request is SignalRequest.REQUEUE
 
 
 def test_outside_the_steps_term_waits_and_ctrl_c_ends():
     with Signals(ON_A_CLUSTER) as signals:
         send(signal.SIGTERM)
-        assert signals.request is Request.SAVE
+        assert signals.request is SignalRequest.SAVE
         with pytest.raises(KeyboardInterrupt):
             send(signal.SIGINT)
 
@@ -167,4 +167,4 @@ def test_a_worker_that_was_just_forked_notes_nothing():
             send(signal.SIGUSR2)
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
-        assert signals.request is Request.NONE
+        assert signals.request is SignalRequest.NONE

@@ -46,7 +46,7 @@ def test_every_parameter_is_in_a_compiled_network_that_a_step_calls(
     for network in compiled:
         network.register_forward_pre_hook(lambda module, _: called.add(module))
     batch = noise_batch(task.views(), INDICES)
-    task(batch, task.draw(StepKeys(seed=0, step=1, epoch=0, indices=INDICES)))
+    task(batch, task.sample_params(StepKeys(seed=0, step=1, epoch=0, indices=INDICES)))
     silent = [type(network).__name__ for network in compiled if network not in called]
     assert silent == NEVER_CALLED_AS_A_WHOLE.get(method, [])
 
@@ -56,9 +56,9 @@ def test_the_loss_of_half_precision_networks_is_computed_in_full(method: str, ch
     cfg = tiny_cfg(tmp_path, tmp_path, TASK=method, TRAIN__GRAD_CACHE_CHUNK=chunk, **METHODS[method])
     task = create_task(cfg)
     state = create_state(cfg, task, torch.device("cpu"))
-    plan = task.draw(StepKeys(seed=0, step=1, epoch=0, indices=INDICES))
+    params = task.sample_params(StepKeys(seed=0, step=1, epoch=0, indices=INDICES))
     with torch.no_grad() if not chunk else nullcontext(), torch.autocast("cpu", torch.bfloat16):
-        terms = state.model(noise_batch(task.views(), INDICES), plan)
+        terms = state.model(noise_batch(task.views(), INDICES), params)
     assert {name: value.dtype for name, value in {**terms.scalars, "total": terms.total}.items()} == dict.fromkeys(
         [*terms.scalars, "total"], torch.float32
     )

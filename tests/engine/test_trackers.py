@@ -28,7 +28,7 @@ def cfg_of(service: str, **changes: Any) -> CfgNode:
     return cfg
 
 
-def live(cfg: CfgNode, folder: Path, steps: range, resume: int) -> None:
+def record_attempt(cfg: CfgNode, folder: Path, steps: range, resume: int) -> None:
     """Runs one attempt that logs each step, and at step 2 the end of an epoch."""
     records = Records(folder, resume_step=resume, trackers=trackers_from_config(cfg, folder, resume))
     for step in steps:
@@ -43,8 +43,8 @@ def test_a_resumed_run_continues_the_same_curve_and_logs_no_point_twice(
     service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     recorded = MAKE[service](monkeypatch)
-    live(cfg_of(service), tmp_path / "run", range(1, 5), 0)
-    live(cfg_of(service), tmp_path / "run", range(2, 7), 1)  # the last checkpoint was that of step 1
+    record_attempt(cfg_of(service), tmp_path / "run", range(1, 5), 0)
+    record_attempt(cfg_of(service), tmp_path / "run", range(2, 7), 1)  # the last checkpoint was that of step 1
     assert recorded.points["Train/loss"] == [(step, 1 / step) for step in range(1, 7)]
     assert [step for step, _ in recorded.points["Train/step_time"]] == list(range(1, 7))
     assert recorded.points["online_knn/R_1" if service == "MLFLOW" else "online_knn/R@1"] == [(2, 50.0)]
@@ -63,7 +63,7 @@ def test_an_epoch_whose_end_an_earlier_attempt_did_not_reach_is_logged(
     records = Records(tmp_path, resume_step=0, trackers=trackers_from_config(cfg_of(service), tmp_path, 0))
     records.write(2, {"loss": 0.5}, {})
     records.close()  # ended between the step and what is found at the end of its epoch
-    live(cfg_of(service), tmp_path, range(1, 3), 0)
+    record_attempt(cfg_of(service), tmp_path, range(1, 3), 0)
     assert recorded.points["Train/loss"] == [(2, 0.5), (1, 1.0)]
     assert len([name for name in recorded.points if name.startswith("online_knn")]) == 1
 
@@ -113,8 +113,8 @@ def test_a_server_that_goes_away_is_reported_once_and_the_run_continues(
 @pytest.mark.slow
 def test_mlflow_itself_holds_one_curve_after_a_resume(tmp_path: Path):
     tracking = pytest.importorskip("mlflow.tracking")
-    live(cfg_of("MLFLOW"), tmp_path / "run", range(1, 5), 0)
-    live(cfg_of("MLFLOW"), tmp_path / "run", range(2, 7), 1)
+    record_attempt(cfg_of("MLFLOW"), tmp_path / "run", range(1, 5), 0)
+    record_attempt(cfg_of("MLFLOW"), tmp_path / "run", range(2, 7), 1)
     client = tracking.MlflowClient(f"sqlite:///{tmp_path / 'run' / 'mlflow.db'}")
     run = json.loads((tmp_path / "run" / NAME).read_text())["mlflow"]
     history = client.get_metric_history(run, "Train/loss")
@@ -126,8 +126,8 @@ def test_mlflow_itself_holds_one_curve_after_a_resume(tmp_path: Path):
 @pytest.mark.slow
 def test_wandb_itself_takes_both_attempts_offline_as_one_run(tmp_path: Path):
     pytest.importorskip("wandb")
-    live(cfg_of("WANDB"), tmp_path / "run", range(1, 5), 0)
-    live(cfg_of("WANDB"), tmp_path / "run", range(2, 7), 1)
+    record_attempt(cfg_of("WANDB"), tmp_path / "run", range(1, 5), 0)
+    record_attempt(cfg_of("WANDB"), tmp_path / "run", range(2, 7), 1)
     run = json.loads((tmp_path / "run" / NAME).read_text())["wandb"]
     files = sorted((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
     assert [path.name for path in files] == [f"run-{run}.wandb"] * 2

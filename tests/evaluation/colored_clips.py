@@ -87,7 +87,7 @@ def untrained(cfg: CfgNode) -> VideoEncoder:
     return VideoEncoder(create_trunk(), AveragePool(CHANNELS), color.mean, color.std)
 
 
-def colored_bench(
+def colored_context(
     cfg: CfgNode, labeled: LabeledSet, kinds: Sequence[str] = ("random",), **loading: Any
 ) -> EvaluationContext:
     """A evaluation context with models that are all the same untrained networks."""

@@ -93,7 +93,7 @@ class Colors(nn.Module):
 
 
 class Loudness(nn.Module):
-    """The mean of the audio, beside 1."""
+    """The mean of the audio, and a constant 1."""
 
     def forward(self, audio: Tensor) -> Tensor:
         """Maps (B, S) to (B, 2)."""
@@ -132,7 +132,7 @@ class Planted(nn.Module):
 
 
 class Noise(nn.Module):
-    """Features that depend on the video and tell nothing of its class."""
+    """Features that depend on the video and reveal nothing about its class."""
 
     def forward(self, video: Tensor) -> Tensor:
         """Maps (B, 3, T, H, W) to (B, 8)."""

@@ -150,7 +150,7 @@ def test_the_first_item_of_a_part_may_be_mended_before_the_other_parts_are_made(
     assert torch.equal(found.features[:, 0].argmax(dim=1), found.labels)
 
 
-def test_items_that_were_never_looked_at_are_not_taken_for_unreadable_ones(tmp_path: Path):
+def test_items_that_were_never_read_are_not_taken_for_unreadable_ones(tmp_path: Path):
     context = made_context(tmp_path, [evaluated := model("a", Planted(3))])
     extract_features([FeatureJob(evaluated, REQUEST, ALL[:20])], context)
     with pytest.raises(UsageError, match=r"lack 4 of the 24 required items of made, such as 20\.mp4"):
@@ -168,7 +168,7 @@ def test_unreadable_items_are_rows_of_nan_where_that_is_allowed(tmp_path: Path):
     assert reader.paths == []  # it was tried once, that is enough
 
 
-def test_missing_audio_is_told_before_anything_is_read(tmp_path: Path):
+def test_missing_audio_is_reported_before_anything_is_read(tmp_path: Path):
     encoders = {"audio": Loudness()}
     evaluated = EvaluatedModel("a", "trained", encoders, CLIP_FORMAT, "hash")
     reader, request = FakeReader(), FeatureRequest("audio", clips=2)
@@ -236,7 +236,7 @@ def test_sets_of_several_labels_are_taken(tmp_path: Path):
     assert torch.equal(extracted(context, evaluated).labels, labels)
 
 
-def test_a_network_that_diverged_is_told_and_not_taken_for_unreadable_items(tmp_path: Path):
+def test_a_network_that_diverged_is_reported_and_not_taken_for_unreadable_items(tmp_path: Path):
     class Diverged(Colors):
         def forward(self, video: torch.Tensor) -> torch.Tensor:
             return super().forward(video) * torch.nan

@@ -31,8 +31,8 @@ def evaluate(folder: Path, length: int) -> tuple[list[str], dict[str, float]]:
 
 
 def run_process(rank: int, folder: str) -> None:
-    meeting = f"file://{folder}/meeting"
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD, timeout=timedelta(minutes=5))
+    rendezvous = f"file://{folder}/rendezvous"
+    dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=WORLD, timeout=timedelta(minutes=5))
     try:
         found = {length: evaluate(Path(folder) / str(length), length) for length in LENGTHS}
         (Path(folder) / f"{rank}.json").write_text(json.dumps(found))
@@ -47,7 +47,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def told(folder: Path, rank: int, length: int) -> Any:
+def report_of(folder: Path, rank: int, length: int) -> Any:
     return json.loads((folder / f"{rank}.json").read_text())[str(length)]
 
 
@@ -56,14 +56,14 @@ def test_each_video_is_read_for_features_by_one_process_only(two: Path, length: 
     # every process re-estimates the statistics for itself, on all training videos
     training = [f"{i}.mp4" for i in labeled_set(length).folds[0].train.tolist()]
     everything = [f"{i}.mp4" for i in range(length)]
-    read = sorted(path for rank in range(WORLD) for path in told(two, rank, length)[0])
+    read = sorted(path for rank in range(WORLD) for path in report_of(two, rank, length)[0])
     assert read == sorted([*everything, *training * WORLD])
 
 
 @pytest.mark.parametrize("length", LENGTHS)
 def test_the_main_process_finds_what_one_process_finds(two: Path, tmp_path: Path, length: int):
     _, numbers = evaluate(tmp_path, length)
-    assert told(two, 0, length)[1] == numbers
+    assert report_of(two, 0, length)[1] == numbers
     names = sorted(path.name for path in (tmp_path / "features").iterdir())
     assert sorted(path.name for path in (two / str(length) / "features").iterdir()) == names
     assert len(names) == 2
@@ -74,4 +74,4 @@ def test_the_main_process_finds_what_one_process_finds(two: Path, tmp_path: Path
 
 
 def test_other_processes_score_nothing(two: Path):
-    assert told(two, 1, LENGTHS[0])[1].keys() == {"chance/top1"}
+    assert report_of(two, 1, LENGTHS[0])[1].keys() == {"chance/top1"}

@@ -1,4 +1,4 @@
-"""Evaluations from a configuration: what a checkpoint tells of itself, who is compared, and what is refused."""
+"""Evaluations from a configuration: what a checkpoint says of itself, which models are compared, what is refused."""
 
 import json
 import logging
@@ -47,7 +47,7 @@ def other(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cfg_of(clips: Path, output: Path, *checkpoints: Path, **overrides: Any) -> CfgNode:
     """An evaluation that knows nothing of networks and clips."""
     cfg = get_cfg()
-    words = {
+    arguments = {
         "NUM_GPUS": 0,
         "TRAIN.ENABLE": False,
         "TEST.ENABLE": True,
@@ -59,7 +59,7 @@ def cfg_of(clips: Path, output: Path, *checkpoints: Path, **overrides: Any) -> C
         "OUTPUT_DIR": output,
         **{key.replace("__", "."): value for key, value in overrides.items()},
     }
-    apply_overrides(cfg, [str(word) for pair in words.items() for word in pair])
+    apply_overrides(cfg, [str(argument) for pair in arguments.items() for argument in pair])
     cfg.freeze()
     return cfg
 
@@ -68,7 +68,7 @@ def evaluate_checkpoints(clips: Path, output: Path, *checkpoints: Path, **overri
     return run(cfg_of(clips, output, *checkpoints, **overrides), CPU)
 
 
-def test_a_checkpoint_alone_tells_its_networks_and_its_clips(clips_folder: Path, tmp_path: Path, trained: Path):
+def test_a_checkpoint_alone_describes_its_networks_and_its_clips(clips_folder: Path, tmp_path: Path, trained: Path):
     found = evaluate_checkpoints(clips_folder, tmp_path / "alone", trained)
     whole = run_tiny(
         clips_folder, tmp_path / "whole", TRAIN__ENABLE=False, TEST__ENABLE=True, TEST__EVALUATIONS="['retrieval']",
@@ -122,7 +122,7 @@ def test_checkpoints_of_the_same_kind_share_random_initialization(clips_folder: 
         (["a/x.pyth", "x.pyth"], ["a:x", "x"]),
     ],
 )
-def test_names_are_what_tells_paths_apart(paths: list[str], names: list[str]):
+def test_names_are_what_differs_between_paths(paths: list[str], names: list[str]):
     assert names_of(paths) == names
 
 
@@ -180,7 +180,7 @@ def test_an_evaluation_does_not_speak_of_resuming(
     assert "resuming" not in caplog.text
 
 
-def test_wrong_names_of_evaluations_and_checkpoints_are_told_before_anything_is_written(
+def test_wrong_names_of_evaluations_and_checkpoints_are_reported_before_anything_is_written(
     clips_folder: Path, tmp_path: Path, trained: Path
 ):
     for checkpoint, evaluations, message in (
@@ -203,7 +203,7 @@ def broken(clips_folder: Path, tmp_path: Path) -> Path:
     return tmp_path / "clips"
 
 
-def test_processes_that_would_test_different_weights_are_told(
+def test_processes_that_would_test_different_weights_are_reported(
     clips_folder: Path, tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ):
     others = "tests trained 0123 on the list abc"

@@ -74,14 +74,14 @@ def test_a_mean_spectrum_is_averaged_over_time():
 
 def test_a_still_frame_is_the_middle_one_repeated():
     video = torch.arange(5.0).view(1, 1, 5, 1, 1).expand(2, 3, 5, 4, 4)
-    seen: list[torch.Tensor] = []
+    received: list[torch.Tensor] = []
 
     class Watch(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            seen.append(x)
+            received.append(x)
             return x.flatten(1)
 
     StillFrame(Watch())(video)
-    assert seen[0].shape == video.shape
-    assert set(seen[0].flatten().tolist()) == {2.0}
+    assert received[0].shape == video.shape
+    assert set(received[0].flatten().tolist()) == {2.0}
     assert set(MiddleFrame()(video).flatten().tolist()) == {2.0}

@@ -44,7 +44,7 @@ def test_planted_features_give_full_marks_and_shuffled_labels_chance(tmp_path: P
             assert low <= value(run(context, protocol), "planted", metric) <= high
 
 
-def test_features_that_tell_nothing_are_at_chance(tmp_path: Path):
+def test_uninformative_features_are_at_chance(tmp_path: Path):
     context = made_context(tmp_path, [model("noise", Noise())], labeled_set(24))
     assert value(run(context), "noise") < 80
 
@@ -53,7 +53,7 @@ def test_features_that_tell_nothing_are_at_chance(tmp_path: Path):
 class Recorder:
     """Keeps what it is given; scores item numbers."""
 
-    seen: list[tuple[Mapping[str, FeatureSet], Mapping[str, FeatureSet]]]
+    received: list[tuple[Mapping[str, FeatureSet], Mapping[str, FeatureSet]]]
     processed: bool = True
     name: str = "recorder (exactly)"
 
@@ -64,7 +64,7 @@ class Recorder:
         return {"video": REQUEST}
 
     def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
-        self.seen.append((train, test))
+        self.received.append((train, test))
         return [mean_metric("x", test["video"].groups.double())]
 
 
@@ -82,8 +82,8 @@ def test_maps_of_frames_of_different_sizes_are_not_compared(tmp_path: Path):
 def test_each_fold_trains_on_its_own_items_and_no_other(tmp_path: Path):
     recorder, labeled = Recorder([]), labeled_set(24, folds=2)
     run(made_context(tmp_path, [model("a", Planted(3))], labeled), recorder)
-    assert len(recorder.seen) == 2
-    for (train, test), fold in zip(recorder.seen, labeled.folds, strict=True):
+    assert len(recorder.received) == 2
+    for (train, test), fold in zip(recorder.received, labeled.folds, strict=True):
         assert torch.equal(train["video"].groups, labeled.groups[fold.train])
         assert torch.equal(test["video"].labels, labeled.labels[fold.test])
         assert train["video"].features.shape == (len(fold.train), 2, 3)
@@ -100,7 +100,7 @@ def test_training_items_are_extracted_through_the_training_request_alone(tmp_pat
     assert not set(fold.train.tolist()) & set(fold.test.tolist())
 
 
-def test_rows_tell_folds_mean_counts_and_views(tmp_path: Path):
+def test_rows_state_folds_mean_counts_and_views(tmp_path: Path):
     labeled = labeled_set(30, folds=3)
     rows = run(made_context(tmp_path, [model("a", Planted(3))], labeled), Recorder([]), "centered")
     assert [row.fold for row in rows] == ["1", "2", "3", "mean"]
@@ -115,7 +115,7 @@ def test_rows_tell_folds_mean_counts_and_views(tmp_path: Path):
 
 
 class Shifted(nn.Module):
-    """The planted class, hidden by one feature that is too large and tells nothing."""
+    """The planted class, hidden by one feature that is too large and uninformative."""
 
     def forward(self, video: Tensor) -> Tensor:
         clutter = Noise()(video)[:, :1]
@@ -148,12 +148,12 @@ def test_random_initialisation_is_shown_at_its_best_for_each_number(tmp_path: Pa
 
 @dataclass(frozen=True)
 class WithDeviation(Recorder):
-    """A measure that is best in the second try, and one beside it that is largest in the first."""
+    """A measure that is best in the second try, and one paired with it that is largest in the first."""
 
     def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
-        self.seen.append((train, test))
-        rows = torch.full((len(test["video"]),), float(len(self.seen)))
-        good = rows if len(self.seen) < 3 else -rows
+        self.received.append((train, test))
+        rows = torch.full((len(test["video"]),), float(len(self.received)))
+        good = rows if len(self.received) < 3 else -rows
         return [mean_metric("top1", good), replace(mean_metric("top1 std", -rows), paired_with="top1")]
 
 
@@ -180,9 +180,9 @@ def test_a_protocol_with_a_processing_of_its_own_sees_raw_features(tmp_path: Pat
         model("c", Planted(3), "baseline"),
     ]
     rows = run(made_context(tmp_path, models), recorder, "standardized")
-    assert len(recorder.seen) == 3
+    assert len(recorder.received) == 3
     # exact: small whole numbers, which floats hold
-    assert all(torch.equal(train["video"].features.sum(dim=2), torch.ones(12, 2)) for train, _ in recorder.seen)
+    assert all(torch.equal(train["video"].features.sum(dim=2), torch.ones(12, 2)) for train, _ in recorder.received)
     assert [row.processing for row in rows] == ["-", "-", "-, as it is"]
 
 
@@ -204,7 +204,7 @@ def test_unreadable_test_items_count_as_wrong_and_unreadable_training_items_do_n
     assert {row.n for row in rows} == {12}
     recorder = Recorder([])
     run(context, recorder)
-    assert len(recorder.seen[0][0]["video"]) == 10
+    assert len(recorder.received[0][0]["video"]) == 10
 
 
 def test_a_measure_of_readable_items_is_extended_by_zeros():

@@ -1,4 +1,4 @@
-"""A network is looked at where it trains, all of it."""
+"""All parts of a network are evaluated on the device on which it trains."""
 
 from itertools import chain
 
@@ -12,7 +12,7 @@ from stica_pv.transforms import ColorSettings, FixedCrop
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["encoder", "classifier"])
-def test_the_copy_lies_on_the_device_with_what_was_made_for_the_look(whole: bool) -> None:
+def test_the_copy_is_on_the_device_with_its_own_buffers(whole: bool) -> None:
     clip = ClassificationClip(2, 4.0, 4, FixedCrop(), ColorSettings())
     task = Classification(clip=clip, backbone=nn.BatchNorm3d(3), pool=nn.Flatten(), dim=96, classes=2).to("meta")
     network = Classifier(task) if whole else task.encoders()["video"]

@@ -27,8 +27,8 @@ def lines_of(output: Path) -> tuple[list[str], list[dict[str, float]]]:
 
 
 @pytest.fixture(scope="module")
-def looked_at(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("looked at")
+def evaluated_run(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evaluated")
     run_tiny(clips_folder, folder, **ON)
     return folder
 
@@ -47,27 +47,27 @@ def online(clips: Path, folder: Path, **overrides: Any) -> OnlineKnn:
     return found
 
 
-def test_training_is_the_same_bit_for_bit(looked_at: Path, clips_folder: Path, tmp_path: Path):
+def test_training_is_the_same_bit_for_bit(evaluated_run: Path, clips_folder: Path, tmp_path: Path):
     run_tiny(clips_folder, tmp_path, SOLVER__MAX_EPOCH=EPOCHS)
-    steps, epochs = lines_of(looked_at)
+    steps, epochs = lines_of(evaluated_run)
     assert (steps, []) == lines_of(tmp_path)
-    assert_same_weights(weights(looked_at), weights(tmp_path))
+    assert_same_weights(weights(evaluated_run), weights(tmp_path))
     assert [line["epoch_end"] for line in epochs] == [1, 2]
     assert all(0 <= line["online_knn/top1"] <= 100 for line in epochs)
-    stats = [json.loads(line) for line in (looked_at / "json_stats.log").read_text().splitlines()]
+    stats = [json.loads(line) for line in (evaluated_run / "json_stats.log").read_text().splitlines()]
     assert [line["step"] for line in stats if line["_type"] == "val_epoch"] == [3, 6]
 
 
-def test_a_run_in_parts_has_the_same_curve(looked_at: Path, clips_folder: Path, tmp_path: Path):
+def test_a_run_in_parts_has_the_same_curve(evaluated_run: Path, clips_folder: Path, tmp_path: Path):
     for steps in (3, 4, 0):
         run_tiny(clips_folder, tmp_path, TRAIN__MAX_STEPS=steps, **ON)
-    assert (tmp_path / "metrics.jsonl").read_text() == (looked_at / "metrics.jsonl").read_text()
-    assert_same_weights(weights(tmp_path), weights(looked_at))
+    assert (tmp_path / "metrics.jsonl").read_text() == (evaluated_run / "metrics.jsonl").read_text()
+    assert_same_weights(weights(tmp_path), weights(evaluated_run))
 
 
-def test_workers_and_batches_change_nothing(looked_at: Path, clips_folder: Path, tmp_path: Path):
+def test_workers_and_batches_change_nothing(evaluated_run: Path, clips_folder: Path, tmp_path: Path):
     run_tiny(clips_folder, tmp_path, DATA_LOADER__NUM_WORKERS=2, TEST__BATCH_SIZE=3, **ON)
-    assert lines_of(tmp_path) == lines_of(looked_at)
+    assert lines_of(tmp_path) == lines_of(evaluated_run)
 
 
 def test_the_task_is_left_as_it_was(clips_folder: Path, tmp_path: Path):
@@ -82,7 +82,7 @@ def test_the_task_is_left_as_it_was(clips_folder: Path, tmp_path: Path):
     assert all(parameter.requires_grad for parameter in found.task.parameters())
 
 
-def test_only_training_videos_are_seen_and_no_source_is_on_both_sides(clips_folder: Path, tmp_path: Path):
+def test_only_training_videos_are_used_and_no_source_is_on_both_sides(clips_folder: Path, tmp_path: Path):
     folder = tmp_path / "clips"
     folder.mkdir()
     lines = []

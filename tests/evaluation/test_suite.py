@@ -68,7 +68,7 @@ def cfg() -> CfgNode:
     return cfg
 
 
-def test_single_frame_tells_what_pixels_and_stills_give_away(tmp_path: Path, cfg: CfgNode):
+def test_single_frame_shows_what_pixels_and_stills_give_away(tmp_path: Path, cfg: CfgNode):
     models = [model("trained", Planted(3)), model("random_init", Noise(), "random")]
     labeled = labeled_set(48, siblings=2)
     results = run_evaluations([EVALUATIONS.get("single_frame")(cfg)], made_context(tmp_path, models, labeled))

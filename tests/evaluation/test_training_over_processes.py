@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from colored_clips import colored_bench, colored_cfg, labeled_set, make_colored
+from colored_clips import colored_cfg, colored_context, labeled_set, make_colored
 from tiny_runs import run_tiny
 from torch.multiprocessing import start_processes
 
@@ -23,16 +23,16 @@ CURVE: dict[str, Any] = {"TEST__ONLINE_KNN_EPOCHS": 1, "SOLVER__BASE_LR": 0.0}
 
 def jobs(output: Path, clips: str, colored: list[str]) -> None:
     synchronized = colored_cfg(output / "synchronized", output / "synchronized", **RECIPE)
-    finetune_from_config(synchronized).run(colored_bench(synchronized, labeled_set(colored)))
+    finetune_from_config(synchronized).run(colored_context(synchronized, labeled_set(colored)))
     alone = colored_cfg(output / "alone", output / "alone", **RECIPE, TEST__FINETUNE__SYNC_BN=False)
-    finetune_from_config(alone).run(colored_bench(alone, labeled_set(colored)))
+    finetune_from_config(alone).run(colored_context(alone, labeled_set(colored)))
     run_tiny(Path(clips), output / "curve", **CURVE)
 
 
-def live(rank: int, output: str, clips: str, colored: list[str]) -> None:
+def train(rank: int, output: str, clips: str, colored: list[str]) -> None:
     torch.set_num_threads(1)
-    meeting = f"file://{output}/meeting"
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORLD, timeout=timedelta(minutes=5))
+    rendezvous = f"file://{output}/rendezvous"
+    dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=WORLD, timeout=timedelta(minutes=5))
     try:
         jobs(Path(output), clips, colored)
     finally:
@@ -45,7 +45,7 @@ def outputs(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     colored = make_colored(one / "clips")
     jobs(one, str(clips_folder), colored)
-    start_processes(live, args=(str(two), str(clips_folder), colored), nprocs=WORLD, start_method="forkserver")
+    start_processes(train, args=(str(two), str(clips_folder), colored), nprocs=WORLD, start_method="forkserver")
     return one, two
 
 

@@ -51,8 +51,8 @@ def test_drawn_windows_follow_their_key_and_reach_the_whole_item():
     policy = grid_windows(50, 2.0, sampled=True)
     first, again = (policy(8.0, generator("x", 1)) for _ in range(2))
     assert first == again
-    places = [window.start_s for window in first.values()]
-    assert min(places) < 0.5 < 5.5 < max(places) <= 6.0
+    positions = [window.start_s for window in first.values()]
+    assert min(positions) < 0.5 < 5.5 < max(positions) <= 6.0
 
 
 @pytest.mark.parametrize("modality", ["video", "audio"])
@@ -87,7 +87,7 @@ def test_audio_is_asked_for_without_frames_at_the_rate_of_the_networks():
         spec.frames == 0 and spec.audio and spec.audio.sample_rate_hz == CLIP_FORMAT.audio_rate_hz
         for spec in views.specs
     )
-    assert {window.seconds for window in views.draw_windows(9.0, RNG).values()} == {CLIP_FORMAT.audio_seconds}
+    assert {window.seconds for window in views.sample_windows(9.0, RNG).values()} == {CLIP_FORMAT.audio_seconds}
 
 
 def crop(transform: str, key: int) -> torch.Tensor:

@@ -27,7 +27,7 @@ def run_folder(trained: Path, tmp_path: Path) -> Path:
     return copy
 
 
-def test_it_tells_file_training_and_configuration(trained: Path, tmp_path: Path) -> None:
+def test_it_states_file_training_and_configuration(trained: Path, tmp_path: Path) -> None:
     text = card_of(trained, tmp_path / "trunk.pth")
     whole = load_checkpoint(trained)
     assert text.startswith("# r2plus1d_10, video trunk\n")
@@ -70,7 +70,7 @@ def test_how_to_load_it_works_as_it_is_written(trained: Path, tmp_path: Path, mo
     assert names["features"].shape == (2, 32)
 
 
-def test_a_trunk_is_told_by_the_names_of_its_own_network(trained: Path, tmp_path: Path) -> None:
+def test_a_trunk_is_identified_by_the_names_of_its_own_network(trained: Path, tmp_path: Path) -> None:
     text = card_of(trained, tmp_path / "trunk.pth", modality="audio")
     assert "# by the names of the plain resnet9, without its classifier" in text
 
@@ -80,7 +80,9 @@ class TwoPathways(torch.nn.Module):
         return [clips.mean(dim=1), clips.amax(dim=(2, 3, 4))]
 
 
-def test_the_outputs_of_an_onnx_program_are_told_by_their_names(trained: Path, tmp_path: Path, monkeypatch) -> None:
+def test_the_outputs_of_an_onnx_program_are_identified_by_their_names(
+    trained: Path, tmp_path: Path, monkeypatch
+) -> None:
     written: list[list[str]] = []
 
     def write(network: torch.nn.Module, example: torch.Tensor, outputs: list[str], path: Path) -> None:

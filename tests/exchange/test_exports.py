@@ -216,7 +216,7 @@ def test_without_a_runtime_the_check_says_so(trained: Path, tmp_path: Path, monk
     assert written.check == "not checked: some runtime is not installed"
 
 
-def test_what_a_format_cannot_express_is_told_in_one_line(
+def test_what_a_format_cannot_express_is_reported_in_one_line(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:

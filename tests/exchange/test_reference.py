@@ -45,8 +45,8 @@ def wrapped(state: dict[str, Tensor], wrapper: str, prefix: str) -> Any:
 def convert_file(path: Path, *overrides: str, layout: str = "auto") -> tuple[Conversion, CfgNode]:
     weights = read_weights(path)
     found = implied_by(weights, layout)
-    words = [str(word) for pair in found.settings.items() for word in pair]
-    cfg = configure(found.recipe, [*words, *SMALL, *overrides], root=ROOT)
+    arguments = [str(argument) for pair in found.settings.items() for argument in pair]
+    cfg = configure(found.recipe, [*arguments, *SMALL, *overrides], root=ROOT)
     return convert(weights, cfg, layout=layout), cfg
 
 
@@ -56,13 +56,13 @@ def embeddings(conversion: Conversion, cfg: CfgNode, video: Tensor, log_mel: Ten
     task = create_task(cfg)
     task.load_state_dict(conversion.checkpoint["model"])
     task.eval()
-    seen, heard = task.pool(task.backbone(video)), task.audio_tower(log_mel)
-    return normalize(task.video_head(seen[None])[0]), normalize(task.audio_head(heard[None])[0])
+    video_rows, audio_rows = task.pool(task.backbone(video)), task.audio_tower(log_mel)
+    return normalize(task.video_head(video_rows[None])[0]), normalize(task.audio_head(audio_rows[None])[0])
 
 
 def largest_difference(stand_in: StandIn, path: Path, *overrides: str) -> float:
     conversion, cfg = convert_file(path, *overrides)
-    assert conversion.drawn == ()
+    assert conversion.random_parts == ()
     torch.manual_seed(1)
     video, log_mel = torch.randn(3, 3, FRAMES, SIZE, SIZE), torch.randn(3, 1, 40, 99)
     mine = embeddings(conversion, cfg, video, log_mel)
@@ -133,13 +133,13 @@ def test_the_checkpoint_carries_the_settings_and_where_it_comes_from(tmp_path: P
 
 
 @pytest.mark.parametrize("part", ["mlp_", "audio_network."])
-def test_a_part_that_is_absent_is_told_and_one_that_is_broken_is_refused(tmp_path: Path, part: str) -> None:
+def test_a_part_that_is_absent_is_reported_and_one_that_is_broken_is_refused(tmp_path: Path, part: str) -> None:
     state = StandIn().state_dict()
     whole = {name: tensor for name, tensor in state.items() if not name.startswith(part)}
     torch.save(whole, tmp_path / "without.pth")
     conversion, _ = convert_file(tmp_path / "without.pth")
     expected = ("video_head", "audio_head") if part == "mlp_" else ("audio_tower",)
-    assert conversion.drawn == expected
+    assert conversion.random_parts == expected
     assert "initial weights instead: " + ", ".join(expected) in conversion.report()
     one = next(name for name in state if name.startswith(part) and name.endswith("weight"))
     torch.save({name: tensor for name, tensor in state.items() if name != one}, tmp_path / "broken.pth")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lives import run_in_processes
-from tiny_runs import REPOSITORY, assert_same_weights, losses, metrics_text, run_tiny, weights, words, write_tiny
+from attempts import run_in_processes
+from tiny_runs import REPOSITORY, arguments, assert_same_weights, losses, metrics_text, run_tiny, weights, write_tiny
 
 from stica_pv.errors import UsageError
 from stica_pv.launch.local import launch
@@ -31,7 +31,7 @@ def test_torchrun_gives_the_run_of_processes_started_here_bit_for_bit(clips_fold
     cfg = write_tiny(tmp_path / "tiny.yaml")
     for name, before, processes in (("spawn", (), 2), ("torchrun", tuple(TORCHRUN), 1)):
         settings: dict[str, Any] = {"CPU_PROCESSES": processes, "TRAIN__MAX_STEPS": 4}
-        done = run("--cfg", cfg, *words(clips_folder, tmp_path / name, **settings), before=before)
+        done = run("--cfg", cfg, *arguments(clips_folder, tmp_path / name, **settings), before=before)
         assert done.returncode == 0, done.stderr
         assert "process 1 of 2: " in done.stdout
     # exact: the same code with the same shapes, twice
@@ -65,7 +65,7 @@ def test_a_spawned_process_that_is_killed_ends_the_run_with_its_number(clips_fol
         "loop.train_step = die\n"
     )
     cfg = write_tiny(tmp_path / "tiny.yaml")
-    given = words(
+    given = arguments(
         clips_folder,
         tmp_path / "run",
         CPU_PROCESSES=2,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tiny_runs import REPOSITORY, words, write_tiny
+from tiny_runs import REPOSITORY, arguments, write_tiny
 
 from stica_pv.launch.logs import end_progress, set_up_logging
 
@@ -77,8 +77,8 @@ def speak_of_three_steps() -> None:
 
 
 def test_on_a_terminal_steps_share_a_line_and_messages_stand_above_it(monkeypatch: pytest.MonkeyPatch):
-    seen = screen(on_terminal(monkeypatch, speak_of_three_steps))
-    assert without_times(seen) == ["begin", "a message", "step 3"]
+    received = screen(on_terminal(monkeypatch, speak_of_three_steps))
+    assert without_times(received) == ["begin", "a message", "step 3"]
 
 
 def test_the_summary_takes_the_place_of_the_progress_line(monkeypatch: pytest.MonkeyPatch):
@@ -137,14 +137,14 @@ def test_a_run_on_a_terminal_ends_with_one_summary_line(clips_folder: Path, tmp_
     cfg = write_tiny(tmp_path / "tiny.yaml")
     master, slave = pty.openpty()
     command = [sys.executable, str(REPOSITORY / "tools" / "run_net.py"), "--cfg", str(cfg)]
-    overrides = words(clips_folder, tmp_path / "run", TRAIN__MAX_STEPS=3)
+    overrides = arguments(clips_folder, tmp_path / "run", TRAIN__MAX_STEPS=3)
     process = subprocess.Popen([*command, *overrides], stdout=slave, stderr=subprocess.PIPE, text=True)
     os.close(slave)
     written = read_all(master)
     assert (process.communicate(timeout=300)[1], process.returncode) == ("", 0)
-    seen = without_times(screen(written))
+    received = without_times(screen(written))
     assert written.count("step ") == 3
-    assert not [line for line in seen if line.startswith("step ")]
-    summary = next(line for line in seen if line.startswith("trained 3 steps in 0:"))
+    assert not [line for line in received if line.startswith("step ")]
+    summary = next(line for line in received if line.startswith("trained 3 steps in 0:"))
     assert "last loss" in summary
     assert summary.endswith(f"checkpoint {tmp_path / 'run' / 'checkpoints' / 'step_00000003.pyth'}")

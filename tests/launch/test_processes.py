@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 from sockets import family_of, listening
-from tiny_runs import REPOSITORY, metrics_text, words, write_tiny
+from tiny_runs import REPOSITORY, arguments, metrics_text, write_tiny
 
 from stica_pv.launch import processes
 from stica_pv.launch.process_spec import ProcessSpec
@@ -40,7 +40,7 @@ def command(clips: Path, output: Path, folder: Path, processes: int) -> list[str
     settings = {"SOLVER__MAX_EPOCH": 100_000, "DATA_LOADER__NUM_WORKERS": 1, "CPU_PROCESSES": processes}
     tool = REPOSITORY / "tools" / "run_net.py"
     cfg = write_tiny(folder / "tiny.yaml")
-    return [sys.executable, str(tool), "--cfg", str(cfg), *words(clips, output, **settings)]
+    return [sys.executable, str(tool), "--cfg", str(cfg), *arguments(clips, output, **settings)]
 
 
 def await_that(reached: Callable[[], bool], what: str) -> None:
@@ -140,18 +140,18 @@ def test_a_rank_that_is_killed_ends_the_run_and_leaves_nothing(clips_folder: Pat
     ],
 )
 def test_a_process_that_the_watchdog_ended_leaves_the_reason_in_the_store(code: int, reason: str, end: End):
-    store, place = open_local_store(0), ProcessSpec(0, 0, 2, "", False, "", one_machine=True, token="of the run")
+    store, its_spec = open_local_store(0), ProcessSpec(0, 0, 2, "", False, "", one_machine=True, token="of the run")
     if reason:
-        declare_failure(store, place, reason)
+        declare_failure(store, its_spec, reason)
     started = _Started.__new__(_Started)
-    started.spec, (started._pipe, theirs) = place, Pipe(duplex=False)
+    started.spec, (started._pipe, theirs) = its_spec, Pipe(duplex=False)
     theirs.close()
     started.process = SimpleNamespace(join=lambda: None, exitcode=code)
     assert started.end(store) == end
 
 
 def test_a_process_whose_command_was_killed_ends_without_a_traceback(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(processes, "_outcome", lambda *arguments: End("RunStopped", "by a signal", signal.SIGTERM))
+    monkeypatch.setattr(processes, "_outcome", lambda *given: End("RunStopped", "by a signal", signal.SIGTERM))
     ours, theirs = Pipe(duplex=False)
     ours.close()
     with pytest.raises(SystemExit, match="1"):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from submitit.slurm.slurm import _make_sbatch_string
-from tiny_runs import REPOSITORY, losses, words, write_tiny
+from tiny_runs import REPOSITORY, arguments, losses, write_tiny
 
 from stica_pv.config import CfgNode, apply_overrides
 from stica_pv.defaults import get_cfg
@@ -40,7 +40,7 @@ PATIENCE_S = 400
 
 def cfg_of(output: Path, **overrides: Any) -> CfgNode:
     cfg = get_cfg()
-    apply_overrides(cfg, words(None, output, **overrides))
+    apply_overrides(cfg, arguments(None, output, **overrides))
     return cfg
 
 
@@ -48,8 +48,8 @@ def batch_script(cfg: CfgNode) -> str:
     """The script that submitit makes of the keys."""
     renamed = {"name": "job_name", "timeout_min": "time", "mem_gb": "mem", "tasks_per_node": "ntasks_per_node"}
     given = parameters(cfg, "slurm", Path("/s"))
-    arguments = {renamed.get(name, name.removeprefix("slurm_")): value for name, value in given.items()}
-    return _make_sbatch_string(command="python", folder="/s", **arguments)
+    settings = {renamed.get(name, name.removeprefix("slurm_")): value for name, value in given.items()}
+    return _make_sbatch_string(command="python", folder="/s", **settings)
 
 
 def test_every_key_reaches_the_batch_script(tmp_path: Path):
@@ -74,7 +74,7 @@ def test_every_key_reaches_the_batch_script(tmp_path: Path):
 
 def test_keys_that_are_not_set_leave_the_cluster_its_defaults(tmp_path: Path):
     script = batch_script(cfg_of(tmp_path))
-    assert not [word for word in ("partition", "mem=", "gpus", "mail", "qos", "account") if f"--{word}" in script]
+    assert not [option for option in ("partition", "mem=", "gpus", "mail", "qos", "account") if f"--{option}" in script]
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def slow(command: list[str], **_: object) -> None:
     raise subprocess.TimeoutExpired(command, 60)
 
 
-def squeue_says(words: str) -> Callable[..., subprocess.CompletedProcess[str]]:
-    return lambda command, **_: subprocess.CompletedProcess(command, 1, "", f"slurm_load_jobs error: {words}\n")
+def squeue_says(message: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    return lambda command, **_: subprocess.CompletedProcess(command, 1, "", f"slurm_load_jobs error: {message}\n")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,9 @@ def test_the_status_of_nothing_is_refused():
 def test_two_processes_by_the_local_executor_and_how_they_stand(clips_folder: Path, tmp_path: Path):
     output = tmp_path / "run"
     (tmp_path / "listens.py").write_text(LISTENS)
-    given = words(clips_folder, output, SUBMITIT__TASKS_PER_NODE=2, TRAIN__MAX_STEPS=2, CUSTOM_IMPORTS="['listens']")
+    given = arguments(
+        clips_folder, output, SUBMITIT__TASKS_PER_NODE=2, TRAIN__MAX_STEPS=2, CUSTOM_IMPORTS="['listens']"
+    )
     command = [sys.executable, str(TOOL), "--cfg", str(write_tiny(tmp_path / "tiny.yaml")), "--launcher", "local"]
     env = {**os.environ, "RANK": "7", "MASTER_PORT": "1"}  # of the user's shell: they must not count
     env |= {"PYTHONPATH": f"{tmp_path}{os.pathsep}{REPOSITORY / 'tests'}", "FOUND_IN": str(tmp_path)}

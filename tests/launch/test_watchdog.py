@@ -16,26 +16,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from lives import CONTEXT
-from sockets import listening
+from attempts import CONTEXT
+from sockets import free_port, listening
 
 from stica_pv.config import CfgNode
 from stica_pv.defaults import get_cfg
 from stica_pv.distributed import HEARTBEAT, barrier, is_main, rank
 from stica_pv.errors import RunFailed, RunStopped, UsageError
 from stica_pv.launch import process, rendezvous, watchdog
-from stica_pv.launch.process_spec import ProcessSpec, ranges, spec_from_environment
-from stica_pv.launch.rendezvous import address_of
+from stica_pv.launch.process_spec import ProcessSpec
 from stica_pv.launch.watchdog import is_echo, where
 
 PATIENCE_S = 300
 RunFunction = Callable[[CfgNode, torch.device], object]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def enter(
@@ -333,23 +326,6 @@ def test_a_process_that_cannot_write_is_ended_nevertheless(tmp_path: Path):
     assert (tmp_path / "said").read_text().endswith("it hangs")
 
 
-def test_the_processes_of_torchrun_connect_anew_after_a_restart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    port = free_port()
-    store = torch.distributed.TCPStore("127.0.0.1", port, None, True, wait_for_workers=False)  # outlives the processes
-    for name, value in {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}.items():
-        monkeypatch.setenv(name, value)
-    spec = ProcessSpec(0, 0, 1, "env://", False, "", hosted=True, token="secret")
-    for count in ("0", "1"):
-        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", count)
-        monkeypatch.setattr(rendezvous, "_stores", {})  # as in new processes
-        monkeypatch.setattr(rendezvous, "_count", 0)
-        assert rendezvous.rendezvous(spec, f"attempt {count}", 5.0, tmp_path).hellos == [f"attempt {count}"]
-    monkeypatch.setattr(rendezvous, "_count", 0)
-    with pytest.raises(UsageError, match="process 0 of 1 connected twice"):
-        rendezvous.rendezvous(spec, "a twin", 5.0, tmp_path)
-    del store
-
-
 @pytest.mark.parametrize(
     ("error", "echo"),
     [
@@ -364,27 +340,6 @@ def test_the_echo_of_another_end_is_distinguished_from_an_error(error: Exception
     assert is_echo(error) is echo
 
 
-def test_the_process_that_the_environment_defines():
-    assert spec_from_environment({}, gpu=False, log_dir="") is None
-    spec = spec_from_environment({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}, gpu=False, log_dir="")
-    assert spec == ProcessSpec(3, 1, 4, "env://", False, "")
-    by_torchrun = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_USE_AGENT_STORE": "True"}
-    spec = spec_from_environment(by_torchrun, gpu=False, log_dir="", token="t")
-    assert spec == ProcessSpec(1, 1, 2, "env://", False, "", one_machine=True, hosted=True, token="t")
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1:99", "tcp://host", "tcp://:99", "tcp://host:x"])
-def test_an_address_without_host_or_port_is_refused(address: str):
-    with pytest.raises(UsageError, match="expected tcp://<host of shard 0>:<port>"):
-        address_of(ProcessSpec(0, 0, 2, address, False, ""))
-
-
-def test_a_rank_without_a_rendezvous_address_is_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("MASTER_ADDR", raising=False)
-    with pytest.raises(UsageError, match="MASTER_ADDR and MASTER_PORT must be"):
-        address_of(ProcessSpec(0, 0, 2, "env://", False, ""))
-
-
 def test_where_names_the_line_of_another_thread():
     HEARTBEAT.record(1)
     stop = threading.Event()
@@ -394,7 +349,3 @@ def test_where_names_the_line_of_another_thread():
     stop.set()
     thread.join()
     assert where(thread.ident or 0) == "its end"
-
-
-def test_ranges_are_short():
-    assert ranges([0, 1, 2, 5, 7, 8]) == "0-2,5,7-8"

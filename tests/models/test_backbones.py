@@ -72,7 +72,7 @@ def test_a_module_that_reads_values_is_measured_by_a_pass(caplog: pytest.LogCapt
         (f"{__name__}:own_number", "expected a function that returns a torch.nn.Module, got int"),
     ],
 )
-def test_a_wrong_source_is_told(source: str, message: str) -> None:
+def test_a_wrong_source_is_reported(source: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         create_backbone(source)
 

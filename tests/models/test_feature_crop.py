@@ -113,9 +113,9 @@ def test_token_averages_the_steps_of_adaptive_pooling(length: int, tokens: int, 
 def test_large_crop_reaches_the_last_row_and_column() -> None:
     boxes = sample_boxes(200, (4, 6, 6), (4, 7, 7), generator("reach"))
     assert starts_of(boxes, 1) == starts_of(boxes, 2) == {0, 1}
-    seen = plan_crops(boxes, (4, 7, 7), 4).space.sum(0).unflatten(0, (7, 7))
-    assert (seen[6] > 0).all()
-    assert (seen[:, 6] > 0).all()
+    coverage = plan_crops(boxes, (4, 7, 7), 4).space.sum(0).unflatten(0, (7, 7))
+    assert (coverage[6] > 0).all()
+    assert (coverage[:, 6] > 0).all()
 
 
 @pytest.mark.parametrize("size", [(8, 4, 4), (6, 7, 7), (3, 6, 5), (1, 1, 7), (8, 7, 7)])

@@ -25,7 +25,7 @@ RECIPES = {
 
 def cfg_with(**overrides: object) -> CfgNode:
     cfg = get_cfg()
-    apply_overrides(cfg, [str(word) for key, value in overrides.items() for word in (key.replace("__", "."), value)])
+    apply_overrides(cfg, [str(part) for key, value in overrides.items() for part in (key.replace("__", "."), value)])
     return cfg
 
 

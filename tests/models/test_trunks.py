@@ -109,7 +109,7 @@ def test_joined_pathways_have_the_cells_of_the_first() -> None:
     assert join_pathways(slow) is slow
 
 
-def test_pathways_tell_channels_and_strides() -> None:
+def test_pathways_state_channels_and_strides() -> None:
     trunk = create_backbone("slowfast_r50", width=8)
     assert isinstance(trunk, Trunk)
     assert [tuple(pathway) for pathway in trunk.pathways] == [(256, (4, 32, 32)), (32, (1, 32, 32))]

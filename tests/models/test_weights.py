@@ -58,7 +58,7 @@ def test_published_weights_come_through_the_librarys_own_loading(x3d, tmp_path: 
         create_backbone("x3d_xs", width_factor=1.0, pretrained=True)
 
 
-def test_weights_that_cannot_be_fetched_are_told(monkeypatch) -> None:
+def test_weights_that_cannot_be_fetched_are_reported(monkeypatch) -> None:
     def no_network(*_: object, **__: object) -> None:
         raise URLError("no network")
 
@@ -67,7 +67,7 @@ def test_weights_that_cannot_be_fetched_are_told(monkeypatch) -> None:
         create_backbone("x3d_xs", pretrained=True)
 
 
-def test_weights_that_nobody_publishes_are_told() -> None:
+def test_weights_that_nobody_publishes_are_reported() -> None:
     for name in ("r2plus1d_10", "slow_r101", "av_slowfast_r50"):
         with pytest.raises(UsageError, match="there are no published weights of this network"):
             create_backbone(name, width=8, pretrained=True)

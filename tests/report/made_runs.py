@@ -7,7 +7,7 @@ from stica_pv.config import CfgNode, apply_overrides
 from stica_pv.data.manifest.bad_files import BadFiles
 from stica_pv.defaults import get_cfg
 from stica_pv.engine.records import Records
-from stica_pv.engine.run_folder import claim, write_facts
+from stica_pv.engine.run_folder import claim, write_run_info
 from stica_pv.evaluation.protocol import Row
 from stica_pv.evaluation.results import Results
 from stica_pv.structures import ReadFailure
@@ -21,14 +21,16 @@ def made_cfg(folder: Path, **overrides: Any) -> CfgNode:
     cfg = get_cfg()
     given = {"OUTPUT_DIR": folder, "TEST.ENABLE": True}
     given |= {key.replace("__", "."): value for key, value in overrides.items()}
-    apply_overrides(cfg, [str(word) for pair in given.items() for word in pair])
+    apply_overrides(cfg, [str(argument) for pair in given.items() for argument in pair])
     return cfg
 
 
 def made_run(folder: Path, *, steps: int = 6, wanted: int = 6, evaluated: bool = True, **overrides: Any) -> Path:
     """Writes what a run leaves that was killed after `steps` of `wanted`, or went to its end; every other is logged."""
     claim(made_cfg(folder, **overrides))
-    write_facts(folder, {"videos": 32, "videos_excluded": 1, "steps": wanted, "parameters": 1234567, "peak_lr": 0.001})
+    write_run_info(
+        folder, {"videos": 32, "videos_excluded": 1, "steps": wanted, "parameters": 1234567, "peak_lr": 0.001}
+    )
     records = Records(folder, resume_step=0)
     for step in range(2, steps + 1, 2):
         numbers = {"epoch": step / 2, "lr": 1e-3 / step, "loss": 4.0 / step, "spread_video": 0.5}

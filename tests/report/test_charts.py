@@ -27,8 +27,8 @@ def test_a_chart_takes_its_colors_from_the_page():
 
 def test_axes_keep_names_and_units_as_letters():
     text = drawn(name="epochs")
-    for words in (">epochs</text>", ">loss (nats)</text>", ">a $b$</text>", ">&lt;i&gt;</text>"):
-        assert words in text
+    for expected in (">epochs</text>", ">loss (nats)</text>", ">a $b$</text>", ">&lt;i&gt;</text>"):
+        assert expected in text
 
 
 def test_the_title_is_escaped():

@@ -15,7 +15,7 @@ FOUND = DataCheck(
     title=ODD,
     refusal="",
     totals=[("files", 8, ""), ("size", 0.5, "GB")],
-    left_out=[
+    excluded=[
         ReadFailure(ODD, "image lasts 0.2 s, the recipe needs 1.00 s"),
         ReadFailure("b.mp4", "image lasts 0.3 s, the recipe needs 1.00 s"),
         ReadFailure("c.mp4", "no audio stream"),
@@ -51,7 +51,7 @@ def test_the_page_says_what_training_would_say_and_escapes_names(tmp_path: Path)
 
 
 def test_a_list_of_which_nothing_can_be_used_still_has_a_page(tmp_path: Path):
-    bare = replace(FOUND, left_out=[], spreads=[], classes=[], copies=[], trial=None, samples=0)
+    bare = replace(FOUND, excluded=[], spreads=[], classes=[], copies=[], trial=None, samples=0)
     text = write_data_page(tmp_path / "a.html", bare).read_text()
     for said in (
         "No file could be opened.",

@@ -67,11 +67,11 @@ def test_every_point_carries_the_frame_and_name_of_its_own_clip():
 def test_points_of_the_map_lie_where_their_rows_were_projected():
     rows, labels = clusters()
     html = map_of([("trained", rows)], torch.arange(30), labels, NamedThumbnails())
-    places = {}
+    positions = {}
     for name, x, y in re.findall(r'data-name="class \d: &lt;b&gt;(\d+).*?x="([\d.]+)" y="([\d.]+)"', html, re.DOTALL):
-        places[int(name)] = float(x), -float(y)  # down the page is up in the plane
+        positions[int(name)] = float(x), -float(y)  # down the page is up in the plane
     plane = rows[:, :2].double()
-    shown = torch.tensor([places[i] for i in range(30)], dtype=torch.float64)
+    shown = torch.tensor([positions[i] for i in range(30)], dtype=torch.float64)
     for axis in range(2):
         pair = torch.stack([plane[:, axis], shown[:, axis]])
         assert float(torch.corrcoef(pair)[0, 1]) > 0.9999

@@ -1,4 +1,4 @@
-"""Pages of clips from end to end: made by the tools, with names that no page should trust, seen in a browser."""
+"""Pages of clips from end to end: made by the tools, with names that no page should trust, checked in a browser."""
 
 import os
 import subprocess
@@ -34,10 +34,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a second on ten clips in two classes with odd names, evaluated by retrieval; one has no audio."""
     folder = tmp_path_factory.mktemp("odd")
     for number in range(10):
-        place = folder / "clips" / ("train" if number < 6 else "test") / CLASSES[number % 2]
-        place.mkdir(parents=True, exist_ok=True)
+        subfolder = folder / "clips" / ("train" if number < 6 else "test") / CLASSES[number % 2]
+        subfolder.mkdir(parents=True, exist_ok=True)
         made = make_clip(folder / "plain.mp4", number, audio=number != 9)
-        made.rename(place / f"{number}{ODD[number % len(ODD)]}")
+        made.rename(subfolder / f"{number}{ODD[number % len(ODD)]}")
     run_tiny(folder / "clips", folder / "run", TEST__ENABLE=True, TEST__EVALUATIONS="['retrieval']", **SETTINGS)
     return folder
 
@@ -49,7 +49,7 @@ def tool(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_gallery_and_batch_are_pages_that_a_stranger_can_look_at(folder: Path, tmp_path: Path):
+def test_gallery_and_batch_are_pages_that_open_without_other_files(folder: Path, tmp_path: Path):
     kept = {path.name: path.stat().st_mtime_ns for path in (folder / "run" / "features").iterdir()}
     gallery = tool("gallery.py", folder / "run", "--queries", "3", "--out", tmp_path / "gallery.html")
     assert gallery.returncode == 0, gallery.stderr
@@ -67,11 +67,11 @@ def test_gallery_and_batch_are_pages_that_a_stranger_can_look_at(folder: Path, t
 
 def check_touch(browser, *, spots: int) -> None:
     """A point of the map shows its frame, a button plays."""
-    seen = "return document.querySelector('.frame span').textContent"
-    before, points = browser.execute_script(seen), browser.find_elements("css selector", ".map .spot")
+    script = "return document.querySelector('.frame span').textContent"
+    before, points = browser.execute_script(script), browser.find_elements("css selector", ".map .spot")
     assert len(points) == spots
     browser.execute_script("arguments[0].dispatchEvent(new Event('pointerenter'))", points[2])
-    assert browser.execute_script(seen) == points[2].get_attribute("data-name") != before
+    assert browser.execute_script(script) == points[2].get_attribute("data-name") != before
     (play, *_) = browser.find_elements("css selector", ".found button[data-media]")
     browser.execute_script("arguments[0].click()", play)
     assert play.get_attribute("aria-pressed") == "true"

@@ -30,14 +30,14 @@ def test_a_killed_run_says_what_is_missing(tmp_path: Path):
     (run,) = read_runs([folder])
     assert run.last_step == 2
     text = " ".join(run.missing)
-    for words in (
+    for expected in (
         "metrics.jsonl is incomplete",
         "2 of 6 steps",
         "no checkpoint",
         "evaluation is not finished",
         "env.txt is missing",
     ):
-        assert words in text
+        assert expected in text
 
 
 def test_numbers_without_timings_are_used(tmp_path: Path):
@@ -68,7 +68,7 @@ def test_an_incomplete_line_of_bad_files_keeps_its_name(tmp_path: Path):
     )
 
 
-def test_runs_are_named_by_what_tells_them_apart(tmp_path: Path):
+def test_runs_are_named_by_what_differs_between_them(tmp_path: Path):
     folders = [made_run(tmp_path / name, steps=0) for name in ("a/run", "b/run")]
     assert [run.name for run in read_runs([*folders, folders[0]])] == ["a/run", "b/run"]
 

@@ -14,7 +14,7 @@ from stica_pv.report.search import ITSELF, OTHER, SAME_CLASS, Direction, Found, 
 ITEMS, TRAIN, CLASSES = 48, 32, 6
 
 
-class PlantedBench:
+class PlantedContext:
     """Features by modality; the items of both halves are shuffled, as lists of real data sets are."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ REQUEST = CrossModal(1, 1, "fixed").test_requests()["video"]
 
 
 def test_neighbors_are_those_of_a_slow_search_among_training_items():
-    context = PlantedBench()
+    context = PlantedContext()
     fold, items = context.labeled.folds[0], context.sets["video"]
     found = search(direction("video", "video"), context, None, 3)
     assert torch.equal(found.queries, fold.test)
@@ -57,7 +57,7 @@ def test_neighbors_are_those_of_a_slow_search_among_training_items():
 
 @pytest.mark.parametrize(("query", "gallery"), [("audio", "video"), ("video", "audio")])
 def test_across_modalities_the_clip_itself_counts_as_the_evaluation_counts_it(query: str, gallery: str):
-    context = PlantedBench()
+    context = PlantedContext()
     fold = context.labeled.folds[0]
     found = search(direction(query, gallery), context, None, 2)
     assert set(found.neighbors.flatten().tolist()) <= set(fold.test.tolist())
@@ -71,7 +71,7 @@ def test_across_modalities_the_clip_itself_counts_as_the_evaluation_counts_it(qu
 
 
 def test_items_without_features_are_left_out_and_counted():
-    context = PlantedBench()
+    context = PlantedContext()
     fold = context.labeled.folds[0]
     context.sets["video"].features[fold.test[0]] = torch.nan
     context.sets["video"].features[fold.train[:2]] = torch.nan

@@ -22,13 +22,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     return read_runs([whole, made_run(parent / "killed", steps=4, evaluated=False, SOLVER__BASE_LR=0.5, LOG_PERIOD=2)])
 
 
-def words(section: Section | None) -> str:
+def text_of(section: Section | None) -> str:
     assert section is not None
     return section.html.replace("<wbr>", "")
 
 
-def test_the_first_section_tells_state_pace_and_result(runs: list[Run]):
-    text = words(overview_section(runs))
+def test_the_first_section_states_state_pace_and_result(runs: list[Run]):
+    text = text_of(overview_section(runs))
     for expected in (
         "finished: step 6 of 6", "not finished: step 4 of 6", "0:00:03",
         "<td>20</td><td>19</td>", "<td>2</td><td>2</td>",
@@ -42,13 +42,13 @@ def test_differing_keys_stand_first_that_change_what_is_computed(runs: list[Run]
     configs = [run.config for run in runs]
     assert differing_keys(configs) == ["SOLVER.BASE_LR", "LOG_PERIOD"]
     assert differing_keys([{"a": 1, "b": 1}, {"a": 1}]) == []
-    text = words(settings_section(runs))
+    text = text_of(settings_section(runs))
     assert "<td>SOLVER.BASE_LR</td><td>0.01</td><td>0.5</td>" in text
     assert "The runs differ in 2 keys" in text
 
 
 def test_scores_stand_beside_random_initialisation_and_colors(runs: list[Run]):
-    text = words(scores_section(runs))
+    text = text_of(scores_section(runs))
     for expected in ("retrieval (x|y): 160 test items of 40 sources", "57.5 to 67.5", "killed: not evaluated yet"):
         assert expected in text
     assert [is_trained(name) for name in SCORES] == [True, False, False]
@@ -58,7 +58,7 @@ def test_scores_stand_beside_random_initialisation_and_colors(runs: list[Run]):
 def test_results_without_their_protocols_are_shown_as_they_are(tmp_path: Path):
     (made_run(tmp_path) / "results.md").unlink()
     (run,) = read_runs([tmp_path])
-    assert '<td>retrieval/R@1</td><td class="number">62.5</td>' in words(scores_section([run]))
+    assert '<td>retrieval/R@1</td><td class="number">62.5</td>' in text_of(scores_section([run]))
     assert headline([run]) == ""
 
 
@@ -74,7 +74,7 @@ def test_of_several_folds_their_mean_counts(tmp_path: Path):
 
 
 def test_files_are_counted_by_cause_and_named(runs: list[Run]):
-    text = words(left_out_section(runs))
+    text = text_of(left_out_section(runs))
     assert "<td>before training</td><td>has no audio</td>" in text
     assert "<td>in reading</td><td>hung</td>" in text
     assert "hung: 60 s" in text
@@ -82,7 +82,7 @@ def test_files_are_counted_by_cause_and_named(runs: list[Run]):
 
 
 def test_hardware_and_versions_stand_for_each_run(runs: list[Run]):
-    text = words(hardware_section(runs))
+    text = text_of(hardware_section(runs))
     for name in ("cpu", "memory", "gpus", "torch", "python"):
         assert f"<td>{name}</td>" in text
 

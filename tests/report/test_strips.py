@@ -22,8 +22,8 @@ def test_frames_come_back_as_the_loader_gave_them():
     strip = strip_of(x, InputNote("view", settings.mean, settings.std))
     assert strip.frames == tuple(range(12))
     assert strip.outside == 0
-    for place, frame in enumerate(strip.frames):
-        shown = torch.from_numpy(strip.pixels)[:, 5 * place : 5 * place + 5]
+    for position, frame in enumerate(strip.frames):
+        shown = torch.from_numpy(strip.pixels)[:, 5 * position : 5 * position + 5]
         assert torch.equal(shown, video[0, :, frame].permute(1, 2, 0))  # exact: integers
 
 
@@ -51,9 +51,9 @@ def test_windows_lie_where_their_cells_are_in_input_pixels():
     assert [(one.left, one.top, one.width, one.height) for one in found[:2]] == [(0, 8, 24, 48), (28, 8, 24, 48)]
     assert (found[8].left, found[8].top, found[8].width, found[8].height) == (4 * 28 + 12, 0, 16, 32)
     assert [(one.window, one.start, one.end) for one in spans_of(note, 0, 8)] == [(1, 0.25, 0.75), (2, 0.5, 1.0)]
-    alone, places = windows_of(x, note, 0)
+    alone, positions = windows_of(x, note, 0)
     assert alone.frames == (4, 6)
-    assert [(one.window, one.left) for one in places] == [(0, 0), (2, 28 + 12)]
+    assert [(one.window, one.left) for one in positions] == [(0, 0), (2, 28 + 12)]
 
 
 def test_windows_of_a_samples_own_are_its_own():

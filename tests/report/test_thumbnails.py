@@ -43,7 +43,7 @@ def test_a_clip_is_put_into_the_page_once_and_a_broken_one_is_named(tmp_path: Pa
         "0-animation",
         None,
     ]
-    assert thumbnails.get(0, "spectrogram") is None  # nobody hears
+    assert thumbnails.get(0, "spectrogram") is None  # no audio
     assert list(thumbnails.failed) == [2]
     media = json.loads(thumbnails.store().partition(">")[2].partition("</script>")[0])
     assert list(media) == ["0-animation", "1-animation"]

@@ -40,7 +40,7 @@ def say(tool: ModuleType, capsys: pytest.CaptureFixture[str]) -> Say:
 
     def say(*argv: object) -> tuple[int, str, str]:
         capsys.readouterr()
-        code = tool.main([str(word) for word in argv])
+        code = tool.main([str(argument) for argument in argv])
         return (code, *capsys.readouterr())
 
     return say

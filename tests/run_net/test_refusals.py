@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from saying import Say, assert_refused, in_a_process
 from tiny_clips import make_clip
-from tiny_runs import words
+from tiny_runs import arguments
 
 # What a user may get wrong: overrides, and what the one line must name. None of them leaves a folder behind.
 WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
@@ -26,7 +26,7 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "weights that are not there": ({"TRAIN__CHECKPOINT_FILE_PATH": "a.pyth"}, ("a.pyth", "no such file")),
     "evaluation without checkpoint": ({"TRAIN__ENABLE": False, "TEST__ENABLE": True}, ("there is no checkpoint",)),
     "no processes": ({"CPU_PROCESSES": 0}, ("CPU_PROCESSES: got 0", "at least 1")),
-    "machines without meeting point": ({"NUM_SHARDS": 2}, ("--init_method",)),
+    "machines without a rendezvous": ({"NUM_SHARDS": 2}, ("--init_method",)),
 }  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def test_what_cannot_be_done_is_said_in_one_line_and_leaves_nothing(
 ):
     overrides, parts = WRONG[case]
     given = {"DATA__PATH_TO_DATA_DIR": clips_folder, "OUTPUT_DIR": tmp_path / "run", **overrides}
-    assert_refused(say("--cfg", cfg_file, *words(**given)), *parts)
+    assert_refused(say("--cfg", cfg_file, *arguments(**given)), *parts)
     assert not (tmp_path / "run").exists()
 
 
@@ -58,7 +58,7 @@ def test_a_config_that_is_none_is_refused(say: Say, tmp_path: Path, text: str):
 def test_an_empty_folder_is_refused(say: Say, cfg_file: Path, tmp_path: Path):
     (tmp_path / "empty").mkdir()
     for dataset, part in (("folder", "no media files"), ("class_folders", "no class folders"), ("csv", "train.csv")):
-        answer = say("--cfg", cfg_file, *words(tmp_path / "empty", tmp_path / "run", TRAIN__DATASET=dataset))
+        answer = say("--cfg", cfg_file, *arguments(tmp_path / "empty", tmp_path / "run", TRAIN__DATASET=dataset))
         assert_refused(answer, part)
     assert not (tmp_path / "run").exists()
 
@@ -66,7 +66,7 @@ def test_an_empty_folder_is_refused(say: Say, cfg_file: Path, tmp_path: Path):
 def test_a_list_with_missing_videos_is_refused(say: Say, cfg_file: Path, clips_folder: Path, tmp_path: Path):
     listed = (clips_folder / "train.csv").read_text() + "gone-1.mp4 0\ngone-2.mp4 1\n"
     (tmp_path / "train.csv").write_text(listed)
-    answer = say("--cfg", cfg_file, *words(tmp_path, tmp_path / "run", DATA__PATH_PREFIX=clips_folder))
+    answer = say("--cfg", cfg_file, *arguments(tmp_path, tmp_path / "run", DATA__PATH_PREFIX=clips_folder))
     assert_refused(answer, "2 of 14 videos", "gone-1.mp4", "DATA.PATH_PREFIX")
     assert not (tmp_path / "run").exists()
 
@@ -81,15 +81,15 @@ def mute_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_no_audio_anywhere_is_refused_with_several_processes_too(cfg_file: Path, mute_folder: Path, tmp_path: Path):
-    given = words(mute_folder, tmp_path / "run", TRAIN__DATASET="folder", CPU_PROCESSES=2)
+    given = arguments(mute_folder, tmp_path / "run", TRAIN__DATASET="folder", CPU_PROCESSES=2)
     assert_refused(in_a_process("--cfg", cfg_file, *given), "none of the 4 files", "no audio stream (4)")
 
 
 def test_long_clips_of_short_videos_are_refused_and_a_fitting_recipe_may_then_use_the_folder(
     say: Say, cfg_file: Path, clips_folder: Path, tmp_path: Path
 ):
-    command = ["--cfg", cfg_file, *words(clips_folder, tmp_path / "run", TRAIN__MAX_STEPS=1)]
-    long = words(DATA__NUM_FRAMES=60, DATA__TARGET_FPS=30)
+    command = ["--cfg", cfg_file, *arguments(clips_folder, tmp_path / "run", TRAIN__MAX_STEPS=1)]
+    long = arguments(DATA__NUM_FRAMES=60, DATA__TARGET_FPS=30)
     assert_refused(say(*command, *long), "none of the 12 files", "shorter than 2.00 s (12)", "DATA.NUM_FRAMES")
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
     assert say(*command)[0] == 0
@@ -97,7 +97,7 @@ def test_long_clips_of_short_videos_are_refused_and_a_fitting_recipe_may_then_us
 
 @pytest.mark.slow
 def test_a_batch_that_does_not_divide_is_refused(say: Say, cfg_file: Path, clips_folder: Path, tmp_path: Path):
-    given = words(clips_folder, tmp_path / "run", CPU_PROCESSES=2, TRAIN__BATCH_SIZE=3)
+    given = arguments(clips_folder, tmp_path / "run", CPU_PROCESSES=2, TRAIN__BATCH_SIZE=3)
     assert_refused(say("--cfg", cfg_file, *given), "TRAIN.BATCH_SIZE 3", "2 processes: try 2")
     assert not (tmp_path / "run").exists()
 
@@ -118,13 +118,13 @@ def test_a_batch_that_does_not_divide_is_refused(say: Say, cfg_file: Path, clips
 def test_settings_of_the_training_that_cannot_be_are_refused_and_may_be_put_right_in_the_same_folder(
     overrides: dict[str, Any], parts: tuple[str, ...], say: Say, cfg_file: Path, clips_folder: Path, tmp_path: Path
 ):
-    command = ["--cfg", cfg_file, *words(clips_folder, tmp_path / "run", TRAIN__MAX_STEPS=1)]
-    assert_refused(say(*command, *words(**overrides)), *parts)
+    command = ["--cfg", cfg_file, *arguments(clips_folder, tmp_path / "run", TRAIN__MAX_STEPS=1)]
+    assert_refused(say(*command, *arguments(**overrides)), *parts)
     assert say(*command)[0] == 0
 
 
 def test_a_batch_larger_than_the_list_is_refused(say: Say, cfg_file: Path, clips_folder: Path, tmp_path: Path):
-    answer = say("--cfg", cfg_file, *words(clips_folder, tmp_path / "run", TRAIN__BATCH_SIZE=64))
+    answer = say("--cfg", cfg_file, *arguments(clips_folder, tmp_path / "run", TRAIN__BATCH_SIZE=64))
     assert_refused(answer, "TRAIN.BATCH_SIZE 64", "12 usable videos")
 
 
@@ -132,4 +132,4 @@ def test_an_output_folder_that_cannot_be_written_is_refused(
     say: Say, cfg_file: Path, clips_folder: Path, tmp_path: Path
 ):
     (tmp_path / "file").touch()
-    assert_refused(say("--cfg", cfg_file, *words(clips_folder, tmp_path / "file" / "run")), "OUTPUT_DIR")
+    assert_refused(say("--cfg", cfg_file, *arguments(clips_folder, tmp_path / "file" / "run")), "OUTPUT_DIR")

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 from saying import Say
-from tiny_runs import losses, metrics_text, tree, words, write_tiny
+from tiny_runs import arguments, losses, metrics_text, tree, write_tiny
 
 from stica_pv.engine import load_checkpoint
-from stica_pv.evaluation import build_models as entrants
+from stica_pv.evaluation import build_models
 
 
 def test_a_run_trains_evaluates_and_repeats_its_results(say: Say, cfg_file: Path, clips_folder: Path, tmp_path: Path):
-    command = ["--cfg", cfg_file, *words(clips_folder, tmp_path / "run", TEST__ENABLE=True)]
+    command = ["--cfg", cfg_file, *arguments(clips_folder, tmp_path / "run", TEST__ENABLE=True)]
     code, out, err = say(*command)
     assert (code, err) == (0, "")
     assert "step 6/6" in out
@@ -29,13 +29,13 @@ def test_an_evaluation_alone_uses_the_named_checkpoint_and_its_networks(
     say: Say, cfg_file: Path, clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     loaded = []
-    monkeypatch.setattr(entrants, "load_checkpoint", lambda path: loaded.append(path) or load_checkpoint(path))
-    assert say("--cfg", cfg_file, *words(clips_folder, tmp_path / "run"))[0] == 0
+    monkeypatch.setattr(build_models, "load_checkpoint", lambda path: loaded.append(path) or load_checkpoint(path))
+    assert say("--cfg", cfg_file, *arguments(clips_folder, tmp_path / "run"))[0] == 0
     checkpoint = next((tmp_path / "run" / "checkpoints").glob("*6.pyth"))
     alone = {"TRAIN__ENABLE": False, "TEST__ENABLE": True, "TEST__CHECKPOINT_FILE_PATH": checkpoint}
     (other := tmp_path / "other.yaml").write_text(f"_BASE_: {cfg_file.name}\nMODEL: {{WIDTH: 8}}\n")
     before = tree(tmp_path / "run")
-    code, out, err = say("--cfg", other, *words(clips_folder, tmp_path / "other", **alone))
+    code, out, err = say("--cfg", other, *arguments(clips_folder, tmp_path / "other", **alone))
     assert (code, err) == (0, "")
     assert "R@1" in out
     assert (tmp_path / "other" / "results.json").is_file()
@@ -48,7 +48,7 @@ def test_several_configs_run_one_after_the_other(
 ):
     monkeypatch.chdir(tmp_path)
     files = [write_tiny(tmp_path / name) for name in ("a.yaml", "b.yml")]
-    given = words(DATA__PATH_TO_DATA_DIR=clips_folder, TRAIN__MAX_STEPS=1)
+    given = arguments(DATA__PATH_TO_DATA_DIR=clips_folder, TRAIN__MAX_STEPS=1)
     code, _, err = say("--cfg", *files, *given)
     assert (code, err) == (0, "")
     folders = [tmp_path / "output" / tmp_path.name / name / f"data={clips_folder.name}" for name in "ab"]
@@ -60,5 +60,5 @@ def test_a_single_process_of_torchrun_is_an_ordinary_run(
 ):
     for name, value in (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0")):
         monkeypatch.setenv(name, value)
-    assert say("--cfg", cfg_file, *words(clips_folder, tmp_path / "run", TRAIN__MAX_STEPS=1))[0] == 0
+    assert say("--cfg", cfg_file, *arguments(clips_folder, tmp_path / "run", TRAIN__MAX_STEPS=1))[0] == 0
     assert len(losses(tmp_path / "run")) == 1

@@ -69,8 +69,8 @@ SACCT = """\
 import re, subprocess, sys
 print("JobID|State|NodeList")
 for job in [sys.argv[i + 1] for i, word in enumerate(sys.argv) if word == "-j"]:
-    told = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True).stdout
-    for block in told.split("\\n\\n"):
+    output = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True).stdout
+    for block in output.split("\\n\\n"):
         found = dict(re.findall(r"(\\w+)=(\\S*)", block))
         if "JobId" in found:
             name = f"{{found['ArrayJobId']}}_{{found['ArrayTaskId']}}" if "ArrayJobId" in found else found["JobId"]
@@ -170,26 +170,26 @@ class Cluster:
         wait_until(lambda: self.say("sinfo", "-h", "-p", "test", "-o", "%t %D").split() == ["idle", "2"], "idle nodes")
 
     def _daemon(self, *command: object) -> None:
-        words = [str(word) for word in command]
-        subprocess.run(words, env=self.environment, check=True, capture_output=True, timeout=60)
+        arguments = [str(argument) for argument in command]
+        subprocess.run(arguments, env=self.environment, check=True, capture_output=True, timeout=60)
 
     def say(self, *command: object, check: bool = True) -> str:
         """Runs a command; its output."""
         done = subprocess.run(
-            [str(word) for word in command], env=self.environment, capture_output=True, text=True, timeout=120
+            [str(argument) for argument in command], env=self.environment, capture_output=True, text=True, timeout=120
         )
         assert not check or done.returncode == 0, (command, done.stdout, done.stderr)
         return done.stdout
 
     def state(self, job: str) -> str:
-        """Slurm's word for the state of a job; several of a job's tasks are joined."""
-        told = self.say("scontrol", "show", "job", job)
-        return ",".join(sorted({word.partition("=")[2] for word in told.split() if word.startswith("JobState=")}))
+        """Slurm's name for the state of a job; several of a job's tasks are joined."""
+        message = self.say("scontrol", "show", "job", job)
+        return ",".join(sorted({field.partition("=")[2] for field in message.split() if field.startswith("JobState=")}))
 
     def restarts(self, job: str) -> int:
         """How often a job was requeued."""
-        told = self.say("scontrol", "show", "job", job)
-        return max(int(word.partition("=")[2]) for word in told.split() if word.startswith("Restarts="))
+        message = self.say("scontrol", "show", "job", job)
+        return max(int(argument.partition("=")[2]) for argument in message.split() if argument.startswith("Restarts="))
 
     def await_state(self, job: str, *states: str) -> None:
         """Waits for a job to be in one of some states."""
@@ -230,10 +230,10 @@ def processes_of(job: str) -> list[tuple[int, int]]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             text = (folder / "environ").read_text(errors="replace")
-            words = dict(word.partition("=")[::2] for word in text.split("\0"))
+            arguments = dict(argument.partition("=")[::2] for argument in text.split("\0"))
             command = (folder / "cmdline").read_text()
         except OSError:
             continue
-        if words.get("SLURM_JOB_ID") == job and "SLURM_PROCID" in words and "submitit.core._submit" in command:
-            found.append((int(words["SLURM_PROCID"]), int(folder.name)))
+        if arguments.get("SLURM_JOB_ID") == job and "SLURM_PROCID" in arguments and "submitit.core._submit" in command:
+            found.append((int(arguments["SLURM_PROCID"]), int(folder.name)))
     return sorted(found)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster import Cluster, wait_until
-from tiny_runs import REPOSITORY, assert_same_weights, losses, metrics_text, weights, words, write_tiny
+from tiny_runs import REPOSITORY, arguments, assert_same_weights, losses, metrics_text, weights, write_tiny
 
 from stica_pv.launch.submit import submit
 from stica_pv.launch.sweep import expand
@@ -48,7 +48,7 @@ class Runs:
             PACED_SECONDS=str(pace_s), PACED_FAILURE=failure, PYTHONPATH=str(Path(__file__).parent), OMP_NUM_THREADS="1"
         )
         cfg = write_tiny(self.folder / "tiny.yaml")
-        given = words(self.clips, self.folder / name, SUBMITIT__TASKS_PER_NODE=tasks, **(SETTINGS | overrides))
+        given = arguments(self.clips, self.folder / name, SUBMITIT__TASKS_PER_NODE=tasks, **(SETTINGS | overrides))
         cfgs = expand([str(cfg)], given, [], root=REPOSITORY)
         (job,) = submit(cfgs, "slurm")
         return job
@@ -81,17 +81,17 @@ class Runs:
         assert_same_weights(weights(self.folder / name), weights(straight))
 
     def log(self, name: str | Path) -> str:
-        """What the main process logged, in all lives."""
+        """What the main process logged, in all attempts."""
         return (self.folder / name / "stdout.log").read_text()
 
     def resumed(self, name: str | Path) -> list[int]:
-        """Steps from which the lives of a run went on."""
+        """Steps from which the attempts of a run went on."""
         return [int(step) for step in RESUMED.findall(self.log(name))]
 
     def _note(self, what: str, tasks: int, job: str, name: str | Path, begin: float, *, same: bool) -> None:
-        lives = self.cluster.restarts(job)
+        attempts = self.cluster.restarts(job)
         seconds = time.monotonic() - begin
-        self._rows.append((what, f"2 x {tasks}", lives, self.resumed(name), seconds, same))
+        self._rows.append((what, f"2 x {tasks}", attempts, self.resumed(name), seconds, same))
 
     def table(self) -> str:
         """What the disturbances did, as Markdown."""

@@ -16,7 +16,7 @@ _train_step = loop.train_step
 
 def _paced(state, *rest):
     time.sleep(SECONDS)
-    if FAILURE and [rank(), state.step] == [int(word) for word in FAILURE.split()]:
+    if FAILURE and [rank(), state.step] == [int(argument) for argument in FAILURE.split()]:
         raise RuntimeError(f"the device of process {dist.get_rank()} is out of order")
     return _train_step(state, *rest)
 

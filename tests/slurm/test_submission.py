@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cluster_runs import SETTINGS, Runs
-from tiny_runs import REPOSITORY, metrics_text, words, write_tiny
+from tiny_runs import REPOSITORY, arguments, metrics_text, write_tiny
 
 from stica_pv.launch.status import status
 from stica_pv.launch.submit import read_job
@@ -29,13 +29,13 @@ def test_a_sweep_is_one_array_job_with_a_folder_for_each_run(runs: Runs, tmp_pat
     os.environ.update(PACED_SECONDS="0", PACED_FAILURE="", PYTHONPATH=str(Path(__file__).parent), OMP_NUM_THREADS="1")
     begin = time.monotonic()
     sweep = ["--launcher", "slurm", "--sweep", "RNG_SEED", "0,1"]
-    given = words(runs.clips, tmp_path / "sweep", **SETTINGS)
-    told = say("--cfg", write_tiny(tmp_path / "tiny.yaml"), *sweep, *given)
+    given = arguments(runs.clips, tmp_path / "sweep", **SETTINGS)
+    message = say("--cfg", write_tiny(tmp_path / "tiny.yaml"), *sweep, *given)
     folders = [tmp_path / "sweep" / f"RNG_SEED={seed}" for seed in (0, 1)]
     jobs = [read_job(folder)["job"] for folder in folders]
     assert {job.partition("_")[0] for job in jobs} == {jobs[0].partition("_")[0]}
     assert [job.partition("_")[2] for job in jobs] == ["0", "1"]
-    assert [f"job {job}: {folder}" in told for job, folder in zip(jobs, folders, strict=True)] == [True, True]
+    assert [f"job {job}: {folder}" in message for job, folder in zip(jobs, folders, strict=True)] == [True, True]
     for job in jobs:
         runs.cluster.await_state(job, "COMPLETED")
     runs.assert_undisturbed_end("array sweep, its first run", folders[0], jobs[0], begin)

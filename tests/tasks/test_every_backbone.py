@@ -83,8 +83,8 @@ def parameters_without_gradient(module: nn.Module) -> list[str]:
 
 
 def take_a_step(task: AVContrastive, clip: tuple[int, int]) -> None:
-    plan = task.train().draw(StepKeys(seed=0, step=0, epoch=0, indices=(0, 1)))
-    terms = task(batch_for(clip), plan)
+    params = task.train().sample_params(StepKeys(seed=0, step=0, epoch=0, indices=(0, 1)))
+    terms = task(batch_for(clip), params)
     assert terms.total.isfinite()
     terms.total.backward()
 

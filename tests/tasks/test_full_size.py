@@ -46,7 +46,7 @@ def test_every_recipe_builds_at_full_size(name: str) -> None:
     with torch.device("cpu" if "mvit" in name else "meta"):  # MViT reads numbers while it is built
         task = create_task(cfg)
     views = task.views()
-    assert views.draw_windows(10.0, torch.Generator()).keys() == {spec.window for spec in views.specs}
+    assert views.sample_windows(10.0, torch.Generator()).keys() == {spec.window for spec in views.specs}
     grouped = [id(p) for group in task.parameter_groups() for p in group.parameters]
     assert sorted(grouped) == sorted(id(p) for p in task.parameters() if p.requires_grad)
     optimizer_from_config(cfg, task.parameter_groups())
@@ -75,7 +75,7 @@ def test_a_full_size_recipe_takes_a_step_at_a_small_input(name: str) -> None:
     optimizer = optimizer_from_config(cfg, task.parameter_groups())
     batch = noise_batch(task.views(), (4, 7))
     before = {key: p.detach().clone() for key, p in task.named_parameters()}
-    task(batch, task.draw(keys_of(indices=(4, 7)))).total.backward()
+    task(batch, task.sample_params(keys_of(indices=(4, 7)))).total.backward()
     set_lr(optimizer, 0.1)
     optimizer.step()
     # exact: left alone, not calculated

@@ -20,7 +20,10 @@ def test_a_step_copies_no_number_of_python_to_the_device(recipe: str, monkeypatc
     merge_file(cfg, REPOSITORY / "projects" / recipe)
     apply_overrides(cfg, ["MODEL.WIDTH", "4"])
     task = create_task(cfg)
-    plan, batch = task.draw(keys_of(indices=INDICES)).to(torch.device("cpu")), noise_batch(task.views(), INDICES)
+    params, batch = (
+        task.sample_params(keys_of(indices=INDICES)).to(torch.device("cpu")),
+        noise_batch(task.views(), INDICES),
+    )
     with NoHostTensors():
-        rows = task.embed(task.prepare(batch, plan), plan)
+        rows = task.embed(task.prepare(batch, params), params)
         task.loss(rows, rows, rank_offset=0).total.backward()

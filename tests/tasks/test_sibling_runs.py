@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from lives import run_in_processes
+from attempts import run_in_processes
 from tiny_runs import (
     assert_same_weights,
     losses,

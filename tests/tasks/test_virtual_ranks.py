@@ -46,7 +46,7 @@ def test_the_mean_over_64_ranks_is_the_loss_of_one_process_and_so_are_its_gradie
     assert total.item() == pytest.approx(expected.total.item(), abs=1e-10)
 
 
-def test_rows_told_at_another_place_are_another_loss():
+def test_rows_at_another_offset_give_another_loss():
     task = tiny_task(double=True)
     everything = rows_of_all(task.sizes()["windows"], silent=False)
     local = {name: value[:, :LOCAL] for name, value in everything.items()}

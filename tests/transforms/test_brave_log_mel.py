@@ -59,8 +59,8 @@ def slow_log_mel(wave: np.ndarray, rate_hz: int) -> np.ndarray:
             left, center, right = edges[band : band + 3]
             total = 0.0
             for k in range(1, 161):  # without the constant part
-                place = mel(k * rate_hz / 320)
-                weight = min((place - left) / (center - left), (right - place) / (right - center))
+                position = mel(k * rate_hz / 320)
+                weight = min((position - left) / (center - left), (right - position) / (right - center))
                 total += max(weight, 0.0) * magnitude[k]
             out[band, t] = math.log(1 + 10000 * total)
     return out

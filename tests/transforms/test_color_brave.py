@@ -16,7 +16,7 @@ def noise(clips: int = 2, frames: int = 3, side: int = 8) -> torch.Tensor:
     return torch.randint(0, 256, (clips, 3, frames, side, side), generator=rng, dtype=torch.uint8)
 
 
-def plan(values: list[float], *, jitter: bool = True, gray: bool = False, sigma: float = 0.0) -> BraveColorParams:
+def params(values: list[float], *, jitter: bool = True, gray: bool = False, sigma: float = 0.0) -> BraveColorParams:
     return BraveColorParams(
         torch.tensor([jitter] * 2), torch.tensor([values] * 2), torch.tensor([gray] * 2), torch.tensor([sigma] * 2)
     )
@@ -43,7 +43,7 @@ def slow_frame(frame: torch.Tensor, added: float, saturation: float, contrast: f
 @pytest.mark.parametrize("values", [[0.12, 1.3, 0.7, 0.15], [0.0, 0.6, 1.4, -0.2], [0.12, 1.0, 1.0, 0.0]])
 def test_the_four_steps_equal_the_slow_loop_frame_by_frame(values: list[float]) -> None:
     video = noise(side=6)
-    colored = apply_brave_color(video, plan(values), PLAIN)
+    colored = apply_brave_color(video, params(values), PLAIN)
     for clip, result in zip(video.float() / 255, colored, strict=True):
         for t in range(clip.shape[1]):
             assert torch.allclose(result[:, t], slow_frame(clip[:, t], *values), atol=1e-5)
@@ -51,31 +51,31 @@ def test_the_four_steps_equal_the_slow_loop_frame_by_frame(values: list[float]) 
 
 def test_values_below_black_become_gray_or_lose_color_and_never_anything_odd() -> None:
     video = noise()
-    colored = apply_brave_color(video, plan([-0.5, 1.4, 1.4, 0.2]), PLAIN)
+    colored = apply_brave_color(video, params([-0.5, 1.4, 1.4, 0.2]), PLAIN)
     assert torch.isfinite(colored).all()
     assert colored.min() >= 0
-    black = apply_brave_color(torch.zeros_like(video), plan([-0.1, 1.4, 1.4, 0.2]), PLAIN)
+    black = apply_brave_color(torch.zeros_like(video), params([-0.1, 1.4, 1.4, 0.2]), PLAIN)
     assert not black.any()
 
 
 def test_without_jitter_gray_and_blur_nothing_changes() -> None:
     video = noise()
-    assert torch.allclose(apply_brave_color(video, plan([0.1, 0.5, 0.5, 0.1], jitter=False), PLAIN), video / 255)
+    assert torch.allclose(apply_brave_color(video, params([0.1, 0.5, 0.5, 0.1], jitter=False), PLAIN), video / 255)
 
 
 def test_gray_clips_have_the_luma_in_all_channels() -> None:
     video = noise()
-    gray = apply_brave_color(video, plan([0.0, 1.0, 1.0, 0.0], jitter=False, gray=True), PLAIN)
+    gray = apply_brave_color(video, params([0.0, 1.0, 1.0, 0.0], jitter=False, gray=True), PLAIN)
     luma = (video / 255 * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1, 1)).sum(1, keepdim=True)
     assert torch.allclose(gray, luma.expand_as(gray), atol=1e-6)
 
 
 def test_a_blur_comes_first_and_has_a_black_border() -> None:
     white = torch.full((2, 3, 1, 9, 9), 255, dtype=torch.uint8)
-    blurred = apply_brave_color(white, plan([0.0, 1.0, 1.0, 0.0], jitter=False, sigma=2.0), PLAIN)
+    blurred = apply_brave_color(white, params([0.0, 1.0, 1.0, 0.0], jitter=False, sigma=2.0), PLAIN)
     assert blurred[0, 0, 0, 4, 4].item() == pytest.approx(1.0)
     assert blurred[0, 0, 0, 0, 0].item() < 0.6
-    offset = apply_brave_color(white, plan([-0.1, 1.0, 1.0, 0.0], sigma=2.0), PLAIN)
+    offset = apply_brave_color(white, params([-0.1, 1.0, 1.0, 0.0], sigma=2.0), PLAIN)
     assert torch.allclose(offset, (blurred - 0.1).clamp(0, 1), atol=1e-6)
 
 
@@ -102,7 +102,7 @@ def test_wrong_settings_and_inputs_are_refused() -> None:
     with pytest.raises(UsageError, match="an odd kernel"):
         BraveColorSettings(blur_kernel=22)
     with pytest.raises(UsageError, match="expected uint8"):
-        apply_brave_color(noise().float(), plan([0.0, 1.0, 1.0, 0.0]), PLAIN)
+        apply_brave_color(noise().float(), params([0.0, 1.0, 1.0, 0.0]), PLAIN)
 
 
 def test_saturating_a_color_below_black_gives_its_gray() -> None:

@@ -1,4 +1,4 @@
-"""Released spectrograms equal python_speech_features; clean ones equal a slow loop and have no dead band."""
+"""Released spectrograms equal python_speech_features; those of style htk equal a slow loop and have no dead band."""
 
 import math
 
@@ -74,11 +74,11 @@ def test_released_rounds_to_16_bits_before_the_volume_and_other_styles_do_not() 
     assert np.abs(ours - known).max() < 1e-3
     loud = torch.full((1, 4800), 2.0)  # as a 16-bit sample it is cut
     torch.testing.assert_close(create_log_mel(style="released")(loud), create_log_mel(style="released")(loud / 2))
-    clean = create_log_mel(fft_size=4096)
-    torch.testing.assert_close(clean(both, volume), clean(both * volume[:, None]))
+    htk = create_log_mel(fft_size=4096)
+    torch.testing.assert_close(htk(both, volume), htk(both * volume[:, None]))
 
 
-def slow_clean(wave: np.ndarray, bands: int, fft_size: int, rate: int, window: int, hop: int) -> np.ndarray:
+def slow_htk(wave: np.ndarray, bands: int, fft_size: int, rate: int, window: int, hop: int) -> np.ndarray:
     """(F, T) from the definition, one frame and one band at a time."""
     columns = 1 + max(0, math.ceil((len(wave) - window) / hop))
     wave = np.concatenate([wave.astype(np.float64), np.zeros(window + hop)])
@@ -105,14 +105,14 @@ def slow_clean(wave: np.ndarray, bands: int, fft_size: int, rate: int, window: i
 def test_clean_equals_the_slow_loop(kind: str) -> None:
     wave = signal(kind, 1500)
     ours = create_log_mel(bands=40, fft_size=512)(torch.from_numpy(wave)[None])[0, 0].double().numpy()
-    np.testing.assert_allclose(ours, slow_clean(wave, 40, 512, 24000, 480, 240), rtol=0, atol=3e-3)  # near the floor
+    np.testing.assert_allclose(ours, slow_htk(wave, 40, 512, 24000, 480, 240), rtol=0, atol=3e-3)  # near the floor
 
 
 def test_clean_at_another_rate_equals_the_slow_loop() -> None:
     layer = create_log_mel(
         bands=32, fft_size=1024, sample_rate_hz=16000, window_seconds=0.025, hop_seconds=0.01, mean=-3.0, std=2.0
     )
-    known = (slow_clean(signal("noise", 1500), 32, 1024, 16000, 400, 160) + 3.0) / 2.0
+    known = (slow_htk(signal("noise", 1500), 32, 1024, 16000, 400, 160) + 3.0) / 2.0
     ours = layer(torch.from_numpy(signal("noise", 1500))[None])[0, 0].double().numpy()
     np.testing.assert_allclose(ours, known, rtol=0, atol=1e-3)
 
@@ -127,7 +127,7 @@ def test_clean_has_no_constant_band_on_white_noise(fft_size: int) -> None:
 def test_clean_refuses_an_fft_that_leaves_bands_empty_and_names_the_smallest() -> None:
     with pytest.raises(UsageError, match=r"fft_size 1024 leaves 7 of 257 bands .* at least 2048"):
         create_log_mel(fft_size=1024)
-    with pytest.raises(UsageError, match="must be given for clean log-mel; the smallest that fits is 2048"):
+    with pytest.raises(UsageError, match="must be given for style htk; the smallest that fits is 2048"):
         create_log_mel()
 
 
@@ -147,7 +147,7 @@ def test_number_of_columns(samples: int, columns: int) -> None:
     assert layer(torch.zeros(2, samples)).shape == (2, 1, 40, columns)
 
 
-@pytest.mark.parametrize("style", ["clean", "released", "brave"])
+@pytest.mark.parametrize("style", ["htk", "released", "brave"])
 def test_bands_in_blocks_equal_one_product_and_keep_gradient_and_dtype(style: str) -> None:
     layer = create_log_mel(style=style, bands=80, fft_size=2048)
     wave = torch.from_numpy(signal("noise", 4800)).view(2, -1).requires_grad_()
@@ -159,7 +159,7 @@ def test_bands_in_blocks_equal_one_product_and_keep_gradient_and_dtype(style: st
     assert layer.double()(wave).dtype == torch.float64
 
 
-@pytest.mark.parametrize("style", ["clean", "released"])
+@pytest.mark.parametrize("style", ["htk", "released"])
 def test_autocast_changes_nothing_and_half_input_gives_float32(style: str) -> None:
     layer = create_log_mel(style=style, fft_size=4096)
     wave = torch.from_numpy(signal("noise", 4800))[None]

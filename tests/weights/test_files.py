@@ -72,8 +72,8 @@ def test_objects_of_a_program_are_left_out_and_named(tmp_path: Path) -> None:
     }
     weights = read_weights(save(tmp_path, content))
     assert weights.tensors.keys() == STATE.keys()
-    assert [told.split(" (")[0] for told in weights.left_out] == ["state_dict", "args", "rates"]
-    assert "args (argparse.Namespace)" in weights.left_out
+    assert [entry.split(" (")[0] for entry in weights.skipped] == ["state_dict", "args", "rates"]
+    assert "args (argparse.Namespace)" in weights.skipped
     assert "args" not in weights.about
 
 
@@ -124,7 +124,7 @@ def test_code_in_a_file_does_not_run(
     assert not Path("exploded").exists()
     # exact: stored and read, not calculated
     assert all(torch.equal(weights.tensors[name], STATE[name]) for name in STATE)
-    assert len(weights.left_out) == 1
+    assert len(weights.skipped) == 1
 
 
 @pytest.mark.parametrize(
@@ -198,11 +198,11 @@ def test_a_failure_while_writing_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("save_as", "told"), [(save_torch, "File too large"), (torch.save, "enforce fail")], ids=["ours", "torch"]
+    ("save_as", "reason"), [(save_torch, "File too large"), (torch.save, "enforce fail")], ids=["ours", "torch"]
 )
-def test_a_full_disk_is_reported_in_one_line(tmp_path: Path, save_as: Callable[..., None], told: str) -> None:
+def test_a_full_disk_is_reported_in_one_line(tmp_path: Path, save_as: Callable[..., None], reason: str) -> None:
     content = {"weight": torch.ones(20_000)}
-    with full_disk(), pytest.raises(UsageError, match=rf"^cannot write .*weights.pth: [^\n]*{told}[^\n]*$"):
+    with full_disk(), pytest.raises(UsageError, match=rf"^cannot write .*weights.pth: [^\n]*{reason}[^\n]*$"):
         write_atomic(tmp_path / "weights.pth", lambda path: save_as(content, path))
     assert list(tmp_path.iterdir()) == []
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tiny_clips import make_clip
-from tiny_runs import REPOSITORY, metric, run_tiny, tiny_cfg, words, write_tiny
+from tiny_runs import REPOSITORY, arguments, metric, run_tiny, tiny_cfg, write_tiny
 
 from stica_pv.data.manifest.videos import list_from_config, open_videos
 from stica_pv.engine.loaders import create_sampler
@@ -54,7 +54,7 @@ def say(tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         capsys.readouterr()
         cfg = str(write_tiny(tmp_path / "tiny.yaml"))
         more = more if page else ("--no-page", *more)
-        code = tool.main(["--cfg", cfg, *words(data, tmp_path / "run", **overrides), *more])
+        code = tool.main(["--cfg", cfg, *arguments(data, tmp_path / "run", **overrides), *more])
         return (code, *capsys.readouterr())
 
     yield say
@@ -98,7 +98,7 @@ def test_names_are_as_many_as_asked_for(say: Say, mixed: Path):
     assert "more" not in say(mixed, "--names", "0")[1]
 
 
-def test_silent_files_are_told(say: Say, mixed: Path):
+def test_silent_files_are_reported(say: Say, mixed: Path):
     assert (
         "3 of the 11 usable files have no audio; silence is used for them"
         in say(mixed, DATA__MISSING_AUDIO="silence")[1]
@@ -153,7 +153,7 @@ def test_a_folder_that_cannot_be_written_ends_with_2_and_one_line(say: Say, mixe
 
 
 @pytest.mark.slow
-def test_missing_audio_is_dropped_or_taken_as_silence_and_told_at_the_start(
+def test_missing_audio_is_dropped_or_taken_as_silence_and_reported_at_the_start(
     mixed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(logging.getLogger("stica_pv"), "propagate", True)

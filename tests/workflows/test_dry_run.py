@@ -1,4 +1,4 @@
-"""The rehearsal of a run: what it tells, and that it leaves nothing."""
+"""A dry run: what it logs, and that it leaves no file."""
 
 import logging
 import re
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from tiny_runs import REPOSITORY, losses, run_tiny, tiny_cfg, tree, words, write_tiny
+from tiny_runs import REPOSITORY, arguments, losses, run_tiny, tiny_cfg, tree, write_tiny
 from torch import nn
 from torch.multiprocessing import start_processes
 
@@ -25,7 +25,7 @@ from stica_pv.engine.build_task import create_task
 from stica_pv.errors import UsageError
 from stica_pv.structures import Views
 from stica_pv.workflows.dry_run import borrowed_manifest
-from stica_pv.workflows.run import rehearse
+from stica_pv.workflows.run import check_run
 
 TOOL = REPOSITORY / "tools" / "run_net.py"
 
@@ -42,41 +42,41 @@ class Heard(logging.Handler):
 
 
 @dataclass(frozen=True)
-class Rehearsal:
-    """What a dry run said and what it left beside the folder of the run."""
+class DryRun:
+    """Log of a dry run, and the files that it left next to the folder of the run."""
 
     text: str
     left: list[Path]
 
 
-def rehearsal(clips: Path, output: Path, **overrides: Any) -> Rehearsal:
+def dry_run_of(clips: Path, output: Path, **overrides: Any) -> DryRun:
     before = set(output.parent.iterdir())
     log, heard = logging.getLogger("stica_pv"), Heard()
     level = log.level
     log.addHandler(heard)
     log.setLevel(logging.INFO)
     try:
-        rehearse(tiny_cfg(clips, output, **overrides), torch.device("cpu"))
+        check_run(tiny_cfg(clips, output, **overrides), torch.device("cpu"))
     finally:
         log.removeHandler(heard)
         log.setLevel(level)
-    return Rehearsal(heard.text, [path for path in output.parent.iterdir() if path not in before])
+    return DryRun(heard.text, [path for path in output.parent.iterdir() if path not in before])
 
 
 @pytest.fixture(scope="module")
-def fresh(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Rehearsal:
+def fresh(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> DryRun:
     output = tmp_path_factory.mktemp("fresh") / "run"
-    done = rehearsal(clips_folder, output)
+    done = dry_run_of(clips_folder, output)
     assert not output.exists()
     return done
 
 
-def test_it_leaves_nothing(fresh: Rehearsal):
+def test_it_leaves_nothing(fresh: DryRun):
     assert fresh.left == []
     assert "nothing was written to" in fresh.text
 
 
-def test_it_tells_modules_with_sizes_and_shapes(fresh: Rehearsal, clips_folder: Path, tmp_path: Path):
+def test_it_logs_modules_with_sizes_and_shapes(fresh: DryRun, clips_folder: Path, tmp_path: Path):
     task = create_task(tiny_cfg(clips_folder, tmp_path))
     for name in ("backbone", "pool", "video_head", "audio_tower", "audio_head"):
         size = sum(p.numel() for p in getattr(task, name).parameters())
@@ -85,7 +85,7 @@ def test_it_tells_modules_with_sizes_and_shapes(fresh: Rehearsal, clips_folder: 
     assert "float32(14, 4, 8)" in fresh.text  # of the video head: 2 views x (map and 6 crops), 4 videos
 
 
-def test_it_tells_what_follows_from_the_settings_and_what_a_step_gave(fresh: Rehearsal):
+def test_it_logs_what_follows_from_the_settings_and_what_a_step_gave(fresh: DryRun):
     assert "windows 14, terms_within 24, terms_cross 4" in fresh.text
     assert "batch_size 4, processes 1, negatives 3" in fresh.text
     assert "steps_per_epoch 3, videos_left_over 0, steps 6" in fresh.text
@@ -100,20 +100,20 @@ def test_it_tells_what_follows_from_the_settings_and_what_a_step_gave(fresh: Reh
 
 def open_as_one_of_two(rank: int, clips: str, folder: str) -> None:
     """One of two processes; leaves what it logged and whether it found the passing folder gone."""
-    place, log, heard = Path(folder), logging.getLogger("stica_pv"), Heard()
+    folder_of_test, log, heard = Path(folder), logging.getLogger("stica_pv"), Heard()
     log.addHandler(heard)
     log.setLevel(logging.INFO)
-    meeting = f"file://{place / 'meeting'}"
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timedelta(minutes=5))
+    rendezvous = f"file://{folder_of_test / 'rendezvous'}"
+    dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=2, timeout=timedelta(minutes=5))
     try:
-        cfg, listed = tiny_cfg(Path(clips), place / "a" / "run"), read_folder(path=clips)
+        cfg, listed = tiny_cfg(Path(clips), folder_of_test / "a" / "run"), read_folder(path=clips)
         views = Views((), lambda seconds, rng: {}, min_seconds=0.0, needs_audio=False)
-        with borrowed_manifest(cfg, place / "a" / "run") as manifest, pytest.MonkeyPatch.context() as patch:
+        with borrowed_manifest(cfg, folder_of_test / "a" / "run") as manifest, pytest.MonkeyPatch.context() as patch:
             if rank == 1:  # it comes late
                 patch.setattr(videos, "open_videos", lambda *a, **k: time.sleep(0.5) or open_videos(*a, **k))
             videos.open_in_turn(listed, manifest, views)
         dist.barrier()
-        (place / f"{rank}.txt").write_text(f"{heard.text}{manifest.parent.exists()}")
+        (folder_of_test / f"{rank}.txt").write_text(f"{heard.text}{manifest.parent.exists()}")
     finally:
         dist.destroy_process_group()
 
@@ -123,10 +123,10 @@ def test_headers_are_read_once_for_all_processes_and_nothing_is_left(clips_folde
     first, second = ((tmp_path / f"{rank}.txt").read_text() for rank in range(2))
     assert re.fullmatch(r"(.* are skipped\n)?reading the headers of \d+ of \d+ files\nFalse", first)
     assert re.fullmatch(r"(.* are skipped\n)?False", second)
-    assert {path.name for path in tmp_path.iterdir()} <= {"0.txt", "1.txt", "meeting"}
+    assert {path.name for path in tmp_path.iterdir()} <= {"0.txt", "1.txt", "rendezvous"}
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def refuse(**_: Any) -> str:
         raise PermissionError(13, "Permission denied")
 
@@ -153,7 +153,7 @@ def macs_of_convolutions(module: nn.Module, clip: torch.Tensor) -> int:
     return sum(found)
 
 
-def test_gmacs_of_the_trunk_are_those_counted_by_hand(fresh: Rehearsal, clips_folder: Path, tmp_path: Path):
+def test_gmacs_of_the_trunk_are_those_counted_by_hand(fresh: DryRun, clips_folder: Path, tmp_path: Path):
     line = r"video uint8\(1, 3, 4, 32, 32\): [\d.]+ \(backbone ([\d.]+), pool [\d.e-]+\)\n    not counted: \w"
     found = re.search(line, fresh.text)
     assert found
@@ -167,7 +167,7 @@ def test_a_used_folder_stays_as_it_is_its_manifest_is_used_and_the_step_is_that_
 ):
     run_tiny(clips_folder, tmp_path / "run", TRAIN__MAX_STEPS=1)
     before = tree(tmp_path / "run")
-    done = rehearsal(clips_folder, tmp_path / "run")
+    done = dry_run_of(clips_folder, tmp_path / "run")
     assert tree(tmp_path / "run") == before
     assert done.left == []
     assert "reading the headers" not in done.text
@@ -178,20 +178,20 @@ def test_a_used_folder_stays_as_it_is_its_manifest_is_used_and_the_step_is_that_
 
 def test_chunks_are_rehearsed_too_and_a_named_manifest_is_kept(clips_folder: Path, tmp_path: Path):
     settings = {"TRAIN__GRAD_CACHE_CHUNK": 2, "DATA__MANIFEST": tmp_path / "facts.csv"}
-    assert "one step: loss" in rehearsal(clips_folder, tmp_path / "run", **settings).text
+    assert "one step: loss" in dry_run_of(clips_folder, tmp_path / "run", **settings).text
     assert (tmp_path / "facts.csv").is_file()
 
 
 def test_an_evaluation_cannot_be_rehearsed(clips_folder: Path, tmp_path: Path):
     with pytest.raises(UsageError, match="TRAIN.ENABLE is False"):
-        rehearse(tiny_cfg(clips_folder, tmp_path / "run", TRAIN__ENABLE=False), torch.device("cpu"))
+        check_run(tiny_cfg(clips_folder, tmp_path / "run", TRAIN__ENABLE=False), torch.device("cpu"))
 
 
 @pytest.mark.slow
 def test_the_command_line_rehearses_with_two_processes(clips_folder: Path, tmp_path: Path):
     cfg = write_tiny(tmp_path / "tiny.yaml")
     command = [sys.executable, str(TOOL), "--cfg", str(cfg), "--dry_run"]
-    given = words(clips_folder, tmp_path / "run", CPU_PROCESSES=2)
+    given = arguments(clips_folder, tmp_path / "run", CPU_PROCESSES=2)
     done = subprocess.run(
         [*command, *given],
         capture_output=True,

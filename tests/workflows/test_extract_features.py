@@ -35,15 +35,15 @@ def main() -> Main:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return lambda words: module.main([*map(str, words)])
+    return lambda arguments: module.main([*map(str, arguments)])
 
 
 def test_every_modality_and_layer_is_a_file_with_names_and_settings(
     clips_folder: Path, checkpoint: Path, tmp_path: Path, main: Main
 ):
-    words = ["--checkpoint", checkpoint, "--data", clips_folder / "test.csv", "--output", tmp_path / "out"]
-    words += ["--modality", "video", "audio", "--layer", "pooled", "projected", "--clips", 2, "--dtype", "float16"]
-    assert main([*words, "NUM_GPUS", 0, "DATA_LOADER.NUM_WORKERS", 0]) == 0
+    arguments = ["--checkpoint", checkpoint, "--data", clips_folder / "test.csv", "--output", tmp_path / "out"]
+    arguments += ["--modality", "video", "audio", "--layer", "pooled", "projected", "--clips", 2, "--dtype", "float16"]
+    assert main([*arguments, "NUM_GPUS", 0, "DATA_LOADER.NUM_WORKERS", 0]) == 0
     found = {path.stem: np.load(path) for path in (tmp_path / "out").glob("*.npz")}
     assert {name: file["features"].shape for name, file in found.items()} == {
         "video_pooled": (6, 2, 32),
@@ -67,10 +67,10 @@ def test_two_processes_write_what_one_writes_and_a_folder_needs_no_labels(
     clips_folder: Path, checkpoint: Path, tmp_path: Path
 ):
     for processes in (1, 2):
-        words = ["--checkpoint", checkpoint, "--data", clips_folder, "--output", tmp_path / str(processes)]
-        words += ["--average", "--crops", 3, "--clips", 2, "NUM_GPUS", 0, "CPU_PROCESSES", processes]
-        words += ["TEST.BATCH_SIZE", 6 * processes, "DATA_LOADER.NUM_WORKERS", processes - 1]
-        command = [sys.executable, str(TOOL), *map(str, words)]
+        arguments = ["--checkpoint", checkpoint, "--data", clips_folder, "--output", tmp_path / str(processes)]
+        arguments += ["--average", "--crops", 3, "--clips", 2, "NUM_GPUS", 0, "CPU_PROCESSES", processes]
+        arguments += ["TEST.BATCH_SIZE", 6 * processes, "DATA_LOADER.NUM_WORKERS", processes - 1]
+        command = [sys.executable, str(TOOL), *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
     one, two = (np.load(tmp_path / str(processes) / "video_pooled.npz") for processes in (1, 2))
@@ -85,12 +85,12 @@ def test_wrong_requests_end_with_one_line(
     clips_folder: Path, checkpoint: Path, tmp_path: Path, main: Main, capsys: pytest.CaptureFixture[str]
 ):
     data = ("--data", clips_folder, "--output", tmp_path / "out")
-    for words, message in (
+    for arguments, message in (
         (("--checkpoint", tmp_path / "none.pyth", *data, "NUM_GPUS", 0), "there is no such file"),
         (("--checkpoint", checkpoint, *data, "TEST.NUM_ENSEMBLE_VIEWS", 0), "TEST.NUM_ENSEMBLE_VIEWS: got 0"),
         (("--checkpoint", checkpoint, *data, "NUM_GPUS"), "overrides are pairs KEY VALUE"),
     ):
-        assert main(list(words)) == 2
+        assert main(list(arguments)) == 2
         said = capsys.readouterr().err
         assert said.startswith("error: ")
         assert len(said.splitlines()) == 1
@@ -106,8 +106,8 @@ def test_features_that_are_not_finite_end_with_one_line_and_code_1(
         if weights.is_floating_point():
             weights.fill_(torch.nan)
     torch.save(diverged, tmp_path / "diverged.pyth")
-    words = ["--checkpoint", tmp_path / "diverged.pyth", "--data", clips_folder / "test.csv", "--clips", 1]
-    assert main([*words, "--output", tmp_path / "out", "NUM_GPUS", 0, "DATA_LOADER.NUM_WORKERS", 0]) == 1
+    arguments = ["--checkpoint", tmp_path / "diverged.pyth", "--data", clips_folder / "test.csv", "--clips", 1]
+    assert main([*arguments, "--output", tmp_path / "out", "NUM_GPUS", 0, "DATA_LOADER.NUM_WORKERS", 0]) == 1
     said = capsys.readouterr().err
     assert said.startswith("failed: features of ")
     assert "not finite; the training may have diverged" in said
@@ -120,13 +120,13 @@ def test_files_that_cannot_be_read_end_the_run_or_are_rows_of_nan(
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "a.mp4").write_bytes(b"no video")
     (tmp_path / "clips" / "b.mp4").write_bytes((clips_folder / "clip00.mp4").read_bytes())
-    words = ["--checkpoint", checkpoint, "--data", tmp_path / "clips", "--output", tmp_path / "out"]
+    arguments = ["--checkpoint", checkpoint, "--data", tmp_path / "clips", "--output", tmp_path / "out"]
     settings = ["--clips", 1, "NUM_GPUS", 0, "DATA_LOADER.NUM_WORKERS", 0]
-    assert main([*words, *settings]) == 2
+    assert main([*arguments, *settings]) == 2
     said = capsys.readouterr().err
     assert "1 of 2 items of folder cannot be read: " in said
     assert "a.mp4" in said
-    assert main([*words, "--keep_going", *settings]) == 0
+    assert main([*arguments, "--keep_going", *settings]) == 0
     file = np.load(tmp_path / "out" / "video_pooled.npz")
     assert np.isnan(file["features"]).all(axis=(1, 2)).tolist() == [True, False]
     assert list(json.loads(str(file["settings"]))["causes"]) == ["0"]

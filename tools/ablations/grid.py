@@ -34,7 +34,7 @@ class Run:
     folder: Path
 
     @property
-    def words(self) -> list[str]:
+    def arguments(self) -> list[str]:
         """Returns the arguments of ``tools/run_net.py`` on its command line."""
         return ["--cfg", str(self.file), *self.overrides, "OUTPUT_DIR", str(self.folder)]
 
@@ -180,10 +180,10 @@ def _cells(path: Path, given: Any) -> dict[str, Cell]:
     if not isinstance(given, dict) or not given:
         raise UsageError(f"{path}: CELLS: expected 'name: FILE KEY VALUE ...' for each cell, got {given!r}")
     cells = {}
-    for name, words in given.items():
-        if not isinstance(words, str) or not words.strip():
-            raise UsageError(f"{path}: CELLS: {name}: expected FILE KEY VALUE ..., got {words!r}")
-        file, *overrides = words.split()
+    for name, arguments in given.items():
+        if not isinstance(arguments, str) or not arguments.strip():
+            raise UsageError(f"{path}: CELLS: {name}: expected FILE KEY VALUE ..., got {arguments!r}")
+        file, *overrides = arguments.split()
         if not (path.parent / file).is_file():
             raise UsageError(f"{path}: CELLS names {path.parent / file}, which does not exist")
         cells[str(name)] = Cell(path.parent / file, tuple(overrides))

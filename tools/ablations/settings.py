@@ -8,16 +8,11 @@ from typing import Any
 from ablations.grid import Run
 
 from stica_pv.config import flatten
+from stica_pv.config.keys import decides_results, is_free
 from stica_pv.defaults import get_cfg
-from stica_pv.engine.run_folder import CONFIG, FREE_KEYS, describe_differences, has_begun, settings_of
+from stica_pv.engine.run_folder import CONFIG, describe_differences, has_begun, settings_of
 from stica_pv.errors import UsageError
 from stica_pv.launch.configuration import configure
-
-# Keys that may differ between attempts of a run, but determine its final results.
-OUTCOME_KEYS = (
-    *("TEST.", "TRAIN.ENABLE", "TRAIN.MAX_STEPS"),
-    *("DATA.PATH_TO_DATA_DIR", "DATA.PATH_PREFIX", "DATA.PATH_TO_FLOW_DIR"),
-)
 
 
 def check_settings(runs: Sequence[Run], finished: Callable[[Run], bool], *, root: Path) -> None:
@@ -36,7 +31,7 @@ def check_settings(runs: Sequence[Run], finished: Callable[[Run], bool], *, root
         ended = finished(run)
         if not (run.folder / CONFIG).is_file() or not (ended or has_begun(run.folder)):
             continue
-        now = dict(flatten(configure(str(run.file), run.words[2:], root=root)))
+        now = dict(flatten(configure(str(run.file), run.arguments[2:], root=root)))
         before = defaults | settings_of(run.folder)  # keys that are newer than the run count as defaults
         different = sorted(key for key in now if _decides(key, ended) and _differ(before.get(key), now[key]))
         if different:
@@ -48,7 +43,7 @@ def check_settings(runs: Sequence[Run], finished: Callable[[Run], bool], *, root
 
 def _decides(key: str, ended: bool) -> bool:
     """Returns whether a key matters; an unfinished run may resume with any change that `run_net.py` accepts."""
-    return not key.startswith(FREE_KEYS) or (ended and key.startswith(OUTCOME_KEYS) and key != "TEST.BATCH_SIZE")
+    return not is_free(key) or (ended and decides_results(key))
 
 
 def _differ(before: Any, now: Any) -> bool:

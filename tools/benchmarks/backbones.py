@@ -115,7 +115,7 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
     for name in args.names or BACKBONES.names():
         costs = cost(name, args.timing, args.repeats)
         lines.append(line(cells(costs)))
-        yield from beside_trunk(costs)
+        yield from against_trunk(costs)
     note = (
         f"GMACs and kept memory: one clip; peak memory: batch {BATCH}, without weights and clips; counted, in fp32; "
         "heads: the whole map, 2 + 4 crops in space and 2 + 1 in time of one view; "
@@ -127,7 +127,7 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
         args.markdown.write_text("\n".join([*lines, "", note]) + "\n", encoding="utf-8")
 
 
-def beside_trunk(costs: Costs) -> Iterator[Row]:
+def against_trunk(costs: Costs) -> Iterator[Row]:
     """Yields the costs of the heads, compared with those of the trunk."""
     heads, trunk, name = costs.heads, costs.trunk, costs.name
     yield Row.paired(f"{name}: multiply-adds of the heads", "GMACs", [heads.gmacs], "the trunk", [trunk.gmacs])

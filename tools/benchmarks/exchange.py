@@ -49,14 +49,16 @@ def time_gather(shapes: Shapes, local: int, repeats: int) -> Taken:
     return alternate(works, repeats, time.perf_counter)
 
 
-def in_processes(count: int, act: Callable[..., Taken], *words: Any) -> Taken:
-    """Runs `act(*words)` in `count` connected processes with one thread each; returns the times of the first one."""
+def in_processes(count: int, act: Callable[..., Taken], *arguments: Any) -> Taken:
+    """Runs `act(*arguments)` in `count` connected processes with one thread each; returns times of the first one."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
-    members = [context.Process(target=_member, args=(rank, count, port, answers, act, words)) for rank in range(count)]
+    members = [
+        context.Process(target=_member, args=(rank, count, port, answers, act, arguments)) for rank in range(count)
+    ]
     for member in members:
         member.start()
     for member in members:
@@ -67,11 +69,13 @@ def in_processes(count: int, act: Callable[..., Taken], *words: Any) -> Taken:
     return found
 
 
-def _member(rank: int, count: int, port: int, answers: Any, act: Callable[..., Taken], words: tuple[Any, ...]) -> None:
+def _member(
+    rank: int, count: int, port: int, answers: Any, act: Callable[..., Taken], arguments: tuple[Any, ...]
+) -> None:
     torch.set_num_threads(1)
     store = dist.TCPStore("127.0.0.1", port, count, rank == 0, PATIENCE)
     connect("gloo", store, rank, count, PATIENCE)
-    taken = act(*words)
+    taken = act(*arguments)
     if rank == 0:
         answers.put(taken)
     disconnect()

@@ -17,7 +17,7 @@ from benchmarks.timing import Work, alternate, clock_of, in_ms
 from benchmarks.training import TrainingStep, fp32_precision
 from torch.profiler import ProfilerActivity, profile
 
-from stica_pv.tasks.stica.av_plan import VIEWS
+from stica_pv.tasks.stica.av_params import VIEWS
 
 REPEATS = 3
 ON_CPU = {"width": 32, "frames": 16, "size": 56}
@@ -44,12 +44,12 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
     device = check_subject(args)
     on_gpu = device.type == "cuda"
     means = MEANS | (ON_GPU_ALONE if on_gpu else {}) | ({"torch.compile": COMPILE} if args.compile else {})
-    together = [word for name, words in means.items() if name != "fp16" for word in words]
+    together = [override for name, overrides in means.items() if name != "fp16" for override in overrides]
     twin = TrainingStep(args, device, *PLAIN)
     plain = strictly(twin, strict=True)
-    for name, words in means.items():
+    for name, overrides in means.items():
         one = strictly(
-            TrainingStep(args, device, *PLAIN, *words), strict=True
+            TrainingStep(args, device, *PLAIN, *overrides), strict=True
         )  # otherwise TF32 would be part of the gain
         yield compare(args, device, f"step with {name}", one, "fp32", plain, None)
     step = TrainingStep(args, device, *PLAIN, *together)

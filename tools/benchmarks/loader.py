@@ -27,7 +27,7 @@ from stica_pv.errors import UsageError
 REPEATS = 3
 ORIGINALS, LIGHT = "originals", "low-resolution copy"
 LEAST = {ORIGINALS: 20.0, LIGHT: 70.0}
-BESIDE_PYTORCHVIDEO, OF_DECODING, MOST_OVERHEAD_MS, TWO_WORKERS, GROWTH = 5.0, 0.8, 2.0, 1.8, 1.02
+AGAINST_PYTORCHVIDEO, OF_DECODING, MOST_OVERHEAD_MS, TWO_WORKERS, GROWTH = 5.0, 0.8, 2.0, 1.8, 1.02
 UNIT = "videos/s"
 
 
@@ -84,9 +84,11 @@ def of_one_core(name: str, work: Work, repeats: int) -> Iterator[Row]:
     bound = Limit("decoding alone, all frames", Spread.of(rate["decoding"]).median)
     whole = Target("figure", ">=", LEAST[name])
     yield Row.single(f"{name}: files to tensors, one core", UNIT, rate["ours"], target=whole, limit=bound)
-    beside = Target("ratio", ">=", BESIDE_PYTORCHVIDEO) if name == ORIGINALS else None
+    ratio_target = Target("ratio", ">=", AGAINST_PYTORCHVIDEO) if name == ORIGINALS else None
     against = "EncodedVideo, transforms, STFT of pytorchvideo"
-    yield Row.paired(f"{name}: the same", UNIT, rate["ours"], against, rate["pytorchvideo"], target=beside, limit=bound)
+    yield Row.paired(
+        f"{name}: the same", UNIT, rate["ours"], against, rate["pytorchvideo"], target=ratio_target, limit=bound
+    )
     share, against = Target("ratio", ">=", OF_DECODING), "decoding with RGB, all frames"
     yield Row.paired(f"{name}: a worker's part", UNIT, rate["worker"], against, rate["rgb"], target=share, limit=bound)
     around = [1000 * (part - bare) / len(work.paths) for part, bare in zip(taken["worker"], taken["bare"], strict=True)]
@@ -117,8 +119,8 @@ def of_workers(name: str, work: Work, repeats: int, passes: int) -> Row:
 
 def of_memory(name: str, work: Work, clips: int) -> Row:
     """Returns the least memory of a loading process, its worker and decoder, in the last tenth and in the second."""
-    words = [sys.executable, str(Path(__file__).with_name("loader_memory.py")), str(clips), "1", *work.paths]
-    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, str(Path(__file__).with_name("loader_memory.py")), str(clips), "1", *work.paths]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     taken = json.loads(done.stdout)["memory_mb"]
     return Row.paired(
         f"{name}: memory of loader, worker and decoding process, last tenth of {clips:,} clips",

@@ -15,7 +15,7 @@ from benchmarks.process_memory import family, proportional_mb  # noqa: E402
 from stica_pv.data.loading.loader import ClipLoader  # noqa: E402
 from stica_pv.data.loading.sampler import StepSampler  # noqa: E402
 
-TENTHS, LOOKS = 10, 50
+TENTHS, POINTS = 10, 50
 
 
 def main(clips: int, workers: int, files: list[str]) -> None:
@@ -25,7 +25,7 @@ def main(clips: int, workers: int, files: list[str]) -> None:
     """
     batch = min(BATCH, len(files))
     steps = clips // batch
-    apart = max(1, steps // (TENTHS * LOOKS))
+    apart = max(1, steps // (TENTHS * POINTS))
     sampler = StepSampler(len(files), batch_size=batch, seed=0, end=steps)
     samples: list[list[float]] = [[] for _ in range(TENTHS)]
     for step, _ in enumerate(ClipLoader(Ours(work_on(files)).dataset, sampler, num_workers=workers)):

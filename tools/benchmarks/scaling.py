@@ -115,10 +115,10 @@ def over_processes(args: argparse.Namespace) -> Iterator[Row]:
     for count in args.processes:
         whole = argparse.Namespace(**(vars(args) | {"device": "cpu", "batch": args.batch * count}))
         taken[count] = in_processes(count, time_step, whole, args.batch, max(2, args.repeats))
-    for key, words in (("wall", "wall time"), ("own", "processor time of one")):
+    for key, description in (("wall", "wall time"), ("own", "processor time of one")):
         ms = {count: in_ms(found[key]) for count, found in taken.items()}
         samples = {count: args.batch * count for count in args.processes} if key == "wall" else None
-        yield from grown(f"step, {args.batch} clips on each, {words}", "processes", ms, FLAT, samples)
+        yield from grown(f"step, {args.batch} clips on each, {description}", "processes", ms, FLAT, samples)
     most = max(args.processes)
     if most > 1:
         yield from over_norms(args, most)
@@ -127,12 +127,12 @@ def over_processes(args: argparse.Namespace) -> Iterator[Row]:
 def over_norms(args: argparse.Namespace, count: int) -> Iterator[Row]:
     """Yields the cost of batch-norm across processes in their step."""
     whole = argparse.Namespace(**(vars(args) | {"device": "cpu", "batch": args.batch * count}))
-    for words, clock in (("wall time", time.perf_counter), ("processor time of one", time.process_time)):
+    for description, clock in (("wall time", time.perf_counter), ("processor time of one", time.process_time)):
         ms = {
             key: in_ms(each)
             for key, each in in_processes(count, time_norms, whole, args.batch, args.repeats, clock).items()
         }
-        what = f"step, {args.batch} clips on each, {words}, processes {count}"
+        what = f"step, {args.batch} clips on each, {description}, processes {count}"
         yield Row.paired(what, "ms", ms["across"], "batch-norm of each process by itself", ms["apart"])
 
 

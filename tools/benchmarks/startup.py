@@ -66,11 +66,11 @@ def starting(repeats: int) -> Iterator[Row]:
     )
 
 
-def command(*words: str) -> Callable[[], None]:
+def command(*arguments: str) -> Callable[[], None]:
     """Returns a function that runs a command to its end, without its output."""
 
     def run() -> None:
-        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+        subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
 
     return run
 
@@ -128,10 +128,10 @@ def long_list(folder: Path, entries: int) -> Path:
 
 def opening(folder: Path, entries: int, repeats: int) -> Iterator[Row]:
     """Yields time and memory of a process that opens the list and then forks two workers."""
-    words = [sys.executable, str(Path(__file__).with_name("startup_list.py")), str(folder)]
+    arguments = [sys.executable, str(Path(__file__).with_name("startup_list.py")), str(folder)]
     found = []
     for _ in range(repeats):
-        done = subprocess.run(words, check=True, capture_output=True, text=True, cwd=ROOT)
+        done = subprocess.run(arguments, check=True, capture_output=True, text=True, cwd=ROOT)
         found.append(json.loads(done.stdout))
     name = f"a list of {entries:,} files, opened with its manifest"
     yield Row.paired(

@@ -30,7 +30,7 @@ from benchmarks.virtual_keys import loss_rows
 from torch import Tensor, nn
 
 from stica_pv.models.feature_map import meta_copy
-from stica_pv.tasks.stica.av_plan import VIEWS
+from stica_pv.tasks.stica.av_params import VIEWS
 
 REPEATS = 3
 HEAD_REPEATS = 3  # factor on the rounds of work that takes a thousandth of the trunk's time
@@ -54,10 +54,10 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
     device = check_subject(args)
     with fp32_precision(strict=True):  # the limit is a matrix product in fp32: convolutions must not use TF32
         peaks = measure_peaks(device)
-        yield from beside_trunk(args, device, peaks)
+        yield from against_trunk(args, device, peaks)
         yield from memory(args)
         for crops in (STANDARD, MANY):
-            yield from beside_loop(args, crops, device, peaks)
+            yield from against_loop(args, crops, device, peaks)
         yield from loss_rows(args, device)
         yield from gather_rows(args)
 
@@ -73,7 +73,7 @@ def trunk_step(trunk: nn.Module, video: Tensor) -> None:
     sum_of_squares(trunk(video)).backward()
 
 
-def beside_trunk(args: argparse.Namespace, device: torch.device, peaks: Peaks) -> Iterator[Row]:
+def against_trunk(args: argparse.Namespace, device: torch.device, peaks: Peaks) -> Iterator[Row]:
     """Yields the time beyond the trunk relative to the trunk's, and the step with crops of the input instead."""
     trunk = create_subject(args).backbone.to(device)
     video = torch.randn(args.batch, 3, args.frames, args.size, args.size, device=device)
@@ -139,7 +139,7 @@ def memory(args: argparse.Namespace) -> Iterator[Row]:
         )
 
 
-def beside_loop(args: argparse.Namespace, crops: Counts, device: torch.device, peaks: Peaks) -> Iterator[Row]:
+def against_loop(args: argparse.Namespace, crops: Counts, device: torch.device, peaks: Peaks) -> Iterator[Row]:
     """Yields everything beyond the trunk, compared with an equivalent loop."""
     part = BeyondTrunk(create_subject(args, crops), args.head_batch, device)
     taken = alternate({"ours": part.ours, "loop": part.loop}, args.repeats + HEAD_REPEATS, clock_of(device))

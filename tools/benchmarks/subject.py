@@ -15,7 +15,7 @@ from stica_pv.models import plan_crops
 from stica_pv.structures import Embeddings
 from stica_pv.tasks import AVContrastive
 from stica_pv.tasks.base import Inputs
-from stica_pv.tasks.stica.av_plan import VIEWS, AVPlan
+from stica_pv.tasks.stica.av_params import VIEWS, AVParams
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = "projects/stica/k400_30f.yaml"
@@ -29,7 +29,7 @@ SIZES = (
 
 MOST_CLIPS = 32
 CLIP_BYTES = 0.9e9  # memory of a step on one view of a clip on the GPU, at the recipe's sizes in fp32
-ROOM = 1.3  # factor for gradients, workspace of kernels, and fragmentation
+MEMORY_MARGIN = 1.3  # factor for gradients, workspace of kernels, and fragmentation
 
 Counts = tuple[int, int, int, int]
 """Large and small crops in space, large and small ones in time, per view."""
@@ -42,7 +42,7 @@ def default_batch(views: int) -> int:
     if not torch.cuda.is_available():
         return 2
     memory, batch = torch.cuda.get_device_properties(0).total_memory, MOST_CLIPS
-    while batch > 2 and views * batch * CLIP_BYTES * ROOM > memory:
+    while batch > 2 and views * batch * CLIP_BYTES * MEMORY_MARGIN > memory:
         batch //= 2
     return batch
 
@@ -71,13 +71,13 @@ def check_subject(args: argparse.Namespace) -> torch.device:
 
 def subject_cfg(args: argparse.Namespace, crops: Counts = STANDARD, *overrides: str) -> CfgNode:
     """Returns the recipe at the given sizes, without dropout, so that results are comparable."""
-    words = [word for name, key in SIZES for word in (key, str(getattr(args, name)))]
-    words += ["HEAD.DROPOUT", "0.0"]
+    overrides_of_sizes = [part for name, key in SIZES for part in (key, str(getattr(args, name)))]
+    overrides_of_sizes += ["HEAD.DROPOUT", "0.0"]
     for key, count in zip(
         ("NUM_LARGE_SPATIAL", "NUM_SMALL_SPATIAL", "NUM_LARGE_TEMPORAL", "NUM_SMALL_TEMPORAL"), crops, strict=True
     ):
-        words += [f"CROP.{key}", str(count)]
-    return configure(str(ROOT / RECIPE), [*words, *overrides], root=ROOT)
+        overrides_of_sizes += [f"CROP.{key}", str(count)]
+    return configure(str(ROOT / RECIPE), [*overrides_of_sizes, *overrides], root=ROOT)
 
 
 def create_subject(args: argparse.Namespace, crops: Counts = STANDARD, *overrides: str) -> AVContrastive:
@@ -112,7 +112,7 @@ class BeyondTrunk:
         self.boxes = [task.table.sample(view, task.map_shape, rng) for view in range(len(VIEWS))]
         tokens = task.pool.num_tokens(task.map_shape[0])
         crops = tuple(plan_crops(boxes, task.map_shape, tokens) for boxes in self.boxes)
-        self.plan = AVPlan(crops, (), torch.ones(batch)).to(device)
+        self.params = AVParams(crops, (), torch.ones(batch)).to(device)
         self.heard = torch.ones(batch, device=device)
         self.looped = Looped(task).to(device)
 
@@ -125,7 +125,7 @@ class BeyondTrunk:
         """Runs the task's own path; returns its loss and the inputs with their gradients."""
         self.task.zero_grad(set_to_none=True)
         inputs = self.inputs()
-        local = self.task.embed(inputs, self.plan)
+        local = self.task.embed(inputs, self.params)
         total = self.task.loss(local, detached(local), rank_offset=0).total
         total.backward()
         return total.detach(), inputs

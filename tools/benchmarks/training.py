@@ -15,7 +15,7 @@ from stica_pv.engine.config import loop_settings_from_config
 from stica_pv.engine.state import create_state
 from stica_pv.structures import Batch
 from stica_pv.tasks import AVContrastive
-from stica_pv.tasks.stica.av_plan import AUDIO, VIEWS
+from stica_pv.tasks.stica.av_params import AUDIO, VIEWS
 
 STEPS = 1000  # of an epoch that never ends here
 

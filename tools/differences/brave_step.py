@@ -44,7 +44,9 @@ def step_lengths(paths: list[str], seed: int) -> dict[str, dict[str, float]]:
     batch = collate([dataset[SampleKey(0, index)] for index in range(len(paths))])
     if isinstance(batch, ReadFailure):
         raise UsageError(f"{batch.path}: {batch.cause}")
-    task(batch, task.draw(StepKeys(seed=seed, step=0, epoch=0, indices=tuple(range(len(paths)))))).total.backward()
+    task(
+        batch, task.sample_params(StepKeys(seed=seed, step=0, epoch=0, indices=tuple(range(len(paths)))))
+    ).total.backward()
     found = {}
     initial = {name: parameter.detach().clone() for name, parameter in task.named_parameters()}
     for mask in MASKS:

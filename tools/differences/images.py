@@ -28,16 +28,16 @@ def images(clips: Clips) -> Measured:
     yield "resizing of bytes, not floats", f"{exact:.2f} gray levels"
     settings = ColorSettings()
     rngs = [clips.rng("colors", i) for i in range(len(whole))]
-    plan = sample_color(rngs, settings)
+    params = sample_color(rngs, settings)
     plan_released = sample_color(
         [clips.rng("colors", i) for i in range(len(whole))], replace(settings, style="released")
     )
-    ours = apply_color(usual / 255, plan, settings)
+    ours = apply_color(usual / 255, params, settings)
     theirs = apply_color(usual / 255, plan_released, replace(settings, style="released"))
     yield "DATA.COLOR_STYLE released", f"{(ours - theirs).abs().mean():.2f} of a spread of {ours.std():.2f}"
     jitter = replace(settings, jitter_prob=1.0, gray_prob=0.0, blur_prob=0.0)
-    plan = sample_color([clips.rng("colors", i) for i in range(len(whole))], jitter)
-    ours, theirs = apply_color(usual / 255, plan, jitter), _wrong_axis(usual / 255, plan.order, plan.factors)
+    params = sample_color([clips.rng("colors", i) for i in range(len(whole))], jitter)
+    ours, theirs = apply_color(usual / 255, params, jitter), _wrong_axis(usual / 255, params.order, params.factors)
     yield "GDT's jitter on the wrong axis", f"{(ours - theirs).abs().mean():.2f} of a spread of {ours.std():.2f}"
 
 

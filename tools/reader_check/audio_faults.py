@@ -27,8 +27,8 @@ def stamp_badly(fault: AudioFault, packets: "Sequence[av.Packet[av.AudioStream]]
     jitter[:_STAMPED] = 0  # the first ones give the start of the audio
     for number, packet in enumerate(packets):
         if fault == "sawtooth" and number:  # the first packet is the encoder's delay
-            groups, place = divmod(number - 1, len(_STEPS))
-            packet.pts = packet.dts = first + (groups * len(_STEPS) + 1) * 1024 + _STEPS[place]
+            groups, position = divmod(number - 1, len(_STEPS))
+            packet.pts = packet.dts = first + (groups * len(_STEPS) + 1) * 1024 + _STEPS[position]
         elif fault == "noise":
             packet.pts = packet.dts = (packet.pts or 0) + int(jitter[number])
         elif fault == "sparse" and number % _STAMPED:

@@ -74,8 +74,8 @@ class Specimen:
     @property
     def name(self) -> str:
         """A name of letters, digits and dashes."""
-        words = (self.container, self.video, self.audio, self.note, str(self.rate_hz), self.layout, f"{self.fps}fps")
-        return "".join(c if c.isalnum() else "-" for c in "-".join(word for word in words if word))
+        parts = (self.container, self.video, self.audio, self.note, str(self.rate_hz), self.layout, f"{self.fps}fps")
+        return "".join(c if c.isalnum() else "-" for c in "-".join(part for part in parts if part))
 
     @property
     def times_s(self) -> list[float]:

@@ -68,7 +68,7 @@ TRANSCODING = Conversion("transcode", ".mp4", transcode)
 
 
 @dataclass(frozen=True)
-class CopyPlan:
+class ConversionPlan:
     """Files to convert.
 
     Attributes:
@@ -87,7 +87,7 @@ class CopyPlan:
 
 
 @dataclass(frozen=True)
-class CopyReport:
+class ConversionReport:
     """Result of a conversion.
 
     Attributes:
@@ -103,7 +103,9 @@ class CopyReport:
     lists: int
 
 
-def plan_copy(source: str, target: str, separator: str = " ", conversion: Conversion = TRANSCODING) -> CopyPlan:
+def plan_conversion(
+    source: str, target: str, separator: str = " ", conversion: Conversion = TRANSCODING
+) -> ConversionPlan:
     """Find the files to convert and check the target folder.
 
     Args:
@@ -130,7 +132,7 @@ def plan_copy(source: str, target: str, separator: str = " ", conversion: Conver
     if conversion.lists:
         lists = (Path(source).name,) if is_list else tuple(sorted(lists_below(root)))
         lists = tuple(name for name in lists if not is_conversion_file(name))
-    return CopyPlan(conversion, root, folder, _new_names(names, conversion.extension), lists)
+    return ConversionPlan(conversion, root, folder, _new_names(names, conversion.extension), lists)
 
 
 def _check_target(source: Path, target: Path, log: str) -> None:
@@ -153,7 +155,7 @@ def _new_names(names: Sequence[str], extension: str) -> dict[str, str]:
     return new
 
 
-def make_copy(plan: CopyPlan, settings: Any, *, processes: int, limit_s: int = 600) -> CopyReport:
+def convert_files(plan: ConversionPlan, settings: Any, *, processes: int, limit_s: int = 600) -> ConversionReport:
     """Convert all files that are not converted yet, so that an interrupted run can be continued.
 
     Args:
@@ -169,12 +171,12 @@ def make_copy(plan: CopyPlan, settings: Any, *, processes: int, limit_s: int = 6
     if processes < 1 or limit_s < 1:
         raise UsageError(f"expected processes and limit_s >= 1, got {processes} and {limit_s}")
     try:
-        return _make_copy(plan, settings, processes, limit_s)
+        return _convert_files(plan, settings, processes, limit_s)
     except OSError as error:
         raise UsageError(f"cannot write to {plan.target}: {error.strerror or error}") from error
 
 
-def _make_copy(plan: CopyPlan, settings: Any, processes: int, limit_s: int) -> CopyReport:
+def _convert_files(plan: ConversionPlan, settings: Any, processes: int, limit_s: int) -> ConversionReport:
     plan.target.mkdir(parents=True, exist_ok=True)
     with open_conversion_log(plan.target / plan.conversion.log) as log:
         for part in plan.target.rglob(".*.part"):
@@ -199,8 +201,8 @@ def _make_copy(plan: CopyPlan, settings: Any, processes: int, limit_s: int) -> C
                 last = time.monotonic()
                 _LOG.info("%d of %d files done, %d failed", len(copied), len(jobs), len(failures))
         write_failures(plan.target / plan.conversion.failures, failures)
-        lists = (copy_list(at, plan.source, plan.target, names=plan.names, left_out=failures) for at in plan.lists)
-        return CopyReport(tuple(copied), tuple(name for name in made if made[name]), failures, sum(lists))
+        lists = (copy_list(at, plan.source, plan.target, names=plan.names, dropped=failures) for at in plan.lists)
+        return ConversionReport(tuple(copied), tuple(name for name in made if made[name]), failures, sum(lists))
 
 
 def _convert(convert: Convert, source: str, target: Path, settings: Any) -> str:

@@ -22,7 +22,7 @@ def lists_below(root: Path) -> Iterator[str]:
 
 
 def copy_list(
-    list_name: str, source: Path, target: Path, *, names: Mapping[str, str], left_out: Collection[str]
+    list_name: str, source: Path, target: Path, *, names: Mapping[str, str], dropped: Collection[str]
 ) -> bool:
     """Write a list with the new names.
 
@@ -31,7 +31,7 @@ def copy_list(
         source: Folder of the old files.
         target: Folder of the new files.
         names: New name by old name.
-        left_out: Old names whose lines are dropped.
+        dropped: Old names whose lines are dropped.
 
     Returns:
         Whether the list names any of the files; otherwise nothing is written.
@@ -50,7 +50,7 @@ def copy_list(
         hits += bool(name)
         if not name:
             lines.append(line)
-        elif name not in left_out:
+        elif name not in dropped:
             lines.append(line.replace(written, os.path.relpath(names[name], base or "."), 1))
     if hits:
         new = target / list_name

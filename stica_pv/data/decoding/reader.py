@@ -205,13 +205,13 @@ def _check_frames(media: MediaFile, found: DecodedFrames, last_s: float) -> None
 def _clip(plan: _Plan, media: MediaFile, decoded: DecodedFrames, track: AudioTrack) -> Clip:
     request = plan.request
     frames, times = torch.zeros(3, 0, 0, 0, dtype=torch.uint8), torch.zeros(0, dtype=torch.float64)
-    shown: torch.Tensor | None = None
+    frame_index: torch.Tensor | None = None
     video_valid, audio_valid, audio, audio_error = 0.0, 0.0, torch.zeros(0), ""
     if plan.times_s:
         positions = [decoded.chosen[time] for time in plan.times_s]
         once, which = np.unique(positions, return_inverse=True)
         frames = torch.from_numpy(np.stack([decoded.images[at] for at in once])).permute(3, 0, 1, 2)
-        shown = None if np.array_equal(which, np.arange(len(once))) else torch.from_numpy(which)
+        frame_index = None if np.array_equal(which, np.arange(len(once))) else torch.from_numpy(which)
         times = torch.tensor([decoded.times_s[at] for at in positions], dtype=torch.float64)
         end_s = max(media.seconds, decoded.end_s or 0.0)
         video_valid = sum(time < end_s for time in plan.times_s) / len(plan.times_s)
@@ -221,7 +221,9 @@ def _clip(plan: _Plan, media: MediaFile, decoded: DecodedFrames, track: AudioTra
         audio_error = "" if audio_valid else _audio_error(plan, media, track)
         if audio_error and not plan.times_s:
             raise UnreadableClip(media.path, audio_error)
-    return Clip(frames, times, audio, request.audio_rate_hz, video_valid, audio_valid, shown, audio_error=audio_error)
+    return Clip(
+        frames, times, audio, request.audio_rate_hz, video_valid, audio_valid, frame_index, audio_error=audio_error
+    )
 
 
 def _audio_error(plan: _Plan, media: MediaFile, track: AudioTrack) -> str:
@@ -232,18 +234,18 @@ def _audio_error(plan: _Plan, media: MediaFile, track: AudioTrack) -> str:
     if media.length_is_of_file and not reason:
         return ""
     lead_s = preroll_seconds(media) + MARGIN_S
-    shown = [stretch.audio_span for stretch in plan.stretches if stretch.audio_span]
+    audio_spans = [stretch.audio_span for stretch in plan.stretches if stretch.audio_span]
     promised_s = sum(
         max(
             0.0,
             min(audio_span.end_s - MARGIN_S, media.audio_end_s) - max(audio_span.start_s + lead_s, media.audio_start_s),
         )
-        for audio_span in shown
+        for audio_span in audio_spans
     )
     if promised_s <= min(_CLEARLY_S, plan.request.window.seconds / 2):
         return ""
     if reason or not track.rate_hz:
         return "no audio can be decoded" + (f": {reason}" if reason else "")
     end_s = track.extent[1] / track.rate_hz
-    later = end_s > min(audio_span.start_s + lead_s for audio_span in shown)  # the audio continues after a gap
+    later = end_s > min(audio_span.start_s + lead_s for audio_span in audio_spans)  # the audio continues after a gap
     return "" if later else f"audio ends at {end_s:.1f} s, the header says {media.audio_end_s:.1f} s"

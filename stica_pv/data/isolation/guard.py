@@ -129,14 +129,20 @@ def _packed_clips(path: str, clips: Mapping[str, Clip]) -> dict[str, tuple[Any, 
 def _packed(clip: Clip) -> tuple[Any, ...]:
     # As arrays, since pickling tensors uses torch.save. Frames keep their memory layout, (T, H, W, C).
     unique_frames = clip.unique_frames.permute(1, 2, 3, 0).contiguous().numpy()
-    shown = None if clip.shown is None else clip.shown.numpy()
-    arrays = (unique_frames, shown, clip.frame_times_s.numpy(), clip.audio.numpy(), clip.flow.contiguous().numpy())
+    frame_index = None if clip.frame_index is None else clip.frame_index.numpy()
+    arrays = (
+        unique_frames,
+        frame_index,
+        clip.frame_times_s.numpy(),
+        clip.audio.numpy(),
+        clip.flow.contiguous().numpy(),
+    )
     return *arrays, clip.audio_rate_hz, clip.video_valid, clip.audio_valid, clip.audio_error
 
 
 def _unpacked(
     unique_frames: Any,
-    shown: Any,
+    frame_index: Any,
     times: Any,
     audio: Any,
     flow: Any,
@@ -152,7 +158,7 @@ def _unpacked(
         rate_hz,
         video_valid,
         audio_valid,
-        shown=None if shown is None else torch.from_numpy(shown),
+        frame_index=None if frame_index is None else torch.from_numpy(frame_index),
         flow=torch.from_numpy(flow),
         audio_error=audio_error,
     )

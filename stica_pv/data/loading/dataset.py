@@ -112,7 +112,7 @@ class ClipDataset(Dataset["Sample | ReadFailure"]):
 
     def _read(self, index: int, rng: torch.Generator, failures: tuple[ReadFailure, ...]) -> Sample:
         path = self.paths[index]
-        windows = self.views.draw_windows(self.durations_s[index], rng)
+        windows = self.views.sample_windows(self.durations_s[index], rng)
         requests = {name: _request(window, self.views.specs, name) for name, window in windows.items()}
         # The views are cut in the process that decodes, so that only small views are sent, not whole frames.
         state = rng.get_state().numpy().tobytes()

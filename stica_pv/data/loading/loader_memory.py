@@ -20,7 +20,7 @@ _LONG_S = 60.0  # duration of a video that is long enough for all windows
 
 def sample_bytes(views: Views) -> int:
     """Return the bytes of the views of one video: frames as uint8, flow as two channels, audio as float32."""
-    windows = views.draw_windows(max(_LONG_S, views.min_seconds), torch.Generator().manual_seed(0))
+    windows = views.sample_windows(max(_LONG_S, views.min_seconds), torch.Generator().manual_seed(0))
     size = 0
     for spec in views.specs:
         size += spec.frames * (2 if spec.flow else 3) * spec.size**2

@@ -32,9 +32,9 @@ class Counts:
     counts: tuple[int, ...]
 
 
-def count_headers(facts: MediaInfoTable) -> list[Counts]:
+def count_headers(media_info: MediaInfoTable) -> list[Counts]:
     """Count durations, frame rates, sizes and audio rates (or missing audio) of the files that can be opened."""
-    usable = facts.take(row for row, error in enumerate(facts.column("error")) if not error)
+    usable = media_info.take(row for row, error in enumerate(media_info.column("error")) if not error)
     sizes = [f"{w} × {h}" if w else NONE for w, h in zip(usable.column("width"), usable.column("height"), strict=True)]
     seconds = [s for s in usable.column("video_seconds") if s > 0]
     megabytes = [size / 1e6 for size in usable.column("size_bytes")]

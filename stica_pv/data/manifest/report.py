@@ -14,20 +14,23 @@ _ROWS = 12
 _NAMED = 5
 
 
-def describe_media_info(facts: MediaInfoTable) -> str:
+def describe_media_info(media_info: MediaInfoTable) -> str:
     """Return totals and distributions of all files of a list, whether a recipe can use them or not."""
-    video, audio = sum(facts.column("video_seconds")) / 3600, sum(facts.column("audio_seconds")) / 3600
-    size = sum(facts.column("size_bytes")) / 1e9
-    sizes = [f"{w} x {h}" if w else "none" for w, h in zip(facts.column("width"), facts.column("height"), strict=True)]
+    video, audio = sum(media_info.column("video_seconds")) / 3600, sum(media_info.column("audio_seconds")) / 3600
+    size = sum(media_info.column("size_bytes")) / 1e9
+    sizes = [
+        f"{w} x {h}" if w else "none"
+        for w, h in zip(media_info.column("width"), media_info.column("height"), strict=True)
+    ]
     return "\n".join(
         (
-            f"{len(facts)} files, {size:.3f} GB, {video:.3f} h of video, {audio:.3f} h of audio",
-            *_spread("seconds of video, rounded down", map(int, facts.column("video_seconds")), str, sort=True),
-            *_spread("frames per second", facts.column("fps"), lambda fps: f"{fps:.2f}" if fps else "none"),
+            f"{len(media_info)} files, {size:.3f} GB, {video:.3f} h of video, {audio:.3f} h of audio",
+            *_spread("seconds of video, rounded down", map(int, media_info.column("video_seconds")), str, sort=True),
+            *_spread("frames per second", media_info.column("fps"), lambda fps: f"{fps:.2f}" if fps else "none"),
             *_spread("frame size", sizes, str),
-            *_spread("video codec", facts.column("video_codec"), lambda name: name or "none"),
-            *_spread("audio codec", facts.column("audio_codec"), lambda name: name or "none"),
-            *_spread("audio rate, Hz", facts.column("audio_rate_hz"), lambda rate: str(rate) if rate else "none"),
+            *_spread("video codec", media_info.column("video_codec"), lambda name: name or "none"),
+            *_spread("audio codec", media_info.column("audio_codec"), lambda name: name or "none"),
+            *_spread("audio rate, Hz", media_info.column("audio_rate_hz"), lambda rate: str(rate) if rate else "none"),
         )
     )
 

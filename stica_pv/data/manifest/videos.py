@@ -113,8 +113,8 @@ def open_videos(
     Raises:
         NoneUsable: No file is usable.
     """
-    facts = probe_all(videos.paths, manifest, PROBE_PROCESSES, trust=trust)
-    causes = exclusion_causes(facts, min_seconds=min_seconds, needs_audio=needs_audio)
+    media_info = probe_all(videos.paths, manifest, PROBE_PROCESSES, trust=trust)
+    causes = exclusion_causes(media_info, min_seconds=min_seconds, needs_audio=needs_audio)
     if causes:
         logger.info("%d of %d files excluded: %s", len(causes), len(videos), count_causes(causes.values()))
     excluded = tuple(ReadFailure(videos.paths[row], cause) for row, cause in causes.items())
@@ -126,7 +126,7 @@ def open_videos(
             excluded,
         )
     fits = [row not in causes for row in range(len(videos))]
-    lengths = zip(facts.column("video_seconds"), facts.column("audio_seconds"), strict=True)
+    lengths = zip(media_info.column("video_seconds"), media_info.column("audio_seconds"), strict=True)
     labels = None if videos.labels is None else array("q", compress(videos.labels, fits))
     paths = CompactStrings(compress(videos.paths, fits)) if causes else CompactStrings(videos.paths)
     return Videos(
@@ -135,7 +135,7 @@ def open_videos(
         labels=labels,
         list_hash=_hash(relative_names(videos.root, paths), labels),
         excluded=tuple(ReadFailure(videos.paths[row], cause) for row, cause in causes.items()),
-        silent=sum(not decodable(codec) for codec in compress(facts.column("audio_codec"), fits)),
+        silent=sum(not decodable(codec) for codec in compress(media_info.column("audio_codec"), fits)),
         root=videos.root,
     )
 

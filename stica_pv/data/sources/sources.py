@@ -99,12 +99,12 @@ def _read_lines(path: str, separator: str) -> tuple[list[str], list[int]]:
         raise UsageError(f"the list {path} is empty; expected lines 'path{separator}label'")
     # Fast for large lists: all lines at once, and without a tuple for each, which slows down garbage collection.
     ends, width = list(map(str.rfind, filled, itertools.repeat(separator))), len(separator)
-    words = [line[end + width :] for line, end in zip(filled, ends, strict=True)]
+    label_texts = [line[end + width :] for line, end in zip(filled, ends, strict=True)]
     names = [line[:end].strip() if end > 0 else "" for line, end in zip(filled, ends, strict=True)]
-    different = set(words)
+    different = set(label_texts)
     if all(names) and all(map(str.isdecimal, different)) and not any(map(_is_too_large, different)):
-        number_of = {word: int(word) for word in different}
-        return names, list(map(number_of.__getitem__, words))
+        number_of = {text: int(text) for text in different}
+        return names, list(map(number_of.__getitem__, label_texts))
     return _read_one_by_one(path, lines, separator)
 
 

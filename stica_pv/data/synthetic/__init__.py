@@ -2,14 +2,13 @@
 
 from stica_pv.data.synthetic.plan import CLASSES, EVENTS, SyntheticSettings, sample_plan
 from stica_pv.data.synthetic.render import render_clip, render_plan
-from stica_pv.data.synthetic.source import add_synthetic_config, generate_from_config
+from stica_pv.data.synthetic.source import generate_from_config
 from stica_pv.data.synthetic.write import write_clip, write_dataset
 
 __all__ = [
     "CLASSES",
     "EVENTS",
     "SyntheticSettings",
-    "add_synthetic_config",
     "sample_plan",
     "generate_from_config",
     "render_clip",

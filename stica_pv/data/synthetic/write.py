@@ -22,7 +22,7 @@ from stica_pv.temporary_folder import temporary_folder
 
 logger = logging.getLogger(__name__)
 
-RECEIPT = "synthetic.json"
+SETTINGS_FILE = "synthetic.json"
 _CLIP_LIMIT_S = 600.0  # a clip takes less than a second; an encoder that hangs must not hold the run
 VERSION = 1  # of the rendering; another version means different data
 
@@ -51,8 +51,8 @@ def write_dataset(
         RunFailed: A process that writes was killed.
     """
     settings = settings or SyntheticSettings()
-    receipt = {"version": VERSION, "clips": clips, "seed": seed, "settings": dataclasses.asdict(settings)}
-    text = json.dumps(receipt, indent=2) + "\n"
+    record = {"version": VERSION, "clips": clips, "seed": seed, "settings": dataclasses.asdict(settings)}
+    text = json.dumps(record, indent=2) + "\n"
     folder = folder.resolve()  # a link stays one
     try:
         if _holds(folder, text):
@@ -62,13 +62,13 @@ def write_dataset(
             logger.info("generating %d clips in %s", sum(clips.values()), folder)
             fresh = temporary / "fresh"
             _write_all(fresh, clips, seed, settings, processes or os.cpu_count() or 1)
-            (fresh / RECEIPT).write_text(text, encoding="utf-8")
+            (fresh / SETTINGS_FILE).write_text(text, encoding="utf-8")
             return _put(fresh, folder, text)
     except OSError as error:  # FFmpeg's own of a full disk is one
         raise UsageError(f"cannot write the generated data {folder}: {error.strerror or error}") from error
 
 
-def _holds(folder: Path, receipt: str) -> bool:
+def _holds(folder: Path, record: str) -> bool:
     """Whether the data are there; raises `UsageError` if something else is, or a folder that cannot be moved to."""
     if not folder.exists():
         return False
@@ -77,12 +77,12 @@ def _holds(folder: Path, receipt: str) -> bool:
     names = sorted(os.listdir(folder))
     if not names and folder.is_mount():
         raise UsageError(f"{folder} is where a disk is mounted: set DATA.PATH_TO_DATA_DIR to a folder below it")
-    if names and RECEIPT not in names:
+    if names and SETTINGS_FILE not in names:
         raise UsageError(
             f"{folder} holds files that are no generated data ({', '.join(names[:3])}): choose another "
             "DATA.PATH_TO_DATA_DIR"
         )
-    differing = _differing(folder / RECEIPT, json.loads(receipt)) if names else []
+    differing = _differing(folder / SETTINGS_FILE, json.loads(record)) if names else []
     if differing:
         raise UsageError(
             f"{folder} holds generated clips of other settings ({'; '.join(differing)}): choose another "
@@ -96,13 +96,13 @@ def _differing(path: Path, wanted: dict[str, Any]) -> list[str]:
     try:
         found, wanted = _flat(json.loads(path.read_text(encoding="utf-8"))), _flat(wanted)
     except (ValueError, TypeError, KeyError):
-        return [f"{RECEIPT} cannot be read"]
+        return [f"{SETTINGS_FILE} cannot be read"]
     names = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
     return [f"{name} {found.get(name)}, wanted {wanted.get(name)}" for name in names]
 
 
-def _flat(receipt: dict[str, Any]) -> dict[str, Any]:
-    return {**receipt, **receipt["settings"], "settings": None}
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    return {**record, **record["settings"], "settings": None}
 
 
 def _write_all(folder: Path, clips: dict[str, int], seed: int, settings: SyntheticSettings, processes: int) -> None:
@@ -117,12 +117,12 @@ def _write_all(folder: Path, clips: dict[str, int], seed: int, settings: Synthet
         (folder / f"{split}.csv").write_text("".join(lines), encoding="utf-8")
 
 
-def _put(fresh: Path, folder: Path, receipt: str) -> bool:
+def _put(fresh: Path, folder: Path, record: str) -> bool:
     """Move `fresh` to `folder`; return False if another run already wrote the same data."""
     try:
         fresh.rename(folder)  # replaces an empty folder, but nothing else
     except OSError:
-        if _holds(folder, receipt):
+        if _holds(folder, record):
             return False
         raise
     return True

@@ -1,6 +1,6 @@
 """Experiment trackers as optional extras with one interface: TensorBoard, W&B, MLflow."""
 
-from stica_pv.engine.trackers.config import add_tracker_config, check_trackers, trackers_from_config
+from stica_pv.engine.trackers.config import check_trackers, trackers_from_config
 from stica_pv.engine.trackers.tracker import Tracker
 
-__all__ = ["Tracker", "add_tracker_config", "check_trackers", "trackers_from_config"]
+__all__ = ["Tracker", "check_trackers", "trackers_from_config"]

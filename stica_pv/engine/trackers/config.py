@@ -3,8 +3,10 @@
 import importlib.util
 from pathlib import Path
 
-from stica_pv.config import CfgNode, flatten, section
-from stica_pv.config.limits import declare_limits, one_of
+from stica_pv.config import CfgNode, flatten
+from stica_pv.config.keys import Key, declare_keys
+from stica_pv.config.limits import one_of
+from stica_pv.config.roles import OUTPUT
 from stica_pv.credentials import with_credentials, without_credentials
 from stica_pv.engine.trackers.mlflow import Mlflow
 from stica_pv.engine.trackers.tensorboard import TensorBoard
@@ -15,20 +17,33 @@ from stica_pv.errors import UsageError
 EXTRAS = {"TENSORBOARD": "tensorboard", "WANDB": "wandb", "MLFLOW": "mlflow"}  # section: module, and extra
 MODES = ("online", "offline")
 
-
-def add_tracker_config(cfg: CfgNode) -> None:
-    """Declares TENSORBOARD, WANDB and MLFLOW."""
-    tensorboard = section(cfg, "TENSORBOARD")
-    tensorboard.ENABLE = False
-    tensorboard.LOG_DIR = ""  # default: OUTPUT_DIR/tensorboard
-    wandb = section(cfg, "WANDB")
-    wandb.ENABLE = False
-    wandb.PROJECT = "stica_pv"
-    wandb.MODE = "online"  # online | offline: kept in OUTPUT_DIR/wandb until `wandb sync`
-    mlflow = section(cfg, "MLFLOW")
-    mlflow.ENABLE = False
-    mlflow.TRACKING_URI = ""  # of a server; default: the file OUTPUT_DIR/mlflow.db. A password in it is not written
-    mlflow.EXPERIMENT = "stica_pv"
+declare_keys(
+    __name__,
+    "TENSORBOARD",
+    OUTPUT,
+    Key("ENABLE", False, "Whether metrics are written for TensorBoard."),
+    Key("LOG_DIR", "", "Folder of the TensorBoard files; empty takes OUTPUT_DIR/tensorboard."),
+)
+declare_keys(
+    __name__,
+    "WANDB",
+    OUTPUT,
+    Key("ENABLE", False, "Whether metrics are sent to Weights & Biases."),
+    Key("PROJECT", "stica_pv", "Project in Weights & Biases."),
+    Key("MODE", "online", "Offline records stay in OUTPUT_DIR/wandb until `wandb sync`.", one_of(*MODES)),
+)
+declare_keys(
+    __name__,
+    "MLFLOW",
+    OUTPUT,
+    Key("ENABLE", False, "Whether metrics are sent to MLflow."),
+    Key(
+        "TRACKING_URI",
+        "",
+        "Address of the MLflow server, whose password is never written; empty takes the file OUTPUT_DIR/mlflow.db.",
+    ),
+    Key("EXPERIMENT", "stica_pv", "Experiment in MLflow."),
+)
 
 
 def check_trackers(cfg: CfgNode) -> None:
@@ -57,6 +72,3 @@ def trackers_from_config(cfg: CfgNode, folder: Path, resume_step: int) -> list[T
         uri = given or f"sqlite:///{(folder / 'mlflow.db').absolute()}"
         trackers.append(Mlflow(folder, uri=uri, experiment=cfg.MLFLOW.EXPERIMENT, config=keys))
     return trackers
-
-
-declare_limits({"WANDB.MODE": one_of(*MODES)})

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
-from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, declare_limits, one_of
+from stica_pv.config import CfgNode
+from stica_pv.config.keys import Key, declare_keys
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, one_of
+from stica_pv.config.roles import EVALUATION
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.requests import STARTS, FeatureRequest
 
@@ -11,60 +13,81 @@ SCHEDULES = ("intended", "released")
 AVERAGES = ("logits", "probabilities")
 TRANSFORMS = ("fixed", "released")
 
-
-def add_finetune_config(cfg: CfgNode) -> None:
-    """Declare TEST.FINETUNE: STiCA's recipe for UCF-101 and HMDB-51."""
-    finetune = section(section(cfg, "TEST"), "FINETUNE")
-    finetune.EPOCHS = 12
-    finetune.CLIPS_PER_VIDEO = 10  # random clips per training epoch
-    finetune.BATCH_SIZE = 32  # global: the sum over all processes
-    finetune.BASE_LR = 0.02  # of the classifier after warm-up; see CLASSIFICATION for trunk and pooling head
-    finetune.LR_REFERENCE_BATCH = 32  # lr = BASE_LR × BATCH_SIZE / this; 0: BASE_LR as it is
-    finetune.WARMUP_EPOCHS = 2
-    finetune.WARMUP_START = 0.125  # share of the learning rate at the start of warm-up
-    finetune.LR_STEPS = [6, 10]  # epochs after which the learning rate is multiplied
-    finetune.LR_GAMMA = 0.05
-    finetune.SCHEDULE = "intended"  # intended | released: warm-up in steps of an epoch, LR_STEPS one epoch late
-    finetune.MOMENTUM = 0.9
-    finetune.WEIGHT_DECAY = 5e-3
-    finetune.SYNC_BN = True  # statistics over the global batch; released: False, over each process
-    finetune.NUM_FRAMES = 0  # frames per clip; 0: as in pre-training
-    finetune.CROP_SIZE = 128  # in training; at test the short side is scaled to it
-    finetune.TEST_CLIPS = 10
-    finetune.TEST_CROPS = 3  # 1: center, 3: both ends of the longer side too
-    finetune.COLOR_JITTER_PROB = 0.8  # in training and in a released test; independent of pre-training
-    finetune.TEST_TRANSFORM = "fixed"  # fixed | released (random short side and color jitter at test)
-    finetune.TEST_STARTS = (
-        "spaced"  # spaced (from the first to the last possible start) | released (frame ⌊slack k / n⌋)
-    )
-    finetune.AVERAGE = "logits"  # logits | probabilities: what is averaged over the views of a video
-    finetune.TEST_FROM_EPOCH = 8  # first epoch to test after
-
-
-declare_limits(
-    {
-        "TEST.FINETUNE.EPOCHS": AT_LEAST_ONE,
-        "TEST.FINETUNE.CLIPS_PER_VIDEO": AT_LEAST_ONE,
-        "TEST.FINETUNE.BATCH_SIZE": Limits(low=2),
-        "TEST.FINETUNE.BASE_LR": Limits(low=0, high=1000),
-        "TEST.FINETUNE.LR_REFERENCE_BATCH": NOT_NEGATIVE,
-        "TEST.FINETUNE.WARMUP_EPOCHS": NOT_NEGATIVE,
-        "TEST.FINETUNE.WARMUP_START": SHARE,
-        "TEST.FINETUNE.LR_STEPS": Limits(low=1, ordered=True),
-        "TEST.FINETUNE.LR_GAMMA": POSITIVE,
-        "TEST.FINETUNE.SCHEDULE": one_of(*SCHEDULES),
-        "TEST.FINETUNE.MOMENTUM": SHARE,
-        "TEST.FINETUNE.WEIGHT_DECAY": NOT_NEGATIVE,
-        "TEST.FINETUNE.NUM_FRAMES": NOT_NEGATIVE,
-        "TEST.FINETUNE.CROP_SIZE": Limits(low=8),
-        "TEST.FINETUNE.TEST_CLIPS": AT_LEAST_ONE,
-        "TEST.FINETUNE.TEST_CROPS": Limits(low=1, high=3),
-        "TEST.FINETUNE.TEST_TRANSFORM": one_of(*TRANSFORMS),
-        "TEST.FINETUNE.COLOR_JITTER_PROB": SHARE,
-        "TEST.FINETUNE.TEST_STARTS": one_of(*STARTS),
-        "TEST.FINETUNE.AVERAGE": one_of(*AVERAGES),
-        "TEST.FINETUNE.TEST_FROM_EPOCH": AT_LEAST_ONE,
-    }
+declare_keys(
+    __name__,
+    "TEST.FINETUNE",
+    EVALUATION,
+    Key("EPOCHS", 12, "Epochs of fine-tuning.", AT_LEAST_ONE),
+    Key("CLIPS_PER_VIDEO", 10, "Random clips of each video per training epoch.", AT_LEAST_ONE),
+    Key("BATCH_SIZE", 32, "Global batch size, the sum over all processes.", Limits(low=2)),
+    Key(
+        "BASE_LR",
+        0.02,
+        "Learning rate of the classifier after warm-up; CLASSIFICATION scales that of trunk and pooling head.",
+        Limits(low=0, high=1000),
+    ),
+    Key(
+        "LR_REFERENCE_BATCH",
+        32,
+        "Batch size of BASE_LR, which is multiplied by BATCH_SIZE / LR_REFERENCE_BATCH; 0 takes it as it is.",
+        NOT_NEGATIVE,
+    ),
+    Key("WARMUP_EPOCHS", 2, "Length of warm-up in epochs.", NOT_NEGATIVE),
+    Key("WARMUP_START", 0.125, "Share of the learning rate at the start of warm-up.", SHARE),
+    Key(
+        "LR_STEPS",
+        [6, 10],
+        "Epochs after which the learning rate is multiplied by LR_GAMMA.",
+        Limits(low=1, ordered=True),
+    ),
+    Key("LR_GAMMA", 0.05, "Factor of the learning rate after each of LR_STEPS.", POSITIVE),
+    Key(
+        "SCHEDULE",
+        "intended",
+        "Learning rate per step as intended, or per epoch with LR_STEPS one epoch late as released.",
+        one_of(*SCHEDULES),
+    ),
+    Key("MOMENTUM", 0.9, "Momentum of SGD.", SHARE),
+    Key("WEIGHT_DECAY", 5e-3, "Weight decay.", NOT_NEGATIVE),
+    Key(
+        "SYNC_BN",
+        True,
+        "Whether batch-norm takes its statistics over the global batch; in the released code each process has its own.",
+    ),
+    Key("NUM_FRAMES", 0, "Frames per clip; 0 takes as many as in pre-training.", NOT_NEGATIVE),
+    Key(
+        "CROP_SIZE",
+        128,
+        "Side of a clip in pixels; in the test the short side is scaled to it.",
+        Limits(low=8),
+    ),
+    Key("TEST_CLIPS", 10, "Clips per test video.", AT_LEAST_ONE),
+    Key(
+        "TEST_CROPS",
+        3,
+        "Spatial crops per test clip: 1 is the center, 3 adds both ends of the longer side.",
+        Limits(low=1, high=3),
+    ),
+    Key(
+        "COLOR_JITTER_PROB",
+        0.8,
+        "Probability of color jitter in training and in a released test, independent of pre-training.",
+        SHARE,
+    ),
+    Key(
+        "TEST_TRANSFORM",
+        "fixed",
+        "Crop of test clips; released has a random short side and color jitter.",
+        one_of(*TRANSFORMS),
+    ),
+    Key(
+        "TEST_STARTS",
+        "spaced",
+        "Starts of test clips: spaced from the first to the last possible one, or at frame ⌊slack k / n⌋ as released.",
+        one_of(*STARTS),
+    ),
+    Key("AVERAGE", "logits", "What is averaged over the views of a video.", one_of(*AVERAGES)),
+    Key("TEST_FROM_EPOCH", 8, "First epoch to test after.", AT_LEAST_ONE),
 )
 
 

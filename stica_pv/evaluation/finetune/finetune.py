@@ -14,7 +14,6 @@ from torch import Tensor
 from stica_pv.config import CfgNode
 from stica_pv.data.sources.labeled import Fold
 from stica_pv.distributed import is_main
-from stica_pv.engine.run_folder import FREE_KEYS
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.config import clip_format_from_config
 from stica_pv.evaluation.context import EvaluationContext
@@ -97,7 +96,7 @@ class Finetune:
         run = training_config(
             self.cfg, classes=len(context.labeled.class_names), clip_format=clips, networks=model.networks
         )
-        decides = (*identity(run, FREE_KEYS), model.hash, context.labeled.hash)
+        decides = (*identity(run), model.hash, context.labeled.hash)
         digest = hashlib.sha256(repr(decides).encode()).hexdigest()[:8]
         slug = re.sub(r"[^A-Za-z0-9.=,_-]+", "_", model.name)
         folder = context.folder / FOLDER / f"{slug}-{digest}" / f"fold{fold.name}"

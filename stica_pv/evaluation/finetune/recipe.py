@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stica_pv.config import CfgNode, flatten
+from stica_pv.config.keys import is_free
 from stica_pv.config.node import set_key
 from stica_pv.engine.config import check_batch, peak_lr, schedule_from_config
 from stica_pv.errors import UsageError, check_choice
@@ -136,7 +137,7 @@ def _solver_keys(finetune: CfgNode) -> dict[str, Any]:
     }
 
 
-def identity(run: CfgNode, free: tuple[str, ...]) -> list[tuple[str, Any]]:
-    """Return the keys that determine the results of a fine-tuning, without those that are `free` to change."""
-    kept = [(key, value) for key, value in flatten(run) if not key.startswith(free)]
+def identity(run: CfgNode) -> list[tuple[str, Any]]:
+    """Return the keys that determine the results of a fine-tuning, without those that a resumed run may change."""
+    kept = [(key, value) for key, value in flatten(run) if not is_free(key)]
     return sorted([*kept, *((f"FINETUNE.{key}", value) for key, value in flatten(run.TEST.FINETUNE))])

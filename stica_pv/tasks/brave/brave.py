@@ -27,10 +27,10 @@ from stica_pv.structures import (
 )
 from stica_pv.tasks.base import Inputs, ParameterGroup, Task
 from stica_pv.tasks.brave.heads import SharedHeads
-from stica_pv.tasks.brave.plan import AUDIO, FLOW, VIDEO, BravePlan, BraveVideo, kind_of, name_broad
+from stica_pv.tasks.brave.params import AUDIO, FLOW, VIDEO, BraveParams, BraveVideo, kind_of, name_broad
 from stica_pv.tasks.brave.windows import BROAD, NARROW, narrow_in_broad
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
-from stica_pv.tasks.stica.av_plan import ClipSettings
+from stica_pv.tasks.stica.av_params import ClipSettings
 from stica_pv.tasks.stica.inspection import describe_volume
 from stica_pv.transforms import (
     LogMel,
@@ -113,14 +113,14 @@ class BraVe(Task):
         needs_audio = AUDIO in self.broad_views and not broad.silence_allowed
         return Views(tuple(specs), windows, min_seconds=0.0, needs_audio=needs_audio)
 
-    def draw(self, keys: StepKeys) -> BravePlan:
+    def sample_params(self, keys: StepKeys) -> BraveParams:
         """Samples colors and kernels of each view, and the volume, by sample."""
 
         def rngs(purpose: str) -> list[torch.Generator]:
             return [generator(purpose, keys.seed, keys.epoch, index) for index in keys.indices]
 
         video_settings = {view: self.video_settings[kind_of(view)] for view in self._frame_views()}
-        return BravePlan(
+        return BraveParams(
             {view: sample_brave_color(rngs(f"colour {view}"), its.color) for view, its in video_settings.items()},
             {
                 view: sample_random_convolution(rngs(f"convolution {view}"), its.convolution_prob)
@@ -134,23 +134,23 @@ class BraVe(Task):
         """Returns the views with frames."""
         return [NARROW, *(view for view in self.broad_views if kind_of(view) == VIDEO)]
 
-    def prepare(self, batch: Batch, plan: BravePlan) -> Inputs:
+    def prepare(self, batch: Batch, params: BraveParams) -> Inputs:
         """Applies color to the frames, scales the flow and computes the spectrogram."""
         inputs = {}
         for view in self._frame_views():
             settings = self.video_settings[kind_of(view)]
-            x = apply_brave_color(batch.video[view], plan.color[view], settings.color)
-            if view in plan.convolution:
-                x = apply_random_convolution(x, plan.convolution[view])
+            x = apply_brave_color(batch.video[view], params.color[view], settings.color)
+            if view in params.convolution:
+                x = apply_random_convolution(x, params.convolution[view])
             inputs[view] = normalize_(x, settings.mean, settings.std)
         if FLOW in self.broad_views:
             inputs[FLOW] = scale_flow(batch.video[FLOW])
         if AUDIO in self.broad_views:
-            inputs[AUDIO] = self.log_mel(batch.audio[AUDIO], plan.volume)
+            inputs[AUDIO] = self.log_mel(batch.audio[AUDIO], params.volume)
             inputs["audio_valid"] = (batch.audio_valid[AUDIO] >= self.audio_min_valid).float()
         return inputs
 
-    def embed(self, inputs: Inputs, plan: BravePlan) -> Embeddings:
+    def embed(self, inputs: Inputs, params: BraveParams) -> Embeddings:
         """Runs every view through its network and the heads.
 
         Returns:
@@ -217,14 +217,14 @@ class BraVe(Task):
         """Returns the number of directed comparisons in the loss."""
         return {"terms": 2 * len(self.broad_views)}
 
-    def input_notes(self, plan: BravePlan) -> dict[str, InputNote]:
+    def input_notes(self, params: BraveParams) -> dict[str, InputNote]:
         """Returns colors and convolution of each view with frames, and the volume of the audio."""
         notes = {}
         for view in self._frame_views():
             settings, encoder = self.video_settings[kind_of(view)], "video" if view == NARROW else ""
-            notes[view] = InputNote(view, settings.mean, settings.std, changes=plan.describe(view), encoder=encoder)
+            notes[view] = InputNote(view, settings.mean, settings.std, changes=params.describe(view), encoder=encoder)
         if AUDIO in self.broad_views:
-            notes[AUDIO] = InputNote(AUDIO, changes=describe_volume(plan.volume), encoder="audio")
+            notes[AUDIO] = InputNote(AUDIO, changes=describe_volume(params.volume), encoder="audio")
         return notes
 
     def comparisons(self, local: Embeddings) -> list[Comparison]:

@@ -5,38 +5,55 @@ from collections.abc import Collection
 
 from torch import nn
 
-from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, declare_limits, one_of
+from stica_pv.config import CfgNode
+from stica_pv.config.keys import Key, declare_keys, declare_task
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, one_of
+from stica_pv.config.roles import NETWORK
 from stica_pv.errors import UsageError
 from stica_pv.models import measure_map
 from stica_pv.models.config import audio_encoder_from_config, backbone_from_config, pool_from_config
 from stica_pv.registry import TASKS
 from stica_pv.tasks.brave.brave import BraVe
 from stica_pv.tasks.brave.heads import SHARINGS, SharedHeads
-from stica_pv.tasks.brave.plan import AUDIO, FLOW, VIDEO, BraveVideo, kind_of, name_broad
+from stica_pv.tasks.brave.params import AUDIO, FLOW, VIDEO, BraveVideo, kind_of, name_broad
 from stica_pv.tasks.brave.windows import ALIGNMENTS, NARROW
 from stica_pv.tasks.stica.config import AUDIO_KEYS, clip_from_config
 from stica_pv.transforms import BraveColorSettings, FlowCrop
 from stica_pv.transforms.config import blur_taps, log_mel_from_config, spatial_from_config
 
-BRAVE_KEYS = ("BRAVE.", "DATA.SSL_COLOR_HUE", "DATA.PATH_TO_FLOW_DIR", "DATA.FLOW_FPS", *AUDIO_KEYS)
-
-
-def add_brave_config(cfg: CfgNode) -> None:
-    """Declares BRAVE; the narrow view is set by DATA and MODEL."""
-    brave = section(cfg, "BRAVE")
-    brave.BROAD = ["audio"]  # kinds of broad views: video (once or several times), flow, audio
-    brave.BROAD_FRAMES = 64  # with BROAD_FPS the length of the audio as well
-    brave.BROAD_FPS = 6.25
-    brave.BROAD_CROP_SIZE = 112
-    brave.BROAD_BLUR_KERNEL = 11  # taps, odd; 0: a tenth of BROAD_CROP_SIZE, made odd
-    brave.RANDOM_CONV_PROB = 1.0  # probability for broad frames
-    brave.ALIGNMENT = "start"  # start | random | independent: the narrow window within the broad one
-    brave.SHARE_BACKBONE = False  # broad frames use the narrow view's network, as in SimSiam
-    brave.HEADS = "all"  # all | per_view | per_direction: which views share a projector and a predictor
-    brave.PREDICTOR_DIM = 4096
-    brave.PREDICTOR_LR_SCALE = 10.0
-    brave.WEIGHTS = [1.0, 1.0]  # broad views predict the narrow one; the narrow one predicts them
+declare_task(
+    "brave",
+    "BraVe: regression between a narrow and a broad view",
+    reads=("DATA.SSL_COLOR_HUE", "DATA.PATH_TO_FLOW_DIR", "DATA.FLOW_FPS", *AUDIO_KEYS),
+)
+declare_keys(
+    __name__,
+    "BRAVE",
+    NETWORK,
+    Key("BROAD", ["audio"], "Kinds of the broad views: video (once or several times), flow, audio."),
+    Key("BROAD_FRAMES", 64, "Frames of a broad view; with BROAD_FPS also the length of the audio.", AT_LEAST_ONE),
+    Key("BROAD_FPS", 6.25, "Frames per second of a broad view.", Limits(above=0, high=1000)),
+    Key("BROAD_CROP_SIZE", 112, "Side of a broad view in pixels.", Limits(low=8)),
+    Key(
+        "BROAD_BLUR_KERNEL",
+        11,
+        "Width of the blur kernel of a broad view in pixels, odd; 0 takes a tenth of BROAD_CROP_SIZE, made odd.",
+        NOT_NEGATIVE,
+    ),
+    Key("RANDOM_CONV_PROB", 1.0, "Probability of a random convolution of broad frames.", SHARE),
+    Key("ALIGNMENT", "start", "Position of the narrow window within the broad one.", one_of(*ALIGNMENTS)),
+    Key("SHARE_BACKBONE", False, "Whether broad frames use the network of the narrow view, as in SimSiam."),
+    Key("HEADS", "all", "Views that share a projector and a predictor.", one_of(*SHARINGS)),
+    Key("PREDICTOR_DIM", 4096, "Width of the hidden layer of the predictor.", AT_LEAST_ONE),
+    Key("PREDICTOR_LR_SCALE", 10.0, "Factor on the learning rate of the predictor.", POSITIVE),
+    Key(
+        "WEIGHTS",
+        [1.0, 1.0],
+        "Weight of the broad views predicting the narrow one, and of the narrow view predicting them.",
+        Limits(low=0, count=2),
+    ),
+    task="brave",
+)
 
 
 @TASKS.named("brave")
@@ -136,19 +153,3 @@ def _frames(cfg: CfgNode, blur_kernel: int, convolution_prob: float) -> BraveVid
         blur_kernel=blur_kernel,
     )
     return BraveVideo(color, convolution_prob, tuple(data.MEAN), tuple(data.STD))
-
-
-declare_limits(
-    {
-        "BRAVE.BROAD_FRAMES": AT_LEAST_ONE,
-        "BRAVE.BROAD_FPS": Limits(above=0, high=1000),
-        "BRAVE.BROAD_CROP_SIZE": Limits(low=8),
-        "BRAVE.BROAD_BLUR_KERNEL": NOT_NEGATIVE,
-        "BRAVE.RANDOM_CONV_PROB": SHARE,
-        "BRAVE.ALIGNMENT": one_of(*ALIGNMENTS),
-        "BRAVE.HEADS": one_of(*SHARINGS),
-        "BRAVE.PREDICTOR_DIM": AT_LEAST_ONE,
-        "BRAVE.PREDICTOR_LR_SCALE": POSITIVE,
-        "BRAVE.WEIGHTS": Limits(low=0, count=2),
-    }
-)

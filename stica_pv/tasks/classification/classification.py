@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
 from stica_pv.structures import Batch, Embeddings, FrameTransform, InputNote, LossTerms, StepKeys, Views, ViewSpec
-from stica_pv.tasks.base import Inputs, ParameterGroup, Plan, Task
+from stica_pv.tasks.base import AugmentationParams, Inputs, ParameterGroup, Task
 from stica_pv.tasks.encoders import VideoEncoder
 from stica_pv.tasks.stica.inspection import color_note
 from stica_pv.tasks.windows import ShortVideos, end_of, one_window
@@ -44,18 +44,18 @@ class ClassificationClip:
 
 
 @dataclass(frozen=True)
-class ClipPlan(Plan):
+class ClipParams(AugmentationParams):
     """Random choices of a step: the colors of each clip."""
 
     color: ColorParams
 
-    def rows(self, part: slice) -> "ClipPlan":
+    def rows(self, part: slice) -> "ClipParams":
         """Returns itself: colors are applied before the networks run."""
         return self
 
-    def to(self, device: torch.device) -> "ClipPlan":
-        """Returns the plan on `device`."""
-        return ClipPlan(self.color.to(device))
+    def to(self, device: torch.device) -> "ClipParams":
+        """Returns the parameters on `device`."""
+        return ClipParams(self.color.to(device))
 
 
 class Classification(Task):
@@ -113,19 +113,19 @@ class Classification(Task):
                 f"labels start at 0; set MODEL.NUM_CLASSES to at least {max(labels) + 1}"
             )
 
-    def draw(self, keys: StepKeys) -> ClipPlan:
+    def sample_params(self, keys: StepKeys) -> ClipParams:
         """Samples colors for each clip."""
         rngs = [generator("photometry", keys.seed, keys.epoch, index) for index in keys.indices]
-        return ClipPlan(sample_color(rngs, self.clip.color))
+        return ClipParams(sample_color(rngs, self.clip.color))
 
-    def prepare(self, batch: Batch, plan: ClipPlan) -> Inputs:
+    def prepare(self, batch: Batch, params: ClipParams) -> Inputs:
         """Applies color to the clips, and passes the labels on."""
         if batch.label is None:
             raise ValueError("classification needs a label for each video; see check_labels")
-        video = apply_color(batch.video[VIEW], plan.color, self.clip.color)
+        video = apply_color(batch.video[VIEW], params.color, self.clip.color)
         return {"video": video, "label": batch.label}
 
-    def embed(self, inputs: Inputs, plan: ClipPlan) -> Embeddings:
+    def embed(self, inputs: Inputs, params: ClipParams) -> Embeddings:
         """Classifies the clips.
 
         Returns:
@@ -143,9 +143,9 @@ class Classification(Task):
         accuracy = (logits.argmax(dim=1) == label).float().mean()
         return LossTerms(total, {"loss": total.detach(), "accuracy": accuracy.detach()})
 
-    def input_notes(self, plan: ClipPlan) -> dict[str, InputNote]:
+    def input_notes(self, params: ClipParams) -> dict[str, InputNote]:
         """Returns the colors of the clips."""
-        return {"video": color_note(VIEW, plan.color, self.clip.color)}
+        return {"video": color_note(VIEW, params.color, self.clip.color)}
 
     def encoders(self) -> dict[str, nn.Module]:
         """Returns the trunk with the pooling head."""

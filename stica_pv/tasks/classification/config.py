@@ -1,7 +1,9 @@
 """Configuration keys of classification, and the builder of its task."""
 
-from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import NOT_NEGATIVE, declare_limits, one_of
+from stica_pv.config import CfgNode
+from stica_pv.config.keys import Key, declare_keys, declare_task
+from stica_pv.config.limits import NOT_NEGATIVE, one_of
+from stica_pv.config.roles import TRAINING, TRUNK
 from stica_pv.errors import UsageError
 from stica_pv.models import measure_map
 from stica_pv.models.config import backbone_from_config, pool_from_config
@@ -10,16 +12,38 @@ from stica_pv.tasks.classification.classification import Classification, Classif
 from stica_pv.tasks.windows import SHORT_VIDEOS
 from stica_pv.transforms.config import color_from_config, spatial_from_config
 
-CLASSIFICATION_KEYS = ("CLASSIFICATION.", "MODEL.NUM_CLASSES")
-
-
-def add_classification_config(cfg: CfgNode) -> None:
-    """Declares CLASSIFICATION and MODEL.NUM_CLASSES."""
-    section(cfg, "MODEL").NUM_CLASSES = 0  # for TASK classification; the evaluation finetune derives it from the labels
-    classification = section(cfg, "CLASSIFICATION")
-    classification.BACKBONE_LR_SCALE = 0.1  # factor on the trunk's learning rate; the classifier's is SOLVER.BASE_LR
-    classification.POOL_LR_SCALE = 0.1  # factor on the pooling head's
-    classification.SHORT_VIDEOS = "loop"  # loop | repeat_last (as released): videos shorter than a clip
+declare_task("classification", "classification with labels", reads=())
+declare_keys(
+    __name__,
+    "MODEL",
+    TRUNK,
+    Key(
+        "NUM_CLASSES",
+        0,
+        "Number of classes of TASK classification; the evaluation finetune derives it from the labels.",
+        NOT_NEGATIVE,
+    ),
+    task="classification",
+)
+declare_keys(
+    __name__,
+    "CLASSIFICATION",
+    TRAINING,
+    Key(
+        "BACKBONE_LR_SCALE",
+        0.1,
+        "Factor on the learning rate of the trunk; that of the classifier is SOLVER.BASE_LR.",
+        NOT_NEGATIVE,
+    ),
+    Key("POOL_LR_SCALE", 0.1, "Factor on the learning rate of the pooling head.", NOT_NEGATIVE),
+    Key(
+        "SHORT_VIDEOS",
+        "loop",
+        "What fills a clip beyond the end of a video; repeat_last, its last frame, is as released.",
+        one_of(*SHORT_VIDEOS),
+    ),
+    task="classification",
+)
 
 
 def classification_clip_from_config(cfg: CfgNode) -> ClassificationClip:
@@ -52,13 +76,3 @@ def classification_from_config(cfg: CfgNode) -> Classification:
         backbone_lr_scale=cfg.CLASSIFICATION.BACKBONE_LR_SCALE,
         pool_lr_scale=cfg.CLASSIFICATION.POOL_LR_SCALE,
     )
-
-
-declare_limits(
-    {
-        "MODEL.NUM_CLASSES": NOT_NEGATIVE,
-        "CLASSIFICATION.BACKBONE_LR_SCALE": NOT_NEGATIVE,
-        "CLASSIFICATION.POOL_LR_SCALE": NOT_NEGATIVE,
-        "CLASSIFICATION.SHORT_VIDEOS": one_of(*SHORT_VIDEOS),
-    }
-)

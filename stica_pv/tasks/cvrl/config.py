@@ -1,7 +1,9 @@
 """Configuration keys of CVRL, and the builder of its task; keys shared with STiCA are declared there."""
 
-from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, declare_limits, one_of
+from stica_pv.config import CfgNode
+from stica_pv.config.keys import Key, declare_keys, declare_task
+from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, one_of
+from stica_pv.config.roles import NETWORK
 from stica_pv.errors import UsageError
 from stica_pv.models import MLPHead, measure_map
 from stica_pv.models.config import backbone_from_config, pool_from_config
@@ -11,21 +13,41 @@ from stica_pv.tasks.windows import INTERVALS, IntervalSettings
 from stica_pv.transforms import SimclrColorSettings
 from stica_pv.transforms.config import blur_taps, spatial_from_config
 
-CVRL_KEYS = ("CVRL.", "CONTRASTIVE.TEMPERATURE", "DATA.SSL_COLOR_HUE")
-
-
-def add_cvrl_config(cfg: CfgNode) -> None:
-    """Declares CVRL."""
-    cvrl = section(cfg, "CVRL")
-    cvrl.INTERVAL = "power"  # power | uniform | increasing | constant: distance of the two clips
-    cvrl.POWER = 1.0  # for INTERVAL power: exponent of the decrease of the density with the distance
-    cvrl.GAP_SECONDS = 0.0  # for INTERVAL constant; 0: identical starts, SimCLR on videos
-    cvrl.REDUCTION = "sum"  # sum | mean over the losses of both clips
-    cvrl.HIDDEN_LAYERS = 3  # hidden layers of the projection head
-    cvrl.HEAD_BN_MOMENTUM = 0.003
-    cvrl.BLUR_PROBS = [1.0, 0.1]  # for the first and the second clip; [0.5, 0.5] is symmetric
-    cvrl.SOLARIZE_PROBS = [0.0, 0.2]
-    cvrl.PER_FRAME = False  # sample colors per frame instead of per clip: the paper's ablation
+declare_task(
+    "cvrl",
+    "CVRL: contrast between two clips of a video",
+    reads=("CONTRASTIVE.TEMPERATURE", "DATA.SSL_COLOR_HUE"),
+)
+declare_keys(
+    __name__,
+    "CVRL",
+    NETWORK,
+    Key("INTERVAL", "power", "Distribution of the distance of the two clips.", one_of(*INTERVALS)),
+    Key("POWER", 1.0, "Exponent of the decrease of the density with the distance, for INTERVAL power.", POSITIVE),
+    Key(
+        "GAP_SECONDS",
+        0.0,
+        "Distance of the clips in seconds, for INTERVAL constant; 0 gives identical starts, SimCLR on videos.",
+        NOT_NEGATIVE,
+    ),
+    Key("REDUCTION", "sum", "How the losses of both clips are combined.", one_of(*REDUCTIONS)),
+    Key("HIDDEN_LAYERS", 3, "Hidden layers of the projection head.", AT_LEAST_ONE),
+    Key("HEAD_BN_MOMENTUM", 0.003, "Momentum of the batch-norm of the projection head.", SHARE),
+    Key(
+        "BLUR_PROBS",
+        [1.0, 0.1],
+        "Probability of a blur of the first and of the second clip; [0.5, 0.5] is symmetric.",
+        Limits(low=0, high=1, count=2),
+    ),
+    Key(
+        "SOLARIZE_PROBS",
+        [0.0, 0.2],
+        "Probability of solarization of the first and of the second clip.",
+        Limits(low=0, high=1, count=2),
+    ),
+    Key("PER_FRAME", False, "Whether colors are sampled per frame instead of per clip, the paper's ablation."),
+    task="cvrl",
+)
 
 
 @TASKS.named("cvrl")
@@ -78,17 +100,3 @@ def _distortion(cfg: CfgNode, view: int) -> SimclrColorSettings:
         mean=tuple(data.MEAN),
         std=tuple(data.STD),
     )
-
-
-declare_limits(
-    {
-        "CVRL.INTERVAL": one_of(*INTERVALS),
-        "CVRL.POWER": POSITIVE,
-        "CVRL.GAP_SECONDS": NOT_NEGATIVE,
-        "CVRL.REDUCTION": one_of(*REDUCTIONS),
-        "CVRL.HIDDEN_LAYERS": AT_LEAST_ONE,
-        "CVRL.HEAD_BN_MOMENTUM": SHARE,
-        "CVRL.BLUR_PROBS": Limits(low=0, high=1, count=2),
-        "CVRL.SOLARIZE_PROBS": Limits(low=0, high=1, count=2),
-    }
-)

@@ -24,7 +24,7 @@ from stica_pv.structures import (
     Views,
     ViewSpec,
 )
-from stica_pv.tasks.base import Inputs, Plan, Task
+from stica_pv.tasks.base import AugmentationParams, Inputs, Task
 from stica_pv.tasks.encoders import VideoEncoder
 from stica_pv.tasks.monitors import ROWS
 from stica_pv.tasks.windows import IntervalSettings, interval_windows
@@ -56,18 +56,18 @@ class PairSettings:
 
 
 @dataclass(frozen=True)
-class CVRLPlan(Plan):
+class CVRLParams(AugmentationParams):
     """Random choices of a step: the colors of both clips."""
 
     distortion: tuple[SimclrColorParams, ...]
 
-    def rows(self, part: slice) -> "CVRLPlan":
-        """Returns an empty plan: colors are applied before `CVRL.embed`."""
-        return CVRLPlan(())
+    def rows(self, part: slice) -> "CVRLParams":
+        """Returns empty parameters: colors are applied before `CVRL.embed`."""
+        return CVRLParams(())
 
-    def to(self, device: torch.device) -> "CVRLPlan":
-        """Returns the plan on `device`."""
-        return CVRLPlan(tuple(plan.to(device) for plan in self.distortion))
+    def to(self, device: torch.device) -> "CVRLParams":
+        """Returns the parameters on `device`."""
+        return CVRLParams(tuple(params.to(device) for params in self.distortion))
 
 
 class CVRL(Task):
@@ -109,9 +109,9 @@ class CVRL(Task):
         windows = interval_windows(VIEWS, pair.frames / pair.fps, pair.interval)
         return Views(specs, windows, min_seconds=0.0, needs_audio=False)
 
-    def draw(self, keys: StepKeys) -> CVRLPlan:
+    def sample_params(self, keys: StepKeys) -> CVRLParams:
         """Samples the colors of each clip, by sample."""
-        return CVRLPlan(
+        return CVRLParams(
             tuple(
                 sample_simclr_color(
                     [generator(f"distortion {name}", keys.seed, keys.epoch, index) for index in keys.indices],
@@ -122,14 +122,14 @@ class CVRL(Task):
             )
         )
 
-    def prepare(self, batch: Batch, plan: CVRLPlan) -> Inputs:
+    def prepare(self, batch: Batch, params: CVRLParams) -> Inputs:
         """Applies color to the clips."""
         return {
             name: apply_simclr_color(batch.video[name], distortion, settings)
-            for name, distortion, settings in zip(VIEWS, plan.distortion, self.pair.distortion, strict=True)
+            for name, distortion, settings in zip(VIEWS, params.distortion, self.pair.distortion, strict=True)
         }
 
-    def embed(self, inputs: Inputs, plan: CVRLPlan) -> Embeddings:
+    def embed(self, inputs: Inputs, params: CVRLParams) -> Embeddings:
         """Embeds the clips in one pass, so that batch statistics span both.
 
         Returns:
@@ -159,7 +159,7 @@ class CVRL(Task):
         """Returns the number of clips of all other videos, two each."""
         return 2 * (batch_size - 1)
 
-    def input_notes(self, plan: CVRLPlan) -> dict[str, InputNote]:
+    def input_notes(self, params: CVRLParams) -> dict[str, InputNote]:
         """Returns the colors of both clips."""
         return {
             name: InputNote(
@@ -169,7 +169,7 @@ class CVRL(Task):
                 changes=distortion.describe_by_clip(settings, self.pair.frames),
                 encoder="video",
             )
-            for name, distortion, settings in zip(VIEWS, plan.distortion, self.pair.distortion, strict=True)
+            for name, distortion, settings in zip(VIEWS, params.distortion, self.pair.distortion, strict=True)
         }
 
     def comparisons(self, local: Embeddings) -> list[Comparison]:

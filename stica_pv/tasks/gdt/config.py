@@ -1,7 +1,9 @@
 """Configuration keys of GDT, and the builder of its task; keys shared with STiCA are declared there."""
 
-from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import declare_limits, one_of
+from stica_pv.config import CfgNode
+from stica_pv.config.keys import Key, declare_keys, declare_task
+from stica_pv.config.limits import one_of
+from stica_pv.config.roles import NETWORK
 from stica_pv.models import measure_map
 from stica_pv.models.config import audio_encoder_from_config, backbone_from_config, head_from_config, pool_from_config
 from stica_pv.registry import TASKS
@@ -11,16 +13,26 @@ from stica_pv.tasks.stica.config import AUDIO_KEYS, clip_from_config
 from stica_pv.transforms.config import color_from_config, log_mel_from_config
 from stica_pv.transforms.spec_augment import STRENGTHS
 
-GDT_KEYS = ("GDT.", "CONTRASTIVE.TEMPERATURE", *AUDIO_KEYS)
-
-
-def add_gdt_config(cfg: CfgNode) -> None:
-    """Declares GDT."""
-    gdt = section(cfg, "GDT")
-    gdt.HYPOTHESIS = "h9"  # h1 … h9; see tasks/gdt/terms.py
-    gdt.NEGATIVES = "intended"  # intended | released
-    gdt.SPEC_AUGMENT = "medium"  # none | mild | medium | heavy: masks on the spectrogram
-    gdt.REVERSED_AUDIO = "own"  # own | mirrored (as released): a reversal reuses volume and masks of its time
+declare_task(
+    "gdt",
+    "GDT: contrast over transformation pairs of video and audio",
+    reads=("CONTRASTIVE.TEMPERATURE", *AUDIO_KEYS),
+)
+declare_keys(
+    __name__,
+    "GDT",
+    NETWORK,
+    Key("HYPOTHESIS", "h9", "Hypothesis of the paper: the transformations and their contrasts.", one_of(*HYPOTHESES)),
+    Key("NEGATIVES", "intended", "Negatives of a pair, as the paper intends or as released.", one_of(*NEGATIVES)),
+    Key("SPEC_AUGMENT", "medium", "Strength of the masks on the spectrogram.", one_of(*STRENGTHS)),
+    Key(
+        "REVERSED_AUDIO",
+        "own",
+        "Volume and masks of reversed audio: its own, or mirrored from the forward audio as released.",
+        one_of(*REVERSED_AUDIO),
+    ),
+    task="gdt",
+)
 
 
 @TASKS.named("gdt")
@@ -48,13 +60,3 @@ def gdt_from_config(cfg: CfgNode) -> GDT:
         reversed_audio=cfg.GDT.REVERSED_AUDIO,
         temperature=cfg.CONTRASTIVE.TEMPERATURE,
     )
-
-
-declare_limits(
-    {
-        "GDT.HYPOTHESIS": one_of(*HYPOTHESES),
-        "GDT.NEGATIVES": one_of(*NEGATIVES),
-        "GDT.SPEC_AUGMENT": one_of(*STRENGTHS),
-        "GDT.REVERSED_AUDIO": one_of(*REVERSED_AUDIO),
-    }
-)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from stica_pv.errors import UsageError, check_choice
 from stica_pv.keyed_random import generator
-from stica_pv.losses import VersionContrast, contrast_accuracy, normalize
+from stica_pv.losses import TransformationPairContrast, contrast_accuracy, normalize
 from stica_pv.models import Pooling
 from stica_pv.structures import (
     AudioSpec,
@@ -25,12 +25,12 @@ from stica_pv.structures import (
     Views,
     ViewSpec,
 )
-from stica_pv.tasks.base import Inputs, Plan, Task
+from stica_pv.tasks.base import AugmentationParams, Inputs, Task
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
 from stica_pv.tasks.gdt.inspection import compared_versions, notes_of_versions
 from stica_pv.tasks.gdt.terms import REVERSED, REVERSED_AUDIO, terms_of, time_of, versions_of
 from stica_pv.tasks.monitors import collapse_monitors
-from stica_pv.tasks.stica.av_plan import ClipSettings
+from stica_pv.tasks.stica.av_params import ClipSettings
 from stica_pv.tasks.windows import independent_windows
 from stica_pv.transforms import (
     ColorParams,
@@ -46,7 +46,7 @@ from stica_pv.transforms import (
 
 
 @dataclass(frozen=True)
-class GDTPlan(Plan):
+class GDTParams(AugmentationParams):
     """Random choices of a step, one entry per version.
 
     Attributes:
@@ -59,13 +59,13 @@ class GDTPlan(Plan):
     volume: tuple[Tensor, ...]
     masks: tuple[SpecAugmentParams, ...]
 
-    def rows(self, part: slice) -> "GDTPlan":
-        """Returns an empty plan: `GDT.prepare` has applied all choices before `GDT.embed`."""
-        return GDTPlan((), (), ())
+    def rows(self, part: slice) -> "GDTParams":
+        """Returns empty parameters: `GDT.prepare` has applied all choices before `GDT.embed`."""
+        return GDTParams((), (), ())
 
-    def to(self, device: torch.device) -> "GDTPlan":
-        """Returns the plan on `device`."""
-        return GDTPlan(
+    def to(self, device: torch.device) -> "GDTParams":
+        """Returns the parameters on `device`."""
+        return GDTParams(
             tuple(color.to(device) for color in self.color),
             tuple(volume.to(device, non_blocking=True) for volume in self.volume),
             tuple(masks.to(device) for masks in self.masks),
@@ -111,7 +111,7 @@ class GDT(Task):
             audio_head: Projection of the audio vectors.
             audio_min_valid: Share of a clip's audio that must be real for it to be compared.
             hypothesis: Name of the hypothesis, ``h1`` to ``h9``.
-            negatives: ``intended`` or ``released``; see `terms.terms_of` and `VersionContrast`.
+            negatives: ``intended`` or ``released``; see `terms.terms_of` and `TransformationPairContrast`.
             reversed_audio: Volume and masks of a reversal: ``own``, or ``mirrored`` from its time.
             temperature: Temperature t > 0.
         """
@@ -127,7 +127,7 @@ class GDT(Task):
         self.mirrors_audio = check_choice("GDT.REVERSED_AUDIO", reversed_audio, REVERSED_AUDIO) == "mirrored"
         self.versions = versions_of(hypothesis)
         self.terms = terms_of(hypothesis, negatives)
-        self.contrast = VersionContrast(
+        self.contrast = TransformationPairContrast(
             self.terms, temperature=temperature, near="process" if negatives == "released" else "sample"
         )
         self._audio_frames = log_mel.frames(round(clip.seconds * clip.audio_rate_hz))
@@ -152,7 +152,7 @@ class GDT(Task):
         windows = independent_windows(times, clip.seconds)
         return Views(specs, windows, min_seconds=clip.seconds, needs_audio=True)
 
-    def draw(self, keys: StepKeys) -> GDTPlan:
+    def sample_params(self, keys: StepKeys) -> GDTParams:
         """Samples color, volume and masks by sample and version."""
 
         def rngs(purpose: str, names: Sequence[str]) -> list[list[torch.Generator]]:
@@ -162,7 +162,7 @@ class GDT(Task):
             ]
 
         sources = [time_of(version) if self.mirrors_audio else version for version in self.versions]
-        return GDTPlan(
+        return GDTParams(
             tuple(sample_color(each, self.color) for each in rngs("photometry", self.versions)),
             tuple(sample_volume(each, self.volume_jitter) for each in rngs("volume", sources)),
             tuple(map(self._sample_masks, rngs("spec_augment", sources), self.versions)),
@@ -173,10 +173,10 @@ class GDT(Task):
         mirrored = self.mirrors_audio and version.endswith(REVERSED)
         return masks.mirrored(self._audio_frames) if mirrored else masks
 
-    def prepare(self, batch: Batch, plan: GDTPlan) -> Inputs:
+    def prepare(self, batch: Batch, params: GDTParams) -> Inputs:
         """Applies color and computes the spectrograms; that of a reversal is flipped from its time."""
         inputs = {}
-        for version, color, volume, masks in zip(self.versions, plan.color, plan.volume, plan.masks, strict=True):
+        for version, color, volume, masks in zip(self.versions, params.color, params.volume, params.masks, strict=True):
             inputs[f"video {version}"] = apply_color(batch.video[version], color, self.color)
             log_mel = self.log_mel(batch.audio[time_of(version)], volume)
             log_mel = log_mel.flip(-1) if version.endswith(REVERSED) else log_mel
@@ -185,7 +185,7 @@ class GDT(Task):
         inputs["audio_valid"] = (shares.amin(dim=0) >= self.audio_min_valid).float()
         return inputs
 
-    def embed(self, inputs: Inputs, plan: GDTPlan) -> Embeddings:
+    def embed(self, inputs: Inputs, params: GDTParams) -> Embeddings:
         """Embeds each version in its own pass, so that batch statistics span one version at a time.
 
         Returns:
@@ -229,9 +229,9 @@ class GDT(Task):
         """Returns the number of versions of a video, and of directed comparisons in the loss."""
         return {"versions": len(self.versions), "terms": 2 * len(self.terms)}
 
-    def input_notes(self, plan: GDTPlan) -> dict[str, InputNote]:
+    def input_notes(self, params: GDTParams) -> dict[str, InputNote]:
         """Returns colors of the frames, volume and masks of the audio, by version."""
-        return notes_of_versions(self.versions, plan.color, plan.volume, plan.masks, self.color)
+        return notes_of_versions(self.versions, params.color, params.volume, params.masks, self.color)
 
     def comparisons(self, local: Embeddings) -> list[Comparison]:
         """Compares frames with audio, for the positive pairs of versions."""

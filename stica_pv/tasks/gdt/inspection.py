@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from stica_pv.losses import VersionTerm
+from stica_pv.losses import TransformationPair
 from stica_pv.structures import Comparison, Embeddings, InputNote
 from stica_pv.tasks.gdt.terms import REVERSED, time_of
 from stica_pv.tasks.stica.inspection import color_note, describe_volume
@@ -31,7 +31,9 @@ def notes_of_versions(
     return notes
 
 
-def compared_versions(local: Embeddings, versions: Sequence[str], terms: Sequence[VersionTerm]) -> list[Comparison]:
+def compared_versions(
+    local: Embeddings, versions: Sequence[str], terms: Sequence[TransformationPair]
+) -> list[Comparison]:
     """Compares frames with audio, for the positive pairs of versions."""
     return [
         Comparison(f"frames {versions[one]}", f"audio {versions[two]}", local["video"][one] @ local["audio"][two].mT)

@@ -8,7 +8,7 @@ other version is a negative too: distinctiveness), ``inv`` (the sample's own oth
 from typing import Literal, NamedTuple
 
 from stica_pv.errors import check_choice
-from stica_pv.losses import VersionTerm
+from stica_pv.losses import TransformationPair
 
 Kind = Literal["base", "var", "inv"]
 VERSIONS = ("1", "1R", "2", "2R")
@@ -69,7 +69,7 @@ def versions_of(hypothesis: str) -> tuple[str, ...]:
     return tuple(version for version in VERSIONS if version in named)
 
 
-def terms_of(hypothesis: str, negatives: str = "intended") -> tuple[VersionTerm, ...]:
+def terms_of(hypothesis: str, negatives: str = "intended") -> tuple[TransformationPair, ...]:
     """Returns the comparisons of a hypothesis.
 
     Args:
@@ -90,7 +90,7 @@ def terms_of(hypothesis: str, negatives: str = "intended") -> tuple[VersionTerm,
             far = released if negatives == "released" else both
             near = {"base": [query], "var": both, "inv": [second]}[kind]
             terms.append(
-                VersionTerm(
+                TransformationPair(
                     query=versions.index(query),
                     positive=versions.index(second if kind == "inv" else query),
                     near=tuple(near.count(version) for version in versions),

@@ -26,7 +26,7 @@ from stica_pv.structures import (
 from stica_pv.tasks.base import Inputs, Task
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
 from stica_pv.tasks.monitors import collapse_monitors
-from stica_pv.tasks.stica.av_plan import AUDIO, VIEWS, AVPlan, ClipSettings
+from stica_pv.tasks.stica.av_params import AUDIO, VIEWS, AVParams, ClipSettings
 from stica_pv.tasks.stica.crop_terms import CropSettings, CropTable
 from stica_pv.tasks.stica.inspection import compared_windows, notes_of_step
 from stica_pv.tasks.windows import one_window
@@ -123,19 +123,19 @@ class AVContrastive(Task):
         needs_audio = not clip.silence_allowed
         return Views(specs, one_window("clip", clip.seconds), min_seconds=clip.seconds, needs_audio=needs_audio)
 
-    def draw(self, keys: StepKeys) -> AVPlan:
+    def sample_params(self, keys: StepKeys) -> AVParams:
         """Samples crop windows by step, color and volume by sample."""
 
         def rngs(purpose: str) -> list[torch.Generator]:
             return [generator(purpose, keys.seed, keys.epoch, index) for index in keys.indices]
 
-        return AVPlan(
-            crops=tuple(self._plan_crops(keys, view) for view in range(len(VIEWS))),
+        return AVParams(
+            crops=tuple(self._sample_crops(keys, view) for view in range(len(VIEWS))),
             color=tuple(sample_color(rngs(f"photometry {name}"), self.color) for name in VIEWS),
             volume=sample_volume(rngs("volume"), self.volume_jitter),
         )
 
-    def _plan_crops(self, keys: StepKeys, view: int) -> CropPlan:
+    def _sample_crops(self, keys: StepKeys, view: int) -> CropPlan:
         if self.table.settings.per_sample and keys.indices:
             rngs = [generator("crops", keys.seed, keys.epoch, index, view) for index in keys.indices]
             boxes = torch.stack([self.table.sample(view, self.map_shape, rng) for rng in rngs])
@@ -144,17 +144,17 @@ class AVContrastive(Task):
         tokens = self.pool.num_tokens(self.map_shape[0])
         return plan_crops(boxes, self.map_shape, tokens, pathways=self.further_shapes)
 
-    def prepare(self, batch: Batch, plan: AVPlan) -> Inputs:
+    def prepare(self, batch: Batch, params: AVParams) -> Inputs:
         """Applies color to the views and computes the spectrogram."""
         inputs = {
             name: apply_color(batch.video[name], color, self.color)
-            for name, color in zip(VIEWS, plan.color, strict=True)
+            for name, color in zip(VIEWS, params.color, strict=True)
         }
-        inputs["log_mel"] = self.log_mel(batch.audio[AUDIO], plan.volume)
+        inputs["log_mel"] = self.log_mel(batch.audio[AUDIO], params.volume)
         inputs["audio_valid"] = (batch.audio_valid[AUDIO] >= self.audio_min_valid).float()
         return inputs
 
-    def embed(self, inputs: Inputs, plan: AVPlan) -> Embeddings:
+    def embed(self, inputs: Inputs, params: AVParams) -> Embeddings:
         """Embeds all windows of both views, and the audio.
 
         Each view has its own pass through the trunk, so that batch statistics span one view, as in the paper's runs.
@@ -164,7 +164,10 @@ class AVContrastive(Task):
             ``audio_valid`` (1, B, 1), 1 or 0.
         """
         tokens = torch.cat(
-            [self.feature_crop(self.backbone(inputs[name]), crop) for name, crop in zip(VIEWS, plan.crops, strict=True)]
+            [
+                self.feature_crop(self.backbone(inputs[name]), crop)
+                for name, crop in zip(VIEWS, params.crops, strict=True)
+            ]
         )
         windows = self.video_head(self.pool.pool_tokens(tokens))
         audio = self.audio_tower(inputs["log_mel"]).expand(self.audio_head_passes, -1, -1)
@@ -223,9 +226,9 @@ class AVContrastive(Task):
         windows = len(VIEWS) + sum(len(crops) for crops in self.table.crops)
         return {"windows": windows, "terms_within": len(self.table.terms), "terms_cross": 2 * len(VIEWS)}
 
-    def input_notes(self, plan: AVPlan) -> dict[str, InputNote]:
+    def input_notes(self, params: AVParams) -> dict[str, InputNote]:
         """Returns colors and windows of the views, and the volume of the audio."""
-        return notes_of_step(plan, self.color, self.table, self.map_shape)
+        return notes_of_step(params, self.color, self.table, self.map_shape)
 
     def comparisons(self, local: Embeddings) -> list[Comparison]:
         """Compares windows with windows, and views with audio."""

@@ -1,67 +1,107 @@
 """Configuration keys of STiCA, and the builder of its task; other methods share keys of the same meaning."""
 
-from stica_pv.config import CfgNode, section
-from stica_pv.config.limits import AT_LEAST_ONE, POSITIVE, SHARE, Limits, declare_limits, one_of
-from stica_pv.errors import UsageError, check_choice
+from stica_pv.config import CfgNode
+from stica_pv.config.keys import Key, declare_keys, declare_task
+from stica_pv.config.limits import AT_LEAST_ONE, POSITIVE, SHARE, Limits, one_of
+from stica_pv.config.roles import DATA, NETWORK
 from stica_pv.models import measure_map
 from stica_pv.models.config import audio_encoder_from_config, backbone_from_config, head_from_config, pool_from_config
 from stica_pv.registry import TASKS
 from stica_pv.tasks.stica.av_contrastive import AVContrastive
-from stica_pv.tasks.stica.av_plan import ClipSettings
+from stica_pv.tasks.stica.av_params import ClipSettings
 from stica_pv.tasks.stica.crop_terms import PAIRINGS, CropSettings
 from stica_pv.transforms.config import color_from_config, log_mel_from_config, spatial_from_config
 
-# Keys that this method reads and not all others; see `stica_pv.config.ownership`.
-AUDIO_KEYS = ("AUDIO.MIN_VALID", "AUDIO.VOLUME_JITTER", "DATA.MISSING_AUDIO")
-AV_CONTRASTIVE_KEYS = ("CROP.", "CONTRASTIVE.", "AUDIO.HEAD_PASSES", *AUDIO_KEYS)
+TASK = "av_contrastive"
+AUDIO_KEYS = ("AUDIO.MIN_VALID", "AUDIO.VOLUME_JITTER", "DATA.MISSING_AUDIO")  # read by audio-visual methods only
 MISSING_AUDIO = ("drop", "silence")
-MOST_CROPS = 1000  # per kind; the number of pairs grows with the square
+_COUNT = Limits(low=0, high=1000)  # the number of pairs grows with the square
 
-
-def add_av_contrastive_config(cfg: CfgNode) -> None:
-    """Declares CONTRASTIVE, CROP and the audio keys of STiCA."""
-    contrastive = section(cfg, "CONTRASTIVE")
-    contrastive.TEMPERATURE = 0.1  # temperature of the cross-modal loss
-    contrastive.TEMPERATURE_WITHIN = 0.5  # temperature among feature crops
-    contrastive.CROSS_MODAL_WEIGHT = 0.5  # a in L = (1 - a) L_crop + a L_AV
-
-    crop = section(cfg, "CROP")
-    crop.NUM_LARGE_SPATIAL = 2  # windows per view
-    crop.NUM_SMALL_SPATIAL = 4
-    crop.NUM_LARGE_TEMPORAL = 0
-    crop.NUM_SMALL_TEMPORAL = 0
-    crop.SPATIAL_SIZES = [
-        0.857,
-        0.571,
-    ]  # side of a large and a small window as a share of the map's: 6 and 4 of 7 cells
-    crop.TEMPORAL_SIZES = [0.75, 0.5]  # length as a share of the map's: 6 and 4 of 8 steps
-    crop.TIME_CAP = 8  # lengths are shares of at most this many steps
-    crop.PAIRING = "all"  # all | released
-    crop.EXCLUSIVE_BOUND = False  # never sample the last position, as released
-    crop.PER_SAMPLE = False  # sample positions per sample instead of per step
-
-    audio = section(cfg, "AUDIO")
-    audio.HEAD_PASSES = 1  # 2: separate dropout of the audio for each view, as released
-    audio.MIN_VALID = 0.5  # share of a clip's audio that must be real for it to be compared
-    section(cfg, "DATA").MISSING_AUDIO = "drop"  # drop | silence
+declare_task(
+    TASK,
+    "STiCA: cross-modal contrast of video and audio, and contrast between feature crops",
+    reads=AUDIO_KEYS,
+)
+declare_keys(
+    __name__,
+    "CONTRASTIVE",
+    NETWORK,
+    Key("TEMPERATURE", 0.1, "Temperature of the contrast; in STiCA, between the modalities.", POSITIVE),
+    Key("TEMPERATURE_WITHIN", 0.5, "Temperature of the contrast between feature crops.", POSITIVE),
+    Key(
+        "CROSS_MODAL_WEIGHT",
+        0.5,
+        "Weight a of the cross-modal loss in L = (1 - a) L_crop + a L_AV.",
+        Limits(above=0, high=1),
+    ),
+    task=TASK,
+)
+declare_keys(
+    __name__,
+    "CROP",
+    NETWORK,
+    Key("NUM_LARGE_SPATIAL", 2, "Number of large spatial windows per view.", _COUNT),
+    Key("NUM_SMALL_SPATIAL", 4, "Number of small spatial windows per view.", _COUNT),
+    Key("NUM_LARGE_TEMPORAL", 0, "Number of large temporal windows per view.", _COUNT),
+    Key("NUM_SMALL_TEMPORAL", 0, "Number of small temporal windows per view.", _COUNT),
+    Key(
+        "SPATIAL_SIZES",
+        [0.857, 0.571],
+        "Sides of a large and a small window as shares of the side of the map: 6 and 4 of 7 cells.",
+        Limits(above=0, high=1, count=2),
+    ),
+    Key(
+        "TEMPORAL_SIZES",
+        [0.75, 0.5],
+        "Lengths of a large and a small window as shares of the length of the map: 6 and 4 of 8 steps.",
+        Limits(above=0, high=1, count=2),
+    ),
+    Key("TIME_CAP", 8, "Largest number of steps that lengths are shares of.", AT_LEAST_ONE),
+    Key("PAIRING", "all", "Pairs of windows that the loss compares.", one_of(*PAIRINGS)),
+    Key("EXCLUSIVE_BOUND", False, "Whether the last position of a window is never sampled, as released."),
+    Key("PER_SAMPLE", False, "Whether positions are sampled per sample instead of per step."),
+    task=TASK,
+)
+declare_keys(
+    __name__,
+    "AUDIO",
+    NETWORK,
+    Key(
+        "HEAD_PASSES",
+        1,
+        "Passes of the audio through its head; 2 gives each view its own dropout, as released.",
+        Limits(low=1, high=2),
+    ),
+    Key(
+        "MIN_VALID",
+        0.5,
+        "Smallest share of the audio of a clip that must exist for the clip to be compared.",
+        SHARE,
+    ),
+    task=TASK,
+)
+declare_keys(
+    __name__,
+    "DATA",
+    DATA,
+    Key("MISSING_AUDIO", "drop", "What happens to videos without audio.", one_of(*MISSING_AUDIO)),
+    task=TASK,
+)
 
 
 def clip_from_config(cfg: CfgNode) -> ClipSettings:
     """Builds the clip settings of an audio-visual method."""
-    missing = check_choice("DATA.MISSING_AUDIO", cfg.DATA.MISSING_AUDIO, MISSING_AUDIO)
-    if min(cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE) < 1 or cfg.DATA.TARGET_FPS <= 0:
-        raise UsageError("DATA.NUM_FRAMES, DATA.TRAIN_CROP_SIZE and DATA.TARGET_FPS must be positive")
     return ClipSettings(
         frames=cfg.DATA.NUM_FRAMES,
         fps=cfg.DATA.TARGET_FPS,
         size=cfg.DATA.TRAIN_CROP_SIZE,
         audio_rate_hz=cfg.AUDIO.SAMPLE_RATE,
         transform=spatial_from_config(cfg),
-        silence_allowed=missing == "silence",
+        silence_allowed=cfg.DATA.MISSING_AUDIO == "silence",
     )
 
 
-@TASKS.named("av_contrastive")
+@TASKS.named(TASK)
 def av_contrastive_from_config(cfg: CfgNode) -> AVContrastive:
     """Builds STiCA."""
     clip = clip_from_config(cfg)
@@ -98,23 +138,3 @@ def av_contrastive_from_config(cfg: CfgNode) -> AVContrastive:
         cross_modal_temperature=cfg.CONTRASTIVE.TEMPERATURE,
         within_modal_temperature=cfg.CONTRASTIVE.TEMPERATURE_WITHIN,
     )
-
-
-declare_limits(
-    {
-        "CONTRASTIVE.TEMPERATURE": POSITIVE,
-        "CONTRASTIVE.TEMPERATURE_WITHIN": POSITIVE,
-        "CONTRASTIVE.CROSS_MODAL_WEIGHT": Limits(above=0, high=1),
-        "CROP.NUM_LARGE_SPATIAL": Limits(low=0, high=MOST_CROPS),
-        "CROP.NUM_SMALL_SPATIAL": Limits(low=0, high=MOST_CROPS),
-        "CROP.NUM_LARGE_TEMPORAL": Limits(low=0, high=MOST_CROPS),
-        "CROP.NUM_SMALL_TEMPORAL": Limits(low=0, high=MOST_CROPS),
-        "CROP.SPATIAL_SIZES": Limits(above=0, high=1, count=2),
-        "CROP.TEMPORAL_SIZES": Limits(above=0, high=1, count=2),
-        "CROP.TIME_CAP": AT_LEAST_ONE,
-        "CROP.PAIRING": one_of(*PAIRINGS),
-        "AUDIO.HEAD_PASSES": Limits(low=1, high=2),
-        "AUDIO.MIN_VALID": SHARE,
-        "DATA.MISSING_AUDIO": one_of(*MISSING_AUDIO),
-    }
-)

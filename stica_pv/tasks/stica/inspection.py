@@ -5,16 +5,16 @@ from torch import Tensor
 from stica_pv.models import boxes_of
 from stica_pv.models.feature_crop import MapShape
 from stica_pv.structures import Comparison, CropPlan, Embeddings, FeatureWindow, InputNote
-from stica_pv.tasks.stica.av_plan import AUDIO, VIEWS, AVPlan
+from stica_pv.tasks.stica.av_params import AUDIO, VIEWS, AVParams
 from stica_pv.tasks.stica.crop_terms import CropTable
 from stica_pv.transforms import ColorParams, ColorSettings
 
 
 def color_note(
-    view: str, plan: ColorParams, settings: ColorSettings, windows: tuple[FeatureWindow, ...] = ()
+    view: str, params: ColorParams, settings: ColorSettings, windows: tuple[FeatureWindow, ...] = ()
 ) -> InputNote:
     """Describes frames with color augmentation that are inputs of the evaluated encoder."""
-    changes = tuple(plan.describe(row) for row in range(len(plan.gray)))
+    changes = tuple(params.describe(row) for row in range(len(params.gray)))
     return InputNote(view, settings.mean, settings.std, changes=changes, windows=windows, encoder="video")
 
 
@@ -23,13 +23,15 @@ def describe_volume(volume: Tensor) -> tuple[str, ...]:
     return tuple(f"volume × {factor:.2f}" for factor in volume.tolist())
 
 
-def notes_of_step(plan: AVPlan, settings: ColorSettings, table: CropTable, map_shape: MapShape) -> dict[str, InputNote]:
+def notes_of_step(
+    params: AVParams, settings: ColorSettings, table: CropTable, map_shape: MapShape
+) -> dict[str, InputNote]:
     """Returns colors and windows of both views, and the volume of the audio."""
     notes = {
         name: color_note(name, color, settings, _windows(crops, table.names(view), map_shape))
-        for view, (name, color, crops) in enumerate(zip(VIEWS, plan.color, plan.crops, strict=True))
+        for view, (name, color, crops) in enumerate(zip(VIEWS, params.color, params.crops, strict=True))
     }
-    return notes | {"log_mel": InputNote(AUDIO, changes=describe_volume(plan.volume), encoder="audio")}
+    return notes | {"log_mel": InputNote(AUDIO, changes=describe_volume(params.volume), encoder="audio")}
 
 
 def _windows(crops: CropPlan, names: list[str], map_shape: MapShape) -> tuple[FeatureWindow, ...]:

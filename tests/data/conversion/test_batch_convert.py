@@ -14,10 +14,17 @@ from made_media import make_media
 
 from stica_pv.data.conversion import batch_convert as light_copy
 from stica_pv.data.conversion import conversion_log as copy_notes
-from stica_pv.data.conversion.batch_convert import TRANSCODING, Conversion, CopyPlan, CopyReport, make_copy, plan_copy
+from stica_pv.data.conversion.batch_convert import (
+    TRANSCODING,
+    Conversion,
+    ConversionPlan,
+    ConversionReport,
+    convert_files,
+    plan_conversion,
+)
 from stica_pv.data.conversion.conversion_log import open_conversion_log
 from stica_pv.data.conversion.decode_speed import measure_decode_speed
-from stica_pv.data.conversion.optical_flow import CONVERSION as flow  # noqa: N811 - an instance beside the other
+from stica_pv.data.conversion.optical_flow import CONVERSION as flow  # noqa: N811 - the name of the other instance
 from stica_pv.data.conversion.transcode import TranscodeSettings, transcode
 from stica_pv.data.sources.sources import read_csv
 from stica_pv.errors import UnreadableClip, UsageError
@@ -30,7 +37,7 @@ LIST = "a b/one.avi 1\na b/two.mp4 0\nbad.mkv 1\naudio.ogg 0\n"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four good files, a bad one, a name that is there twice, a list above and one beside the files."""
+    """Four good files, a bad one, a name that is there twice, a list above the files and one in their folder."""
     root = tmp_path_factory.mktemp("made") / "set"
     (root / "a b").mkdir(parents=True)
     make_media(root / "a b" / "one.avi", video="mpeg4", audio="mp3", seconds=1.0)
@@ -52,10 +59,10 @@ def root(made: Path, tmp_path: Path) -> Path:
     return root
 
 
-def copy(root: Path, **settings: int) -> CopyReport:
+def copy(root: Path, **settings: int) -> ConversionReport:
     target = root.parent / "copy"
     chosen = TranscodeSettings(short_side=32, **settings)
-    return make_copy(plan_copy(str(root), str(target)), chosen, processes=2)
+    return convert_files(plan_conversion(str(root), str(target)), chosen, processes=2)
 
 
 def tree(folder: Path) -> set[str]:
@@ -106,7 +113,7 @@ def test_other_settings_and_a_torn_receipt_make_files_anew(root: Path):
 
 def test_a_list_alone_can_be_the_source(root: Path):
     (root / "some.csv").write_text("a b/two.mp4,7\n")
-    plan = plan_copy(str(root / "some.csv"), str(root.parent / "copy"), ",")
+    plan = plan_conversion(str(root / "some.csv"), str(root.parent / "copy"), ",")
     assert plan.names == {"a b/two.mp4": "a b/two.mp4"}
     assert plan.lists == ("some.csv",)
 
@@ -125,9 +132,9 @@ def test_wrong_sources_and_targets_are_refused(root: Path, tmp_path: Path):
         (tmp_path / "none", tmp_path / "copy", "there is no folder"),
     ):
         with pytest.raises(UsageError, match=message):
-            plan_copy(str(source), str(target))
+            plan_conversion(str(source), str(target))
     with pytest.raises(UsageError, match="processes"):
-        make_copy(plan_copy(str(root), str(tmp_path / "copy")), SETTINGS, processes=0)
+        convert_files(plan_conversion(str(root), str(tmp_path / "copy")), SETTINGS, processes=0)
     assert not (root / "light").exists()
 
 
@@ -136,7 +143,7 @@ def test_names_that_collide_are_refused(tmp_path: Path):
         (tmp_path / "set").mkdir(exist_ok=True)
         (tmp_path / "set" / name).touch()
     with pytest.raises(UsageError, match="several files would be named x.avi.mp4"):
-        plan_copy(str(tmp_path / "set"), str(tmp_path / "copy"))
+        plan_conversion(str(tmp_path / "set"), str(tmp_path / "copy"))
 
 
 def test_speed_is_measured_on_originals_and_copies(made: Path):
@@ -160,21 +167,21 @@ def test_the_tool_reports_files_failures_size_and_speed(root: Path, capsys: pyte
 
 
 def test_what_is_made_is_sorted_out_in_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    looked_at: list[Path] = []
-    monkeypatch.setattr(light_copy, "_is_made", lambda target, size: looked_at.append(target) or True)
+    checked: list[Path] = []
+    monkeypatch.setattr(light_copy, "_is_made", lambda target, size: checked.append(target) or True)
     monkeypatch.setattr(light_copy, "record_of", lambda path, name, settings: (name, "", "", ""))
     names = {f"{number}.avi": f"{number}.mp4" for number in range(30_000)}
-    plan = CopyPlan(TRANSCODING, tmp_path, tmp_path / "copy", names, ())
+    plan = ConversionPlan(TRANSCODING, tmp_path, tmp_path / "copy", names, ())
     begin = time.process_time()
-    report = make_copy(plan, SETTINGS, processes=1)
-    assert (len(report.kept), len(looked_at), report.copied) == (30_000, 30_000, ())
+    report = convert_files(plan, SETTINGS, processes=1)
+    assert (len(report.kept), len(checked), report.copied) == (30_000, 30_000, ())
     assert time.process_time() - begin < 5  # in 0.1 s; a set of the names for each of them takes half a minute
 
 
 def test_a_target_that_cannot_be_written_is_reported(root: Path):
     (root.parent / "file").write_text("")
     with pytest.raises(UsageError, match=r"cannot write to .*file/copy: Not a directory"):
-        make_copy(plan_copy(str(root), str(root.parent / "file" / "copy")), SETTINGS, processes=1)
+        convert_files(plan_conversion(str(root), str(root.parent / "file" / "copy")), SETTINGS, processes=1)
 
 
 @pytest.fixture
@@ -194,7 +201,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def duplicate(source: str, target: Path, settings: dict[str, int]) -> None:
-    """Stands for a conversion; of the names in `settings` it meets that error, as a conversion does."""
+    """Replaces a conversion; for the names in `settings` it fails with that error, as a conversion does."""
     try:
         code = settings.get(Path(source).name, 0)
         if code:
@@ -207,9 +214,9 @@ def duplicate(source: str, target: Path, settings: dict[str, int]) -> None:
 DUPLICATION = Conversion("transcode", ".mp4", duplicate)
 
 
-def duplicated(source: Path, **failing: int) -> CopyReport:
-    plan = plan_copy(str(source), str(source.parent / f"{source.name}+"), conversion=DUPLICATION)
-    return make_copy(plan, {f"{name}.mp4": code for name, code in failing.items()}, processes=1)
+def duplicated(source: Path, **failing: int) -> ConversionReport:
+    plan = plan_conversion(str(source), str(source.parent / f"{source.name}+"), conversion=DUPLICATION)
+    return convert_files(plan, {f"{name}.mp4": code for name, code in failing.items()}, processes=1)
 
 
 def test_a_copy_of_a_copy_keeps_receipts_and_failures_of_its_own(small: Path):
@@ -268,7 +275,7 @@ def too_large(source: str, target: Path, settings: TranscodeSettings) -> None:
 
 @pytest.mark.slow
 def test_what_ffmpeg_says_of_a_full_disk_comes_through(root: Path):
-    plan = plan_copy(str(root), str(root.parent / "copy"), conversion=Conversion("transcode", ".mp4", too_large))
+    plan = plan_conversion(str(root), str(root.parent / "copy"), conversion=Conversion("transcode", ".mp4", too_large))
     with pytest.raises(UsageError, match="cannot write to .*copy: File too large$"):
-        make_copy(plan, SETTINGS, processes=1)
+        convert_files(plan, SETTINGS, processes=1)
     assert tree(root.parent / "copy") == {RECEIPTS}

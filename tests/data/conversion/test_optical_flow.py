@@ -120,17 +120,17 @@ def test_the_tool_names_failures_and_goes_on_where_it_was(tmp_path: Path, capsys
     (source / "two.mp4").write_bytes(b"nothing")
     (source / "train.csv").write_text("a b/one.mp4 1\ntwo.mp4 0\n")
     main = runpy.run_path(str(TOOL))["main"]
-    words = [str(source), str(target), "--processes", "1", "--short-side", "32"]
-    assert main(words) == 0
+    arguments = [str(source), str(target), "--processes", "1", "--short-side", "32"]
+    assert main(arguments) == 0
     assert "1 computed, 0 already present, 1 failed" in capsys.readouterr().out
     files = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
     assert files == {"a b/one.npz", "flow_receipts.csv", "flow_failures.csv"}
     assert "two.mp4,invalid data" in (target / "flow_failures.csv").read_text()
     written = (target / "a b" / "one.npz").stat().st_mtime_ns
     moving(source / "two.mp4", count=3)
-    assert main(words) == 0
+    assert main(arguments) == 0
     assert "1 computed, 1 already present, 0 failed" in capsys.readouterr().out
     assert (target / "a b" / "one.npz").stat().st_mtime_ns == written
-    assert main([*words, "--bound", "0"]) == 2
+    assert main([*arguments, "--bound", "0"]) == 2
     assert main([str(source), str(source / "inside")]) == 2
     assert "choose a folder outside of it" in capsys.readouterr().err

@@ -118,12 +118,12 @@ def test_names_that_are_not_utf8_come_back(videos: VideoList, tmp_path: Path):
 def test_the_printed_words_open_the_shards(videos: VideoList, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "train.csv").write_text("".join(f"{name},1\n" for name in NAMES))
     cfg = "projects/stica/demo.yaml"
-    words = ["TRAIN.DATASET", "csv", "DATA.PATH_PREFIX", videos.root, "DATA.PATH_LABEL_SEPARATOR", ","]
-    words += ["DATA.PATH_TO_DATA_DIR", str(tmp_path)]
+    arguments = ["TRAIN.DATASET", "csv", "DATA.PATH_PREFIX", videos.root, "DATA.PATH_LABEL_SEPARATOR", ","]
+    arguments += ["DATA.PATH_TO_DATA_DIR", str(tmp_path)]
     tool = runpy.run_path(str(REPOSITORY / "tools" / "make_shards.py"))
-    assert tool["main"](["--cfg", cfg, "--target", str(tmp_path / "out"), *words]) == 0
+    assert tool["main"](["--cfg", cfg, "--target", str(tmp_path / "out"), *arguments]) == 0
     printed = shlex.split(capsys.readouterr().out.splitlines()[-1].removeprefix("train with "))
-    again = configure(cfg, [*words, *printed], root=REPOSITORY)
+    again = configure(cfg, [*arguments, *printed], root=REPOSITORY)
     found = list_from_config(again, dataset=again.TRAIN.DATASET, split="train")
     assert [path.rpartition("::")[2] for path in found.paths] == list(NAMES)
 

@@ -10,7 +10,7 @@ from made_media import SAMPLE_DATA, lag_seconds, make_media, numbers_of
 from reading import one
 
 from stica_pv.data.conversion import transcode as module
-from stica_pv.data.conversion.batch_convert import Conversion, make_copy, plan_copy
+from stica_pv.data.conversion.batch_convert import Conversion, convert_files, plan_conversion
 from stica_pv.data.conversion.transcode import TranscodeSettings, transcode
 from stica_pv.data.manifest.manifest import probe
 from stica_pv.errors import UnreadableClip, UsageError
@@ -83,7 +83,7 @@ def test_the_copy_is_what_the_settings_say(tmp_path: Path):
 def test_the_copy_leaves_out_what_is_slow_to_decode_unless_set_otherwise(codec: str, fast: bool, tmp_path: Path):
     source = make_media(tmp_path / "a.mkv", seconds=1.0, audio=None)
     written = copied(source, TranscodeSettings(codec=codec, fast_decoding=fast)).read_bytes()
-    assert b"cabac=" in written  # x264 tells its options in the file
+    assert b"cabac=" in written  # x264 writes its options into the file
     assert (b"cabac=0" in written) == fast
     assert (b"deblock=0" in written) == fast
 
@@ -173,8 +173,8 @@ def test_an_encoder_that_hangs_costs_one_file_and_is_named(tmp_path: Path):
         (tmp_path / "set").mkdir(exist_ok=True)
         make_media(tmp_path / "set" / name, seconds=0.4)
     conversion = Conversion("transcode", ".mp4", transcode_with_hanging_encoder)
-    plan = plan_copy(str(tmp_path / "set"), str(tmp_path / "copy"), conversion=conversion)
-    report = make_copy(plan, SETTINGS, processes=2, limit_s=5)
+    plan = plan_conversion(str(tmp_path / "set"), str(tmp_path / "copy"), conversion=conversion)
+    report = convert_files(plan, SETTINGS, processes=2, limit_s=5)
     assert report.copied == ("fine.mp4",)
     assert report.failures == {"hangs.mp4": "it kills its process, or takes more than 5 s"}
     assert not list((tmp_path / "copy").glob(".*.part"))
@@ -182,7 +182,7 @@ def test_an_encoder_that_hangs_costs_one_file_and_is_named(tmp_path: Path):
 
 @pytest.mark.skipif(not SAMPLE_DATA.is_dir(), reason=f"no real sample data at {SAMPLE_DATA}")
 @pytest.mark.parametrize("name", ["video_90.mov", "v_Surfing_g22_c03.avi", "small.mp4", "dash-video-with-dash-.mp4"])
-def test_real_files_look_and_audio_as_before_at_the_same_time(name: str, tmp_path: Path):
+def test_real_files_keep_their_frames_and_audio_at_the_same_time(name: str, tmp_path: Path):
     source = SAMPLE_DATA / "media" / name
     transcode(str(source), tmp_path / "a.mp4", SETTINGS)
     before = one(source, 0.0, 1.0, 8, 8.0, RATE_HZ, at_end="pad", short_size=128)

@@ -60,10 +60,10 @@ def not_coded(number: int) -> bytes:
 def packed(packets: list[bytes]) -> list[bytes]:
     """DivX's packed stream: the first B-frame stands in the packet of the frame that it needs."""
     out: list[bytes] = []
-    places = [i for i, packet in enumerate(packets) if kind_of(packet) != "B"]
-    for place, after in zip(places, [*places[1:], len(packets)], strict=True):
-        needed, *others = packets[place:after]
-        out += [needed + others[0], *others[1:], not_coded(place)] if others else [needed]
+    positions = [i for i, packet in enumerate(packets) if kind_of(packet) != "B"]
+    for position, after in zip(positions, [*positions[1:], len(packets)], strict=True):
+        needed, *others = packets[position:after]
+        out += [needed + others[0], *others[1:], not_coded(position)] if others else [needed]
     return out
 
 

@@ -37,7 +37,7 @@ def video(made: Path, tmp_path: Path) -> Path:
 
 
 def stored(video: Path, *, times: np.ndarray | None = None, **changes: np.ndarray) -> FlowFiles:
-    """Write flow whose values tell the number of the field: x = 3 i, y = 255 - 3 i."""
+    """Write flow whose values encode the number of the field: x = 3 i, y = 255 - 3 i."""
     folder = video.parents[2] / "flow"
     (folder / "a class").mkdir(parents=True, exist_ok=True)
     times = np.arange(COUNT) / FPS if times is None else times
@@ -130,11 +130,11 @@ def test_frame_pairs_without_rate_partner_or_with_a_gap_are_named(video: Path) -
     files = sorted((whole.folder / "a class" / "one").iterdir())
     Image.new("L", (8, 8)).save(files[20])
     assert "cannot be read" in failure(whole, video, start=2.0)
-    told = "pairs flow_x_00001.jpg, flow_y_00001.jpg without gaps"
+    message = "pairs flow_x_00001.jpg, flow_y_00001.jpg without gaps"
     files[3].unlink()
-    assert told in failure(whole, video)
+    assert message in failure(whole, video)
     files[COUNT + 3].unlink()  # its partner
-    assert told in failure(whole, video)
+    assert message in failure(whole, video)
 
 
 def test_a_view_of_flow_shares_its_window_with_frames_and_audio(video: Path) -> None:
@@ -167,4 +167,4 @@ def test_flow_that_nobody_said_the_place_of_is_refused_before_anything_is_read(t
     cfg.DATA.PATH_TO_FLOW_DIR = str(tmp_path / "none")
     with pytest.raises(UsageError, match="there is no folder .*none; create it with tools/compute_flow.py"):
         reader_from_config(cfg, flow=True)
-    reader_from_config(cfg)  # an evaluation does not look at flow
+    reader_from_config(cfg)  # an evaluation does not read flow

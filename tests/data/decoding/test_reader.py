@@ -46,7 +46,7 @@ def test_frames_of_avi_with_b_frames_come_in_order(folder):
 
 
 def test_a_frame_shown_more_than_once_is_kept_once(clip_mp4):
-    assert one(clip_mp4, 1.0, 0.4, 10, 25.0).shown is None  # nothing to copy
+    assert one(clip_mp4, 1.0, 0.4, 10, 25.0).frame_index is None  # nothing to copy
     clip = one(clip_mp4, 1.0, 0.5, 20, 40.0)
     wanted = nearest_numbers(1.0, 20, 40.0)
     assert clip.unique_frames.shape[1] == len(set(wanted)) < 20

@@ -23,7 +23,7 @@ SEED = 3
 
 
 class Trap:
-    """Reads like `FakeReader`, but one file hangs in C, kills its process, exits, is broken, or meets a bug.
+    """Reads like `FakeReader`, but one file hangs in C, kills its process, exits, is broken, or raises a bug.
 
     `times` is how often it does; after that it is read.
     """

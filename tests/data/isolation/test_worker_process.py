@@ -1,4 +1,4 @@
-"""Helper processes: what hangs or kills one is named, and costs nothing else."""
+"""Worker processes: a file that hangs or kills one is named, and no other file is lost."""
 
 import ctypes
 import os

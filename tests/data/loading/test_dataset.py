@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from made_clips import FRAMES, RATE_HZ, FakeReader, cut, draw, two_views
+from made_clips import FRAMES, RATE_HZ, FakeReader, cut, sample_windows, two_views
 from torch import Tensor
 
 from stica_pv.data.loading.dataset import MAX_ATTEMPTS, ClipDataset, Sample, collate, shared_bytes
@@ -55,7 +55,7 @@ def test_the_request_joins_the_frame_of_one_view_and_the_audio_of_another():
     reader = FakeReader()
     first, second = two_views().specs
     specs = replace(first, audio=None), replace(second, audio=first.audio)
-    mixed = Views(specs, draw, 1, True)
+    mixed = Views(specs, sample_windows, 1, True)
     sample(make(reader, mixed), 2)
     request = reader.calls[0][1]["clip"]
     assert (request.frames, request.fps, request.audio_rate_hz) == (FRAMES, 4.0, RATE_HZ)
@@ -68,7 +68,7 @@ def test_equal_keys_give_equal_samples_whatever_came_before():
     assert all(same(sample(first, i), sample(second, i)) for i in range(COUNT))
 
 
-def test_another_epoch_or_seed_looks_elsewhere():
+def test_another_epoch_or_seed_samples_another_window():
     starts = set()
     for settings, epoch in (({}, 0), ({}, 1), ({"seed": 2}, 0)):
         reader = FakeReader()
@@ -129,7 +129,7 @@ def test_a_reversed_view_runs_backwards_in_frame_and_audio():
     assert torch.equal(found.audio["b"], found.audio["a"].flip(0))  # exact: copied, not calculated
 
 
-def test_a_frame_that_is_shown_twice_is_cut_once_and_stands_where_it_is_shown():
+def test_a_frame_that_is_shown_twice_is_cut_once_and_returned_at_each_time():
     cut_lengths = []
 
     def counting_cut(frames: Tensor, size: int, rng: torch.Generator) -> Tensor:
@@ -137,7 +137,7 @@ def test_a_frame_that_is_shown_twice_is_cut_once_and_stands_where_it_is_shown():
         return cut(frames, size, rng)
 
     def show_twice(path: str, requests: Mapping[str, ClipRequest]) -> dict[str, Clip]:
-        return {n: replace(c, shown=torch.tensor([0, 1, 1, 3])) for n, c in FakeReader()(path, requests).items()}
+        return {n: replace(c, frame_index=torch.tensor([0, 1, 1, 3])) for n, c in FakeReader()(path, requests).items()}
 
     views = two_views(reverse_second=True)
     views = replace(views, specs=tuple(replace(spec, transform=counting_cut) for spec in views.specs))

@@ -19,11 +19,11 @@ from stica_pv.transforms import RandomResizedCrop
 CROP = RandomResizedCrop(area=(0.2, 1.0), aspect=(0.75, 1.33), flip_prob=0.5, antialias=True)
 
 
-def draw(duration_s: float, rng: torch.Generator) -> dict[str, Window]:
+def sample_windows(duration_s: float, rng: torch.Generator) -> dict[str, Window]:
     return {"w": Window(float(torch.rand((), generator=rng)) * (duration_s - 0.5), 0.5)}
 
 
-VIEWS = Views((ViewSpec("v", "w", 4, 8.0, 16, CROP, audio=AudioSpec(8000)),), draw, 0.5, needs_audio=True)
+VIEWS = Views((ViewSpec("v", "w", 4, 8.0, 16, CROP, audio=AudioSpec(8000)),), sample_windows, 0.5, needs_audio=True)
 
 
 def real(clips_folder: Path) -> ClipDataset:
@@ -83,7 +83,7 @@ def test_a_video_without_replacement_surfaces_in_the_main_process(workers: int):
 
 
 class Handlers:
-    """A reader that tells how a worker takes signals, as the number of frames' value."""
+    """A reader that returns how a worker handles signals, as the number of frames' value."""
 
     def __call__(self, path, requests):  # noqa: ANN001, ANN204
         clips = FakeReader()(path, requests)

@@ -1,4 +1,4 @@
-"""Whatever a worker meets, the main process says it in one line, and no process is left."""
+"""Whatever fails in a worker, the main process reports in one line, and no process is left."""
 
 import faulthandler
 import functools
@@ -211,7 +211,7 @@ def test_files_in_flight_may_be_more_than_the_soft_limit():
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the system tells children of the end of their parent: Linux only")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals the end of a parent to its children")
 def test_workers_and_their_decoding_processes_end_with_a_killed_parent(tmp_path: Path):
     script = f"""
 import os, signal, time

@@ -55,17 +55,17 @@ def test_a_resume_from_any_step_yields_the_rest(start: int):
 
 def test_the_loop_and_the_loader_get_the_same_batches():
     sampler = StepSampler(13, batch_size=4, seed=5, start=2, end=9, rank=1, world_size=2)
-    told = [[SampleKey(sampler.epoch_of(s), i) for i in sampler.local_indices(s)] for s in range(2, 9)]
-    assert told == list(sampler)
+    announced = [[SampleKey(sampler.epoch_of(s), i) for i in sampler.local_indices(s)] for s in range(2, 9)]
+    assert announced == list(sampler)
 
 
 def test_asking_for_other_steps_in_between_changes_nothing():
     sampler = StepSampler(13, batch_size=4, seed=5, end=9)
-    seen = []
+    received = []
     for keys in sampler:  # the loader runs ahead of the loop, into the next epoch
         sampler.local_indices(0)
-        seen.append(keys)
-    assert seen == batches()
+        received.append(keys)
+    assert received == batches()
 
 
 def test_at_the_border_of_two_epochs_each_order_is_drawn_once(monkeypatch: pytest.MonkeyPatch):

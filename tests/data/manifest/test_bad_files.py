@@ -40,18 +40,18 @@ def test_exclusions_are_no_error_however_many(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("cause", "told"),
+    ("cause", "logged"),
     [(ENDED, True), (f"{KILLED} (SIGSEGV)", True), (f"{TIMED_OUT} 60 s", True), ("no key frame", False)],
 )
 def test_a_file_that_another_run_might_read_is_reported_in_the_log(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, cause: str, told: bool
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, cause: str, logged: bool
 ):
     monkeypatch.setattr(logging.getLogger("stica_pv"), "propagate", True)
     files = begin(tmp_path)
     for step in (3, 9):
         files.report(step, (ReadFailure("a.mp4", cause),))
     line = f"step 3: a.mp4 could not be read: {cause}; it is replaced by another file, so the losses differ from those "
-    assert [message.startswith(line) for message in caplog.messages] == [True] * told
+    assert [message.startswith(line) for message in caplog.messages] == [True] * logged
 
 
 def test_a_file_is_named_once(tmp_path: Path):

@@ -104,7 +104,7 @@ def test_a_torn_line_costs_only_itself(clips, tmp_path, probed):
         assert probed.paths == []
 
 
-def test_a_trusted_manifest_is_taken_without_a_look(clips, tmp_path, probed):
+def test_a_trusted_manifest_is_used_without_a_check(clips, tmp_path, probed):
     cache = tmp_path / "m.csv"
     before = list(probe_all(clips, cache, 1))
     probed.clear()
@@ -142,7 +142,7 @@ def test_files_behind_a_uri_are_known_again_and_read_again_after_a_change(clips,
     assert probe_all([uri], tmp_path / "m.csv", 1)[0].video_seconds == pytest.approx(0.6, abs=0.05)
 
 
-def _probe_beside_others(clips, cache, barrier):
+def _probe_with_others(clips, cache, barrier):
     barrier.wait()
     probe_all(clips, Path(cache), 2)
 
@@ -151,7 +151,7 @@ def test_two_processes_may_share_a_manifest(clips, tmp_path, probed):
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(2)
     cache = tmp_path / "m.csv"
-    both = [context.Process(target=_probe_beside_others, args=(clips, str(cache), barrier)) for _ in range(2)]
+    both = [context.Process(target=_probe_with_others, args=(clips, str(cache), barrier)) for _ in range(2)]
     for process in both:
         process.start()
     for process in both:
@@ -240,7 +240,7 @@ def test_real_files_are_usable_or_have_their_true_cause():
 
 
 @pytest.mark.parametrize("slow_s", [0.0, 1e9])
-def test_changes_are_noticed_by_one_look_after_the_other_and_by_many_at_once(
+def test_changes_are_noticed_by_sequential_and_by_parallel_checks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow_s: float
 ):
     monkeypatch.setattr(changes, "_SLOW_STAT_S", slow_s)

@@ -14,7 +14,7 @@ from stica_pv.errors import UsageError
 
 
 class Trap:
-    """Probes, but some headers hang in C, kill their process, or meet a bug."""
+    """Probes, but some headers hang in C, kill their process, or raise a bug."""
 
     def __init__(self, kinds: dict[str, str]) -> None:
         self.kinds = kinds

@@ -17,11 +17,11 @@ def test_equal_numbers_are_one_range_and_none_is_none():
 
 
 def test_rare_words_stand_together():
-    words = [str(number) for number in range(MOST_ROWS + 5)]
-    found = count_values("x", "", [*words, "0", "0"])
+    texts = [str(number) for number in range(MOST_ROWS + 5)]
+    found = count_values("x", "", [*texts, "0", "0"])
     assert (found.names[0], found.counts[0]) == ("0", 3)
     assert (found.names[-1], found.counts[-1]) == ("5 others", 5)
-    assert sum(found.counts) == len(words) + 2
+    assert sum(found.counts) == len(texts) + 2
 
 
 def test_headers_of_files_that_cannot_be_opened_are_not_counted():

@@ -117,14 +117,14 @@ def test_processes_share_out_the_batch_of_a_single_one():
 
 def test_clips_of_other_sources_meet_about_equally_often():
     groups = np.repeat(np.arange(6), 2)
-    met: Counter[tuple[int, int]] = Counter()
+    joint: Counter[tuple[int, int]] = Counter()
     for epoch in range(300):
         for batch in epoch_of(groups, 3, epoch=epoch):
-            met.update((a, b) for a in batch.tolist() for b in batch.tolist() if a < b)
+            joint.update((a, b) for a in batch.tolist() for b in batch.tolist() if a < b)
     pairs = [(a, b) for a in range(12) for b in range(a + 1, 12) if a // 2 != b // 2]
-    assert set(met) == set(pairs)
-    mean = sum(met.values()) / len(pairs)
-    assert max(abs(met[pair] / mean - 1) for pair in pairs) < 0.4
+    assert set(joint) == set(pairs)
+    mean = sum(joint.values()) / len(pairs)
+    assert max(abs(joint[pair] / mean - 1) for pair in pairs) < 0.4
 
 
 def test_every_clip_of_a_source_with_more_clips_than_batches_has_its_turn():

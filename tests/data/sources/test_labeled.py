@@ -7,9 +7,9 @@ import torch
 from made_media import SAMPLE_DATA
 
 from stica_pv.config import CfgNode, apply_overrides
-from stica_pv.data.config import add_data_config
 from stica_pv.data.sources.labeled import Fold, LabeledSet, labeled_set, labeled_set_from_config
 from stica_pv.data.sources.video_list import VideoList
+from stica_pv.defaults import get_cfg
 from stica_pv.errors import UsageError
 
 UCF = {
@@ -23,8 +23,7 @@ UCF = {
 
 
 def cfg_of(data: Path, **overrides: Any) -> CfgNode:
-    cfg = CfgNode()
-    add_data_config(cfg)
+    cfg = get_cfg()
     apply_overrides(cfg, ["DATA.PATH_TO_DATA_DIR", str(data)])
     apply_overrides(cfg, [str(w) for key, value in overrides.items() for w in (key.replace("__", "."), value)])
     return cfg

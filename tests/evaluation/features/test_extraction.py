@@ -48,8 +48,8 @@ def test_a_network_that_does_not_fit_into_memory_says_which_key_to_lower():
         def forward(self, video: Tensor) -> Tensor:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
 
-    told = r"^features: the memory .* \(CUDA .* 9 GiB\) with TEST.BATCH_SIZE 6 clips at a time: lower it$"
-    with pytest.raises(RunFailed, match=told):
+    message = r"^features: the memory .* \(CUDA .* 9 GiB\) with TEST.BATCH_SIZE 6 clips at a time: lower it$"
+    with pytest.raises(RunFailed, match=message):
         run({"large": TooLarge()}, videos())
 
 
@@ -182,16 +182,16 @@ def test_when_nothing_can_be_read_everything_is_named():
 
 
 def test_audio_is_heard_in_windows_of_its_own_length():
-    seen: list[tuple[int, ...]] = []
+    received: list[tuple[int, ...]] = []
 
     class Listening(Loudness):
         def forward(self, audio: Tensor) -> Tensor:
-            seen.append(tuple(audio.shape))
+            received.append(tuple(audio.shape))
             return super().forward(audio)
 
     request = FeatureRequest("audio", clips=3)
     found = run({"l": Listening()}, videos(request=request), clips_at_once=3)
-    assert set(seen) == {(3, round(CLIP_FORMAT.audio_seconds * CLIP_FORMAT.audio_rate_hz))}
+    assert set(received) == {(3, round(CLIP_FORMAT.audio_seconds * CLIP_FORMAT.audio_rate_hz))}
     expected = F.normalize(torch.tensor([[i / 100, 1.0] for i in range(7)]), dim=1)
     assert torch.allclose(found.features["l"][:, 0], expected, atol=1e-6)
 

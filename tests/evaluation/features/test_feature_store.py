@@ -84,7 +84,7 @@ def test_other_settings_have_another_name(tmp_path: Path, store: FeatureStore):
     assert store.name(dict(reversed(SETTINGS.items()))) == store.name(SETTINGS)
 
 
-def test_files_tell_what_made_them(store: FeatureStore, tmp_path: Path):
+def test_files_state_what_made_them(store: FeatureStore, tmp_path: Path):
     name = store.name(SETTINGS)
     store.add(name, SETTINGS, part(0))
     (path,) = tmp_path.iterdir()

@@ -1,4 +1,4 @@
-"""Fine-tuning learns what is planted, tells last from best, goes on where it was interrupted, and repeats nothing."""
+"""Fine-tuning learns what is planted, separates last from best, continues after interruptions, repeats nothing."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from colored_clips import TEST, TRAIN, colored_bench, colored_cfg, labeled_set, make_colored
+from colored_clips import TEST, TRAIN, colored_cfg, colored_context, labeled_set, make_colored
 from tiny_runs import assert_same_weights, metrics_text, tree, weights
 
 from stica_pv.config import CfgNode
@@ -34,7 +34,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 def finetune(cfg: CfgNode, paths: list[str], labels: torch.Tensor | None = None, **context: Any) -> list[Row]:
     folds = context.pop("folds", 1)
-    return finetune_from_config(cfg).run(colored_bench(cfg, labeled_set(paths, labels, folds), **context))
+    return finetune_from_config(cfg).run(colored_context(cfg, labeled_set(paths, labels, folds), **context))
 
 
 def the_fold(output: Path, name: str = "fold1") -> Path:
@@ -61,7 +61,7 @@ def test_planted_classes_are_found_and_labels_of_the_test_are_not_learned(paths:
     assert (row.model, row.evaluation) == ("random_init", "finetune")
 
 
-def test_the_last_and_the_best_epoch_are_told_apart():
+def test_the_last_and_the_best_epoch_are_distinguished():
     labels = torch.tensor([0, 1, 1, 0])
     right, half = torch.eye(2)[labels], torch.eye(2)[torch.tensor([0, 1, 0, 1])]
     values = {metric.name: metric.value for metric in metrics_of({2: half, 3: right, 4: half}, labels)}
@@ -90,7 +90,7 @@ def test_views_are_averaged_as_asked(paths: list[str], tmp_path: Path, straight:
 def test_scores_are_the_mean_of_the_logits_of_all_views(paths: list[str], straight: tuple[Path, list[Row]]):
     fold = the_fold(straight[0])
     cfg = colored_cfg(straight[0], straight[0], **SHORT)
-    context, finetuning = colored_bench(cfg, labeled_set(paths)), finetune_from_config(cfg)
+    context, finetuning = colored_context(cfg, labeled_set(paths)), finetune_from_config(cfg)
     clip_format = context.models[0].clip_format
     run = training_config(cfg, classes=3, clip_format=clip_format)
     task = create_classification(run, context.models[0], finetuning.settings)
@@ -112,7 +112,7 @@ def test_a_released_test_changes_colors_as_often_as_fine_tuning_and_not_as_pre_t
     clips = []
     monkeypatch.setattr(evaluation, "finetune_fold", lambda *args: clips.append(args[3]))
     cfg = colored_cfg(tmp_path, tmp_path, **SHORT, DATA__COLOR_JITTER_PROB=1.0)
-    context = colored_bench(cfg, labeled_set(paths))
+    context = colored_context(cfg, labeled_set(paths))
     finetune_from_config(cfg)._finetune(context, context.models[0], context.labeled.folds[0])
     assert clips[0].color.jitter_prob == 0.8
 
@@ -144,8 +144,8 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
 ):
     from stica_pv.engine import loop
 
-    place, calls = {"loop": loop, "fold": finetune_fold}[module], []
-    original = getattr(place, name)
+    owner, calls = {"loop": loop, "fold": finetune_fold}[module], []
+    original = getattr(owner, name)
 
     def dies(*arguments: Any) -> Any:
         calls.append(name)
@@ -154,7 +154,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
         return original(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(place, name, dies)
+        patch.setattr(owner, name, dies)
         with pytest.raises(InterruptedError):
             finetune(colored_cfg(tmp_path, tmp_path, **SHORT), paths)
     assert finetune(colored_cfg(tmp_path, tmp_path, **SHORT), paths) == straight[1]
@@ -176,7 +176,7 @@ def test_another_recipe_has_another_folder(straight: tuple[Path, list[Row]], pat
 
 def test_every_trained_encoder_is_trained_and_random_initialisation_once(paths: list[str], tmp_path: Path):
     cfg = colored_cfg(tmp_path, tmp_path, **{**SHORT, "TEST__FINETUNE__EPOCHS": 2})
-    context = colored_bench(cfg, labeled_set(paths), kinds=("trained", "random"))
+    context = colored_context(cfg, labeled_set(paths), kinds=("trained", "random"))
     before = {name: value.clone() for name, value in context.models[0].encoders["video"].state_dict().items()}
     rows = finetune_from_config(cfg).run(context)
     assert sorted({row.model for row in rows}) == ["random_init", "trained"]

@@ -1,4 +1,4 @@
-"""What the keys of fine-tuning say of its test, and the name that tells protocols apart."""
+"""What the keys of fine-tuning say of its test, and the name that separates protocols."""
 
 from pathlib import Path
 
@@ -17,16 +17,16 @@ def test_another_recipe_has_another_name(tmp_path: Path, key: str):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "told"),
+    ("key", "value", "message"),
     [
         ("TEST__FINETUNE__TEST_STARTS", "released", "fixed views, at released starts)"),
         ("TEST__FINETUNE__COLOR_JITTER_PROB", 1.0, "fixed views, colors of 100% changed)"),
         ("CLASSIFICATION__SHORT_VIDEOS", "repeat_last", "fixed views, short videos repeat_last)"),
     ],
 )
-def test_what_is_not_the_default_is_told_in_the_name(tmp_path: Path, key: str, value: object, told: str):
+def test_what_is_not_the_default_is_reported_in_the_name(tmp_path: Path, key: str, value: object, message: str):
     assert exact_name(tiny_cfg(tmp_path, tmp_path / "out")).endswith("over 10 x 3 fixed views)")
-    assert exact_name(tiny_cfg(tmp_path, tmp_path / "out", **{key: value})).endswith(told)
+    assert exact_name(tiny_cfg(tmp_path, tmp_path / "out", **{key: value})).endswith(message)
 
 
 def test_the_released_test_is_asked_for_by_name(tmp_path: Path):

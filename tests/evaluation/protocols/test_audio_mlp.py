@@ -11,7 +11,7 @@ WINDOWS = FeatureRequest(modality="audio", average=False)
 MLP = AudioMlp(WINDOWS, WINDOWS, MlpRecipe(hidden=32, lr=3e-2, batch_size=32, epochs=30), torch.device("cpu"))
 
 
-def test_the_name_tells_the_recipe():
+def test_the_name_states_the_recipe():
     assert MLP.name == (
         "audio_mlp (pooled audio, 10 fixed views, standardized, 32 hidden units, lr 0.03, batch 32, 30 epochs, "
         "weight decay 0)"

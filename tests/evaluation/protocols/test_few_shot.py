@@ -38,7 +38,7 @@ def test_every_item_is_drawn_some_time_and_as_often_as_the_others():
     assert 65 < counts.min() <= counts.max() < 135  # 100 each expected
 
 
-def test_too_small_classes_are_told_of_once(caplog: pytest.LogCaptureFixture):
+def test_too_small_classes_are_reported_once(caplog: pytest.LogCaptureFixture):
     _warn_small_classes.cache_clear()
     with caplog.at_level(logging.WARNING):
         for seed in (0, 1):

@@ -18,7 +18,7 @@ def linear(*, unit_length: bool = True, lrs: tuple[float, ...] = (), epochs: int
     return Linear("linear", VIEWS, replace(VIEWS, spatial_crops=3), recipe, unit_length, lrs, 0.25, CPU)
 
 
-def test_the_name_tells_the_recipe():
+def test_the_name_states_the_recipe():
     assert linear().name == (
         "linear (pooled video, 10 fixed -> 30 fixed views, L2, lr 32 x batch/1024, batch 1024, 20 epochs)"
     )
@@ -48,13 +48,13 @@ def test_one_learning_rate_needs_no_hold_out():
 
 
 def test_the_choice_sees_no_sibling_of_what_it_is_fitted_to(monkeypatch: pytest.MonkeyPatch):
-    """Features that tell sources apart and nothing else: siblings on both sides would make any choice look perfect."""
+    """Features that separate sources and nothing else: siblings on both sides would make any choice look perfect."""
     groups = torch.arange(64) // 4
     train = FeatureSet(torch.eye(16)[groups].unsqueeze(1), groups % 2, groups)
-    seen = []
+    received = []
     monkeypatch.setattr(
         "stica_pv.evaluation.splits.top_k_hits",
-        lambda scores, labels, k: seen.append((scores.argmax(dim=1) == labels).double().mean()) or scores[:, 0],
+        lambda scores, labels, k: received.append((scores.argmax(dim=1) == labels).double().mean()) or scores[:, 0],
     )
     linear(lrs=(1.0, 32.0)).choose_lr(train, seed=0)
-    assert max(seen) < 0.8
+    assert max(received) < 0.8

@@ -84,7 +84,7 @@ def test_one_class_and_an_unknown_classifier_are_refused():
         fit_views(items.features, items.labels, classifier="svn", cost=1.0, standardize=True)
 
 
-def test_a_solver_that_does_not_end_is_told_of(caplog: pytest.LogCaptureFixture):
+def test_a_solver_that_does_not_end_is_reported(caplog: pytest.LogCaptureFixture):
     items = planted(48, 0, spread=1.0)
     with caplog.at_level(logging.WARNING):
         fit_views(items.features, items.labels, classifier="logistic", cost=1e4, standardize=False, max_iterations=1)
@@ -92,7 +92,7 @@ def test_a_solver_that_does_not_end_is_told_of(caplog: pytest.LogCaptureFixture)
     assert "failed to converge" in caplog.text
 
 
-def test_without_scikit_learn_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch):
+def test_without_scikit_learn_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
     real = builtins.__import__
 
     def missing(name: str, *args: Any, **kwargs: Any) -> Any:

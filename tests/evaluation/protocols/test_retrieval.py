@@ -19,7 +19,7 @@ def scores(protocol: Retrieval | Knn, gallery: FeatureSet, queries: FeatureSet) 
     return {m.name: m.value for m in protocol.score({"video": gallery}, {"video": queries}, seed=0)}
 
 
-def test_names_tell_every_setting():
+def test_names_state_every_setting():
     assert COSINE.name == "retrieval (pooled video, 10 fixed views, L2 -> mean -> L2, cosine)"
     released = replace(SELAVI, train=replace(SELAVI.train, transform="random_crop"))
     assert released.name == (

@@ -30,7 +30,7 @@ def test_planted_features_are_found_and_labels_that_mean_nothing_are_not():
     assert 7 < PROBE.score({"video": vague}, {"video": planted(400, 1, spread=2.0)}, seed=0)[0].value < 19
 
 
-def test_equal_rows_tell_nothing():
+def test_equal_rows_are_uninformative():
     train = planted(64, 0)
     train.features[:] = 1.0
     assert PROBE.score({"video": train}, {"video": planted(32, 1)}, seed=0)[0].value == 12.5
@@ -48,5 +48,5 @@ def test_the_strength_is_the_best_on_the_hold_out(monkeypatch: pytest.MonkeyPatc
         assert choose_strength(items.features[:, 0], items, share=0.25, seed=0) == wanted
 
 
-def test_the_name_tells_what_is_chosen_from():
+def test_the_name_states_what_is_chosen_from():
     assert PROBE.name == ("single_frame (pooled video, 1 fixed view, L2, ridge one of 0.001, 0.1, 10 by 25 % hold-out)")

@@ -54,14 +54,14 @@ def test_probabilities_are_averaged_over_views():
 def test_each_epoch_sees_every_view_some_time():
     items = planted(8, 0, views=3, siblings=1)
     items.features[:, 1:] *= 0  # views without anything to learn from but the bias
-    seen = fit_softmax(items.features, items.labels, classes=8, recipe=SoftmaxRecipe(epochs=30), seed=0).probabilities(
+    found = fit_softmax(items.features, items.labels, classes=8, recipe=SoftmaxRecipe(epochs=30), seed=0).probabilities(
         items.features[:, :1]
     )
     one = fit_softmax(
         items.features[:, :1], items.labels, classes=8, recipe=SoftmaxRecipe(epochs=30), seed=0
     ).probabilities(items.features[:, :1])
-    share = seen.gather(1, items.labels[:, None]) / one.gather(1, items.labels[:, None])
-    assert bool((seen.argmax(dim=1) == items.labels).all())
+    share = found.gather(1, items.labels[:, None]) / one.gather(1, items.labels[:, None])
+    assert bool((found.argmax(dim=1) == items.labels).all())
     assert bool((share < 0.99).all())
 
 

@@ -15,7 +15,7 @@ def svm(*costs: float, standardize: bool = True) -> Svm:
     return Svm("svm", WINDOWS, WINDOWS, costs, standardize, 0.25)
 
 
-def test_the_name_tells_how_c_came_about():
+def test_the_name_states_how_c_came_about():
     assert svm(1e-4).name == (
         "svm (pooled audio, 10 fixed views, standardized, LinearSVC, C 0.0001, mean decision value)"
     )

@@ -12,8 +12,8 @@ from stica_pv.structures import Batch, LossTerms
 from stica_pv.tasks.brave.brave import BraVe
 from stica_pv.tasks.brave.config import brave_from_config
 from stica_pv.tasks.brave.heads import SharedHeads
-from stica_pv.tasks.brave.plan import BraveVideo, name_broad
-from stica_pv.tasks.stica.av_plan import ClipSettings
+from stica_pv.tasks.brave.params import BraveVideo, name_broad
+from stica_pv.tasks.stica.av_params import ClipSettings
 from stica_pv.transforms import BraveColorSettings, FlowCrop, RandomResizedCrop, create_log_mel, scale_flow
 
 INDICES = (11, 5, 8, 2)
@@ -68,7 +68,7 @@ def batch_for(task: BraVe, indices: tuple[int, ...] = INDICES, valid: float = 1.
 
 
 def step(task: BraVe, **changes: Any) -> LossTerms:
-    terms: LossTerms = task(batch_for(task, **changes), task.draw(keys_of(indices=INDICES)))
+    terms: LossTerms = task(batch_for(task, **changes), task.sample_params(keys_of(indices=INDICES)))
     return terms
 
 
@@ -146,8 +146,8 @@ def test_no_gradient_reaches_the_view_that_is_guessed(weights: tuple[float, floa
 
 def test_virtual_ranks_average_to_one_process() -> None:
     task = brave().eval()
-    plan = task.draw(keys_of(indices=INDICES))
-    rows = task.embed(task.prepare(batch_for(task, valid=0.2), plan), plan)
+    params = task.sample_params(keys_of(indices=INDICES))
+    rows = task.embed(task.prepare(batch_for(task, valid=0.2), params), params)
     one = task.loss(rows, rows, rank_offset=0)
     parts = [
         task.loss({name: value[:, i : i + 2] for name, value in rows.items()}, rows, rank_offset=i) for i in (0, 2)
@@ -159,8 +159,8 @@ def test_virtual_ranks_average_to_one_process() -> None:
 
 def test_a_clip_that_is_mostly_silent_counts_for_frames_alone() -> None:
     task = brave().eval()
-    plan = task.draw(keys_of(indices=INDICES))
-    rows = task.embed(task.prepare(batch_for(task, valid=0.2), plan), plan)
+    params = task.sample_params(keys_of(indices=INDICES))
+    rows = task.embed(task.prepare(batch_for(task, valid=0.2), params), params)
     all_rows = task.loss(rows, rows, rank_offset=0)
     kept = {name: value[:, 1:] for name, value in rows.items()}
     others = task.loss(kept, kept, rank_offset=0)
@@ -183,21 +183,21 @@ def test_the_narrow_window_has_no_audio_and_the_broad_one_what_is_asked() -> Non
             (kind == "video", kind == "audio") for kind in broad
         ]
         assert found.needs_audio == ("audio" in broad)
-        windows = found.draw_windows(9.0, torch.Generator().manual_seed(0))
+        windows = found.sample_windows(9.0, torch.Generator().manual_seed(0))
         assert (windows["narrow"].seconds, windows["broad"].seconds) == (0.5, 1.0)
 
 
 def test_views_are_colored_apart_and_only_broad_frames_are_convolved() -> None:
     task = brave()
-    plan = task.draw(keys_of(indices=INDICES))
-    assert not torch.equal(plan.color["narrow"].values, plan.color["video"].values)
-    assert list(plan.convolution) == ["video"]
-    inputs = task.prepare(batch_for(task), plan)
+    params = task.sample_params(keys_of(indices=INDICES))
+    assert not torch.equal(params.color["narrow"].values, params.color["video"].values)
+    assert list(params.convolution) == ["video"]
+    inputs = task.prepare(batch_for(task), params)
     assert 0 <= inputs["narrow"].min() <= inputs["narrow"].max() <= 1
     assert inputs["video"].min() < 0
-    again = task.draw(keys_of(indices=INDICES, step=8))
+    again = task.sample_params(keys_of(indices=INDICES, step=8))
     # exact: equal generators give equal values
-    assert torch.equal(plan.convolution["video"].kernels, again.convolution["video"].kernels)
+    assert torch.equal(params.convolution["video"].kernels, again.convolution["video"].kernels)
 
 
 def test_flow_has_a_network_of_two_channels_and_only_its_scale_is_changed() -> None:
@@ -207,10 +207,10 @@ def test_flow_has_a_network_of_two_channels_and_only_its_scale_is_changed() -> N
     assert spec.transform is task.flow_crop
     assert task.get_submodule("broad_flow")[0].stem.conv.in_channels == 2
     batch = batch_for(task)
-    plan = task.draw(keys_of(indices=INDICES))
-    assert (list(plan.color), plan.convolution) == (["narrow"], {})
+    params = task.sample_params(keys_of(indices=INDICES))
+    assert (list(params.color), params.convolution) == (["narrow"], {})
     # exact: the same code with the same shapes, twice
-    assert torch.equal(task.prepare(batch, plan)["flow"], scale_flow(batch.video["flow"]))
+    assert torch.equal(task.prepare(batch, params)["flow"], scale_flow(batch.video["flow"]))
 
 
 def test_several_broad_views_of_frames_share_window_and_network_and_nothing_that_is_drawn() -> None:
@@ -218,11 +218,11 @@ def test_several_broad_views_of_frames_share_window_and_network_and_nothing_that
     _, first, second, audio = task.views().specs
     assert [spec.name for spec in (first, second, audio)] == ["video", "video_2", "audio"]
     assert first.window == second.window == audio.window
-    plan = task.draw(keys_of(indices=INDICES))
-    assert not torch.equal(plan.color["video"].values, plan.color["video_2"].values)
-    assert not torch.equal(plan.convolution["video"].kernels, plan.convolution["video_2"].kernels)
+    params = task.sample_params(keys_of(indices=INDICES))
+    assert not torch.equal(params.color["video"].values, params.color["video_2"].values)
+    assert not torch.equal(params.convolution["video"].kernels, params.convolution["video_2"].kernels)
     assert [name for name, _ in task.named_children() if name.startswith("broad")] == ["broad_video", "broad_audio"]
-    terms = task(batch_for(task), plan)
+    terms = task(batch_for(task), params)
     assert {"loss_video_to_narrow", "loss_video_2_to_narrow", "loss_narrow_to_video_2"} <= terms.scalars.keys()
     passes = [
         trunk.last.bn.num_batches_tracked.item() for trunk in (task.backbone, task.get_submodule("broad_video")[0])
@@ -232,11 +232,11 @@ def test_several_broad_views_of_frames_share_window_and_network_and_nothing_that
 
 def test_without_a_network_of_their_own_broad_frames_pass_that_of_the_narrow_view() -> None:
     task = brave(("video",), broad_networks={})
-    plan = task.draw(keys_of(indices=INDICES))
+    params = task.sample_params(keys_of(indices=INDICES))
     step(task).total.backward()
     assert task.backbone.last.bn.num_batches_tracked == 2  # each view by its own statistics
-    inputs = task.eval().prepare(batch_for(task), plan)
-    same = task.embed(inputs | {"video": inputs["narrow"]}, plan)["projections"]
+    inputs = task.eval().prepare(batch_for(task), params)
+    same = task.embed(inputs | {"video": inputs["narrow"]}, params)["projections"]
     assert torch.allclose(same[0], same[1], atol=1e-6)
 
 
@@ -276,14 +276,14 @@ def test_impossible_requests_are_refused() -> None:
 
 def test_audio_is_made_louder_or_softer_and_frames_are_normalised_at_the_end() -> None:
     task = brave(volume_jitter=0.5)
-    plan, batch = task.draw(keys_of(indices=INDICES)), batch_for(task)
-    inputs = task.prepare(batch, plan)
-    assert plan.volume.std() > 0.05
+    params, batch = task.sample_params(keys_of(indices=INDICES)), batch_for(task)
+    inputs = task.prepare(batch, params)
+    assert params.volume.std() > 0.05
     # exact: the same code with the same shapes, twice
-    assert torch.equal(inputs["audio"], task.log_mel(batch.audio["audio"] * plan.volume.unsqueeze(1)))
+    assert torch.equal(inputs["audio"], task.log_mel(batch.audio["audio"] * params.volume.unsqueeze(1)))
     moved = {
         view: BraveVideo(COLOR, 1.0 if view == "video" else 0.0, (0.5,) * 3, (2.0,) * 3) for view in task.video_settings
     }
-    normalized = brave(video_settings=moved).prepare(batch, plan)
+    normalized = brave(video_settings=moved).prepare(batch, params)
     for view in ("narrow", "video"):
         assert torch.allclose(normalized[view], (inputs[view] - 0.5) / 2, atol=1e-6)

@@ -29,11 +29,11 @@ def test_every_slot_passes_the_heads_of_its_policy(sharing: str, names: list[str
     heads = SharedHeads(DIMS, sharing=sharing, **SIZES)
     assert heads.slots == ("video", "narrow", "audio", "narrow")
     assert list(heads.projectors) == list(heads.predictors) == names
-    seen = features()
-    z, h = heads(seen)
+    received = features()
+    z, h = heads(received)
     assert z.shape == h.shape == (4, 6, 4)
     for slot, user, projection, prediction in zip(heads.slots, users, z, h, strict=True):
-        expected = heads.projectors[user]([seen[slot]])
+        expected = heads.projectors[user]([received[slot]])
         assert torch.allclose(projection, expected[0], atol=1e-5)
         assert torch.allclose(prediction, heads.predictors[user](expected)[0], atol=1e-5)
 
@@ -47,10 +47,10 @@ def test_sharing_all_means_one_of_each_but_a_first_layer_for_another_length() ->
 
 def test_running_statistics_see_broad_then_narrow() -> None:
     heads = SharedHeads({"narrow": 8, "audio": 8}, **SIZES)
-    seen = {view: torch.randn(6, 8) for view in ("narrow", "audio")}
-    heads(seen)
+    received = {view: torch.randn(6, 8) for view in ("narrow", "audio")}
+    heads(received)
     norm, first = heads.projectors["all"].rest[0], heads.projectors["all"].first["8"]
-    means = [first(seen[view]).mean(0) for view in ("audio", "narrow")]
+    means = [first(received[view]).mean(0) for view in ("audio", "narrow")]
     assert torch.allclose(norm.running_mean, 0.9 * 0.1 * means[0] + 0.1 * means[1], atol=1e-6)
     assert norm.num_batches_tracked == 2
 

@@ -31,7 +31,7 @@ def test_views_of_the_full_size_meet_in_one_space() -> None:
         assert {tuple(rows.shape) for rows in features.values()} == {(2, 2048)}
         z, h = task.heads.eval()(features)
     assert z.shape == h.shape == (4, 2, 128)
-    assert task.views().draw_windows(10.0, torch.Generator())["broad"].seconds == pytest.approx(10.24)
+    assert task.views().sample_windows(10.0, torch.Generator())["broad"].seconds == pytest.approx(10.24)
 
 
 @pytest.mark.slow
@@ -51,7 +51,7 @@ def test_the_largest_recipe_takes_a_step_at_a_small_input() -> None:
     }
     audio = torch.rand(2, round(task.broad.seconds * 48000), generator=rng) - 0.5
     batch = Batch(video_settings, {"audio": audio}, {"audio": torch.ones(2)}, torch.tensor([4, 7]))
-    task(batch, task.draw(keys_of(indices=(4, 7)))).total.backward()
+    task(batch, task.sample_params(keys_of(indices=(4, 7)))).total.backward()
     set_lr(optimizer, 0.1)
     optimizer.step()
     for name, p in task.named_parameters():

@@ -42,18 +42,18 @@ def keys_of(count: int = 4) -> StepKeys:
     return StepKeys(seed=1, step=0, epoch=0, indices=tuple(range(count)))
 
 
-def cfg_of(*words: object) -> CfgNode:
+def cfg_of(*arguments: object) -> CfgNode:
     cfg = get_cfg()
     tiny = {f"{section}.{key}": value for section, keys in TINY.items() for key, value in keys.items()}
-    apply_overrides(cfg, [str(word) for pair in tiny.items() for word in pair])
-    apply_overrides(cfg, ["TASK", "classification", *map(str, words)])
+    apply_overrides(cfg, [str(argument) for pair in tiny.items() for argument in pair])
+    apply_overrides(cfg, ["TASK", "classification", *map(str, arguments)])
     return cfg
 
 
 def test_the_loss_is_the_mean_cross_entropy_written_out():
     task, labels = create().eval(), [0, 4, 2, 2]
-    batch, plan = batch_of(labels), create().draw(keys_of())
-    terms = task(batch, plan)
+    batch, params = batch_of(labels), create().sample_params(keys_of())
+    terms = task(batch, params)
     logits = Classifier(task)(batch.video["clip"]).tolist()
     slow = [math.log(sum(math.exp(x) for x in row)) - row[label] for row, label in zip(logits, labels, strict=True)]
     assert terms.total.item() == pytest.approx(sum(slow) / 4, rel=1e-5)
@@ -63,7 +63,7 @@ def test_the_loss_is_the_mean_cross_entropy_written_out():
 
 def test_gradients_reach_every_parameter():
     task = create()
-    task(batch_of([0, 1, 2, 3]), task.draw(keys_of())).total.backward()
+    task(batch_of([0, 1, 2, 3]), task.sample_params(keys_of())).total.backward()
     assert [name for name, p in task.named_parameters() if p.grad is None or not bool(p.grad.any())] == []
 
 
@@ -90,9 +90,9 @@ def test_colors_are_drawn_by_sample_and_applied():
     clip = ClassificationClip(FRAMES, 16.0, SIZE, RandomResizedCrop(), ColorSettings(jitter_prob=1.0, blur_prob=0.0))
     task = Classification(clip=clip, backbone=create_trunk(), pool=AveragePool(CHANNELS), dim=CHANNELS, classes=2)
     batch = batch_of([0, 1, 0, 1])
-    first, again = (task.prepare(batch, task.draw(keys_of()))["video"] for _ in range(2))
+    first, again = (task.prepare(batch, task.sample_params(keys_of()))["video"] for _ in range(2))
     assert torch.equal(first, again)  # exact: the same code with the same shapes, twice
-    calm = create().prepare(batch, create().draw(keys_of()))["video"]
+    calm = create().prepare(batch, create().sample_params(keys_of()))["video"]
     assert all(not torch.allclose(a, b) for a, b in zip(first, calm, strict=True))
 
 
@@ -101,16 +101,16 @@ def test_short_videos_are_looped_and_nothing_is_left_out():
     assert views.min_seconds == 0.0
     assert not views.needs_audio
     rng = torch.Generator().manual_seed(0)
-    (window,) = views.draw_windows(0.1, rng).values()
+    (window,) = views.sample_windows(0.1, rng).values()
     assert (window.start_s, window.seconds, window.at_end) == (0.0, FRAMES / 16.0, "loop")
-    starts = [next(iter(views.draw_windows(10.0, rng).values())).start_s for _ in range(20)]
+    starts = [next(iter(views.sample_windows(10.0, rng).values())).start_s for _ in range(20)]
     assert len(set(starts)) == 20
     assert 0 <= min(starts) < max(starts) <= 10 - FRAMES / 16.0
 
 
 def test_the_last_frame_of_a_short_video_stays_where_that_is_asked_for():
     task = TASKS.get("classification")(cfg_of("MODEL.NUM_CLASSES", 7, "CLASSIFICATION.SHORT_VIDEOS", "repeat_last"))
-    (window,) = task.views().draw_windows(0.1, torch.Generator()).values()
+    (window,) = task.views().sample_windows(0.1, torch.Generator()).values()
     assert (window.start_s, window.at_end) == (0.0, "pad")
 
 

@@ -39,7 +39,7 @@ def frames(indices: tuple[int, ...] = INDICES) -> Batch:
 
 def test_a_step_reaches_every_parameter() -> None:
     task = cvrl()
-    terms = task(frames(), task.draw(keys_of(indices=INDICES)))
+    terms = task(frames(), task.sample_params(keys_of(indices=INDICES)))
     terms.total.backward()
     assert all(torch.isfinite(p.grad).all() for p in task.parameters())
     assert all(p.grad.abs().sum() > 0 for p in (task.backbone[0].weight, task.head.layers[0].weight))
@@ -54,7 +54,7 @@ def test_sum_is_twice_the_mean_and_chance_is_two_logs() -> None:
 
 def test_batch_norm_sees_both_clips_together() -> None:
     task = cvrl()
-    task(frames(), task.draw(keys_of(indices=INDICES)))
+    task(frames(), task.sample_params(keys_of(indices=INDICES)))
     assert task.backbone[1].num_batches_tracked == 1
     assert task.head.layers[1].num_batches_tracked == 1
 
@@ -68,7 +68,7 @@ def test_clips_have_their_own_colors_and_those_of_the_second_may_differ_in_kind(
         IntervalSettings(),
         (SimclrColorSettings(blur_prob=1.0), SimclrColorSettings(blur_prob=0.0, solarise_prob=1.0)),
     )
-    first, second = cvrl(pair=pair).draw(keys_of(indices=INDICES)).distortion
+    first, second = cvrl(pair=pair).sample_params(keys_of(indices=INDICES)).distortion
     assert (first.sigma > 0).all()
     assert not first.solarize.any()
     assert not second.sigma.any()
@@ -78,8 +78,8 @@ def test_clips_have_their_own_colors_and_those_of_the_second_may_differ_in_kind(
 
 def test_virtual_ranks_average_to_one_process() -> None:
     task = cvrl().eval()
-    plan = task.draw(keys_of(indices=INDICES))
-    rows = task.embed(task.prepare(frames(), plan), plan)
+    params = task.sample_params(keys_of(indices=INDICES))
+    rows = task.embed(task.prepare(frames(), params), params)
     one = task.loss(rows, rows, rank_offset=0)
     parts = [task.loss({"video": rows["video"][:, i : i + 2]}, rows, rank_offset=i) for i in (0, 2)]
     assert torch.stack([part.total for part in parts]).mean().item() == pytest.approx(one.total.item(), rel=1e-6)

@@ -10,7 +10,7 @@ from stica_pv.models import AveragePool, create_audio_resnet9, create_projection
 from stica_pv.structures import Batch
 from stica_pv.tasks.gdt.gdt import GDT
 from stica_pv.tasks.gdt.terms import HYPOTHESES, versions_of
-from stica_pv.tasks.stica.av_plan import ClipSettings
+from stica_pv.tasks.stica.av_params import ClipSettings
 from stica_pv.transforms import ColorSettings, RandomResizedCrop, create_log_mel
 
 INDICES = (11, 5, 8, 2)
@@ -58,7 +58,7 @@ def batch_for(task: GDT, indices: tuple[int, ...] = INDICES, valid: float = 1.0)
 def test_only_the_versions_of_the_hypothesis_are_read_and_learn(hypothesis: str) -> None:
     task = gdt(hypothesis)
     assert tuple(spec.name for spec in task.views().specs) == versions_of(hypothesis)
-    terms = task(batch_for(task), task.draw(keys_of(indices=INDICES)))
+    terms = task(batch_for(task), task.sample_params(keys_of(indices=INDICES)))
     terms.total.backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in task.parameters())
     assert any(p.grad.abs().sum() > 0 for p in task.backbone.parameters())
@@ -73,7 +73,7 @@ def test_a_time_and_its_reversal_share_a_window_and_two_times_do_not() -> None:
         ("2", "2", False, True),
         ("2R", "2", True, False),
     ]
-    starts = [views.draw_windows(9.0, torch.Generator().manual_seed(i)) for i in range(300)]
+    starts = [views.sample_windows(9.0, torch.Generator().manual_seed(i)) for i in range(300)]
     first, second = (torch.tensor([drawn[name].start_s for drawn in starts]) for name in ("1", "2"))
     slack = 9.0 - FRAMES / FPS
     assert first.min() >= 0
@@ -84,44 +84,44 @@ def test_a_time_and_its_reversal_share_a_window_and_two_times_do_not() -> None:
 
 def test_spectrogram_of_a_reversal_is_the_flipped_one_of_its_time() -> None:
     task = gdt("h2", color=PLAIN, volume_jitter=0.0, spec_augment="none")
-    inputs = task.prepare(batch_for(task), task.draw(keys_of(indices=INDICES)))
+    inputs = task.prepare(batch_for(task), task.sample_params(keys_of(indices=INDICES)))
     torch.testing.assert_close(inputs["log_mel 1R"], inputs["log_mel 1"].flip(-1), rtol=0, atol=1e-5)
     assert not torch.equal(inputs["log_mel 1R"], inputs["log_mel 1"])
 
 
 def test_versions_are_colored_and_masked_independently() -> None:
     task = gdt("h2", spec_augment="heavy")
-    plan = task.draw(keys_of(indices=INDICES))
-    assert not torch.equal(plan.color[0].factors, plan.color[1].factors)
-    assert not torch.equal(plan.volume[0], plan.volume[1])
-    assert not torch.equal(plan.masks[0].columns, plan.masks[1].columns)
-    again = task.draw(keys_of(indices=INDICES, step=8))
+    params = task.sample_params(keys_of(indices=INDICES))
+    assert not torch.equal(params.color[0].factors, params.color[1].factors)
+    assert not torch.equal(params.volume[0], params.volume[1])
+    assert not torch.equal(params.masks[0].columns, params.masks[1].columns)
+    again = task.sample_params(keys_of(indices=INDICES, step=8))
     # exact: equal generators give equal values
-    assert torch.equal(plan.volume[0], again.volume[0])  # keyed by epoch and sample, not by step
+    assert torch.equal(params.volume[0], again.volume[0])  # keyed by epoch and sample, not by step
 
 
 def test_mirrored_audio_of_a_reversal_has_volume_and_masks_of_its_time() -> None:
     task = gdt("h9", color=PLAIN, spec_augment="heavy", reversed_audio="mirrored")
-    plan = task.draw(keys_of(indices=INDICES))
-    inputs = task.prepare(batch_for(task), plan)
-    assert plan.masks[0].columns[..., 1].any()
+    params = task.sample_params(keys_of(indices=INDICES))
+    inputs = task.prepare(batch_for(task), params)
+    assert params.masks[0].columns[..., 1].any()
     for time in ("1", "2"):
         # exact: flipped, not calculated
         assert torch.equal(inputs[f"log_mel {time}R"], inputs[f"log_mel {time}"].flip(-1))
-    assert not torch.equal(plan.volume[0], plan.volume[2])
-    own = gdt("h9", spec_augment="heavy").draw(keys_of(indices=INDICES))
+    assert not torch.equal(params.volume[0], params.volume[2])
+    own = gdt("h9", spec_augment="heavy").sample_params(keys_of(indices=INDICES))
     # exact: the same draws of the same generators
-    assert torch.equal(own.volume[0], plan.volume[0])  # of a time it draws as before
-    assert torch.equal(own.masks[2].columns, plan.masks[2].columns)
+    assert torch.equal(own.volume[0], params.volume[0])  # of a time it draws as before
+    assert torch.equal(own.masks[2].columns, params.masks[2].columns)
 
 
 def test_a_clip_that_is_mostly_silent_is_left_out() -> None:
     task = gdt("h4").eval()
-    plan = task.draw(keys_of(indices=INDICES))
-    terms = task(batch_for(task, valid=0.2), plan)
+    params = task.sample_params(keys_of(indices=INDICES))
+    terms = task(batch_for(task, valid=0.2), params)
     assert terms.scalars["audio_share"].item() == 0.75
-    inputs = task.prepare(batch_for(task, valid=0.2), plan)
-    rows = task.embed(inputs, plan)
+    inputs = task.prepare(batch_for(task, valid=0.2), params)
+    rows = task.embed(inputs, params)
     kept = {name: value[:, 1:] for name, value in rows.items()}
     alone = task.loss(kept, kept, rank_offset=0)
     assert terms.total.item() == pytest.approx(alone.total.item(), rel=1e-5)
@@ -129,7 +129,7 @@ def test_a_clip_that_is_mostly_silent_is_left_out() -> None:
 
 def test_running_batch_norm_sees_one_version_at_a_time() -> None:
     task = gdt("h9")
-    task(batch_for(task), task.draw(keys_of(indices=INDICES)))
+    task(batch_for(task), task.sample_params(keys_of(indices=INDICES)))
     assert task.backbone[1].num_batches_tracked == 4
     assert task.audio_tower.bn1.num_batches_tracked == 4
     assert task.video_head.norm.num_batches_tracked == 4
@@ -137,8 +137,8 @@ def test_running_batch_norm_sees_one_version_at_a_time() -> None:
 
 def test_virtual_ranks_average_to_one_process() -> None:
     task = gdt("h7").eval()
-    plan = task.draw(keys_of(indices=INDICES))
-    rows = task.embed(task.prepare(batch_for(task), plan), plan)
+    params = task.sample_params(keys_of(indices=INDICES))
+    rows = task.embed(task.prepare(batch_for(task), params), params)
     one = task.loss(rows, rows, rank_offset=0).total
     parts = [
         task.loss({name: value[:, i : i + 2] for name, value in rows.items()}, rows, rank_offset=i).total

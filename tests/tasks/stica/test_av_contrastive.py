@@ -96,8 +96,8 @@ def test_virtual_ranks_average_to_one_process(ranks: int, pairing: str) -> None:
 def test_a_step_equals_one_that_slices_each_crop_and_embeds_it_by_itself(pairing: str, pool) -> None:
     crops = CropSettings(2, 4, 2, 1, pairing=pairing, exclusive_bound=pairing == "released")
     task = tiny_task(double=True, pool=pool, crops=crops)
-    plan, batch = task.draw(keys_of()), tiny_batch(INDICES, UNEVEN)
-    inputs = task.prepare(batch, plan)
+    params, batch = task.sample_params(keys_of()), tiny_batch(INDICES, UNEVEN)
+    inputs = task.prepare(batch, params)
     rows = []
     for view, name in enumerate(("view1", "view2")):
         feature_map = task.backbone(inputs[name])
@@ -110,23 +110,23 @@ def test_a_step_equals_one_that_slices_each_crop_and_embeds_it_by_itself(pairing
     audio = slow_head(task.audio_head, task.audio_tower(inputs["log_mel"]))
     heard = torch.tensor([float(v >= 0.5) for v in UNEVEN]).view(1, -1, 1)
     slow = {"windows": torch.stack(rows), "audio": audio.unsqueeze(0), "audio_valid": heard}
-    ours = task.embed(inputs, plan)
-    assert torch.allclose(ours["windows"], slow["windows"], atol=1e-5)  # the plan's weights are fp32
+    ours = task.embed(inputs, params)
+    assert torch.allclose(ours["windows"], slow["windows"], atol=1e-5)  # the weights of the crop plan are fp32
     assert torch.allclose(ours["audio"], slow["audio"], atol=1e-10)
     assert torch.equal(ours["audio_valid"], heard.double())  # exact: small whole numbers, which floats hold
-    assert task(batch, plan).total.item() == pytest.approx(slow_total(task, slow)["total"], abs=1e-5)
+    assert task(batch, params).total.item() == pytest.approx(slow_total(task, slow)["total"], abs=1e-5)
 
 
 def test_running_statistics_of_the_head_are_those_of_one_call_per_crop() -> None:
     task = tiny_task(double=True)
-    plan = task.draw(keys_of())
-    inputs = task.prepare(tiny_batch(INDICES), plan)
+    params = task.sample_params(keys_of())
+    inputs = task.prepare(tiny_batch(INDICES), params)
     norm, head = nn.BatchNorm1d(6).double(), copy.deepcopy(task.video_head)
     maps = [task.backbone(inputs[name]) for name in ("view1", "view2")]
-    tokens = torch.cat([task.feature_crop(m, crop) for m, crop in zip(maps, plan.crops, strict=True)])
+    tokens = torch.cat([task.feature_crop(m, crop) for m, crop in zip(maps, params.crops, strict=True)])
     for group in head.linear1(task.pool.pool_tokens(tokens)):
         norm(group)
-    task.embed(inputs, plan)
+    task.embed(inputs, params)
     assert torch.allclose(task.video_head.norm.running_mean, norm.running_mean, atol=1e-10)
     assert torch.allclose(task.video_head.norm.running_var, norm.running_var, atol=1e-10)
     assert task.video_head.norm.num_batches_tracked == norm.num_batches_tracked == len(tokens)
@@ -134,7 +134,7 @@ def test_running_statistics_of_the_head_are_those_of_one_call_per_crop() -> None
 
 @pytest.mark.parametrize("task", [tiny_task(), tiny_task(crops=CropSettings(2, 4, pairing="released"))])
 def test_gradients_reach_every_parameter(task: AVContrastive) -> None:
-    terms = task(tiny_batch(INDICES), task.draw(keys_of()))
+    terms = task(tiny_batch(INDICES), task.sample_params(keys_of()))
     assert terms.total.isfinite()
     assert terms.total.ndim == 0
     task.zero_grad()
@@ -146,7 +146,7 @@ def test_gradients_reach_every_parameter(task: AVContrastive) -> None:
 
 def test_batch_without_any_audio_trains_the_video_alone() -> None:
     task = tiny_task()
-    terms = task(tiny_batch(INDICES, (0.0,) * 6), task.draw(keys_of()))
+    terms = task(tiny_batch(INDICES, (0.0,) * 6), task.sample_params(keys_of()))
     terms.total.backward()
     assert terms.total.isfinite()
     assert terms.scalars["loss_cross"].item() == 0
@@ -157,10 +157,10 @@ def test_batch_without_any_audio_trains_the_video_alone() -> None:
 
 def test_bf16_autocast_keeps_embeddings_and_loss_in_fp32() -> None:
     task, other = tiny_task(), tiny_task()
-    plan, batch = task.draw(keys_of()), tiny_batch(INDICES, UNEVEN)
-    exact = task(batch, plan).total
+    params, batch = task.sample_params(keys_of()), tiny_batch(INDICES, UNEVEN)
+    exact = task(batch, params).total
     with torch.autocast("cpu", torch.bfloat16):
-        embeddings = other.embed(other.prepare(batch, plan), plan)
+        embeddings = other.embed(other.prepare(batch, params), params)
         terms = other.loss(embeddings, detached(embeddings), rank_offset=0)
     assert {rows.dtype for rows in embeddings.values()} == {torch.float32}
     assert terms.total.dtype == torch.float32
@@ -171,11 +171,11 @@ def test_bf16_autocast_keeps_embeddings_and_loss_in_fp32() -> None:
 
 def test_prepared_audio_is_the_spectrogram_of_the_louder_or_softer_waveform() -> None:
     task, batch = tiny_task(), tiny_batch(INDICES, UNEVEN)
-    plan = task.draw(keys_of())
-    inputs = task.prepare(batch, plan)
-    assert ((plan.volume - 1).abs() <= 0.1).all()
+    params = task.sample_params(keys_of())
+    inputs = task.prepare(batch, params)
+    assert ((params.volume - 1).abs() <= 0.1).all()
     # exact: the same code with the same shapes, twice
-    assert torch.equal(inputs["log_mel"], task.log_mel(batch.audio["view1"] * plan.volume[:, None]))
+    assert torch.equal(inputs["log_mel"], task.log_mel(batch.audio["view1"] * params.volume[:, None]))
     assert inputs["audio_valid"].tolist() == [1, 0, 1, 0, 0, 1]
     assert inputs["view1"].shape == (6, 3, FRAMES, SIZE, SIZE)
     assert all(value.dtype == torch.float32 for value in inputs.values())

@@ -29,24 +29,24 @@ def test_second_audio_pass_differs_by_dropout_alone() -> None:
     once, twice, noisy = (
         tiny_task(audio_head_passes=passes, dropout=dropout) for passes, dropout in ((1, 0.0), (2, 0.0), (2, 0.5))
     )
-    plan, batch = once.draw(keys_of()), tiny_batch(INDICES)
-    one, two, apart = (task.embed(task.prepare(batch, plan), plan)["audio"] for task in (once, twice, noisy))
+    params, batch = once.sample_params(keys_of()), tiny_batch(INDICES)
+    one, two, apart = (task.embed(task.prepare(batch, params), params)["audio"] for task in (once, twice, noisy))
     assert one.shape == (1, 6, EMBEDDING)
     assert two.shape == apart.shape == (2, 6, EMBEDDING)
     torch.testing.assert_close(two[0], two[1], rtol=0, atol=1e-6)
     assert torch.allclose(one[0], two[0], atol=1e-6)
     assert not torch.allclose(apart[0], apart[1], atol=1e-2)
-    totals = [task(batch, plan).total.item() for task in (once, twice)]
+    totals = [task(batch, params).total.item() for task in (once, twice)]
     assert totals[0] == pytest.approx(totals[1], rel=1e-5)
 
 
 def test_crossmodal_baseline_is_the_cross_modal_loss_alone() -> None:
     task = crossmodal_task(double=True)
-    plan, batch = task.draw(keys_of()), tiny_batch(INDICES)
-    assert [crop.space.shape for crop in plan.crops] == [(1, CELLS * CELLS)] * 2
-    embeddings = task.embed(task.prepare(batch, plan), plan)
+    params, batch = task.sample_params(keys_of()), tiny_batch(INDICES)
+    assert [crop.space.shape for crop in params.crops] == [(1, CELLS * CELLS)] * 2
+    embeddings = task.embed(task.prepare(batch, params), params)
     assert embeddings["windows"].shape == (2, 6, EMBEDDING)
-    terms = task(batch, plan)
+    terms = task(batch, params)
     assert terms.total.item() == pytest.approx(slow_total(task, embeddings, a=1.0)["cross"], rel=1e-6)
     assert not any("within" in name or "space" in name or "time" in name for name in terms.scalars)
     terms.total.backward()
@@ -55,7 +55,7 @@ def test_crossmodal_baseline_is_the_cross_modal_loss_alone() -> None:
 
 def test_no_crops_at_a_below_one_gives_no_within_modal_loss() -> None:
     task = crossmodal_task(cross_modal_weight=0.5)
-    terms = task(tiny_batch(INDICES), task.draw(keys_of()))
+    terms = task(tiny_batch(INDICES), task.sample_params(keys_of()))
     assert terms.total.item() == pytest.approx(0.5 * terms.scalars["loss_cross"].item())
 
 
@@ -89,7 +89,7 @@ def test_views_are_two_of_one_window_with_the_audio_beside_the_first(silence_all
         assert not spec.reversed
     assert views.min_seconds == FRAMES / FPS
     assert views.needs_audio is not silence_allowed
-    window = views.draw_windows(9.0, generator("views"))["clip"]
+    window = views.sample_windows(9.0, generator("views"))["clip"]
     assert window.seconds == FRAMES / FPS
     assert 0 <= window.start_s <= 8.5
 
@@ -98,8 +98,8 @@ def test_encoders_are_the_trained_networks_and_give_the_vector_before_the_projec
     task = tiny_task(color=ColorSettings(mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))).eval()
     encoders, batch = task.encoders(), tiny_batch((1,))
     assert set(encoders) == {"video", "audio"}
-    seen = {id(p) for encoder in encoders.values() for p in encoder.parameters()}
-    assert seen == {id(p) for p in task.parameters()}
+    found = {id(p) for encoder in encoders.values() for p in encoder.parameters()}
+    assert found == {id(p) for p in task.parameters()}
     with torch.no_grad():
         video, audio = encoders["video"](batch.video["view1"]), encoders["audio"](batch.audio["view1"])
         by_hand = [(batch.video["view1"][:, c] / 255 - (0.1, 0.2, 0.3)[c]) / (0.5, 0.6, 0.7)[c] for c in range(3)]

@@ -75,8 +75,8 @@ def test_released_single_large_crop_without_small_ones_draws_nothing() -> None:
 def test_only_windows_that_a_term_uses_are_drawn(pairing: str, counts) -> None:
     table = CropTable(CropSettings(*counts, pairing=pairing))
     placed = [None, *table.crops[0], None, *table.crops[1]]
-    assert [place for place, crop in enumerate(placed) if crop is None] == list(range(len(placed)))[table.whole]
-    used = {placed[place] for place in (*table.terms.queries, *table.terms.keys)}
+    assert [position for position, crop in enumerate(placed) if crop is None] == list(range(len(placed)))[table.whole]
+    used = {placed[position] for position in (*table.terms.queries, *table.terms.keys)}
     assert used == {crop for crop in placed if crop is not None}
 
 
@@ -205,7 +205,7 @@ def test_a_share_is_the_nearest_number_of_cells_a_half_upwards_and_at_least_one(
         ),
     ],
 )
-def test_crops_that_lose_their_meaning_on_a_map_are_told_once(counts, map_shape, message: str, caplog) -> None:
+def test_crops_that_lose_their_meaning_on_a_map_are_reported_once(counts, map_shape, message: str, caplog) -> None:
     _warn_once.cache_clear()
     for _ in range(2):
         CropSettings(*counts).check(map_shape)
@@ -216,7 +216,7 @@ def test_crops_that_lose_their_meaning_on_a_map_are_told_once(counts, map_shape,
 
 
 @pytest.mark.parametrize("counts", [(2, 4, 0, 0), (2, 4, 2, 1), (1, 0, 1, 0), (0, 0, 2, 0)])
-def test_nothing_is_told_of_crops_that_differ(counts, caplog) -> None:
+def test_nothing_is_logged_of_crops_that_differ(counts, caplog) -> None:
     _warn_once.cache_clear()
     CropSettings(*counts).check((8, 7, 7))
     CropSettings(2, 0, 0, 0, space_sizes=(0.5, 0.5)).check((1, 7, 7))  # no small ones, no temporal ones

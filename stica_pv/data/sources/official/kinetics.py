@@ -23,9 +23,9 @@ def parse_kinetics(folder: str, split: str, *, classes: int) -> Listing:
         classes: 400, 600 or 700.
     """
     subfolders = (*SUBFOLDERS, f"kinetics{classes}")
-    words = ("val", "validate") if split == "val" else (split,)
+    endings = ("val", "validate") if split == "val" else (split,)
     begins = ("", f"kinetics{classes}_", f"kinetics{classes}_2020_", "kinetics_")
-    path = find_list(folder, [f"{begin}{word}.csv" for word in words for begin in begins], subfolders)
+    path = find_list(folder, [f"{begin}{ending}.csv" for ending in endings for begin in begins], subfolders)
     columns = csv_columns(path, ("youtube_id", "time_start", "time_end"), ("label",))
     folders = columns.get("label", [""] * len(columns["youtube_id"]))
     entries = [

@@ -8,12 +8,14 @@ from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
 
 SUBFOLDERS = ("labels", "annotations")
-_WORDS = {"train": ("train",), "val": ("validation", "val"), "test": ("test",)}
+_SPLIT_NAMES = {"train": ("train",), "val": ("validation", "val"), "test": ("test",)}
 
 
 def parse_something(folder: str, split: str) -> Listing:
     """Read a split; "Putting [something] on [something]" is the class "Putting something on something"."""
-    names = [f"{begin}{word}.json" for begin in ("something-something-v2-", "") for word in _WORDS[split]]
+    names = [
+        f"{begin}{split_name}.json" for begin in ("something-something-v2-", "") for split_name in _SPLIT_NAMES[split]
+    ]
     path = find_list(folder, names, SUBFOLDERS)
     items = read_json(path)
     if not (isinstance(items, list) and items and all(isinstance(item, dict) and "id" in item for item in items)):

@@ -16,7 +16,7 @@ def test_lists_name_the_recordings_and_their_classes(tmp_path: Path):
     assert labeled_names(read("dcase2014", root, "test")) == {"audio/a3.wav": "park"}
 
 
-def test_without_lists_the_names_tell_the_classes_and_equal_names_stay_apart_by_folder(tmp_path: Path):
+def test_without_lists_the_names_give_the_classes_and_equal_names_stay_apart_by_folder(tmp_path: Path):
     root = write(
         tmp_path, {}, ["scenes_stereo/bus01.wav", "scenes_stereo/tubestation10.wav", "scenes_stereo_testset/bus01.wav"]
     )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from stica_pv.errors import UsageError
-from stica_pv.tasks.base import Plan
+from stica_pv.tasks.base import AugmentationParams
 from stica_pv.transforms import BraveColorParams, BraveColorSettings, RandomConvolutionParams
 
 VIDEO, FLOW, AUDIO = "video", "flow", "audio"  # kinds of broad views
@@ -32,28 +32,28 @@ class BraveVideo:
 
 
 @dataclass(frozen=True)
-class BravePlan(Plan):
+class BraveParams(AugmentationParams):
     """Random choices of a step: colors and kernels by view with frames, and factors on the audio (B,)."""
 
     color: dict[str, BraveColorParams]
     convolution: dict[str, RandomConvolutionParams]
     volume: Tensor
 
-    def rows(self, part: slice) -> "BravePlan":
-        """Returns an empty plan: `BraVe.prepare` has applied all choices before `BraVe.embed`."""
-        return BravePlan({}, {}, self.volume[part])
+    def rows(self, part: slice) -> "BraveParams":
+        """Returns empty parameters: `BraVe.prepare` has applied all choices before `BraVe.embed`."""
+        return BraveParams({}, {}, self.volume[part])
 
     def describe(self, view: str) -> tuple[str, ...]:
         """Describes the augmentation of a view's frames, one line per sample."""
-        plans: list[BraveColorParams | RandomConvolutionParams] = [self.color[view]]
-        plans += [self.convolution[view]] if view in self.convolution else []
-        return tuple(", ".join(plan.describe(row) for plan in plans) for row in range(len(self.volume)))
+        found: list[BraveColorParams | RandomConvolutionParams] = [self.color[view]]
+        found += [self.convolution[view]] if view in self.convolution else []
+        return tuple(", ".join(params.describe(row) for params in found) for row in range(len(self.volume)))
 
-    def to(self, device: torch.device) -> "BravePlan":
-        """Returns the plan on `device`."""
-        return BravePlan(
-            {view: plan.to(device) for view, plan in self.color.items()},
-            {view: plan.to(device) for view, plan in self.convolution.items()},
+    def to(self, device: torch.device) -> "BraveParams":
+        """Returns the parameters on `device`."""
+        return BraveParams(
+            {view: one.to(device) for view, one in self.color.items()},
+            {view: one.to(device) for view, one in self.convolution.items()},
             self.volume.to(device, non_blocking=True),
         )
 

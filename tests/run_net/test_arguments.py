@@ -1,4 +1,4 @@
-"""The words of the command line: help, overrides, lists, the printed configuration."""
+"""The arguments of the command line: help, overrides, lists, the printed configuration."""
 
 import resource
 import shutil
@@ -37,7 +37,7 @@ def test_help_is_quick_and_loads_nothing_heavy():
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert children_s() - begin < 5
-    assert all(word in done.stdout for word in ("examples:", "--cfg", "--opts", "--print_cfg", "--list"))
+    assert all(argument in done.stdout for argument in ("examples:", "--cfg", "--opts", "--print_cfg", "--list"))
 
 
 def test_without_a_config_the_usage_is_shown(tool: ModuleType, capsys: pytest.CaptureFixture[str]):

@@ -1,11 +1,11 @@
-// Looks at the page that is open and gives a list of faults, in words. Called by browser.py.
+// Inspects the open page and returns a list of faults. Called by browser.py.
 const done = arguments[arguments.length - 1];
 const faults = [];
 const MOST = 5; // of each kind
 
 function short(text) { text = text.trim().replace(/\s+/g, " "); return text.length > 60 ? text.slice(0, 57) + "..." : text; }
 
-function tell(kind, found) { for (const one of found.slice(0, MOST)) faults.push(`${kind}: ${one}`); }
+function report(kind, found) { for (const one of found.slice(0, MOST)) faults.push(`${kind}: ${one}`); }
 
 function shown(element) { return element.checkVisibility({ visibilityProperty: true, opacityProperty: true }); }
 
@@ -108,11 +108,11 @@ function smallLetters(lines) {
   return found;
 }
 
-async function badPictures() {
+async function badImages() {
   const found = [];
   for (const image of document.images) {
     const name = short(image.alt || image.src);
-    if (!image.alt) found.push(`without words for it: ${name}`);
+    if (!image.alt) found.push(`without alternative text: ${name}`);
     await image.decode().catch(() => {});
     if (!image.naturalWidth) { found.push(`absent: ${name}`); continue; }
     if (!image.src.startsWith("data:")) continue; // browsers hide the pixels of other files
@@ -146,24 +146,24 @@ function deadAnchors() {
     .filter(name => !document.getElementById(name));
 }
 
-function lookAtLetters() {
+function checkLetters() {
   const width = document.documentElement.scrollWidth;
-  if (width > innerWidth) tell("wider than the screen", [`${width} px`]);
+  if (width > innerWidth) report("wider than the screen", [`${width} px`]);
   const lines = lettering();
-  tell("letters over letters", overlaps(lines));
-  tell("letters cut off", beyond(lines));
-  tell("letters too faint", faintLetters(lines));
-  tell("letters too small", smallLetters(lines));
+  report("letters over letters", overlaps(lines));
+  report("letters cut off", beyond(lines));
+  report("letters too faint", faintLetters(lines));
+  report("letters too small", smallLetters(lines));
 }
 
 (async () => {
-  if (document.body.innerText.trim().length < 20) tell("page", ["empty"]);
-  tell("image", await badPictures());
-  tell("chart without strokes", badCharts());
-  tell("link to nothing", deadAnchors());
-  for (const audio of document.querySelectorAll("audio")) if (audio.error) tell("audio", [audio.title]);
-  lookAtLetters();
+  if (document.body.innerText.trim().length < 20) report("page", ["empty"]);
+  report("image", await badImages());
+  report("chart without strokes", badCharts());
+  report("link to nothing", deadAnchors());
+  for (const audio of document.querySelectorAll("audio")) if (audio.error) report("audio", [audio.title]);
+  checkLetters();
   for (const fold of document.querySelectorAll("details")) fold.open = !fold.open;
-  lookAtLetters();
+  checkLetters();
   done([...new Set(faults)]);
-})().catch(error => done([`the look at the page failed: ${error.stack}`]));
+})().catch(error => done([`the inspection of the page failed: ${error.stack}`]));

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from stica_pv.structures import CropPlan, FrameTransform
-from stica_pv.tasks.base import Plan
+from stica_pv.tasks.base import AugmentationParams
 from stica_pv.transforms import ColorParams
 
 VIEWS = ("view1", "view2")
@@ -40,7 +40,7 @@ class ClipSettings:
 
 
 @dataclass(frozen=True)
-class AVPlan(Plan):
+class AVParams(AugmentationParams):
     """Random choices of a step: crop windows, color and volume.
 
     Attributes:
@@ -53,13 +53,13 @@ class AVPlan(Plan):
     color: tuple[ColorParams, ...]
     volume: Tensor
 
-    def rows(self, part: slice) -> "AVPlan":
+    def rows(self, part: slice) -> "AVParams":
         """Returns the windows of some samples; colors and volume are applied before."""
-        return AVPlan(tuple(crop.rows(part) for crop in self.crops), (), self.volume[part])
+        return AVParams(tuple(crop.rows(part) for crop in self.crops), (), self.volume[part])
 
-    def to(self, device: torch.device) -> "AVPlan":
-        """Returns the plan on `device`."""
-        return AVPlan(
+    def to(self, device: torch.device) -> "AVParams":
+        """Returns the parameters on `device`."""
+        return AVParams(
             tuple(crop.to(device) for crop in self.crops),
             tuple(color.to(device) for color in self.color),
             self.volume.to(device, non_blocking=True),

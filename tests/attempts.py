@@ -1,4 +1,4 @@
-"""Lives of a run: each is a process of its own that does what the command line does, and that can be killed.
+"""Attempts of a run: each is a process of its own that does what the command line does, and that can be killed.
 
 They are forked from a server that has imported the package, which saves the seconds that every new Python spends on it.
 """
@@ -31,7 +31,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["stica_pv.workflows.run", "stica_pv.launch"])
 
 
-def begin(argv: Sequence[object], words_to: Path, *, max_file_bytes: int = 0) -> BaseProcess:
+def begin(argv: Sequence[object], output_folder: Path, *, max_file_bytes: int = 0) -> BaseProcess:
     """Starts ``tools/run_net.py`` with arguments, as the leader of its own process group.
 
     Args:
@@ -39,20 +39,20 @@ def begin(argv: Sequence[object], words_to: Path, *, max_file_bytes: int = 0) ->
         words_to: Folder that takes what it prints, as ``out`` and ``err``.
         max_file_bytes: Writing beyond this size fails, as on a full disk; 0 for no limit.
     """
-    words_to.mkdir(parents=True, exist_ok=True)
-    life = CONTEXT.Process(target=_live, args=([str(word) for word in argv], words_to, max_file_bytes))
-    life.start()
-    return life
+    output_folder.mkdir(parents=True, exist_ok=True)
+    attempt = CONTEXT.Process(target=_run_attempt, args=([str(part) for part in argv], output_folder, max_file_bytes))
+    attempt.start()
+    return attempt
 
 
-def _live(argv: list[str], words_to: Path, max_file_bytes: int) -> None:
+def _run_attempt(argv: list[str], output_folder: Path, max_file_bytes: int) -> None:
     os.setsid()
     for number, name in ((1, "out"), (2, "err")):
-        os.dup2(os.open(words_to / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        os.dup2(os.open(output_folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     if max_file_bytes:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, max_file_bytes))
-    spec = importlib.util.spec_from_file_location("run_net_of_a_life", REPOSITORY / "tools" / "run_net.py")
+    spec = importlib.util.spec_from_file_location("run_net_of_an_attempt", REPOSITORY / "tools" / "run_net.py")
     assert spec is not None
     assert spec.loader is not None
     tool = importlib.util.module_from_spec(spec)
@@ -82,31 +82,31 @@ def _run_one(cfg: CfgNode, spec: ProcessSpec) -> None:
     run_process(run, cfg, spec)
 
 
-def end_of(life: BaseProcess) -> int | None:
-    """Waits for a life to end by itself; its exit code."""
-    life.join(PATIENCE_S)
-    return life.exitcode
+def end_of(attempt: BaseProcess) -> int | None:
+    """Waits for an attempt to end by itself; its exit code."""
+    attempt.join(PATIENCE_S)
+    return attempt.exitcode
 
 
-def kill(life: BaseProcess) -> None:
-    """Ends a life and its workers as ``kill -9`` does, and waits until all are gone."""
-    assert life.pid is not None
+def kill(attempt: BaseProcess) -> None:
+    """Ends an attempt and its workers as ``kill -9`` does, and waits until all are gone."""
+    assert attempt.pid is not None
     try:
-        os.killpg(life.pid, signal.SIGKILL)
+        os.killpg(attempt.pid, signal.SIGKILL)
     except ProcessLookupError:  # it does not lead its group yet
         with contextlib.suppress(ProcessLookupError):
-            os.kill(life.pid, signal.SIGKILL)
-    assert end_of(life) == -signal.SIGKILL
-    assert all_have_ended(life)
+            os.kill(attempt.pid, signal.SIGKILL)
+    assert end_of(attempt) == -signal.SIGKILL
+    assert all_have_ended(attempt)
 
 
-def all_have_ended(life: BaseProcess) -> bool:
-    """Waits for the end of all that a life has started."""
-    assert life.pid is not None
+def all_have_ended(attempt: BaseProcess) -> bool:
+    """Waits for the end of all that an attempt has started."""
+    assert attempt.pid is not None
     end = time.monotonic() + PATIENCE_S
     with contextlib.suppress(ProcessLookupError):
         while time.monotonic() < end:
-            os.killpg(life.pid, 0)
+            os.killpg(attempt.pid, 0)
             time.sleep(0.01)
         return False
     return True

@@ -21,7 +21,7 @@ MODALITIES = 2
 
 
 @dataclass(frozen=True)
-class VersionTerm:
+class TransformationPair:
     """One comparison of a query version with its positive, in both directions of the modalities.
 
     Attributes:
@@ -43,7 +43,7 @@ class VersionTerm:
             raise ValueError(f"near and far need one count per version, and near must count the positive once: {self}")
 
 
-class VersionContrast(nn.Module):
+class TransformationPairContrast(nn.Module):
     """The weighted mean of -log softmax of every term, over v → a and a → v."""
 
     query: Tensor
@@ -52,7 +52,7 @@ class VersionContrast(nn.Module):
     far: Tensor
     weights: Tensor
 
-    def __init__(self, terms: tuple[VersionTerm, ...], *, temperature: float, near: Near = "sample") -> None:
+    def __init__(self, terms: tuple[TransformationPair, ...], *, temperature: float, near: Near = "sample") -> None:
         """Builds the loss of a table.
 
         Args:

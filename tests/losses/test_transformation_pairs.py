@@ -5,13 +5,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stica_pv.losses import VersionContrast, VersionTerm
+from stica_pv.losses import TransformationPair, TransformationPairContrast
 
 T = 0.07
 TERMS = (
-    VersionTerm(query=0, positive=0, near=(1, 1), far=(1, 1), weight=0.5),
-    VersionTerm(query=1, positive=0, near=(1, 0), far=(2, 1), weight=0.25),
-    VersionTerm(query=0, positive=1, near=(0, 1), far=(0, 3), weight=0.25),
+    TransformationPair(query=0, positive=0, near=(1, 1), far=(1, 1), weight=0.5),
+    TransformationPair(query=1, positive=0, near=(1, 0), far=(2, 1), weight=0.25),
+    TransformationPair(query=0, positive=1, near=(0, 1), far=(0, 3), weight=0.25),
 )
 
 
@@ -51,14 +51,14 @@ def slow(
 def test_loss_equals_the_written_out_one() -> None:
     x = rows(5)
     everyone = torch.ones(5, dtype=torch.bool)
-    ours = VersionContrast(TERMS, temperature=T)(x, x, everyone, everyone, rank_offset=0)
+    ours = TransformationPairContrast(TERMS, temperature=T)(x, x, everyone, everyone, rank_offset=0)
     assert ours.item() == pytest.approx(slow(x, x, TERMS, lambda own: (own,), 0), rel=1e-6)
 
 
 def test_released_near_keys_are_the_samples_of_the_process() -> None:
     gathered = rows(6)
     local = tuple(x[:, 2:4] for x in gathered)
-    ours = VersionContrast(TERMS, temperature=T, near="process")(
+    ours = TransformationPairContrast(TERMS, temperature=T, near="process")(
         local, gathered, torch.ones(2, dtype=torch.bool), torch.ones(6, dtype=torch.bool), rank_offset=2
     )
     written = slow(local, gathered, TERMS, lambda own: (2, 3), 2)
@@ -68,13 +68,13 @@ def test_released_near_keys_are_the_samples_of_the_process() -> None:
 
 def test_samples_without_audio_are_neither_queries_nor_keys() -> None:
     x, valid = rows(5), torch.tensor([True, False, True, True, False])
-    ours = VersionContrast(TERMS, temperature=T)(x, x, valid, valid, rank_offset=0)
+    ours = TransformationPairContrast(TERMS, temperature=T)(x, x, valid, valid, rank_offset=0)
     assert ours.item() == pytest.approx(slow(x, x, TERMS, lambda own: (own,), 0, valid.tolist()), rel=1e-6)
 
 
 def test_virtual_ranks_average_to_one_process() -> None:
     x, valid = rows(6), torch.tensor([True, False, True, True, False, True])
-    contrast = VersionContrast(TERMS, temperature=T)
+    contrast = TransformationPairContrast(TERMS, temperature=T)
     one = contrast(x, x, valid, valid, rank_offset=0)
     several = [
         contrast(tuple(part[:, i : i + 2] for part in x), x, valid[i : i + 2], valid, rank_offset=i) for i in (0, 2, 4)
@@ -85,22 +85,22 @@ def test_virtual_ranks_average_to_one_process() -> None:
 def test_random_rows_of_many_dimensions_give_the_log_of_the_number_of_keys() -> None:
     x = tuple(0 * part for part in rows(8))  # all similarities equal
     everyone = torch.ones(8, dtype=torch.bool)
-    term = VersionTerm(query=0, positive=0, near=(1, 1), far=(1, 1), weight=1.0)
-    ours = VersionContrast((term,), temperature=T)(x, x, everyone, everyone, rank_offset=0)
+    term = TransformationPair(query=0, positive=0, near=(1, 1), far=(1, 1), weight=1.0)
+    ours = TransformationPairContrast((term,), temperature=T)(x, x, everyone, everyone, rank_offset=0)
     assert ours.item() == pytest.approx(math.log(16), rel=1e-6)
 
 
 def test_gradient_stays_finite_without_far_keys() -> None:
     x = tuple(part.clone().requires_grad_() for part in rows(1))
     one = torch.ones(1, dtype=torch.bool)
-    VersionContrast(TERMS, temperature=T)(x, x, one, one, rank_offset=0).backward()
+    TransformationPairContrast(TERMS, temperature=T)(x, x, one, one, rank_offset=0).backward()
     assert all(torch.isfinite(part.grad).all() for part in x)
 
 
 def test_loss_is_computed_in_full_precision_under_autocast() -> None:
     x = tuple(part.float() for part in rows(4))
     everyone = torch.ones(4, dtype=torch.bool)
-    contrast = VersionContrast(TERMS, temperature=T)
+    contrast = TransformationPairContrast(TERMS, temperature=T)
     plain = contrast(x, x, everyone, everyone, rank_offset=0)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         # exact: the same code with the same shapes, twice
@@ -109,14 +109,14 @@ def test_loss_is_computed_in_full_precision_under_autocast() -> None:
 
 def test_a_term_whose_positive_is_not_among_the_near_keys_is_refused() -> None:
     with pytest.raises(ValueError, match="near must count the positive once"):
-        VersionTerm(query=0, positive=1, near=(1, 0), far=(1, 1), weight=1.0)
+        TransformationPair(query=0, positive=1, near=(1, 0), far=(1, 1), weight=1.0)
 
 
 def test_gradient_of_a_query_is_expected_key_minus_own_key_over_t() -> None:
     x, everyone = rows(3), torch.ones(3, dtype=torch.bool)
     local = tuple(part.clone().requires_grad_() for part in x)
-    term = VersionTerm(query=1, positive=0, near=(1, 0), far=(2, 1), weight=1.0)
-    VersionContrast((term,), temperature=T)(local, x, everyone, everyone, rank_offset=0).backward()
+    term = TransformationPair(query=1, positive=0, near=(1, 0), far=(2, 1), weight=1.0)
+    TransformationPairContrast((term,), temperature=T)(local, x, everyone, everyone, rank_offset=0).backward()
     audios, i = x[1], 2
     counts = torch.tensor([[2.0, 2.0, 1.0], [1.0, 1.0, 0.0]], dtype=torch.float64)  # of audio v of sample n
     shares = counts * (audios @ x[0][1, i] / T).exp()
