@@ -1,5 +1,6 @@
 """The pages of the documentation: their code blocks and the commands in them."""
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ FENCE = re.compile(
     r"(?:^<!-- (?P<mark>[^>\n]*) -->\n)?^```(?P<language>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```",
     re.MULTILINE | re.DOTALL,
 )
+INCLUDED = re.compile(r'^--8<-- "([^"]+)"\n', re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 PROGRAMS = ("stica-pv ", "python ", "make ", "torchrun ", "pip ")
@@ -49,7 +51,8 @@ class Block:
 def blocks(page: Path) -> list[Block]:
     """Returns the fenced blocks of a page."""
     name = str(page.relative_to(ROOT))
-    found = FENCE.finditer(page.read_text(encoding="utf-8"))
+    text = INCLUDED.sub(lambda m: (ROOT / m[1]).read_text(encoding="utf-8"), page.read_text(encoding="utf-8"))
+    found = FENCE.finditer(text)
     return [Block(name, m["language"], m["title"] or "", (m["mark"] or "").strip(), m["text"]) for m in found]
 
 
@@ -64,18 +67,18 @@ def inline_code(page: Path) -> list[str]:
 
 
 def commands_of(text: str) -> list[list[str]]:
-    """Returns the words of each command of a shell script; loops over words are unrolled."""
+    """Returns the arguments of each command of a shell script; loops over arguments are unrolled."""
 
     def unrolled(match: re.Match[str]) -> str:
         name, values, body = match.groups()
         return "".join(body.replace(f"${{{name}}}", value) for value in values.split())
 
     lines = LOOP.sub(unrolled, text).replace("\\\n", " ").splitlines()
-    return [words for line in lines if (words := shlex.split(line, comments=True))]
+    return [arguments for line in lines if (arguments := shlex.split(line, comments=True))]
 
 
 def commands(page: Path) -> Iterator[list[str]]:
-    """Yields the words of every command of a page, in blocks and in its prose."""
+    """Yields the arguments of every command of a page, in blocks and in its prose."""
     for block in blocks(page):
         if block.language == "bash":
             yield from commands_of(block.text)
@@ -84,7 +87,7 @@ def commands(page: Path) -> Iterator[list[str]]:
             yield from commands_of(code)
 
 
-def without_variables(words: list[str]) -> list[str]:
+def without_environment(arguments: list[str]) -> list[str]:
     """Returns a command without the variables that it sets for itself."""
-    first = next((i for i, word in enumerate(words) if not re.fullmatch(r"[A-Z_]+=.*", word)), len(words))
-    return words[first:]
+    count = sum(1 for _ in itertools.takewhile(re.compile(r"[A-Z_]+=").match, arguments))
+    return arguments[count:]

@@ -2,12 +2,13 @@
 
 import re
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 from pages import PAGES, ROOT, SITE, prose
 
 LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
-MOST_WORDS = 1000
+LONGEST_README = 1000
 FOLDER_LINES = 20
 
 
@@ -15,8 +16,8 @@ def text_of(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def test_the_readme_has_at_most_a_thousand_words() -> None:
-    assert len(text_of("README.md").split()) <= MOST_WORDS
+def test_the_readme_has_at_most_its_limit() -> None:
+    assert len(text_of("README.md").split()) <= LONGEST_README
 
 
 def test_readmes_of_folders_are_short() -> None:
@@ -46,3 +47,10 @@ def test_links_between_files_lead_somewhere(page: Path) -> None:
 def test_pages_of_the_site_link_only_to_the_site() -> None:
     links = [(page, link) for page in SITE.rglob("*.md") for link in LINK.findall(prose(page)) if "://" not in link]
     assert [link for page, link in links if SITE not in (page.parent / link).resolve().parents] == []
+
+
+@pytest.mark.parametrize("page", sorted((SITE / "api").glob("*.md")), ids=lambda page: page.stem)
+def test_every_name_of_the_api_exists_and_has_a_docstring(page: Path) -> None:
+    names = re.findall(r"^::: ([\w.]+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert names or page.stem == "index"
+    assert [name for name in names if not (resolve_name(name).__doc__ or "").strip()] == []
