@@ -44,6 +44,13 @@ def test_links_between_files_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_placeholder_is_code(page: Path) -> None:
+    """Outside of code a browser takes ``<name>`` for an element, and shows nothing."""
+    text = re.sub(r"<!--.*?-->|`[^`]*`|</?div[^>]*>", "", prose(page), flags=re.DOTALL)
+    assert re.findall(r"<[A-Za-z/][^>]*>", text) == []
+
+
 def test_pages_of_the_site_link_only_to_the_site() -> None:
     links = [(page, link) for page in SITE.rglob("*.md") for link in LINK.findall(prose(page)) if "://" not in link]
     assert [link for page, link in links if SITE not in (page.parent / link).resolve().parents] == []
