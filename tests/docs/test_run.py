@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pages import PAGES, ROOT, RUN, Block, blocks, commands_of, without_variables
+from pages import PAGES, ROOT, RUN, Block, blocks, commands_of, without_environment
 from tiny_clips import make_clip
 
 pytestmark = pytest.mark.slow
@@ -35,34 +35,32 @@ def write(block: Block, folder: Path) -> None:
             make_clip(target.parent / entry["file"], number, seconds=2.5)
 
 
-def expanded(words: list[str], folder: Path) -> list[str]:
-    """Returns the words as a shell would give them to the command, with the small run's last step."""
+def expanded(arguments: list[str], folder: Path) -> list[str]:
+    """Returns the arguments as a shell would give them to the command, with the small run's last step."""
     found: list[str] = []
-    for word in words:
-        word = word.replace(LAST_STEP, SMALL_LAST_STEP)
-        paths = sorted(str(path.relative_to(folder)) for path in folder.glob(word)) if "*" in word else []
-        found += paths or [word]
+    for argument in arguments:
+        argument = argument.replace(LAST_STEP, SMALL_LAST_STEP)
+        paths = sorted(str(path.relative_to(folder)) for path in folder.glob(argument)) if "*" in argument else []
+        found += paths or [argument]
     return found
 
 
-def run(words: list[str], folder: Path) -> None:
+def run(arguments: list[str], folder: Path) -> None:
     """Runs a command of the program; one with the demo's recipe is made small."""
-    program, *rest = without_variables(words)
-    assert program == "stica-pv", words
-    variables = dict(word.split("=", 1) for word in words[: words.index(program)])
-    path = os.pathsep.join(filter(None, [variables.pop("PYTHONPATH", ""), os.environ.get("PYTHONPATH", "")]))
-    small = [str(word) for pair in SMALL.items() for word in pair] if "stica/demo" in rest else []
+    program, *rest = without_environment(arguments)
+    assert program == "stica-pv", arguments
+    small = [str(argument) for pair in SMALL.items() for argument in pair] if "stica/demo" in rest else []
     if rest[0] == "train" and "--name" not in rest:
         small += ["OUTPUT_DIR", "output/stica/demo"]  # the default one would name the small run's settings
-    done = subprocess.run(
-        [sys.executable, "-m", "stica_pv", *expanded(rest, folder), *(["--opts", *small] if small else [])],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    python("-m", "stica_pv", *expanded(rest, folder), *(["--opts", *small] if small else []), folder=folder)
+
+
+def python(*arguments: str, folder: Path) -> None:
+    """Runs Python in a folder whose modules it finds, as with PYTHONPATH=. of the pages."""
+    path = os.pathsep.join(filter(None, [".", os.environ.get("PYTHONPATH", "")]))
+    command, environment = [sys.executable, *arguments], {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(arguments)}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
 
 
 @pytest.mark.parametrize("page", PAGES_THAT_RUN, ids=lambda page: str(page.relative_to(ROOT)))
@@ -70,6 +68,8 @@ def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
     for block in blocks(page):
         if block.title:
             write(block, tmp_path)
+        elif block.mark == RUN and block.language == "python":
+            python("-c", block.text.replace(LAST_STEP, SMALL_LAST_STEP), folder=tmp_path)
         elif block.mark == RUN:
-            for words in commands_of(block.text):
-                run(words, tmp_path)
+            for arguments in commands_of(block.text):
+                run(arguments, tmp_path)

@@ -6,6 +6,10 @@ from pkgutil import resolve_name
 
 import pytest
 from pages import PAGES, ROOT, SITE, prose
+from tiny_task import tiny_batch, tiny_task
+
+from stica_pv.report.quantities import EXACT
+from stica_pv.structures import StepKeys
 
 LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
 LONGEST_README = 1000
@@ -61,3 +65,11 @@ def test_every_name_of_the_api_exists_and_has_a_docstring(page: Path) -> None:
     names = re.findall(r"^::: ([\w.]+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     assert names or page.stem == "index"
     assert [name for name in names if not (resolve_name(name).__doc__ or "").strip()] == []
+
+
+def test_every_logged_metric_is_explained() -> None:
+    explained = set(re.findall(r"`([\w/]+)`", text_of("docs/metrics.md")))
+    assert sorted(set(EXACT) - explained) == []
+    task = tiny_task()
+    params = task.sample_params(StepKeys(seed=0, step=0, epoch=0, indices=(0, 1)))
+    assert sorted(set(task(tiny_batch((0, 1)), params).scalars) - explained) == []
