@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
 
@@ -23,6 +24,34 @@ def read_readme() -> str:
     return readme.read_text(encoding="utf-8") if readme.is_file() else ""
 
 
+class BuildWithRecipes(build_py):
+    """Copies the recipes of projects/ into the package; an editable installation uses those of the clone."""
+
+    def run(self) -> None:
+        """Builds the package, then copies the recipes."""
+        super().run()
+        for file, target in self._recipes().items():
+            self.mkpath(str(Path(target).parent))
+            self.copy_file(file, target, preserve_mode=False)
+
+    def get_source_files(self) -> list[str]:
+        """Returns the files that a source distribution needs."""
+        return [*super().get_source_files(), *map(str, self._files())]
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        """Returns the files that are built."""
+        return [*super().get_outputs(include_bytecode), *self._recipes().values()]
+
+    def _files(self) -> list[Path]:
+        return sorted(path.relative_to(HERE) for path in (HERE / "projects").rglob("*.yaml"))
+
+    def _recipes(self) -> dict[str, str]:
+        if self.editable_mode:
+            return {}
+        to = Path(self.build_lib, "stica_pv", "recipes")
+        return {str(path): str(to / path.relative_to("projects")) for path in self._files()}
+
+
 setup(
     name="stica_pv",
     version=read_version(),
@@ -32,6 +61,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["stica_pv", "stica_pv.*"]),
+    cmdclass={"build_py": BuildWithRecipes},
+    entry_points={"console_scripts": ["stica-pv = stica_pv.commands.program:main"]},
     package_data={"stica_pv": ["py.typed", "report/templates/*"]},
     # What was run at the ends of these ranges: docs/versions.md. The linters run with constraints.txt alone.
     install_requires=[
@@ -59,7 +90,10 @@ setup(
             "python_speech_features>=0.6,<0.7",
             "selenium>=4.25.0,<5",
             "types-PyYAML",
+            "build>=1.2,<2",
+            "shtab>=1.7,<2",
         ],
+        "completion": ["shtab>=1.7,<2"],
         "eval": ["scikit-learn>=1.5.2,<2"],
         "flow": ["opencv-python-headless>=4.10.0.84,<6"],  # to compute optical flow; stored flow needs nothing
         "tensorboard": ["tensorboard"],

@@ -7,7 +7,7 @@ unknown key as a bare `KeyError`, refuses an integer for a float, and keeps the 
 import contextlib
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ BASE = "_BASE_"
 _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # YAML 1.1 reads 1e-5 as a string
 DECLARED_LISTS = "_declared_lists"  # attribute of a configuration: default lists of keys that were set since
 
-__all__ = ["CfgNode", "apply_overrides", "flatten", "keys_in_file", "merge_file", "section"]
+__all__ = ["CfgNode", "apply_overrides", "flatten", "keys_in_file", "merge_file", "section", "with_keys"]
 
 
 def section(cfg: CfgNode, name: str) -> CfgNode:
@@ -133,6 +133,16 @@ def _check_value_name(key: str, value: Any, source: str) -> None:
     renamed = RENAMED_VALUES.get(key, {})
     if isinstance(value, str) and value in renamed:
         raise UsageError(f"{source}{key} {value} is now called {renamed[value]}: use that name")
+
+
+def with_keys(cfg: CfgNode, settings: Iterable[tuple[str, Any]], *, source: str = "") -> CfgNode:
+    """Returns a frozen copy of a configuration with some dotted keys set, checked as in `set_key`."""
+    changed: CfgNode = cfg.clone()
+    changed.defrost()
+    for key, value in settings:
+        set_key(changed, key, value, source=source)
+    changed.freeze()
+    return changed
 
 
 def _without_credentials(key: str, value: Any, source: str) -> Any:

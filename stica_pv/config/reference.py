@@ -15,7 +15,7 @@ _INTRODUCTION = """\
 # Configuration
 
 A configuration is a YAML file of keys, whose `_BASE_` names files to start from, and `KEY VALUE` pairs on the command
-line, which count more. `python tools/run_net.py --explain KEY` prints the entry of a key or of a section.
+line, which count more. `stica-pv explain KEY` prints the entry of a key or of a section.
 Modules of your own declare keys in the same way: see [Own method](extending/method.md).
 
 ## Roles

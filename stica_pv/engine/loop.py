@@ -31,10 +31,12 @@ AtEpochEnd = Callable[[int], dict[str, float]]
 class Order(Protocol):
     """Methods of the sampler that the loop uses."""
 
-    batch_size: int
-    steps_per_epoch: int
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102 - a protocol's members
+    @property
+    def steps_per_epoch(self) -> int: ...  # noqa: D102
 
-    def epoch_of(self, step: int) -> int: ...  # noqa: D102 - a protocol's methods
+    def epoch_of(self, step: int) -> int: ...  # noqa: D102
     def local_indices(self, step: int) -> tuple[int, ...]: ...  # noqa: D102
 
 

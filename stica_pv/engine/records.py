@@ -9,6 +9,7 @@ from typing import Any
 from stica_pv.engine.summary import RunSummary
 from stica_pv.engine.trackers.tracker import Tracker
 from stica_pv.errors import UsageError
+from stica_pv.partial_file import partial_file
 
 METRICS = "metrics.jsonl"
 STATS = "json_stats.log"
@@ -106,6 +107,5 @@ def _truncate(path: Path, step: int) -> None:
     if not path.is_file():
         return
     kept = [text for text, line in _whole_lines(path) if line["step"] <= step]
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    partial.replace(path)
+    with partial_file(path) as partial:
+        partial.write_text("".join(kept), encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stica_pv.config import CfgNode, flatten
+from stica_pv.config import CfgNode, flatten, with_keys
 from stica_pv.config.keys import builds_trunk, is_adopted
 from stica_pv.engine import load_checkpoint, load_latest, load_weights
 from stica_pv.engine.build_task import as_trained, create_task
@@ -200,8 +200,4 @@ def _settings(cfg: CfgNode) -> str:
 
 def _without_weights(cfg: CfgNode) -> CfgNode:
     """Return the configuration without initial weights."""
-    own = cfg.clone()
-    own.defrost()
-    own.TRAIN.CHECKPOINT_FILE_PATH = ""
-    own.freeze()
-    return own
+    return with_keys(cfg, [("TRAIN.CHECKPOINT_FILE_PATH", "")])

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stica_pv.data.isolation.guard import Reader
+from stica_pv.data.decoding.reader import Reader
 from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.data.manifest.manifest import exclusion_cause
 from stica_pv.data.manifest.media_info import MediaInfoTable
@@ -43,6 +43,7 @@ class Loading:
         num_workers: Loader processes of each process.
         start_method: Start method of the loader processes.
         seed: Seed of random views.
+        read_timeout_s: Time limit per sample in a loader process, see `ClipDataset`.
         count_unreadable: Whether unreadable items are excluded from training and wrong in tests; else an error.
     """
 
@@ -51,6 +52,7 @@ class Loading:
     num_workers: int
     start_method: str
     seed: int
+    read_timeout_s: float | None = None
     count_unreadable: bool = False
 
 
@@ -115,6 +117,7 @@ class EvaluationContext:
             seed=self.loading.seed,
             labels=None if self.labeled.multi_label else self.labeled.labels.tolist(),
             replace_failures=False,
+            read_timeout_s=self.loading.read_timeout_s,
         )
 
     def durations_s(self, modality: Modality) -> list[float]:

@@ -9,8 +9,7 @@ import torch
 
 from stica_pv.config import CfgNode
 from stica_pv.data.config import manifest_path
-from stica_pv.data.decoding.reader import read
-from stica_pv.data.isolation.guard import GuardedReader, Reader
+from stica_pv.data.decoding.reader import Reader, read
 from stica_pv.data.manifest.manifest import probe_all
 from stica_pv.data.manifest.media_info import MediaInfoTable
 from stica_pv.data.manifest.videos import PROBE_PROCESSES
@@ -91,11 +90,12 @@ def create_context(
 ) -> EvaluationContext:
     """Create the evaluation context; the main process reads the headers, the others reuse them."""
     loading = Loading(
-        reader_of=partial(_reader_of, cfg.DATA.READ_TIMEOUT_SECONDS),
+        reader_of=_reader_of,
         clips_at_once=cfg.TEST.BATCH_SIZE,
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,
         start_method=cfg.DATA_LOADER.START_METHOD,
         seed=cfg.RNG_SEED,
+        read_timeout_s=cfg.DATA.READ_TIMEOUT_SECONDS,
         count_unreadable=cfg.TEST.COUNT_UNREADABLE_AS_WRONG,
     )
     headers = _headers_in_turn(labeled.paths, manifest_path(cfg, folder))
@@ -112,9 +112,8 @@ def _check_same_test(labeled: LabeledSet, models: Sequence[EvaluatedModel]) -> N
     )
 
 
-def _reader_of(timeout_s: float, clip_format: ClipFormat) -> Reader:
-    reader = partial(read, frame_choice=clip_format.frame_choice, short_size=clip_format.short_size)
-    return GuardedReader(reader, timeout_s=timeout_s)
+def _reader_of(clip_format: ClipFormat) -> Reader:
+    return partial(read, frame_choice=clip_format.frame_choice, short_size=clip_format.short_size)
 
 
 def _headers_in_turn(paths: Sequence[str], manifest: Path) -> MediaInfoTable:

@@ -151,6 +151,7 @@ def online_knn_from_config(cfg: CfgNode, task: Task, videos: Videos, device: tor
         reader=reader_from_config(cfg),
         seed=cfg.RNG_SEED,
         replace_failures=False,
+        read_timeout_s=cfg.DATA.READ_TIMEOUT_SECONDS,
     )
     pace = Pace(device, cfg.TEST.BATCH_SIZE, cfg.DATA_LOADER.NUM_WORKERS, cfg.DATA_LOADER.START_METHOD)
     return OnlineKnn(

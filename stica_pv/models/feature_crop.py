@@ -113,7 +113,12 @@ def _inside(start: Tensor, end: Tensor, cells: int) -> Tensor:
 
 
 class FeatureCrop(nn.Module):
-    """Crops windows from a feature map, between a trunk and its pooling head. Has no parameters."""
+    """Crops windows from a feature map, between a trunk and its pooling head. Has no parameters.
+
+    Calling it gives the tokens of all windows, for heads that begin with a spatial mean, such as those of the paper.
+    `maps` crops the windows as maps for all other heads: ``head(FeatureCrop().maps(feature_map, boxes).flatten(0, 1))``
+    with a head of pytorchvideo.
+    """
 
     def forward(self, maps: Maps, plan: CropPlan) -> Tensor:
         """Averages every window over space and into its tokens over time.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stica_pv.distributed import gather, rank
-from stica_pv.structures import Batch, Comparison, Embeddings, InputNote, LossTerms, StepKeys, Views
+from stica_pv.structures import Batch, Comparison, Embeddings, InputNote, LossTerms, Movable, StepKeys, Views
 
 Inputs = dict[str, Tensor]
 
@@ -29,12 +29,8 @@ class ParameterGroup:
     lr_scale: float = 1.0
 
 
-class AugmentationParams(ABC):
-    """All random choices of a step, sampled on the CPU before any of them is applied."""
-
-    @abstractmethod
-    def to(self, device: torch.device) -> "AugmentationParams":
-        """Returns the parameters on `device`."""
+class AugmentationParams(Movable, ABC):
+    """All random choices of a step, sampled on the CPU before any of them is applied; a dataclass."""
 
     @abstractmethod
     def rows(self, part: slice) -> "AugmentationParams":

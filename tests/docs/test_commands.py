@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from pages import PAGES, ROOT, commands, commands_of, inline_code, without_environment
-from stica_pv.commands.program import load_command
 
+from stica_pv.commands.program import load_command
 from stica_pv.config import flatten
 from stica_pv.defaults import get_cfg
 from stica_pv.errors import UsageError

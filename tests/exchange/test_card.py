@@ -103,7 +103,7 @@ def test_converted_weights_keep_the_licence_of_their_source(tmp_path: Path) -> N
     torch.save(StandIn(layers=0, linear_heads=True).video_network.base.state_dict(), tmp_path / "trunk_only.pth")
     weights = read_weights(tmp_path / "trunk_only.pth")
     overrides = ["MODEL.WIDTH", "4", "AUDIO.WIDTH", "4", "DATA.NUM_FRAMES", "8", "CROP.NUM_LARGE_SPATIAL", "1"]
-    cfg = configure("projects/stica/k400.yaml", overrides, root=ROOT)
+    cfg = configure("projects/stica/k400.yaml", overrides)
     torch.save(convert(weights, cfg).checkpoint, tmp_path / "converted.pyth")
     text = card_of(tmp_path / "converted.pyth", tmp_path / "out.pth")
     assert "| converted from | `trunk_only.pth` (layout torchvision)" in text

@@ -1,8 +1,11 @@
 import itertools
 
+import stica_pv.compat  # noqa: F401 - repairs torchvision for pytorchvideo
+
 import pytest
 import torch
 import torch.nn.functional as F
+from pytorchvideo.models.head import create_res_basic_head
 from scipy.stats import chi2
 from torch import Tensor
 
@@ -73,6 +76,15 @@ def test_maps_equal_slicing_at_every_position(size: tuple[int, int, int]) -> Non
         assert torch.equal(shared[n], cut(feature_map, box))  # exact: copied, not calculated
         assert torch.equal(own[n, 0], cut(feature_map, box)[0])  # exact: copied, not calculated
         assert torch.equal(own[-1 - n, 1], cut(feature_map, box)[1])  # exact: copied, not calculated
+
+
+def test_a_head_of_pytorchvideo_runs_on_the_maps_of_all_windows() -> None:
+    feature_map, boxes = torch.randn(2, 3, *MAP), all_boxes(MAP)
+    boxes = boxes[(boxes[..., 1] - boxes[..., 0] == torch.tensor((2, 2, 3))).all(1)]
+    head = create_res_basic_head(in_features=3, out_features=5, pool_kernel_size=(2, 2, 3), dropout_rate=0.0).eval()
+    by_maps = head(FeatureCrop().maps(feature_map, boxes).flatten(0, 1)).unflatten(0, (len(boxes), 2))
+    by_tokens = head.proj(FeatureCrop()(feature_map, plan_crops(boxes, MAP, 1))[:, :, 0])
+    torch.testing.assert_close(by_maps, by_tokens, atol=1e-5, rtol=1e-5)
 
 
 def test_maps_of_different_sizes_are_refused() -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from stica_pv.data.decoding.media_file import MediaFile, MediaPacket, TimedPacket
+from stica_pv.data.decoding.media_file import SAME_TIME_S, MediaFile, MediaPacket, TimedPacket
 from stica_pv.errors import UnreadableClip
 
 _BACK_S = (0.0, 2.0, 10.0, None)
@@ -169,7 +169,7 @@ def _key_before(packets: Sequence[TimedPacket], time_s: float, ahead: int = 0) -
     """Return the last key frame presented (or followed after `ahead` packets by a frame presented) by a time."""
     found = None
     for key, later in enumerate(packets[ahead:]):
-        if later.time_s is not None and later.time_s <= time_s + 1e-6 and packets[key].packet.is_keyframe:
+        if later.time_s is not None and later.time_s <= time_s + SAME_TIME_S and packets[key].packet.is_keyframe:
             found = key
     return found
 

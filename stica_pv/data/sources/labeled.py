@@ -50,7 +50,7 @@ class LabeledSet:
         groups: Source of each, int64 (V,): clips of one source have the same number.
         folds: At least one.
         root: Folder that the names are relative to.
-        hash: Hash of names, labels and folds, twelve hex digits; does not depend on `root`.
+        hash: Hash of names, labels and folds; does not depend on `root`.
     """
 
     name: str

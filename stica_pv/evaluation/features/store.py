@@ -4,7 +4,6 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from stica_pv.errors import UsageError
+from stica_pv.partial_file import partial_file
 
 FORMAT = "stica_pv features 1"
 DTYPES = {"float32": np.float32, "float16": np.float16}
@@ -111,15 +111,10 @@ def write_features(
     if np.isinf(features).any():
         raise UsageError(f"features for {path} are too large for {dtype}: set TEST.FEATURE_DTYPE float32")
     text = json.dumps({**settings, "causes": {str(i): cause for i, cause in stored.causes.items()}})
-    partial = path.with_name(path.name + ".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with partial_file(path) as partial, partial.open("wb") as file:
             np.savez(file, features=features, index=stored.index.numpy(), settings=np.array(text), **(more or {}))
-        partial.replace(path)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise UsageError(f"features cannot be written to {path}: {error.strerror or error}") from error
 
 

@@ -26,6 +26,7 @@ from stica_pv.evaluation.live import RESULT, Pace, extract_live
 from stica_pv.evaluation.ranking import top_k_hits
 from stica_pv.evaluation.views import color_of, views_of
 from stica_pv.keyed_random import seed_of
+from stica_pv.partial_file import partial_file
 from stica_pv.structures import ReadFailure
 from stica_pv.tasks.classification.classification import Classification, Classifier
 from stica_pv.tasks.classification.config import classification_clip_from_config
@@ -216,10 +217,9 @@ def write_scores(folder: Path, epoch: int, scores: Tensor) -> None:
         UsageError: The disk is full, or the folder cannot be written.
     """
     path = _path(folder, epoch)
-    partial = path.with_suffix(".partial")
     try:
-        save_torch(scores, partial)
-        partial.replace(path)
+        with partial_file(path) as partial:
+            save_torch(scores, partial)
     except (OSError, RuntimeError) as error:
         if not is_write_error(error):
             raise

@@ -53,10 +53,6 @@ class ClipParams(AugmentationParams):
         """Returns itself: colors are applied before the networks run."""
         return self
 
-    def to(self, device: torch.device) -> "ClipParams":
-        """Returns the parameters on `device`."""
-        return ClipParams(self.color.to(device))
-
 
 class Classification(Task):
     """Softmax cross-entropy on one random clip of each video."""

@@ -65,10 +65,6 @@ class CVRLParams(AugmentationParams):
         """Returns empty parameters: colors are applied before `CVRL.embed`."""
         return CVRLParams(())
 
-    def to(self, device: torch.device) -> "CVRLParams":
-        """Returns the parameters on `device`."""
-        return CVRLParams(tuple(params.to(device) for params in self.distortion))
-
 
 class CVRL(Task):
     """CVRL's networks and loss. Keys have gradient, also those of other processes."""

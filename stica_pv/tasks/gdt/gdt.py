@@ -63,14 +63,6 @@ class GDTParams(AugmentationParams):
         """Returns empty parameters: `GDT.prepare` has applied all choices before `GDT.embed`."""
         return GDTParams((), (), ())
 
-    def to(self, device: torch.device) -> "GDTParams":
-        """Returns the parameters on `device`."""
-        return GDTParams(
-            tuple(color.to(device) for color in self.color),
-            tuple(volume.to(device, non_blocking=True) for volume in self.volume),
-            tuple(masks.to(device) for masks in self.masks),
-        )
-
 
 class GDT(Task):
     """GDT's networks and loss; only versions that the hypothesis compares are read."""

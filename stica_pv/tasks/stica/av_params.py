@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from stica_pv.structures import CropPlan, FrameTransform
@@ -56,11 +55,3 @@ class AVParams(AugmentationParams):
     def rows(self, part: slice) -> "AVParams":
         """Returns the windows of some samples; colors and volume are applied before."""
         return AVParams(tuple(crop.rows(part) for crop in self.crops), (), self.volume[part])
-
-    def to(self, device: torch.device) -> "AVParams":
-        """Returns the parameters on `device`."""
-        return AVParams(
-            tuple(crop.to(device) for crop in self.crops),
-            tuple(color.to(device) for color in self.color),
-            self.volume.to(device, non_blocking=True),
-        )
