@@ -1,6 +1,6 @@
 """Measures what a step exchanges and compares at the shapes of many processes, on the CPU of this machine.
 
-The figures of projects/stica/SCALING.md: `stica-pv scaling --cfg stica/k400`.
+The figures of docs/results/scaling.md: `stica-pv scaling --cfg stica/k400`.
 """
 
 import argparse
