@@ -45,6 +45,8 @@ EXTRAS = (
     "huggingface_hub.errors",
     "matplotlib",
     "mlflow",
+    "timm",
+    "transformers",
     "wandb",
 )
 LATE_IMPORTERS = ("launch", "tools", "compat")
