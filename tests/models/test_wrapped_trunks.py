@@ -21,7 +21,7 @@ timm = pytest.importorskip("timm", reason="the extra 'trunks' is not installed")
 transformers = pytest.importorskip("transformers", reason="the extra 'trunks' is not installed")
 
 TINY_VIT = {"embed_dim": 16, "depth": 1, "num_heads": 2}
-TINY_STAGES = {"depths": (1, 1), "dims": (8, 16)}
+TINY_STAGES = {"depths": (1, 1, 1, 1), "dims": (4, 4, 8, 16)}
 TINY_VIDEO = {"num_hidden_layers": 1, "hidden_size": 12, "num_attention_heads": 2, "intermediate_size": 24}
 TINY_VJEPA2 = {key: value for key, value in TINY_VIDEO.items() if key != "intermediate_size"} | {"hidden_size": 24}
 
@@ -30,7 +30,7 @@ TRUNKS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "timm:vit_small_patch16_224": (TINY_VIT | {"size": 64}, (16, 4, 4, 4)),
     "timm:vit_small_patch16_dinov3": (TINY_VIT | {"size": 64}, (16, 4, 4, 4)),  # five tokens before the patches
     "timm:eva02_tiny_patch14_224": (TINY_VIT | {"size": 64}, (16, 4, 4, 4)),
-    "timm:convnext_tiny": (TINY_STAGES, (16, 4, 8, 8)),
+    "timm:convnext_tiny": (TINY_STAGES, (16, 4, 2, 2)),
     "timm:swin_tiny_patch4_window7_224": (
         {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 2), "size": 64},
         (16, 4, 8, 8),
@@ -81,8 +81,8 @@ def test_tokens_are_where_their_patches_were(name: str) -> None:
     steps, height, width = change.shape
     found = change.flatten().argmax().item()
     assert found // (height * width) >= steps // 2
-    assert found // width % height < height // 4
-    assert found % width >= width - width // 4
+    assert found // width % height < max(1, height // 4)
+    assert found % width >= width - max(1, width // 4)
 
 
 def test_crops_of_a_token_map_equal_slicing() -> None:
@@ -106,7 +106,8 @@ def test_names_and_counts_of_weights_are_the_librarys(name: str, tmp_path: Path)
     assert list(trunk.state_dict()) == list(model.state_dict())
     assert sum(p.numel() for p in trunk.parameters()) == sum(p.numel() for p in model.parameters())
     head = {"head.fc.weight": torch.zeros(3, 16)} if library == "timm" else {"classifier.weight": torch.zeros(3, 12)}
-    torch.save(model.state_dict() | head, tmp_path / "weights.pth")
+    family = "" if library == "timm" else f"{model.config.model_type}."  # files of whole models have it
+    torch.save({family + key: value for key, value in model.state_dict().items()} | head, tmp_path / "weights.pth")
     loaded = create_backbone(name, pretrained=tmp_path / "weights.pth", **TRUNKS[name][0])
     for key, value in model.state_dict().items():
         torch.testing.assert_close(loaded.state_dict()[key], value, rtol=0, atol=0)  # exact: copied
@@ -157,7 +158,7 @@ def test_a_folder_with_a_configuration_is_built_and_its_weights_load(tmp_path: P
         ("timm:resnet50.nobody", r"timm has no weights 'resnet50.nobody'.*weights of resnet50: resnet50.a1_in1k"),
         (
             "hf:videomae-bas",
-            r"hf:videomae-bas: there is no such video model \(did you mean videomae-base\?\); expected",
+            r"hf:videomae-bas: there is no such video model \(did you mean videomae-base\?\)",
         ),
     ],
 )
@@ -171,7 +172,7 @@ def test_clips_of_another_size_are_refused_where_positions_are_fixed() -> None:
         built("timm:vit_small_patch16_224")(torch.zeros(1, 3, 4, 32, 32))
     with pytest.raises(UsageError, match="built for 4 frames of 64 px, got 2 frames of 64 x 64 px"):
         built("hf:videomae-base")(torch.zeros(1, 3, 2, 64, 64))
-    assert built("timm:convnext_tiny")(torch.zeros(1, 3, 1, 32, 48)).shape == (1, 16, 1, 4, 6)
+    assert built("timm:convnext_tiny")(torch.zeros(1, 3, 1, 32, 64)).shape == (1, 16, 1, 1, 2)
 
 
 def test_settings_of_a_clip_are_accepted_and_names_are_no_code() -> None:
