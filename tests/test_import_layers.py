@@ -33,11 +33,15 @@ README = ROOT / "stica_pv" / "README.md"
 README_ROW = re.compile(r"^\| (\d+) \| ([^|]+) \|", re.MULTILINE)
 README_UNIT = re.compile(r"`(\w+)(?:/|\.py)`")
 
-# What may be imported late, inside a function: optional extras. Whole units that may: job bodies, tools, compat.
+# What may be imported late, inside a function: optional extras, and parts of torch that one key needs and that take
+# half a second. Whole units that may: job bodies, tools, compat.
 EXTRAS = (
     "sklearn",
     "tensorboard",
     "torch.utils.tensorboard",
+    "torch.distributed.device_mesh",
+    "torch.distributed.fsdp",
+    "torch.distributed.tensor",
     "safetensors",
     "onnxruntime",
     "cv2",

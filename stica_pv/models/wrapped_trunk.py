@@ -21,8 +21,8 @@ class WrappedTrunk(Trunk):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model: Any = model
-        self.register_state_dict_post_hook(_remove_prefix)
-        self.register_load_state_dict_pre_hook(_add_prefix)
+        self.register_state_dict_post_hook(_remove_prefix)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_add_prefix)  # type: ignore[no-untyped-call]
 
     def stages(self) -> list[nn.Module]:
         """Returns the blocks of the model."""
