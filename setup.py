@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
 
@@ -23,6 +24,34 @@ def read_readme() -> str:
     return readme.read_text(encoding="utf-8") if readme.is_file() else ""
 
 
+class BuildWithRecipes(build_py):
+    """Copies the recipes of projects/ into the package; an editable installation uses those of the clone."""
+
+    def run(self) -> None:
+        """Builds the package, then copies the recipes."""
+        super().run()
+        for file, target in self._recipes().items():
+            self.mkpath(str(Path(target).parent))
+            self.copy_file(file, target, preserve_mode=False)
+
+    def get_source_files(self) -> list[str]:
+        """Returns the files that a source distribution needs."""
+        return [*super().get_source_files(), *map(str, self._files())]
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        """Returns the files that are built."""
+        return [*super().get_outputs(include_bytecode), *self._recipes().values()]
+
+    def _files(self) -> list[Path]:
+        return sorted(path.relative_to(HERE) for path in (HERE / "projects").rglob("*.yaml"))
+
+    def _recipes(self) -> dict[str, str]:
+        if self.editable_mode:
+            return {}
+        to = Path(self.build_lib, "stica_pv", "recipes")
+        return {str(path): str(to / path.relative_to("projects")) for path in self._files()}
+
+
 setup(
     name="stica_pv",
     version=read_version(),
@@ -32,6 +61,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["stica_pv", "stica_pv.*"]),
+    cmdclass={"build_py": BuildWithRecipes},
+    entry_points={"console_scripts": ["stica-pv = stica_pv.commands.program:main"]},
     package_data={"stica_pv": ["py.typed", "report/templates/*"]},
     # What was run at the ends of these ranges: docs/versions.md. The linters run with constraints.txt alone.
     install_requires=[
@@ -42,7 +73,7 @@ setup(
         "iopath>=0.1.10,<0.2",
         "yacs>=0.1.8,<0.2",
         "pyyaml>=6.0.1,<7",
-        "av>=18.1.0,<20",  # its decoders tell the order of fields, and how far frames are reordered
+        "av>=17.0.1,<20",  # data/decoding/pyav.py knows the differences
         "submitit>=1.5.4,<2",  # writes what a batch script does after the run
         "numpy>=2.1.0,<3",
         "jinja2>=3.1.4,<4",  # torch and torchvision bring it and pillow; named, since the pages import them
@@ -59,7 +90,10 @@ setup(
             "python_speech_features>=0.6,<0.7",
             "selenium>=4.25.0,<5",
             "types-PyYAML",
+            "build>=1.2,<2",
+            "shtab>=1.7,<2",
         ],
+        "completion": ["shtab>=1.7,<2"],
         "eval": ["scikit-learn>=1.5.2,<2"],
         "flow": ["opencv-python-headless>=4.10.0.84,<6"],  # to compute optical flow; stored flow needs nothing
         "trunks": ["timm>=1.0.20,<2", "transformers>=5.0,<6"],
@@ -67,6 +101,7 @@ setup(
         "wandb": ["wandb"],
         "mlflow": ["mlflow-skinny", "sqlalchemy", "alembic"],
         "report": ["matplotlib>=3.9.2,<4", "scikit-learn>=1.5.2,<2"],
+        "notebooks": ["nbformat>=5.10,<6", "nbclient>=0.10,<1", "ipykernel>=6.29,<8", "matplotlib>=3.9.2,<4"],
         "hub": ["huggingface_hub>=2.0.0,<3", "safetensors>=0.4.5,<1"],
         "export": ["safetensors>=0.4.5,<1", "onnx>=1.17.0,<2", "onnxscript>=0.3.0,<0.8", "onnxruntime>=1.20.0,<2"],
     },

@@ -12,11 +12,28 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 from stica_pv.credentials import without_credentials
 from stica_pv.errors import RunFailed, RunStopped, SignalReceived, UnreadableClip, UsageError
 from stica_pv.safe_text import printable
+
+PROGRAM = "stica-pv"
+SCRIPTS = {
+    "train": "run_net.py",
+    "status": "run_net.py --status",
+    "explain": "run_net.py --explain",
+    "convert": "convert_checkpoint.py",
+    **{
+        name: f"{name.replace('-', '_')}.py"
+        for name in (
+            *("check-dataset", "transcode", "make-shards", "compute-flow", "inspect-batch", "report", "gallery"),
+            *("export", "push-to-hub", "extract-features", "benchmark", "ablation", "scaling", "check-reader"),
+        )
+    },
+}
+"""Scripts of a clone's folder tools/ by the names of the commands; a clone runs them without an installation."""
 
 YAML = (".yaml", ".yml")
 SIGNALLED = 128  # shells add this to the number of the signal that ended a command: 130 for Ctrl-C
@@ -34,6 +51,70 @@ ENVIRONMENT = {
     "THP_MEM_ALLOC_ENABLE": "1",  # torch's large buffers use pages of 2 MB, which the system clears faster
 }
 """Variables that make a program on the CPU faster; each library reads its variable when it is loaded."""
+
+
+def command_name(command: str) -> str:
+    """Returns how to call a command in the way this process was called: by the program, or by a script of tools/."""
+    script = Path(sys.argv[0]).absolute()
+    by_script = script.parent.name == "tools" and script.name in {name.split()[0] for name in SCRIPTS.values()}
+    return f"python tools/{SCRIPTS[command]}" if by_script and command in SCRIPTS else f"{PROGRAM} {command}"
+
+
+def as_called(text: str) -> str:
+    """Returns a text in which commands, written as ``stica-pv train``, have the names that the user knows."""
+    called = re.sub(rf"\b{PROGRAM} ([a-z-]+)", lambda found: command_name(found[1]), text)
+    return re.sub(r"-m stica_pv ([a-z-]+)", lambda found: _behind_launcher(found[1], found[0]), called)
+
+
+def _behind_launcher(command: str, module: str) -> str:
+    """Returns how a launcher such as torchrun starts a command: a script, or the package as a module."""
+    name = command_name(command)
+    return name.removeprefix("python ") if name.startswith("python ") else module
+
+
+def command_parser(
+    command: str, description: str | None, *, epilog: str = "", imports: bool = False
+) -> argparse.ArgumentParser:
+    """Returns the empty parser of a command; its texts keep their line breaks.
+
+    Args:
+        command: Name of the command.
+        description: Its description.
+        epilog: Text below the arguments.
+        imports: Whether the command has ``--import``, since it uses components by name.
+    """
+    parser = argparse.ArgumentParser(
+        prog=command_name(command),
+        description=as_called(description or ""),
+        epilog=as_called(epilog),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if imports:
+        parser.add_argument(
+            "--import",
+            action=_Import,
+            metavar="MODULE",
+            help="module of yours to import, which declares keys and registers components; may be repeated",
+        )
+    return parser
+
+
+IMPORTS = "STICA_PV_IMPORT"
+"""Variable with the modules of ``--import``, separated by commas; the processes of a command import them too."""
+
+
+class _Import(argparse.Action):
+    """Adds a module to the variable `IMPORTS`."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        names = [*filter(None, os.environ.get(IMPORTS, "").split(",")), values]
+        os.environ[IMPORTS] = ",".join(dict.fromkeys(names))
 
 
 def set_environment() -> None:
@@ -69,7 +150,7 @@ def exit_code(act: Callable[[], int | None], *, interrupted: str = "stopped") ->
 
 def _write_error(line: str) -> None:
     with suppress(OSError):  # the terminal may be closed
-        sys.stderr.write(without_credentials(line))
+        sys.stderr.write(as_called(without_credentials(line)))
         sys.stderr.flush()
 
 
@@ -162,6 +243,11 @@ def add_opts_argument(parser: argparse.ArgumentParser, help_text: str) -> None:
     parser.add_argument("--opts", nargs="*", action="extend", default=[], metavar="KEY VALUE", help=help_text)
 
 
+def add_name_argument(parser: argparse.ArgumentParser) -> None:
+    """Declares ``--name RUN``."""
+    parser.add_argument("--name", default="", metavar="RUN", help="name of the run: OUTPUT_DIR is output/<project>/RUN")
+
+
 def parse_cfg_arguments(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
     """Parses the arguments of a command line.
 
@@ -177,7 +263,7 @@ def parse_cfg_arguments(parser: argparse.ArgumentParser, argv: list[str]) -> arg
     args = parser.parse_intermixed_args(arguments)
     files, overrides = [], [*args.overrides, *args.opts]
     for given in args.cfg or []:
-        count = next((i for i, text in enumerate(given) if i and not text.endswith(YAML)), len(given))
+        count = next((i for i, text in enumerate(given) if i and not _is_file(text)), len(given))
         files += given[:count]
         overrides += given[count:]
     args.cfg, args.overrides = files, sorted(overrides, key=lambda text: getattr(text, "position", len(argv)))
@@ -185,6 +271,11 @@ def parse_cfg_arguments(parser: argparse.ArgumentParser, argv: list[str]) -> arg
     for name, value in vars(args).items():
         setattr(args, name, _as_typed(value))
     return args
+
+
+def _is_file(text: str) -> bool:
+    """Whether an argument names a configuration or a recipe, such as ``stica/k400``, and not a key."""
+    return text.endswith(YAML) or "/" in text
 
 
 def _as_typed(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """Fixtures for several folders; its presence also puts this one on the import path, for modules such as `tiny_task`."""
 
 import signal
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,22 @@ def clips_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "train.csv").write_text("".join(lines[:TRAIN]))
     (folder / "test.csv").write_text("".join(lines[TRAIN:]))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def feature_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty store of features, for this process and those that it starts; not made before it is used."""
+    folder = tmp_path_factory.getbasetemp() / f"features-{uuid.uuid4().hex}"
+    monkeypatch.setenv("STICA_PV_FEATURE_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _feature_cache_of_fixtures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A store of features for fixtures of larger scope, never that of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STICA_PV_FEATURE_CACHE", str(tmp_path_factory.getbasetemp() / "features"))
+        yield
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from tiny_runs import REPOSITORY
 
-from stica_pv.config import CfgNode, apply_overrides, flatten, merge_file
+from stica_pv.config import CfgNode, apply_overrides, flatten, merge_file, with_keys
 from stica_pv.config.declared import declared_keys, read_table
 from stica_pv.config.node import set_key
-from stica_pv.config.slowfast import FOREIGN_KEYS
+from stica_pv.config.slowfast import FOREIGN_KEYS, USUAL_NAMES
 from stica_pv.defaults import get_cfg
 from stica_pv.errors import UsageError
 
@@ -145,6 +145,9 @@ def test_slowfast_key_names_what_to_use_instead(cfg: CfgNode):
         apply_overrides(cfg, ["CONTRASTIVE.TYPE", "moco"])
     with pytest.raises(UsageError, match="SlowFast key"):
         set_key(cfg, "RESNET.DEPTH", 50)
+    for name, ours in USUAL_NAMES.items():
+        with pytest.raises(UsageError, match=rf"unknown key {name} \(did you mean {ours}\?\)"):
+            apply_overrides(cfg, [name, "1"])
 
 
 def test_a_declared_key_is_ours_even_if_slowfast_has_it_too(cfg: CfgNode):
@@ -233,10 +236,10 @@ def test_keys_are_checked_before_anything_heavy_is_imported(write: Write):
     program = (
         "import sys\nfrom stica_pv.config.declared import check_keys\nfrom stica_pv.errors import UsageError\n"
         "from pathlib import Path\n"
-        "check_keys([sys.argv[1]], ['SYNTHETIC.CLUTTER', '1', 'OUTPUT_DIR', 'x'], root=Path())\n"
+        "check_keys([sys.argv[1]], ['SYNTHETIC.CLUTTER', '1', 'OUTPUT_DIR', 'x'])\n"
         "typed = ['TRAIN.BACTH_SIZE', '3'], ['TRAIN', '3'], ['MODEL.DEPTH', ''], ['SOLVER.STEPS', '[1,', '2]']\n"
         "for given in ([sys.argv[2]], []), *(([], one) for one in typed):\n"
-        "    try:\n        check_keys(*given, root=Path())\n"
+        "    try:\n        check_keys(*given)\n"
         "    except UsageError as error:\n        print(error)\n"
         "assert not {'torch', 'av', 'numpy'} & set(sys.modules)\n"
     )
@@ -251,3 +254,13 @@ def test_keys_are_checked_before_anything_heavy_is_imported(write: Write):
     assert lines[2].startswith("TRAIN is a section: set its keys, such as TRAIN.")
     assert lines[3].startswith("unknown key MODEL.DEPTH")
     assert lines[4].startswith("overrides are pairs KEY VALUE, got 3 arguments")
+
+
+def test_a_copy_with_other_keys_is_frozen_and_checked_and_leaves_the_original(cfg: CfgNode):
+    cfg.freeze()
+    changed = with_keys(cfg, [("SOLVER.MAX_EPOCH", 3), ("SOLVER.BASE_LR", 1)])
+    assert (changed.SOLVER.MAX_EPOCH, changed.SOLVER.BASE_LR, cfg.SOLVER.MAX_EPOCH) == (3, 1.0, 10)
+    with pytest.raises(AttributeError, match="immutable"):
+        changed.TASK = "gdt"
+    with pytest.raises(UsageError, match=r"^checkpoint: unknown key SOLVER\.MAX_EPOCHS"):
+        with_keys(cfg, [("SOLVER.MAX_EPOCHS", 3)], source="checkpoint: ")

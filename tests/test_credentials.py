@@ -8,7 +8,8 @@ import pytest
 from stica_pv.config import apply_overrides, merge_file
 from stica_pv.credentials import with_credentials, without_credentials
 from stica_pv.defaults import get_cfg
-from stica_pv.engine.run_folder import default_output_dir, describe_environment
+from stica_pv.engine.run_folder import describe_environment
+from stica_pv.engine.run_name import default_output_dir
 from stica_pv.errors import UsageError
 
 KEY, VARIABLE = "MLFLOW.TRACKING_URI", "MLFLOW_TRACKING_URI"
@@ -61,4 +62,6 @@ def test_every_other_key_refuses_credentials_without_repeating_them(key: str, va
 def test_neither_the_folder_nor_the_record_of_a_run_contains_a_password(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sys.argv", ["run_net.py", KEY, WHOLE])
     assert f"command: run_net.py {KEY} {SHOWN}\n" in describe_environment()
-    assert default_output_dir("a.yaml", ["DATA.LIST", WHOLE]).endswith("/DATA.LIST=https_host_5000_a_b=c_d")
+    assert default_output_dir("a.yaml", ["DATA.LIST", WHOLE]).startswith(
+        f"output/{Path.cwd().name}/a/list-https_host_5000_a_b_c_d__"
+    )

@@ -131,7 +131,7 @@ def test_a_file_starts_no_code_in_any_command(
         assert code == 2, (name, err)
         assert err.startswith("error: "), name
         assert err.count("\n") == 1, (name, err)
-        assert "names code, which a file must not run" in err, (name, err)
+        assert "names code, which a file must not import by itself" in err, (name, err)
     assert not evil.exists()
 
 
@@ -151,7 +151,7 @@ def test_a_malformed_file_is_refused_in_one_line_by_every_command(
 def test_code_that_the_user_names_is_used(trained: Path, evil: Path, tmp_path: Path):
     checkpoint = CODE["function"](load_checkpoint(trained))
     cfg = get_cfg()
-    with pytest.raises(UsageError, match=f"name its module yourself, CUSTOM_IMPORTS '\\[{EVIL}\\]'"):
+    with pytest.raises(UsageError, match=rf"add --import {EVIL} to the command \(or CUSTOM_IMPORTS '\[{EVIL}\]'\)"):
         as_trained(cfg, checkpoint)
     for key, value in (("CUSTOM_IMPORTS", [EVIL]), ("MODEL.ARCH", f"{EVIL}:build")):
         named = cfg.clone()
@@ -169,7 +169,7 @@ def test_a_run_folder_starts_no_code_either(trained: Path, evil: Path, tmp_path:
     folder.mkdir()
     for text in (f"CUSTOM_IMPORTS: [{EVIL}]\n", f"MODEL: {{ARCH: '{EVIL}:build'}}\n"):
         (folder / "config.yaml").write_text(text)
-        with pytest.raises(UsageError, match=r"config\.yaml: .* names code, which a file must not run"):
+        with pytest.raises(UsageError, match=r"config\.yaml: .* names code, which a file must not import by itself"):
             configuration_of(folder)
     assert not evil.exists()
     assert configuration_of(folder, ["CUSTOM_IMPORTS", EVIL]).CUSTOM_IMPORTS == [EVIL]

@@ -8,7 +8,7 @@ import yaml
 from made_checkpoints import content
 
 from stica_pv.config import CfgNode, apply_overrides, flatten
-from stica_pv.config.limits import check_limits
+from stica_pv.config.keys import check_limits
 from stica_pv.config.renamed import RENAMED_KEYS, RENAMED_VALUES, with_present_names
 from stica_pv.defaults import get_cfg
 from stica_pv.engine.build_task import as_trained

@@ -12,7 +12,7 @@ from stica_pv.data.conversion.conversion_log import open_conversion_log, write_f
 from stica_pv.data.manifest.bad_files import BadFiles, lasting_failures, read_bad_files
 from stica_pv.data.manifest.manifest_csv import append_media_info, load_media_info
 from stica_pv.data.manifest.media_info import MediaInfo
-from stica_pv.data.manifest.report import describe_exclusions
+from stica_pv.data.manifest.overview import describe_exclusions
 from stica_pv.data.sources.video_list import check_absent
 from stica_pv.errors import UnreadableClip, UsageError
 from stica_pv.launch.logs import set_up_logging

@@ -1,7 +1,7 @@
 """The values that travel check themselves."""
 
 import pickle
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, dataclass
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from stica_pv.structures import (
     ClipRequest,
     CropPlan,
     LossTerms,
+    Movable,
     ReadFailure,
     Views,
     ViewSpec,
@@ -196,3 +197,24 @@ def test_scalars_of_one_step_are_not_those_of_the_next():
 
 def test_describe_names_type_and_shape():
     assert describe(torch.zeros(3, 16, dtype=torch.bfloat16)) == "bfloat16(3, 16)"
+
+
+@dataclass(frozen=True)
+class Inner(Movable):
+    value: torch.Tensor
+    name: str = "inner"
+
+
+@dataclass(frozen=True)
+class Outer(Movable):
+    one: torch.Tensor
+    several: tuple[torch.Tensor, ...]
+    by_name: dict[str, Inner]
+    none: Inner | None = None
+
+
+def test_every_tensor_moves_and_other_fields_stay() -> None:
+    moved = Outer(torch.ones(2), (torch.ones(1),), {"a": Inner(torch.ones(3), "x")}).to(torch.device("meta"))
+    tensors = moved.one, *moved.several, moved.by_name["a"].value
+    assert [(one.device.type, tuple(one.shape)) for one in tensors] == [("meta", (2,)), ("meta", (1,)), ("meta", (3,))]
+    assert (moved.by_name["a"].name, moved.none, type(moved)) == ("x", None, Outer)

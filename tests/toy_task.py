@@ -18,10 +18,6 @@ class ToyParams(AugmentationParams):
 
     noise: Tensor
 
-    def to(self, device: torch.device) -> "ToyParams":
-        """Returns the parameters on `device`."""
-        return ToyParams(self.noise.to(device))
-
     def rows(self, part: slice) -> "ToyParams":
         """Returns the noise of some samples."""
         return ToyParams(self.noise[part])

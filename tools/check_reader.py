@@ -1,100 +1,12 @@
 #!/usr/bin/env python3
-"""Measure the reader on generated files: `python tools/check_reader.py [--few] [--match TEXT] [--markdown FILE]`.
+"""Runs `stica-pv check-reader` from a clone, installed or not."""
 
-Each frame of these files encodes its number, and the audio encodes the time. The table compares the errors of this
-reader and of pytorchvideo's reader on the same files.
-"""
-
-import argparse
-import platform
 import sys
-import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tools")]  # the clone's package and tools, from any working directory
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import av  # noqa: E402
-from reader_check.matrix import ALL, FEW  # noqa: E402
-from reader_check.measure import Errors, check_ours, check_pytorchvideo  # noqa: E402
-from reader_check.specimens import Specimen, can_write, write  # noqa: E402
-
-HEAD = (
-    "| container | frames | audio | property | frames wrong | audio off | length off "
-    "| pytorchvideo: frames wrong | audio off |",
-    "|---|---|---|---|---|---|---|---|---|",
-)
-
-
-def parse(argv: list[str]) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--few", action="store_true", help="a dozen files instead of all")
-    parser.add_argument("--match", default="", help="only files whose name contains this text")
-    parser.add_argument("--details", action="store_true", help="print each error")
-    parser.add_argument("--markdown", type=Path, help="also write the table to this file")
-    return parser.parse_args(argv)
-
-
-def frame_cell(errors: Errors) -> str:
-    """Return how many frames were wrong, and the largest error."""
-    by = f", by up to {errors.frame_s * 1e3:.0f} ms" if errors.frame_s else ""
-    if errors.failure and errors.wrong == errors.num_frames == 0:
-        return f"fails: {errors.failure}"
-    remark = f", {errors.remark}" if errors.remark else ""
-    return f"{errors.wrong} of {errors.num_frames}{by}{remark}"
-
-
-def audio_cell(errors: Errors) -> str:
-    """Return the largest lag, and how often audio was missing."""
-    if errors.silent == errors.num_audio:
-        return "none"
-    missing = f", {errors.silent} of {errors.num_audio} missing" if errors.silent else ""
-    return f"{errors.audio_s * 1e3:+.2f} ms{missing}"
-
-
-def row(specimen: Specimen, ours: Errors, theirs: Errors) -> str:
-    """Return a row of the table."""
-    audio = f"{specimen.audio} {specimen.rate_hz / 1000:g} kHz {specimen.layout}"
-    note = f"{specimen.note}: {specimen.cause}" if specimen.cause else specimen.note
-    cells = (specimen.container, specimen.video, audio, note)
-    length = f"{ours.length_s * 1e3:+.0f} ms"
-    results = (frame_cell(ours), audio_cell(ours), length, frame_cell(theirs), audio_cell(theirs))
-    return "| " + " | ".join((*cells, *results)) + " |"
-
-
-def measure(specimens: Iterable[Specimen], *, details: bool) -> tuple[list[str], int]:
-    """Return the rows of the table, and in how many our reader has errors without a known cause."""
-    lines, bad = [], 0
-    with tempfile.TemporaryDirectory() as folder:
-        for specimen in specimens:
-            if not can_write(specimen):
-                print(f"this FFmpeg has no encoder {specimen.video} or {specimen.audio}", file=sys.stderr)
-                continue
-            path = write(specimen, Path(folder))
-            ours, theirs = check_ours(specimen, path), check_pytorchvideo(specimen, path)
-            lines.append(row(specimen, ours, theirs))
-            print(lines[-1], flush=True)
-            if details:
-                print("\n".join(f"    {line}" for line in (ours.failure, *ours.details) if line))
-            bad += not ours.good and not specimen.cause
-            path.unlink()
-    return lines, bad
-
-
-def main(argv: list[str]) -> int:
-    """Run the command line; 1: our reader has an error without a known cause."""
-    args = parse(argv)
-    av.logging.set_level(av.logging.PANIC)
-    print("\n".join(HEAD))
-    lines, bad = measure([s for s in (FEW if args.few else ALL) if args.match in s.name], details=args.details)
-    versions = f"FFmpeg {av.ffmpeg_version_info}, PyAV {av.__version__}, Python {platform.python_version()}"
-    print(f"\n{len(lines)} files, {bad} with errors of our reader without a known cause; {versions}")
-    if args.markdown:
-        args.markdown.write_text("\n".join((*HEAD, *lines)) + "\n", encoding="utf-8")
-    return int(bad > 0)
-
+from stica_pv.commands.check_reader import main  # noqa: E402 - found by the line above
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -1,70 +1,12 @@
 #!/usr/bin/env python3
-"""Compute the optical flow of a data set: `python tools/compute_flow.py SOURCE TARGET [--short-side 128 ...]`.
+"""Runs `stica-pv compute-flow` from a clone, installed or not."""
 
-SOURCE is a folder or a list of `path label` lines; the flow of `a/b.mp4` is saved to `a/b.npz` in TARGET. Run the
-command again to continue after an interruption, or to retry failed files. Then train with DATA.PATH_TO_FLOW_DIR TARGET.
-Needs OpenCV: pip install -e '.[flow]'.
-"""
-
-import argparse
-import logging
-import os
 import sys
-import time
-from functools import partial
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from stica_pv.command_line import exit_code, log_to_terminal  # noqa: E402 - found by the line above
-
-
-def parse(argv: list[str]) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", help="a folder, or a list of videos")
-    parser.add_argument("target", help="a new folder, or the target of an earlier run")
-    parser.add_argument(
-        "--short-side", type=int, default=128, help="pixels; smaller frames are kept, 0: no limit (128)"
-    )
-    parser.add_argument(
-        "--bound", type=float, default=20.0, help="largest motion in pixels; larger motion is clipped (20)"
-    )
-    parser.add_argument("--fps", type=float, default=0.0, help="flow fields per second; 0: one per frame (0)")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="worker processes (all cores)")
-    parser.add_argument("--limit", type=int, default=600, help="time limit per file in seconds (600)")
-    parser.add_argument("--separator", default=" ", help="separator of path and label in a list (a space)")
-    return parser.parse_args(argv)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Compute the flow and print a report; return 1 if no file has flow."""
-    from stica_pv.data.conversion.batch_convert import convert_files, plan_conversion
-    from stica_pv.data.conversion.optical_flow import CONVERSION, FlowSettings
-
-    settings = FlowSettings(short_side=args.short_side, bound=args.bound, fps=args.fps)
-    plan = plan_conversion(args.source, args.target, args.separator, CONVERSION)
-    begin = time.perf_counter()
-    report = convert_files(plan, settings, processes=args.processes, limit_s=args.limit)
-    seconds = time.perf_counter() - begin
-    done = (*report.copied, *report.kept)
-    size = sum(os.path.getsize(plan.target / plan.names[name]) for name in done) / 1e6
-    print(f"files     {len(report.copied)} computed, {len(report.kept)} already present, {len(report.failures)} failed")
-    if report.failures:
-        print(f"failures  {plan.target / CONVERSION.failures}")
-    print(f"size      {size:.1f} MB" + (f", {size / len(done):.2f} MB per file" if done else ""))
-    if report.copied:
-        print(f"time      {seconds:.1f} s, {seconds * args.processes / len(report.copied):.2f} s per file and process")
-    return 0 if done else 1
-
-
-def main(argv: list[str]) -> int:
-    """Run the command line; 2: an argument is wrong."""
-    args = parse(argv)
-    log_to_terminal(level=logging.INFO)
-    return exit_code(partial(run, args), interrupted="stopped; run the same command again to continue")
-
+from stica_pv.commands.compute_flow import main  # noqa: E402 - found by the line above
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

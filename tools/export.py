@@ -1,77 +1,12 @@
 #!/usr/bin/env python3
-"""Export networks of a checkpoint for other programs, with a model card: `python tools/export.py CHECKPOINT OUT [...]`.
+"""Runs `stica-pv export` from a clone, installed or not."""
 
-trunk    the video (or audio) network by the names of the plain torchvision or pytorchvideo model
-encoder  maps frames or audio to one vector per clip: normalization, trunk, pooling head, projection head
-task     all networks, without the optimizer: a light checkpoint
-"""
-
-import argparse
-import logging
 import sys
-from functools import partial
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from stica_pv.command_line import exit_code, log_to_terminal  # noqa: E402 - found by the line above
-
-EXAMPLES = """
-examples:
-  python tools/export.py output/stica/demo/checkpoints/step_00000256.pyth trunk.safetensors
-  python tools/export.py checkpoint.pyth video.onnx --what encoder
-  python tools/export.py checkpoint.pyth audio.pt2 --what encoder --modality audio --layer projected
-"""
-
-
-def parse(argv: list[str]) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "checkpoint", metavar="CHECKPOINT", help="checkpoint of a run, converted checkpoint, or exported encoder"
-    )
-    parser.add_argument("target", metavar="OUT", type=Path, help="new file; the model card is saved to OUT.md")
-    parser.add_argument("--what", default="trunk", help="trunk, encoder or task (default: trunk)")
-    parser.add_argument("--modality", default="video", help="video or audio (default: video)")
-    parser.add_argument(
-        "--format",
-        default="",
-        help="safetensors, pth, torch_export (.pt2), onnx or torchscript (.ts, deprecated); default: by suffix",
-    )
-    parser.add_argument(
-        "--layer", default="", help="output layer of an encoder program: map, pooled, projected (default: pooled)"
-    )
-    parser.add_argument(
-        "--import", dest="imports", action="append", default=[], metavar="MODULE", help="module of components"
-    )
-    return parser.parse_args(argv)
-
-
-def run(args: argparse.Namespace) -> None:
-    """Export, and print what was written."""
-    from stica_pv.exchange import ExportRequest, export
-
-    imports = tuple(args.imports)
-    written = export(
-        ExportRequest(args.checkpoint, args.target, args.what, args.modality, args.format, args.layer, imports)
-    )
-    piece = written.piece
-    print(f"{written.file}: {piece.modality} {piece.what}, {len(piece.tensors)} tensors".replace(":  ", ": "))
-    print(f"input: {piece.takes}\noutput: {piece.gives}")
-    if written.check:
-        print(written.check)
-    print(f"model card: {written.card}")
-
-
-def main(argv: list[str]) -> int:
-    """Run the command line; exit code 2: the request is invalid, 1: a program gives wrong numbers."""
-    args = parse(argv)
-    log_to_terminal(level=logging.ERROR)
-    return exit_code(partial(run, args), interrupted="stopped; nothing was written")
-
+from stica_pv.commands.export import main  # noqa: E402 - found by the line above
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -1,61 +1,12 @@
 #!/usr/bin/env python3
-"""Show what the networks of a run have learned: `python tools/gallery.py OUTPUT_DIR [KEY VALUE ...]`.
+"""Runs `stica-pv gallery` from a clone, installed or not."""
 
-Writes gallery.html: test clips with their nearest neighbors, by frames and by audio, failures first, for the trained
-network and for random initialization; a map of the test clips; and what the method does with two clips of the
-training list. Features of an evaluation in OUTPUT_DIR are reused; missing ones are extracted and saved there.
-"""
-
-import argparse
 import sys
-from functools import partial
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from stica_pv.command_line import exit_code, set_environment  # noqa: E402 - found by the lines above
-
-set_environment()
-
-
-def parse(argv: list[str]) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", metavar="OUTPUT_DIR", help="output folder of a pre-training or an evaluation")
-    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="e.g. TEST.NUM_ENSEMBLE_VIEWS 1 NUM_GPUS 0")
-    parser.add_argument(
-        "--queries", type=int, default=12, metavar="N", help="queries to show per direction (default: 12)"
-    )
-    parser.add_argument("--out", metavar="FILE", help="page to write (default: OUTPUT_DIR/gallery.html)")
-    args = parser.parse_intermixed_args(argv)
-    if args.queries < 1:
-        parser.error(f"--queries: expected a number >= 1, got {args.queries}")
-    return args
-
-
-def act(args: argparse.Namespace) -> None:
-    """Write the page."""
-    from stica_pv.config.declared import check_keys
-
-    check_keys([], args.overrides, root=ROOT)
-    from stica_pv.launch import launch, set_up_logging
-    from stica_pv.report.gallery_page import WriteGallery
-    from stica_pv.report.run_config import configuration_of
-    from stica_pv.workflows.run import import_custom
-
-    set_up_logging("", 0)
-    cfg = configuration_of(Path(args.folder), args.overrides)
-    import_custom(cfg)
-    path = Path(args.out or Path(args.folder) / "gallery.html")
-    launch(WriteGallery(path, args.queries), cfg, log_to_file=False)
-    print(path)
-
-
-def main(argv: list[str]) -> int:
-    """Run the command line."""
-    return exit_code(partial(act, parse(argv)), interrupted="stopped; repeat the command to continue")
-
+from stica_pv.commands.gallery import main  # noqa: E402 - found by the line above
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

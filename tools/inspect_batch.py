@@ -1,64 +1,12 @@
 #!/usr/bin/env python3
-"""Inspect a training batch before weeks of training: `python tools/inspect_batch.py --cfg FILE [KEY VALUE ...]`.
+"""Runs `stica-pv inspect-batch` from a clone, installed or not."""
 
-Writes batch.html, with the frames, spectrograms and audio of the network inputs, their feature-crop windows, and what
-was sampled for each clip; and batch.png, the same as one image. It is the batch of training step --step, bit for bit.
---checkpoint adds the attention of the pooling and the similarity of the compared rows.
-"""
-
-import argparse
-import logging
 import sys
-from functools import partial
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # the clone's package, from any working directory, installed or not
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from stica_pv.command_line import add_cfg_arguments, exit_code, log_to_terminal, parse_cfg_arguments  # noqa: E402 - found above
-
-MOST_CLIPS = 32  # limit of a readable page and image
-
-
-def parse(argv: list[str]) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_cfg_arguments(parser, "one configuration")
-    parser.add_argument("--step", type=int, default=0, metavar="N", help="training step, from 0 (default: 0)")
-    parser.add_argument("--clips", type=int, default=4, metavar="N", help="number of clips to show (default: 4)")
-    parser.add_argument("--checkpoint", metavar="FILE", help="checkpoint whose attention and similarities to show")
-    parser.add_argument("--out", metavar="FOLDER", help="output folder (default: OUTPUT_DIR/batch_step_N)")
-    args = parse_cfg_arguments(parser, argv)
-    if len(args.cfg) != 1:
-        parser.error(f"--cfg: expected one FILE, got {len(args.cfg)}")
-    if not 1 <= args.clips <= MOST_CLIPS:
-        parser.error(f"--clips: expected a number from 1 to {MOST_CLIPS}, got {args.clips}")
-    return args
-
-
-def act(args: argparse.Namespace) -> None:
-    """Write the page and the image."""
-    from stica_pv.config.declared import check_keys
-
-    check_keys(args.cfg, args.overrides, root=ROOT)
-    from stica_pv.launch.configuration import configure
-    from stica_pv.report.inspection import inspect_batch
-    from stica_pv.workflows.run import import_custom
-
-    log_to_terminal(level=logging.WARNING, stream=sys.stdout)
-    logging.getLogger("stica_pv").setLevel(logging.INFO)
-    cfg = configure(args.cfg[0], args.overrides, root=ROOT)
-    import_custom(cfg)
-    cfg.freeze()
-    folder = Path(args.out or Path(cfg.OUTPUT_DIR) / f"batch_step_{args.step}")
-    for path in inspect_batch(cfg, folder, step=args.step, clips=args.clips, checkpoint=args.checkpoint):
-        print(path)
-
-
-def main(argv: list[str]) -> int:
-    """Run the command line."""
-    return exit_code(partial(act, parse(argv)))
-
+from stica_pv.commands.inspect_batch import main  # noqa: E402 - found by the line above
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -51,10 +51,6 @@ class MaskedParams(AugmentationParams):
         """Returns the mask of some samples; colors are applied before."""
         return MaskedParams(None, self.hidden[part])
 
-    def to(self, device: torch.device) -> "MaskedParams":
-        """Returns the choices on `device`."""
-        return MaskedParams(None if self.color is None else self.color.to(device), self.hidden.to(device))
-
 
 class Decoder(nn.Module):
     """Predicts the hidden patches of a spectrogram from the visible ones and from video tokens."""

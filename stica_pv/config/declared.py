@@ -16,34 +16,29 @@ from typing import Any
 from stica_pv.config.imports import import_components, named_imports
 from stica_pv.config.keys import TABLE, KeyTable
 from stica_pv.config.node import check_known, pairs_of, read_settings
+from stica_pv.recipe_files import find_file
 
 PACKAGE = Path(__file__).resolve().parent.parent
 _GATHERED = "stica_pv.defaults"  # its COMPONENTS are the declaring modules
 _LIGHT = "stica_pv.config."  # modules that are imported, since they import nothing heavy
 
 
-def check_keys(files: Sequence[str], overrides: Sequence[str], *, root: Path) -> None:
+def check_keys(files: Sequence[str], overrides: Sequence[str]) -> None:
     """Refuses undeclared keys, after importing the modules of CUSTOM_IMPORTS; values are checked later.
 
     Args:
-        files: YAML files; a path that does not exist is tried below `root`.
+        files: YAML files, or names of recipes.
         overrides: Alternating keys and values.
-        root: Folder of the repository.
 
     Raises:
         UsageError: A file cannot be read, a module cannot be imported, or a key is unknown.
     """
-    settings = [setting for file in files for setting in read_settings(find_file(file, root))]
+    settings = [setting for file in files for setting in read_settings(find_file(file))]
     import_components(named_imports(settings, overrides))
     known = {**declared_keys(), **TABLE.keys}
     found = [(f"{source}: ", key) for source, key, _ in settings]
     for source, key in [*found, *(("", key) for key, _ in pairs_of(overrides))]:
         check_known(key, known, source=source)
-
-
-def find_file(file: str, root: Path) -> str:
-    """Returns the path of a configuration; a path that does not exist is tried below `root`."""
-    return file if Path(file).exists() or not (root / file).is_file() else str(root / file)
 
 
 def declared_keys() -> dict[str, str]:

@@ -1,29 +1,76 @@
-"""Modules of the user, which declare keys and register components: found in the settings and imported before these."""
+"""Modules outside the package, which declare keys and register components; they are imported before any key is judged.
+
+A module is imported because the user names it (CUSTOM_IMPORTS, ``--import``), or because an installed package offers it
+as a plugin. A file alone, such as a checkpoint, never has a module imported.
+"""
 
 import importlib
+import os
 from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.metadata import entry_points
 from typing import Any
 
+from stica_pv.command_line import IMPORTS
 from stica_pv.config.node import CfgNode, pairs_of, set_key
 from stica_pv.config.yaml_text import parse_yaml
 from stica_pv.errors import UsageError
 
 KEY = "CUSTOM_IMPORTS"
+PLUGINS = "stica_pv.plugins"
+"""Group of entry points: each names a module of an installed package."""
+
+
+def allowed_modules() -> set[str]:
+    """Returns the modules that any file may use: those of ``--import``, and plugins."""
+    return {*_given(), *load_plugins()}
+
+
+def all_imports(modules: Iterable[str]) -> list[str]:
+    """Returns the modules of CUSTOM_IMPORTS together with those of ``--import``."""
+    return list(dict.fromkeys([*modules, *_given()]))
+
+
+def _given() -> list[str]:
+    return [name for name in os.environ.get(IMPORTS, "").split(",") if name]
+
+
+@cache
+def load_plugins() -> tuple[str, ...]:
+    """Imports the modules that installed packages offer, and returns their names.
+
+    Raises:
+        UsageError: One of them cannot be imported.
+    """
+    names = []
+    for point in sorted(entry_points(group=PLUGINS), key=lambda one: one.name):
+        try:
+            point.load()
+        except (ImportError, AttributeError) as error:
+            package = point.dist.name if point.dist else point.value
+            raise UsageError(
+                f"plugin {point.name} of the package {package} cannot be imported: {error}; update or uninstall it"
+            ) from error
+        names.append(point.module)
+    return tuple(names)
 
 
 def import_components(modules: Iterable[str], *, source: str = KEY) -> None:
     """Imports the modules that the user named, so that they declare their keys and register their components.
 
+    Plugins and the modules of ``--import`` are imported before them.
+
     Raises:
         UsageError: A module does not exist; the message begins with `source`.
     """
-    for name in modules:
+    load_plugins()
+    for named_by, name in [*(("--import", name) for name in _given()), *((source, name) for name in modules)]:
         if not all(part.isidentifier() for part in str(name).split(".")):
-            raise UsageError(f"{source}: expected module names such as my_package.my_module, got {name!r}")
+            raise UsageError(f"{named_by}: expected module names such as my_package.my_module, got {name!r}")
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            raise UsageError(f"{source}: {name}: {error}; is its folder in PYTHONPATH?") from error
+            raise UsageError(f"{named_by}: {name}: {error}; is its folder in PYTHONPATH?") from error
 
 
 def named_imports(settings: Iterable[tuple[str, str, Any]], overrides: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ class Limits:
         above: The value must be larger than this.
         count: Length of a list.
         ordered: Whether a list must be in ascending order.
+        or_empty: Whether a list may be empty, whatever its length should be.
         choices: Allowed texts.
     """
 
@@ -23,6 +24,7 @@ class Limits:
     above: float = -math.inf
     count: int | None = None
     ordered: bool = False
+    or_empty: bool = False
     choices: tuple[str, ...] = ()
 
     def expectation(self) -> str:
@@ -35,12 +37,13 @@ class Limits:
         numbers = " and ".join(parts)
         if self.count is None:
             return numbers
-        return f"{self.count} numbers{', each ' if numbers else ''}{numbers}{', in ascending order' * self.ordered}"
+        each = f", each {numbers}" if numbers else ""
+        return f"{self.count} numbers{each}{', in ascending order' * self.ordered}{', or []' * self.or_empty}"
 
     def allow(self, value: Any) -> bool:
         """Whether a number or a list of numbers is within the limits."""
         if isinstance(value, list):
-            return (
+            return (self.or_empty and not value) or (
                 self.count in (None, len(value))
                 and all(self._allow_one(item) for item in value)
                 and (not self.ordered or value == sorted(value))

@@ -7,14 +7,14 @@ unknown key as a bare `KeyError`, refuses an integer for a float, and keeps the 
 import contextlib
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from fvcore.common.config import CfgNode
 
 from stica_pv.config.renamed import RENAMED_KEYS, RENAMED_VALUES
-from stica_pv.config.slowfast import FOREIGN_KEYS
+from stica_pv.config.slowfast import FOREIGN_KEYS, USUAL_NAMES
 from stica_pv.config.yaml_text import flatten, parse_settings, parse_yaml
 from stica_pv.credentials import KEPT_IN, keep_credentials, without_credentials
 from stica_pv.errors import UsageError, nearest
@@ -23,7 +23,7 @@ BASE = "_BASE_"
 _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # YAML 1.1 reads 1e-5 as a string
 DECLARED_LISTS = "_declared_lists"  # attribute of a configuration: default lists of keys that were set since
 
-__all__ = ["CfgNode", "apply_overrides", "flatten", "keys_in_file", "merge_file", "section"]
+__all__ = ["CfgNode", "apply_overrides", "flatten", "keys_in_file", "merge_file", "section", "with_keys"]
 
 
 def section(cfg: CfgNode, name: str) -> CfgNode:
@@ -135,6 +135,16 @@ def _check_value_name(key: str, value: Any, source: str) -> None:
         raise UsageError(f"{source}{key} {value} is now called {renamed[value]}: use that name")
 
 
+def with_keys(cfg: CfgNode, settings: Iterable[tuple[str, Any]], *, source: str = "") -> CfgNode:
+    """Returns a frozen copy of a configuration with some dotted keys set, checked as in `set_key`."""
+    changed: CfgNode = cfg.clone()
+    changed.defrost()
+    for key, value in settings:
+        set_key(changed, key, value, source=source)
+    changed.freeze()
+    return changed
+
+
 def _without_credentials(key: str, value: Any, source: str) -> Any:
     """Removes or refuses credentials: a configuration is written into logs, pages and checkpoints."""
     if isinstance(value, list):
@@ -161,7 +171,8 @@ def check_known(key: str, known: Collection[str], *, source: str = "") -> None:
     inside = [name for name in known if name.startswith(f"{key}.")]
     if inside:
         raise UsageError(f"{source}{key} is a section: set its keys, such as {inside[0]}")
-    raise UsageError(f"{source}unknown key {key}{nearest(key.upper(), known)}")
+    name = USUAL_NAMES.get(key.upper(), key.upper())
+    raise UsageError(f"{source}unknown key {key}{nearest(name, known)}")
 
 
 def _checked(key: str, value: Any, default: Any, source: str) -> Any:

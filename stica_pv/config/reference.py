@@ -15,7 +15,7 @@ _INTRODUCTION = """\
 Written by `python tools/write_reference.py` from the declarations of the keys; do not edit it.
 
 A configuration is a YAML file of keys, whose `_BASE_` names files to start from, and `KEY VALUE` pairs on the command
-line, which count more. `python tools/run_net.py --explain KEY` prints the entry of a key or of a section.
+line, which count more. `stica-pv explain KEY` prints the entry of a key or of a section.
 Modules of your own declare keys in the same way: see "Adding a method" in [stica_pv/README.md](../stica_pv/README.md).
 
 ## Roles

@@ -12,8 +12,7 @@ from stica_pv.config.keys import Key, declare_keys
 from stica_pv.config.limits import NOT_NEGATIVE, SHARE, one_of
 from stica_pv.config.roles import CLIP, DATA, EVALUATION, FREE, SCOPE
 from stica_pv.data.decoding.flow_files import FlowFiles
-from stica_pv.data.decoding.reader import read
-from stica_pv.data.isolation.guard import GuardedReader, Reader
+from stica_pv.data.decoding.reader import Reader, read
 from stica_pv.data.sources.groups import source_groups
 from stica_pv.errors import UsageError
 
@@ -133,20 +132,19 @@ declare_keys(
 
 def reader_from_config(cfg: CfgNode, *, flow: bool = False) -> Reader:
     """Build the reader, a picklable function; `flow`: requests may include optical flow."""
-    reader = functools.partial(
+    return functools.partial(
         read,
         frame_choice=cfg.DATA.FRAME_CHOICE,
         short_size=cfg.DATA.DECODING_SHORT_SIZE,
         flow=_flow_from_config(cfg) if flow else None,
     )
-    return GuardedReader(reader, timeout_s=cfg.DATA.READ_TIMEOUT_SECONDS)
 
 
 def _flow_from_config(cfg: CfgNode) -> FlowFiles:
     data = cfg.DATA
     if not data.PATH_TO_FLOW_DIR:
         raise UsageError(
-            "this method needs optical flow: set DATA.PATH_TO_FLOW_DIR to the output of tools/compute_flow.py"
+            "this method needs optical flow: set DATA.PATH_TO_FLOW_DIR to the output of `stica-pv compute-flow`"
         )
     return FlowFiles(Path(data.PATH_TO_FLOW_DIR), Path(data.PATH_PREFIX or data.PATH_TO_DATA_DIR), data.FLOW_FPS)
 

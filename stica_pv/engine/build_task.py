@@ -6,16 +6,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from stica_pv.config import CfgNode, flatten
+from stica_pv.config import CfgNode, flatten, with_keys
+from stica_pv.config.imports import KEY, allowed_modules
 from stica_pv.config.keys import TABLE, check_limits, is_adopted
-from stica_pv.config.node import set_key
 from stica_pv.config.yaml_text import parse_stored_settings
 from stica_pv.engine import load_checkpoint, load_weights
 from stica_pv.engine.checkpoint import Checkpoint
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import seed_of
 from stica_pv.models.backbones import LIBRARIES
-from stica_pv.registry import TASKS
+from stica_pv.registry import AUDIO_ENCODERS, BACKBONES, POOLINGS, TASKS
 from stica_pv.tasks import Task
 
 
@@ -39,26 +39,40 @@ def as_trained(cfg: CfgNode, checkpoint: Checkpoint) -> CfgNode:
     Raises:
         UsageError: Its configuration is malformed, or names code that `cfg` does not name.
     """
-    adopted = cfg.clone()
-    adopted.defrost()
     stored = parse_stored_settings(checkpoint["config"], source="checkpoint: its configuration")
-    trusted = named_modules(flatten(cfg))
+    trusted = named_modules(flatten(cfg)) | allowed_modules()
     _refuse_missing_modules(dict(stored), trusted)
     settings = [(key, value) for key, value in stored if is_adopted(key) and key not in cfg.OVERRIDES]
     refuse_code(settings, trusted, source="checkpoint")
-    for key, value in settings:
-        set_key(adopted, key, value, source="checkpoint: ")
+    adopted = with_keys(cfg, settings, source="checkpoint: ")
     check_limits(adopted)
-    adopted.freeze()
     return adopted
 
 
+# Keys that name a component, and where components are registered.
+_COMPONENTS = {"TASK": TASKS, "MODEL.ARCH": BACKBONES, "AUDIO.ARCH": AUDIO_ENCODERS, "POOL.NAME": POOLINGS}
+
+
 def _refuse_missing_modules(stored: Mapping[str, Any], trusted: Collection[str]) -> None:
-    """Refuses a configuration with keys of modules that are not imported: the checkpoint cannot describe itself."""
-    absent = [key for key in stored if not TABLE.roles(key) and "." in key]
-    if absent:
-        modules = [("CUSTOM_IMPORTS", stored.get("CUSTOM_IMPORTS", []))]
-        refuse_code(modules, trusted, source=f"checkpoint: {absent[0]} is a key of another module")
+    """Refuses a configuration with keys or components of modules that are not imported, and names the modules."""
+    keys = [f"{key} is a key" for key in stored if not TABLE.roles(key) and "." in key]
+    names = [
+        f"{key} {stored[key]} is a component"
+        for key, registry in _COMPONENTS.items()
+        if isinstance(stored.get(key), str) and ":" not in stored[key] and stored[key] not in registry
+    ]
+    absent = [module for module in _modules_in(KEY, stored.get(KEY, [])) if module not in trusted]
+    if (keys or names) and absent:
+        raise UsageError(f"checkpoint: {(keys or names)[0]} of another module{_how_to_allow(absent)}")
+
+
+def _how_to_allow(modules: Iterable[str]) -> str:
+    listed = list(modules)
+    options = " ".join(f"--import {module}" for module in listed)
+    return (
+        f", which a file must not import by itself: if you trust {', '.join(listed)}, add {options} to the command "
+        f"(or {KEY} '[{', '.join(listed)}]')"
+    )
 
 
 def named_modules(settings: Iterable[tuple[str, Any]]) -> set[str]:
@@ -77,18 +91,16 @@ def refuse_code(settings: Iterable[tuple[str, Any]], trusted: Collection[str], *
     Raises:
         UsageError: They name another module.
     """
+    allowed = {*trusted, *allowed_modules()}
     for key, value in settings:
-        for module in _modules_in(key, value):
-            if module not in trusted:
-                raise UsageError(
-                    f"{source}: {key} {value} names code, which a file must not run: if you trust it, name its "
-                    f"module yourself, CUSTOM_IMPORTS '[{module}]' (tools/export.py --import {module})"
-                )
+        absent = [module for module in _modules_in(key, value) if module not in allowed]
+        if absent:
+            raise UsageError(f"{source}: {key} {value} names code{_how_to_allow(absent)}")
 
 
 def _modules_in(key: str, value: Any) -> list[str]:
     texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
-    if key == "CUSTOM_IMPORTS":
+    if key == KEY:
         return texts
     if not is_adopted(key):  # such as addresses, which have colons too
         return []

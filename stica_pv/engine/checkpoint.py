@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stica_pv.errors import UsageError
+from stica_pv.partial_file import partial_file
 from stica_pv.weights.files import is_write_error, load_plain, system_message
 
 logger = logging.getLogger(__name__)
@@ -71,18 +72,14 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep: int, keep_every
     Raises:
         UsageError: The disk is full or the folder cannot be written; older checkpoints are untouched.
     """
-    partial = path.with_suffix(".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         for left in path.parent.glob("step_*.partial"):  # by an attempt that was killed while writing
             left.unlink()
-        with partial.open("wb") as file:
+        with partial_file(path) as partial, partial.open("wb") as file:
             torch.save({"format": FORMAT, **checkpoint}, file)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
     except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
         if not is_write_error(error):
             raise
         raise UsageError(f"cannot write {path}: {system_message(error)}; older checkpoints are untouched") from error

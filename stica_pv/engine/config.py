@@ -14,7 +14,7 @@ from stica_pv.engine.lars import MASKS
 from stica_pv.engine.loop import LoopSettings
 from stica_pv.engine.optimizer import OPTIMIZERS, Group, create_optimizer
 from stica_pv.engine.schedule import POLICIES, Schedule, create_schedule
-from stica_pv.errors import UsageError, check_choice
+from stica_pv.errors import UsageError
 
 AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -30,7 +30,12 @@ declare_keys(
     "TRAIN",
     TRAINING,
     Key("ENABLE", True, "Whether the run trains.", role=SCOPE),
-    Key("BATCH_SIZE", 64, "Global batch size, the sum over all processes.", Limits(low=2)),
+    Key(
+        "BATCH_SIZE",
+        64,
+        "Global batch size, the sum over all processes; losses and batch-norm compare clips.",
+        Limits(low=2),
+    ),
     Key(
         "GRAD_CACHE_CHUNK",
         0,
@@ -126,12 +131,8 @@ declare_keys(
 
 
 def check_batch(cfg: CfgNode) -> None:
-    """Refuses batches that are too small for a contrastive loss or do not divide over the processes."""
+    """Refuses batches that do not divide over the processes, or have no other clip to take audio from."""
     batch, processes = cfg.TRAIN.BATCH_SIZE, world_size()
-    if batch < 2:
-        raise UsageError(
-            f"TRAIN.BATCH_SIZE {batch}: a contrastive loss and batch-norm need at least 2 videos in the global batch"
-        )
     if batch % processes:
         raise UsageError(
             f"TRAIN.BATCH_SIZE {batch} (global) does not divide over {processes} processes: "
@@ -166,8 +167,6 @@ def schedule_from_config(cfg: CfgNode, steps_per_epoch: int) -> Schedule:
 def optimizer_from_config(cfg: CfgNode, groups: Sequence[Group]) -> Optimizer:
     """Builds the optimizer."""
     solver = cfg.SOLVER
-    if len(solver.BETAS) != 2:
-        raise UsageError(f"SOLVER.BETAS: expected two numbers, got {solver.BETAS}")
     return create_optimizer(
         groups,
         method=solver.OPTIMIZING_METHOD,
@@ -214,14 +213,11 @@ def _check_sharding(cfg: CfgNode) -> None:
 
 def amp_dtype_from_config(cfg: CfgNode) -> torch.dtype | None:
     """Returns the autocast type, or None for fp32."""
-    name = check_choice("TRAIN.AMP_DTYPE", cfg.TRAIN.AMP_DTYPE, AMP_DTYPES)
-    return AMP_DTYPES[name] if cfg.TRAIN.MIXED_PRECISION else None
+    return AMP_DTYPES[cfg.TRAIN.AMP_DTYPE] if cfg.TRAIN.MIXED_PRECISION else None
 
 
 def loop_settings_from_config(cfg: CfgNode, steps_per_epoch: int, total_steps: int) -> LoopSettings:
     """Builds the settings of the loop."""
-    if min(cfg.LOG_PERIOD, cfg.TRAIN.CHECKPOINT_PERIOD, cfg.TRAIN.CHECKPOINT_KEEP) < 1:
-        raise UsageError("LOG_PERIOD, TRAIN.CHECKPOINT_PERIOD and TRAIN.CHECKPOINT_KEEP must be >= 1")
     return LoopSettings(
         seed=cfg.RNG_SEED,
         total_steps=total_steps,

@@ -40,6 +40,7 @@ def create_loader(cfg: CfgNode, views: Views, videos: Videos, sampler: StepSampl
         reader=reader_from_config(cfg, flow=any(spec.flow for spec in views.specs)),
         seed=cfg.RNG_SEED,
         labels=videos.labels,
+        read_timeout_s=cfg.DATA.READ_TIMEOUT_SECONDS,
     )
     warn_if_too_large(views, cfg.TRAIN.BATCH_SIZE // world_size(), cfg.DATA_LOADER.NUM_WORKERS, available_bytes())
     workers, pin, start_method = (cfg.DATA_LOADER[key] for key in ("NUM_WORKERS", "PIN_MEMORY", "START_METHOD"))

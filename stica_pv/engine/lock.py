@@ -147,6 +147,11 @@ def _is_gone(holder: dict[str, Any]) -> bool:
     own = _this_job()
     if holder["job"] and holder["job"] == own["job"] and holder.get("life") != own["life"]:
         return True  # an earlier attempt of this job
+    return has_ended(holder) or (holder["host"] == socket.gethostname() and int(holder["pid"]) == os.getpid())
+
+
+def has_ended(holder: dict[str, Any]) -> bool:
+    """Whether the process that a lock names ran on this machine and has ended."""
     if holder["host"] != socket.gethostname():
         return False
     try:
@@ -155,4 +160,4 @@ def _is_gone(holder: dict[str, Any]) -> bool:
         return True
     except PermissionError:
         return False  # it belongs to another user, and runs
-    return int(holder["pid"]) == os.getpid()
+    return False

@@ -18,11 +18,15 @@ from stica_pv.engine.meter import Clock, Meter
 from stica_pv.engine.optimizer import set_lr
 from stica_pv.engine.records import Records
 from stica_pv.engine.schedule import Schedule
-from stica_pv.engine.signals import SignalRequest, Signals, signals_in_steps
+from stica_pv.engine.signals import SignalRequest, Signals, signals_in_steps, stopping_signal
+from stica_pv.errors import RunStopped
 from stica_pv.keyed_random import seed_of
+from stica_pv.metrics import MONITORS
 from stica_pv.structures import Batch, LossTerms, StepKeys
 
 logger = logging.getLogger(__name__)
+
+NOT_SHOWN = ("grad_norm", *MONITORS)  # recorded, but not in the lines of the log
 
 AtEpochEnd = Callable[[int], dict[str, float]]
 """(number of epochs done) -> numbers to record, none if there are none. Called on every process."""
@@ -31,10 +35,12 @@ AtEpochEnd = Callable[[int], dict[str, float]]
 class Order(Protocol):
     """Methods of the sampler that the loop uses."""
 
-    batch_size: int
-    steps_per_epoch: int
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102 - a protocol's members
+    @property
+    def steps_per_epoch(self) -> int: ...  # noqa: D102
 
-    def epoch_of(self, step: int) -> int: ...  # noqa: D102 - a protocol's methods
+    def epoch_of(self, step: int) -> int: ...  # noqa: D102
     def local_indices(self, step: int) -> tuple[int, ...]: ...  # noqa: D102
 
 
@@ -100,7 +106,7 @@ def train(
     name_samples: Callable[[int], Sequence[str]] = lambda step: (),
     after_step: Callable[[int], None] = lambda step: None,
     at_epoch_end: AtEpochEnd | None = None,
-) -> bool:
+) -> None:
     """Trains from ``state.step`` to the end.
 
     Args:
@@ -117,10 +123,8 @@ def train(
         after_step: Called after each step with the number of steps done.
         at_epoch_end: Called after the checkpoint of an epoch, or on a resume; must not change the state.
 
-    Returns:
-        True at the end, False if a signal asked to stop; the last step is saved in both cases.
-
     Raises:
+        RunStopped: A signal asked to stop; the last step is saved.
         RunFailed, UnreadableClip, UsageError: A number is not finite, or there is no next batch.
     """
     with signals_in_steps() as signals, HEARTBEAT.expected():
@@ -135,10 +139,11 @@ def train(
             if agreed.failed:
                 fail_without_batch(following.error)
             if agreed.request >= SignalRequest.STOP:
-                return _stop(state.step)
+                barrier()  # no process ends while the main one writes
+                raise _stopped(state.step)
             _end_epoch(state.step, order, records, at_epoch_end)
             if following.batch is None:
-                return True
+                return
             lr = schedule(state.step)
             _advance(state, following.batch.to(device, non_blocking=True), lr, order, settings)
             clock.step_done()
@@ -182,10 +187,10 @@ def _clip(learned: Sequence[nn.Parameter], max_norm: float) -> Tensor:
     return join(norm.detach())
 
 
-def _stop(step: int) -> bool:
-    barrier()  # no process ends while the main one writes
+def _stopped(step: int) -> RunStopped:
     logger.info("stopped by a signal after step %d; the same command continues", step)
-    return False
+    text = f"training was interrupted after step {step}; the same command continues it"
+    return RunStopped(text, stopping_signal())
 
 
 def _save(state: TrainState, save: Callable[[TrainState], None], name_samples: Callable[[int], Sequence[str]]) -> None:
@@ -238,7 +243,7 @@ def _log(
     epoch = state.step / order.steps_per_epoch
     records.write(state.step, {"epoch": epoch, "lr": lr, **means}, timings)
     left = datetime.timedelta(seconds=round((settings.total_steps - state.step) * timings["step_time"]))
-    terms = "  ".join(f"{name} {value:.3f}" for name, value in means.items() if name.startswith(("loss", "acc")))
+    terms = "  ".join(f"{name} {value:.3f}" for name, value in means.items() if not name.startswith(NOT_SHOWN))
     logger.info(
         "step %d/%d  left %s  data wait %.0f%%  %.1f samples/s  %s  lr %.2g  epoch %.2f",
         *(state.step, settings.total_steps, left, 100 * timings["data_share"], timings["samples_per_second"]),

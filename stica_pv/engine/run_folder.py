@@ -1,12 +1,13 @@
 """The folder of a run: checks that it belongs to the run, and writes its first files."""
 
-import hashlib
 import json
+import logging
 import os
 import platform
-import re
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,35 +22,12 @@ from stica_pv.credentials import without_credentials
 from stica_pv.engine.checkpoint import list_checkpoints
 from stica_pv.engine.records import METRICS
 from stica_pv.errors import UsageError
+from stica_pv.partial_file import partial_file
 
-CONFIG, RUN_INFO, ENVIRONMENT = "config.yaml", "run.json", "env.txt"
-LONGEST_SLUG = 80
+logger = logging.getLogger(__name__)
+
+CONFIG, RUN_INFO, ENVIRONMENT, FAILURE = "config.yaml", "run.json", "env.txt", "failure.json"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where PyYAML was built with it
-
-
-def default_output_dir(cfg_file: str, overrides: Sequence[str]) -> str:
-    """Returns output/<project>/<config>[/<overrides>] for a config file and its overrides.
-
-    The project is the file's folder, or its folders below the nearest one called projects: gdt, stica/eval.
-    """
-    path = Path(cfg_file)
-    folders = path.resolve().parent.parts
-    below = folders[len(folders) - folders[::-1].index("projects") :] if "projects" in folders else ()
-    parts = ["output", *(below or folders[-1:]), path.stem]
-    values = map(without_credentials, overrides[1::2])
-    last = dict(zip(overrides[::2], values, strict=False))  # the last value of a key counts
-    telling = [f"{key}={value}" for key, value in last.items() if not is_free(key)]
-    data = last.get("DATA.PATH_TO_DATA_DIR")
-    if data:
-        telling.append(f"data={Path(data).name}")
-    if last.get("TEST.CHECKPOINT_FILE_PATH"):
-        telling.append(f"checkpoint={last['TEST.CHECKPOINT_FILE_PATH']}")  # each evaluation keeps its results
-    if telling:
-        slug = re.sub(r"[^A-Za-z0-9.=,_-]+", "_", ",".join(telling))
-        if len(slug) > LONGEST_SLUG:
-            slug = f"{slug[:LONGEST_SLUG]}-{hashlib.sha256(slug.encode()).hexdigest()[:8]}"
-        parts.append(slug)
-    return os.path.join(*parts)
 
 
 def claim(cfg: CfgNode, defaults: CfgNode | None = None) -> Path:
@@ -70,6 +48,8 @@ def claim(cfg: CfgNode, defaults: CfgNode | None = None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         if path.is_file() and cfg.TRAIN.ENABLE:
             _refuse_another_run(cfg, folder, defaults)
+        elif cfg.TRAIN.ENABLE:
+            _log_earlier_folder(cfg, folder, defaults)
         if cfg.TRAIN.ENABLE or not path.is_file():
             _write(path, without_credentials(cfg.dump()))
         if not cfg.TRAIN.ENABLE and not (folder / ENVIRONMENT).is_file():
@@ -77,6 +57,22 @@ def claim(cfg: CfgNode, defaults: CfgNode | None = None) -> Path:
     except OSError as error:
         raise UsageError(f"OUTPUT_DIR {folder} cannot be written: {error.strerror or error}") from error
     return folder
+
+
+@contextmanager
+def recorded_failure(folder: Path) -> Iterator[None]:
+    """Records in failure.json why a run ends early; the next attempt removes it."""
+    path = folder / FAILURE
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        cause = without_credentials(" ".join(str(error).split()))
+        record = {"error": type(error).__name__, "cause": cause, "time": time.time()}
+        with suppress(OSError):  # a full disk may be the failure itself
+            _write(path, json.dumps(record) + "\n")
+        raise
 
 
 def has_begun(folder: Path) -> bool:
@@ -108,18 +104,29 @@ def describe_differences(keys: Sequence[str], before: dict[str, Any], now: dict[
 
 
 def _refuse_another_run(cfg: CfgNode, folder: Path, defaults: CfgNode | None) -> None:
-    before = dict(flatten(defaults or {})) | settings_of(folder)
-    if not has_begun(folder):
-        return
-    now = dict(flatten(yaml.safe_load(without_credentials(cfg.dump()))))
-    different = sorted(
-        key for key in before.keys() | now.keys() if not is_free(key) and before.get(key) != now.get(key)
-    )
-    if different:
+    different, before, now = _compare(cfg, folder, defaults)
+    if different and has_begun(folder):
         raise UsageError(
             f"OUTPUT_DIR {folder} holds another run ({len(different)} keys differ: "
             f"{describe_differences(different, before, now)}): choose another OUTPUT_DIR, or move that folder"
         )
+
+
+def _log_earlier_folder(cfg: CfgNode, folder: Path, defaults: CfgNode | None) -> None:
+    """Names a folder with the same run; default names were once of the form ``KEY=VALUE,KEY=VALUE``."""
+    for other in sorted(folder.parent.glob("*=*")):
+        if (other / CONFIG).is_file() and has_begun(other) and not _compare(cfg, other, defaults)[0]:
+            logger.warning(
+                "%s has begun the same run, under its earlier name: OUTPUT_DIR %s continues it", other, other
+            )
+
+
+def _compare(cfg: CfgNode, folder: Path, defaults: CfgNode | None) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
+    """Returns the keys that make a configuration another run than that of a folder, and both settings."""
+    before = dict(flatten(defaults or {})) | settings_of(folder)
+    now = dict(flatten(yaml.safe_load(without_credentials(cfg.dump()))))
+    different = [key for key in before.keys() | now.keys() if not is_free(key) and before.get(key) != now.get(key)]
+    return sorted(different), before, now
 
 
 def write_run_info(folder: Path, info: dict[str, Any]) -> None:
@@ -173,6 +180,5 @@ def _gpu_name(number: int) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with partial_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")

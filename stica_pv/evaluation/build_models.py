@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stica_pv.config import CfgNode, flatten
+from stica_pv.config import CfgNode, flatten, with_keys
 from stica_pv.config.keys import builds_trunk, is_adopted
+from stica_pv.distributed import is_main
 from stica_pv.engine import load_checkpoint, load_latest, load_weights
 from stica_pv.engine.build_task import as_trained, create_task
 from stica_pv.engine.checkpoint import FOLDER, Checkpoint
@@ -143,6 +144,8 @@ def find_checkpoints(cfg: CfgNode, folder: Path) -> Checkpoints:
     if newest is not None:
         return {TRAINED: newest}
     if cfg.TEST.ALLOW_RANDOM_INIT:
+        if is_main():
+            logger.warning("there is no checkpoint: only random initialization and baselines are evaluated")
         return {}
     raise UsageError(
         f"TEST.ENABLE: there is no checkpoint in {folder} and TEST.CHECKPOINT_FILE_PATH is not set "
@@ -200,8 +203,4 @@ def _settings(cfg: CfgNode) -> str:
 
 def _without_weights(cfg: CfgNode) -> CfgNode:
     """Return the configuration without initial weights."""
-    own = cfg.clone()
-    own.defrost()
-    own.TRAIN.CHECKPOINT_FILE_PATH = ""
-    own.freeze()
-    return own
+    return with_keys(cfg, [("TRAIN.CHECKPOINT_FILE_PATH", "")])

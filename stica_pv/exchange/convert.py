@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stica_pv.config import CfgNode
+from stica_pv.config import CfgNode, with_keys
 from stica_pv.credentials import without_credentials
 from stica_pv.defaults import get_cfg
 from stica_pv.engine.build_task import as_trained, create_task
@@ -80,13 +80,13 @@ def implied_by(weights: WeightsFile, layout: str, method: str = "") -> Implied:
         raise UsageError(f"{weights.path} is a checkpoint of this package already")
     if _is_gdt(weights, layout):
         guess = GUESS if is_guess(weights.tensors, method) else ""
-        return Implied("projects/stica/k400_reference.yaml", reference_settings(weights.tensors, method), guess)
+        return Implied("stica/k400_reference", reference_settings(weights.tensors, method), guess)
     if method:
         raise UsageError(f"--as {method}: {weights.path} does not hold the networks of GDT or STiCA; leave --as out")
     if layout != AUTO:
         layout_named(layout)
     # A trunk alone: its average is what it was trained for, and there is nothing to compare crops with.
-    return Implied("projects/stica/k400_crossmodal.yaml", {})
+    return Implied("stica/k400_crossmodal", {})
 
 
 def _is_gdt(weights: WeightsFile, layout: str) -> bool:
@@ -130,12 +130,10 @@ def convert(weights: WeightsFile, cfg: CfgNode, *, layout: str = AUTO) -> Conver
 
 
 def _as_stored(cfg: CfgNode, weights: WeightsFile, found: Match) -> CfgNode:
-    stored = cfg.clone()
-    stored.defrost()
+    settings: list[tuple[str, Any]] = [("OVERRIDES", [])]
     if not normalization_is_chosen(cfg):
-        stored.DATA.MEAN, stored.DATA.STD = _normalization(weights, found)
-    stored.OVERRIDES = []
-    return stored
+        settings += zip(("DATA.MEAN", "DATA.STD"), _normalization(weights, found), strict=True)
+    return with_keys(cfg, settings)
 
 
 def _normalization(weights: WeightsFile, found: Match) -> tuple[list[float], list[float]]:

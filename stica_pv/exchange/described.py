@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from stica_pv.config import CfgNode
+from stica_pv.config import CfgNode, with_keys
 from stica_pv.config.imports import import_components
 from stica_pv.config.yaml_text import parse_stored_settings
 from stica_pv.defaults import get_cfg
@@ -82,7 +82,7 @@ def read_described(path: str | os.PathLike[str], *, imports: Sequence[str] = ())
     if header.get("format") not in (FORMAT, EXPORT_FORMAT):
         raise UsageError(
             f"{path} holds weights without the configuration of their networks: expected a checkpoint of this "
-            "package, or an encoder or .safetensors of tools/export.py (use tools/convert_checkpoint.py for others)"
+            "package, or an encoder or .safetensors of `stica-pv export` (use `stica-pv convert` for others)"
         )
     info = {name: header[name] for name in RUN_INFO if name in header}
     what, modality = str(header.get("what", TASK)), str(header.get("modality", ""))
@@ -219,10 +219,9 @@ def trunk_of(encoder: nn.Module, modality: str) -> nn.Module:
 
 
 def _task_of(found: Described) -> nn.Module:
-    cfg = found.cfg()
-    cfg.defrost()
-    cfg.MODEL.ACT_CHECKPOINT = False  # training only; prevents tracing
-    cfg.MODEL.CHANNELS_LAST = False  # changes rounding; keep the numbers of the plain library
+    # Activation checkpoints are for training only, and prevent tracing. Channels last changes rounding, and the numbers
+    # should be those of the plain library.
+    cfg = with_keys(found.cfg(), [("MODEL.ACT_CHECKPOINT", False), ("MODEL.CHANNELS_LAST", False)])
     # The initial weights are random and replaced; keep the random state of the caller.
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()):
         return create_task(cfg)

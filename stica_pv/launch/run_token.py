@@ -16,6 +16,7 @@ import torch.distributed as dist
 
 from stica_pv.errors import RunFailed
 from stica_pv.launch.process_spec import ProcessSpec
+from stica_pv.partial_file import partial_file
 
 NAME = ".token"
 PAUSE_S = 0.1
@@ -23,11 +24,10 @@ PAUSE_S = 0.1
 
 def write_token(path: Path, token: str) -> None:
     """Writes a token atomically, readable only by its owner."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(token)
-    partial.replace(path)
+    with partial_file(path) as partial:
+        partial.unlink(missing_ok=True)
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(token)
 
 
 @contextlib.contextmanager

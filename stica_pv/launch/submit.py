@@ -27,6 +27,7 @@ from stica_pv.launch.job import ClusterJob
 from stica_pv.launch.requeue import CODE, RUNS, TOKEN
 from stica_pv.launch.run_token import write_token
 from stica_pv.launch.snapshot import take_snapshot
+from stica_pv.partial_file import partial_file
 
 EXECUTORS = ("slurm", "local")
 JOB = "job.json"
@@ -67,9 +68,9 @@ def submit(cfgs: Sequence[CfgNode], executor: str, *, profile_steps: int = 0) ->
         except (RuntimeError, ValueError, FailedJobError) as error:
             raise UsageError(f"the job was refused: {' '.join(str(error).split())}") from error
     for folder, job_id in zip(folders, ids, strict=True):
-        folder.mkdir(parents=True, exist_ok=True)
         record = {"job": job_id, "executor": executor, "submission": str(submission)}
-        (folder / JOB).write_text(json.dumps(record), encoding="utf-8")
+        with partial_file(folder / JOB) as partial:
+            partial.write_text(json.dumps(record), encoding="utf-8")
     return ids
 
 

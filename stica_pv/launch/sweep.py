@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stica_pv.config import CfgNode
-from stica_pv.credentials import without_credentials
+from stica_pv.engine.run_name import join_parts, setting_parts
 from stica_pv.errors import UsageError
 from stica_pv.launch.configuration import configure
 
@@ -15,16 +15,16 @@ _COMMA = re.compile(r",(?![^\[(]*[\])])")  # not within brackets
 Sweep = tuple[str, str]
 
 
-def expand(files: Sequence[str], overrides: Sequence[str], sweeps: Sequence[Sweep], *, root: Path) -> list[CfgNode]:
+def expand(files: Sequence[str], overrides: Sequence[str], sweeps: Sequence[Sweep], *, name: str = "") -> list[CfgNode]:
     """Returns a configuration for each file and each combination of swept values, not frozen.
 
     Each run of a sweep has its own folder below the OUTPUT_DIR of the same command without the sweep.
 
     Args:
-        files: Configuration files.
+        files: Configuration files, or names of recipes.
         overrides: Alternating keys and values, for all runs.
         sweeps: Pairs of a key and its values, separated by commas.
-        root: Folder of the repository.
+        name: Name of the run, or of the sweep; "" for none.
 
     Raises:
         UsageError: A file, key or value is wrong, or two runs would share an OUTPUT_DIR.
@@ -34,21 +34,18 @@ def expand(files: Sequence[str], overrides: Sequence[str], sweeps: Sequence[Swee
     choices = [[(key, value.strip()) for value in _COMMA.split(values)] for key, values in sweeps]
     cfgs = []
     for file in files:
-        cfg = configure(file, overrides, root=root)
+        cfg = configure(file, overrides, name=name)
         for combination in itertools.product(*choices) if sweeps else ():
-            folder = str(Path(cfg.OUTPUT_DIR) / _slug(combination))
+            folder = str(Path(cfg.OUTPUT_DIR) / join_parts(setting_parts(combination)))
             swept = [text for pair in combination for text in pair]
-            cfgs.append(configure(file, [*overrides, *swept, "OUTPUT_DIR", folder], root=root))
+            cfgs.append(configure(file, [*overrides, *swept, "OUTPUT_DIR", folder]))
         if not sweeps:
             cfgs.append(cfg)
     folders = [cfg.OUTPUT_DIR for cfg in cfgs]
     twice = sorted({folder for folder in folders if folders.count(folder) > 1})
     if twice:
-        raise UsageError(f"several runs share OUTPUT_DIR {twice[0]}: remove OUTPUT_DIR, or start them one by one")
+        raise UsageError(
+            f"several runs share OUTPUT_DIR {twice[0]}: remove {'--name' if name else 'OUTPUT_DIR'}, "
+            "or start them one by one"
+        )
     return cfgs
-
-
-def _slug(combination: Sequence[Sweep]) -> str:
-    return re.sub(
-        r"[^A-Za-z0-9.=,_-]+", "_", without_credentials(",".join(f"{key}={value}" for key, value in combination))
-    )

@@ -195,34 +195,6 @@ class TransformerPool(Pooling):
         return self.pool_tokens(time_tokens(maps, self.num_tokens(as_list(maps)[0].shape[2])))
 
 
-@POOLINGS.named("average")
-def create_average_pool(*, in_channels: int) -> AveragePool:
-    """Builds global average pooling, the baseline."""
-    return AveragePool(in_channels)
-
-
-@POOLINGS.named("transformer")
-def create_transformer_pool(
-    *,
-    in_channels: int,
-    dim: int = 0,
-    layers: int = 2,
-    heads: int = 4,
-    max_tokens: int = 16,
-    read_out: ReadOut = "first",
-    positions: bool = False,
-    position_std: float = INIT_STD,
-    value_projection: bool = False,
-) -> TransformerPool:
-    """Builds STiCA's pooling; see `TransformerPool`."""
-    return TransformerPool(
-        in_channels,
-        dim=dim,
-        layers=layers,
-        heads=heads,
-        max_tokens=max_tokens,
-        read_out=read_out,
-        positions=positions,
-        position_std=position_std,
-        value_projection=value_projection,
-    )
+# The builders of the registry, called as in pytorchvideo.
+create_average_pool = POOLINGS.named("average")(AveragePool)
+create_transformer_pool = POOLINGS.named("transformer")(TransformerPool)

@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from stica_pv.metrics import MONITORS
 from stica_pv.report.charts import chart, grid, legend, series_color, series_dash
 from stica_pv.report.page import Section, join, missing, table
-from stica_pv.report.quantities import KNN, LOSSES, MONITORS, NO_QUANTITY, SPEED, is_of, quantity
+from stica_pv.report.quantities import KNN, LOSSES, NO_QUANTITY, SPEED, is_of, quantity
 from stica_pv.report.runs import Run
 
 if TYPE_CHECKING:
@@ -29,13 +31,26 @@ def training_section(runs: Sequence[Run]) -> Section | None:
         "its initial value has not started to learn."
     )
     other = (*MONITORS, *SPEED, *KNN, *NO_QUANTITY)
-    return _section(
+    section = _section(
         "Training",
         intro,
         runs,
         lambda name: not is_of(name, other),
         first=LOSSES,
         absent="No loss was logged.",
+    )
+    meanings = _meanings(runs)
+    return section and replace(section, html=join([section.html, meanings]))
+
+
+def _meanings(runs: Sequence[Run]) -> Markup:
+    """Return a folded table of what each recorded number means, in the words of engine and method (run.json)."""
+    recorded = {name for run in runs for line in (*run.steps, *run.epochs) for name in line}
+    known = {name: text for run in runs for name, text in run.info.get("metrics", {}).items() if name in recorded}
+    return (
+        table(["name", "meaning"], list(known.items()), folded="What the recorded numbers mean")
+        if known
+        else Markup("")
     )
 
 

@@ -1,4 +1,4 @@
-"""The page of tools/check_dataset.py: content of a training list, and its use by a recipe."""
+"""The page of `stica-pv check-dataset`: content of a training list, and its use by a recipe."""
 
 import csv
 import io

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from markupsafe import Markup
 
-from stica_pv.config import CfgNode
+from stica_pv.config import CfgNode, with_keys
 from stica_pv.data.sources.labeled import labeled_set_from_config
 from stica_pv.distributed import is_main
 from stica_pv.errors import UnreadableClip, UsageError
@@ -61,7 +61,7 @@ class WriteGallery:
 
 
 def gallery_sections(cfg: CfgNode, device: torch.device, *, queries: int = QUERIES) -> list[Section]:
-    """Build the sections, on all processes together; features in OUTPUT_DIR are reused, missing ones extracted.
+    """Build the sections, on all processes together; features of earlier evaluations are reused.
 
     Args:
         cfg: Configuration of a run with checkpoints, or of an evaluation that names them.
@@ -100,11 +100,7 @@ def gallery_sections(cfg: CfgNode, device: torch.device, *, queries: int = QUERI
 
 def _tolerant(cfg: CfgNode) -> CfgNode:
     """Return a configuration that excludes unreadable items and items without audio instead of raising."""
-    own = cfg.clone()
-    own.defrost()
-    own.TEST.COUNT_UNREADABLE_AS_WRONG = True
-    own.freeze()
-    return own
+    return with_keys(cfg, [("TEST.COUNT_UNREADABLE_AS_WRONG", True)])
 
 
 def _gallery(

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from stica_pv.config import CfgNode
 from stica_pv.data.config import manifest_path
-from stica_pv.data.loading.dataset import ClipDataset, collate
+from stica_pv.data.loading.collate import collate
+from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.data.manifest.bad_files import NAME as BAD_FILES
 from stica_pv.data.manifest.bad_files import lasting_failures
 from stica_pv.data.manifest.videos import list_from_config, open_in_turn

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from stica_pv import __version__
 from stica_pv.errors import UsageError
+from stica_pv.partial_file import partial_file
 
 Cell = str | float | None  # Markup is inserted unchanged, any other str is escaped
 DIGITS = 4
@@ -51,12 +52,10 @@ def write_page(path: Path, title: str, sections: Sequence[Section], *, subtitle:
     if path.is_dir():
         raise UsageError(f"the page {path} cannot be written: expected a file name, got a folder")
     text = fragment("page.html", **values, anchors=[f"part-{number}" for number in range(1, len(sections) + 1)])
-    partial = path.with_name(path.name + ".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # File names may hold bytes that are not UTF-8; the page shows question marks instead.
-        partial.write_text(text.replace("\0", ""), encoding="utf-8", errors="replace")
-        partial.replace(path)
+        with partial_file(path) as partial:
+            # File names may hold bytes that are not UTF-8; the page shows question marks instead.
+            partial.write_text(text.replace("\0", ""), encoding="utf-8", errors="replace")
     except OSError as error:
         raise UsageError(f"the page {path} cannot be written: {error.strerror or error}") from error
     return path

@@ -46,7 +46,7 @@ STARTS = {
     "uniformity_": ("Uniformity of {} embeddings", "log of a mean, -8 to 0"),
 }
 
-LOSSES, MONITORS = ("loss",), ("spread", "rank", "uniformity", "misalignment")
+LOSSES = ("loss",)
 SPEED = ("samples_per_second", "data_share", "step_time", "data_time", "memory_mb")
 KNN = ("online_knn",)
 NO_QUANTITY = ("_type", "step", "epoch", "epoch_end")

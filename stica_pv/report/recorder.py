@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from stica_pv.data.isolation.guard import Reader
+from stica_pv.data.decoding.reader import Reader
 from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.structures import Clip, ClipRequest, FrameTransform, Window, WindowPolicy
 from stica_pv.transforms import CropBox

@@ -8,8 +8,8 @@ from markupsafe import Markup
 
 from stica_pv.evaluation.baselines import COLORS, SPECTRUM
 from stica_pv.evaluation.build_models import RANDOM
-from stica_pv.evaluation.protocol import MEAN
-from stica_pv.evaluation.results import COLUMNS, NO_ENCODER, ResultRow
+from stica_pv.evaluation.protocol import Row
+from stica_pv.evaluation.results import COLUMNS, NO_ENCODER, cells_of, overall
 from stica_pv.report.charts import INK, chart, grid, legend, series_color
 from stica_pv.report.page import Cell, Section, join, missing, table
 from stica_pv.report.runs import Run
@@ -50,22 +50,12 @@ def is_trained(model: str) -> bool:
     return not any(model == name or model.startswith(f"{name} of ") for name in NOT_TRAINED)
 
 
-def overall(run: Run) -> list[ResultRow]:
-    """Return the rows over all folds."""
-    means = {_number(row) for row in run.rows if row.fold == MEAN}
-    return [row for row in run.rows if row.fold == MEAN or _number(row) not in means]
-
-
-def _number(row: ResultRow) -> tuple[str, str, str]:
-    return row.protocol, row.metric, row.model
-
-
-def first_metrics(run: Run) -> list[ResultRow]:
+def first_metrics(run: Run) -> list[Row]:
     """Return the rows of the first metric of each protocol, its primary one."""
     first: dict[str, str] = {}
-    for row in overall(run):
+    for row in overall(run.rows):
         first.setdefault(row.protocol, row.metric)
-    return [row for row in overall(run) if row.metric == first[row.protocol]]
+    return [row for row in overall(run.rows) if row.metric == first[row.protocol]]
 
 
 def headline(runs: Sequence[Run]) -> Markup:
@@ -86,13 +76,13 @@ def headline(runs: Sequence[Run]) -> Markup:
     return table([*(["run"] if len(runs) > 1 else []), *columns], rows, caption=caption)
 
 
-def _best(rows: Sequence[ResultRow], kind: str) -> str:
+def _best(rows: Sequence[Row], kind: str) -> str:
     found = [row for row in rows if row.model == kind or row.model.startswith(f"{kind} of ")]
-    return _score(max(found, key=lambda row: row.score)) if found else ""
+    return _score(max(found, key=lambda row: row.value)) if found else ""
 
 
-def _score(row: ResultRow) -> str:
-    return f"{row.score:.1f} ({row.interval})"
+def _score(row: Row) -> str:
+    return f"{row.value:.1f} ({row.interval})"
 
 
 def _chance(run: Run, metric: str) -> str:
@@ -101,7 +91,7 @@ def _chance(run: Run, metric: str) -> str:
     return f"{run.results['chance/top1']:.1f}" if known and "chance/top1" in run.results else ""
 
 
-def describe(row: ResultRow) -> str:
+def describe(row: Row) -> str:
     """Return a description of what a row counts."""
     return next((text for start, text in DESCRIPTIONS.items() if row.protocol.startswith(start)), row.protocol)
 
@@ -113,18 +103,18 @@ def scores_section(runs: Sequence[Run]) -> Section | None:
     flat = [_flat(run) for run in runs if run.results and not run.rows]
     if not any(run.rows for run in runs):
         return Section("Evaluation", join([*notes, *flat]))
-    keys: dict[Key, None] = dict.fromkeys((row.protocol, row.dataset) for run in runs for row in overall(run))
+    keys: dict[Key, None] = dict.fromkeys((row.protocol, row.dataset_hash) for run in runs for row in overall(run.rows))
     tables = [_table(key, runs) for key in keys]
     return Section("Evaluation", join([*notes, _forest(runs), *tables, *flat, _everything(runs)]), INTRO)
 
 
 def _why_absent(run: Run) -> str:
     if run.results:
-        return "results.md is missing; results.json below has no protocols"
+        return "an earlier version wrote results.json, without protocols and intervals; its numbers are below"
     return "not evaluated yet" if run.config.get("TEST.ENABLE") else "nothing was evaluated (TEST.ENABLE is False)"
 
 
-def _series(runs: Sequence[Run], rows: Mapping[str, Sequence[ResultRow]]) -> list[tuple[str, str]]:
+def _series(runs: Sequence[Run], rows: Mapping[str, Sequence[Row]]) -> list[tuple[str, str]]:
     """Return pairs of run and model, in order."""
     return list(dict.fromkeys((run.name, row.model) for run in runs for row in rows[run.name]))
 
@@ -135,15 +125,14 @@ def _label(runs: Sequence[Run], run: str, model: str) -> str:
 
 
 def _table(key: Key, runs: Sequence[Run]) -> Markup:
-    rows = {run.name: [row for row in overall(run) if (row.protocol, row.dataset) == key] for run in runs}
+    rows = {run.name: [row for row in overall(run.rows) if (row.protocol, row.dataset_hash) == key] for run in runs}
     series = _series(runs, rows)
     cells = {(name, row.model, row.metric): _score(row) for name in rows for row in rows[name]}
     metrics = dict.fromkeys(row.metric for found in rows.values() for row in found)
     lines = [[metric, *(cells.get((*one, metric), "") for one in series)] for metric in metrics]
     any_row = next(row for found in rows.values() for row in found)
-    summary = (
-        f"{any_row.items} test items of {any_row.sources} sources, {any_row.views} views, data set {any_row.dataset}"
-    )
+    counts = f"{any_row.n} test items of {any_row.groups} sources, {any_row.views} views"
+    summary = f"{counts}, data set {any_row.dataset} ({any_row.dataset_hash})"
     return table(["score", *(_label(runs, *one) for one in series)], lines, caption=f"{key[0]}: {summary}")
 
 
@@ -171,16 +160,15 @@ def _forest(runs: Sequence[Run]) -> Markup:
 
 def _draw_forest(
     names: Sequence[str],
-    points: Sequence[tuple[int, int, ResultRow]],
+    points: Sequence[tuple[int, int, Row]],
     series: int,
     chances: Sequence[float],
     axes: "Axes",
 ) -> None:
     for height, number, row in points:
-        low, high = row.bounds
         y = height + 0.35 - 0.7 * (number + 0.5) / series
-        axes.plot([low, high], [y, y], color=series_color(number), linewidth=1.5)
-        axes.plot([row.score], [y], "o", color=series_color(number), markersize=4)
+        axes.plot([row.low, row.high], [y, y], color=series_color(number), linewidth=1.5)
+        axes.plot([row.value], [y], "o", color=series_color(number), markersize=4)
     for chance in set(chances):
         axes.axvline(chance, color=INK, linewidth=0.6)
     axes.set_yticks(range(len(names)), list(reversed(names)))
@@ -189,8 +177,8 @@ def _draw_forest(
 
 
 def _everything(runs: Sequence[Run]) -> Markup:
-    lines = [[run.name, *vars(row).values()] for run in runs for row in run.rows]
-    return table(["run", *COLUMNS], lines, folded="All rows of results.md, by fold")
+    lines = [[run.name, *cells_of(row)] for run in runs for row in run.rows]
+    return table(["run", *COLUMNS], lines, folded="All rows of the results, by fold")
 
 
 def _flat(run: Run) -> Markup:

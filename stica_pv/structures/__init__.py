@@ -6,6 +6,7 @@ Axis letters: B batch, C channel, T time, H height, W width, S audio sample, N w
 from stica_pv.structures.batch import Batch, ReadFailure, SampleKey, StepKeys
 from stica_pv.structures.inspection import Comparison, FeatureWindow, InputNote
 from stica_pv.structures.media import AT_END, AtEnd, Clip, ClipRequest, Window, describe
+from stica_pv.structures.movable import Movable
 from stica_pv.structures.step import CropPlan, Embeddings, LossTerms
 from stica_pv.structures.views import AudioSpec, FrameTransform, Views, ViewSpec, WindowPolicy
 
@@ -23,6 +24,7 @@ __all__ = [
     "FrameTransform",
     "InputNote",
     "LossTerms",
+    "Movable",
     "ReadFailure",
     "SampleKey",
     "StepKeys",

@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from stica_pv.structures.media import describe
+from stica_pv.structures.movable import Movable
 
 Embeddings = dict[str, Tensor]
 """Named groups of rows, each (G, B, D): G groups (crops, views) of B samples. `distributed.gather` joins the B axes."""
 
 
 @dataclass(frozen=True)
-class CropPlan:
+class CropPlan(Movable):
     """Feature-crop windows as averaging weights; every row sums to one.
 
     Attributes:
@@ -38,14 +38,6 @@ class CropPlan:
         if self.space.ndim == 2:
             return self
         return CropPlan(self.space[part], self.time[part], tuple(plan.rows(part) for plan in self.pathways))
-
-    def to(self, device: torch.device) -> "CropPlan":
-        """Returns the plan on `device`."""
-        return CropPlan(
-            self.space.to(device, non_blocking=True),
-            self.time.to(device, non_blocking=True),
-            tuple(plan.to(device) for plan in self.pathways),
-        )
 
 
 @dataclass(frozen=True)

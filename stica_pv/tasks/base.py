@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stica_pv.distributed import gather, rank
-from stica_pv.structures import Batch, Comparison, Embeddings, InputNote, LossTerms, StepKeys, Views
+from stica_pv.structures import Batch, Comparison, Embeddings, InputNote, LossTerms, Movable, StepKeys, Views
 
 Inputs = dict[str, Tensor]
 
@@ -29,12 +29,8 @@ class ParameterGroup:
     lr_scale: float = 1.0
 
 
-class AugmentationParams(ABC):
-    """All random choices of a step, sampled on the CPU before any of them is applied."""
-
-    @abstractmethod
-    def to(self, device: torch.device) -> "AugmentationParams":
-        """Returns the parameters on `device`."""
+class AugmentationParams(Movable, ABC):
+    """All random choices of a step, sampled on the CPU before any of them is applied; a dataclass."""
 
     @abstractmethod
     def rows(self, part: slice) -> "AugmentationParams":
@@ -117,6 +113,10 @@ class Task(nn.Module, ABC):
 
     def sizes(self) -> dict[str, int]:
         """Returns the sizes of the method by name; they are saved in run.json."""
+        return {}
+
+    def metric_descriptions(self) -> Mapping[str, str]:
+        """Returns a sentence on each of the `LossTerms.scalars`, by name; run.json and the report have them."""
         return {}
 
     def input_notes(self, params: Any) -> Mapping[str, InputNote]:

@@ -5,14 +5,14 @@ order is fixed, and colors are clipped to [0, 1] once, after the four steps.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import chance, uniform
-from stica_pv.structures import describe
+from stica_pv.structures import Movable, describe
 from stica_pv.transforms.blur import gaussian_blur
 from stica_pv.transforms.checks import check_blur, check_shares, check_strengths
 from stica_pv.transforms.color_ops import saturate, shift_hue, to_gray
@@ -51,7 +51,7 @@ class BraveColorSettings:
 
 
 @dataclass(frozen=True)
-class BraveColorParams:
+class BraveColorParams(Movable):
     """Augmentation of each clip, the same for all its frames.
 
     Attributes:
@@ -75,10 +75,6 @@ class BraveColorParams:
             parts += [f"contrast × {contrast:.2f}", f"hue {hue:+.2f}"]
         parts += ["gray"] if bool(self.gray[row]) else []
         return ", ".join(parts) or "unchanged colors"
-
-    def to(self, device: torch.device) -> "BraveColorParams":
-        """Returns the parameters on `device`."""
-        return BraveColorParams(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
 
 
 def sample_brave_color(rngs: Sequence[torch.Generator], settings: BraveColorSettings) -> BraveColorParams:

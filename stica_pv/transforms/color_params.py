@@ -1,7 +1,7 @@
 """Parameters of jitter, grayscale and blur, sampled on the CPU per clip and shared by its frames."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stica_pv.errors import UsageError, check_choice
 from stica_pv.keyed_random import chance, uniform
+from stica_pv.structures import Movable
 from stica_pv.transforms.checks import check_blur, check_shares
 from stica_pv.transforms.color_ops import GRAY_WEIGHTS
 
@@ -70,7 +71,7 @@ class ColorSettings:
 
 
 @dataclass(frozen=True)
-class TouchedRows:
+class TouchedRows(Movable):
     """Rows of a batch that the parameters change; known on the CPU, so that their number needs no synchronization."""
 
     jitter: Tensor
@@ -79,7 +80,7 @@ class TouchedRows:
 
 
 @dataclass(frozen=True)
-class ColorParams:
+class ColorParams(Movable):
     """Augmentation of each sample of a batch.
 
     Attributes:
@@ -127,13 +128,7 @@ class ColorParams:
 
     def to(self, device: torch.device) -> "ColorParams":
         """Returns the parameters on `device`."""
-
-        def move(value: Tensor) -> Tensor:
-            return value.to(device, non_blocking=True)
-
-        rows = self.touched()
-        rows = TouchedRows(move(rows.jitter), move(rows.gray), move(rows.blur))
-        return ColorParams(move(self.order), move(self.factors), move(self.gray), move(self.sigma), rows)
+        return Movable.to(replace(self, rows=self.touched()), device)
 
 
 def sample_color(rngs: Sequence[torch.Generator], settings: ColorSettings) -> ColorParams:

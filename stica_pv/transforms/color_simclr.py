@@ -6,14 +6,14 @@ arXiv 2008.03800, section 3.3), or one row per frame for the paper's ablation; a
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import chance, uniform
-from stica_pv.structures import describe
+from stica_pv.structures import Movable, describe
 from stica_pv.transforms.blur import gaussian_blur
 from stica_pv.transforms.checks import check_blur, check_shares, check_strengths
 from stica_pv.transforms.color_ops import normalize_, saturate, shift_hue, to_gray
@@ -67,7 +67,7 @@ class SimclrColorSettings:
 
 
 @dataclass(frozen=True)
-class DistortedRows:
+class DistortedRows(Movable):
     """Rows of each change; known on the CPU, so that their number needs no synchronization.
 
     Attributes:
@@ -88,7 +88,7 @@ class DistortedRows:
 
 
 @dataclass(frozen=True)
-class SimclrColorParams:
+class SimclrColorParams(Movable):
     """Augmentation of each row: a clip, or a frame (then R = B·T, frames of a clip consecutive).
 
     Attributes:
@@ -135,13 +135,7 @@ class SimclrColorParams:
 
     def to(self, device: torch.device) -> "SimclrColorParams":
         """Returns the parameters on `device`."""
-
-        def move(value: Tensor) -> Tensor:
-            return value.to(device, non_blocking=True)
-
-        rows = self.distorted().to(device)
-        order, values, gray, sigma = move(self.order), move(self.values), move(self.gray), move(self.sigma)
-        return SimclrColorParams(order, values, gray, sigma, move(self.solarize), rows)
+        return Movable.to(replace(self, rows=self.distorted()), device)
 
 
 def sample_simclr_color(

@@ -20,7 +20,7 @@ declare_keys(
         "TRAIN_JITTER_SCALES_RELATIVE",
         [0.14, 1.0],
         "Range of the area of a random resized crop as a share of the frame; [] crops as TRAIN_JITTER_SCALES says.",
-        Limits(above=0, high=1),
+        Limits(above=0, high=1, count=2, ordered=True, or_empty=True),
     ),
     Key(
         "TRAIN_JITTER_ASPECT_RELATIVE",
@@ -122,13 +122,6 @@ def normalization_is_chosen(cfg: CfgNode) -> bool:
     )
 
 
-def _pair(cfg: CfgNode, section_name: str, key: str) -> tuple[float, float]:
-    values = cfg[section_name][key]
-    if len(values) != 2 or values[0] > values[1] or values[0] < 0:
-        raise UsageError(f"{section_name}.{key}: expected [low, high] with 0 <= low <= high, got {values}")
-    return values[0], values[1]
-
-
 def blur_taps(kernel: int, size: int) -> int:
     """Returns the taps of a blur: `kernel`, or a tenth of the side of a clip, made odd, if it is 0.
 
@@ -141,16 +134,14 @@ def spatial_from_config(cfg: CfgNode) -> RandomResizedCrop | RandomShortSideCrop
     """Builds the random crop of training."""
     flip_prob = 0.5 if cfg.DATA.RANDOM_FLIP else 0.0
     if cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE:
-        area = _pair(cfg, "DATA", "TRAIN_JITTER_SCALES_RELATIVE")
-        if not 0 < area[0] <= area[1] <= 1:
-            raise UsageError(
-                f"DATA.TRAIN_JITTER_SCALES_RELATIVE: expected shares of the area in (0, 1], got {list(area)}"
-            )
-        aspect = _pair(cfg, "DATA", "TRAIN_JITTER_ASPECT_RELATIVE")
         return RandomResizedCrop(
-            area=area, aspect=aspect, flip_prob=flip_prob, antialias=cfg.DATA.ANTIALIAS, style=cfg.DATA.CROP_STYLE
+            area=tuple(cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE),
+            aspect=tuple(cfg.DATA.TRAIN_JITTER_ASPECT_RELATIVE),
+            flip_prob=flip_prob,
+            antialias=cfg.DATA.ANTIALIAS,
+            style=cfg.DATA.CROP_STYLE,
         )
-    low, high = _pair(cfg, "DATA", "TRAIN_JITTER_SCALES")
+    low, high = cfg.DATA.TRAIN_JITTER_SCALES
     if low < cfg.DATA.TRAIN_CROP_SIZE:
         raise UsageError(f"DATA.TRAIN_JITTER_SCALES: {low} px is less than DATA.TRAIN_CROP_SIZE; increase it")
     return RandomShortSideCrop(
@@ -164,12 +155,6 @@ def spatial_from_config(cfg: CfgNode) -> RandomResizedCrop | RandomShortSideCrop
 def color_from_config(cfg: CfgNode) -> ColorSettings:
     """Builds the settings of the color augmentation."""
     data = cfg.DATA
-    for key in ("SSL_COLOR_BRI_CON_SAT", "MEAN", "STD"):
-        if len(data[key]) != 3:
-            raise UsageError(f"DATA.{key}: expected three numbers, got {data[key]}")
-    for key in ("COLOR_JITTER_PROB", "COLOR_RND_GRAYSCALE", "BLUR_PROB"):
-        if not 0 <= data[key] <= 1:
-            raise UsageError(f"DATA.{key}: expected a probability from 0 to 1, got {data[key]}")
     brightness, contrast, saturation = data.SSL_COLOR_BRI_CON_SAT
     return ColorSettings(
         jitter_prob=data.COLOR_JITTER_PROB,
@@ -178,7 +163,7 @@ def color_from_config(cfg: CfgNode) -> ColorSettings:
         saturation=saturation,
         gray_prob=data.COLOR_RND_GRAYSCALE,
         blur_prob=data.BLUR_PROB,
-        blur_sigma=_pair(cfg, "DATA", "BLUR_SIGMA"),
+        blur_sigma=tuple(data.BLUR_SIGMA),
         blur_kernel=blur_taps(data.BLUR_KERNEL, data.TRAIN_CROP_SIZE),
         mean=tuple(data.MEAN),
         std=tuple(data.STD),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import chance, integer
-from stica_pv.structures import describe
+from stica_pv.structures import Movable, describe
 
 SIZES = (1, 3, 5, 7, 9, 11)  # sides of a kernel in pixels
 LARGEST = SIZES[-1]
@@ -20,7 +20,7 @@ CUT_STD = 0.87962566103423978  # standard deviation of a standard normal truncat
 
 
 @dataclass(frozen=True)
-class RandomConvolutionParams:
+class RandomConvolutionParams(Movable):
     """Kernels, float32 (B, 3, 3, 11, 11): output and input channels; smaller ones centered in zeros."""
 
     kernels: Tensor
@@ -32,10 +32,6 @@ class RandomConvolutionParams:
             return "no convolution"
         side = 1 + 2 * int((kernel != 0).flatten(0, 2).any(0).nonzero().sub(middle).abs().max())
         return f"random convolution {side} × {side}"
-
-    def to(self, device: torch.device) -> "RandomConvolutionParams":
-        """Returns the parameters on `device`."""
-        return RandomConvolutionParams(self.kernels.to(device, non_blocking=True))
 
 
 def sample_random_convolution(rngs: Sequence[torch.Generator], prob: float) -> RandomConvolutionParams:

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import integer, uniform
-from stica_pv.structures import describe
+from stica_pv.structures import Movable, describe
 
 STRENGTHS = {"none": (0, 0, 0.0, 0.0), "mild": (1, 1, 2.0, 5.0), "medium": (1, 1, 3.0, 6.0), "heavy": (2, 2, 3.0, 6.0)}
 """By name: number of masks over bands and over columns, and the upper bounds of their widths."""
 
 
 @dataclass(frozen=True)
-class SpecAugmentParams:
+class SpecAugmentParams(Movable):
     """Masks of each sample.
 
     Attributes:
@@ -43,10 +43,6 @@ class SpecAugmentParams:
         """Returns the masks of time-reversed spectrograms of `columns`."""
         first, width = self.columns.unbind(-1)
         return SpecAugmentParams(self.bands, torch.stack((columns - first - width, width), dim=-1))
-
-    def to(self, device: torch.device) -> "SpecAugmentParams":
-        """Returns the parameters on `device`."""
-        return SpecAugmentParams(self.bands.to(device, non_blocking=True), self.columns.to(device, non_blocking=True))
 
 
 def sample_spec_augment(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from stica_pv.errors import UsageError
+from stica_pv.partial_file import partial_file
 from stica_pv.weights.inert import Inert, left_out_of, load_inert
 
 # Keys under which training programs store their weights: GDT and torchvision's references, SlowFast and pytorchvideo.
@@ -97,23 +98,19 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
 
     Args:
         path: The file; must not exist.
-        write: Writes to a given path, which has the same suffix.
+        write: Writes to a given path.
 
     Raises:
         UsageError: The file exists, the folder cannot be written, or the disk is full.
     """
     refuse_existing(path)
-    partial = path.with_name(f".partial.{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(partial)
-        partial.rename(path)
+        with partial_file(path) as partial:
+            write(partial)
     except (OSError, RuntimeError) as error:
         if not is_write_error(error):
             raise
         raise UsageError(f"cannot write {path}: {system_message(error)}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def save_torch(content: object, path: Path) -> None:

@@ -16,8 +16,7 @@ from stica_pv.data.loading.read_test import ReadTest, read_some
 from stica_pv.data.manifest.duplicates import find_duplicates
 from stica_pv.data.manifest.manifest import probe_all
 from stica_pv.data.manifest.media_info import MediaInfoTable
-from stica_pv.data.manifest.overview import count_classes, count_headers
-from stica_pv.data.manifest.report import describe_exclusions, describe_media_info
+from stica_pv.data.manifest.overview import count_classes, count_headers, describe_exclusions, describe_media_info
 from stica_pv.data.manifest.videos import PROBE_PROCESSES, NoneUsable, Videos, list_from_config, open_videos
 from stica_pv.data.sources.video_list import VideoList, check_absent
 from stica_pv.engine.build_task import create_task

@@ -7,46 +7,8 @@ import pytest
 from tiny_runs import tiny_cfg
 
 from stica_pv.config import CfgNode
-from stica_pv.engine.run_folder import LONGEST_SLUG, claim, default_output_dir, write_run_info
+from stica_pv.engine.run_folder import claim, write_run_info
 from stica_pv.errors import UsageError
-
-FILE = "projects/stica/demo.yaml"
-
-
-def named(*overrides: str) -> str:
-    return default_output_dir(FILE, overrides)
-
-
-def test_output_is_named_after_project_and_config():
-    assert named() == "output/stica/demo"
-    assert default_output_dir("demo.yaml", []) == f"output/{Path.cwd().name}/demo"
-    assert default_output_dir("projects/brave/eval/svm.yaml", []) == "output/brave/eval/svm"
-
-
-def test_overrides_that_change_the_result_are_part_of_the_name():
-    assert named("SOLVER.BASE_LR", "0.1", "CROP.SPATIAL_SIZES", "[0.8, 0.5]") == (
-        "output/stica/demo/SOLVER.BASE_LR=0.1,CROP.SPATIAL_SIZES=_0.8_0.5_".replace("_0.8_0.5_", "_0.8,_0.5_")
-    )
-
-
-def test_overrides_that_do_not_are_left_out():
-    free = ["NUM_GPUS", "0", "DATA_LOADER.NUM_WORKERS", "2", "TRAIN.MAX_STEPS", "20", "LOG_PERIOD", "1"]
-    assert named(*free, "TEST.ENABLE", "True") == "output/stica/demo"
-
-
-def test_the_last_of_two_overrides_names_the_run():
-    assert named("RNG_SEED", "1", "RNG_SEED", "2") == "output/stica/demo/RNG_SEED=2"
-
-
-def test_the_data_folder_gives_its_name():
-    assert named("DATA.PATH_TO_DATA_DIR", "some/where/clips/") == "output/stica/demo/data=clips"
-
-
-def test_long_names_are_cut_and_stay_different():
-    first, second = (Path(named("MODEL.ARCH", "x" * 200 + end)) for end in "ab")
-    assert first != second
-    assert first.parent == second.parent == Path("output/stica/demo")
-    assert len(first.name) == LONGEST_SLUG + 9
 
 
 def cfg(folder: Path, **overrides: Any) -> CfgNode:
@@ -125,8 +87,14 @@ def test_a_full_disk_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest
         write_run_info(tmp_path, {"negatives": 7})
 
 
-def test_evaluations_of_other_checkpoints_lie_in_other_folders():
-    folders = [
-        default_output_dir("projects/x/a.yaml", ["TEST.CHECKPOINT_FILE_PATH", path]) for path in ("r/1.pyth", "2")
-    ]
-    assert folders == ["output/x/a/checkpoint=r_1.pyth", "output/x/a/checkpoint=2"]
+def test_a_run_under_its_earlier_name_is_named_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    for name, change in (("DATA.NUM_FRAMES=4", {}), ("DATA.NUM_FRAMES=8", {"DATA__NUM_FRAMES": 8})):
+        claim(cfg(tmp_path / name, **change))
+        (tmp_path / name / "metrics.jsonl").write_text('{"step": 1}\n')
+    claim(cfg(tmp_path / "num_frames-4"))
+    (record,) = caplog.records
+    assert f"OUTPUT_DIR {tmp_path / 'DATA.NUM_FRAMES=4'} continues it" in record.getMessage()
+    caplog.clear()
+    claim(cfg(tmp_path / "num_frames-4"))
+    claim(cfg(tmp_path / "num_frames-9", DATA__NUM_FRAMES=9))
+    assert caplog.records == []

@@ -51,7 +51,7 @@ def test_the_results_of_the_run_are_shown(trained: Path, tmp_path: Path) -> None
 def test_results_that_are_no_json_are_named(trained: Path, tmp_path: Path) -> None:
     checkpoint = run_folder(trained, tmp_path)
     (tmp_path / "run" / "results.json").write_text("{")
-    assert "results.json could not be read" in card_of(checkpoint, tmp_path / "trunk.pth")
+    assert "results.json cannot be read" in card_of(checkpoint, tmp_path / "trunk.pth")
 
 
 def test_results_beside_a_file_that_is_in_no_run_are_not_taken_for_its_own(trained: Path, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_converted_weights_keep_the_licence_of_their_source(tmp_path: Path) -> N
     torch.save(StandIn(layers=0, linear_heads=True).video_network.base.state_dict(), tmp_path / "trunk_only.pth")
     weights = read_weights(tmp_path / "trunk_only.pth")
     overrides = ["MODEL.WIDTH", "4", "AUDIO.WIDTH", "4", "DATA.NUM_FRAMES", "8", "CROP.NUM_LARGE_SPATIAL", "1"]
-    cfg = configure("projects/stica/k400.yaml", overrides, root=ROOT)
+    cfg = configure("projects/stica/k400.yaml", overrides)
     torch.save(convert(weights, cfg).checkpoint, tmp_path / "converted.pyth")
     text = card_of(tmp_path / "converted.pyth", tmp_path / "out.pth")
     assert "| converted from | `trunk_only.pth` (layout torchvision)" in text

@@ -65,7 +65,7 @@ def test_a_trunk_that_saved_memory_in_training_is_built_without_it(trained: Path
 
 def test_a_file_of_weights_alone_is_refused(tmp_path: Path) -> None:
     torch.save({"stem.weight": torch.ones(1)}, tmp_path / "weights.pth")
-    with pytest.raises(UsageError, match="weights without the configuration .*tools/convert_checkpoint.py"):
+    with pytest.raises(UsageError, match="weights without the configuration .*`stica-pv convert`"):
         read_described(tmp_path / "weights.pth")
 
 

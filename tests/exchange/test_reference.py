@@ -46,7 +46,7 @@ def convert_file(path: Path, *overrides: str, layout: str = "auto") -> tuple[Con
     weights = read_weights(path)
     found = implied_by(weights, layout)
     arguments = [str(argument) for pair in found.settings.items() for argument in pair]
-    cfg = configure(found.recipe, [*arguments, *SMALL, *overrides], root=ROOT)
+    cfg = configure(found.recipe, [*arguments, *SMALL, *overrides])
     return convert(weights, cfg, layout=layout), cfg
 
 

@@ -186,7 +186,7 @@ def test_two_processes_by_the_local_executor_and_how_they_stand(clips_folder: Pa
         time.sleep(0.1)
     assert len(losses(output)) == 2
     found = status(output)
-    assert (found["state"], found["step"]) == ("trained", "2/2")
+    assert (found["state"], found["step"]) == ("finished", "2/2")
     assert found["checkpoint"].startswith("step 2, ")
     assert found["job"].endswith(f"logs in {logs}")
     assert f"stica_pv from {logs / 'code'}" in (output / "stdout.log").read_text()

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-from tiny_runs import REPOSITORY
 
 from stica_pv.errors import UsageError
 from stica_pv.launch.sweep import expand
@@ -10,7 +9,7 @@ DEMO = "projects/stica/demo.yaml"
 
 
 def folders_and(key: str, *sweeps: tuple[str, str], overrides: tuple[str, ...] = ()) -> list[tuple[str, object]]:
-    cfgs = expand([DEMO], overrides, sweeps, root=REPOSITORY)
+    cfgs = expand([DEMO], overrides, sweeps)
     section, _, name = key.rpartition(".")
     return [(cfg.OUTPUT_DIR, cfg[section][name] if section else cfg[name]) for cfg in cfgs]
 
@@ -21,13 +20,13 @@ def test_without_a_sweep_a_file_is_a_run():
 
 def test_each_value_is_a_run_in_a_folder_of_its_own():
     found = folders_and("SOLVER.BASE_LR", ("SOLVER.BASE_LR", "0.1, 0.2"))
-    assert found == [("output/stica/demo/SOLVER.BASE_LR=0.1", 0.1), ("output/stica/demo/SOLVER.BASE_LR=0.2", 0.2)]
+    assert found == [("output/stica/demo/base_lr-0.1", 0.1), ("output/stica/demo/base_lr-0.2", 0.2)]
 
 
 def test_two_sweeps_give_every_combination():
     found = folders_and("RNG_SEED", ("SOLVER.BASE_LR", "0.1,0.2"), ("RNG_SEED", "1,2,3"), overrides=("OUTPUT_DIR", "o"))
     assert len(found) == 6
-    assert found[-1] == ("o/SOLVER.BASE_LR=0.2,RNG_SEED=3", 3)
+    assert found[-1] == ("o/base_lr-0.2__rng_seed-3", 3)
 
 
 def test_commas_within_brackets_do_not_divide():
@@ -50,9 +49,9 @@ def test_keys_that_do_not_name_the_folder_can_be_swept_too():
 )
 def test_a_wrong_sweep_is_refused(sweep: tuple[str, str], message: str):
     with pytest.raises(UsageError, match=message):
-        expand([DEMO], (), [sweep], root=REPOSITORY)
+        expand([DEMO], (), [sweep])
 
 
 def test_two_files_with_one_folder_are_refused(tmp_path: Path):
     with pytest.raises(UsageError, match="several runs share OUTPUT_DIR"):
-        expand([DEMO, DEMO], ["OUTPUT_DIR", str(tmp_path)], (), root=REPOSITORY)
+        expand([DEMO, DEMO], ["OUTPUT_DIR", str(tmp_path)], ())

@@ -1,8 +1,11 @@
 import itertools
 
+import stica_pv.compat  # noqa: F401 - repairs torchvision for pytorchvideo
+
 import pytest
 import torch
 import torch.nn.functional as F
+from pytorchvideo.models.head import create_res_basic_head
 from scipy.stats import chi2
 from torch import Tensor
 
@@ -73,6 +76,15 @@ def test_maps_equal_slicing_at_every_position(size: tuple[int, int, int]) -> Non
         assert torch.equal(shared[n], cut(feature_map, box))  # exact: copied, not calculated
         assert torch.equal(own[n, 0], cut(feature_map, box)[0])  # exact: copied, not calculated
         assert torch.equal(own[-1 - n, 1], cut(feature_map, box)[1])  # exact: copied, not calculated
+
+
+def test_a_head_of_pytorchvideo_runs_on_the_maps_of_all_windows() -> None:
+    feature_map, boxes = torch.randn(2, 3, *MAP), all_boxes(MAP)
+    boxes = boxes[(boxes[..., 1] - boxes[..., 0] == torch.tensor((2, 2, 3))).all(1)]
+    head = create_res_basic_head(in_features=3, out_features=5, pool_kernel_size=(2, 2, 3), dropout_rate=0.0).eval()
+    by_maps = head(FeatureCrop().maps(feature_map, boxes).flatten(0, 1)).unflatten(0, (len(boxes), 2))
+    by_tokens = head.proj(FeatureCrop()(feature_map, plan_crops(boxes, MAP, 1))[:, :, 0])
+    torch.testing.assert_close(by_maps, by_tokens, atol=1e-5, rtol=1e-5)
 
 
 def test_maps_of_different_sizes_are_refused() -> None:
@@ -210,3 +222,21 @@ def test_boxes_of_a_plan_are_those_it_was_made_of():
         assert torch.equal(boxes_of(plan_crops(boxes, map_shape, 2), map_shape), boxes)
         own = boxes.view(3, -1, 3, 2)  # each sample's own
         assert torch.equal(boxes_of(plan_crops(own, map_shape, 2), map_shape), own)  # exact: integers
+
+
+@pytest.mark.parametrize(
+    ("maps", "windows", "expected"),
+    [
+        (torch.zeros(2, 3, 2, 4, 4), torch.zeros(1, 3, 2), r"expects a CropPlan, got float32\(1, 3, 2\).*plan_crops"),
+        (torch.zeros(2, 3, 4), None, r"expected a feature map \(B, C, T, H, W\), got float32\(2, 3, 4\)"),
+    ],
+    ids=["boxes", "map of three axes"],
+)
+def test_a_wrong_map_or_boxes_instead_of_a_plan_say_what_was_expected(
+    maps: torch.Tensor, windows: torch.Tensor | None, expected: str
+):
+    plan = plan_crops(torch.tensor([[[0, 2], [0, 2], [0, 2]]]), (2, 4, 4), 2) if windows is None else windows
+    with pytest.raises(UsageError, match=expected):
+        FeatureCrop()(maps, plan)
+    with pytest.raises(UsageError, match=r"expected (a feature map|boxes \(N, 3, 2\))"):
+        FeatureCrop().maps(maps, torch.zeros(3))

@@ -55,7 +55,7 @@ def test_sources_are_taken_in_place_of_a_name() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipe_of_another_trunk_builds_its_task_with_windows_of_6_and_4_of_7_cells(name: str, caplog) -> None:
-    cfg = configure(str(ROOT / "projects" / "stica" / f"{name}.yaml"), [], root=ROOT)
+    cfg = configure(str(ROOT / "projects" / "stica" / f"{name}.yaml"), [])
     task = TASKS.get(cfg.TASK)(cfg)
     sizes = measure_pathways(task.backbone, frames=cfg.DATA.NUM_FRAMES, size=cfg.DATA.TRAIN_CROP_SIZE)
     assert [tuple(one) for one in sizes] == RECIPES[name]

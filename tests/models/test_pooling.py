@@ -20,6 +20,7 @@ from stica_pv.models import (
     whole_map,
 )
 from stica_pv.models.pooling import TransformerLayer
+from stica_pv.registry import POOLINGS
 
 DIM = 8
 
@@ -233,13 +234,12 @@ def test_pool_is_the_last_block_of_a_pytorchvideo_net(create) -> None:
         assert torch.equal(net(video), net.blocks[1](trunk(video)))  # exact: the same code with the same shapes, twice
 
 
-def test_built_by_name_equals_built_by_class() -> None:
-    torch.manual_seed(0)
-    by_name = create_transformer_pool(in_channels=12, dim=8, layers=1, heads=2, max_tokens=5, read_out="mean")
-    torch.manual_seed(0)
-    by_class = TransformerPool(12, dim=8, layers=1, heads=2, max_tokens=5, read_out="mean")
-    feature_map = torch.randn(2, 12, 7, 2, 2)
-    assert torch.equal(by_name(feature_map), by_class(feature_map))  # exact: the same code with the same shapes, twice
+def test_a_pool_is_built_by_name_with_the_settings_it_accepts() -> None:
+    settings = {"dim": 8, "layers": 1, "heads": 2, "max_tokens": 5, "read_out": "mean"}
+    pool = POOLINGS.build("transformer", in_channels=12, **settings)
+    assert isinstance(pool, TransformerPool)
+    assert (pool.out_dim, len(pool.layers), pool.max_tokens, pool.read_out) == (8, 1, 5, "mean")
+    assert isinstance(POOLINGS.build("average", in_channels=12, **settings), AveragePool)
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,6 @@ from stica_pv.tasks.encoders import PROJECTED
 class NoChoices(AugmentationParams):
     """The method samples nothing besides the clip."""
 
-    def to(self, device: torch.device) -> "NoChoices":
-        return self
-
     def rows(self, part: slice) -> "NoChoices":
         return self
 

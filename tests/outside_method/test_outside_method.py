@@ -53,7 +53,7 @@ def trained(clips_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("barlow") / "run"
     sys.path.insert(0, str(HERE))
     try:
-        cfg = configure(RECIPE, arguments(clips_folder, folder), root=REPOSITORY)
+        cfg = configure(RECIPE, arguments(clips_folder, folder))
         cfg.freeze()
         run(cfg, torch.device("cpu"))
     finally:
@@ -68,15 +68,15 @@ def checkpoint_of(folder: Path) -> Path:
 
 def test_its_key_is_judged_after_its_module_is_imported():
     with pytest.raises(UsageError, match=rf"unknown key {KEY}"):
-        check_keys([], [KEY, "1"], root=REPOSITORY)
+        check_keys([], [KEY, "1"])
     with pytest.raises(UsageError, match=r"unknown key BARLOW.WEIGHT \(did you mean BARLOW.REDUNDANCY_WEIGHT\?\)"):
-        check_keys([RECIPE], ["BARLOW.WEIGHT", "1"], root=REPOSITORY)
-    check_keys([RECIPE], [KEY, "1"], root=REPOSITORY)
+        check_keys([RECIPE], ["BARLOW.WEIGHT", "1"])
+    check_keys([RECIPE], [KEY, "1"])
     with pytest.raises(UsageError, match=rf"{KEY}: got -1.0, expected above 0"):
-        configure(RECIPE, [KEY, "-1"], root=REPOSITORY)
+        configure(RECIPE, [KEY, "-1"])
     with pytest.raises(UsageError, match=rf"TASK gdt never reads {KEY} \(TASK barlow does\)"):
-        configure(RECIPE, ["TASK", "gdt"], root=REPOSITORY)
-    assert configure(RECIPE, ["CONTRASTIVE.TEMPERATURE", "0.3"], root=REPOSITORY).BARLOW.REDUNDANCY_WEIGHT == 0.01
+        configure(RECIPE, ["TASK", "gdt"])
+    assert configure(RECIPE, ["CONTRASTIVE.TEMPERATURE", "0.3"]).BARLOW.REDUNDANCY_WEIGHT == 0.01
     assert is_adopted(KEY)
     assert not is_free(KEY)
     assert "lambda in the paper" in explain(KEY, read_table())
@@ -106,7 +106,7 @@ def test_it_trains_and_its_checkpoint_describes_itself(trained: Path):
 
 
 def test_another_value_of_its_key_is_another_run_and_the_folder_names_the_module(trained: Path, clips_folder: Path):
-    other = configure(RECIPE, arguments(clips_folder, trained, **{KEY.replace(".", "__"): 0.5}), root=REPOSITORY)
+    other = configure(RECIPE, arguments(clips_folder, trained, **{KEY.replace(".", "__"): 0.5}))
     with pytest.raises(UsageError, match=rf"holds another run \(1 keys differ: {KEY} 0.01 -> 0.5\)"):
         run(other, torch.device("cpu"))
     forget()

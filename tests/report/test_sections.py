@@ -1,16 +1,20 @@
 """What the sections of a report say of made-up runs."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from made_runs import SCORES, made_results, made_run
 
-from stica_pv.report.curves import curve, thinned
+from stica_pv.engine.run_folder import write_run_info
+from stica_pv.evaluation.results import Results, overall
+from stica_pv.report.curves import curve, thinned, training_section
 from stica_pv.report.left_out import left_out_section
 from stica_pv.report.overview import overview_section
 from stica_pv.report.page import Section
 from stica_pv.report.runs import Run, read_runs
-from stica_pv.report.scores import headline, is_trained, overall, scores_section
+from stica_pv.report.scores import headline, is_trained, scores_section
 from stica_pv.report.settings import differing_keys, hardware_section, settings_section
 
 
@@ -56,21 +60,17 @@ def test_scores_stand_beside_random_initialisation_and_colors(runs: list[Run]):
 
 
 def test_results_without_their_protocols_are_shown_as_they_are(tmp_path: Path):
-    (made_run(tmp_path) / "results.md").unlink()
+    (made_run(tmp_path) / "results.json").write_text(json.dumps(made_results(SCORES).flat()))  # an earlier version's
     (run,) = read_runs([tmp_path])
     assert '<td>retrieval/R@1</td><td class="number">62.5</td>' in text_of(scores_section([run]))
     assert headline([run]) == ""
 
 
 def test_of_several_folds_their_mean_counts(tmp_path: Path):
-    results = made_results({"trained": 50.0})
-    for fold in ("1", "mean"):
-        text = results.markdown().replace("| test |", f"| {fold} |")
-        with (tmp_path / "results.md").open("a") as file:
-            file.write(text)
-    (tmp_path / "results.json").write_text("{}")
+    rows = [replace(row, fold=fold) for fold in ("1", "mean") for row in made_results({"trained": 50.0}).rows]
+    Results(rows, ["trained"], None).write(tmp_path)
     (run,) = read_runs([tmp_path])
-    assert [row.fold for row in overall(run)] == ["mean", "mean"]
+    assert [row.fold for row in overall(run.rows)] == ["mean", "mean"]
 
 
 def test_files_are_counted_by_cause_and_named(runs: list[Run]):
@@ -103,3 +103,11 @@ def test_long_curves_become_means_of_equal_parts_up_to_their_end():
     assert thinned(points, 4) == [(2.0, 1.0), (5.0, 4.0), (8.0, 7.0), (9.0, 9.0)]
     assert thinned(points, 10) == points
     assert thinned([], 4) == []
+
+
+def test_the_numbers_that_a_run_describes_are_explained_below_the_curves(tmp_path: Path):
+    folder = made_run(tmp_path)
+    write_run_info(folder, {"steps": 6, "metrics": {"loss": "What my method minimizes.", "other": "Not recorded."}})
+    text = text_of(training_section(read_runs([folder])))
+    assert "<td>loss</td><td>What my method minimizes.</td>" in text
+    assert "Not recorded." not in text

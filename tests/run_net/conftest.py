@@ -1,24 +1,20 @@
 """The command line in this process, and a recipe that takes a second."""
 
-import importlib.util
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from saying import TOOL, Say
+from saying import Say
 from tiny_runs import write_tiny
+
+from stica_pv.commands import train
 
 
 @pytest.fixture(scope="session")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("run_net_of_the_tests", TOOL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return train
 
 
 @pytest.fixture(autouse=True)

@@ -83,7 +83,7 @@ def test_known_names_are_listed(say: Say, kind: str):
 def test_any_working_directory_will_do(say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     found = printed(say, "--cfg", "projects/stica/k400.yaml", "SOLVER.BASE_LR", 0.02, "NUM_GPUS", 0)
-    assert found["OUTPUT_DIR"] == "output/stica/k400/SOLVER.BASE_LR=0.02"
+    assert found["OUTPUT_DIR"] == "output/stica/k400/base_lr-0.02"
     shutil.copy(REPOSITORY / "projects" / "stica" / "k400.yaml", tmp_path / "mine.yaml")
     assert printed(say, "--cfg", "mine.yaml")["OUTPUT_DIR"] == f"output/{tmp_path.name}/mine"
     assert list(tmp_path.iterdir()) == [tmp_path / "mine.yaml"]

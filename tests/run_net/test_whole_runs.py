@@ -51,7 +51,7 @@ def test_several_configs_run_one_after_the_other(
     given = arguments(DATA__PATH_TO_DATA_DIR=clips_folder, TRAIN__MAX_STEPS=1)
     code, _, err = say("--cfg", *files, *given)
     assert (code, err) == (0, "")
-    folders = [tmp_path / "output" / tmp_path.name / name / f"data={clips_folder.name}" for name in "ab"]
+    folders = [tmp_path / "output" / tmp_path.name / name / f"data-{clips_folder.name}" for name in "ab"]
     assert len(losses(folders[0])) == len(losses(folders[1])) == 1
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster import Cluster, wait_until
-from tiny_runs import REPOSITORY, arguments, assert_same_weights, losses, metrics_text, weights, write_tiny
+from tiny_runs import arguments, assert_same_weights, losses, metrics_text, weights, write_tiny
 
 from stica_pv.launch.submit import submit
 from stica_pv.launch.sweep import expand
@@ -49,7 +49,7 @@ class Runs:
         )
         cfg = write_tiny(self.folder / "tiny.yaml")
         given = arguments(self.clips, self.folder / name, SUBMITIT__TASKS_PER_NODE=tasks, **(SETTINGS | overrides))
-        cfgs = expand([str(cfg)], given, [], root=REPOSITORY)
+        cfgs = expand([str(cfg)], given, [])
         (job,) = submit(cfgs, "slurm")
         return job
 

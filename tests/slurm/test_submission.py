@@ -31,7 +31,7 @@ def test_a_sweep_is_one_array_job_with_a_folder_for_each_run(runs: Runs, tmp_pat
     sweep = ["--launcher", "slurm", "--sweep", "RNG_SEED", "0,1"]
     given = arguments(runs.clips, tmp_path / "sweep", **SETTINGS)
     message = say("--cfg", write_tiny(tmp_path / "tiny.yaml"), *sweep, *given)
-    folders = [tmp_path / "sweep" / f"RNG_SEED={seed}" for seed in (0, 1)]
+    folders = [tmp_path / "sweep" / f"rng_seed-{seed}" for seed in (0, 1)]
     jobs = [read_job(folder)["job"] for folder in folders]
     assert {job.partition("_")[0] for job in jobs} == {jobs[0].partition("_")[0]}
     assert [job.partition("_")[2] for job in jobs] == ["0", "1"]
@@ -41,7 +41,7 @@ def test_a_sweep_is_one_array_job_with_a_folder_for_each_run(runs: Runs, tmp_pat
     runs.assert_undisturbed_end("array sweep, its first run", folders[0], jobs[0], begin)
     assert metrics_text(folders[1]) != metrics_text(folders[0])
     found = say("--status", *folders)
-    assert found.count("state      trained\n") == 2
+    assert found.count("state      finished\n") == 2
     assert found.count("step       18/18\n") == 2
     assert f"job        {jobs[1]} (slurm), logs in {tmp_path / 'sweep' / 'submitit'}" in found
 

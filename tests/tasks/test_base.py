@@ -13,9 +13,6 @@ from stica_pv.tasks.base import Inputs
 class ShiftParams(AugmentationParams):
     shift: Tensor
 
-    def to(self, device: torch.device) -> "ShiftParams":
-        return ShiftParams(self.shift.to(device))
-
     def rows(self, part: slice) -> "ShiftParams":
         return ShiftParams(self.shift[part])
 

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from stica_pv.config import merge_file
 from stica_pv.data.decoding.reader import read
-from stica_pv.data.loading.dataset import ClipDataset, collate
+from stica_pv.data.loading.collate import collate
+from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.data.manifest.manifest import probe
 from stica_pv.defaults import get_cfg
 from stica_pv.engine.build_task import create_task

@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from stica_pv.data.conversion.conversion_log import (
 )
 from stica_pv.data.conversion.copied_lists import copy_list, lists_below
 from stica_pv.data.conversion.transcode import transcode
-from stica_pv.data.isolation.isolated import run_isolated
+from stica_pv.data.isolation.worker_pool import answer_all
+from stica_pv.data.isolation.worker_process import ENDED, WorkerFailure
 from stica_pv.data.sources.sources import read_csv, read_folder
 from stica_pv.errors import UnreadableClip, UsageError
 
@@ -161,7 +162,7 @@ def convert_files(plan: ConversionPlan, settings: Any, *, processes: int, limit_
     Args:
         plan: Files to convert.
         settings: Settings of the conversion; files made with others (another `repr`) are converted again.
-        processes: Number of files at a time, each in a separate process.
+        processes: Number of files at a time, each in a separate process (Linux; elsewhere one, in this process).
         limit_s: Time limit per file in seconds.
 
     Raises:
@@ -179,19 +180,22 @@ def convert_files(plan: ConversionPlan, settings: Any, *, processes: int, limit_
 def _convert_files(plan: ConversionPlan, settings: Any, processes: int, limit_s: int) -> ConversionReport:
     plan.target.mkdir(parents=True, exist_ok=True)
     with open_conversion_log(plan.target / plan.conversion.log) as log:
-        for part in plan.target.rglob(".*.part"):
-            part.unlink()
+        for partial in plan.target.rglob("*.partial"):
+            partial.unlink()
         keys = {name: record_of(plan.source / name, name, settings) for name in plan.names}
         made = {name: _is_made(plan.target / plan.names[name], log.known.get(key)) for name, key in keys.items()}
         wanted = [name for name, is_made in made.items() if not is_made]
         targets = {name: plan.target / plan.names[name] for name in wanted}
-        jobs = {name: (plan.conversion.convert, str(plan.source / name), targets[name], settings) for name in wanted}
+
+        def convert(name: str) -> str:
+            return _convert(plan.conversion.convert, str(plan.source / name), targets[name], settings)
+
         for target in targets.values():
             target.unlink(missing_ok=True)  # made from an older source or with other settings
         copied: list[str] = []
         failures: dict[str, str] = {}
         last = time.monotonic()
-        for name, cause in run_isolated(_convert, jobs, processes=processes, limit_s=limit_s):
+        for name, cause in _results(convert, wanted, processes, limit_s):
             if cause:
                 failures[name] = cause
             else:
@@ -199,10 +203,27 @@ def _convert_files(plan: ConversionPlan, settings: Any, processes: int, limit_s:
                 log.add(keys[name], targets[name].stat().st_size)
             if time.monotonic() - last >= _PROGRESS_S:
                 last = time.monotonic()
-                _LOG.info("%d of %d files done, %d failed", len(copied), len(jobs), len(failures))
+                _LOG.info("%d of %d files done, %d failed", len(copied), len(wanted), len(failures))
         write_failures(plan.target / plan.conversion.failures, failures)
         lists = (copy_list(at, plan.source, plan.target, names=plan.names, dropped=failures) for at in plan.lists)
         return ConversionReport(tuple(copied), tuple(name for name in made if made[name]), failures, sum(lists))
+
+
+def _results(
+    convert: Callable[[str], str], names: Sequence[str], processes: int, limit_s: int
+) -> Iterator[tuple[str, str]]:
+    """Yield (name, cause of its failure, or an empty string) as files are converted.
+
+    Files whose process was killed from outside are repeated at the end, one at a time, as memory may have run out.
+    """
+    again: list[str] = []
+    for name, result in answer_all(convert, names, processes=processes, timeout_s=limit_s):
+        if isinstance(result, WorkerFailure) and result.cause == ENDED:
+            again.append(name)
+        else:
+            yield name, result.cause if isinstance(result, WorkerFailure) else result
+    for name, result in answer_all(convert, again, processes=1, timeout_s=limit_s):
+        yield name, result.cause if isinstance(result, WorkerFailure) else result
 
 
 def _convert(convert: Convert, source: str, target: Path, settings: Any) -> str:

@@ -5,7 +5,6 @@ of OpenCV's standard packages. TV-L1 flow from other tools can be read as image 
 """
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,11 @@ from stica_pv.data.decoding.container import failure_cause
 from stica_pv.data.decoding.demux import WHOLE_FILE, collect_packets
 from stica_pv.data.decoding.flow_files import BOUND, FLOW, TIMES
 from stica_pv.data.decoding.frames import DecodedFrames, Frame, FrameConverter, check_complete, timed_frames
-from stica_pv.data.decoding.media_file import MediaFile
+from stica_pv.data.decoding.media_file import SAME_TIME_S, MediaFile
 from stica_pv.errors import UnreadableClip, UsageError
+from stica_pv.partial_file import partial_file
 
 _SMALLEST = 16  # pixels per side; OpenCV 5.0 crashes on some smaller frames
-_SAME_TIME_S = 1e-6
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,6 @@ def compute_flow(source: str, target: Path, settings: FlowSettings) -> None:
     Raises:
         UnreadableClip: The source has fewer than two frames, cannot be decoded, or is shorter than its header says.
     """
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with MediaFile(source) as media:
             if media.video is None:
@@ -76,14 +73,11 @@ def compute_flow(source: str, target: Path, settings: FlowSettings) -> None:
         if not found:
             raise UnreadableClip(source, "a single frame has no optical flow")
         times, fields = zip(*found, strict=True)
-        with part.open("wb") as file:
-            arrays = {FLOW: np.stack(fields), TIMES: np.array(times), BOUND: np.array(settings.bound)}
+        arrays = {FLOW: np.stack(fields), TIMES: np.array(times), BOUND: np.array(settings.bound)}
+        with partial_file(target) as partial, partial.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
-        os.replace(part, target)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise UnreadableClip(source, failure_cause(source, error)) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _fields(media: MediaFile, settings: FlowSettings) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
@@ -94,14 +88,14 @@ def _fields(media: MediaFile, settings: FlowSettings) -> Iterator[tuple[float, n
     before: tuple[float, Any] | None = None
     due_s = 0.0
     for shown_s, frame in timed_frames(media, collect_packets(media, WHOLE_FILE, None).video, decoded):
-        if before is None and shown_s < due_s - _SAME_TIME_S:
+        if before is None and shown_s < due_s - SAME_TIME_S:
             continue
         gray = _gray(cv2, convert(frame), media.path)
         if before is not None:
             flow = engine.calc(before[1], gray, None).transpose(2, 0, 1)
             yield before[0], np.rint((flow / settings.bound + 1) * 127.5).clip(0, 255).astype(np.uint8)
             due_s = _after(before[0], settings.fps)
-        before = (shown_s, gray) if shown_s >= due_s - _SAME_TIME_S else None
+        before = (shown_s, gray) if shown_s >= due_s - SAME_TIME_S else None
     check_complete(media, decoded)
 
 
@@ -114,7 +108,7 @@ def _gray(cv2: Any, frame: Frame, path: str) -> Any:
 
 def _after(time_s: float, fps: float) -> float:
     """Return the next multiple of 1 / fps after a time; the time itself if every frame is used."""
-    return (math.floor(time_s * fps + _SAME_TIME_S) + 1) / fps if fps else time_s
+    return (math.floor(time_s * fps + SAME_TIME_S) + 1) / fps if fps else time_s
 
 
 CONVERSION = Conversion("flow", ".npz", compute_flow, lists=False)

@@ -10,6 +10,7 @@ from stica_pv.data.decoding.container import local_path
 from stica_pv.data.decoding.tar_entry import TarEntry
 from stica_pv.data.sources.video_list import VideoList
 from stica_pv.errors import UsageError
+from stica_pv.partial_file import partial_file
 
 
 def write_shards(videos: VideoList, folder: Path, *, name: str, shard_bytes: int) -> Iterator[int]:
@@ -44,9 +45,8 @@ def write_shards(videos: VideoList, folder: Path, *, name: str, shard_bytes: int
             lines += _write_shard(videos, names, len(lines), shard, shard_bytes)
             number += 1
             yield len(lines)
-        partial = target.with_suffix(".part")
-        partial.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
-        partial.replace(target)
+        with partial_file(target) as partial:
+            partial.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise UsageError(f"cannot write {name}.csv and its shards to {folder}: {error.strerror or error}") from error
 
@@ -54,8 +54,10 @@ def write_shards(videos: VideoList, folder: Path, *, name: str, shard_bytes: int
 def _write_shard(videos: VideoList, names: Sequence[str], begin: int, path: Path, shard_bytes: int) -> list[str]:
     """Write files from `begin` on until the shard is full; return their lines for the list."""
     lines: list[str] = []
-    partial = path.with_suffix(".part")
-    with tarfile.open(partial, "w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as tar:
+    with (
+        partial_file(path) as partial,
+        tarfile.open(partial, "w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as tar,
+    ):
         for index in range(begin, len(names)):
             if tar.offset > shard_bytes:
                 break
@@ -64,7 +66,6 @@ def _write_shard(videos: VideoList, names: Sequence[str], begin: int, path: Path
             if label is not None:
                 _add_text(tar, f"{os.path.splitext(names[index])[0]}.cls", str(label))
             lines.append(f"{member}\n" if label is None else f"{member} {label}\n")
-    partial.replace(path)
     return lines
 
 

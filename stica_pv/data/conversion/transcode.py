@@ -24,6 +24,7 @@ from stica_pv.data.decoding.media_file import MediaFile
 from stica_pv.data.isolation.worker_pool import answer_all
 from stica_pv.data.isolation.worker_process import WorkerFailure
 from stica_pv.errors import UnreadableClip, UsageError
+from stica_pv.partial_file import partial_file
 
 _CLOCK_HZ = 90_000
 _OPEN_LIMIT_S = 60.0
@@ -107,18 +108,13 @@ def transcode(source: str, target: Path, settings: TranscodeSettings) -> None:
     Raises:
         UnreadableClip: The source cannot be decoded, or is shorter than its header says.
     """
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with MediaFile(source) as media:
+        with partial_file(target) as partial, MediaFile(source) as media:
             packets = collect_packets(media, WHOLE_FILE if media.video else None, WHOLE_FILE if media.audio else None)
-            with priority_kept(), av.open(str(part), "w", format="mp4", options=_MUXER) as container:
+            with priority_kept(), av.open(str(partial), "w", format="mp4", options=_MUXER) as container:
                 _write(container, media, packets, settings)
-        os.replace(part, target)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise UnreadableClip(source, failure_cause(source, error)) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write(container: OutputContainer, media: MediaFile, packets: StretchPackets, settings: TranscodeSettings) -> None:

@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from stica_pv.data.decoding.frames import FrameChoice
+from stica_pv.data.decoding.media_file import SAME_TIME_S
 from stica_pv.data.decoding.tar_entry import tar_entry_of
 from stica_pv.errors import UnreadableClip, UsageError
 
@@ -29,8 +30,6 @@ pixels that is stored as 255, which training does not need."""
 _NEARLY_S = 0.25
 """A field farther from a requested time than this and two steps is not used: the flow ends, or has a gap. Two steps,
 because the last frame has no flow and lasts for a step."""
-
-_SAME_TIME_S = 1e-6
 
 _PAIR = re.compile(r"(?:flow_)?([xy])_?(\d+)\.(?:jpe?g|png)")
 
@@ -54,7 +53,7 @@ class FlowFiles:
     def __post_init__(self) -> None:
         if not self.folder.is_dir():
             raise UsageError(
-                f"DATA.PATH_TO_FLOW_DIR: there is no folder {self.folder}; create it with tools/compute_flow.py"
+                f"DATA.PATH_TO_FLOW_DIR: there is no folder {self.folder}; create it with `stica-pv compute-flow`"
             )
 
     def read(
@@ -135,9 +134,9 @@ def _chosen(
 ) -> npt.NDArray[np.intp]:
     """Return the number of the field for each requested time."""
     wanted, last = np.asarray(wanted_s), len(times_s) - 1
-    before = (np.searchsorted(times_s, wanted + _SAME_TIME_S, side="right") - 1).clip(0, last)
+    before = (np.searchsorted(times_s, wanted + SAME_TIME_S, side="right") - 1).clip(0, last)
     after = (before + 1).clip(0, last)
-    nearer = times_s[after] - wanted + _SAME_TIME_S < wanted - times_s[before]
+    nearer = times_s[after] - wanted + SAME_TIME_S < wanted - times_s[before]
     rows = np.where(nearer, after, before) if frame_choice != "previous" else before
     step = float(np.median(np.diff(times_s))) if last else 0.0
     far = np.abs(times_s[rows] - wanted) > max(2 * step, _NEARLY_S)

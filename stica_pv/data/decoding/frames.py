@@ -14,21 +14,18 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from stica_pv.data.decoding.key_frames import is_key_frame
-from stica_pv.data.decoding.media_file import MediaFile, MediaPacket
+from stica_pv.data.decoding.media_file import SAME_TIME_S, MediaFile, MediaPacket
 from stica_pv.data.decoding.skipping import skippable_packets
 from stica_pv.errors import UnreadableClip
 
 FrameChoice = Literal["nearest", "previous", "following"]
 Frame = npt.NDArray[np.uint8]
 
-_SAME_TIME_S = 1e-6
-"""Tolerance of time stamps, which are fractions rounded to floats."""
-
 _WHOLE = 1e-6
-"""The same tolerance for numbers of frames."""
+"""As SAME_TIME_S, for numbers of frames."""
 
-_CLEARLY_S = 0.25
-"""A video that is shorter than its header says by more than this is truncated; less may be rounding."""
+CLEARLY_S = 0.25
+"""A stream that is shorter than its header says by more than this is truncated; less may be rounding."""
 
 _CLEARLY_FRAMES = 1.5
 """The same in frames, for low frame rates: edit lists may cut within a frame."""
@@ -164,7 +161,7 @@ def decode_frames(
         frames = _from_key_frame(media, frames, wanted_s[0], result)
     for shown_s, frame in frames:
         at: int | None = None
-        while time is not None and shown_s >= time - _SAME_TIME_S:
+        while time is not None and shown_s >= time - SAME_TIME_S:
             if before is not None and _earlier_is_chosen(before[0], time, shown_s, frame_choice):
                 if before_at is None:
                     before_at = result.add(convert(before[1]), before[0])
@@ -186,8 +183,8 @@ def decode_frames(
 
 def _earlier_is_chosen(earlier_s: float, wanted_s: float, later_s: float, frame_choice: FrameChoice) -> bool:
     if frame_choice == "previous":
-        return later_s > wanted_s + _SAME_TIME_S
-    return wanted_s - earlier_s <= later_s - wanted_s + _SAME_TIME_S
+        return later_s > wanted_s + SAME_TIME_S
+    return wanted_s - earlier_s <= later_s - wanted_s + SAME_TIME_S
 
 
 def _from_key_frame(
@@ -196,7 +193,7 @@ def _from_key_frame(
     """Yield frames from the first key frame on; none if it is after `first_s`, which is recorded in `result`."""
     result.too_late = True
     for shown_s, frame in frames:
-        if shown_s > first_s + _SAME_TIME_S:
+        if shown_s > first_s + SAME_TIME_S:
             return
         if is_key_frame(media, frame):
             result.too_late = False
@@ -230,7 +227,7 @@ def timed_frames(
 def ends_early(media: MediaFile, end_s: float, promised_s: float) -> bool:
     """Return whether the video ends clearly before an expected time."""
     fps = float(media.video.average_rate or 0) if media.video is not None else 0.0
-    return end_s + max(_CLEARLY_S, _CLEARLY_FRAMES / fps if fps else 0.0) < promised_s
+    return end_s + max(CLEARLY_S, _CLEARLY_FRAMES / fps if fps else 0.0) < promised_s
 
 
 def check_complete(media: MediaFile, found: DecodedFrames) -> None:

@@ -28,6 +28,9 @@ from stica_pv.data.decoding.seek_notes import seek_notes
 from stica_pv.data.decoding.stream_checks import KINDS, StreamKind, stamps_mislead, undecodable_cause, unstamped_delay_s
 from stica_pv.errors import UnreadableClip
 
+SAME_TIME_S = 1e-6
+"""Tolerance of time stamps, which are fractions rounded to floats."""
+
 MediaPacket: TypeAlias = "Packet[Stream]"  # generic in the stubs only
 
 

@@ -1,7 +1,7 @@
 """Reads clips from a media file, which is opened once; each stretch is demuxed once for frames and audio together."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from stica_pv.data.decoding.demux import Span, collect_packets
 from stica_pv.data.decoding.flow_files import FlowFiles
 from stica_pv.data.decoding.frame_search import read_frames
 from stica_pv.data.decoding.frames import (
+    CLEARLY_S,
     DecodedFrames,
     FrameChoice,
     FrameConverter,
@@ -24,14 +25,14 @@ from stica_pv.data.decoding.media_file import MediaFile
 from stica_pv.errors import UnreadableClip
 from stica_pv.structures import Clip, ClipRequest
 
+Reader = Callable[[str, Mapping[str, ClipRequest]], Mapping[str, Clip]]
+"""Returns the clips of a file, or raises `UnreadableClip`; `read` with its settings is one."""
+
 _NEARLY_S = 1.0
 """Stretches closer than this are decoded in one pass; it costs less than a seek back to a key frame."""
 
 _SHORTEST_LOOP_S = 1e-3
 """No file is that short; a header with a smaller duration would repeat it millions of times."""
-
-_CLEARLY_S = 0.25
-"""A stream that is shorter than its header says by more than this is truncated; less may be rounding."""
 
 
 @dataclass(frozen=True)
@@ -242,7 +243,7 @@ def _audio_error(plan: _Plan, media: MediaFile, track: AudioTrack) -> str:
         )
         for audio_span in audio_spans
     )
-    if promised_s <= min(_CLEARLY_S, plan.request.window.seconds / 2):
+    if promised_s <= min(CLEARLY_S, plan.request.window.seconds / 2):
         return ""
     if reason or not track.rate_hz:
         return "no audio can be decoded" + (f": {reason}" if reason else "")

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 
-from stica_pv.data.decoding.media_file import MediaFile, MediaPacket
+from stica_pv.data.decoding.media_file import SAME_TIME_S, MediaFile, MediaPacket
 
 _SKIPPING_CODECS = ("h264", "mpeg1video", "mpeg2video", "mpeg4")
 """Codecs whose decoders can skip non-reference frames without an effect on others."""
 
 _COUNTED_CODECS = ("mpeg1video", "mpeg2video", "mpeg4")
 """Codecs in which a non-reference frame fills the slot before that of its packet, if frames are counted."""
-
-_SAME_TIME_S = 1e-6
 
 
 def skippable_packets(media: MediaFile, packets: Sequence[MediaPacket], first_s: float) -> int:
@@ -30,7 +28,7 @@ def skippable_packets(media: MediaFile, packets: Sequence[MediaPacket], first_s:
     stamps = [stamp for stamp in map(media.stamp, packets) if stamp is not None]
     if len(stamps) < len(packets) or len(set(stamps)) < len(stamps):
         return 0
-    limit = (first_s + media.origin_s + _SAME_TIME_S) / float(stream.time_base or 1)
+    limit = (first_s + media.origin_s + SAME_TIME_S) / float(stream.time_base or 1)
     last_before = max((stamp for stamp in stamps if stamp <= limit), default=None)
     if last_before is None:
         return 0

@@ -1,80 +1,64 @@
-"""Runs jobs in separate processes, so that one that crashes or hangs is named and does not affect others."""
+"""Functions that run in a worker process, so that a decoder that hangs or crashes affects a single file."""
 
-import signal
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
-from typing import Any
+import sys
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeVar
 
-from stica_pv.data.isolation.parent_death import end_with_parent, watched_parent
+from torch.utils.data import get_worker_info
 
-Job = Callable[..., str]
+from stica_pv.data.isolation.worker_process import WorkerFailure, WorkerProcess
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+_in_worker = False  # whether this process is a worker of our loader; torch has its own flag
 
 
-def run_isolated(
-    job: Job, arguments: Mapping[str, tuple[Any, ...]], *, processes: int, limit_s: int
-) -> Iterator[tuple[str, str]]:
-    """Yield (name, result of the job) as jobs are completed.
+class Isolated(Generic[Arguments, Result]):
+    """A function whose calls run in a separate process (Linux only), with a time limit.
 
-    A job that kills its process or exceeds the limit gives a text that says so. Jobs that ran at the same time are
-    repeated, one at a time.
-
-    Args:
-        job: A module-level function that returns a text.
-        arguments: Arguments of each job, by its name.
-        processes: Number of jobs at a time.
-        limit_s: Time limit per job in seconds.
+    If the process dies, a new one repeats the call, because the cause may be external, e.g. lack of memory. If that one
+    dies too, or the process hangs, the call returns a `WorkerFailure`.
     """
-    suspects: list[str] = []
-    waiting = deque(arguments)
-    while waiting:
-        yield from _run_pool(job, arguments, waiting, suspects, processes, limit_s)
-    for name in suspects:
-        again: list[str] = []
-        yield from _run_pool(job, arguments, deque([name]), again, 1, limit_s)
-        yield from ((name, f"it kills its process, or takes more than {limit_s} s") for name in again)
+
+    def __init__(self, function: Callable[Arguments, Result], *, timeout_s: float) -> None:
+        """Take the function; the process starts with the first call.
+
+        Args:
+            function: Its arguments and results are pickled; tensors keep their memory layout.
+            timeout_s: Time limit per call in seconds; 0 for none, crashes are then still noticed.
+        """
+        self._function, self._timeout_s = function, timeout_s
+        self._process: WorkerProcess | None = None
+
+    def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result | WorkerFailure:
+        """Return the result of the function; its exceptions are raised here."""
+        result = self._ask((args, kwargs))
+        if isinstance(result, WorkerFailure) and result.may_be_retried:
+            result = self._ask((args, kwargs))
+        return result
+
+    def _ask(self, request: tuple[Any, Any]) -> Result | WorkerFailure:
+        if self._process is None:
+            self._process = WorkerProcess(self._answer, self._timeout_s)
+        self._process.ask(request)
+        result: Result | WorkerFailure
+        (result,) = self._process.receive()
+        if isinstance(result, WorkerFailure):
+            self._process = None
+        return result
+
+    def _answer(self, request: tuple[Any, Any]) -> Result:
+        args, kwargs = request
+        return self._function(*args, **kwargs)
 
 
-def _run_pool(
-    job: Job,
-    arguments: Mapping[str, tuple[Any, ...]],
-    waiting: deque[str],
-    suspects: list[str],
-    processes: int,
-    limit_s: int,
-) -> Iterator[tuple[str, str]]:
-    """Run jobs until none are left or the pool breaks; running jobs are then added to `suspects`."""
-    busy: dict[Future[str], str] = {}
-    # Spawned, because a fork would copy locks that decoder threads hold.
-    pool = ProcessPoolExecutor(
-        min(processes, len(waiting)), mp_context=get_context("spawn"), initializer=_begin, initargs=(watched_parent(),)
-    )
-    try:
-        while waiting or busy:
-            while waiting and len(busy) < processes:
-                busy[pool.submit(_limited, job, arguments[waiting[0]], limit_s)] = waiting[0]
-                waiting.popleft()  # only after the submission, which fails if the pool is broken
-            done, _ = wait(busy, return_when=FIRST_COMPLETED)
-            for future in done:
-                result = future.result()
-                yield busy.pop(future), result
-    except BrokenProcessPool:
-        suspects.extend(busy.values())
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+def begin_worker() -> None:
+    """Note that this process is a worker of our loader."""
+    global _in_worker
+    _in_worker = True
 
 
-def _begin(parent: int) -> None:
-    end_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker immediately and without a traceback
-
-
-def _limited(job: Job, arguments: tuple[Any, ...], limit_s: int) -> str:
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process, even if it hangs inside a decoder
-    signal.alarm(limit_s)
-    try:
-        return job(*arguments)
-    finally:
-        signal.alarm(0)
+def isolates() -> bool:
+    """Return whether samples are made in a separate process here: in a loader worker, on Linux."""
+    return (_in_worker or get_worker_info() is not None) and sys.platform == "linux"

@@ -1,7 +1,9 @@
 """Worker processes that answer requests with a time-out: a hang or crash costs one answer, and its cause is named."""
 
 import contextlib
+import copyreg
 import gc
+import io
 import mmap
 import os
 import pickle
@@ -16,6 +18,8 @@ from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from stica_pv.data.isolation.parent_death import end_with_parent, watched_parent
 
@@ -51,6 +55,16 @@ class WorkerFailure:
     def may_be_retried(self) -> bool:
         """Whether another worker may try at low cost: this one died, but did not hang."""
         return not self.cause.startswith(TIMED_OUT)
+
+
+def is_lasting(cause: str) -> bool:
+    """Return whether a file with this cause should be skipped: each read would cost a time-out or a process."""
+    return cause.startswith((TIMED_OUT, KILLED))
+
+
+def lost_a_process(cause: str) -> bool:
+    """Return whether the cause is the loss of a process, which may not happen in another run."""
+    return is_lasting(cause) or cause == ENDED
 
 
 AGAIN = WorkerFailure("another request of its batch hung or killed the worker")
@@ -189,8 +203,7 @@ def _serve(pipe: Connection, memory: int, current: mmap.mmap, answer: Answer, ti
                 results.append(_result(answer, request))
             signal.setitimer(signal.ITIMER_REAL, 0)
             current[0] = 0
-            buffers: list[pickle.PickleBuffer] = []
-            body = pickle.dumps(results, protocol=5, buffer_callback=buffers.append)
+            body, buffers = _pickled(results)
             sizes = [buffer.raw().nbytes for buffer in buffers]
             if buffers and os.pwritev(memory, buffers, 0) != sum(sizes):
                 raise MemoryError("no memory for the answer")
@@ -199,6 +212,24 @@ def _serve(pipe: Connection, memory: int, current: mmap.mmap, answer: Answer, ti
         os._exit(0)
     finally:
         os._exit(1)
+
+
+def _pickled(results: list[Any]) -> tuple[bytes, list[pickle.PickleBuffer]]:
+    body, buffers = io.BytesIO(), list[pickle.PickleBuffer]()
+    pickler = pickle.Pickler(body, protocol=5, buffer_callback=buffers.append)
+    pickler.dispatch_table = copyreg.dispatch_table | {Tensor: _reduce_tensor}
+    pickler.dump(results)
+    return body.getvalue(), buffers
+
+
+def _reduce_tensor(tensor: Tensor) -> tuple[Any, ...]:
+    """Reduce a tensor to an array in the order of its memory; torch's own way copies it several times."""
+    order = sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
+    return _tensor, (tensor.permute(order).contiguous().numpy(), [order.index(axis) for axis in range(tensor.ndim)])
+
+
+def _tensor(array: Any, axes: list[int]) -> Tensor:
+    return torch.from_numpy(array).permute(axes)
 
 
 def _result(answer: Answer, request: Any) -> Any:

@@ -8,7 +8,8 @@ from typing import Protocol, cast, get_args
 
 import torch
 
-from stica_pv.data.loading.dataset import ClipDataset, Empty, Sample, collate, collate_readable, own_memory
+from stica_pv.data.loading.collate import Empty, Sample, collate, collate_readable, own_memory
+from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.data.loading.loader_pool import StartMethod, WorkerPool
 from stica_pv.data.loading.loader_worker import Failure, make_batch
 from stica_pv.data.loading.pinning import pin, pin_ahead

@@ -17,9 +17,10 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from stica_pv.data.isolation.guard import begin_worker
+from stica_pv.data.isolation.isolated import begin_worker
 from stica_pv.data.isolation.parent_death import end_with_parent
-from stica_pv.data.loading.dataset import ClipDataset, Empty, Sample, own_memory, shared_bytes
+from stica_pv.data.loading.collate import Empty, Sample, own_memory, shared_bytes
+from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.data.loading.shared_memory import Segment, dump, load, map_memory
 from stica_pv.errors import LoaderFailed, UsageError
 from stica_pv.structures import Batch, ReadFailure, SampleKey

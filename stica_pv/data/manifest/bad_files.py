@@ -10,8 +10,9 @@ from itertools import zip_longest
 from math import ceil
 from pathlib import Path
 
-from stica_pv.data.isolation.guard import is_lasting, lost_a_process
+from stica_pv.data.isolation.worker_process import is_lasting, lost_a_process
 from stica_pv.errors import RunFailed
+from stica_pv.partial_file import partial_file
 from stica_pv.safe_text import csv_cells, csv_texts
 from stica_pv.structures import ReadFailure
 
@@ -49,14 +50,15 @@ class BadFiles:
         """
         kept = [row for row in read_bad_files(self.path) if row["stage"] == READ]
         self._failed = {row["path"] for row in kept}
-        partial = self.path.with_name(self.path.name + ".partial")
-        with _write_errors(self.path):
-            with partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-                writer = csv.writer(file)
-                writer.writerow(COLUMNS)
-                writer.writerows(csv_cells((EXCLUDED, "", failure.path, failure.cause)) for failure in excluded)
-                writer.writerows(csv_cells(row[name] for name in COLUMNS) for row in kept)
-            partial.replace(self.path)
+        with (
+            _write_errors(self.path),
+            partial_file(self.path) as partial,
+            partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows(csv_cells((EXCLUDED, "", failure.path, failure.cause)) for failure in excluded)
+            writer.writerows(csv_cells(row[name] for name in COLUMNS) for row in kept)
 
     def report(self, step: int, failures: Sequence[ReadFailure]) -> None:
         """Add files that could not be read at a step.

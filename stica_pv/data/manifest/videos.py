@@ -1,6 +1,5 @@
 """A data set as a run uses it: the files of a list that are usable by the manifest and the recipe."""
 
-import hashlib
 import logging
 import re
 from array import array
@@ -16,7 +15,7 @@ from stica_pv.data.decoding.stream_checks import decodable
 from stica_pv.data.manifest.manifest import exclusion_causes, probe_all
 from stica_pv.data.sources.compact_strings import CompactStrings
 from stica_pv.data.sources.media_folder import check_set
-from stica_pv.data.sources.video_list import VideoList, log_absent, names_below, relative_names
+from stica_pv.data.sources.video_list import VideoList, list_hash, log_absent, names_below, relative_names
 from stica_pv.distributed import from_main, is_main
 from stica_pv.errors import UsageError
 from stica_pv.registry import SOURCES
@@ -26,7 +25,6 @@ from stica_pv.structures import ReadFailure, Views
 logger = logging.getLogger(__name__)
 
 _LENGTH = re.compile(r" lasts [\d.]+ s, the recipe needs")  # differs between files, so such causes cannot be counted
-_PART_NAMES = 8192
 PROBE_PROCESSES = 8  # reading headers is limited by the disk, not by the processor
 
 
@@ -122,7 +120,7 @@ def open_videos(
         raise NoneUsable(
             f"none of the {len(causes)} files in {videos.root} can be used: {count_causes(causes.values())}; "
             "see DATA.NUM_FRAMES, DATA.TARGET_FPS and DATA.MISSING_AUDIO for the requirements of the recipe "
-            "(tools/check_dataset.py lists every file)",
+            "(`stica-pv check-dataset` lists every file)",
             excluded,
         )
     fits = [row not in causes for row in range(len(videos))]
@@ -133,21 +131,11 @@ def open_videos(
         paths=paths,
         durations_s=array("d", (video_s or audio_s for video_s, audio_s in compress(lengths, fits))),
         labels=labels,
-        list_hash=_hash(relative_names(videos.root, paths), labels),
+        list_hash=list_hash(relative_names(videos.root, paths), labels),
         excluded=tuple(ReadFailure(videos.paths[row], cause) for row, cause in causes.items()),
         silent=sum(not decodable(codec) for codec in compress(media_info.column("audio_codec"), fits)),
         root=videos.root,
     )
-
-
-def _hash(names: list[str], labels: Sequence[int] | None) -> str:
-    """Return the digest of ``repr(([name, ...], (label, ...)))``, without building this text in one piece."""
-    digest = hashlib.sha256(b"([")
-    for begin in range(0, len(names), _PART_NAMES):
-        part = repr(names[begin : begin + _PART_NAMES])[1:-1]
-        digest.update(f"{', ' if begin else ''}{part}".encode())
-    digest.update(f"], {None if labels is None else tuple(labels)!r})".encode())
-    return digest.hexdigest()[:16]
 
 
 def count_causes(causes: Iterable[str], shown: int = 3) -> str:

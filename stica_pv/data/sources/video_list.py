@@ -16,6 +16,7 @@ LARGEST_LABEL = 99_999
 """Limit of class numbers; a larger number is probably a time or an id, and would exhaust the memory as a class."""
 
 _NAMED = 3  # number of names in a message
+_PART_NAMES = 8192
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,21 @@ class VideoList:
 
     @cached_property
     def list_hash(self) -> str:
-        """Hash of names and labels, twelve hex digits: equal for the same list with another root."""
-        digest = hashlib.blake2b(digest_size=6)
-        classes = self.labels if self.tags is None else self.tags
-        for name, label in zip(self.names, classes or [None] * len(self), strict=True):
-            digest.update(f"{name}\0{label}\n".encode(errors="surrogateescape"))
-        return digest.hexdigest()
+        """Hash of names and labels, see `list_hash`: equal for the same list with another root."""
+        return list_hash(relative_names(self.root, self.paths), self.labels if self.tags is None else self.tags)
+
+
+def list_hash(names: list[str], classes: Sequence[int | tuple[int, ...]] | None) -> str:
+    """Return a hash of the names and classes of videos, sixteen hex digits; checkpoints store it.
+
+    It is the digest of ``repr(([name, ...], (class, ...)))``, computed without building this text in one piece.
+    """
+    digest = hashlib.sha256(b"([")
+    for begin in range(0, len(names), _PART_NAMES):
+        part = repr(names[begin : begin + _PART_NAMES])[1:-1]
+        digest.update(f"{', ' if begin else ''}{part}".encode())
+    digest.update(f"], {None if classes is None else tuple(classes)!r})".encode())
+    return digest.hexdigest()[:16]
 
 
 def names_below(root: str, paths: Iterable[str]) -> CompactStrings:
@@ -98,8 +108,8 @@ def check_absent(
     advice = ""
     if len(absent) < total:
         advice = (
-            f", or raise DATA.MAX_ABSENT_SHARE (now {max_share:g}; tools/check_dataset.py writes all missing names of "
-            "a training list)"
+            f", or raise DATA.MAX_ABSENT_SHARE (now {max_share:g}; `stica-pv check-dataset` writes all missing names "
+            "of a training list)"
         )
     raise UsageError(f"{_missing(absent, total, source)}{hint}; searched below {root}: check DATA.PATH_PREFIX{advice}")
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from stica_pv.partial_file import partial_file
+
 NAME = "tracked.json"  # ids of the run in each service, so that a resumed run continues there
 
 
@@ -36,5 +38,5 @@ def remember_run(folder: Path, service: str, run: str) -> None:
     """Stores the id that the service gave the run in a folder."""
     path = folder / NAME
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**found, service: run}, indent=2) + "\n", encoding="utf-8")
+    with partial_file(path) as partial:
+        partial.write_text(json.dumps({**found, service: run}, indent=2) + "\n", encoding="utf-8")

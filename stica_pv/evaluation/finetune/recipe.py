@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stica_pv.config import CfgNode, flatten
+from stica_pv.config import CfgNode, flatten, with_keys
 from stica_pv.config.keys import is_free
-from stica_pv.config.node import set_key
 from stica_pv.engine.config import check_batch, peak_lr, schedule_from_config
 from stica_pv.errors import UsageError, check_choice
 from stica_pv.evaluation.evaluated_model import ClipFormat
@@ -57,8 +56,6 @@ def training_config(
         UsageError: The keys of TEST.FINETUNE contradict each other or do not fit the number of processes.
     """
     finetune = cfg.TEST.FINETUNE
-    run = cfg.clone()
-    run.defrost()
     keys: Mapping[str, Any] = {
         **dict(networks),
         "TASK": "classification",
@@ -88,10 +85,8 @@ def training_config(
         "TEST.ENABLE": False,
         "TENSORBOARD.LOG_DIR": "",
     }
-    for key, value in keys.items():
-        set_key(run, key, value)
-    run.SOLVER.WARMUP_START_LR = finetune.WARMUP_START * peak_lr(run)
-    run.freeze()
+    run = with_keys(cfg, keys.items())
+    run = with_keys(run, [("SOLVER.WARMUP_START_LR", finetune.WARMUP_START * peak_lr(run))])
     try:
         check_batch(run)
         schedule_from_config(run, steps_per_epoch=1)
@@ -102,11 +97,7 @@ def training_config(
 
 def in_folder(run: CfgNode, folder: Path) -> CfgNode:
     """Return the configuration of a training with its folder."""
-    placed = run.clone()
-    placed.defrost()
-    placed.OUTPUT_DIR = str(folder)
-    placed.freeze()
-    return placed
+    return with_keys(run, [("OUTPUT_DIR", str(folder))])
 
 
 def _train_keys(finetune: CfgNode) -> dict[str, Any]:

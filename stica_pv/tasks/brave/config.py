@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from torch import nn
 
-from stica_pv.config import CfgNode
+from stica_pv.config import CfgNode, with_keys
 from stica_pv.config.keys import Key, declare_keys, declare_task
 from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, one_of
 from stica_pv.config.roles import NETWORK
@@ -117,10 +117,8 @@ def _broad_networks(cfg: CfgNode, kinds: Collection[str]) -> tuple[dict[str, nn.
 
 def _of_broad_view(cfg: CfgNode) -> CfgNode:
     """Returns the configuration with the broad view's clip, for trunks that are built for one clip size."""
-    changed = cfg.clone()
-    changed.defrost()
-    changed.DATA.NUM_FRAMES, changed.DATA.TRAIN_CROP_SIZE = cfg.BRAVE.BROAD_FRAMES, cfg.BRAVE.BROAD_CROP_SIZE
-    return changed
+    clip = [("DATA.NUM_FRAMES", cfg.BRAVE.BROAD_FRAMES), ("DATA.TRAIN_CROP_SIZE", cfg.BRAVE.BROAD_CROP_SIZE)]
+    return with_keys(cfg, clip)
 
 
 def _video_network(cfg: CfgNode, channels: int = 3) -> tuple[nn.Module, nn.Module, int]:

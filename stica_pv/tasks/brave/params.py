@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from stica_pv.errors import UsageError
@@ -48,14 +47,6 @@ class BraveParams(AugmentationParams):
         found: list[BraveColorParams | RandomConvolutionParams] = [self.color[view]]
         found += [self.convolution[view]] if view in self.convolution else []
         return tuple(", ".join(params.describe(row) for params in found) for row in range(len(self.volume)))
-
-    def to(self, device: torch.device) -> "BraveParams":
-        """Returns the parameters on `device`."""
-        return BraveParams(
-            {view: one.to(device) for view, one in self.color.items()},
-            {view: one.to(device) for view, one in self.convolution.items()},
-            self.volume.to(device, non_blocking=True),
-        )
 
 
 def name_broad(kinds: Iterable[str]) -> tuple[str, ...]:

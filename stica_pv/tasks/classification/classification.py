@@ -53,10 +53,6 @@ class ClipParams(AugmentationParams):
         """Returns itself: colors are applied before the networks run."""
         return self
 
-    def to(self, device: torch.device) -> "ClipParams":
-        """Returns the parameters on `device`."""
-        return ClipParams(self.color.to(device))
-
 
 class Classification(Task):
     """Softmax cross-entropy on one random clip of each video."""
@@ -156,6 +152,13 @@ class Classification(Task):
         """Returns classifier, trunk and pooling head, each with its factor."""
         parts = {name: tuple(p for p in getattr(self, name).parameters() if p.requires_grad) for name in self.lr_scales}
         return [ParameterGroup(name, found, self.lr_scales[name]) for name, found in parts.items() if found]
+
+    def metric_descriptions(self) -> dict[str, str]:
+        """Returns a sentence on each number."""
+        return {
+            "loss": "Cross-entropy of the labels, in nats.",
+            "accuracy": "Share of the training clips that are classified correctly, 0 to 1.",
+        }
 
     def negatives(self, batch_size: int) -> int:
         """Returns 0: classes are compared, not videos."""

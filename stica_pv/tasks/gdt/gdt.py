@@ -29,7 +29,7 @@ from stica_pv.tasks.base import AugmentationParams, Inputs, Task
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
 from stica_pv.tasks.gdt.inspection import compared_versions, notes_of_versions
 from stica_pv.tasks.gdt.terms import REVERSED, REVERSED_AUDIO, terms_of, time_of, versions_of
-from stica_pv.tasks.monitors import collapse_monitors
+from stica_pv.tasks.monitors import MONITORED, collapse_monitors, described
 from stica_pv.tasks.stica.av_params import ClipSettings
 from stica_pv.tasks.windows import independent_windows
 from stica_pv.transforms import (
@@ -62,14 +62,6 @@ class GDTParams(AugmentationParams):
     def rows(self, part: slice) -> "GDTParams":
         """Returns empty parameters: `GDT.prepare` has applied all choices before `GDT.embed`."""
         return GDTParams((), (), ())
-
-    def to(self, device: torch.device) -> "GDTParams":
-        """Returns the parameters on `device`."""
-        return GDTParams(
-            tuple(color.to(device) for color in self.color),
-            tuple(volume.to(device, non_blocking=True) for volume in self.volume),
-            tuple(masks.to(device) for masks in self.masks),
-        )
 
 
 class GDT(Task):
@@ -220,6 +212,10 @@ class GDT(Task):
             valid_everywhere,
         )
         return LossTerms(total, {name: value.detach() for name, value in scalars.items()})
+
+    def metric_descriptions(self) -> dict[str, str]:
+        """Returns a sentence on each number."""
+        return described("loss", "accuracy_cross", "audio_share", *MONITORED)
 
     def negatives(self, batch_size: int) -> int:
         """Returns the number of keys besides the positive, for the comparison with the most."""

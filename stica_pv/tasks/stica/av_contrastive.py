@@ -33,7 +33,7 @@ from stica_pv.structures import (
 )
 from stica_pv.tasks.base import Inputs, Task
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
-from stica_pv.tasks.monitors import collapse_monitors
+from stica_pv.tasks.monitors import MONITORED, collapse_monitors, described
 from stica_pv.tasks.stica.av_params import AUDIO, VIEWS, AVParams, ClipSettings
 from stica_pv.tasks.stica.crop_terms import CropSettings, CropTable
 from stica_pv.tasks.stica.inspection import compared_windows, notes_of_step
@@ -235,6 +235,12 @@ class AVContrastive(Task):
         ]
         accuracy = contrast_accuracy(video, audio_keys, valid, valid_everywhere, rank_offset=rank_offset)
         return (terms[0] + terms[1]) / 2, accuracy
+
+    def metric_descriptions(self) -> dict[str, str]:
+        """Returns a sentence on each number."""
+        return described(
+            "loss", "loss_cross", "loss_within", "loss_space", "loss_time", "accuracy_cross", "audio_share", *MONITORED
+        )
 
     def sizes(self) -> dict[str, int]:
         """Returns the number of windows embedded per video, and of directed comparisons in each part of the loss."""

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from stica_pv.structures import CropPlan, FrameTransform
@@ -59,12 +58,3 @@ class AVParams(AugmentationParams):
         """Returns the windows of some samples; colors and volume are applied before."""
         crops, kept = tuple(crop.rows(part) for crop in self.crops), tuple(positions[part] for positions in self.kept)
         return AVParams(crops, (), self.volume[part], kept)
-
-    def to(self, device: torch.device) -> "AVParams":
-        """Returns the parameters on `device`."""
-        return AVParams(
-            tuple(crop.to(device) for crop in self.crops),
-            tuple(color.to(device) for color in self.color),
-            self.volume.to(device, non_blocking=True),
-            tuple(positions.to(device, non_blocking=True) for positions in self.kept),
-        )

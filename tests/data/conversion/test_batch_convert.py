@@ -4,6 +4,8 @@ import os
 import resource
 import runpy
 import shutil
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,14 +91,14 @@ def test_a_copy_has_the_same_names_and_lists_names_failures_and_goes_on_where_it
     times = {name: (target / name).stat().st_mtime_ns for name in media}
     (target / "a b" / "two.mp4").unlink()  # lost
     (root / "audio.mp4").touch()  # another time of change
-    (target / ".x.mp4.1.part").touch()  # left by a killed run
+    (target / "x.mp4.partial").touch()  # left by a killed run
     shutil.copy(root / "a b" / "two.mp4", root / "bad.mkv")  # fixed
     again = copy(root)
     assert set(again.copied) == {"a b/two.mp4", "audio.mp4", "bad.mkv"}
     assert set(again.kept) == {"a b/one.avi", "audio.ogg"}
     assert again.failures == {}
     assert (target / "a b" / "one.mp4").stat().st_mtime_ns == times["a b/one.mp4"]
-    assert not (target / ".x.mp4.1.part").exists()
+    assert not (target / "x.mp4.partial").exists()
     assert read_csv(path=str(target / "train.csv")).names[2] == "bad.mp4"
 
 
@@ -188,10 +190,10 @@ def test_a_target_that_cannot_be_written_is_reported(root: Path):
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three files of a set with a list; what is made of them is made in this process."""
 
-    def here(job: Callable[..., str], arguments: dict[str, Any], **_: int) -> Iterator[tuple[str, str]]:
-        yield from ((name, job(*given)) for name, given in arguments.items())
+    def here(answer: Callable[[str], str], names: list[str], **_: float) -> Iterator[tuple[str, str]]:
+        yield from ((name, answer(name)) for name in names)
 
-    monkeypatch.setattr(light_copy, "run_isolated", here)
+    monkeypatch.setattr(light_copy, "answer_all", here)
     root = tmp_path / "small"
     root.mkdir()
     for name in ("a.mp4", "b.mp4", "c.mp4"):
@@ -237,7 +239,7 @@ def test_a_copy_of_a_copy_keeps_receipts_and_failures_of_its_own(small: Path):
 
 def test_a_second_command_with_the_same_target_is_refused_and_harms_nothing(small: Path):
     target = small.parent / "small+"
-    part = target / ".a.mp4.1.part"
+    part = target / "a.mp4.partial"
     target.mkdir()
     with open_conversion_log(target / RECEIPTS):
         part.touch()
@@ -266,6 +268,36 @@ def test_a_target_that_takes_no_more_stops_the_copy_and_leaves_lists_and_failure
     with pytest.raises(UsageError, match=rf"cannot write to .*small\+: {os.strerror(code)}$"):
         duplicated(small, b=code)
     assert {name: (target / name).read_text() for name in before} == before
+
+
+def lose(source: str, target: Path, settings: dict[str, int]) -> None:
+    """Copy a file; those named crash and hang do so, and one is killed from outside while others are converted."""
+    name = Path(source).stem
+    with (Path(source).parent.parent / f"{name}.log").open("a") as log:
+        log.write("once more\n")
+    if name == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if name == "hang":
+        time.sleep(100)
+    if name == "killed" and (Path(source).parent.parent / f"{name}.log").read_text().count("more") < 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    shutil.copy(source, target)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere files are converted in this process")
+def test_a_file_that_crashes_or_hangs_is_named_and_one_killed_for_memory_is_converted_at_the_end(tmp_path: Path):
+    (tmp_path / "set").mkdir()
+    for name in ("a", "crash", "hang", "killed", "z"):
+        (tmp_path / "set" / f"{name}.mp4").write_text(name)
+    plan = plan_conversion(
+        str(tmp_path / "set"), str(tmp_path / "copy"), conversion=Conversion("transcode", ".mp4", lose)
+    )
+    report = convert_files(plan, {}, processes=2, limit_s=1)
+    assert report.failures == {
+        "crash.mp4": "the decoder killed its process (SIGSEGV)",
+        "hang.mp4": "time-out after 1 s",
+    }
+    assert (set(report.copied), report.copied[-1]) == ({"a.mp4", "killed.mp4", "z.mp4"}, "killed.mp4")
 
 
 def too_large(source: str, target: Path, settings: TranscodeSettings) -> None:

@@ -123,7 +123,7 @@ def test_the_printed_words_open_the_shards(videos: VideoList, tmp_path: Path, ca
     tool = runpy.run_path(str(REPOSITORY / "tools" / "make_shards.py"))
     assert tool["main"](["--cfg", cfg, "--target", str(tmp_path / "out"), *arguments]) == 0
     printed = shlex.split(capsys.readouterr().out.splitlines()[-1].removeprefix("train with "))
-    again = configure(cfg, [*arguments, *printed], root=REPOSITORY)
+    again = configure(cfg, [*arguments, *printed])
     found = list_from_config(again, dataset=again.TRAIN.DATASET, split="train")
     assert [path.rpartition("::")[2] for path in found.paths] == list(NAMES)
 

@@ -1,13 +1,9 @@
 import os
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.append(str(Path(__file__).resolve().parents[3] / "tools"))
-
-from reader_check import matrix, measure, signals, specimens  # noqa: E402
+from stica_pv.commands.reader_check import matrix, measure, signals, specimens
 
 
 def check(specimen, folder):

@@ -12,7 +12,6 @@ from PIL import Image
 from stica_pv.data.config import reader_from_config
 from stica_pv.data.decoding.flow_files import FLOW, TIMES, FlowFiles
 from stica_pv.data.decoding.reader import read
-from stica_pv.data.isolation.guard import _packed, _unpacked
 from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.defaults import get_cfg
 from stica_pv.errors import UnreadableClip, UsageError
@@ -155,16 +154,11 @@ def test_a_view_of_flow_shares_its_window_with_frames_and_audio(video: Path) -> 
         ViewSpec("flow", "broad", 4, 5.0, 24, FixedCrop(24), flow=True, reversed=True)
 
 
-def test_a_guarded_reader_hands_flow_over(video: Path) -> None:
-    clip = read(str(video), {"w": asked(1.0, "shift")}, flow=stored(video))["w"]
-    assert torch.equal(_unpacked(*_packed(clip)).flow, clip.flow)  # exact: integers
-
-
 def test_flow_that_nobody_said_the_place_of_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     cfg = get_cfg()
     with pytest.raises(UsageError, match="set DATA.PATH_TO_FLOW_DIR"):
         reader_from_config(cfg, flow=True)
     cfg.DATA.PATH_TO_FLOW_DIR = str(tmp_path / "none")
-    with pytest.raises(UsageError, match="there is no folder .*none; create it with tools/compute_flow.py"):
+    with pytest.raises(UsageError, match="there is no folder .*none; create it with `stica-pv compute-flow`"):
         reader_from_config(cfg, flow=True)
     reader_from_config(cfg)  # an evaluation does not read flow

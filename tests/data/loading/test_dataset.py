@@ -7,9 +7,9 @@ import torch
 from made_clips import FRAMES, RATE_HZ, FakeReader, cut, sample_windows, two_views
 from torch import Tensor
 
-from stica_pv.data.loading.dataset import MAX_ATTEMPTS, ClipDataset, Sample, collate, shared_bytes
-from stica_pv.data.loading.shared_memory import Segment
-from stica_pv.structures import Batch, Clip, ClipRequest, ReadFailure, SampleKey, Views, ViewSpec, Window
+from stica_pv.data.loading.collate import Sample
+from stica_pv.data.loading.dataset import MAX_ATTEMPTS, ClipDataset
+from stica_pv.structures import Clip, ClipRequest, ReadFailure, SampleKey, Views, ViewSpec, Window
 
 COUNT = 20
 BAD = {"3.mp4": "torn", "7.mp4": "no key frame"}
@@ -158,48 +158,3 @@ def test_a_view_of_audio_alone_has_no_frame():
 def test_lists_of_unequal_length_are_refused():
     with pytest.raises(ValueError, match="differ in length"):
         make(labels=[1, 2])
-
-
-def test_collate_stacks_samples_in_order_and_gathers_failures():
-    dataset = make(FakeReader(BAD), labels=list(range(COUNT)))
-    batch = collate([sample(dataset, i) for i in (3, 5, 7)])
-    assert isinstance(batch, Batch)
-    assert batch.video["a"].shape == (3, 3, FRAMES, 4, 4)
-    assert batch.label is not None
-    assert batch.label.tolist() == batch.index.tolist()
-    assert batch.index[1] == 5
-    assert [failure.path for failure in batch.failures][:1] == ["3.mp4"]
-    assert {failure.path for failure in batch.failures} == {"3.mp4", "7.mp4"}
-
-
-def test_collate_keeps_frames_as_they_lie_in_memory():
-    samples = [sample(make(), i) for i in (3, 5)]
-    batch = collate(samples)
-    assert isinstance(batch, Batch)
-    for name, video in batch.video.items():
-        assert video.is_contiguous(memory_format=torch.channels_last_3d)
-        # exact: copied, not calculated
-        torch.testing.assert_close(video, torch.stack([one.video[name] for one in samples]), rtol=0, atol=0)
-
-
-def test_collate_writes_all_views_to_the_memory_that_it_is_given():
-    samples = [sample(make(), i) for i in (3, 5)]
-    elsewhere, segment = collate(samples), Segment(*shared_bytes(samples))
-    batch = collate(samples, segment.empty)
-    for views, plain in ((batch.video, elsewhere.video), (batch.audio, elsewhere.audio)):
-        for name, view in views.items():
-            assert segment.holds(view)
-            assert not segment.holds(plain[name])
-            torch.testing.assert_close(view, plain[name], rtol=0, atol=0)  # exact: copied, not calculated
-    segment.close()
-
-
-def test_collate_of_an_unlabelled_list_has_no_labels():
-    batch = collate([sample(make(), 0)])
-    assert isinstance(batch, Batch)
-    assert batch.label is None
-
-
-def test_collate_passes_a_failure_on():
-    failure = ReadFailure("a.mp4", "gone")
-    assert collate([sample(make(), 0), failure]) is failure

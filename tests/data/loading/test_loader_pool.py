@@ -17,9 +17,9 @@ from made_clips import FakeReader, two_views
 from processes import all_end, is_running
 from torch.utils.data import default_collate
 
-from stica_pv.data.isolation.guard import GuardedReader
 from stica_pv.data.loading import loader_pool
-from stica_pv.data.loading.dataset import ClipDataset, collate
+from stica_pv.data.loading.collate import collate
+from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.data.loading.loader import ClipLoader
 from stica_pv.data.loading.loader_pool import WorkerPool
 from stica_pv.errors import LoaderFailed, UsageError
@@ -65,14 +65,15 @@ def raise_what_does_not_travel() -> None:
     raise TwoArguments(1, 2)
 
 
-def loader(act: Callable[[], Any], folder: Path, *, guarded: bool = False, workers: int = 2) -> ClipLoader:
+def loader(act: Callable[[], Any], folder: Path, *, isolated: bool = False, workers: int = 2) -> ClipLoader:
     reader: Any = Acts(act, folder)
     dataset = ClipDataset(
         [f"{i}.mp4" for i in range(COUNT)],
         [3.0] * COUNT,
         two_views(),
-        reader=GuardedReader(reader, timeout_s=0) if guarded else reader,
+        reader=reader,
         seed=0,
+        read_timeout_s=0 if isolated else None,
     )
     return ClipLoader(dataset, [[SampleKey(0, i)] for i in range(COUNT)], num_workers=workers)
 
@@ -90,7 +91,7 @@ def read_until_it_fails(batches: ClipLoader, folder: Path) -> tuple[int, Excepti
     pytest.fail("nothing failed")
 
 
-@pytest.mark.parametrize("guarded", [False, True])
+@pytest.mark.parametrize("isolated", [False, True])
 @pytest.mark.parametrize(
     ("act", "line"),
     [
@@ -102,9 +103,9 @@ def read_until_it_fails(batches: ClipLoader, folder: Path) -> tuple[int, Excepti
 )
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_error_in_the_loader_is_one_line_with_its_place(
-    tmp_path: Path, act: Callable[[], Any], line: str, guarded: bool, workers: int
+    tmp_path: Path, act: Callable[[], Any], line: str, isolated: bool, workers: int
 ):
-    done, error = read_until_it_fails(loader(act, tmp_path, guarded=guarded, workers=workers), tmp_path)
+    done, error = read_until_it_fails(loader(act, tmp_path, isolated=isolated, workers=workers), tmp_path)
     assert done == 5
     assert isinstance(error, LoaderFailed)
     assert str(error).startswith("the loader failed: ")
@@ -217,7 +218,7 @@ def test_workers_and_their_decoding_processes_end_with_a_killed_parent(tmp_path:
 import os, signal, time
 from pathlib import Path
 from loading.test_loader_pool import loader
-batches = iter(loader(lambda: time.sleep(600), Path({str(tmp_path)!r}), guarded=True))
+batches = iter(loader(lambda: time.sleep(600), Path({str(tmp_path)!r}), isolated=True))
 print(len(next(batches)), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import torch
 
-from stica_pv.data.loading.dataset import Sample
+from stica_pv.data.loading.collate import Sample
 from stica_pv.data.loading.read_test import read_some
 from stica_pv.structures import ReadFailure, SampleKey
 

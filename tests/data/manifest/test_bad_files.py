@@ -101,8 +101,9 @@ def test_names_that_are_no_text_are_listed_too(tmp_path: Path):
 
 
 def test_a_list_that_cannot_be_written_ends_the_run_with_one_clear_line(tmp_path: Path):
-    with pytest.raises(RunFailed, match=r"^cannot write .*/gone/bad_files\.csv: No such file or directory$"):
-        begin(tmp_path / "gone")
+    (tmp_path / "file").touch()
+    with pytest.raises(RunFailed, match=r"^cannot write .*/file/gone/bad_files\.csv: Not a directory$"):
+        begin(tmp_path / "file" / "gone")
     files = begin(tmp_path)
     files.path.unlink()
     files.path.mkdir()

@@ -12,7 +12,8 @@ from pytorchvideo.data.clip_sampling import ClipInfo
 from pytorchvideo.data.labeled_video_paths import LabeledVideoPaths
 
 from stica_pv.data.decoding.reader import read
-from stica_pv.data.loading.dataset import ClipDataset, collate
+from stica_pv.data.loading.collate import collate
+from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.data.loading.loader import ClipLoader
 from stica_pv.data.manifest.videos import open_videos
 from stica_pv.data.sources.pytorchvideo_sources import from_labeled_paths, sampled_clip, sampled_clips

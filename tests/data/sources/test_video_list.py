@@ -1,8 +1,9 @@
+import hashlib
 import logging
 
 import pytest
 
-from stica_pv.data.sources.video_list import VideoList, check_absent, log_absent
+from stica_pv.data.sources.video_list import VideoList, check_absent, list_hash, log_absent
 from stica_pv.errors import UsageError
 
 
@@ -15,6 +16,9 @@ def test_list_hash_depends_on_names_labels_and_tags_and_not_on_the_root():
     assert digest("/x", labels=(0, 1)) == digest("/y", labels=(0, 1))
     kinds = [{"labels": (0, 1)}, {"labels": (1, 0)}, {}, {"tags": ((0,), (1,))}, {"tags": ((0, 1), (1,))}]
     assert len({digest("/x", **kind) for kind in kinds}) == len(kinds)
+    names, labels = [f"{i}.mp4" for i in range(20_000)], [i % 7 for i in range(20_000)]
+    expected = hashlib.sha256(repr((names, tuple(labels))).encode()).hexdigest()[:16]
+    assert list_hash(names, labels) == expected  # in pieces, as of the whole text
 
 
 @pytest.mark.parametrize("classes", [{"labels": (0,)}, {"labels": None, "tags": ((0,),)}])

@@ -1,0 +1,1 @@
+"""Grids of runs, and the statistics of their results, for `stica_pv.commands.ablation`."""

@@ -1,0 +1,1 @@
+"""Measurements of parts of the package next to their alternatives, for `stica_pv.commands.benchmark`."""
