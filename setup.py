@@ -96,6 +96,7 @@ setup(
         "completion": ["shtab>=1.7,<2"],
         "eval": ["scikit-learn>=1.5.2,<2"],
         "flow": ["opencv-python-headless>=4.10.0.84,<6"],  # to compute optical flow; stored flow needs nothing
+        "trunks": ["timm>=1.0.20,<2", "transformers>=5.0,<6"],
         "tensorboard": ["tensorboard"],
         "wandb": ["wandb"],
         "mlflow": ["mlflow-skinny", "sqlalchemy", "alembic"],

@@ -34,11 +34,15 @@ PAGE = ROOT / "docs" / "architecture.md"
 PAGE_ROW = re.compile(r"^\| (\d+) \| ([^|]+) \|", re.MULTILINE)
 PAGE_UNIT = re.compile(r"`(\w+)(?:/|\.py)`")
 
-# What may be imported late, inside a function: optional extras. Whole units that may: job bodies, commands, compat.
+# What may be imported late, inside a function: optional extras, and parts of torch that one key needs and that take
+# half a second. Whole units that may: job bodies, commands, compat.
 EXTRAS = (
     "sklearn",
     "tensorboard",
     "torch.utils.tensorboard",
+    "torch.distributed.device_mesh",
+    "torch.distributed.fsdp",
+    "torch.distributed.tensor",
     "safetensors",
     "onnxruntime",
     "cv2",
@@ -46,6 +50,8 @@ EXTRAS = (
     "huggingface_hub.errors",
     "matplotlib",
     "mlflow",
+    "timm",
+    "transformers",
     "wandb",
 )
 LATE_IMPORTERS = ("launch", "commands", "tools", "compat")

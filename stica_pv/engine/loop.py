@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from stica_pv.distributed import HEARTBEAT, barrier, from_main, is_main, largest, rank
+from stica_pv.distributed import HEARTBEAT, barrier, from_main, is_main, join, largest, rank
 from stica_pv.engine.batch_stream import ReportFailures, fail_without_batch, next_batches
 from stica_pv.engine.health import check_losses, check_weights
 from stica_pv.engine.meter import Clock, Meter
@@ -184,7 +184,7 @@ def _clip(learned: Sequence[nn.Parameter], max_norm: float) -> Tensor:
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     if max_norm > 0:
         nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
-    return norm.detach()
+    return join(norm.detach())
 
 
 def _stopped(step: int) -> RunStopped:

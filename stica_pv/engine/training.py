@@ -188,11 +188,12 @@ def _open_records(cfg: CfgNode, folder: Path, step: int) -> Records:
 
 
 def _save(training: Training, steps_per_epoch: int, state: TrainState) -> None:
+    cfg, list_hash = training.cfg, training.videos.list_hash
+    content = content_of(state, training.task, cfg, list_hash=list_hash, steps_per_epoch=steps_per_epoch)
     if is_main():
-        cfg, videos = training.cfg, training.videos
         save_checkpoint(
             checkpoint_path(training.folder, state.step),
-            content_of(state, training.task, cfg, list_hash=videos.list_hash, steps_per_epoch=steps_per_epoch),
+            content,
             keep=cfg.TRAIN.CHECKPOINT_KEEP,
             keep_every=cfg.TRAIN.CHECKPOINT_KEEP_EVERY * steps_per_epoch,
         )
