@@ -74,3 +74,10 @@ def test_pytorchvideos_data_set_gives_the_batch_that_the_page_states(folder: Pat
     assert [bool(share) for share in batch["audio_valid"][batch["label"].argsort()]] == [True, False]
     assert list(names["videos"].labels) == [0, 1]
     assert names["sample_windows"](1.5, torch.Generator())["clip"].seconds == 1.0
+
+
+def test_a_file_that_a_page_shows_is_whole() -> None:
+    """A formatter takes the line that includes a file for Python, and the page then shows that line alone."""
+    files = [block for page in PAGES for block in blocks(page) if block.language == "python" and block.title]
+    assert files
+    assert [block.page for block in files if not block.text.startswith('"""')] == []
