@@ -100,7 +100,8 @@ setup(
         "tensorboard": ["tensorboard"],
         "wandb": ["wandb"],
         "mlflow": ["mlflow-skinny", "sqlalchemy", "alembic"],
-        "report": ["matplotlib>=3.9.2,<4", "scikit-learn>=1.5.2,<2"],
+        "report": ["matplotlib>=3.9.2,<4", "scikit-learn>=1.5.2,<2"],  # figures of ablations; map of the clips in pages
+        "docs": ["mkdocs>=1.6.1,<2", "mkdocs-material>=9.7,<10", "mkdocstrings[python]>=1.0.8,<2"],
         "notebooks": ["nbformat>=5.10,<6", "nbclient>=0.10,<1", "ipykernel>=6.29,<8", "matplotlib>=3.9.2,<4"],
         "hub": ["huggingface_hub>=2.0.0,<3", "safetensors>=0.4.5,<1"],
         "export": ["safetensors>=0.4.5,<1", "onnx>=1.17.0,<2", "onnxscript>=0.3.0,<0.8", "onnxruntime>=1.20.0,<2"],

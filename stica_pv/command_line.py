@@ -79,7 +79,7 @@ def command_parser(
 
     Args:
         command: Name of the command.
-        description: Its description.
+        description: Description of the command.
         epilog: Text below the arguments.
         imports: Whether the command has ``--import``, since it uses components by name.
     """

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tiny_clips import make_clip
 
+from stica_pv.command_line import IMPORTS
+
 TRAIN, TEST, CLASSES = 12, 6, 3
 LONG_LIMIT_S = 1800  # of a slow or slurm test; that of an ordinary one is in pyproject.toml
 
@@ -47,6 +49,12 @@ def _feature_cache_of_fixtures(tmp_path_factory: pytest.TempPathFactory) -> Iter
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STICA_PV_FEATURE_CACHE", str(tmp_path_factory.getbasetemp() / "features"))
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_imports_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``--import`` of a command that a test parses in this process ends with the test."""
+    monkeypatch.setenv(IMPORTS, "")
 
 
 @pytest.fixture

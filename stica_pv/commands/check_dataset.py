@@ -26,9 +26,7 @@ def create_parser() -> argparse.ArgumentParser:
     add_cfg_arguments(parser, "one configuration")
     add_name_argument(parser)
     parser.add_argument("--names", type=int, default=5, metavar="N", help="files to name per cause, 0: all (5)")
-    parser.add_argument(
-        "--no-page", action="store_true", help="write only csv files: the page needs the extra 'report'"
-    )
+    parser.add_argument("--no-page", action="store_true", help="write only csv files")
     return parser
 
 

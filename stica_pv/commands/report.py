@@ -1,7 +1,8 @@
 """Write a report of one or several runs as one self-contained HTML file: `stica-pv report OUTPUT_DIR [...]`.
 
-Shows settings, results, curves, speed, excluded files and hardware; several runs share their charts. The page names
-whatever is missing, for example of a run that was killed or not evaluated.
+Shows results, curves, speed, settings, excluded files and hardware. Several runs, or a folder with runs below it, give
+a dashboard: a table to sort and filter, and shared charts. The page names whatever is missing, for example of a run
+that was killed or not evaluated.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from stica_pv.command_line import add_opts_argument, command_parser, exit_code, 
 def create_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = command_parser("report", __doc__, imports=True)
-    parser.add_argument("folders", nargs="+", type=Path, metavar="OUTPUT_DIR", help="folder of a run")
+    parser.add_argument("folders", nargs="+", type=Path, metavar="OUTPUT_DIR", help="folder of a run, or of runs")
     parser.add_argument(
         "--gallery", action="store_true", help="include test clips, as stica-pv gallery shows them; one OUTPUT_DIR"
     )

@@ -114,8 +114,8 @@ def train(
         batches: Yields the batches of the steps to do.
         order: Names the samples of a step.
         schedule: Learning rate by step.
-        settings: How to run.
-        device: Where the model is.
+        settings: Settings of the loop.
+        device: Device of the model.
         records: Records of logged steps; None on all processes but the main one.
         save: Writes a checkpoint.
         report_failures: Called with the step and the files that could not be read.

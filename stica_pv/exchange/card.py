@@ -39,7 +39,7 @@ def card_text(file: Path, kind: str, found: Described, piece: Piece, check: str,
         found: Source of the weights.
         piece: Exported part.
         check: Result of checking a program, or empty.
-        name: What `stica_pv.load_encoder` gets; empty: the name of the file.
+        name: Argument of `stica_pv.load_encoder`; empty: the name of the file.
     """
     cfg = found.cfg()
     network = cfg.AUDIO.ARCH if piece.modality == AUDIO else cfg.MODEL.ARCH

@@ -65,26 +65,35 @@ class Run:
         return int(self.steps[-1]["step"]) if self.steps else 0
 
 
-def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """Read each folder once, in the given order.
+def find_runs(folders: Sequence[Path]) -> list[Path]:
+    """Return each OUTPUT_DIR, and instead of any other folder the OUTPUT_DIRs below it, by name.
 
     Raises:
-        UsageError: A folder does not exist or holds no run.
+        UsageError: A folder does not exist, or neither is an OUTPUT_DIR nor contains one.
     """
+    found = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: no such folder; expected the OUTPUT_DIR of a run, or a folder with some")
+        runs = [folder] if _is_run(folder) else sorted(Path(at) for at, _, _ in os.walk(folder) if _is_run(Path(at)))
+        if not runs:
+            raise UsageError(f"{folder} holds no run; expected an OUTPUT_DIR with {' or '.join(RUN_FILES)}")
+        found += runs
+    return found
+
+
+def _is_run(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in RUN_FILES)
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Read each OUTPUT_DIR once, in the given order."""
     unique = list({folder.resolve(): folder for folder in folders}.values())
     return [read_run(folder, name) for folder, name in zip(unique, _names(unique), strict=True)]
 
 
 def read_run(folder: Path, name: str) -> Run:
-    """Read one folder.
-
-    Raises:
-        UsageError: The folder does not exist or holds no run.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder; expected the OUTPUT_DIR of a run")
-    if not any((folder / name).is_file() for name in RUN_FILES):
-        raise UsageError(f"{folder} holds no run; expected an OUTPUT_DIR with {' or '.join(RUN_FILES)}")
+    """Read one OUTPUT_DIR."""
     missing: list[str] = []
     numbers, timed = _lines(folder / METRICS, missing), _lines(folder / STATS, missing)
     config = _config(folder / CONFIG, missing)

@@ -22,7 +22,6 @@ from stica_pv.errors import UsageError
 from stica_pv.evaluation.build_models import Checkpoints
 from stica_pv.evaluation.evaluate import check_test, evaluate
 from stica_pv.evaluation.results import Numbers
-from stica_pv.report.charts import check_extra
 from stica_pv.report.end_of_run import report_run
 from stica_pv.tasks import Task
 from stica_pv.workflows.dry_run import dry_run
@@ -92,8 +91,6 @@ def _prepare(cfg: CfgNode, device: torch.device) -> tuple[Task | None, VideoList
     """
     if not (cfg.TRAIN.ENABLE or cfg.TEST.ENABLE):
         raise UsageError("TRAIN.ENABLE and TEST.ENABLE are both False: there is nothing to do")
-    if cfg.REPORT.ENABLE:
-        check_extra()
     task = _create_task(cfg, device) if cfg.TRAIN.ENABLE else None
     if is_main() and cfg.SYNTHETIC.GENERATE:
         generate_from_config(cfg)

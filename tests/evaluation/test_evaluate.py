@@ -224,7 +224,7 @@ def test_processes_that_would_test_different_weights_are_reported(
 
 
 def test_unreadable_items_end_the_run_by_name_or_count_as_wrong(broken: Path, tmp_path: Path, trained: Path):
-    with pytest.raises(UsageError, match=r"1 of 18 items of csv cannot be read: .*COUNT_UNREADABLE_AS_WRONG"):
+    with pytest.raises(UsageError, match=r"1 of 18 items of clips cannot be read: .*COUNT_UNREADABLE_AS_WRONG"):
         evaluate_checkpoints(broken, tmp_path / "a", trained)
     assert not (tmp_path / "a" / "results.json").exists()
     changes = {"TEST__COUNT_UNREADABLE_AS_WRONG": True, "TEST__EVALUATIONS": "['retrieval', 'cross_modal']"}
@@ -282,9 +282,9 @@ def test_features_are_extracted_once_for_all_protocols_runs_and_pages(
     assert passes == [18, 18]  # frames and audio of all items
     (tmp_path / "knn").mkdir()
     alone = evaluate_checkpoints(clips_folder, tmp_path / "knn", trained, TEST__EVALUATIONS="['knn']")
-    for section in ("_gallery", "_map", "_method"):  # what they show is tested with the page
+    for section in ("_gallery", "_highlights", "_map", "_method"):  # what they show is tested with the page
         monkeypatch.setattr(gallery_page, section, lambda *arguments: Markup(""))
-    gallery_page.gallery_sections(cfg_of(clips_folder, tmp_path, trained), CPU, queries=1)
+    gallery_page.create_gallery(cfg_of(clips_folder, tmp_path, trained), CPU, queries=1)
     assert passes == [18, 18]
     assert alone.items() <= three.items()
 

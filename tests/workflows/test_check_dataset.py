@@ -78,7 +78,6 @@ def test_a_list_that_training_accepts_ends_with_0_and_every_exclusion_by_name(sa
 
 
 def test_page_and_numbers_are_written_for_a_list_that_is_refused_too(say: Say, mixed: Path, tmp_path: Path):
-    pytest.importorskip("matplotlib")
     shutil.copy(mixed / "clip00.mp4", mixed / "clip02.mp4")
     code, out, err = say(mixed, page=True, TRAIN__BATCH_SIZE=9)
     page, numbers = tmp_path / "run" / "data_check.html", tmp_path / "run" / "data_check.csv"

@@ -63,8 +63,8 @@ def read_head(
 
     Args:
         path: Local path of the file.
-        stream: Its video stream.
-        incoming: Its packets from the first on.
+        stream: Video stream of the file.
+        incoming: Packets of the file, from the first on.
         stamp_of: Returns the time stamp of a packet of the stream.
         stamped: Which frames have a time stamp in the container.
     """

@@ -49,7 +49,7 @@ class LabeledSet:
         labels: Class of each, int64 (V,); bool (V, classes) where a file may have several.
         class_names: Names by label.
         groups: Source of each, int64 (V,): clips of one source have the same number.
-        folds: At least one.
+        folds: Folds, at least one.
         root: Folder that the names are relative to.
         hash: Hash of names, labels and folds; does not depend on `root`.
     """
