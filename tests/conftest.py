@@ -1,5 +1,6 @@
 """Fixtures for several folders; its presence also puts this one on the import path, for modules such as `tiny_task`."""
 
+import logging
 import signal
 import uuid
 from collections.abc import Iterator
@@ -55,6 +56,20 @@ def _feature_cache_of_fixtures(tmp_path_factory: pytest.TempPathFactory) -> Iter
 def no_imports_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """``--import`` of a command that a test parses in this process ends with the test."""
     monkeypatch.setenv(IMPORTS, "")
+
+
+@pytest.fixture(autouse=True)
+def loggers_as_before() -> Iterator[None]:
+    """Handlers and levels that a command sets in this process end with the test; its streams do, too."""
+    loggers = [logging.getLogger(), logging.getLogger("stica_pv")]
+    before = [(logger, list(logger.handlers), logger.level, logger.propagate) for logger in loggers]
+    yield
+    for logger, handlers, level, propagate in before:
+        for handler in list(logger.handlers):
+            if handler not in handlers and not type(handler).__module__.startswith("_pytest"):
+                logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_an_example_learns_more_than_random_initialization_knows(
     clips = tmp_path_factory.getbasetemp() / "clips_of_the_demo"
     run = tmp_path / "run"
     settings = ["DATA.PATH_TO_DATA_DIR", str(clips), "OUTPUT_DIR", str(run), "REPORT.ENABLE", "False"]
-    settings += ["SOLVER.MAX_EPOCH", "4", "SOLVER.WARMUP_EPOCHS", "1", "MODEL.WIDTH", "8"]
+    settings += ["SOLVER.MAX_EPOCH", "10", "SOLVER.WARMUP_EPOCHS", "1", "MODEL.WIDTH", "8"]
     settings += ["TEST.EVALUATIONS", "[retrieval]"]
     succeed(tmp_path, "train", "--cfg", str(METHODS / f"{name}.yaml"), *settings)
     rows = json.loads((run / "results.json").read_text())["rows"]
