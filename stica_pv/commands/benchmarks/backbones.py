@@ -8,7 +8,7 @@ import argparse
 import platform
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 
@@ -48,14 +48,16 @@ class Costs(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of this benchmark."""
-    parser.add_argument("names", nargs="*", metavar="NAME", help="backbones; default: all of --list backbones")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="backbones, <library>:<name> too; default: all of --list backbones"
+    )
     parser.add_argument("--timing", choices=("none", "small", "standard"), default="small", help="input size to time")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the cost table to this file as well")
 
 
 def cost(name: str, timing: str, repeats: int) -> Costs:
     """Counts and times one backbone."""
-    clip = STANDARD_INPUTS[name]
+    clip = STANDARD_INPUTS.get(name) or _published_clip(name)
     trunk = _build(name, clip)
     sizes = measure_pathways(trunk, frames=clip[0], size=clip[1])
     video = torch.empty(BATCH, 3, clip[0], clip[1], clip[1], device="meta")
@@ -72,10 +74,17 @@ def cost(name: str, timing: str, repeats: int) -> Costs:
 
 
 def _build(name: str, clip: tuple[int, int]) -> Trunk:
-    frames, size = clip
-    if "frames" in accepted_settings(name):
-        return cast(Trunk, create_backbone(name, frames=frames, size=size))
-    return cast(Trunk, create_backbone(name))
+    accepted = accepted_settings(name)
+    settings: dict[str, Any] = {
+        key: value for key, value in zip(("frames", "size"), clip, strict=True) if key in accepted
+    }
+    return cast(Trunk, create_backbone(name, **settings))
+
+
+def _published_clip(name: str) -> tuple[int, int]:
+    """Returns the input size of a library's model; 16 frames where it takes any number."""
+    frames, size = cast(Trunk, create_backbone(name)).probe
+    return max(frames, 16), size
 
 
 def cells(row: Costs) -> Iterator[str]:
@@ -110,7 +119,7 @@ def line(texts: Iterator[str] | tuple[str, ...]) -> str:
 def rows(args: argparse.Namespace) -> Iterator[Row]:
     """Yields the cost of the heads relative to each trunk, and prints a table of all costs at the end."""
     for name in args.names:
-        BACKBONES.get(name)  # fails for a wrong name before anything is measured
+        accepted_settings(name)  # fails for a wrong name before anything is measured
     timed = {"none": (), "small": TIMED, "standard": (*TIMED, *ADDED_TIME)}[args.timing]
     head = (*COUNTED, *ADDED, *timed)
     lines = [line(head), "|" + "---|" * len(head)]
