@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # README.md of the package prints the same list, and a test below compares the two.
 LAYERS = (
     ("safe_text",),
-    ("errors", "credentials", "partial_file"),
+    ("errors", "credentials", "partial_file", "progress"),
     ("structures", "command_line", "recipe_files"),
     ("compat", "registry", "keyed_random", "config", "metrics", "weights", "temporary_folder"),
     ("distributed",),

@@ -160,9 +160,7 @@ def _train(
                 at_epoch_end=at_epoch_end,
             )
         if records is not None and state.step > start:
-            logger.info(
-                "%s", records.summary.line(state.step, checkpoint_path(folder, state.step)), extra={"progress": False}
-            )
+            logger.info("%s", records.summary.line(state.step, checkpoint_path(folder, state.step)))
         return finished
     finally:
         if records is not None:
