@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-slurm test-versions lint clean
+.PHONY: help install demo test test-slow test-slurm test-versions docs lint clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ $(STAMP): setup.py constraints.txt
 	       "choose one with: make install PYTHON=python3.11" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,eval,export,report,flow,hub]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,eval,export,report,flow,hub,notebooks,docs]'
 	@$(BIN)/python -c 'from stica_pv.compat import torchvision_report; print(torchvision_report(), end="")'
 	@touch $@
 
@@ -43,6 +43,10 @@ test-slurm: install  ## a real Slurm of two nodes on this machine (Linux, root; 
 # Environments stay in .versions/; what cannot be run is named with the reason.
 test-versions:  ## the ordinary tests with the oldest and the newest allowed packages (GB of downloads)
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PYTHON) tools/version_matrix.py -- -n $(WORKERS)
+
+# The variable silences a note about another program that the theme prints.
+docs: install  ## the documentation in build/docs, which opens without a network; a broken link or reference fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: install  ## style, formatting and types
 	$(BIN)/ruff check .

@@ -73,7 +73,7 @@ setup(
         "iopath>=0.1.10,<0.2",
         "yacs>=0.1.8,<0.2",
         "pyyaml>=6.0.1,<7",
-        "av>=18.1.0,<20",  # its decoders tell the order of fields, and how far frames are reordered
+        "av>=17.0.1,<20",  # data/decoding/pyav.py knows the differences
         "submitit>=1.5.4,<2",  # writes what a batch script does after the run
         "numpy>=2.1.0,<3",
         "jinja2>=3.1.4,<4",  # torch and torchvision bring it and pillow; named, since the pages import them
@@ -97,10 +97,13 @@ setup(
         "completion": ["shtab>=1.7,<2"],
         "eval": ["scikit-learn>=1.5.2,<2"],
         "flow": ["opencv-python-headless>=4.10.0.84,<6"],  # to compute optical flow; stored flow needs nothing
+        "trunks": ["timm>=1.0.20,<2", "transformers>=5.0,<6"],
         "tensorboard": ["tensorboard"],
         "wandb": ["wandb"],
         "mlflow": ["mlflow-skinny", "sqlalchemy", "alembic"],
-        "report": ["matplotlib>=3.9.2,<4", "scikit-learn>=1.5.2,<2"],
+        "report": ["matplotlib>=3.9.2,<4", "scikit-learn>=1.5.2,<2"],  # figures of ablations; map of the clips in pages
+        "docs": ["mkdocs>=1.6.1,<2", "mkdocs-material>=9.7,<10", "mkdocstrings[python]>=1.0.8,<2"],
+        "notebooks": ["nbformat>=5.10,<6", "nbclient>=0.10,<1", "ipykernel>=6.29,<8", "matplotlib>=3.9.2,<4"],
         "hub": ["huggingface_hub>=2.0.0,<3", "safetensors>=0.4.5,<1"],
         "export": ["safetensors>=0.4.5,<1", "onnx>=1.17.0,<2", "onnxscript>=0.3.0,<0.8", "onnxruntime>=1.20.0,<2"],
     },

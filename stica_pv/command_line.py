@@ -30,7 +30,7 @@ SCRIPTS = {
         name: f"{name.replace('-', '_')}.py"
         for name in (
             *("check-dataset", "transcode", "make-shards", "compute-flow", "inspect-batch", "report", "gallery"),
-            *("export", "extract-features", "benchmark", "ablation", "scaling", "check-reader"),
+            *("export", "push-to-hub", "extract-features", "benchmark", "ablation", "scaling", "check-reader"),
         )
     },
 }
@@ -73,14 +73,49 @@ def _behind_launcher(command: str, module: str) -> str:
     return name.removeprefix("python ") if name.startswith("python ") else module
 
 
-def command_parser(command: str, description: str | None, *, epilog: str = "") -> argparse.ArgumentParser:
-    """Returns the empty parser of a command; its texts keep their line breaks."""
-    return argparse.ArgumentParser(
+def command_parser(
+    command: str, description: str | None, *, epilog: str = "", imports: bool = False
+) -> argparse.ArgumentParser:
+    """Returns the empty parser of a command; its texts keep their line breaks.
+
+    Args:
+        command: Name of the command.
+        description: Description of the command.
+        epilog: Text below the arguments.
+        imports: Whether the command has ``--import``, since it uses components by name.
+    """
+    parser = argparse.ArgumentParser(
         prog=command_name(command),
         description=as_called(description or ""),
         epilog=as_called(epilog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    if imports:
+        parser.add_argument(
+            "--import",
+            action=_Import,
+            metavar="MODULE",
+            help="module of yours to import, which declares keys and registers components; may be repeated",
+        )
+    return parser
+
+
+IMPORTS = "STICA_PV_IMPORT"
+"""Variable with the modules of ``--import``, separated by commas; the processes of a command import them too."""
+
+
+class _Import(argparse.Action):
+    """Adds a module to the variable `IMPORTS`."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        names = [*filter(None, os.environ.get(IMPORTS, "").split(",")), values]
+        os.environ[IMPORTS] = ",".join(dict.fromkeys(names))
 
 
 def set_environment() -> None:

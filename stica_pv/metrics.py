@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+MONITORS = ("spread", "rank", "uniformity", "misalignment")  # beginnings of their names in the records
+
 
 @torch.no_grad()
 def spread(rows: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ class Registry(_FvcoreRegistry):  # type: ignore[misc]  # fvcore ships no types
         if name not in self:
             known = self.names()
             raise UsageError(
-                f"no {self._name} is called {name!r}{nearest(name, known)}; there are {', '.join(known)} "
+                f"no {self._name} is called {name!r}{nearest(name, known)}; there are {', '.join(known) or 'none'} "
                 "(add yours with CUSTOM_IMPORTS)"
             )
         return super().get(name)
@@ -50,6 +50,7 @@ POOLINGS = Registry("pooling")
 TASKS = Registry("task")
 SOURCES = Registry("data source")
 EVALUATIONS = Registry("evaluation")
+TRACKERS = Registry("tracker")
 
 ALL: dict[str, Registry] = {
     "backbones": BACKBONES,

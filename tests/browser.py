@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -50,31 +51,38 @@ def browsing(profile: Path) -> Iterator[Any]:
         browser.quit()
 
 
-def open_page(browser: Any, path: Path, *, width: int = WIDTHS[-1], scheme: str = "light") -> None:
+def open_page(
+    browser: Any, path: Path, *, width: int = WIDTHS[-1], scheme: str = "light", reduced_motion: bool = False
+) -> None:
     """Loads a file as a screen of a width in CSS pixels and a color scheme would show it."""
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False},
     )
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    motion = "reduce" if reduced_motion else "no-preference"
+    features = [
+        {"name": "prefers-color-scheme", "value": scheme},
+        {"name": "prefers-reduced-motion", "value": motion},
+    ]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     browser.get(path.resolve(strict=True).as_uri())
 
 
-def faults_of(browser: Any, path: Path) -> list[str]:
+def faults_of(browser: Any, path: Path, *, site: Path | None = None) -> list[str]:
     """Opens a page in both widths and schemes, every fold open and closed, and returns what is wrong with it.
 
     That is: messages on the console, requests other than the page itself, images that are absent or of one color,
     charts without a stroke, links that lead nowhere, a page wider than its screen, letters over letters, and letters
-    that hardly differ from their ground.
+    that hardly differ from their ground. A page of a site may request the files of that folder.
     """
+    allowed = (site or path).resolve().as_uri()
     faults = []
     for width in WIDTHS:
         for scheme in SCHEMES:
             _forget(browser)
             open_page(browser, path, width=width, scheme=scheme)
             faults_found = browser.execute_async_script(INSPECTION)
-            found = [*faults_found, *_messages(browser), *_requests(browser, path.resolve().as_uri())]
+            found = [*faults_found, *_messages(browser), *_requests(browser, allowed)]
             faults += [f"{width} px, {scheme}: {fault}" for fault in found]
     return faults + [f"link to {name}" for name in _dead_files(browser, path)]
 
@@ -102,14 +110,18 @@ def _messages(browser: Any) -> list[str]:
     return [f"console: {entry['message']}" for entry in browser.get_log("browser")]
 
 
-def _requests(browser: Any, page: str) -> list[str]:
+def _requests(browser: Any, allowed: str) -> list[str]:
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    within = ("data:", "chrome:")  # what lies in the page, and what the browser shows before it
-    return [f"request: {url[:200]}" for url in asked if url.split("#")[0] != page and not url.startswith(within)]
+    within = ("data:", "chrome:", "about:")  # what lies in the page, and what the browser shows before it
+    return [
+        f"request: {url[:200]}"
+        for url in asked
+        if url.split("#")[0] != allowed and not url.startswith((f"{allowed}/", *within))
+    ]
 
 
 def _dead_files(browser: Any, path: Path) -> list[str]:
     script = "return [...document.querySelectorAll('a[href]')].map(link => link.getAttribute('href'))"
     names = [name for name in browser.execute_script(script) if not name.startswith(("#", "http://", "https://"))]
-    return [name for name in names if not (path.parent / name).exists()]
+    return [name for name in names if not (path.parent / unquote(name.split("#")[0])).exists()]

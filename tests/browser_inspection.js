@@ -21,10 +21,11 @@ function visiblePart(element, box) {
   return { left, right, top, bottom };
 }
 
-// Every line of letters: its words, the element that holds it, and the box it fills.
+// Every line of letters: its words, the element that holds it, and the box it fills. Of the documentation, its text
+// alone: menus that the theme keeps outside of the screen are not ours.
 function lettering() {
   const lines = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const walker = document.createTreeWalker(document.querySelector(".md-content") || document.body, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
     const holder = node.parentElement;
     if (!node.data.trim() || !shown(holder) || holder.closest("script, style")) continue;
@@ -114,6 +115,7 @@ async function badImages() {
     if (!image.alt) found.push(`without alternative text: ${name}`);
     await image.decode().catch(() => {});
     if (!image.naturalWidth) { found.push(`absent: ${name}`); continue; }
+    if (!image.src.startsWith("data:")) continue; // browsers hide the pixels of other files
     const canvas = document.createElement("canvas");
     canvas.width = canvas.height = 32;
     const pen = canvas.getContext("2d");
@@ -126,14 +128,14 @@ async function badImages() {
 
 function badCharts() {
   const found = [];
-  for (const svg of document.querySelectorAll("figure svg")) {
+  for (const svg of document.querySelectorAll("figure svg:not(.legend svg)")) {
     if (!shown(svg)) continue;
     const box = svg.getBoundingClientRect();
     const strokes = [...svg.querySelectorAll("path, use, rect")].filter(one => {
       const size = one.getBoundingClientRect();
       return size.width + size.height > 1 && (color(getComputedStyle(one).stroke).alpha || color(getComputedStyle(one).fill).alpha);
     });
-    if (box.width < 50 || box.height < 30 || strokes.length < 3) found.push(svg.getAttribute("aria-label"));
+    if (box.width < 50 || box.height < 30 || strokes.length < 3) found.push(short(svg.closest("figure").innerText));
   }
   return found;
 }

@@ -13,7 +13,7 @@ from tiny_runs import REPOSITORY
 from stica_pv.config import CfgNode, apply_overrides, flatten, merge_file, with_keys
 from stica_pv.config.declared import declared_keys, read_table
 from stica_pv.config.node import set_key
-from stica_pv.config.slowfast import FOREIGN_KEYS
+from stica_pv.config.slowfast import FOREIGN_KEYS, USUAL_NAMES
 from stica_pv.defaults import get_cfg
 from stica_pv.errors import UsageError
 
@@ -145,6 +145,9 @@ def test_slowfast_key_names_what_to_use_instead(cfg: CfgNode):
         apply_overrides(cfg, ["CONTRASTIVE.TYPE", "moco"])
     with pytest.raises(UsageError, match="SlowFast key"):
         set_key(cfg, "RESNET.DEPTH", 50)
+    for name, ours in USUAL_NAMES.items():
+        with pytest.raises(UsageError, match=rf"unknown key {name} \(did you mean {ours}\?\)"):
+            apply_overrides(cfg, [name, "1"])
 
 
 def test_a_declared_key_is_ours_even_if_slowfast_has_it_too(cfg: CfgNode):

@@ -1,4 +1,4 @@
-"""Import layers of the package, and the list of them in its README. Each checker is tried on a bad example first."""
+"""Import layers of the package, and their list in its documentation. Each checker is tried on a bad example first."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # Lowest first: imports point down this list only, and within one layer only inside one's own folder.
-# README.md of the package prints the same list, and a test below compares the two.
+# docs/architecture.md prints the same list, and a test below compares the two.
 LAYERS = (
     ("safe_text",),
     ("errors", "credentials", "partial_file", "progress"),
@@ -30,15 +30,19 @@ LAYERS = (
 )
 HEIGHT = {unit: height for height, units in enumerate(LAYERS) for unit in units}
 
-README = ROOT / "stica_pv" / "README.md"
-README_ROW = re.compile(r"^\| (\d+) \| ([^|]+) \|", re.MULTILINE)
-README_UNIT = re.compile(r"`(\w+)(?:/|\.py)`")
+PAGE = ROOT / "docs" / "architecture.md"
+PAGE_ROW = re.compile(r"^\| (\d+) \| ([^|]+) \|", re.MULTILINE)
+PAGE_UNIT = re.compile(r"`(\w+)(?:/|\.py)`")
 
-# What may be imported late, inside a function: optional extras. Whole units that may: job bodies, commands, compat.
+# What may be imported late, inside a function: optional extras, and parts of torch that one key needs and that take
+# half a second. Whole units that may: job bodies, commands, compat.
 EXTRAS = (
     "sklearn",
     "tensorboard",
     "torch.utils.tensorboard",
+    "torch.distributed.device_mesh",
+    "torch.distributed.fsdp",
+    "torch.distributed.tensor",
     "safetensors",
     "onnxruntime",
     "cv2",
@@ -46,6 +50,8 @@ EXTRAS = (
     "huggingface_hub.errors",
     "matplotlib",
     "mlflow",
+    "timm",
+    "transformers",
     "wandb",
 )
 LATE_IMPORTERS = ("launch", "commands", "tools", "compat")
@@ -117,11 +123,11 @@ def unrepaired_faults(path: Path, source: str) -> list[str]:
     ]
 
 
-def layers_of_readme(text: str) -> list[set[str]]:
-    """Returns the units of each layer that the table of a README lists, lowest first."""
-    rows = sorted((int(number), units) for number, units in README_ROW.findall(text))
+def layers_of_page(text: str) -> list[set[str]]:
+    """Returns the units of each layer that the table of a page lists, lowest first."""
+    rows = sorted((int(number), units) for number, units in PAGE_ROW.findall(text))
     assert [number for number, _ in rows] == list(range(1, len(rows) + 1))
-    return [set(README_UNIT.findall(units)) for _, units in rows]
+    return [set(PAGE_UNIT.findall(units)) for _, units in rows]
 
 
 Checker = Callable[[Path, str], list[str]]
@@ -179,10 +185,10 @@ def test_every_unit_of_the_package_is_in_a_layer():
     assert units <= set(HEIGHT)
 
 
-def test_the_readme_of_the_package_prints_the_same_layers():
-    assert layers_of_readme(README.read_text(encoding="utf-8")) == [set(units) for units in LAYERS]
+def test_the_architecture_page_prints_the_same_layers():
+    assert layers_of_page(PAGE.read_text(encoding="utf-8")) == [set(units) for units in LAYERS]
 
 
-def test_a_readme_with_a_unit_in_another_layer_differs():
+def test_a_page_with_a_unit_in_another_layer_differs():
     text = "| 2 | `b/` · `c.py` | more |\n| 1 | `a.py` | text in `d/` |\n"
-    assert layers_of_readme(text) == [{"a"}, {"b", "c"}]
+    assert layers_of_page(text) == [{"a"}, {"b", "c"}]

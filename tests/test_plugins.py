@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stica_pv.config import imports
-from stica_pv.errors import UsageError
+from stica_pv.command_line import IMPORTS
+from stica_pv.commands.program import main
 
 MODULE = """
 from stica_pv.config.keys import Key, declare_keys, declare_task
@@ -57,9 +57,32 @@ def test_a_plugin_that_cannot_be_imported_is_named_with_its_package(tmp_path: Pa
     )
 
 
-def test_an_allowed_module_must_exist(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(imports, "_ALLOWED", set())
-    with pytest.raises(UsageError, match="--import: no_such_module: No module named"):
-        imports.allow(["no_such_module"])
-    imports.allow(["json"])
-    assert "json" in imports.allowed_modules()
+COMMANDS = {
+    "train": ["--cfg", "stica/demo", "--print_cfg"],
+    "explain": ["TASK"],
+    "inspect-batch": ["--cfg", "stica/demo"],
+    "report": ["output"],
+    "gallery": ["output"],
+    "export": ["a.pyth", "b.pth"],
+    "extract-features": ["--checkpoint", "a.pyth", "--data", ".", "--output", "out"],
+    "check-dataset": ["--cfg", "stica/demo"],
+    "make-shards": ["--cfg", "stica/demo", "--target", "shards"],
+    "push-to-hub": ["a.pyth", "me/small"],
+    "convert": ["a.pth", "b.pyth"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_module_that_does_not_exist_is_one_line_in_every_command(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(IMPORTS, "")
+    assert main([command, *COMMANDS[command], "--import", "no_such_module"]) == 2
+    assert capsys.readouterr().err.startswith("error: --import: no_such_module: No module named")
+
+
+def test_a_recorded_module_is_one_of_the_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setenv(IMPORTS, "")
+    assert main(["train", "--import", "json", "--cfg", "stica/demo", "--print_cfg", "CUSTOM_IMPORTS", "[wave]"]) == 0
+    assert "CUSTOM_IMPORTS:\n- wave\n- json\n" in capsys.readouterr().out

@@ -77,7 +77,7 @@ def test_a_signal_to_all_processes_of_a_run_saves_and_the_same_command_continues
     os.killpg(process.pid, signal.SIGTERM)  # as Slurm does, to loader workers too
     out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 143
-    assert err.startswith("stopped: training in ")
+    assert err.startswith("stopped: training was interrupted after step ")
     assert err.count("\n") == 1
     done = metrics_text(output).count("\n")
     assert f"stopped by a signal after step {done}" in out

@@ -75,7 +75,7 @@ def test_identifiers_and_messages_have_no_metaphors():
 def test_code_and_pages_use_the_terms_of_the_field():
     files = [
         path
-        for folder in ("stica_pv", "tools")
+        for folder in ("stica_pv", "tools", "docs", "projects", "examples")
         for path in sorted((ROOT / folder).rglob("*"))
         if path.suffix in (".py", ".md", ".html", ".css")
     ]

@@ -2,7 +2,7 @@
 """Measures what released quirks of STiCA, GDT and BraVe change: `python tools/released_differences.py LIST`.
 
 LIST holds `path label` lines of videos with audio. Each row of the output belongs to a row of the tables of differences
-in projects/{stica,gdt,brave}/README.md.
+in docs/methods/{stica,gdt,brave}.md.
 """
 
 import argparse

@@ -31,7 +31,7 @@ examples:
 
 def create_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line."""
-    parser = command_parser("ablation", __doc__, epilog=EXAMPLES)
+    parser = command_parser("ablation", __doc__, epilog=EXAMPLES, imports=True)
     parser.add_argument("grid", metavar="GRID.yaml", help="cells, the value to choose, and replicates; or a recipe")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="for every run")
     parser.add_argument("--out", type=Path, help="folder of the runs and the page (output/ablations/<folder of GRID>)")

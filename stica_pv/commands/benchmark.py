@@ -1,6 +1,6 @@
 """Measures parts of the project against what a user would run instead: `stica-pv benchmark NAME [--json FILE]`.
 
-BENCHMARKS.md holds current figures. Each benchmark has options of its own: `stica-pv benchmark step --help`.
+docs/results/benchmarks.md holds current figures. Each benchmark has options: `stica-pv benchmark step --help`.
 """
 
 import argparse

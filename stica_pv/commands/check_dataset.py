@@ -22,13 +22,11 @@ from stica_pv.command_line import (
 
 def create_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = command_parser("check-dataset", __doc__)
+    parser = command_parser("check-dataset", __doc__, imports=True)
     add_cfg_arguments(parser, "one configuration")
     add_name_argument(parser)
     parser.add_argument("--names", type=int, default=5, metavar="N", help="files to name per cause, 0: all (5)")
-    parser.add_argument(
-        "--no-page", action="store_true", help="write only csv files: the page needs the extra 'report'"
-    )
+    parser.add_argument("--no-page", action="store_true", help="write only csv files")
     return parser
 
 

@@ -2,7 +2,7 @@
 
 SOURCE is a folder or a list of `path label` lines; the flow of `a/b.mp4` is saved to `a/b.npz` in TARGET. Run the
 command again to continue after an interruption, or to retry failed files. Then train with DATA.PATH_TO_FLOW_DIR TARGET.
-Needs OpenCV: pip install -e '.[flow]'.
+Needs OpenCV: pip install 'stica_pv[flow]'.
 """
 
 import argparse

@@ -21,7 +21,7 @@ examples:
 
 def create_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = command_parser("convert", __doc__, epilog=EXAMPLES)
+    parser = command_parser("convert", __doc__, epilog=EXAMPLES, imports=True)
     parser.add_argument("source", metavar="IN", help="weights: .pth, .pyth or .safetensors")
     parser.add_argument("target", metavar="OUT", type=Path, help="new file")
     parser.add_argument(

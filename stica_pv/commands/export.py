@@ -22,7 +22,7 @@ examples:
 
 def create_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = command_parser("export", __doc__, epilog=EXAMPLES)
+    parser = command_parser("export", __doc__, epilog=EXAMPLES, imports=True)
     parser.add_argument(
         "checkpoint", metavar="CHECKPOINT", help="checkpoint of a run, converted checkpoint, or exported encoder"
     )
@@ -37,9 +37,6 @@ def create_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--layer", default="", help="output layer of an encoder program: map, pooled, projected (default: pooled)"
     )
-    parser.add_argument(
-        "--import", dest="imports", action="append", default=[], metavar="MODULE", help="module of components"
-    )
     return parser
 
 
@@ -52,10 +49,7 @@ def run(args: argparse.Namespace) -> None:
     """Export, and print what was written."""
     from stica_pv.exchange import ExportRequest, export
 
-    imports = tuple(args.imports)
-    written = export(
-        ExportRequest(args.checkpoint, args.target, args.what, args.modality, args.format, args.layer, imports)
-    )
+    written = export(ExportRequest(args.checkpoint, args.target, args.what, args.modality, args.format, args.layer))
     piece = written.piece
     print(f"{written.file}: {piece.modality} {piece.what}, {len(piece.tensors)} tensors".replace(":  ", ": "))
     print(f"input: {piece.takes}\noutput: {piece.gives}")

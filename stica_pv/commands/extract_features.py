@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def create_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = command_parser("extract-features", __doc__)
+    parser = command_parser("extract-features", __doc__, imports=True)
     parser.add_argument("--checkpoint", required=True, metavar="FILE", help="checkpoint of a pre-training run")
     parser.add_argument(
         "--data", required=True, metavar="PATH", help="folder of media files, or a csv of `path [label]`"

@@ -2,7 +2,7 @@
 
 Writes gallery.html: test clips with their nearest neighbors, by frames and by audio, failures first, for the trained
 network and for random initialization; a map of the test clips; and what the method does with two clips of the
-training list. Features of an evaluation in OUTPUT_DIR are reused; missing ones are extracted and saved there.
+training list. Features of earlier evaluations are reused; missing ones are extracted.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from stica_pv.command_line import command_parser, exit_code, set_environment
 
 def create_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = command_parser("gallery", __doc__)
+    parser = command_parser("gallery", __doc__, imports=True)
     parser.add_argument("folder", metavar="OUTPUT_DIR", help="output folder of a pre-training or an evaluation")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="e.g. TEST.NUM_ENSEMBLE_VIEWS 1 NUM_GPUS 0")
     parser.add_argument(

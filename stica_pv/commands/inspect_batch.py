@@ -25,7 +25,7 @@ MOST_CLIPS = 32  # limit of a readable page and image
 
 def create_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = command_parser("inspect-batch", __doc__)
+    parser = command_parser("inspect-batch", __doc__, imports=True)
     add_cfg_arguments(parser, "one configuration")
     add_name_argument(parser)
     parser.add_argument("--step", type=int, default=0, metavar="N", help="training step, from 0 (default: 0)")

@@ -15,7 +15,7 @@ from stica_pv.command_line import add_cfg_arguments, command_parser, exit_code, 
 
 def create_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = command_parser("make-shards", __doc__)
+    parser = command_parser("make-shards", __doc__, imports=True)
     add_cfg_arguments(parser, "one configuration")
     parser.add_argument("--target", required=True, metavar="FOLDER", help="output folder of the shards and the list")
     parser.add_argument("--shard-mb", type=float, default=1000.0, metavar="MB", help="size of a shard (1000)")

@@ -23,6 +23,7 @@ COMMANDS = {
     "compute-flow": "compute the optical flow of a data set",
     "extract-features": "extract features of media files with a checkpoint",
     "export": "export networks of a checkpoint for other programs",
+    "push-to-hub": "publish a checkpoint as a repository of the Hugging Face Hub",
     "convert": "convert weights of other code into a checkpoint",
     "ablation": "run a grid of configurations and compare its cells",
     "benchmark": "measure the speed and memory of parts of the package",

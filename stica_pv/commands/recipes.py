@@ -1,7 +1,7 @@
 """List the recipes that come with the package: `stica-pv recipes [TEXT]`.
 
-A name such as stica/k400 is what --cfg takes, from any working directory. The first line of each recipe stands beside
-its name. Those whose name ends with /grid are for `stica-pv ablation`.
+A name such as stica/k400 is what --cfg takes, from any working directory. The first line of each recipe is printed
+next to its name. Those whose name ends with /grid are for `stica-pv ablation`.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """Write a report of one or several runs as one self-contained HTML file: `stica-pv report OUTPUT_DIR [...]`.
 
-Shows settings, results, curves, speed, excluded files and hardware; several runs share their charts. The page names
-whatever is missing, for example of a run that was killed or not evaluated.
+Shows results, curves, speed, settings, excluded files and hardware. Several runs, or a folder with runs below it, give
+a dashboard: a table to sort and filter, and shared charts. The page names whatever is missing, for example of a run
+that was killed or not evaluated.
 """
 
 import argparse
@@ -14,8 +15,8 @@ from stica_pv.command_line import add_opts_argument, command_parser, exit_code, 
 
 def create_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = command_parser("report", __doc__)
-    parser.add_argument("folders", nargs="+", type=Path, metavar="OUTPUT_DIR", help="folder of a run")
+    parser = command_parser("report", __doc__, imports=True)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="OUTPUT_DIR", help="folder of a run, or of runs")
     parser.add_argument(
         "--gallery", action="store_true", help="include test clips, as stica-pv gallery shows them; one OUTPUT_DIR"
     )
@@ -42,10 +43,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     """Write the page and print its path; never replace a page with test clips by one without."""
+    from stica_pv.config.imports import import_components
     from stica_pv.errors import UsageError
     from stica_pv.report.contents import NAME, write_report
     from stica_pv.report.gallery import holds_gallery
 
+    import_components([])  # those of --import and plugins
     path = args.out or (args.folders[0] if len(args.folders) == 1 else Path()) / NAME
     if args.gallery:
         with_gallery(args.folders[0], args.opts, path)

@@ -1,6 +1,6 @@
 """Measures what a step exchanges and compares at the shapes of many processes, on the CPU of this machine.
 
-The figures of projects/stica/SCALING.md: `stica-pv scaling --cfg stica/k400`.
+The figures of docs/results/scaling.md: `stica-pv scaling --cfg stica/k400`.
 """
 
 import argparse
@@ -87,8 +87,8 @@ def measure_loss(cfg: "CfgNode", local_batch: int, ranks: list[int]) -> None:
 
         def watch(local: Any = local, rows: Any = rows) -> None:
             own, everywhere = ((side["windows"][0].detach(), side["audio"][0].detach()) for side in (local, rows))
-            heard = torch.ones(len(own[0])) > 0
-            collapse_monitors(own, everywhere, heard, torch.ones(len(everywhere[0])) > 0)
+            has_audio = torch.ones(len(own[0])) > 0
+            collapse_monitors(own, everywhere, has_audio, torch.ones(len(everywhere[0])) > 0)
 
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
             step()
@@ -104,7 +104,7 @@ def measure_loss(cfg: "CfgNode", local_batch: int, ranks: list[int]) -> None:
 
 
 def measure_watch(ranks: list[int]) -> None:
-    """Prints the time in which process 0 looks at the signs of all others, once a second."""
+    """Prints the time in which process 0 reads the heartbeats of all others, once a second."""
     from datetime import timedelta
 
     import torch.distributed as dist

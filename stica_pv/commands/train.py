@@ -36,7 +36,7 @@ LISTS = ("backbones", "audio_encoders", "poolings", "tasks", "datasets", "evalua
 
 def create_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = command_parser("train", __doc__, epilog=EXAMPLES)
+    parser = command_parser("train", __doc__, epilog=EXAMPLES, imports=True)
     add_cfg_arguments(parser, "configurations, run one after the other, or as one array job")
     add_name_argument(parser)
     parser.add_argument("--print_cfg", action="store_true", help="print the resolved configuration and exit")

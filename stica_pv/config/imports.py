@@ -5,11 +5,13 @@ as a plugin. A file alone, such as a checkpoint, never has a module imported.
 """
 
 import importlib
+import os
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
+from stica_pv.command_line import IMPORTS
 from stica_pv.config.node import CfgNode, pairs_of, set_key
 from stica_pv.config.yaml_text import parse_yaml
 from stica_pv.errors import UsageError
@@ -18,22 +20,19 @@ KEY = "CUSTOM_IMPORTS"
 PLUGINS = "stica_pv.plugins"
 """Group of entry points: each names a module of an installed package."""
 
-_ALLOWED: set[str] = set()
-
-
-def allow(modules: Sequence[str]) -> None:
-    """Imports the modules of ``--import``, and lets the files that are read later use them.
-
-    Raises:
-        UsageError: A module does not exist.
-    """
-    import_components(modules, source="--import")
-    _ALLOWED.update(modules)
-
 
 def allowed_modules() -> set[str]:
-    """Returns the modules that any file may use: those of `allow`, and plugins."""
-    return _ALLOWED | set(load_plugins())
+    """Returns the modules that any file may use: those of ``--import``, and plugins."""
+    return {*_given(), *load_plugins()}
+
+
+def all_imports(modules: Iterable[str]) -> list[str]:
+    """Returns the modules of CUSTOM_IMPORTS together with those of ``--import``."""
+    return list(dict.fromkeys([*modules, *_given()]))
+
+
+def _given() -> list[str]:
+    return [name for name in os.environ.get(IMPORTS, "").split(",") if name]
 
 
 @cache
@@ -59,19 +58,19 @@ def load_plugins() -> tuple[str, ...]:
 def import_components(modules: Iterable[str], *, source: str = KEY) -> None:
     """Imports the modules that the user named, so that they declare their keys and register their components.
 
-    Plugins are imported before them.
+    Plugins and the modules of ``--import`` are imported before them.
 
     Raises:
         UsageError: A module does not exist; the message begins with `source`.
     """
     load_plugins()
-    for name in modules:
+    for named_by, name in [*(("--import", name) for name in _given()), *((source, name) for name in modules)]:
         if not all(part.isidentifier() for part in str(name).split(".")):
-            raise UsageError(f"{source}: expected module names such as my_package.my_module, got {name!r}")
+            raise UsageError(f"{named_by}: expected module names such as my_package.my_module, got {name!r}")
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            raise UsageError(f"{source}: {name}: {error}; is its folder in PYTHONPATH?") from error
+            raise UsageError(f"{named_by}: {name}: {error}; is its folder in PYTHONPATH?") from error
 
 
 def named_imports(settings: Iterable[tuple[str, str, Any]], overrides: Sequence[str]) -> list[str]:

@@ -25,7 +25,7 @@ class Key:
         default: Value without a setting; its type is the type of the key.
         sentence: Meaning of the key, one sentence.
         limits: Allowed values; None: all of the type.
-        role: What the key decides; None: the role of the declaration.
+        role: Role of the key; None: that of the declaration.
         component: Module that declares the key.
         task: The only task that reads the key, apart from those that name it in their `declare_task`; empty: all.
     """
@@ -152,7 +152,7 @@ def declare_keys(component: str, part: str, role: Role, *keys: Key, task: str = 
     Args:
         component: The declaring module, ``__name__``.
         part: Dotted name of the section, such as ``"TEST.LINEAR"``; empty: the root.
-        role: What the keys decide, where a key does not name its own role.
+        role: Role of the keys that do not name their own.
         keys: The keys, with names within the section.
         task: The task that reads the keys; empty: every task does.
 

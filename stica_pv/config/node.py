@@ -14,7 +14,7 @@ from typing import Any
 from fvcore.common.config import CfgNode
 
 from stica_pv.config.renamed import RENAMED_KEYS, RENAMED_VALUES
-from stica_pv.config.slowfast import FOREIGN_KEYS
+from stica_pv.config.slowfast import FOREIGN_KEYS, USUAL_NAMES
 from stica_pv.config.yaml_text import flatten, parse_settings, parse_yaml
 from stica_pv.credentials import KEPT_IN, keep_credentials, without_credentials
 from stica_pv.errors import UsageError, nearest
@@ -171,7 +171,8 @@ def check_known(key: str, known: Collection[str], *, source: str = "") -> None:
     inside = [name for name in known if name.startswith(f"{key}.")]
     if inside:
         raise UsageError(f"{source}{key} is a section: set its keys, such as {inside[0]}")
-    raise UsageError(f"{source}unknown key {key}{nearest(key.upper(), known)}")
+    name = USUAL_NAMES.get(key.upper(), key.upper())
+    raise UsageError(f"{source}unknown key {key}{nearest(name, known)}")
 
 
 def _checked(key: str, value: Any, default: Any, source: str) -> Any:

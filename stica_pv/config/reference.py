@@ -10,13 +10,13 @@ from stica_pv.config.roles import ROLES, Role
 ROOT_SECTION = "General"
 
 _INTRODUCTION = """\
-# Configuration keys
+<!-- Written by tools/write_reference.py from the declarations of the keys: do not edit. -->
 
-Written by `python tools/write_reference.py` from the declarations of the keys; do not edit it.
+# Configuration
 
 A configuration is a YAML file of keys, whose `_BASE_` names files to start from, and `KEY VALUE` pairs on the command
 line, which count more. `stica-pv explain KEY` prints the entry of a key or of a section.
-Modules of your own declare keys in the same way: see "Adding a method" in [stica_pv/README.md](../stica_pv/README.md).
+Modules of your own declare keys in the same way: see [Own method](extending/method.md).
 
 ## Roles
 
@@ -35,8 +35,8 @@ class KeyDescription:
         type: Type of the value.
         allowed: Allowed values; empty: all of the type.
         role: Name of the role.
-        meaning: What the key decides, as a sentence.
-        rules: What follows from the role: where the value comes from, and whether a resumed run may change it.
+        meaning: Sentence that says what the key decides.
+        rules: Consequences of the role: where the value comes from, and whether a resumed run may change it.
         sentence: Meaning of the key.
         tasks: Tasks that read the key; empty: all.
         component: Module that declares the key.
@@ -141,4 +141,10 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
     cells = [head, ("---",) * len(head), *rows]
-    return ["| " + " | ".join(text.replace("|", r"\|") for text in row) + " |" for row in cells]
+    return ["| " + " | ".join(map(_cell, row)) + " |" for row in cells]
+
+
+def _cell(text: str) -> str:
+    """Returns a text for a table; outside of code, ``<name>`` would be taken for an element of HTML."""
+    parts = text.replace("|", r"\|").split("`")
+    return "`".join(part if i % 2 else part.replace("<", "&lt;") for i, part in enumerate(parts))

@@ -9,7 +9,7 @@ class Role:
 
     Attributes:
         name: One word.
-        description: What the key decides, as a clause.
+        description: Clause that says what the key decides.
         adopted: Whether an evaluation, an export or a fine-tuning takes the value from the checkpoint.
         builds_trunk: Whether fine-tuning takes the value from the checkpoint as well.
         free: Whether a resumed run may change the value.

@@ -34,3 +34,11 @@ FOREIGN_KEYS: dict[str, str] = {
     "TEST.CHECKPOINT_TYPE": "only PyTorch checkpoints are read; drop it",
     "TRAIN.EVAL_PERIOD": "evaluations run after training; use TEST.ENABLE",
 }
+
+# Usual names of other projects whose spelling is nearer to a wrong key than to the right one.
+USUAL_NAMES: dict[str, str] = {
+    "SOLVER.LR": "SOLVER.BASE_LR",
+    "TRAIN.LR": "SOLVER.BASE_LR",
+    "SOLVER.EPOCHS": "SOLVER.MAX_EPOCH",
+    "TRAIN.EPOCHS": "SOLVER.MAX_EPOCH",
+}

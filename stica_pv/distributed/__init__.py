@@ -21,6 +21,7 @@ from stica_pv.distributed.environment import (
     world_size,
 )
 from stica_pv.distributed.heartbeat import HEARTBEAT
+from stica_pv.distributed.sharding import divide_like, join, join_on_main, local_part, shard_parameters
 
 __all__ = [
     "HEARTBEAT",
@@ -31,6 +32,7 @@ __all__ = [
     "check_agreement",
     "connect",
     "disconnect",
+    "divide_like",
     "fail_together",
     "first_problem",
     "from_main",
@@ -38,10 +40,14 @@ __all__ = [
     "gather",
     "global_moments",
     "is_main",
+    "join",
+    "join_on_main",
     "largest",
+    "local_part",
     "mean_in_order",
     "mean_over_processes",
     "rank",
+    "shard_parameters",
     "synchronize_batch_norm",
     "to_main",
     "world_size",

@@ -8,8 +8,8 @@ def check_agreement(here: str, *, advice: str) -> None:
     """Compares what the processes are about to do.
 
     Args:
-        here: What this process is about to do, as a predicate: "is at step 5 of 9".
-        advice: What the user can do if they differ.
+        here: Next action of this process, as a predicate: "is at step 5 of 9".
+        advice: Remedy if they differ.
 
     Raises:
         UsageError: A process differs from the main one. Every process raises it, and none waits for the others.

@@ -73,6 +73,13 @@ declare_keys(
         "Smallest share of the tensors that must be in the file of initial weights.",
         SHARE,
     ),
+    Key(
+        "SHARD_PARAMETERS",
+        False,
+        "Whether weights, gradients and optimizer state are divided over the processes (FSDP2); its speed on GPUs is "
+        "unmeasured.",
+        role=FREE,
+    ),
     Key("COMPILE", False, "Whether torch.compile compiles the networks of the task."),
     Key("MIXED_PRECISION", False, "Whether the networks run in AMP_DTYPE."),
     Key("AMP_DTYPE", "bf16", "Number format of mixed precision.", one_of(*AMP_DTYPES)),
@@ -182,8 +189,26 @@ def check_solver(cfg: CfgNode, groups: Sequence[Group], device: torch.device) ->
             "TRAIN.AMP_DTYPE bf16 needs a GPU, since torch's bf16 convolutions give wrong gradients on the CPU: "
             "set TRAIN.MIXED_PRECISION False"
         )
+    _check_sharding(cfg)
     schedule_from_config(cfg, steps_per_epoch=1)
     optimizer_from_config(cfg, groups)
+
+
+def _check_sharding(cfg: CfgNode) -> None:
+    """Refuses what divided weights are not known to work with."""
+    if not cfg.TRAIN.SHARD_PARAMETERS:
+        return
+    others = {
+        "TRAIN.GRAD_CACHE_CHUNK": bool(cfg.TRAIN.GRAD_CACHE_CHUNK),
+        "TRAIN.COMPILE": cfg.TRAIN.COMPILE,
+        "TRAIN.AMP_DTYPE fp16": amp_dtype_from_config(cfg) is torch.float16,
+        "SOLVER.OPTIMIZING_METHOD lars": cfg.SOLVER.OPTIMIZING_METHOD == "lars",
+        "SOLVER.FUSED": cfg.SOLVER.FUSED,
+        "TEST.ONLINE_KNN_EPOCHS": bool(cfg.TEST.ONLINE_KNN_EPOCHS),
+    }
+    refused = [key for key, used in others.items() if used]
+    if refused:
+        raise UsageError(f"TRAIN.SHARD_PARAMETERS cannot be combined with {', '.join(refused)}; remove one of them")
 
 
 def amp_dtype_from_config(cfg: CfgNode) -> torch.dtype | None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import nn
 
+from stica_pv.distributed import largest, local_part
 from stica_pv.engine.meter import Meter
 from stica_pv.errors import RunFailed
 
@@ -34,11 +35,11 @@ def check_losses(meter: Meter, last_step: int, name_samples: Callable[[int], Seq
 
 @torch.no_grad()
 def check_weights(parameters: Iterable[nn.Parameter], step: int) -> None:
-    """Raises `RunFailed` if a weight is not finite after `step` steps. Synchronizes with the device."""
-    finite = torch.stack([torch.isfinite(parameter).all() for parameter in parameters])
-    if not bool(finite.all()):
-        count = int((~finite).sum())
+    """Raises `RunFailed` on all processes if a weight is not finite after `step` steps. Synchronizes the device."""
+    finite = torch.stack([torch.isfinite(local_part(parameter)).all() for parameter in parameters])
+    bad = largest((~finite).tolist())  # a process sees its own part of weights that are divided
+    if any(bad):
         raise RunFailed(
-            f"{count} of {len(finite)} weight tensors are not finite after step {step}; they were not saved "
+            f"{sum(bad)} of {len(bad)} weight tensors are not finite after step {step}; they were not saved "
             "(lower SOLVER.BASE_LR, or set SOLVER.CLIP_GRAD_L2NORM), continue from the last checkpoint"
         )

@@ -11,19 +11,23 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from stica_pv.distributed import HEARTBEAT, barrier, from_main, is_main, largest, rank
+from stica_pv.distributed import HEARTBEAT, barrier, from_main, is_main, join, largest, rank
 from stica_pv.engine.batch_stream import ReportFailures, fail_without_batch, next_batches
 from stica_pv.engine.health import check_losses, check_weights
 from stica_pv.engine.meter import Clock, Meter
 from stica_pv.engine.optimizer import set_lr
 from stica_pv.engine.records import Records
 from stica_pv.engine.schedule import Schedule
-from stica_pv.engine.signals import SignalRequest, Signals, signals_in_steps
+from stica_pv.engine.signals import SignalRequest, Signals, signals_in_steps, stopping_signal
+from stica_pv.errors import RunStopped
 from stica_pv.keyed_random import seed_of
+from stica_pv.metrics import MONITORS
 from stica_pv.progress import SHOWN_BY_BAR, Progress
 from stica_pv.structures import Batch, LossTerms, StepKeys
 
 logger = logging.getLogger(__name__)
+
+NOT_SHOWN = ("grad_norm", *MONITORS)  # recorded, but not in the lines of the log
 
 AtEpochEnd = Callable[[int], dict[str, float]]
 """(number of epochs done) -> numbers to record, none if there are none. Called on every process."""
@@ -103,7 +107,7 @@ def train(
     name_samples: Callable[[int], Sequence[str]] = lambda step: (),
     after_step: Callable[[int], None] = lambda step: None,
     at_epoch_end: AtEpochEnd | None = None,
-) -> bool:
+) -> None:
     """Trains from ``state.step`` to the end.
 
     Args:
@@ -111,8 +115,8 @@ def train(
         batches: Yields the batches of the steps to do.
         order: Names the samples of a step.
         schedule: Learning rate by step.
-        settings: How to run.
-        device: Where the model is.
+        settings: Settings of the loop.
+        device: Device of the model.
         records: Records of logged steps; None on all processes but the main one.
         save: Writes a checkpoint.
         report_failures: Called with the step and the files that could not be read.
@@ -120,10 +124,8 @@ def train(
         after_step: Called after each step with the number of steps done.
         at_epoch_end: Called after the checkpoint of an epoch, or on a resume; must not change the state.
 
-    Returns:
-        True at the end, False if a signal asked to stop; the last step is saved in both cases.
-
     Raises:
+        RunStopped: A signal asked to stop; the last step is saved.
         RunFailed, UnreadableClip, UsageError: A number is not finite, or there is no next batch.
     """
     with signals_in_steps() as signals, HEARTBEAT.expected(), _progress(state, settings, records) as progress:
@@ -138,10 +140,11 @@ def train(
             if agreed.failed:
                 fail_without_batch(following.error)
             if agreed.request >= SignalRequest.STOP:
-                return _stop(state.step)
+                barrier()  # no process ends while the main one writes
+                raise _stopped(state.step)
             _end_epoch(state.step, order, records, at_epoch_end)
             if following.batch is None:
-                return True
+                return
             lr = schedule(state.step)
             _advance(state, following.batch.to(device, non_blocking=True), lr, order, settings)
             clock.step_done()
@@ -196,13 +199,13 @@ def _clip(learned: Sequence[nn.Parameter], max_norm: float) -> Tensor:
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     if max_norm > 0:
         nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
-    return norm.detach()
+    return join(norm.detach())
 
 
-def _stop(step: int) -> bool:
-    barrier()  # no process ends while the main one writes
+def _stopped(step: int) -> RunStopped:
     logger.info("stopped by a signal after step %d; the same command continues", step)
-    return False
+    text = f"training was interrupted after step {step}; the same command continues it"
+    return RunStopped(text, stopping_signal())
 
 
 def _save(state: TrainState, save: Callable[[TrainState], None], name_samples: Callable[[int], Sequence[str]]) -> None:
@@ -261,7 +264,7 @@ def _log(
     epoch = state.step / order.steps_per_epoch
     records.write(state.step, {"epoch": epoch, "lr": lr, **means}, timings)
     left = datetime.timedelta(seconds=round((settings.total_steps - state.step) * timings["step_time"]))
-    terms = "  ".join(f"{name} {value:.3f}" for name, value in means.items() if name.startswith(("loss", "acc")))
+    terms = "  ".join(f"{name} {value:.3f}" for name, value in means.items() if not name.startswith(NOT_SHOWN))
     logger.info(
         "step %d/%d  left %s  data wait %.0f%%  %.1f samples/s  %s  lr %.2g  epoch %.2f",
         *(state.step, settings.total_steps, left, 100 * timings["data_share"], timings["samples_per_second"]),

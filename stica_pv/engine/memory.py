@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from stica_pv.distributed import local_part
+
 
 class KeptTensors:
     """Counts the bytes that the forward pass keeps for the backward pass; parameters are excluded.
@@ -20,7 +22,7 @@ class KeptTensors:
     def __init__(self, parameters: Iterable[Tensor]) -> None:
         self.peak = 0
         self._now = 0
-        self._excluded = {parameter.untyped_storage().data_ptr() for parameter in parameters}
+        self._excluded = {local_part(parameter).untyped_storage().data_ptr() for parameter in parameters}
         self._uses: Counter[int] = Counter()
 
     @contextlib.contextmanager
@@ -58,8 +60,9 @@ def _unpack(held: _Held) -> Tensor:
 
 
 def bytes_of(tensors: Iterable[Tensor | None]) -> int:
-    """Returns the total bytes of tensors."""
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors if tensor is not None)
+    """Returns the total bytes of tensors, of divided ones those of this process."""
+    parts = [local_part(tensor) for tensor in tensors if tensor is not None]
+    return sum(part.numel() * part.element_size() for part in parts)
 
 
 def optimizer_bytes(optimizer: Optimizer) -> int:

@@ -19,7 +19,7 @@ def fails_when_full(where: Callable[[], str], advice: str) -> Iterator[None]:
 
     Args:
         where: Returns what was being done; called on failure.
-        advice: What needed the memory, and what to do.
+        advice: Cause of the need for memory, and the remedy.
     """
     try:
         yield

@@ -16,6 +16,21 @@ STATS = "json_stats.log"
 EPOCH_END = "epoch_end"  # key of lines about an epoch, absent in lines about a step
 
 
+# What the engine records with each logged step; a method describes its own numbers.
+METRIC_DESCRIPTIONS = {
+    "epoch": "Epochs done, as a fraction.",
+    "lr": "Learning rate of the step, before the factors of parameter groups.",
+    "grad_norm": "L2 norm of all gradients, before clipping.",
+    "step_time": "Wall time of a step in seconds, data wait included.",
+    "data_time": "Time in seconds that a step waits for its batch.",
+    "data_share": "Share of the wall time that is data wait, 0 to 1.",
+    "samples_per_second": "Videos per second over all processes.",
+    "memory_mb": "Peak memory in MiB: of the GPU, or of the process on a CPU.",
+    "online_knn/top1": "Accuracy in % of kNN on held-out training videos (TEST.ONLINE_KNN_EPOCHS).",
+    "finetune/top1": "Accuracy in % on the test list after an epoch of fine-tuning.",
+}
+
+
 class Records:
     """Writes the numbers of logged steps. On a resume it first truncates the files to the step of the checkpoint.
 

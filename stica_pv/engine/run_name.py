@@ -27,7 +27,7 @@ class NamePart:
     Attributes:
         key: Key in the name.
         value: Value in the name, before unsafe characters are replaced.
-        exact: What distinguishes the setting, where the value in the name is only a part of it.
+        exact: Text that distinguishes the setting, where the value in the name is only a part of it.
     """
 
     key: str

@@ -1,18 +1,28 @@
 """The changing state of a run: created from a task, saved to checkpoints and restored from them."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from stica_pv.config import CfgNode
 from stica_pv.credentials import without_credentials
-from stica_pv.distributed import mean_in_order, synchronize_batch_norm, world_size
+from stica_pv.distributed import (
+    divide_like,
+    join_on_main,
+    mean_in_order,
+    shard_parameters,
+    synchronize_batch_norm,
+    world_size,
+)
 from stica_pv.engine.checkpoint import Checkpoint
 from stica_pv.engine.config import amp_dtype_from_config, optimizer_from_config
 from stica_pv.engine.gradient_cache import CachedModel, Embedder
 from stica_pv.engine.loop import TrainState
 from stica_pv.engine.meter import Meter
 from stica_pv.errors import UsageError
+from stica_pv.models import Trunk
 from stica_pv.tasks import Task
 
 
@@ -21,6 +31,9 @@ def create_state(cfg: CfgNode, task: Task, device: torch.device) -> TrainState:
     if world_size() > 1 and cfg.BN.SYNC:
         synchronize_batch_norm(task, device)
     task.train()
+    sharded = world_size() > 1 and cfg.TRAIN.SHARD_PARAMETERS
+    if sharded:
+        shard_parameters(task, _groups_of(task), device)
     if cfg.TRAIN.COMPILE:
         for network in networks_of(task):
             network.compile()
@@ -29,13 +42,19 @@ def create_state(cfg: CfgNode, task: Task, device: torch.device) -> TrainState:
     parameters = [p for p in task.parameters() if p.requires_grad]
     chunk, local_batch = cfg.TRAIN.GRAD_CACHE_CHUNK, cfg.TRAIN.BATCH_SIZE // world_size()
     if not chunk:
-        return TrainState(_parallel(task), task.sample_params, optimizer, scaler, Meter(device), parameters)
+        model = task if sharded else _parallel(task)
+        return TrainState(model, task.sample_params, optimizer, scaler, Meter(device), parameters)
     if chunk < 2 or local_batch % chunk:
         raise UsageError(
             f"TRAIN.GRAD_CACHE_CHUNK {chunk} must be at least 2 and divide the {local_batch} videos of each process"
         )
-    model = CachedModel(task, _parallel(Embedder(task)), chunk=chunk)
-    return TrainState(model, task.sample_params, optimizer, scaler, Meter(device), parameters, model.finish)
+    cached = CachedModel(task, _parallel(Embedder(task)), chunk=chunk)
+    return TrainState(cached, task.sample_params, optimizer, scaler, Meter(device), parameters, cached.finish)
+
+
+def _groups_of(task: Task) -> list[nn.Module]:
+    """Returns the parts of a task whose weights are joined one at a time: the stages of its trunks."""
+    return [stage for part in task.modules() if isinstance(part, Trunk) for stage in part.stages()]
 
 
 def networks_of(module: nn.Module) -> list[nn.Module]:
@@ -67,8 +86,9 @@ def restore(state: TrainState, task: Task, checkpoint: Checkpoint) -> None:
     """
     step = checkpoint["step"]
     try:
-        task.load_state_dict(checkpoint["model"])
-        state.optimizer.load_state_dict(checkpoint["optimizer"])
+        own = task.state_dict()
+        task.load_state_dict({name: divide_like(value, own.get(name)) for name, value in checkpoint["model"].items()})
+        state.optimizer.load_state_dict(_divided(checkpoint["optimizer"], state.optimizer))
         _check_shapes(state.optimizer)
         state.scaler.load_state_dict(checkpoint["scaler"])
         state.meter.load(checkpoint["meter"])
@@ -86,6 +106,16 @@ def restore(state: TrainState, task: Task, checkpoint: Checkpoint) -> None:
     state.step = step
 
 
+def _divided(stored: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Returns a stored state of the optimizer with tensors divided as the parameters are."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    states = {
+        number: {name: divide_like(value, parameters[number]) for name, value in kept.items()}
+        for number, kept in stored["state"].items()
+    }
+    return stored | {"state": states}
+
+
 def _check_shapes(optimizer: torch.optim.Optimizer) -> None:
     """Raises `ValueError` if what the optimizer keeps for a parameter has another shape; torch does not check this."""
     for parameter, kept in optimizer.state.items():
@@ -95,14 +125,17 @@ def _check_shapes(optimizer: torch.optim.Optimizer) -> None:
 
 
 def content_of(state: TrainState, task: Task, cfg: CfgNode, *, list_hash: str, steps_per_epoch: int) -> Checkpoint:
-    """Returns what a checkpoint of a state holds: plain types and tensors."""
+    """Returns what a checkpoint of a state holds: plain types and tensors.
+
+    All processes call it; where weights are divided, only the main one holds them afterwards.
+    """
     return {
         "config": without_credentials(cfg.dump()),
         "step": state.step,
         "epoch_size": steps_per_epoch,
         "list_hash": list_hash,
-        "model": task.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
+        "model": join_on_main(task.state_dict()),
+        "optimizer": join_on_main(state.optimizer.state_dict()),
         "scaler": state.scaler.state_dict(),
         "meter": state.meter.state(),
     }

@@ -21,12 +21,14 @@ from stica_pv.engine.loaders import create_loader, create_sampler, repeat
 from stica_pv.engine.loop import AtEpochEnd, TrainState, train
 from stica_pv.engine.out_of_memory import fails_when_full, training_advice
 from stica_pv.engine.profiling import StepProfile
-from stica_pv.engine.records import Records
+from stica_pv.engine.records import METRIC_DESCRIPTIONS, Records
 from stica_pv.engine.resume import check_same_position, find_checkpoint
 from stica_pv.engine.run_folder import write_run_info
 from stica_pv.engine.skip_list import SkipList
+from stica_pv.engine.start_table import start_table
 from stica_pv.engine.state import content_of, create_state, restore
 from stica_pv.engine.trackers import trackers_from_config
+from stica_pv.errors import RunStopped
 from stica_pv.tasks import Task
 
 logger = logging.getLogger(__name__)
@@ -64,7 +66,7 @@ def run_training(
     at_epoch_end: AtEpochEnd | None = None,
     profile_steps: int = 0,
     batch_key: str = "TRAIN.BATCH_SIZE",
-) -> bool:
+) -> None:
     """Trains `task` from its newest checkpoint in `folder`.
 
     Args:
@@ -78,12 +80,10 @@ def run_training(
         profile_steps: Number of steps to profile; see `stica_pv.engine.profiling`.
         batch_key: Key of the batch size, for the advice if a GPU is out of memory.
 
-    Returns:
-        False if a signal stopped it.
-
     Raises:
         UsageError: The folder contains another training, or the settings do not fit the videos.
         RunFailed: The training cannot continue.
+        RunStopped: A signal stopped it; a checkpoint is saved.
     """
     checkpoint = find_checkpoint(folder, resume=cfg.TRAIN.AUTO_RESUME, list_hash=videos.list_hash)
     training = Training(cfg, task, repeat(videos, repeats_per_epoch), len(videos.paths), folder, device)
@@ -94,14 +94,14 @@ def run_training(
     check_same_position(step=state.step, end=sampler.end, list_hash=videos.list_hash)
     if is_main():
         info = {**derived_info(cfg, task, training.videos, sampler), "videos": training.distinct}
-        write_run_info(folder, info)
-        logger.info("%s", ", ".join(f"{name} {value}" for name, value in info.items()))
+        write_run_info(folder, {**info, "metrics": {**METRIC_DESCRIPTIONS, **task.metric_descriptions()}})
+        logger.info("training\n%s", start_table(cfg, task, info, device))
     if state.step >= sampler.end:
         logger.info("already trained: %d steps are done", state.step)
         if at_epoch_end is None:
-            return True
+            return
     with fails_when_full(lambda: f"step {state.step}", training_advice(cfg, batch_key)):
-        return _train(training, state, sampler, at_epoch_end, profile_steps)
+        _train(training, state, sampler, at_epoch_end, profile_steps)
 
 
 def derived_info(cfg: CfgNode, task: Task, videos: Videos, sampler: StepSampler) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def _train(
     sampler: StepSampler,
     at_epoch_end: AtEpochEnd | None,
     profile_steps: int,
-) -> bool:
+) -> None:
     cfg, folder, paths, start = training.cfg, training.folder, training.videos.paths, state.step
     loader = create_loader(cfg, training.task.views(), training.videos, sampler)
     bad_files = _begin_bad_files(training)
@@ -145,7 +145,7 @@ def _train(
                 profile.after_step(step)
                 skip_list.after_step(step)
 
-            finished = train(
+            train(
                 state,
                 batches,
                 sampler,
@@ -159,12 +159,19 @@ def _train(
                 after_step=after_step,
                 at_epoch_end=at_epoch_end,
             )
-        if records is not None and state.step > start:
-            logger.info("%s", records.summary.line(state.step, checkpoint_path(folder, state.step)))
-        return finished
+    except RunStopped:
+        _log_summary(records, start, state.step, folder)
+        raise
+    else:
+        _log_summary(records, start, state.step, folder)
     finally:
         if records is not None:
             records.close()
+
+
+def _log_summary(records: Records | None, start: int, step: int, folder: Path) -> None:
+    if records is not None and step > start:
+        logger.info("%s", records.summary.line(step, checkpoint_path(folder, step)))
 
 
 def _begin_bad_files(training: Training) -> BadFiles:
@@ -181,11 +188,12 @@ def _open_records(cfg: CfgNode, folder: Path, step: int) -> Records:
 
 
 def _save(training: Training, steps_per_epoch: int, state: TrainState) -> None:
+    cfg, list_hash = training.cfg, training.videos.list_hash
+    content = content_of(state, training.task, cfg, list_hash=list_hash, steps_per_epoch=steps_per_epoch)
     if is_main():
-        cfg, videos = training.cfg, training.videos
         save_checkpoint(
             checkpoint_path(training.folder, state.step),
-            content_of(state, training.task, cfg, list_hash=videos.list_hash, steps_per_epoch=steps_per_epoch),
+            content,
             keep=cfg.TRAIN.CHECKPOINT_KEEP,
             keep_every=cfg.TRAIN.CHECKPOINT_KEEP_EVERY * steps_per_epoch,
         )

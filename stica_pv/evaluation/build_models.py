@@ -11,6 +11,7 @@ from torch import nn
 
 from stica_pv.config import CfgNode, flatten, with_keys
 from stica_pv.config.keys import builds_trunk, is_adopted
+from stica_pv.distributed import is_main
 from stica_pv.engine import load_checkpoint, load_latest, load_weights
 from stica_pv.engine.build_task import as_trained, create_task
 from stica_pv.engine.checkpoint import FOLDER, Checkpoint
@@ -143,6 +144,8 @@ def find_checkpoints(cfg: CfgNode, folder: Path) -> Checkpoints:
     if newest is not None:
         return {TRAINED: newest}
     if cfg.TEST.ALLOW_RANDOM_INIT:
+        if is_main():
+            logger.warning("there is no checkpoint: only random initialization and baselines are evaluated")
         return {}
     raise UsageError(
         f"TEST.ENABLE: there is no checkpoint in {folder} and TEST.CHECKPOINT_FILE_PATH is not set "

@@ -1,10 +1,13 @@
 """Keys of the evaluations."""
 
+import torch
+
 from stica_pv.config import CfgNode
 from stica_pv.config.keys import Key, declare_keys
 from stica_pv.config.limits import AT_LEAST_ONE, Limits, one_of
 from stica_pv.config.roles import CLIP, EVALUATION, FREE, TRUNK
 from stica_pv.evaluation.evaluated_model import ClipFormat
+from stica_pv.evaluation.features.loading import Loading
 from stica_pv.evaluation.features.store import DTYPES
 from stica_pv.evaluation.normalization import FEATURE_NORMS
 from stica_pv.evaluation.requests import TEST_TRANSFORMS
@@ -96,3 +99,8 @@ def clip_format_from_config(cfg: CfgNode) -> ClipFormat:
         frame_choice=data.FRAME_CHOICE,
         short_size=data.DECODING_SHORT_SIZE,
     )
+
+
+def loading_from_config(cfg: CfgNode, device: torch.device) -> Loading:
+    """Return the settings of a pass over files for a network on a device."""
+    return Loading(device, cfg.TEST.BATCH_SIZE, cfg.DATA_LOADER.NUM_WORKERS, cfg.DATA_LOADER.START_METHOD)

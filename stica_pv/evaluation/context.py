@@ -19,8 +19,9 @@ from stica_pv.data.manifest.media_info import MediaInfoTable
 from stica_pv.data.sources.labeled import LabeledSet
 from stica_pv.distributed import from_main, is_main
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.evaluated_model import ClipFormat, EvaluatedModel
+from stica_pv.evaluation.evaluated_model import ClipFormat, EvaluatedModel, code_hash
 from stica_pv.evaluation.feature_set import FeatureSet
+from stica_pv.evaluation.features.loading import Loading
 from stica_pv.evaluation.features.reestimate import reestimate_batch_norm, spread_over
 from stica_pv.evaluation.features.store import FeatureStore, Stored
 from stica_pv.evaluation.requests import FeatureRequest, Modality
@@ -31,29 +32,6 @@ logger = logging.getLogger(__name__)
 
 REESTIMATE_ITEMS = 256
 NAMED = 3  # number of example files in a message
-
-
-@dataclass(frozen=True)
-class Loading:
-    """Settings for reading files.
-
-    Attributes:
-        reader_of: Function that returns the reader for a clip format.
-        clips_at_once: Clips per forward pass of each process.
-        num_workers: Loader processes of each process.
-        start_method: Start method of the loader processes.
-        seed: Seed of random views.
-        read_timeout_s: Time limit per sample in a loader process, see `ClipDataset`.
-        count_unreadable: Whether unreadable items are excluded from training and wrong in tests; else an error.
-    """
-
-    reader_of: Callable[[ClipFormat], Reader]
-    clips_at_once: int
-    num_workers: int
-    start_method: str
-    seed: int
-    read_timeout_s: float | None = None
-    count_unreadable: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,8 +50,9 @@ class EvaluationContext:
         labeled: Data set with its folds.
         models: Models to evaluate.
         folder: OUTPUT_DIR.
-        device: Device of this process.
-        loading: Settings for reading files.
+        loading: Settings of the passes over files, with the device of this process.
+        seed: Seed of random views.
+        count_unreadable: Whether unreadable items are excluded from training and wrong in tests; else an error.
         store: Store of the features.
     """
 
@@ -84,8 +63,11 @@ class EvaluationContext:
         headers: MediaInfoTable,
         *,
         folder: Path,
-        device: torch.device,
         loading: Loading,
+        reader_of: Callable[[ClipFormat], Reader],
+        seed: int,
+        read_timeout_s: float | None = None,
+        count_unreadable: bool = False,
         store: FeatureStore,
     ) -> None:
         """Create a context.
@@ -95,17 +77,26 @@ class EvaluationContext:
             models: Models to evaluate; their networks are moved to the device when needed.
             headers: Media information of the files, in the order of the data set.
             folder: OUTPUT_DIR.
-            device: Device of this process.
-            loading: Settings for reading files.
+            loading: Settings of the passes over files, with the device of this process.
+            reader_of: Function that returns the reader for a clip format.
+            seed: Seed of random views.
+            read_timeout_s: Time limit per sample in a loader process, see `ClipDataset`.
+            count_unreadable: Whether unreadable items are excluded from training and wrong in tests; else an error.
             store: Store of the features.
         """
         self.labeled, self.models = labeled, tuple(models)
-        self.folder, self.device, self.loading = folder, device, loading
+        self.folder, self.loading, self._reader_of = folder, loading, reader_of
+        self.seed, self.count_unreadable, self._read_timeout_s = seed, count_unreadable, read_timeout_s
         self.store, self._headers = store, headers
-        sizes = array("q", headers.column("size_bytes")).tobytes()
-        self._files = hashlib.sha256(sizes).hexdigest()[:12]  # the files of a list may change
+        stamps = [array("q", headers.column(name)).tobytes() for name in ("size_bytes", "mtime_ns")]
+        self._files = hashlib.sha256(b"".join(stamps)).hexdigest()[:12]  # the files of a list may change
         self._ready: dict[tuple[Any, ...], nn.Module] = {}
         self._last: tuple[str, Stored] | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Device of this process."""
+        return self.loading.device
 
     def dataset(self, views: Views, modality: Modality, clip_format: ClipFormat) -> ClipDataset:
         """Return all items of the data set with the given views; failures are returned, never replaced."""
@@ -113,11 +104,11 @@ class EvaluationContext:
             self.labeled.paths,
             self.durations_s(modality),
             views,
-            reader=self.loading.reader_of(clip_format),
-            seed=self.loading.seed,
+            reader=self._reader_of(clip_format),
+            seed=self.seed,
             labels=None if self.labeled.multi_label else self.labeled.labels.tolist(),
             replace_failures=False,
-            read_timeout_s=self.loading.read_timeout_s,
+            read_timeout_s=self._read_timeout_s,
         )
 
     def durations_s(self, modality: Modality) -> list[float]:
@@ -140,7 +131,7 @@ class EvaluationContext:
             UsageError: There are unreadable items.
         """
         message = ""
-        if is_main() and causes and not self.loading.count_unreadable:
+        if is_main() and causes and not self.count_unreadable:
             named = "; ".join(f"{self.labeled.paths[i]}: {causes[i]}" for i in sorted(causes)[:NAMED])
             message = (
                 f"{len(causes)} of {len(self.labeled)} items of {self.labeled.name} cannot be read: {named}; restore "
@@ -169,9 +160,7 @@ class EvaluationContext:
             encoder,
             self.dataset(views_of(FeatureRequest(modality, clips=1), clip_format), modality, clip_format),
             spread_over([i for i in train if i not in unusable], REESTIMATE_ITEMS),
-            device=self.device,
-            num_workers=self.loading.num_workers,
-            start_method=self.loading.start_method,
+            self.loading,
         )
 
     def settings(self, job: FeatureJob) -> dict[str, Any]:
@@ -180,12 +169,12 @@ class EvaluationContext:
         return {
             **asdict(request),
             "networks": model.hash,
+            "code": code_hash(model.encoders[request.modality]),
             "reestimated_on": self.labeled.folds[0].name if model.reestimate else "",
             "clip_format": repr(model.clip_format),
-            "dataset": self.labeled.name,
             "dataset_hash": self.labeled.hash,
-            "file_sizes_hash": self._files,
-            "seed": self.loading.seed if request.transform in ("released", "random_crop", "augmented") else 0,
+            "files_hash": self._files,
+            "seed": self.seed if request.transform in ("released", "random_crop", "augmented") else 0,
         }
 
     def features(self, model: EvaluatedModel, request: FeatureRequest, items: Tensor) -> FeatureSet:

@@ -18,9 +18,10 @@ from stica_pv.distributed import barrier, check_agreement, is_main
 from stica_pv.engine import load_checkpoint
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.build_models import Checkpoints, checkpoint_paths, create_evaluated_models, find_checkpoints
-from stica_pv.evaluation.context import EvaluationContext, Loading
+from stica_pv.evaluation.config import loading_from_config
+from stica_pv.evaluation.context import EvaluationContext
 from stica_pv.evaluation.evaluated_model import ClipFormat, EvaluatedModel
-from stica_pv.evaluation.features.store import FeatureStore
+from stica_pv.evaluation.features.store import feature_store
 from stica_pv.evaluation.results import Numbers
 from stica_pv.evaluation.suite import Evaluation, run_evaluations
 from stica_pv.registry import EVALUATIONS
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 def evaluate(cfg: CfgNode, folder: Path, device: torch.device, checkpoints: Checkpoints | None = None) -> Numbers:
     """Run TEST.EVALUATIONS on the newest checkpoint of the run, or on those of TEST.CHECKPOINT_FILE_PATH.
 
-    Write results.json and results.md to `folder`, and features below it.
+    Write results.json and results.md to `folder`, and features to the store of all runs.
 
     Args:
         cfg: The configuration.
@@ -69,6 +70,8 @@ def check_test(cfg: CfgNode) -> Checkpoints | None:
     """
     create_evaluations(cfg)
     labeled_set_from_config(cfg)
+    if is_main():
+        feature_store(cfg.TEST.FEATURE_DTYPE).check()
     if not cfg.TRAIN.ENABLE:
         return find_checkpoints(cfg, Path(cfg.OUTPUT_DIR))
     for path in checkpoint_paths(cfg):
@@ -89,18 +92,18 @@ def create_context(
     cfg: CfgNode, labeled: LabeledSet, models: Sequence[EvaluatedModel], folder: Path, device: torch.device
 ) -> EvaluationContext:
     """Create the evaluation context; the main process reads the headers, the others reuse them."""
-    loading = Loading(
+    return EvaluationContext(
+        labeled,
+        models,
+        _headers_in_turn(labeled.paths, manifest_path(cfg, folder)),
+        folder=folder,
+        loading=loading_from_config(cfg, device),
         reader_of=_reader_of,
-        clips_at_once=cfg.TEST.BATCH_SIZE,
-        num_workers=cfg.DATA_LOADER.NUM_WORKERS,
-        start_method=cfg.DATA_LOADER.START_METHOD,
         seed=cfg.RNG_SEED,
         read_timeout_s=cfg.DATA.READ_TIMEOUT_SECONDS,
         count_unreadable=cfg.TEST.COUNT_UNREADABLE_AS_WRONG,
+        store=feature_store(cfg.TEST.FEATURE_DTYPE),
     )
-    headers = _headers_in_turn(labeled.paths, manifest_path(cfg, folder))
-    store = FeatureStore(folder / "features", cfg.TEST.FEATURE_DTYPE)
-    return EvaluationContext(labeled, models, headers, folder=folder, device=device, loading=loading, store=store)
 
 
 def _check_same_test(labeled: LabeledSet, models: Sequence[EvaluatedModel]) -> None:

@@ -1,8 +1,11 @@
 """Models to evaluate: trained encoders, random initialization, baselines, each with its clip format."""
 
+import functools
 import hashlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -99,3 +102,17 @@ def content_hash(encoders: Mapping[str, nn.Module], settings: str = "") -> str:
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
             digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def code_hash(encoder: nn.Module) -> str:
+    """Return a hash of 16 hex digits over the source files of all modules of an encoder: what `forward` computes."""
+    digest = hashlib.sha256()
+    for name in sorted({type(module).__module__ for module in encoder.modules()}):
+        digest.update(f"{name}\n".encode() + _source_of(name))
+    return digest.hexdigest()[:16]
+
+
+@functools.cache
+def _source_of(name: str) -> bytes:
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return Path(file).read_bytes() if file else b""

@@ -36,6 +36,8 @@ def extract_features(jobs: Sequence[FeatureJob], context: EvaluationContext) -> 
         context.check_readable(context.unusable(items, modality))
     for same in passes.values():
         _pass(same, context)
+    if jobs and is_main():
+        context.store.trim()
 
 
 def _pass(jobs: list[FeatureJob], context: EvaluationContext) -> None:
@@ -56,11 +58,8 @@ def _pass(jobs: list[FeatureJob], context: EvaluationContext) -> None:
             specs,
             context.dataset(views_of(request, clip_format), request.modality, clip_format),
             items[start : start + ITEMS_AT_ONCE],
-            device=context.device,
-            clips_at_once=context.loading.clips_at_once,
-            num_workers=context.loading.num_workers,
-            start_method=context.loading.start_method,
-            prepare=color_of(request, clip_format, context.loading.seed),
+            loading=context.loading,
+            prepare=color_of(request, clip_format, context.seed),
         )
         _check_finite(found, by_name)
         if found is not None:
@@ -68,8 +67,6 @@ def _pass(jobs: list[FeatureJob], context: EvaluationContext) -> None:
                 part = Stored(found.index, found.features[name], found.causes)
                 context.store.add(name, context.settings(by_name[name]), part)
         context.check_readable({} if found is None else found.causes)
-    for name in specs if is_main() else ():
-        context.store.join(name, context.settings(by_name[name]))
 
 
 def _check_finite(found: Extracted | None, by_name: Mapping[str, FeatureJob]) -> None:
@@ -99,7 +96,7 @@ def _missing(name: str, job: FeatureJob, context: EvaluationContext) -> set[int]
     """Return items that are not on disk, or were unreadable before and do not count as wrong now."""
     stored = context.store.load(name)
     stored_items = set() if stored is None else set(stored.index.tolist())
-    if stored is not None and not context.loading.count_unreadable:
+    if stored is not None and not context.count_unreadable:
         stored_items -= stored.causes.keys()
     items = set(job.items.tolist()) - stored_items
     return items - context.unusable(items, job.request.modality).keys()

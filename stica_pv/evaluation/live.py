@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
@@ -11,32 +10,16 @@ from torch import nn
 from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.distributed import world_size
 from stica_pv.evaluation.features.extraction import Extracted, FeatureSpec, Prepare, extract
+from stica_pv.evaluation.features.loading import Loading
 
 RESULT = "result"
-
-
-@dataclass(frozen=True)
-class Pace:
-    """Settings of an extraction during training.
-
-    Attributes:
-        device: Device of the network.
-        clips_at_once: Clips per forward pass of each process.
-        num_workers: Loader processes of each process.
-        start_method: Start method of the loader processes.
-    """
-
-    device: torch.device
-    clips_at_once: int
-    num_workers: int
-    start_method: str
 
 
 def extract_live(
     network: nn.Module,
     dataset: ClipDataset,
     items: Sequence[int],
-    pace: Pace,
+    loading: Loading,
     *,
     average: bool,
     prepare: Prepare | None = None,
@@ -47,25 +30,16 @@ def extract_live(
         network: Maps clips to (B, D); a copy is run in evaluation mode.
         dataset: Videos and their views.
         items: Indices of the videos.
-        pace: Settings of the extraction.
+        loading: Settings of the pass.
         average: Whether to average unit rows over views; otherwise every view is kept.
         prepare: Function applied to the frames of each view.
 
     Returns:
         The features under `RESULT` on the main process, None on the others.
     """
-    spec = FeatureSpec(still_copy(network, pace.device), "pooled", average)
-    with torch.random.fork_rng(devices=[pace.device] if pace.device.type == "cuda" else []):
-        return extract(
-            {RESULT: spec},
-            dataset,
-            items,
-            device=pace.device,
-            clips_at_once=pace.clips_at_once,
-            num_workers=pace.num_workers,
-            start_method=pace.start_method,
-            prepare=prepare,
-        )
+    spec = FeatureSpec(still_copy(network, loading.device), "pooled", average)
+    with torch.random.fork_rng(devices=[loading.device] if loading.device.type == "cuda" else []):
+        return extract({RESULT: spec}, dataset, items, loading=loading, prepare=prepare)
 
 
 def still_copy(module: nn.Module, device: torch.device) -> nn.Module:

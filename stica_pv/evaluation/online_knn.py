@@ -19,8 +19,10 @@ from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.data.manifest.videos import Videos
 from stica_pv.data.sources.compact_strings import CompactStrings
 from stica_pv.errors import UsageError
+from stica_pv.evaluation.config import loading_from_config
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.live import RESULT, Pace, extract_live
+from stica_pv.evaluation.features.loading import Loading
+from stica_pv.evaluation.live import RESULT, extract_live
 from stica_pv.evaluation.normalization import process
 from stica_pv.evaluation.protocols.neighbors import class_votes, nearest
 from stica_pv.evaluation.ranking import top_k_hits
@@ -69,7 +71,7 @@ class OnlineKnn:
         every: Interval in epochs.
         k: Number of neighbors.
         processing: Normalization of the features, by the statistics of the gallery.
-        pace: Settings of the extraction.
+        loading: Settings of the extraction.
     """
 
     task: Task
@@ -80,14 +82,14 @@ class OnlineKnn:
     every: int
     k: int
     processing: str
-    pace: Pace
+    loading: Loading
 
     def __call__(self, epoch: int) -> dict[str, float]:
         """Classify the queries after `epoch` epochs."""
         if epoch % self.every:
             return {}
         found = extract_live(
-            self.task.encoders()["video"], self.dataset, range(len(self.dataset)), self.pace, average=True
+            self.task.encoders()["video"], self.dataset, range(len(self.dataset)), self.loading, average=True
         )
         if found is None:
             return {}  # only the main process has the features
@@ -153,9 +155,10 @@ def online_knn_from_config(cfg: CfgNode, task: Task, videos: Videos, device: tor
         replace_failures=False,
         read_timeout_s=cfg.DATA.READ_TIMEOUT_SECONDS,
     )
-    pace = Pace(device, cfg.TEST.BATCH_SIZE, cfg.DATA_LOADER.NUM_WORKERS, cfg.DATA_LOADER.START_METHOD)
+    loading = loading_from_config(cfg, device)
+    test = cfg.TEST
     return OnlineKnn(
-        task, dataset, labels, gallery, queries, cfg.TEST.ONLINE_KNN_EPOCHS, cfg.TEST.KNN_K, cfg.TEST.FEATURE_NORM, pace
+        task, dataset, labels, gallery, queries, test.ONLINE_KNN_EPOCHS, test.KNN_K, test.FEATURE_NORM, loading
     )
 
 

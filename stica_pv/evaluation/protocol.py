@@ -94,6 +94,11 @@ class Row:
     groups: int
     views: str
 
+    @property
+    def interval(self) -> str:
+        """The interval as text: ``91.2 to 98.1``."""
+        return f"{self.low:.1f} to {self.high:.1f}"
+
 
 MEAN = "mean"
 """`Row.fold` of the mean over all folds."""

@@ -1,16 +1,15 @@
 """Output of results: results.json, results.md, and the table in the log."""
 
 import json
-import re
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.protocol import MEAN, NO_MODEL, Row
+from stica_pv.partial_file import partial_file
 
+FORMAT = "stica_pv results 2"
 JSON, MARKDOWN = "results.json", "results.md"
 COLUMNS = (
     *("protocol", "metric", "model", "features", "fold", "score", "95 % interval"),
@@ -22,54 +21,43 @@ Numbers = dict[str, float]
 
 
 @dataclass(frozen=True)
-class ResultRow:
-    """A row of results.md, as written.
+class StoredResults:
+    """Content of a results.json.
 
     Attributes:
-        protocol: Exact name of the protocol.
-        metric: Name of the metric.
-        model: Name of the model.
-        features: Normalization of the features.
-        fold: Fold of the test.
-        score: Score in % unless the metric is named otherwise.
-        interval: ``91.2 to 98.1``, the bounds of the 95 % interval.
-        items: Number of test items.
-        sources: Number of sources that the interval resamples.
-        views: Views of each item.
-        dataset: Name and hash of the data set.
+        numbers: Scores by name, as `Results.flat` returns them.
+        rows: Rows; none in a file of an earlier version, which holds the numbers alone.
     """
 
-    protocol: str
-    metric: str
-    model: str
-    features: str
-    fold: str
-    score: float
-    interval: str
-    items: str
-    sources: str
-    views: str
-    dataset: str
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """Lower and upper bound of the interval."""
-        low, _, high = self.interval.partition(" to ")
-        return float(low), float(high)
+    numbers: Numbers
+    rows: Sequence[Row]
 
 
-def read_rows(folder: Path) -> list[ResultRow]:
-    """Return the rows of results.md in a folder; empty if there is no such file."""
-    path = folder / MARKDOWN
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    rows = []
-    for line in lines:
-        cells = [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-        if len(cells) == len(COLUMNS):
-            with suppress(ValueError):  # the header of the table
-                values: dict[str, Any] = dict(zip(ResultRow.__dataclass_fields__, cells, strict=True))
-                rows.append(ResultRow(**{**values, "score": float(values["score"])}))
-    return rows
+def read_results(folder: Path) -> StoredResults:
+    """Read results.json in a folder; return empty results if there is no such file.
+
+    Raises:
+        UsageError: The file is damaged, or a later version wrote it.
+    """
+    path = folder / JSON
+    if not path.is_file():
+        return StoredResults({}, [])
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found, dict) and "format" not in found:  # an earlier version wrote the numbers alone
+            return StoredResults({name: value for name, value in found.items() if isinstance(value, int | float)}, [])
+        if found["format"] != FORMAT:
+            raise UsageError(f"{path} has the format {found['format']!r}, expected {FORMAT!r}: update stica_pv")
+        results = Results([Row(**row) for row in found["rows"]], found["trained"], found["chance"])
+        return StoredResults(results.flat(), results.rows)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"{path} cannot be read ({error}): remove it and repeat the evaluation") from error
+
+
+def overall(rows: Sequence[Row]) -> list[Row]:
+    """Return the row of each metric of each model over all folds."""
+    means = {_number(row) for row in rows if row.fold == MEAN}
+    return [row for row in rows if row.fold == MEAN or _number(row) not in means]
 
 
 @dataclass(frozen=True)
@@ -86,12 +74,6 @@ class Results:
     trained: Sequence[str]
     chance: float | None
 
-    @property
-    def overall(self) -> list[Row]:
-        """The row of each metric over all folds."""
-        means = {_number(row) for row in self.rows if row.fold == MEAN}
-        return [row for row in self.rows if row.fold == MEAN or _number(row) not in means]
-
     def flat(self) -> Numbers:
         """Return one mapping of names to numbers.
 
@@ -100,11 +82,11 @@ class Results:
         ``/high`` (95 % interval), ``/n`` (test items), and ``/fold<name>`` if there are several folds.
         """
         found: Numbers = {} if self.chance is None else {"chance/top1": self.chance}
-        overall = self.overall
+        over_folds = overall(self.rows)
         for row in self.rows:
             alone = row.model == NO_MODEL or [row.model] == list(self.trained)
             key = f"{row.evaluation}/{row.metric}" + ("" if alone else f"/{row.model}")
-            if row in overall:
+            if row in over_folds:
                 found |= {key: row.value, f"{key}/low": row.low, f"{key}/high": row.high, f"{key}/n": float(row.n)}
             else:
                 found[f"{key}/fold{row.fold}"] = row.value
@@ -115,7 +97,7 @@ class Results:
         others = dict.fromkeys(row.model for row in self.rows if row.model not in self.trained)
         names = [*self.trained, *others]
         lines = [["score in %", *(name or NO_ENCODER for name in names)]]
-        value = {_number(row): row.value for row in self.overall}
+        value = {_number(row): row.value for row in overall(self.rows)}
         for evaluation, metric in dict.fromkeys((row.evaluation, row.metric) for row in self.rows):
             found = [value.get((evaluation, metric, name)) for name in names]
             lines.append([f"{evaluation}/{metric}", *("" if score is None else f"{score:.1f}" for score in found)])
@@ -140,8 +122,14 @@ class Results:
             lines += ["", f"Chance for top1 and R@1 is {self.chance:.1f}."]
         lines += ["", _line(COLUMNS), _line(["---"] * len(COLUMNS))]
         for number in dict.fromkeys((row.evaluation, row.metric) for row in self.rows):
-            lines += [_line(_cells(row)) for row in self.rows if (row.evaluation, row.metric) == number]
+            lines += [_line(cells_of(row)) for row in self.rows if (row.evaluation, row.metric) == number]
         return "\n".join(lines) + "\n"
+
+    def json(self) -> str:
+        """Return all rows as JSON, with what `flat` needs to name their scores."""
+        rows = [asdict(row) for row in self.rows]
+        content = {"format": FORMAT, "trained": list(self.trained), "chance": self.chance, "rows": rows}
+        return json.dumps(content, indent=2) + "\n"
 
     def write(self, folder: Path) -> None:
         """Write results.json and results.md.
@@ -150,8 +138,9 @@ class Results:
             UsageError: The files cannot be written.
         """
         try:
-            (folder / JSON).write_text(json.dumps(self.flat(), indent=2) + "\n", encoding="utf-8")
-            (folder / MARKDOWN).write_text(self.markdown(), encoding="utf-8")
+            for name, text in ((JSON, self.json()), (MARKDOWN, self.markdown())):
+                with partial_file(folder / name) as partial:
+                    partial.write_text(text, encoding="utf-8")
         except OSError as error:
             raise UsageError(f"results cannot be written to {folder}: {error.strerror or error}") from error
 
@@ -160,11 +149,11 @@ def _number(row: Row) -> tuple[str, str, str]:
     return row.evaluation, row.metric, row.model
 
 
-def _cells(row: Row) -> list[str]:
-    interval = f"{row.low:.1f} to {row.high:.1f}"
+def cells_of(row: Row) -> list[str]:
+    """Return the cells of `COLUMNS` for a row."""
     counts = (str(row.n), str(row.groups), row.views, f"{row.dataset} ({row.dataset_hash})")
     names = (row.protocol, row.metric, row.model or NO_ENCODER, row.processing, row.fold)
-    return [*names, f"{row.value:.1f}", interval, *counts]
+    return [*names, f"{row.value:.1f}", row.interval, *counts]
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -59,8 +59,8 @@ def grid_windows(
         clips: Number of windows.
         seconds: Length of a window.
         sampled: Whether to sample starts uniformly and ignore `starts`.
-        starts: As in `FeatureRequest`.
-        short_videos: As in `FeatureRequest`.
+        starts: Starts of the clips; see `FeatureRequest`.
+        short_videos: Rule for short videos; see `FeatureRequest`.
     """
     released = starts == "released" and not sampled
     # Not a local function, since spawned workers must unpickle it.

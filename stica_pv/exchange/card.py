@@ -6,13 +6,13 @@ from typing import Any
 
 import stica_pv
 from stica_pv.engine.checkpoint import FOLDER
+from stica_pv.errors import UsageError
+from stica_pv.evaluation.results import JSON, read_results
 from stica_pv.exchange.described import AUDIO, TASK, TRUNK, Described
 from stica_pv.exchange.graphs import INPUT
 from stica_pv.exchange.pieces import Piece
 from stica_pv.weights import write_atomic
 from stica_pv.weights.files import sha256_of
-
-RESULTS = "results.json"
 
 
 def write_card(card: Path, file: Path, kind: str, found: Described, piece: Piece, check: str) -> None:
@@ -39,7 +39,7 @@ def card_text(file: Path, kind: str, found: Described, piece: Piece, check: str,
         found: Source of the weights.
         piece: Exported part.
         check: Result of checking a program, or empty.
-        name: What `stica_pv.load_encoder` gets; empty: the name of the file.
+        name: Argument of `stica_pv.load_encoder`; empty: the name of the file.
     """
     cfg = found.cfg()
     network = cfg.AUDIO.ARCH if piece.modality == AUDIO else cfg.MODEL.ARCH
@@ -122,15 +122,14 @@ def _training(found: Described) -> dict[str, Any]:
 
 def _results(found: Described) -> str:
     folder = Path(found.path).resolve().parent
-    file = folder.parent / RESULTS
-    if folder.name != FOLDER or not file.is_file():
-        return f"Unknown: the run folder has no {RESULTS}."
+    if folder.name != FOLDER or not (folder.parent / JSON).is_file():
+        return f"Unknown: the run folder has no {JSON}."
     try:
-        results = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        return f"{RESULTS} could not be read: {error}"
-    numbers = {name: f"{value:.1f}" for name, value in results.items() if isinstance(value, int | float)}
-    return f"From {RESULTS} of the run, for its newest checkpoint at evaluation, in %:\n\n{_table(numbers)}"
+        results = read_results(folder.parent)
+    except UsageError as error:
+        return f"Unknown: {error}."
+    numbers = {name: f"{value:.1f}" for name, value in results.numbers.items()}
+    return f"From {JSON} of the run, for its newest checkpoint at evaluation, in %:\n\n{_table(numbers)}"
 
 
 def _licence(found: Described) -> str:

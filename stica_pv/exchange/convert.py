@@ -29,7 +29,7 @@ class Conversion:
     """A converted file.
 
     Attributes:
-        checkpoint: For `torch.save`.
+        checkpoint: Content for `torch.save`.
         found: Comparison with the networks.
         random_parts: Parts of the task that the file does not hold; they have the initial weights of the seed.
         skipped: Entries of the file that hold objects of its program.
@@ -57,7 +57,7 @@ class Implied:
     Attributes:
         recipe: File of settings that its networks were made with, or come nearest to.
         settings: Keys and values.
-        guess: What of them is a guess, and how to say otherwise; empty: nothing.
+        guess: Guessed settings, and how to set others; empty: none.
     """
 
     recipe: str
@@ -98,7 +98,7 @@ def convert(weights: WeightsFile, cfg: CfgNode, *, layout: str = AUTO) -> Conver
 
     Args:
         weights: The file.
-        cfg: What the task is built of; goes into the checkpoint, with the normalization of frames that the layout
+        cfg: Configuration of the task; goes into the checkpoint, with the normalization of frames that the layout
             was trained with unless the configuration chooses one.
         layout: A name of `stica_pv.weights.LAYOUTS`, or ``auto``.
 

@@ -5,6 +5,7 @@ whereas `load_encoder` reads weights and settings alone.
 """
 
 import json
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -33,6 +34,16 @@ from stica_pv.weights import refuse_existing, write_atomic
 from stica_pv.weights.files import sha256_of
 
 TAGS = ("video", "audio", "self-supervised", "video-feature-extraction", "pytorchvideo")
+
+
+def check_name(name: str) -> None:
+    """Refuses a name that is not ``owner/name``.
+
+    Raises:
+        UsageError: It has another form.
+    """
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise UsageError(f"repository: got {name!r}, expected owner/name")
 
 
 def write_repository(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from stica_pv.config import CfgNode, apply_overrides, keys_in_file, merge_file
-from stica_pv.config.imports import import_components, named_imports
+from stica_pv.config.imports import all_imports, import_components, named_imports
 from stica_pv.config.keys import check_limits, check_ownership
 from stica_pv.config.node import read_settings
 from stica_pv.defaults import get_cfg
@@ -30,6 +30,7 @@ def configure(file: str, overrides: Sequence[str], *, name: str = "", trains: bo
     cfg = get_cfg()
     merge_file(cfg, path)
     apply_overrides(cfg, list(overrides))
+    cfg.CUSTOM_IMPORTS = all_imports(cfg.CUSTOM_IMPORTS)  # a checkpoint names all that it needs
     cfg.OVERRIDES = list(dict.fromkeys(overrides[::2]))
     check_limits(cfg)
     if trains and cfg.TRAIN.ENABLE:  # an evaluation takes its task from the checkpoint

@@ -115,7 +115,7 @@ class _Started:
     """A started process.
 
     Attributes:
-        spec: Its description.
+        spec: Description of the process.
         process: The process.
     """
 

@@ -147,7 +147,10 @@ class GroupContrast(nn.Module):
 def contrast_accuracy(
     queries: Tensor, keys: Tensor, valid: Tensor, valid_everywhere: Tensor, *, rank_offset: int
 ) -> Tensor:
-    """Returns the share of valid queries (…, B, D) whose own key is the nearest of the valid keys (…, N, D)."""
+    """Returns the share of valid queries (…, B, D) whose own key is the nearest of the valid keys (…, N, D).
+
+    All rows have unit length, so that the largest inner product is the nearest key.
+    """
     with torch.autocast(queries.device.type, enabled=False):  # fp16 cannot represent MASKED
         similarity = torch.matmul(queries, keys.mT).masked_fill(~valid_everywhere, MASKED)
     labels = torch.arange(queries.shape[-2], device=queries.device) + rank_offset

@@ -14,16 +14,16 @@ from stica_pv.models.feature_map import Trunk
 class _Recomputing(nn.Module):
     """Mixin for the class of a stage; its forward keeps only its arguments."""
 
-    def forward(self, *args: Any) -> Any:
+    def forward(self, *args: Any, **settings: Any) -> Any:
         if (
             torch.compiler.is_compiling()
         ):  # compiled code updates the statistics once; context managers cannot be traced
-            return checkpoint(super().forward, *args, use_reentrant=False)
+            return checkpoint(super().forward, *args, use_reentrant=False, **settings)
 
         def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
             return nullcontext(), frozen_statistics(self)
 
-        return checkpoint(super().forward, *args, use_reentrant=False, context_fn=contexts)
+        return checkpoint(super().forward, *args, use_reentrant=False, context_fn=contexts, **settings)
 
 
 def checkpoint_stages(backbone: nn.Module) -> nn.Module:

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import stica_pv.compat  # noqa: F401 - repairs torchvision's import where it needs it
@@ -14,7 +15,9 @@ from torchvision.models import get_model, list_models
 from torchvision.models import video as torchvision_video
 
 from stica_pv.errors import UsageError, nearest
-from stica_pv.models import library_backbones, tsm_resnet, video_resnet  # noqa: F401 - they register their names
+from stica_pv.models import library_backbones, tsm_resnet, video_resnet, video_vit  # noqa: F401 - they register their names
+from stica_pv.models.timm_trunks import create_timm_model, create_timm_trunk, has_timm_weights
+from stica_pv.models.transformers_trunks import create_transformers_model, create_transformers_trunk
 from stica_pv.models.trunks import trunk_of
 from stica_pv.models.weights import Pretrained, with_weights
 from stica_pv.registry import BACKBONES
@@ -25,6 +28,7 @@ STANDARD_INPUTS: dict[str, tuple[int, int]] = {
     **dict.fromkeys(("tsm_resnet50", "tsm_resnet14"), (16, 224)),
     **dict.fromkeys(("r2plus1d_r50", "r3d_50", "r3d_101", "x3d_m"), (16, 224)),
     **dict.fromkeys(("mvit_base_16x4", "mvit_v1_b", "mvit_v2_s"), (16, 224)),
+    **dict.fromkeys(("vit_s_16", "vit_b_16", "vit_l_16"), (16, 224)),
     **dict.fromkeys(("csn_r101", "mvit_base_32x3", "swin3d_t", "swin3d_s", "swin3d_b"), (32, 224)),
     **dict.fromkeys(("slowfast_r50", "slowfast_r101", "av_slowfast_r50"), (32, 224)),
     **dict.fromkeys(("x3d_xs", "efficient_x3d_xs"), (4, 182)),
@@ -35,8 +39,9 @@ STANDARD_INPUTS: dict[str, tuple[int, int]] = {
 }
 """Published input size (frames, side in pixels) of each backbone; S3D at half its length."""
 
-LIBRARIES = ("pytorchvideo", "torchvision")  # libraries of names such as <library>:<name>
-FORMS = "a name of --list backbones, pytorchvideo:<name>, torchvision:<name> or <module>:<function>"
+FORMS = "a name of --list backbones, <library>:<name> or <module>:<function>"
+
+Builder = Callable[..., nn.Module]
 
 
 def create_backbone(name: str, *, pretrained: Pretrained = False, **settings: Any) -> nn.Module:
@@ -68,8 +73,10 @@ def trunk_from_source(source: str, *, pretrained: Pretrained = False, **settings
 
     Args:
         source: ``pytorchvideo:slow_r50`` (a function of `pytorchvideo.models.hub`), ``torchvision:r3d_18`` (a video
-            model of torchvision), or ``my_package.my_module:my_function``, which returns a pytorchvideo `Net`, a
-            torchvision model, or a module that returns maps (B, C, T, H, W).
+            model of torchvision), ``timm:vit_small_patch16_224`` (an image model, frame by frame), ``hf:videomae-base``
+            (a video model of transformers, or a folder with its ``config.json``), or
+            ``my_package.my_module:my_function``, which returns a pytorchvideo `Net`, a torchvision model, or a module
+            that returns maps (B, C, T, H, W).
         pretrained: False for random weights, True for the library's published weights, otherwise a file.
         **settings: Arguments of the function.
 
@@ -83,7 +90,7 @@ def trunk_from_source(source: str, *, pretrained: Pretrained = False, **settings
     model = build(**settings)
     if not isinstance(model, nn.Module):
         raise UsageError(f"{source}: expected a function that returns a torch.nn.Module, got {type(model).__name__}")
-    return with_weights(trunk_of(model), pretrained, published)
+    return with_weights(trunk_of(model), pretrained, published and partial(published, **settings))
 
 
 def accepted_settings(name: str) -> frozenset[str]:
@@ -92,19 +99,46 @@ def accepted_settings(name: str) -> frozenset[str]:
     return frozenset(inspect.signature(builder).parameters)
 
 
-def _find(library: str, name: str) -> tuple[Callable[..., nn.Module], Callable[[], nn.Module] | None]:
-    """Returns the builder of the model, and the builder with published weights."""
-    if library == "pytorchvideo":
-        names = [key for key, value in vars(hub).items() if inspect.isfunction(value)]
-        build = getattr(hub, _checked(library, name, names))
-        return build, lambda: build(pretrained=True)
-    if library == "torchvision":
-        _checked(library, name, list_models(torchvision_video))
-        return getattr(torchvision_video, name), lambda: get_model(name, weights="DEFAULT")
+def _find(library: str, name: str) -> tuple[Builder, Builder | None]:
+    """Returns the builder of the model, and the one with published weights; both take the settings of the model."""
+    if library in LIBRARIES:
+        return LIBRARIES[library](name)
     build = _import(library, name)
     if "pretrained" in inspect.signature(build).parameters:
-        return build, lambda: build(pretrained=True)
+        return build, partial(build, pretrained=True)
     return build, None
+
+
+def _in_pytorchvideo(name: str) -> tuple[Builder, Builder | None]:
+    names = [key for key, value in vars(hub).items() if inspect.isfunction(value)]
+    build = getattr(hub, _checked("pytorchvideo", name, names))
+    return build, partial(build, pretrained=True)
+
+
+def _in_torchvision(name: str) -> tuple[Builder, Builder | None]:
+    _checked("torchvision", name, list_models(torchvision_video))
+    return getattr(torchvision_video, name), partial(get_model, name, weights="DEFAULT")
+
+
+def _in_timm(name: str) -> tuple[Builder, Builder | None]:
+    build = partial(create_timm_trunk, name)
+    return build, partial(create_timm_model, name, pretrained=True) if has_timm_weights(name) else None
+
+
+def _in_transformers(name: str) -> tuple[Builder, Builder | None]:
+    def published(**settings: Any) -> nn.Module:
+        return create_transformers_model(name, pretrained=True, **settings)[0]
+
+    return partial(create_transformers_trunk, name), published
+
+
+LIBRARIES: dict[str, Callable[[str], tuple[Builder, Builder | None]]] = {
+    "pytorchvideo": _in_pytorchvideo,
+    "torchvision": _in_torchvision,
+    "timm": _in_timm,
+    "hf": _in_transformers,
+}
+"""Libraries of names such as <library>:<name>: functions that find the builders of a name."""
 
 
 def _checked(library: str, name: str, names: list[str]) -> str:

@@ -5,7 +5,7 @@ from torch import nn
 from stica_pv.config import CfgNode
 from stica_pv.config.keys import Key, declare_keys
 from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Limits, one_of
-from stica_pv.config.roles import NETWORK, TRUNK
+from stica_pv.config.roles import NETWORK, TRAINING, TRUNK
 from stica_pv.errors import UsageError
 from stica_pv.models.activation_checkpoint import checkpoint_stages
 from stica_pv.models.audio_resnet import AudioEncoderNet
@@ -21,12 +21,21 @@ declare_keys(
     Key(
         "ARCH",
         "r2plus1d_18",
-        "Video trunk: a name of `--list backbones`, pytorchvideo:<name>, torchvision:<name> or <module>:<function>.",
+        "Video trunk: a name of `--list backbones`, pytorchvideo:<name>, torchvision:<name>, timm:<name> (an image "
+        "model, frame by frame), hf:<name> (a video model of transformers, or a folder with config.json) or "
+        "<module>:<function>.",
+    ),
+    Key(
+        "PRETRAINED",
+        False,
+        "Whether training begins with the published weights of the trunk; not by default: most learned from labels.",
+        role=TRAINING,
     ),
     Key(
         "WIDTH",
         0,
-        "Channels of the first stage, for trunks of variable width; 0 takes the published width.",
+        "Channels of the first stage, of vit_* those of an attention head, for trunks of variable width; "
+        "0 takes the published width.",
         NOT_NEGATIVE,
     ),
     Key(
@@ -45,7 +54,12 @@ declare_keys(
     "AUDIO",
     NETWORK,
     Key("ARCH", "resnet9", "Audio encoder: a name of `--list audio_encoders`."),
-    Key("WIDTH", 64, "Channels of the first stage of the audio encoder.", AT_LEAST_ONE),
+    Key(
+        "WIDTH",
+        64,
+        "Channels of the first stage of the audio encoder; of ast_* those of an attention head.",
+        AT_LEAST_ONE,
+    ),
 )
 declare_keys(
     __name__,
@@ -107,7 +121,8 @@ def backbone_from_config(cfg: CfgNode, channels: int = 3) -> nn.Module:
         raise UsageError(f"MODEL.WIDTH {width}: the width of {arch} is fixed; set it to 0")
     requested = {"frames": cfg.DATA.NUM_FRAMES, "size": cfg.DATA.TRAIN_CROP_SIZE} | ({"width": width} if width else {})
     requested |= {"channels": channels} if channels != 3 else {}
-    backbone = create_backbone(arch, **{key: value for key, value in requested.items() if key in accepted})
+    settings = {key: value for key, value in requested.items() if key in accepted}
+    backbone = create_backbone(arch, pretrained=cfg.MODEL.PRETRAINED, **settings)
     return checkpoint_stages(backbone) if cfg.MODEL.ACT_CHECKPOINT else backbone
 
 

@@ -112,6 +112,17 @@ def _inside(start: Tensor, end: Tensor, cells: int) -> Tensor:
     return (position >= start.unsqueeze(-1)) & (position < end.unsqueeze(-1))
 
 
+def _shape_of_map(feature_map: Tensor) -> tuple[int, int, int, int, int]:
+    if feature_map.ndim != 5:
+        raise UsageError(f"expected a feature map (B, C, T, H, W), got {describe(feature_map)}")
+    batch, channels, steps, height, width = feature_map.shape
+    return batch, channels, steps, height, width
+
+
+def _kind(value: object) -> str:
+    return describe(value) if isinstance(value, Tensor) else type(value).__name__
+
+
 class FeatureCrop(nn.Module):
     """Crops windows from a feature map, between a trunk and its pooling head. Has no parameters.
 
@@ -128,8 +139,16 @@ class FeatureCrop(nn.Module):
             plan: Windows as weights, for these T, H and W.
 
         Returns:
-            Tokens (N, B, K, C), in fp32 or better; C are the concatenated channels of all pathways.
+            Tokens (N, B, K, C), in fp32 or better, not normalized: a pooling head takes them as they are, and unit
+            length is a matter of the loss. Windows N come first, so that each is a batch of B samples for the
+            batch-norm of a projection head and for gathering over processes; K are the tokens over time, C the
+            concatenated channels of all pathways.
         """
+        if not isinstance(plan, CropPlan):
+            raise UsageError(
+                f"FeatureCrop expects a CropPlan, got {_kind(plan)}: make one of boxes by "
+                "plan_crops(boxes, (T, H, W), tokens)"
+            )
         one_by_one, plans = as_list(maps), (plan, *plan.pathways)
         if len(one_by_one) != len(plans):
             raise UsageError(
@@ -139,7 +158,7 @@ class FeatureCrop(nn.Module):
         return torch.cat([self._tokens(one, its) for one, its in zip(one_by_one, plans, strict=True)], dim=-1)
 
     def _tokens(self, feature_map: Tensor, plan: CropPlan) -> Tensor:
-        batch, _, steps, height, width = feature_map.shape
+        batch, _, steps, height, width = _shape_of_map(feature_map)
         samples = plan.space.shape[0] if plan.space.ndim == 3 else batch
         if (samples, plan.space.shape[-1], plan.time.shape[-1]) != (batch, height * width, steps):
             raise UsageError(f"{plan} does not fit the map {describe(feature_map)}")
@@ -161,6 +180,9 @@ class FeatureCrop(nn.Module):
         Returns:
             Sub-maps (N, B, C, t, h, w).
         """
+        _shape_of_map(feature_map)
+        if not isinstance(boxes, Tensor) or boxes.ndim not in (3, 4) or boxes.shape[-2:] != (3, 2):
+            raise UsageError(f"expected boxes (N, 3, 2) or (B, N, 3, 2): start and end in T, H, W; got {_kind(boxes)}")
         size = boxes[..., 1] - boxes[..., 0]
         flat = size.flatten(0, -2)
         if not bool((flat == flat[0]).all()):

@@ -46,10 +46,12 @@ class Trunk(nn.Module):
     Attributes:
         probe: Valid input size (frames, side in pixels) that all strides divide.
         in_channels: Channels of the input: 3 for frames, 2 for optical flow.
+        drops_tokens: Whether forward takes the indices of the positions to compute as a second argument (B, K).
     """
 
     probe: tuple[int, int] = (64, 224)
     in_channels: int = 3
+    drops_tokens: bool = False
 
     @cached_property
     def pathways(self) -> tuple[Pathway, ...]:

@@ -54,7 +54,7 @@ class GroupBatchNorm(nn.Module):
 class ProjectionHead(nn.Module):
     """Dropout, linear without bias, batch-norm, ReLU, dropout, linear: the head of GDT and STiCA.
 
-    The output is not normalized.
+    The output is not normalized: the method scales it to unit length in fp32 before the loss, outside autocast.
     """
 
     def __init__(

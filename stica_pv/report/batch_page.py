@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from stica_pv.report.charts import SERIES, legend, series_dash
+from stica_pv.report.charts import legend, series_dashes, series_style
 from stica_pv.report.inspected_step import InspectedStep
 from stica_pv.report.media import audio, png_image
-from stica_pv.report.page import Section, fragment, join, table
+from stica_pv.report.page import Section, card, fragment, join, table
 from stica_pv.report.strips import FRAMES_SHOWN, frames_shown, spans_of, spectrogram_of, strip_of, windows_of
 from stica_pv.structures import ViewSpec
 from stica_pv.transforms import CropBox
@@ -23,8 +23,8 @@ INTRO = (
 
 def sections_of(inspected: InspectedStep) -> list[Section]:
     """Return one section per clip."""
-    count = range(len(inspected))
-    return [Section(_title(inspected, sample), clip_of(inspected, sample), "" if sample else INTRO) for sample in count]
+    clips = [card(clip_of(inspected, sample)) for sample in range(len(inspected))]
+    return [Section(_title(inspected, sample), clip, "" if sample else INTRO) for sample, clip in enumerate(clips)]
 
 
 def clip_of(inspected: InspectedStep, sample: int) -> Markup:
@@ -169,7 +169,9 @@ def _sources(inspected: InspectedStep, sample: int) -> list[tuple[str, Markup]]:
         shown = fragment(
             "images.html", image=png_image(middle, alt), width=middle.shape[1], height=middle.shape[0], boxes=boxes
         )
-        found.append((f"source, window {window}", join([shown, legend(views)])))
+        found.append(
+            (f"source, window {window}", join([shown, legend([(view, number) for number, view in enumerate(views)])]))
+        )
     return found
 
 
@@ -199,9 +201,8 @@ def _mark(number: int, name: str, left: float, top: float, width: float, height:
 
 def _style(number: int) -> str:
     """Return color and dashes of a series, as in the legend."""
-    dash, color = series_dash(number), f"var(--series-{number % len(SERIES)})"
-    dashes = "none" if dash == "solid" else " ".join(str(2 * length) for length in dash[1])
-    return f"stroke: {color}; background: {color}; stroke-dasharray: {dashes}"
+    color = series_style(number)
+    return f"stroke: {color}; background: {color}; stroke-dasharray: {series_dashes(number)}"
 
 
 def _audio(inspected: InspectedStep, sample: int, name: str) -> Markup:

@@ -6,20 +6,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from stica_pv.data.loading.read_test import ReadTest
 from stica_pv.data.manifest.overview import Counts
 from stica_pv.data.manifest.videos import short_cause
-from stica_pv.report.charts import chart, grid, series_color
-from stica_pv.report.page import Section, join, missing, table, write_page
+from stica_pv.report.charts import Bar, BarGroup, bar_chart, series_style
+from stica_pv.report.page import Section, card, grid, join, missing, pairs, show, table, write_page
 from stica_pv.safe_text import csv_cells
 from stica_pv.structures import ReadFailure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 MOST_NAMES = 500  # on a page; the csv has all
 MOST_BARS = 30
@@ -105,14 +101,17 @@ def _rows(found: DataCheck) -> Iterator[tuple[str, str, float, str]]:
 
 def _acceptance(found: DataCheck) -> Section:
     answer = f"No: {found.refusal}" if found.refusal else "Yes."
-    shown = [Markup("<p><strong>{}</strong></p>").format(answer), table(("total", "value", "unit"), found.totals)]
-    return Section("Does training accept the list?", join(shown))
+    shown = [
+        Markup("<p><strong>{}</strong></p>").format(answer),
+        pairs([(name, f"{show(value)} {unit}".rstrip()) for name, value, unit in found.totals]),
+    ]
+    return Section("Does training accept the list?", card(join(shown)))
 
 
 def _excluded(found: DataCheck) -> Section:
     title, total = "Excluded files", sum(value for name, value, _ in found.totals if name == "files")
     if not found.excluded:
-        return Section(title, Markup("<p>None: the recipe can use every file of the list.</p>"))
+        return Section(title, card(Markup("<p>None: the recipe can use every file of the list.</p>")))
     rows = [(cause, count, _percent(count, total)) for cause, count in found.causes()]
     names = sorted(found.excluded, key=lambda failure: short_cause(failure.cause))
     parts = [
@@ -120,28 +119,22 @@ def _excluded(found: DataCheck) -> Section:
         table(("file", "cause"), [(one.path, one.cause) for one in names[:MOST_NAMES]], folded="Names of the files"),
         *_more(len(names)),
     ]
-    return Section(title, join(parts), "This recipe cannot use these files; training continues without them.")
+    return Section(title, card(join(parts)), "This recipe cannot use these files; training continues without them.")
 
 
 def _spreads(found: DataCheck) -> Section:
     charts = [_bars(spread) for spread in found.spreads if spread.counts]
-    html = grid(charts) if charts else missing(["No file could be opened."])
+    html = grid(charts, "grid fill") if charts else missing(["No file could be opened."])
     return Section("Media headers", html, "All readable files, used by the recipe or not.")
 
 
 def _bars(counts: Counts) -> Markup:
-    names, heights = counts.names[:MOST_BARS], counts.counts[:MOST_BARS]
-
-    def draw(axes: "Axes") -> None:
-        axes.barh(range(len(names)), heights, color=series_color(0))
-        axes.set_yticks(range(len(names)), [name if len(name) < 28 else f"{name[:26]}…" for name in names])
-        axes.invert_yaxis()
-        axes.set_xlim(left=0)
-        axes.locator_params(axis="x", integer=True)
-
+    bars = [
+        Bar(name, count, series_style(0))
+        for name, count in zip(counts.names[:MOST_BARS], counts.counts[:MOST_BARS], strict=True)
+    ]
     numbers = table((counts.unit, "files"), zip(counts.names, counts.counts, strict=True), folded="Numbers")
-    inches = 4.6, 1.0 + 0.2 * max(3, len(names))
-    return chart(draw, title=counts.title, x="files", y=counts.unit, numbers=numbers, size=inches)
+    return bar_chart([BarGroup("", bars)], title=counts.title, note=counts.unit, unit="files", numbers=numbers)
 
 
 def _classes(found: DataCheck) -> Section:
@@ -159,11 +152,11 @@ def _classes(found: DataCheck) -> Section:
 def _copies(found: DataCheck) -> Section:
     title = "Copies"
     if not found.copies:
-        return Section(title, Markup("<p>No two files of the list hold the same bytes.</p>"))
+        return Section(title, card(Markup("<p>No two files of the list hold the same bytes.</p>")))
     intro = "A video under two names is its own false negative if both are in one batch."
     rows = table(("file", "same bytes as"), found.copies[:MOST_NAMES], folded="Names of the files")
     summary = Markup("<p>{}</p>").format(f"Files with the same bytes as an earlier file: {len(found.copies)}.")
-    return Section(title, join([summary, rows, *_more(len(found.copies))]), intro)
+    return Section(title, card(join([summary, rows, *_more(len(found.copies))])), intro)
 
 
 def _cost(found: DataCheck) -> Section:
@@ -173,7 +166,7 @@ def _cost(found: DataCheck) -> Section:
     failed = [(one.path, one.cause) for one in found.trial.failures] if found.trial else []
     parts = [table(("measurement", "value", "unit"), rows), *([table(("file", "cause"), failed)] if failed else [])]
     intro = "Measured on this machine, on samples evenly spread over the list, with the views of the recipe."
-    return Section(title, join(parts), intro)
+    return Section(title, card(join(parts)), intro)
 
 
 def _more(count: int) -> list[Markup]:

@@ -1,8 +1,7 @@
 """Map of the test clips: PCA and t-SNE of their features, colored by class; a point shows its frame on hover."""
 
-import re
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,19 +10,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stica_pv.errors import UsageError
-from stica_pv.report.charts import SERIES, chart, grid, series_color
+from stica_pv.report.charts import SERIES, series_style
 from stica_pv.report.page import fragment
 from stica_pv.report.thumbnails import STILL_SIDE, Thumbnails
 
-if TYPE_CHECKING:  # an extra
-    from matplotlib.axes import Axes
-
-MARKERS = "osD^vPX*"
+# Corners of the markers within -8 to 8, by their distances from the center and the turn of the first in degrees.
+MARKERS: tuple[tuple[tuple[float, ...], float], ...] = (
+    ((7.0,) * 16, 0.0),  # disk
+    ((9.0,) * 4, 45.0),  # square
+    ((9.0,) * 4, 0.0),  # diamond
+    ((9.0,) * 3, -90.0),  # triangle
+    ((9.0,) * 3, 90.0),
+    ((9.0, 3.5) * 4, 0.0),  # star of four
+    ((9.0, 3.5) * 4, 45.0),
+    ((9.5, 4.0) * 5, -90.0),
+)
 POINTS, CLASSES = 300, 24
 PERPLEXITY = 30
-SIZE = (4.6, 3.4)  # of a map in inches
+WIDTH, HEIGHT, MARGIN = 400, 300, 14  # of a map in its own units, as in map.html
 MISSING = "The map of embeddings needs scikit-learn: pip install -c constraints.txt -e '.[eval]'"
-_SPOT = re.compile(r'<a xlink:href="spot:(\d+)"[^>]*>(.*?)</a>', re.DOTALL)
 
 Plane = NDArray[np.float64]
 
@@ -77,57 +82,40 @@ def map_of(features: Sequence[tuple[str, Tensor]], items: Tensor, labels: Tensor
     """
     classes = {label: number for number, label in enumerate(labels.unique().tolist())}
     series = [classes[label] for label in labels.tolist()]
-    spots = [(thumbnails.get(item, "still"), thumbnails.name(item), thumbnails.label(item)) for item in items.tolist()]
+    spots = [
+        (thumbnails.get(item, "still"), f"{thumbnails.label(item)}: {thumbnails.name(item)}") for item in items.tolist()
+    ]
     planes = [(model, how, plane) for model, rows in features for how, plane in planes_of(rows).items()]
-    charts = [
-        _touchable(
-            chart(_drawing(plane, series), title=f"{how}, {model}", x=f"{how} 1", y=f"{how} 2", size=SIZE), spots
-        )
+    drawn = [
+        (f"{how}, {model}", _points(plane, series))
         for model, how, plane in sorted(planes, key=lambda one: one[1])  # the same projection side by side
     ]
     first = {label: int((labels == label).nonzero()[0]) for label in classes}
-    names = [
-        (thumbnails.label(int(items[row])), _appearance(number)[0], _outline(MARKERS[_appearance(number)[1]]))
-        for number, row in enumerate(first.values())
-    ]
-    shown = next((spot for spot in spots if spot[0]), (None, "", ""))
-    return fragment(
-        "map.html", charts=grid(charts), classes=names, image=shown[0], name=f"{shown[2]}: {shown[1]}", width=STILL_SIDE
-    )
+    names = [(thumbnails.label(int(items[row])), *_appearance(number)) for number, row in enumerate(first.values())]
+    image, name = next((spot for spot in spots if spot[0]), (None, ""))
+    return fragment("map.html", planes=drawn, classes=names, spots=spots, image=image, name=name, width=STILL_SIDE)
 
 
-def _drawing(plane: Plane, series: Sequence[int]) -> Callable[["Axes"], None]:
-    def draw(axes: "Axes") -> None:
-        for number in sorted(set(series)):
-            own = [row for row, one in enumerate(series) if one == number]
-            color, marker = series_color(number), MARKERS[_appearance(number)[1]]
-            spots = [f"spot:{row}" for row in own]
-            axes.scatter(plane[own, 0], plane[own, 1], s=22, c=color, marker=marker, urls=spots)
-        axes.set_xticks([])
-        axes.set_yticks([])
-
-    return draw
-
-
-def _appearance(number: int) -> tuple[int, int]:
-    """Return color and marker of a class: distinct for `CLASSES` classes; neighbors differ in both."""
-    return number % len(SERIES), (number + number // len(SERIES)) % len(MARKERS)
+def _points(plane: Plane, series: Sequence[int]) -> list[tuple[int, float, float, str, str]]:
+    """Return number, place, outline and color of each point of a map."""
+    low, high = plane.min(axis=0), plane.max(axis=0)
+    shares = (plane - low) / np.maximum(high - low, 1e-12)
+    x = MARGIN + shares[:, 0] * (WIDTH - 2 * MARGIN)
+    y = HEIGHT - MARGIN - shares[:, 1] * (HEIGHT - 2 * MARGIN)
+    found = []
+    for number, one in enumerate(series):
+        color, outline = _appearance(one)
+        found.append((number, round(float(x[number]), 1), round(float(y[number]), 1), outline, color))
+    return found
 
 
-def _outline(marker: str) -> str:
-    """Return the outline of a marker as an SVG path within -8 to 8, for the legend."""
-    from matplotlib.markers import MarkerStyle
-
-    style = MarkerStyle(marker)
-    corners = np.asarray(style.get_path().transformed(style.get_transform()).to_polygons()[0]).tolist()
-    return "M" + "L".join(f"{10 * x:.1f} {-10 * y:.1f}" for x, y in corners) + "Z"
+def _appearance(number: int) -> tuple[str, str]:
+    """Return color and outline of a class: distinct for `CLASSES` classes; neighbors differ in both."""
+    return series_style(number), _outline(*MARKERS[(number + number // SERIES) % len(MARKERS)])
 
 
-def _touchable(svg: Markup, spots: Sequence[tuple[str | None, str, str]]) -> Markup:
-    """Replace the links that matplotlib wrote around the points by elements that the script of the page handles."""
-
-    def spot(match: re.Match[str]) -> str:
-        frame, name, label = spots[int(match.group(1))]
-        return fragment("spot.html", frame=frame or "", name=f"{label}: {name}", point=Markup(match.group(2)))
-
-    return Markup(_SPOT.sub(spot, svg))
+def _outline(distances: Sequence[float], turn: float) -> str:
+    """Return the outline of a marker as an SVG path."""
+    angles = [math.radians(turn + 360 * number / len(distances)) for number in range(len(distances))]
+    corners = [(d * math.cos(angle), d * math.sin(angle)) for d, angle in zip(distances, angles, strict=True)]
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in corners) + "Z"

@@ -10,7 +10,8 @@ from stica_pv.config import CfgNode
 from stica_pv.distributed import is_main
 from stica_pv.errors import UsageError
 from stica_pv.report.contents import NAME, write_report
-from stica_pv.report.gallery_page import gallery_sections
+from stica_pv.report.gallery import REPORT_QUERIES, Gallery
+from stica_pv.report.gallery_page import create_gallery
 from stica_pv.report.page import Section, missing
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def report_run(cfg: CfgNode, device: torch.device, path: Path | None = None) -> 
     if is_main():
         logger.info("writing the report")
     try:
-        gallery = gallery_sections(cfg, device) if cfg.TEST.ENABLE else []
+        gallery = create_gallery(cfg, device, queries=REPORT_QUERIES) if cfg.TEST.ENABLE else Gallery()
     except UsageError as error:  # no checkpoint, no data, or a missing extra; the same on all processes
-        gallery = [Section("Nearest neighbors", missing([str(error)]))]
+        gallery = Gallery([Section("Nearest neighbors", missing([str(error)]))])
     return write_report([folder], path or folder / NAME, gallery) if is_main() else None

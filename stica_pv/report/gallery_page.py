@@ -24,9 +24,9 @@ from stica_pv.evaluation.protocols.retrieval import averaged_rows
 from stica_pv.progress import Progress
 from stica_pv.report.batch_page import INTRO, clip_of
 from stica_pv.report.embedding_map import POINTS, chosen_for_map, map_of
-from stica_pv.report.gallery import NEIGHBORS, QUERIES, ModelNeighbors, gallery_of
+from stica_pv.report.gallery import NEIGHBORS, QUERIES, Gallery, ModelNeighbors, gallery_of, highlights_of
 from stica_pv.report.inspection import inspect_checkpoint_step
-from stica_pv.report.page import Section, fragment, join, missing, write_page
+from stica_pv.report.page import Section, card, fragment, grid, join, missing, write_page
 from stica_pv.report.search import Direction, directions_of, search
 from stica_pv.report.thumbnails import Thumbnails
 
@@ -57,12 +57,12 @@ class WriteGallery:
         Raises:
             UsageError: There is no checkpoint, no labeled data, or an extra is missing.
         """
-        sections = gallery_sections(cfg, device, queries=self.queries)
-        return write_page(self.path, "Gallery", sections, subtitle=cfg.OUTPUT_DIR) if is_main() else None
+        gallery = create_gallery(cfg, device, queries=self.queries)
+        return write_page(self.path, "Gallery", gallery.sections, subtitle=cfg.OUTPUT_DIR) if is_main() else None
 
 
-def gallery_sections(cfg: CfgNode, device: torch.device, *, queries: int = QUERIES) -> list[Section]:
-    """Build the sections, on all processes together; features in OUTPUT_DIR are reused, missing ones extracted.
+def create_gallery(cfg: CfgNode, device: torch.device, *, queries: int = QUERIES) -> Gallery:
+    """Build the gallery, on all processes together; features of earlier evaluations are reused.
 
     Args:
         cfg: Configuration of a run with checkpoints, or of an evaluation that names them.
@@ -70,7 +70,7 @@ def gallery_sections(cfg: CfgNode, device: torch.device, *, queries: int = QUERI
         queries: Number of queries to show per direction.
 
     Returns:
-        The sections on the main process, none on the others.
+        The gallery on the main process, an empty one on the others.
 
     Raises:
         UsageError: There is no checkpoint or no labeled data.
@@ -86,7 +86,7 @@ def gallery_sections(cfg: CfgNode, device: torch.device, *, queries: int = QUERI
     jobs = [job for protocol, _ in found for job in feature_jobs_of(protocol, [one for _, one in pair], context)]
     extract_features(jobs, context)
     if not is_main():
-        return []
+        return Gallery()
     directions = [direction for _, some in found for direction in some]
     thumbnails = Thumbnails(context, trained)
     gallery = []
@@ -96,11 +96,13 @@ def gallery_sections(cfg: CfgNode, device: torch.device, *, queries: int = QUERI
             progress.add()
     plane = _or_missing(partial(_map, directions[0], context, pair, thumbnails))
     method = _or_missing(partial(_method, cfg, folder))
-    return [
-        Section("Nearest neighbors", join([*gallery, thumbnails.store()])),
+    highlights = _or_missing(partial(_highlights, directions[0], context, trained, thumbnails))
+    sections = [
+        Section("Nearest neighbors", join([grid(gallery, "stack"), thumbnails.store()])),
         Section("Map of the test clips", plane, MAP_INTRO),
         Section("Method on sample clips", method, INTRO),
     ]
+    return Gallery(sections, highlights)
 
 
 def _tolerant(cfg: CfgNode) -> CfgNode:
@@ -119,6 +121,13 @@ def _gallery(
     if not len(answers[0].found.queries):
         return missing([f"{direction.name}: no test clip has the required features."])
     return gallery_of(direction, answers, thumbnails, queries)
+
+
+def _highlights(
+    direction: Direction, context: EvaluationContext, model: EvaluatedModel, thumbnails: Thumbnails
+) -> Markup:
+    found = search(direction, context, model, NEIGHBORS)
+    return highlights_of(direction, found, thumbnails) if len(found.queries) else Markup("")
 
 
 def _map(
@@ -150,11 +159,11 @@ def _method(cfg: CfgNode, folder: Path) -> Markup:
     inspected = inspect_checkpoint_step(cfg, folder, step=0, clips=METHOD_CLIPS, checkpoint=checkpoint, source=name)
     parts = []
     for sample in range(len(inspected)):
-        parts += [fragment("heading.html", text=f"{sample + 1}. {inspected.names[sample]}"), clip_of(inspected, sample)]
+        parts.append(card(clip_of(inspected, sample), f"{sample + 1}. {inspected.names[sample]}"))
     note = (
         f"The first {len(inspected)} of {inspected.batch_size} clips of training step 0, with the networks of {name}."
     )
-    return join([fragment("note.html", text=note), *parts])
+    return grid([fragment("note.html", text=note), *parts], "stack")
 
 
 def _or_missing(make: Callable[[], Markup]) -> Markup:

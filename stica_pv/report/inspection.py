@@ -9,7 +9,6 @@ from stica_pv.engine.build_task import as_trained, create_task
 from stica_pv.engine.checkpoint import Checkpoint
 from stica_pv.engine.config import check_batch
 from stica_pv.report.batch_page import sections_of
-from stica_pv.report.charts import check_extra
 from stica_pv.report.contact_sheet import write_contact_sheet
 from stica_pv.report.inspected_step import InspectedStep, inspect_step
 from stica_pv.report.page import write_page
@@ -29,9 +28,8 @@ def inspect_batch(cfg: CfgNode, folder: Path, *, step: int, clips: int, checkpoi
         Paths of the files.
 
     Raises:
-        UsageError: The configuration, its data or the checkpoint cannot be used, or an extra is missing.
+        UsageError: The configuration, its data or the checkpoint cannot be used.
     """
-    check_extra()
     check_batch(cfg)
     if cfg.SYNTHETIC.GENERATE:
         generate_from_config(cfg)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from stica_pv.data.manifest.bad_files import EXCLUDED
-from stica_pv.report.page import Cell, Section, join, missing, table
+from stica_pv.report.page import Cell, Section, card, join, missing, table
 from stica_pv.report.runs import Run
 
 MOST_NAMES = 500  # per run; bad_files.csv has all
@@ -20,7 +20,7 @@ def left_out_section(runs: Sequence[Run]) -> Section | None:
     counts = [Counter((row["stage"], _kind(row["cause"])) for row in run.bad_files) for run in trained]
     kinds = sorted({kind for count in counts for kind in count})
     if not kinds:
-        return Section("Excluded files", Markup("<p>None: every file of the list could be used and read.</p>"))
+        return Section("Excluded files", card(Markup("<p>None: every file of the list could be used and read.</p>")))
     rows: list[list[Cell]] = [[_when(kind[0]), kind[1], *(count[kind] for count in counts)] for kind in kinds]
     totals: list[Cell] = ["", "total", *(sum(count.values()) for count in counts)]
     parts = [table(["when", "cause", *(run.name for run in trained)], [*rows, totals])]
@@ -28,7 +28,7 @@ def left_out_section(runs: Sequence[Run]) -> Section | None:
         "A file whose header shows that it cannot be used is excluded before training; one that fails in reading is "
         "replaced by another one."
     )
-    return Section("Excluded files", join([*parts, *(_names(run) for run in trained if run.bad_files)]), intro)
+    return Section("Excluded files", card(join([*parts, *(_names(run) for run in trained if run.bad_files)])), intro)
 
 
 def _when(stage: str) -> str:

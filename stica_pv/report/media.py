@@ -1,9 +1,8 @@
-"""Images, animations and audio inside a page, as data URIs."""
+"""Images and audio inside a page, as data URIs."""
 
 import base64
 import io
 import wave
-from collections.abc import Sequence
 
 import numpy as np
 from markupsafe import Markup
@@ -13,7 +12,6 @@ from PIL import Image
 from stica_pv.report.page import fragment
 
 Pixels = NDArray[np.uint8]
-WEBP_QUALITY = 60
 
 
 def data_uri(content: bytes, kind: str) -> str:
@@ -31,23 +29,10 @@ def png_image(pixels: Pixels, alt: str, *, width: int | None = None) -> Markup:
     """
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", optimize=True)
-    return _image(file.getvalue(), "image/png", alt, width or pixels.shape[1], pixels.shape[:2])
-
-
-def animation(frames: Sequence[Pixels] | Pixels, alt: str, *, fps: float, width: int | None = None) -> Markup:
-    """Embed a repeating clip as an animated WebP.
-
-    Args:
-        frames: uint8 (T, H, W, 3).
-        alt: Description of the image.
-        fps: Frames per second.
-        width: Width on the page in CSS pixels; None: its own, at most the width of the page.
-    """
-    first, *others = [Image.fromarray(frame) for frame in frames]
-    file, milliseconds = io.BytesIO(), max(20, round(1000 / fps))
-    settings = {"save_all": True, "append_images": others, "duration": milliseconds, "loop": 0}
-    first.save(file, "WEBP", quality=WEBP_QUALITY, **settings)
-    return _image(file.getvalue(), "image/webp", alt, width or first.width, (first.height, first.width))
+    width = width or pixels.shape[1]
+    height = round(width * pixels.shape[0] / pixels.shape[1])
+    source = data_uri(file.getvalue(), "image/png")
+    return fragment("image.html", source=source, alt=alt, width=width, height=height)
 
 
 def audio(waveform: NDArray[np.floating], rate_hz: int, label: str) -> Markup:
@@ -65,8 +50,3 @@ def audio(waveform: NDArray[np.floating], rate_hz: int, label: str) -> Markup:
         writer.setframerate(rate_hz)
         writer.writeframes((np.clip(waveform, -1, 1) * 32767).astype("<i2").tobytes())
     return fragment("audio.html", source=data_uri(file.getvalue(), "audio/wav"), label=label)
-
-
-def _image(content: bytes, kind: str, alt: str, width: int, shape: tuple[int, ...]) -> Markup:
-    height = round(width * shape[0] / shape[1])
-    return fragment("image.html", source=data_uri(content, kind), alt=alt, width=width, height=height)

@@ -26,14 +26,23 @@ class Section:
         title: Heading, also used in the table of contents.
         html: Content, made by `fragment`, `table` and similar functions, which escape names.
         intro: Plain text above the content that explains it.
+        quiet: Whether the heading is only in the table of contents and for screen readers.
     """
 
     title: str
     html: Markup
     intro: str = ""
+    quiet: bool = False
 
 
-def write_page(path: Path, title: str, sections: Sequence[Section], *, subtitle: str = "") -> Path:
+def write_page(
+    path: Path,
+    title: str,
+    sections: Sequence[Section],
+    *,
+    subtitle: str = "",
+    facts: Sequence[tuple[str, str]] = (),
+) -> Path:
     """Write one self-contained HTML file.
 
     Args:
@@ -41,6 +50,7 @@ def write_page(path: Path, title: str, sections: Sequence[Section], *, subtitle:
         title: Heading and title of the page.
         sections: Sections in order.
         subtitle: Line below the title.
+        facts: Names and values to show beside the title.
 
     Returns:
         `path`.
@@ -48,10 +58,10 @@ def write_page(path: Path, title: str, sections: Sequence[Section], *, subtitle:
     Raises:
         UsageError: The file cannot be written.
     """
-    values = {"title": title, "subtitle": subtitle, "sections": sections, "version": __version__}
+    values = {"title": title, "subtitle": subtitle, "facts": facts, "sections": sections, "version": __version__}
     if path.is_dir():
         raise UsageError(f"the page {path} cannot be written: expected a file name, got a folder")
-    text = fragment("page.html", **values, anchors=[f"part-{number}" for number in range(1, len(sections) + 1)])
+    text = fragment("page.html", **values, anchors=anchors_of([section.title for section in sections]))
     try:
         with partial_file(path) as partial:
             # File names may hold bytes that are not UTF-8; the page shows question marks instead.
@@ -59,6 +69,15 @@ def write_page(path: Path, title: str, sections: Sequence[Section], *, subtitle:
     except OSError as error:
         raise UsageError(f"the page {path} cannot be written: {error.strerror or error}") from error
     return path
+
+
+def anchors_of(titles: Sequence[str]) -> list[str]:
+    """Return a unique name for the link to each heading, the same for the same headings."""
+    found: list[str] = []
+    for number, title in enumerate(titles, 1):
+        name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "part"
+        found.append(f"{name}-{number}" if name in found else name)
+    return found
 
 
 def fragment(template: str, **values: object) -> Markup:
@@ -76,7 +95,30 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: st
         folded: Label of a folded table; empty: the table is always open.
     """
     shown = [[(show(cell), isinstance(cell, int | float)) for cell in row] for row in rows]
-    return fragment("table.html", columns=columns, rows=shown, caption=caption, folded=folded)
+    of_numbers = [any(row[column][1] for row in shown) for column in range(len(columns))]
+    heads = list(zip(columns, of_numbers, strict=True))
+    return fragment("table.html", columns=heads, rows=shown, caption=caption, folded=folded)
+
+
+def pairs(found: Sequence[tuple[str, str]]) -> Markup:
+    """List names with their values, in as many columns as fit."""
+    return fragment("pairs.html", pairs=found)
+
+
+def card(html: Markup, title: str = "") -> Markup:
+    """Put content in a card."""
+    return fragment("card.html", html=html, title=title)
+
+
+def grid(parts: Sequence[Markup], kind: str = "grid") -> Markup:
+    """Arrange cards in a grid, as many per row as fit.
+
+    Args:
+        parts: The cards.
+        kind: ``grid``: the cards fill the row; ``grid fill``: those of a last row keep the width of the others;
+            ``stack``: one card per row.
+    """
+    return fragment("grid.html", parts=parts, kind=kind)
 
 
 def show(cell: Cell) -> str:

@@ -36,17 +36,36 @@ EXACT = {
     "data_time": Quantity("Data wait per step", "seconds"),
     "data_share": Quantity("Data wait", "share of the time (%)", 100),
     "memory_mb": Quantity("Peak memory", "memory (GiB)", 1 / 1024),
-    "online_knn/top1": Quantity("kNN on held-out training clips", "top-1 accuracy (%)"),
+    "online_knn/top1": Quantity("Online kNN", "top-1 accuracy (%)"),
 }
 STARTS = {
     "loss_": ("Loss, {}", "loss"),
     "accuracy_": ("Accuracy in the batch, {}", "share (0 to 1)"),
     "spread_": ("Spread of {} embeddings", "spread, 0 to 1"),
     "rank_": ("Effective rank, {}", "effective rank"),
-    "uniformity_": ("Uniformity of {} embeddings", "log of a mean, -8 to 0"),
+    "uniformity_": ("Uniformity of {} embeddings", "log of a mean, −8 to 0"),
 }
 
-LOSSES, MONITORS = ("loss",), ("spread", "rank", "uniformity", "misalignment")
+# Values that share the beginning of their name are one chart of a single run.
+GROUPS = {
+    "loss_": "Loss terms",
+    "accuracy_": "Accuracy in the batch",
+    "spread_": "Spread of the embeddings",
+    "rank_": "Effective rank",
+    "uniformity_": "Uniformity of the embeddings",
+}
+PARTS = {
+    "cross": "cross-modal",
+    "within": "within-modal",
+    "space": "spatial crops",
+    "time": "temporal crops",
+    "video": "video",
+    "audio": "audio",
+}
+# Numbers of their colors, the same in every chart; 0 is the color of a whole run and of its trained network.
+SERIES_OF = {"audio": 1, "video": 2, "cross": 3, "within": 4, "space": 5, "time": 6}
+
+LOSSES = ("loss",)
 SPEED = ("samples_per_second", "data_share", "step_time", "data_time", "memory_mb")
 KNN = ("online_knn",)
 NO_QUANTITY = ("_type", "step", "epoch", "epoch_end")
@@ -60,6 +79,16 @@ def quantity(name: str) -> Quantity:
         if name.startswith(start):
             return Quantity(title.format(name.removeprefix(start).replace("_", " ")), unit)
     return Quantity(name, "value")
+
+
+def group_of(name: str) -> str:
+    """Return the beginning of the name that groups values; empty if the value is alone."""
+    return next((start for start in GROUPS if name.startswith(start)), "")
+
+
+def part_of(name: str) -> str:
+    """Return the part of a grouped name that distinguishes it from the others of its group."""
+    return name.removeprefix(group_of(name))
 
 
 def is_of(name: str, starts: tuple[str, ...]) -> bool:

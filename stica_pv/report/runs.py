@@ -17,7 +17,8 @@ from stica_pv.engine.checkpoint import list_checkpoints
 from stica_pv.engine.records import EPOCH_END, METRICS, STATS
 from stica_pv.engine.run_folder import CONFIG, ENVIRONMENT, RUN_INFO
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.results import JSON, ResultRow, read_rows
+from stica_pv.evaluation.protocol import Row
+from stica_pv.evaluation.results import JSON, StoredResults, read_results
 
 UNKNOWN_CAUSE = "unknown: the line is incomplete"
 RUN_FILES = (CONFIG, METRICS, JSON)  # a folder with none of these holds no run
@@ -35,8 +36,8 @@ class Run:
         environment: Content of env.txt.
         steps: Lines of json_stats.log about logged steps, or of metrics.jsonl if it is missing.
         epochs: Lines of metrics.jsonl about ends of epochs.
-        results: Content of results.json.
-        rows: Rows of results.md.
+        results: Scores of results.json by name.
+        rows: Rows of results.json.
         bad_files: Rows of bad_files.csv: stage, step, path, cause.
         missing: Sentences about missing content.
     """
@@ -49,7 +50,7 @@ class Run:
     steps: Sequence[Mapping[str, Any]]
     epochs: Sequence[Mapping[str, Any]]
     results: Mapping[str, float]
-    rows: Sequence[ResultRow]
+    rows: Sequence[Row]
     bad_files: Sequence[Mapping[str, str]]
     missing: Sequence[str]
 
@@ -64,30 +65,40 @@ class Run:
         return int(self.steps[-1]["step"]) if self.steps else 0
 
 
-def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """Read each folder once, in the given order.
+def find_runs(folders: Sequence[Path]) -> list[Path]:
+    """Return each OUTPUT_DIR, and instead of any other folder the OUTPUT_DIRs below it, by name.
 
     Raises:
-        UsageError: A folder does not exist or holds no run.
+        UsageError: A folder does not exist, or neither is an OUTPUT_DIR nor contains one.
     """
+    found = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: no such folder; expected the OUTPUT_DIR of a run, or a folder with some")
+        runs = [folder] if _is_run(folder) else sorted(Path(at) for at, _, _ in os.walk(folder) if _is_run(Path(at)))
+        if not runs:
+            raise UsageError(f"{folder} holds no run; expected an OUTPUT_DIR with {' or '.join(RUN_FILES)}")
+        found += runs
+    return found
+
+
+def _is_run(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in RUN_FILES)
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Read each OUTPUT_DIR once, in the given order."""
     unique = list({folder.resolve(): folder for folder in folders}.values())
     return [read_run(folder, name) for folder, name in zip(unique, _names(unique), strict=True)]
 
 
 def read_run(folder: Path, name: str) -> Run:
-    """Read one folder.
-
-    Raises:
-        UsageError: The folder does not exist or holds no run.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder; expected the OUTPUT_DIR of a run")
-    if not any((folder / name).is_file() for name in RUN_FILES):
-        raise UsageError(f"{folder} holds no run; expected an OUTPUT_DIR with {' or '.join(RUN_FILES)}")
+    """Read one OUTPUT_DIR."""
     missing: list[str] = []
     numbers, timed = _lines(folder / METRICS, missing), _lines(folder / STATS, missing)
     config = _config(folder / CONFIG, missing)
     info = _json(folder / RUN_INFO, missing)
+    results = _results(folder, missing)
     found = Run(
         folder=folder,
         name=name,
@@ -96,8 +107,8 @@ def read_run(folder: Path, name: str) -> Run:
         environment=_environment(folder / ENVIRONMENT),
         steps=[line for line in timed or numbers if EPOCH_END not in line],
         epochs=[line for line in numbers if EPOCH_END in line],
-        results=_json(folder / JSON, missing),
-        rows=read_rows(folder),
+        results=results.numbers,
+        rows=results.rows,
         bad_files=[{**row, "cause": row["cause"] or UNKNOWN_CAUSE} for row in read_bad_files(folder / BAD_FILES)],
         missing=missing,
     )
@@ -158,6 +169,14 @@ def _json(path: Path, missing: list[str]) -> dict[str, Any]:
         return found
     missing.append(f"{path.name} cannot be read.")
     return {}
+
+
+def _results(folder: Path, missing: list[str]) -> StoredResults:
+    try:
+        return read_results(folder)
+    except UsageError as error:
+        missing.append(f"{error}.")
+        return StoredResults({}, [])
 
 
 def _config(path: Path, missing: list[str]) -> dict[str, Any]:

@@ -1,34 +1,29 @@
-"""Evaluation section: scores of trained models, random initialization, baselines and chance, with intervals."""
+"""Scores of trained networks beside random initialization, baselines and chance: in the summary and in full."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
 from stica_pv.evaluation.baselines import COLORS, SPECTRUM
 from stica_pv.evaluation.build_models import RANDOM
-from stica_pv.evaluation.protocol import MEAN
-from stica_pv.evaluation.results import COLUMNS, NO_ENCODER, ResultRow
-from stica_pv.report.charts import INK, chart, grid, legend, series_color
-from stica_pv.report.page import Cell, Section, join, missing, table
+from stica_pv.evaluation.protocol import Row
+from stica_pv.evaluation.results import COLUMNS, NO_ENCODER, cells_of, overall
+from stica_pv.report.charts import NEUTRAL, NEUTRAL_SOFT, Bar, BarGroup, bar_chart, series_style
+from stica_pv.report.page import Section, grid, join, missing, table
 from stica_pv.report.runs import Run
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-# What a score counts, by the beginning of the protocol name; the first match counts.
-DESCRIPTIONS = {
-    "single_frame still": "retrieval by a single repeated frame, without motion",
-    "single_frame": "class from the pixels of one frame, without an encoder",
-    "retrieval": "test clips whose nearest training clip has the same class",
-    "knn": "test clips classified by their nearest training clips",
-    "linear": "test clips classified by a linear classifier on the features",
-    "few_shot": "test clips classified by a linear classifier with few labels",
-    "svm": "test clips classified by a linear SVM on the features",
-    "audio_mlp": "labels of test audio predicted by an MLP on the features",
-    "cross_modal": "test clips that retrieve their own audio, or audio that retrieves its own clip",
-    "finetune": "test clips classified by the network fine-tuned with labels",
+# Title of a protocol and what its score counts, by the beginning of its name; the first match counts.
+PROTOCOLS = {
+    "single_frame still": ("Retrieval by a still frame", "a single repeated frame as query, without motion"),
+    "single_frame": ("Single frame, no encoder", "class from the pixels of one frame"),
+    "retrieval": ("Retrieval", "nearest training clip has the same class"),
+    "knn": ("kNN", "class by the nearest training clips"),
+    "linear": ("Linear evaluation", "class by a linear classifier on the features"),
+    "few_shot": ("Few-shot", "class by a linear classifier with few labels"),
+    "svm": ("Linear SVM", "class by a linear SVM on the features"),
+    "audio_mlp": ("Audio MLP", "labels of audio by an MLP on the features"),
+    "cross_modal": ("Cross-modal retrieval", "a clip retrieves its own audio, or audio its clip"),
+    "finetune": ("Fine-tuning", "class by the network fine-tuned with labels"),
 }
 NOT_TRAINED = {
     RANDOM: "random initialization",
@@ -38,9 +33,13 @@ NOT_TRAINED = {
 }
 INTRO = (
     "Each score is compared with references that need no training: the same network with random weights (best of six "
-    "feature normalizations), a few colors of the mean frame, and chance. In brackets: the 95 % interval over the "
-    "sources of the test clips. Scores are in % unless named otherwise; different protocols are not comparable."
+    "feature normalizations), a few colors of the mean frame, and chance. A thin line over a bar is the 95 % interval "
+    "over the sources of the test clips. Scores are in % unless named otherwise. "
+    "Different protocols are not comparable."
 )
+SUMMARY_PROTOCOLS, SUMMARY_RUNS, CARD_METRICS = 3, 8, 2
+
+CHANCE = "chance"  # in the name of a metric that is the chance level of another one
 
 Key = tuple[str, str]  # protocol and data set; only scores that share both are comparable
 
@@ -50,147 +49,158 @@ def is_trained(model: str) -> bool:
     return not any(model == name or model.startswith(f"{name} of ") for name in NOT_TRAINED)
 
 
-def overall(run: Run) -> list[ResultRow]:
-    """Return the rows over all folds."""
-    means = {_number(row) for row in run.rows if row.fold == MEAN}
-    return [row for row in run.rows if row.fold == MEAN or _number(row) not in means]
+def dataset_of(row: Row) -> str:
+    """Return name and hash of the data set of a row."""
+    return f"{row.dataset} ({row.dataset_hash})"
 
 
-def _number(row: ResultRow) -> tuple[str, str, str]:
-    return row.protocol, row.metric, row.model
-
-
-def first_metrics(run: Run) -> list[ResultRow]:
-    """Return the rows of the first metric of each protocol, its primary one."""
+def main_scores(run: Run) -> dict[str, Row]:
+    """Return the best trained row of the first metric of each protocol, its primary one, by protocol."""
     first: dict[str, str] = {}
-    for row in overall(run):
+    for row in overall(run.rows):
         first.setdefault(row.protocol, row.metric)
-    return [row for row in overall(run) if row.metric == first[row.protocol]]
+    found: dict[str, Row] = {}
+    for row in overall(run.rows):
+        if row.metric == first[row.protocol] and is_trained(row.model):
+            best = found.get(row.protocol)
+            found[row.protocol] = row if best is None or row.value > best.value else best
+    return found
 
 
-def headline(runs: Sequence[Run]) -> Markup:
-    """Return a table with one line per trained network and protocol; empty without results."""
-    rows: list[list[Cell]] = []
-    for run in runs:
-        first = first_metrics(run)
-        for protocol in dict.fromkeys(row.protocol for row in first):
-            found = [row for row in first if row.protocol == protocol]
-            paired_with = [_best(found, RANDOM), _best(found, COLORS), _chance(run, found[0].metric)]
-            own: list[Cell] = [run.name] if len(runs) > 1 else []
-            trained = [row for row in found if is_trained(row.model)]
-            rows += [[*own, describe(row), row.metric, _score(row), *paired_with] for row in trained]
-    if not rows:
+def title_of(protocol: str) -> str:
+    """Return the short title of a protocol."""
+    return _entry(protocol)[0]
+
+
+def metric_title(metric: str) -> str:
+    """Return a metric in words: ``video_to_audio/R@1`` is ``video to audio R@1``."""
+    return metric.replace("_", " ").replace("/", " ")
+
+
+def _entry(protocol: str) -> tuple[str, str]:
+    return next((entry for start, entry in PROTOCOLS.items() if protocol.startswith(start)), (protocol, ""))
+
+
+def scores_summary(runs: Sequence[Run]) -> Markup:
+    """Return the card of the main scores; empty without scores."""
+    keys = list(dict.fromkeys((row.protocol, dataset_of(row)) for run in runs for row in main_scores(run).values()))
+    if not keys:
         return Markup("")
-    columns = ["share of …", "metric", "trained", NOT_TRAINED[RANDOM], NOT_TRAINED[COLORS], "chance"]
-    caption = "Results in %, with 95 % intervals"
-    return table([*(["run"] if len(runs) > 1 else []), *columns], rows, caption=caption)
+    best = _best_runs(runs, keys[0])
+    groups = []
+    for key in keys[: max(1, SUMMARY_PROTOCOLS - len(best) // 2)]:
+        metric = next(
+            row.metric for _, run in best for row in overall(run.rows) if (row.protocol, dataset_of(row)) == key
+        )
+        groups.append(_group(key, metric, best, f"{title_of(key[0])}, {metric_title(metric)}", _entry(key[0])[1]))
+    title = "Main scores" if len(best) == len(runs) else f"Main scores, best {len(best)} of {len(runs)} runs"
+    return bar_chart(groups, title=title, unit="%", chance=_chance_note(groups), top=100.0)
 
 
-def _best(rows: Sequence[ResultRow], kind: str) -> str:
-    found = [row for row in rows if row.model == kind or row.model.startswith(f"{kind} of ")]
-    return _score(max(found, key=lambda row: row.score)) if found else ""
+def _best_runs(runs: Sequence[Run], key: Key) -> list[tuple[int, Run]]:
+    """Return the runs to show with their numbers: all, or those with the best first score, the best first."""
+    numbered = list(enumerate(runs))
+    if len(runs) <= SUMMARY_RUNS:
+        return numbered
+    scores = [main_scores(run).get(key[0]) for run in runs]
+    rated = [one for one in numbered if (row := scores[one[0]]) is not None and dataset_of(row) == key[1]]
+    return sorted(rated, key=lambda one: -_value(scores[one[0]]))[:SUMMARY_RUNS]
 
 
-def _score(row: ResultRow) -> str:
-    return f"{row.score:.1f} ({row.interval})"
-
-
-def _chance(run: Run, metric: str) -> str:
-    """Return the chance level of metrics that have one: that of the class among the training items."""
-    known = metric.rpartition("/")[2] in ("R@1", "top1") and "_to_" not in metric
-    return f"{run.results['chance/top1']:.1f}" if known and "chance/top1" in run.results else ""
-
-
-def describe(row: ResultRow) -> str:
-    """Return a description of what a row counts."""
-    return next((text for start, text in DESCRIPTIONS.items() if row.protocol.startswith(start)), row.protocol)
+def _value(row: Row | None) -> float:
+    return 0.0 if row is None else row.value
 
 
 def scores_section(runs: Sequence[Run]) -> Section | None:
-    """Return the section of all scores of all runs, one table per protocol and data set."""
-    absent = [f"{run.name}: {_why_absent(run)}" for run in runs if not run.rows]
-    notes = [missing(absent)] if absent else []
-    flat = [_flat(run) for run in runs if run.results and not run.rows]
-    if not any(run.rows for run in runs):
-        return Section("Evaluation", join([*notes, *flat]))
-    keys: dict[Key, None] = dict.fromkeys((row.protocol, row.dataset) for run in runs for row in overall(run))
-    tables = [_table(key, runs) for key in keys]
-    return Section("Evaluation", join([*notes, _forest(runs), *tables, *flat, _everything(runs)]), INTRO)
-
-
-def _why_absent(run: Run) -> str:
-    if run.results:
-        return "results.md is missing; results.json below has no protocols"
-    return "not evaluated yet" if run.config.get("TEST.ENABLE") else "nothing was evaluated (TEST.ENABLE is False)"
-
-
-def _series(runs: Sequence[Run], rows: Mapping[str, Sequence[ResultRow]]) -> list[tuple[str, str]]:
-    """Return pairs of run and model, in order."""
-    return list(dict.fromkeys((run.name, row.model) for run in runs for row in rows[run.name]))
-
-
-def _label(runs: Sequence[Run], run: str, model: str) -> str:
-    name = NOT_TRAINED.get(model, model)
-    return f"{run}: {name}" if len(runs) > 1 else name
-
-
-def _table(key: Key, runs: Sequence[Run]) -> Markup:
-    rows = {run.name: [row for row in overall(run) if (row.protocol, row.dataset) == key] for run in runs}
-    series = _series(runs, rows)
-    cells = {(name, row.model, row.metric): _score(row) for name in rows for row in rows[name]}
-    metrics = dict.fromkeys(row.metric for found in rows.values() for row in found)
-    lines = [[metric, *(cells.get((*one, metric), "") for one in series)] for metric in metrics]
-    any_row = next(row for found in rows.values() for row in found)
-    summary = (
-        f"{any_row.items} test items of {any_row.sources} sources, {any_row.views} views, data set {any_row.dataset}"
-    )
-    return table(["score", *(_label(runs, *one) for one in series)], lines, caption=f"{key[0]}: {summary}")
-
-
-def _forest(runs: Sequence[Run]) -> Markup:
-    """Return a chart of the first score of each protocol, with intervals."""
-    rows = {run.name: first_metrics(run) for run in runs}
-    series = _series(runs, rows)
-    lines: dict[tuple[str, str], None] = dict.fromkeys(
-        (row.protocol, row.metric) for found in rows.values() for row in found
-    )
-    names = [f"{protocol.partition(' (')[0].replace('_', ' ')}\n{metric}" for protocol, metric in lines]
-    heights = {line: len(lines) - 1 - number for number, line in enumerate(lines)}
-    points = [
-        (heights[row.protocol, row.metric], series.index((name, row.model)), row) for name in rows for row in rows[name]
+    """Return the section of all scores: a card with a folded table per protocol and data set; None without scores."""
+    early = [
+        f"{run.name}: an earlier version wrote results.json, without protocols and intervals; its numbers are below"
+        for run in runs
+        if run.results and not run.rows
     ]
-    chances = [run.results["chance/top1"] for run in runs if "chance/top1" in run.results]
-    draw = partial(_draw_forest, names, points, len(series), chances)
-    height = 0.9 + len(names) * (0.25 + 0.11 * len(series))
-    drawn = chart(
-        draw, title="The first score of each protocol, with 95 % intervals", x="score (%)", y="", size=(4.6, height)
+    notes = [missing(early)] if early else []
+    flat = [_flat(run) for run in runs if run.results and not run.rows]
+    keys: dict[Key, None] = dict.fromkeys((row.protocol, dataset_of(row)) for run in runs for row in overall(run.rows))
+    if not keys:
+        return Section("Evaluation", join([*notes, *flat])) if flat else None
+    cards = grid([_card(key, runs) for key in keys], "grid fill" if len(keys) > 3 else "grid")
+    return Section("Evaluation", join([*notes, cards, *flat, _everything(runs)]), INTRO)
+
+
+def _card(key: Key, runs: Sequence[Run]) -> Markup:
+    rows = [(run, row) for run in runs for row in overall(run.rows) if (row.protocol, dataset_of(row)) == key]
+    metrics = list(dict.fromkeys(row.metric for _, row in rows))
+    drawn = [metric for metric in metrics if CHANCE not in metric][:CARD_METRICS]
+    groups = [_group(key, metric, list(enumerate(runs)), metric_title(metric), "") for metric in drawn]
+    row = rows[0][1]
+    exact = f"{key[0]}. {row.n} test items of {row.groups} sources, {row.views} views, data set {dataset_of(row)}."
+    return bar_chart(
+        groups,
+        title=title_of(key[0]),
+        unit="%",
+        note=_entry(key[0])[1],
+        chance=_chance_note(groups),
+        top=100.0,
+        numbers=_table(rows, metrics, exact, several=len(runs) > 1),
     )
-    note = [Markup('<p class="note">The thin line marks chance.</p>')] if chances else []
-    return join([legend([_label(runs, *one) for one in series], points=True), grid([drawn]), *note])
 
 
-def _draw_forest(
-    names: Sequence[str],
-    points: Sequence[tuple[int, int, ResultRow]],
-    series: int,
-    chances: Sequence[float],
-    axes: "Axes",
-) -> None:
-    for height, number, row in points:
-        low, high = row.bounds
-        y = height + 0.35 - 0.7 * (number + 0.5) / series
-        axes.plot([low, high], [y, y], color=series_color(number), linewidth=1.5)
-        axes.plot([row.score], [y], "o", color=series_color(number), markersize=4)
-    for chance in set(chances):
-        axes.axvline(chance, color=INK, linewidth=0.6)
-    axes.set_yticks(range(len(names)), list(reversed(names)))
-    axes.set_ylim(-0.6, len(names) - 0.4)
-    axes.grid(axis="y", visible=False)
+def _group(key: Key, metric: str, runs: Sequence[tuple[int, Run]], title: str, note: str) -> BarGroup:
+    """Return the bars of one metric of numbered runs: trained networks first, then what needs no training."""
+    trained: list[Bar] = []
+    others: dict[str, Bar] = {}
+    several = len(runs) > 1
+    for number, run in runs:
+        for row in overall(run.rows):
+            if (row.protocol, dataset_of(row), row.metric) != (*key, metric):
+                continue
+            if is_trained(row.model):
+                color = series_style(number if several else len(trained))
+                trained.append(_bar(row, _label(run, row, several=several), color, first=True))
+            else:
+                shade = NEUTRAL if row.model.startswith(RANDOM) else NEUTRAL_SOFT
+                bar = _bar(row, _label(run, row, several=False), shade, first=False)
+                best = others.get(row.model)
+                others[row.model] = bar if best is None or bar.value > best.value else best
+    ordered = sorted(others.items(), key=lambda item: not item[0].startswith(RANDOM))
+    chances = [chance for _, run in runs if (chance := _chance(run, key, metric)) is not None]
+    return BarGroup(title, [*trained, *(bar for _, bar in ordered)], note, chances[0] if chances else None)
+
+
+def _bar(row: Row, name: str, color: str, *, first: bool) -> Bar:
+    return Bar(name, row.value, color, row.low, row.high, first)
+
+
+def _label(run: Run, row: Row, *, several: bool) -> str:
+    name = next((text for start, text in NOT_TRAINED.items() if row.model == start), row.model)
+    return (run.name if row.model == "trained" else f"{run.name}: {name}") if several else name
+
+
+def _chance(run: Run, key: Key, metric: str) -> float | None:
+    """Return the chance level of a metric, if it has one: a metric of its own, or that of the classes."""
+    direction, _, name = metric.rpartition("/")
+    own = {row.metric: row.value for row in overall(run.rows) if (row.protocol, dataset_of(row)) == key}
+    of_classes = name in ("R@1", "top1") and "_to_" not in direction and metric in own
+    return run.results.get("chance/top1") if of_classes else own.get(f"{direction}/{CHANCE} {name}")
+
+
+def _chance_note(groups: Sequence[BarGroup]) -> list[str]:
+    levels = sorted({group.chance for group in groups if group.chance is not None})
+    return [f"chance, {', '.join(f'{level:.1f}' for level in levels)} %"] if levels else []
+
+
+def _table(rows: Sequence[tuple[Run, Row]], metrics: Sequence[str], exact: str, *, several: bool) -> Markup:
+    """Return the folded table of one protocol, metrics by models, below its exact description."""
+    cells = {(_label(run, row, several=several), row.metric): f"{row.value:.1f} ({row.interval})" for run, row in rows}
+    models = list(dict.fromkeys(model for model, _ in cells))
+    lines = [[metric, *(cells.get((model, metric), "") for model in models)] for metric in metrics]
+    label = f"All {len(metrics)} scores and the exact protocol"
+    return table(["score", *models], lines, caption=exact, folded=label)
 
 
 def _everything(runs: Sequence[Run]) -> Markup:
-    lines = [[run.name, *vars(row).values()] for run in runs for row in run.rows]
-    return table(["run", *COLUMNS], lines, folded="All rows of results.md, by fold")
+    lines = [[run.name, *cells_of(row)] for run in runs for row in run.rows]
+    return table(["run", *COLUMNS], lines, folded="All rows of the results, by fold")
 
 
 def _flat(run: Run) -> Markup:

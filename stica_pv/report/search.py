@@ -147,6 +147,18 @@ def queries_to_show(found: Found, count: int) -> Tensor:
     return torch.cat([wrong[:failures], right[spread]])
 
 
+def spread_queries(classes: Sequence[str], count: int) -> list[int]:
+    """Choose queries evenly over the list sorted by class.
+
+    Args:
+        classes: Class of each query.
+        count: Maximum number of queries.
+    """
+    order = sorted(range(len(classes)), key=lambda row: (classes[row], row))
+    count = min(count, len(order))
+    return [order[(2 * number + 1) * len(order) // (2 * count)] for number in range(count)]
+
+
 def _readable(sets: dict[Modality, FeatureSet]) -> Tensor:
     masks = [~items.features.isnan().flatten(1).any(dim=1) for items in sets.values()]
     return torch.stack(masks).all(dim=0)

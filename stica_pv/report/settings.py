@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from stica_pv.config.keys import TABLE, is_free
-from stica_pv.report.page import Cell, Section, join, missing, table
+from stica_pv.report.page import Section, card, join, missing, pairs, table
 from stica_pv.report.runs import Run
 
 ABSENT = "unknown"
@@ -17,13 +17,13 @@ def settings_section(runs: Sequence[Run]) -> Section | None:
     rows = [[label, *(describe(run) for run in runs)] for label, describe in SETTINGS.items()]
     rows = [row for row in rows if any(row[1:])]
     names = [run.name for run in runs]
-    parts = [table(["", *names], rows)]
+    parts = [_columns(names, rows)]
     if len(runs) > 1:
         parts.append(_differences(runs))
     whole = sorted({key for run in runs for key in run.config})
     lines = [[key, *(_value(run, key) for run in runs)] for key in whole]
     parts.append(table(["key", *names], lines, folded=f"Whole configuration ({len(whole)} keys)"))
-    return Section("Settings", join(parts))
+    return Section("Settings", card(join(parts)))
 
 
 def _differences(runs: Sequence[Run]) -> Markup:
@@ -54,7 +54,8 @@ def _value(run: Run, key: str) -> str:
     return str(run.config.get(key, ""))
 
 
-def _method(run: Run) -> str:
+def describe_method(run: Run) -> str:
+    """Return what a run trains, in a line."""
     task = run.config.get("TASK", "")
     if not run.trains:
         return "evaluation only"
@@ -105,7 +106,7 @@ def _optimizer(run: Run) -> str:
 
 
 SETTINGS: Mapping[str, Callable[[Run], str]] = {
-    "method": _method,
+    "method": describe_method,
     "data": _data,
     "videos": _videos,
     "clip": _clip,
@@ -119,12 +120,14 @@ SETTINGS: Mapping[str, Callable[[Run], str]] = {
 
 
 def hardware_section(runs: Sequence[Run]) -> Section | None:
-    """Return the section of hardware and versions."""
-    absent = [
-        f"{run.name}: env.txt is missing: hardware and versions are unknown." for run in runs if not run.environment
-    ]
-    notes = [missing(absent)] if absent else []
+    """Return the section of hardware and versions; None if no run recorded them."""
     names = list(dict.fromkeys(name for run in runs for name in run.environment if name != "command"))
-    rows: list[list[Cell]] = [[name, *(run.environment.get(name, "") for run in runs)] for name in names]
-    tables = [table(["", *(run.name for run in runs)], rows)] if rows else []
-    return Section("Hardware and versions", join([*notes, *tables]))
+    rows = [[name, *(run.environment.get(name, "") for run in runs)] for name in names]
+    return Section("Hardware and versions", card(_columns([run.name for run in runs], rows))) if rows else None
+
+
+def _columns(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
+    """Return a table with a column per run; of one run, a list in several columns."""
+    if len(names) == 1:
+        return pairs([(name, value) for name, value in rows])
+    return table(["", *names], rows)

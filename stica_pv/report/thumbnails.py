@@ -25,9 +25,9 @@ from stica_pv.tasks import AudioEncoder
 
 Kind = Literal["animation", "still", "spectrogram", "audio"]
 SIDE, STILL_SIDE = 96, 64  # longest side in pixels
-FRAMES, SECONDS = 8, 2.0  # of the middle of a file
-QUALITY = 50  # of WebP
-AUDIO_BIT_RATE = 48000
+FRAMES, SECONDS = 12, 2.0  # of the middle of a file
+QUALITY, EFFORT = 40, 6  # of WebP
+AUDIO_BIT_RATE = 32000
 BLOCK = 1024  # samples per AAC frame
 
 
@@ -140,7 +140,7 @@ def animated_webp(frames: Pixels, side: int, seconds: float) -> str:
 def _webp(images: list[Image.Image], **settings: Any) -> str:
     file = io.BytesIO()
     more = {"save_all": True, "append_images": images[1:], **settings} if len(images) > 1 else {}
-    images[0].save(file, "WEBP", quality=QUALITY, **more)
+    images[0].save(file, "WEBP", quality=QUALITY, method=EFFORT, **more)
     return data_uri(file.getvalue(), "image/webp")
 
 

@@ -115,6 +115,10 @@ class Task(nn.Module, ABC):
         """Returns the sizes of the method by name; they are saved in run.json."""
         return {}
 
+    def metric_descriptions(self) -> Mapping[str, str]:
+        """Returns a sentence on each of the `LossTerms.scalars`, by name; run.json and the report have them."""
+        return {}
+
     def input_notes(self, params: Any) -> Mapping[str, InputNote]:
         """Returns display metadata for the inputs of a step, by their names in `Inputs`; others are not shown."""
         return {}

@@ -29,3 +29,30 @@ def collapse_monitors(
         "uniformity_video": uniformity(video),
         "misalignment": masked_mean(misalignment(*local), valid, valid_everywhere),
     }
+
+
+# Numbers that several methods report; a method adds its own.
+DESCRIPTIONS = {
+    "loss": "Loss that the step minimizes.",
+    "loss_cross": "Contrastive loss between video and audio, in nats; log(negatives + 1) before anything is learned.",
+    "loss_within": "Contrastive loss between the crops of the two views of a video, in nats.",
+    "loss_space": "Part of the loss within the frames that compares spatial crops.",
+    "loss_time": "Part of the loss within the frames that compares temporal crops.",
+    "accuracy": "Share of the clips whose positive is the nearest in the batch, 0 to 1.",
+    "accuracy_cross": "Share of the clips whose own audio is the nearest in the batch, 0 to 1.",
+    "audio_share": "Share of the clips with audio, 0 to 1.",
+    "spread_video": "Mean standard deviation of the dimensions of video embeddings, times the root of their number: "
+    "0 if all are equal (collapse), 1 if they are spread over the sphere.",
+    "spread_audio": "The same for audio embeddings.",
+    "rank_video": "Effective rank of the video embeddings: number of directions in use (participation ratio).",
+    "rank_audio": "The same for audio embeddings.",
+    "uniformity_video": "Log of the mean of exp(-2 d²) over pairs of video embeddings (Wang & Isola 2020): "
+    "0 if all are equal, about -4 if they are spread over the sphere.",
+    "misalignment": "Mean squared distance of a clip to its own audio, 0 to 4.",
+}
+MONITORED = ("spread_video", "spread_audio", "rank_video", "rank_audio", "uniformity_video", "misalignment")
+
+
+def described(*names: str) -> dict[str, str]:
+    """Returns the descriptions of some of these numbers."""
+    return {name: DESCRIPTIONS[name] for name in names}

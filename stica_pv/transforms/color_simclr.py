@@ -71,7 +71,7 @@ class DistortedRows(Movable):
     """Rows of each change; known on the CPU, so that their number needs no synchronization.
 
     Attributes:
-        steps: For each of the four jitter steps, the rows of BRIGHTNESS, CONTRAST, SATURATION and HUE.
+        steps: Rows of each of the four jitter steps: BRIGHTNESS, CONTRAST, SATURATION and HUE.
         gray: Rows that become gray.
         blur: Rows that are blurred.
     """

@@ -189,6 +189,15 @@ _GDT_UNUSED = (r"(audio|video)_network\.base\.fc\.", r"text_network\.", r"mlp_t\
 
 GDT = Layout("gdt", "GDT and STiCA checkpoints as released", _GDT, _GDT_UNUSED)
 
+_TIMM = r"(cls_token|pos_embed|stages\.|layers\.)"
+_TRANSFORMERS_PREFIX = r"^(videomae|vivit|timesformer|vjepa2)\."
+# Besides classifiers and poolers: the decoder of VideoMAE and the predictor of V-JEPA 2, for pre-training alone.
+_TRANSFORMERS_UNUSED = (
+    r"(\w+\.)?(pooler|predictor)\.",
+    r"(classifier|fc_norm|decoder|encoder_to_decoder)\.",
+    "mask_token$",
+)
+
 TRUNK_LAYOUTS: tuple[Layout, ...] = (
     Layout("pytorchvideo", "pytorchvideo models, of its hub or trained in SlowFast", (), _HUB_HEADS, _QKV),
     # One for each normalization; of two that fit and are both marked the first one counts.
@@ -203,6 +212,15 @@ TRUNK_LAYOUTS: tuple[Layout, ...] = (
     _resnet2d("", "torchvision ResNet-50 or -101, inflated for pytorchvideo", _resnet2d_bottleneck(_PLAIN_STAGES)),
     _resnet2d("_c2d", "the same for networks that pool behind s2", _resnet2d_bottleneck(_POOLED_STAGES)),
     _resnet2d("_r3d", "torchvision ResNet-18, inflated for torchvision R3D", _RESNET2D_TORCHVISION),
+    Layout("timm", "timm's image models", (), (*_CLASSIFIERS, r"fc_norm\."), marks=_TIMM, mean_std=IMAGENET_MEAN_STD),
+    Layout(
+        "transformers",
+        "transformers' video models: VideoMAE, ViViT, TimeSformer, V-JEPA 2",
+        ((_TRANSFORMERS_PREFIX, ""),),
+        _TRANSFORMERS_UNUSED,
+        marks=rf"{_TRANSFORMERS_PREFIX}|embeddings\.|encoder\.embeddings\.",
+        mean_std=IMAGENET_MEAN_STD,
+    ),
 )
 LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (*TRUNK_LAYOUTS, GDT)}
 

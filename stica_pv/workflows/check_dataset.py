@@ -23,7 +23,6 @@ from stica_pv.engine.build_task import create_task
 from stica_pv.engine.config import check_batch
 from stica_pv.engine.loaders import create_loader, create_sampler
 from stica_pv.errors import UsageError
-from stica_pv.report.charts import check_extra
 from stica_pv.report.data_page import DataCheck, data_csv, write_data_page
 from stica_pv.safe_text import csv_cells
 from stica_pv.structures import ReadFailure, Views
@@ -60,13 +59,11 @@ def check_data(cfg: CfgNode, *, named: int, page: bool = True) -> None:
     Args:
         cfg: The configuration of a training.
         named: Number of files to name per cause of exclusion; 0: all.
-        page: Whether to write data_check.html, which needs the extra 'report'.
+        page: Whether to write data_check.html.
 
     Raises:
         UsageError: Training would refuse the list. The findings are written nevertheless.
     """
-    if page:
-        check_extra()
     folder = Path(cfg.OUTPUT_DIR)
     manifest = manifest_path(cfg, folder)
     listed = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT, max_absent_share=math.inf)

@@ -23,6 +23,7 @@ from stica_pv.engine.config import loop_settings_from_config, schedule_from_conf
 from stica_pv.engine.loaders import create_loader, create_sampler
 from stica_pv.engine.memory import KeptTensors, bytes_of, optimizer_bytes
 from stica_pv.engine.out_of_memory import fails_when_full, training_advice
+from stica_pv.engine.start_table import start_table
 from stica_pv.engine.state import create_state
 from stica_pv.engine.training import derived_info
 from stica_pv.errors import UsageError
@@ -65,7 +66,7 @@ def dry_run(cfg: CfgNode, task: Task, listed: VideoList, folder: Path, device: t
     )
     logger.info("%s", batch)
     logger.info("GMACs of one clip, forward, counted by fvcore\n%s", work)
-    logger.info("%s", ", ".join(f"{name} {value}" for name, value in settings_of_run.items()))
+    logger.info("training\n%s", start_table(cfg, task, settings_of_run, device))
     logger.info("one step: %s", ", ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
     logger.info("%s", _expected_memory(task, state.optimizer, kept, batch))
     logger.info("%.1f s to load the batch, %.1f s for this first step; %s", load_s, step_s, _peak_memory(device))

@@ -10,7 +10,7 @@ import torch
 
 from stica_pv.config import CfgNode
 from stica_pv.data.manifest.videos import list_from_config
-from stica_pv.data.sources.labeled import Fold, LabeledSet
+from stica_pv.data.sources.labeled import Fold, LabeledSet, name_of
 from stica_pv.data.sources.video_list import VideoList
 from stica_pv.distributed import is_main
 from stica_pv.engine import load_checkpoint
@@ -61,7 +61,7 @@ class ExtractFeatures:
                 path = cfg.TEST.CHECKPOINT_FILE_PATH
                 raise UsageError(f"the networks of {path} have no layer {request.layer!r} for {request.modality}")
         listed = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT)
-        labeled = as_labeled(listed, cfg.TRAIN.DATASET)
+        labeled = as_labeled(listed, name_of(cfg.DATA.PATH_TO_DATA_DIR, cfg.TRAIN.DATASET))
         if is_main():
             folder.mkdir(parents=True, exist_ok=True)
             logger.info("%d files; %s", len(listed), model.clip_format)

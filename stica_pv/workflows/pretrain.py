@@ -19,8 +19,8 @@ from stica_pv.tasks import Task
 
 def pretrain(
     cfg: CfgNode, task: Task, listed: VideoList, folder: Path, device: torch.device, profile_steps: int = 0
-) -> bool:
-    """Train `task` on the usable files of a list, from its newest checkpoint; return False if a signal stopped it."""
+) -> None:
+    """Train `task` on the usable files of a list, from its newest checkpoint; `RunStopped` if a signal stops it."""
     task.check_labels(listed.labels)
     try:
         videos = open_in_turn(listed, manifest_path(cfg, folder), task.views())
@@ -29,4 +29,4 @@ def pretrain(
             BadFiles(folder / BAD_FILES, 0, cfg.DATA.MAX_BAD_SHARE).begin(error.excluded)
         raise UsageError(f"{error}; see {folder / BAD_FILES} for the cause of each") from error
     online_knn = online_knn_from_config(cfg, task, videos, device)
-    return run_training(cfg, task, videos, folder, device, at_epoch_end=online_knn, profile_steps=profile_steps)
+    run_training(cfg, task, videos, folder, device, at_epoch_end=online_knn, profile_steps=profile_steps)

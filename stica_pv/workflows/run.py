@@ -17,13 +17,11 @@ from stica_pv.engine.build_task import create_task
 from stica_pv.engine.config import check_batch, check_solver
 from stica_pv.engine.lock import RunLock
 from stica_pv.engine.run_folder import claim, recorded_failure
-from stica_pv.engine.signals import stopping_signal
 from stica_pv.engine.trackers import check_trackers
-from stica_pv.errors import RunStopped, UsageError
+from stica_pv.errors import UsageError
 from stica_pv.evaluation.build_models import Checkpoints
 from stica_pv.evaluation.evaluate import check_test, evaluate
 from stica_pv.evaluation.results import Numbers
-from stica_pv.report.charts import check_extra
 from stica_pv.report.end_of_run import report_run
 from stica_pv.tasks import Task
 from stica_pv.workflows.dry_run import dry_run
@@ -58,14 +56,8 @@ def run(cfg: CfgNode, device: torch.device, *, profile_steps: int = 0) -> Number
             claim(cfg, get_cfg())
         barrier()
         with recorded_failure(folder) if is_main() else nullcontext():
-            if (
-                task is not None
-                and videos is not None
-                and not pretrain(cfg, task, videos, folder, device, profile_steps)
-            ):
-                raise RunStopped(
-                    f"training in {folder} was interrupted; the same command continues it", stopping_signal()
-                )
+            if task is not None and videos is not None:
+                pretrain(cfg, task, videos, folder, device, profile_steps)
             barrier()  # the main process writes the last checkpoint
             del task  # free its memory for the evaluated models
             results = evaluate(cfg, folder, device, checkpoints) if cfg.TEST.ENABLE else {}
@@ -99,8 +91,6 @@ def _prepare(cfg: CfgNode, device: torch.device) -> tuple[Task | None, VideoList
     """
     if not (cfg.TRAIN.ENABLE or cfg.TEST.ENABLE):
         raise UsageError("TRAIN.ENABLE and TEST.ENABLE are both False: there is nothing to do")
-    if cfg.REPORT.ENABLE:
-        check_extra()
     task = _create_task(cfg, device) if cfg.TRAIN.ENABLE else None
     if is_main() and cfg.SYNTHETIC.GENERATE:
         generate_from_config(cfg)

@@ -22,6 +22,7 @@ HEAVY = ("torch", "numpy", "av", "fvcore", "yaml")
 DEVELOPER_SCRIPTS = {
     "released_differences.py",
     "version_matrix.py",
+    "write_model_zoo.py",
     "write_reference.py",
 }  # of a clone, without a command
 

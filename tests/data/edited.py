@@ -16,6 +16,7 @@ def edited(source: Path, target: Path, edit: Edit) -> Path:
     with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
         template = reader.streams.video[0]
         stream = writer.add_stream_from_template(template)
+        stream.time_base = template.time_base  # PyAV 17.0 copies none, and an AVI has a slot for each of its ticks
         for packet in edit([packet for packet in reader.demux(template) if packet.size]):
             packet.stream = stream
             writer.mux(packet)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from made_checkpoints import content
+from sharded import sharding_job
 from tiny_task import crossmodal_task, tiny_batch, tiny_task
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -77,6 +78,7 @@ def run(rank: int, folder: str) -> None:
             "group": {s: norm_job(group_norm(s), *(x[:, here(rank)] for x in group_input())) for s in (True, False)},
             "task": {name: task_job(name, rank) for name in TASKS},
             "resume": resume_job(rank, Path(folder)),
+            "sharding": sharding_job(rank, Path(folder) / "sharding"),
         }
         torch.save(results, Path(folder) / f"{rank}.pt")
     finally:

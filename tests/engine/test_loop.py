@@ -20,7 +20,7 @@ from stica_pv.data.loading.loader import ClipLoader
 from stica_pv.data.loading.sampler import StepSampler
 from stica_pv.engine import LoopSettings, Meter, Records, TrainState, create_optimizer, read_metrics, train
 from stica_pv.engine.records import STATS
-from stica_pv.errors import LoaderFailed, RunFailed, UnreadableClip
+from stica_pv.errors import LoaderFailed, RunFailed, RunStopped, UnreadableClip
 from stica_pv.structures import AudioSpec, Batch, LossTerms, ReadFailure, StepKeys, Views, ViewSpec, Window
 from stica_pv.tasks import ParameterGroup
 from stica_pv.transforms import RandomResizedCrop
@@ -101,11 +101,11 @@ class Trial:
         self.rates.append(0.01 * (step + 1))
         return self.rates[-1]
 
-    def run(self, steps: int, folder: Path | None = None) -> bool:
+    def run(self, steps: int, folder: Path | None = None) -> None:
         order = StepSampler(8, batch_size=2, seed=3, start=self.state.step, end=steps)
         settings = {"log_period": 1, "checkpoint_steps": 4, "checkpoint_minutes": 99.0, **self.settings}
         records = Records(folder, resume_step=self.state.step) if folder else None
-        return train(
+        train(
             self.state,
             batches(order, self.fails_at),
             order,
@@ -131,7 +131,7 @@ def batches(order: StepSampler, fails_at: dict[int, Exception]) -> Iterator[Batc
 
 def test_steps_epochs_rates_and_checkpoints_are_counted_from_the_start():
     trial = Trial()
-    assert trial.run(6)
+    trial.run(6)
     assert [(key.step, key.epoch) for key in trial.keys] == [(0, 0), (1, 0), (2, 0), (3, 0), (4, 1), (5, 1)]
     assert sorted(index for key in trial.keys[:4] for index in key.indices) == list(range(8))
     assert trial.rates == pytest.approx([0.01, 0.02, 0.03, 0.04, 0.05, 0.06])
@@ -173,11 +173,13 @@ def test_a_run_taken_up_again_is_the_uninterrupted_one_with_dropout_and_momentum
 
 def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint():
     trial = Trial(stop_after=2)  # while the batch after two steps is waited for
-    assert trial.run(6) is False
+    with pytest.raises(RunStopped, match="after step 2; the same command continues it") as stopped:
+        trial.run(6)
+    assert stopped.value.number == signal.SIGTERM
     assert trial.state.step == 2
     assert trial.saved == [2]
     trial.stop_after = -1
-    assert trial.run(6) is True
+    trial.run(6)
     assert trial.saved == [2, 4, 6]
 
 
@@ -189,7 +191,7 @@ def test_a_loader_that_fails_ends_the_run_with_a_checkpoint_of_its_last_step(err
         trial.run(6)
     assert trial.saved == [3]
     trial.fails_at = {}
-    assert trial.run(6)
+    trial.run(6)
     assert trial.saved == [3, 4, 6]
     # exact: the same steps of the same code
     assert torch.equal(trial.net.w, straight.net.w)

@@ -15,6 +15,7 @@ from stica_pv.engine import Records
 from stica_pv.engine.trackers import check_trackers, trackers_from_config
 from stica_pv.engine.trackers.tracker import NAME
 from stica_pv.errors import UsageError
+from stica_pv.registry import TRACKERS
 
 MAKE = {"WANDB": make_wandb, "MLFLOW": make_mlflow}
 
@@ -131,3 +132,46 @@ def test_wandb_itself_takes_both_attempts_offline_as_one_run(tmp_path: Path):
     run = json.loads((tmp_path / "run" / NAME).read_text())["wandb"]
     files = sorted((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
     assert [path.name for path in files] == [f"run-{run}.wandb"] * 2
+
+
+class RecordingTracker:
+    """Keeps the numbers that it receives."""
+
+    takes_back = False
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        self.folder, self.config, self.points, self.closed = folder, config, [], False
+
+    def log(self, step: int, numbers: dict[str, float]) -> None:
+        self.points.append((step, dict(numbers)))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_tracker_of_another_module_receives_the_numbers_and_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(TRACKERS, "_obj_map", {})
+    built: list[RecordingTracker] = []
+
+    @TRACKERS.named("recording")
+    def create(folder: Path, config: dict[str, Any]) -> RecordingTracker:
+        built.append(RecordingTracker(folder, config))
+        return built[0]
+
+    cfg = get_cfg()
+    cfg.TRACKERS = ["recording"]
+    record_attempt(cfg, tmp_path, range(1, 3), 0)
+    (tracker,) = built
+    assert tracker.folder == tmp_path
+    assert tracker.config["SOLVER.BASE_LR"] == 0.01
+    assert [step for step, numbers in tracker.points if "Train/loss" in numbers] == [1, 2]
+    assert tracker.closed
+
+
+def test_a_tracker_that_is_not_registered_is_named():
+    cfg = get_cfg()
+    cfg.TRACKERS = ["absent"]
+    with pytest.raises(UsageError, match="no tracker is called 'absent'; there are none"):
+        check_trackers(cfg)

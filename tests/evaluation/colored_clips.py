@@ -17,8 +17,9 @@ from stica_pv.data.config import reader_from_config
 from stica_pv.data.manifest.manifest import probe_all
 from stica_pv.data.sources.labeled import Fold, LabeledSet
 from stica_pv.evaluation.config import clip_format_from_config
-from stica_pv.evaluation.context import EvaluationContext, Loading
+from stica_pv.evaluation.context import EvaluationContext
 from stica_pv.evaluation.evaluated_model import EvaluatedModel, content_hash
+from stica_pv.evaluation.features.loading import Loading
 from stica_pv.evaluation.features.store import FeatureStore
 from stica_pv.models import AveragePool
 from stica_pv.tasks import VideoEncoder
@@ -88,7 +89,7 @@ def untrained(cfg: CfgNode) -> VideoEncoder:
 
 
 def colored_context(
-    cfg: CfgNode, labeled: LabeledSet, kinds: Sequence[str] = ("random",), **loading: Any
+    cfg: CfgNode, labeled: LabeledSet, kinds: Sequence[str] = ("random",), **settings: Any
 ) -> EvaluationContext:
     """A evaluation context with models that are all the same untrained networks."""
     folder = Path(cfg.OUTPUT_DIR)
@@ -100,13 +101,13 @@ def colored_context(
             name = "random_init" if kind == "random" else kind
             clip_format, digest = clip_format_from_config(cfg), content_hash(encoders)
             models.append(EvaluatedModel(name, kind, encoders, clip_format, digest, reestimate))  # type: ignore[arg-type]
-    settings = {"clips_at_once": 4, "num_workers": 0, "start_method": "fork", "seed": cfg.RNG_SEED, **loading}
     return EvaluationContext(
         labeled,
         models,
         probe_all(labeled.paths, folder / "manifest.csv", 2),
         folder=folder,
-        device=torch.device("cpu"),
-        loading=Loading(reader_of=lambda clip_format: reader_from_config(cfg), **settings),
+        loading=Loading(torch.device("cpu"), clips_at_once=4, num_workers=0),
+        reader_of=lambda clip_format: reader_from_config(cfg),
+        **{"seed": cfg.RNG_SEED, **settings},
         store=FeatureStore(folder / "features", "float32"),
     )

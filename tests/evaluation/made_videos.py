@@ -11,8 +11,9 @@ from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.data.manifest.media_info import MediaInfo, MediaInfoTable
 from stica_pv.data.sources.labeled import Fold, LabeledSet
 from stica_pv.errors import UnreadableClip
-from stica_pv.evaluation.context import EvaluationContext, Loading
+from stica_pv.evaluation.context import EvaluationContext
 from stica_pv.evaluation.evaluated_model import ClipFormat, EvaluatedModel, Kind, content_hash
+from stica_pv.evaluation.features.loading import Loading
 from stica_pv.evaluation.features.store import FeatureStore
 from stica_pv.evaluation.requests import FeatureRequest
 from stica_pv.evaluation.views import views_of
@@ -176,7 +177,8 @@ def made_context(
     *,
     reader: FakeReader | None = None,
     silent: Sequence[str] = (),
-    **loading: Any,
+    loading: Loading = Loading(CPU, clips_at_once=8, num_workers=0),  # noqa: B008 - a frozen value
+    **settings: Any,
 ) -> EvaluationContext:
     """Returns an evaluation context of made videos; `silent` ones say in their headers that they have no audio."""
     labeled, reader = labeled or labeled_set(), reader or FakeReader()
@@ -191,13 +193,13 @@ def made_context(
         )
         for path in labeled.paths
     )
-    settings: dict[str, Any] = {"clips_at_once": 8, "num_workers": 0, "start_method": "fork", "seed": 0} | loading
     return EvaluationContext(
         labeled,
         models,
         headers,
         folder=folder,
-        device=CPU,
-        loading=Loading(reader_of=lambda clip_format: reader, **settings),
+        loading=loading,
+        reader_of=lambda clip_format: reader,
+        **{"seed": 0, **settings},
         store=FeatureStore(folder / "features", "float32"),
     )

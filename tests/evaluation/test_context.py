@@ -6,6 +6,7 @@ import pytest
 import torch
 from made_videos import (
     CLIP_FORMAT,
+    CPU,
     Colors,
     FakeReader,
     Loudness,
@@ -24,6 +25,7 @@ from stica_pv.evaluation import feature_passes as feature_passes
 from stica_pv.evaluation.context import EvaluationContext, FeatureJob
 from stica_pv.evaluation.evaluated_model import EvaluatedModel
 from stica_pv.evaluation.feature_passes import extract_features
+from stica_pv.evaluation.features.loading import Loading
 from stica_pv.evaluation.requests import FeatureRequest
 
 ALL = torch.arange(24)
@@ -86,15 +88,16 @@ def test_another_network_data_set_view_or_clip_is_extracted_anew(tmp_path: Path,
     assert len(reader.paths) == 24
 
 
-def test_files_of_other_sizes_are_other_files(tmp_path: Path):
+@pytest.mark.parametrize("change", ["size_bytes", "mtime_ns"])
+def test_files_of_another_size_or_time_are_other_files(tmp_path: Path, change: str):
     evaluated = model("a", Planted(3))
     context = made_context(tmp_path, [evaluated])
     extracted(context, evaluated)
     reader = FakeReader()
     again = made_context(tmp_path, [evaluated], reader=reader)
-    facts = [replace(fact, size_bytes=2) for fact in again._headers]
-    again = EvaluationContext(again.labeled, [evaluated], MediaInfoTable(facts), folder=tmp_path, device=again.device,
-                  loading=again.loading, store=again.store)  # fmt: skip
+    facts = [replace(fact, **{change: 2}) for fact in again._headers]
+    again = EvaluationContext(again.labeled, [evaluated], MediaInfoTable(facts), folder=tmp_path, seed=0,
+                  reader_of=again._reader_of, loading=again.loading, store=again.store)  # fmt: skip
     extracted(again, evaluated)
     assert len(reader.paths) == 24
 
@@ -221,9 +224,7 @@ def test_batch_size_and_workers_change_no_feature(tmp_path: Path):
     evaluated = model("random_init", Normed(), "random", reestimate=True)
     found = []
     for clips_at_once, workers in ((1, 0), (64, 0), (7, 2)):
-        context = made_context(
-            tmp_path / str(clips_at_once), [evaluated], clips_at_once=clips_at_once, num_workers=workers
-        )
+        context = made_context(tmp_path / str(clips_at_once), [evaluated], loading=Loading(CPU, clips_at_once, workers))
         found.append(extracted(context, evaluated).features)
     for other in found[1:]:
         assert torch.allclose(found[0], other, rtol=0, atol=1e-6)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch.distributed as dist
-from made_videos import Colors, FakeReader, Normed, labeled_set, made_context, model
+from made_videos import CPU, Colors, FakeReader, Normed, labeled_set, made_context, model
 from torch.multiprocessing import start_processes
 
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation
+from stica_pv.evaluation.features.loading import Loading
 from stica_pv.evaluation.protocols.retrieval import Retrieval
 from stica_pv.evaluation.requests import FeatureRequest
 from stica_pv.evaluation.suite import run_evaluations
@@ -25,7 +26,7 @@ def evaluate(folder: Path, length: int) -> tuple[list[str], dict[str, float]]:
     """Files read here, and the numbers."""
     reader = FakeReader()
     models = [model("trained", Colors()), model("random_init", Normed(), "random", reestimate=True)]
-    context = made_context(folder, models, labeled_set(length), reader=reader, clips_at_once=6)
+    context = made_context(folder, models, labeled_set(length), reader=reader, loading=Loading(CPU, 6, 0))
     evaluation = FeatureEvaluation("retrieval", Retrieval("retrieval", REQUEST, REQUEST, "cosine"), "raw", 0)
     return reader.paths, run_evaluations([evaluation], context).flat()
 
@@ -68,7 +69,8 @@ def test_the_main_process_finds_what_one_process_finds(two: Path, tmp_path: Path
     assert sorted(path.name for path in (two / str(length) / "features").iterdir()) == names
     assert len(names) == 2
     for name in names:
-        one, other = (np.load(folder / "features" / name) for folder in (tmp_path, two / str(length)))
+        folders = (tmp_path, two / str(length))
+        one, other = (np.load(next((folder / "features" / name).glob("*.npz"))) for folder in folders)
         assert np.array_equal(one["index"], other["index"])  # exact: integers
         assert np.abs(one["features"] - other["features"]).max() < 1e-6  # sums within a batch may be ordered otherwise
 

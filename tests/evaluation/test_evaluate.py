@@ -1,6 +1,5 @@
 """Evaluations from a configuration: what a checkpoint says of itself, which models are compared, what is refused."""
 
-import json
 import logging
 import re
 import shutil
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from markupsafe import Markup
 from tiny_clips import make_clip
 from tiny_runs import run_tiny, tiny_cfg
 
@@ -19,9 +19,13 @@ from stica_pv.engine import load_checkpoint
 from stica_pv.engine.build_task import as_trained
 from stica_pv.engine.checkpoint import list_checkpoints
 from stica_pv.errors import UsageError
+from stica_pv.evaluation import feature_passes
 from stica_pv.evaluation.build_models import checkpoint_paths, create_evaluated_models, names_of, source_model
 from stica_pv.evaluation.config import clip_format_from_config
 from stica_pv.evaluation.evaluate import evaluate
+from stica_pv.evaluation.features import extraction
+from stica_pv.evaluation.results import read_results
+from stica_pv.report import gallery_page
 from stica_pv.workflows.run import run
 
 CPU = torch.device("cpu")
@@ -160,13 +164,18 @@ def test_random_initialisation_does_not_begin_with_the_weights_of_the_training(
     assert plain.hash == second.hash
 
 
-def test_without_a_checkpoint_random_initialisation_alone_can_be_evaluated(clips_folder: Path, tmp_path: Path):
+def test_without_a_checkpoint_random_initialisation_alone_can_be_evaluated_with_a_warning(
+    clips_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(logging.getLogger("stica_pv"), "propagate", True)
     with pytest.raises(UsageError, match="TEST.ALLOW_RANDOM_INIT True evaluates without one"):
         run(tiny_cfg(clips_folder, tmp_path / "a", TRAIN__ENABLE=False, TEST__ENABLE=True), CPU)
     changes = {"TRAIN__ENABLE": False, "TEST__ENABLE": True, "TEST__ALLOW_RANDOM_INIT": True}
     found = run_tiny(clips_folder, tmp_path / "b", **changes)
     assert "retrieval/R@1" not in found
     assert "retrieval/R@1/random_init" in found
+    assert "there is no checkpoint: only random initialization and baselines are evaluated" in caplog.text
+    assert {row.dataset for row in read_results(tmp_path / "b").rows} == {clips_folder.name}  # not "csv"
 
 
 def test_an_evaluation_does_not_speak_of_resuming(
@@ -215,7 +224,7 @@ def test_processes_that_would_test_different_weights_are_reported(
 
 
 def test_unreadable_items_end_the_run_by_name_or_count_as_wrong(broken: Path, tmp_path: Path, trained: Path):
-    with pytest.raises(UsageError, match=r"1 of 18 items of csv cannot be read: .*COUNT_UNREADABLE_AS_WRONG"):
+    with pytest.raises(UsageError, match=r"1 of 18 items of clips cannot be read: .*COUNT_UNREADABLE_AS_WRONG"):
         evaluate_checkpoints(broken, tmp_path / "a", trained)
     assert not (tmp_path / "a" / "results.json").exists()
     changes = {"TEST__COUNT_UNREADABLE_AS_WRONG": True, "TEST__EVALUATIONS": "['retrieval', 'cross_modal']"}
@@ -257,13 +266,37 @@ def test_a_model_of_torchvision_sees_frames_as_torchvision_normalises_them(clips
         assert one.encoders["video"].mean.flatten().tolist() == pytest.approx(mean)
 
 
-def test_features_are_kept_and_used_again(clips_folder: Path, tmp_path: Path, trained: Path):
+def test_features_are_extracted_once_for_all_protocols_runs_and_pages(
+    clips_folder: Path, tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+):
+    passes: list[int] = []
+
+    def extract(*arguments: Any, **settings: Any) -> Any:
+        passes.append(len(arguments[2]))
+        return extraction.extract(*arguments, **settings)
+
+    monkeypatch.setattr(feature_passes, "extract", extract)
+    three = evaluate_checkpoints(
+        clips_folder, tmp_path, trained, TEST__EVALUATIONS="['retrieval', 'knn', 'cross_modal']"
+    )
+    assert passes == [18, 18]  # frames and audio of all items
+    (tmp_path / "knn").mkdir()
+    alone = evaluate_checkpoints(clips_folder, tmp_path / "knn", trained, TEST__EVALUATIONS="['knn']")
+    for section in ("_gallery", "_highlights", "_map", "_method"):  # what they show is tested with the page
+        monkeypatch.setattr(gallery_page, section, lambda *arguments: Markup(""))
+    gallery_page.create_gallery(cfg_of(clips_folder, tmp_path, trained), CPU, queries=1)
+    assert passes == [18, 18]
+    assert alone.items() <= three.items()
+
+
+def test_features_are_kept_and_used_again(clips_folder: Path, tmp_path: Path, trained: Path, feature_cache: Path):
     first = evaluate_checkpoints(clips_folder, tmp_path, trained, TEST__FEATURE_DTYPE="float16")
-    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "features").iterdir()}
+    files = {path: path.stat().st_mtime_ns for path in feature_cache.glob("*/*.npz")}
+    assert files
     assert all(np.load(path)["features"].dtype == np.float16 for path in files)
     again = evaluate_checkpoints(
         clips_folder, tmp_path, trained, TEST__FEATURE_DTYPE="float16", TEST__EVALUATIONS="['retrieval', 'knn']"
     )
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "features").iterdir()} == files
+    assert {path: path.stat().st_mtime_ns for path in feature_cache.glob("*/*.npz")} == files
     assert first.items() <= again.items()
-    assert json.loads((tmp_path / "results.json").read_text()) == again
+    assert read_results(tmp_path).numbers == again

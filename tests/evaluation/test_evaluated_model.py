@@ -1,11 +1,16 @@
+import importlib
+import sys
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 import torch
 from made_videos import CLIP_FORMAT, Colors, model
 from torch import nn
 
+from stica_pv.evaluation import evaluated_model
 from stica_pv.evaluation.baselines import ColorThumbnail, MeanSpectrum, MiddleFrame, StillFrame
-from stica_pv.evaluation.evaluated_model import EvaluatedModel, content_hash
+from stica_pv.evaluation.evaluated_model import EvaluatedModel, code_hash, content_hash
 from stica_pv.evaluation.requests import FeatureRequest
 from stica_pv.tasks.encoders import VideoEncoder
 
@@ -85,3 +90,17 @@ def test_a_still_frame_is_the_middle_one_repeated():
     assert received[0].shape == video.shape
     assert set(received[0].flatten().tolist()) == {2.0}
     assert set(MiddleFrame()(video).flatten().tolist()) == {2.0}
+
+
+def test_other_code_has_another_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    found = []
+    for factor in (1, 2):
+        text = f"import torch\nclass Own(torch.nn.Module):\n    def forward(self, x):\n        return {factor} * x\n"
+        (tmp_path / "own_network.py").write_text(text)
+        sys.modules.pop("own_network", None)
+        evaluated_model._source_of.cache_clear()
+        own = nn.Sequential(importlib.import_module("own_network").Own())
+        found.append(code_hash(own))
+        assert code_hash(own) == found[-1]
+    assert len(set(found)) == 2

@@ -5,7 +5,7 @@ import pytest
 
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.protocol import MEAN, NO_MODEL, Row
-from stica_pv.evaluation.results import Results, read_rows
+from stica_pv.evaluation.results import Results, read_results
 
 
 def row(model: str, value: float, *, fold: str = "test", metric: str = "R@1", evaluation: str = "retrieval") -> Row:
@@ -98,20 +98,33 @@ def test_the_page_has_every_row_with_protocol_counts_interval_and_hash():
 
 def test_both_files_are_written(tmp_path: Path):
     ONE.write(tmp_path)
-    assert json.loads((tmp_path / "results.json").read_text()) == ONE.flat()
+    assert (tmp_path / "results.json").read_text() == ONE.json()
     assert (tmp_path / "results.md").read_text() == ONE.markdown()
     with pytest.raises(UsageError, match="results cannot be written"):
-        ONE.write(tmp_path / "nowhere")
+        ONE.write(tmp_path / "results.md" / "nowhere")
 
 
-def test_rows_are_read_as_they_were_written_and_a_torn_one_is_left_out(tmp_path: Path):
-    ONE.write(tmp_path)
-    found = read_rows(tmp_path)
-    assert [(one.model, one.score, one.bounds) for one in found] == [
-        ("trained", 50.0, (49.0, 51.0)), ("random_init", 30.0, (29.0, 31.0)), ("colors", 20.0, (19.0, 21.0)),
-    ]  # fmt: skip
-    assert (found[0].protocol, found[0].dataset, found[0].items) == ("retrieval (exactly|so)", "csv (abc)", "20")
-    text = (tmp_path / "results.md").read_text()
-    (tmp_path / "results.md").write_text(text[: text.rindex("19.0 to")])
-    assert [one.model for one in read_rows(tmp_path)] == ["trained", "random_init"]
-    assert read_rows(tmp_path / "none") == []
+def test_results_are_read_as_they_were_written(tmp_path: Path):
+    rows = [*ONE.rows, row(NO_MODEL, 7.123456789, evaluation="single_frame"), row("trained", 1.0, fold="1")]
+    Results(rows, ["trained"], 25.0).write(tmp_path)
+    found = read_results(tmp_path)
+    assert found.rows == rows
+    assert found.numbers == Results(rows, ["trained"], 25.0).flat()
+    assert not read_results(tmp_path / "none").rows
+    assert read_results(tmp_path / "none").numbers == {}
+
+
+def test_results_of_earlier_versions_hold_the_numbers_alone(tmp_path: Path):
+    (tmp_path / "results.json").write_text(json.dumps(ONE.flat()))
+    found = read_results(tmp_path)
+    assert (found.numbers, list(found.rows)) == (ONE.flat(), [])
+
+
+def test_damaged_results_and_those_of_a_later_version_are_refused_in_one_line(tmp_path: Path):
+    text = ONE.json()
+    later = text.replace("results 2", "results 3")
+    for content, expected in ((text[:-30], "cannot be read"), ("[]", "cannot be read"), (later, "update stica_pv")):
+        (tmp_path / "results.json").write_text(content)
+        with pytest.raises(UsageError, match=expected) as refused:
+            read_results(tmp_path)
+        assert "\n" not in str(refused.value)

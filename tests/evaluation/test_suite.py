@@ -8,7 +8,7 @@ from made_videos import FakeReader, Noise, Planted, labeled_set, made_context, m
 
 from stica_pv.config import CfgNode
 from stica_pv.defaults import get_cfg
-from stica_pv.evaluation.context import EvaluationContext
+from stica_pv.evaluation.context import EvaluationContext, FeatureJob
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation
 from stica_pv.evaluation.protocol import Row
 from stica_pv.evaluation.protocols.retrieval import Knn, Retrieval
@@ -30,6 +30,9 @@ class Trainer:
 
     order: list[str] = field(default_factory=list)
     name: str = "trainer"
+
+    def feature_jobs(self, context: EvaluationContext) -> list[FeatureJob]:
+        return []
 
     def run(self, context: EvaluationContext) -> list[Row]:
         self.order.append("files read" if (context.folder / "features").exists() else "nothing read yet")
@@ -77,3 +80,25 @@ def test_single_frame_shows_what_pixels_and_stills_give_away(tmp_path: Path, cfg
     assert "single_frame/linear/top1" in numbers
     assert not [key for key in numbers if "random_init" in key]
     assert any("16 x 16 pixels of the middle frame" in row.protocol for row in results.rows)
+
+
+@dataclass
+class OwnEvaluation:
+    """A user's evaluation, derived from nothing of ours: it declares its features and scores them."""
+
+    name: str = "own"
+
+    def feature_jobs(self, context: EvaluationContext) -> list[FeatureJob]:
+        return [FeatureJob(context.models[0], REQUEST, context.labeled.folds[0].test)]
+
+    def run(self, context: EvaluationContext) -> list[Row]:
+        (job,) = self.feature_jobs(context)
+        mean = float(context.features(job.model, job.request, job.items).features.mean())
+        return [Row("own", "own (mean)", "mean", "trained", "raw", "made", "0", "test", mean, mean, mean, 8, 8, "2")]
+
+
+def test_features_of_a_users_evaluation_are_extracted_in_the_same_pass(tmp_path: Path):
+    reader = FakeReader()
+    numbers = run(tmp_path, [*evaluations(), OwnEvaluation()], reader=reader)
+    assert len(reader.paths) == 24
+    assert "own/mean" in numbers

@@ -91,7 +91,14 @@ def make_vicreg() -> Any:
 
 def make_byol(**changes: Any) -> Any:
     torch.manual_seed(0)
-    return crop_byol.CropBYOL(clip=CLIP, color=ColorSettings(), student=video_encoder(), predictor=head(DIM), **changes)
+    return crop_byol.CropBYOL(
+        clip=CLIP,
+        color=ColorSettings(),
+        video=video_encoder(),
+        audio=AudioEncoder(**audio_parts()),
+        predictor=head(DIM),
+        **changes,
+    )
 
 
 def make_masked(weight: float = 1.0) -> Any:
@@ -146,7 +153,7 @@ def test_every_parameter_of_vicreg_learns():
 
 def test_only_the_student_of_byol_learns_and_the_teacher_is_its_moving_average():
     task = make_byol(momentum=0.9)
-    step(task, batch_of(VIEWS, None)).total.backward()
+    step(task, batch_of(VIEWS, VIEWS[0])).total.backward()
     assert all(p.grad is not None for module in (task.student, task.predictor) for p in module.parameters())
     assert all(p.grad is None and not p.requires_grad for p in task.teacher.parameters())
     student, teacher = task.student.backbone[0].weight, task.teacher.backbone[0].weight
@@ -162,17 +169,20 @@ def test_only_the_student_of_byol_learns_and_the_teacher_is_its_moving_average()
 
 def test_byol_pairs_each_window_with_the_teachers_other_view():
     task = make_byol(windows=3)
-    batch = batch_of(VIEWS, None)
+    batch = batch_of(VIEWS, VIEWS[0])
     params = task.sample_params(StepKeys(0, 0, 0, tuple(range(ROWS))))
     inputs = task.prepare(batch, params)
     rows = task.embed(inputs, params)
-    assert {name: tuple(value.shape) for name, value in rows.items()} == dict.fromkeys(rows, (6, ROWS, DIM))
+    shapes = {name: tuple(value.shape) for name, value in rows.items()}
+    assert shapes == {name: (n, ROWS, DIM) for name, n in zip(rows, (2, 1, 6, 6), strict=True)}
     with torch.no_grad():
         second = torch.nn.functional.normalize(task.teacher(inputs["view2"], "projected"), dim=-1)
-    torch.testing.assert_close(rows["teacher"][0], second)
-    torch.testing.assert_close(rows["teacher"][2], second)
-    distance = (rows["student"] - rows["teacher"]).square().sum(-1).mean()
-    torch.testing.assert_close(task.loss(rows, {}, rank_offset=0).total, distance)
+    torch.testing.assert_close(rows["target"][0], second)
+    torch.testing.assert_close(rows["target"][2], second)
+    terms = task.loss(rows, rows, rank_offset=0)
+    distance = (rows["predicted"] - rows["target"]).square().sum(-1).mean()
+    torch.testing.assert_close(terms.scalars["loss_prediction"], distance)
+    torch.testing.assert_close(terms.total, (distance + terms.scalars["loss_contrast"]) / 2)
 
 
 def test_the_mask_hides_its_share_and_differs_by_sample():

@@ -51,7 +51,7 @@ def test_the_results_of_the_run_are_shown(trained: Path, tmp_path: Path) -> None
 def test_results_that_are_no_json_are_named(trained: Path, tmp_path: Path) -> None:
     checkpoint = run_folder(trained, tmp_path)
     (tmp_path / "run" / "results.json").write_text("{")
-    assert "results.json could not be read" in card_of(checkpoint, tmp_path / "trunk.pth")
+    assert "results.json cannot be read" in card_of(checkpoint, tmp_path / "trunk.pth")
 
 
 def test_results_beside_a_file_that_is_in_no_run_are_not_taken_for_its_own(trained: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hub_stand_in import hub_stand_in
 
+from stica_pv.commands.push_to_hub import main
 from stica_pv.errors import UsageError
 from stica_pv.exchange import load_encoder
 from stica_pv.exchange.hub import write_repository
@@ -138,3 +139,13 @@ def test_a_repository_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch:
         "UsageError: me/absent: there is no such file, and the repository of the Hugging Face Hub cannot be read"
         in last
     )
+
+
+def test_the_command_writes_the_repository(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("safetensors", reason="needs the extra `hub`")
+    folder = tmp_path / "repository"
+    assert main([str(trained), "me/small", "--folder", str(folder)]) == 0
+    assert [Path(line).name for line in capsys.readouterr().out.splitlines()] == [WEIGHTS, FACTS, CARD]
+    assert 'load_encoder("me/small")' in (folder / CARD).read_text()
+    assert main([str(trained), "small"]) == 2
+    assert capsys.readouterr().err == "error: repository: got 'small', expected owner/name\n"

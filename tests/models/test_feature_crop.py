@@ -222,3 +222,21 @@ def test_boxes_of_a_plan_are_those_it_was_made_of():
         assert torch.equal(boxes_of(plan_crops(boxes, map_shape, 2), map_shape), boxes)
         own = boxes.view(3, -1, 3, 2)  # each sample's own
         assert torch.equal(boxes_of(plan_crops(own, map_shape, 2), map_shape), own)  # exact: integers
+
+
+@pytest.mark.parametrize(
+    ("maps", "windows", "expected"),
+    [
+        (torch.zeros(2, 3, 2, 4, 4), torch.zeros(1, 3, 2), r"expects a CropPlan, got float32\(1, 3, 2\).*plan_crops"),
+        (torch.zeros(2, 3, 4), None, r"expected a feature map \(B, C, T, H, W\), got float32\(2, 3, 4\)"),
+    ],
+    ids=["boxes", "map of three axes"],
+)
+def test_a_wrong_map_or_boxes_instead_of_a_plan_say_what_was_expected(
+    maps: torch.Tensor, windows: torch.Tensor | None, expected: str
+):
+    plan = plan_crops(torch.tensor([[[0, 2], [0, 2], [0, 2]]]), (2, 4, 4), 2) if windows is None else windows
+    with pytest.raises(UsageError, match=expected):
+        FeatureCrop()(maps, plan)
+    with pytest.raises(UsageError, match=r"expected (a feature map|boxes \(N, 3, 2\))"):
+        FeatureCrop().maps(maps, torch.zeros(3))

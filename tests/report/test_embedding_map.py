@@ -1,12 +1,13 @@
 """The map: which clips are on it, where they lie, and that a point shows its own frame."""
 
+import json
 import re
 
 import pytest
 import torch
 
 from stica_pv.report import embedding_map
-from stica_pv.report.embedding_map import CLASSES, MARKERS, POINTS, _appearance, chosen_for_map, map_of, planes_of
+from stica_pv.report.embedding_map import CLASSES, POINTS, _appearance, chosen_for_map, map_of, planes_of
 
 
 class NamedThumbnails:
@@ -50,28 +51,25 @@ def _planes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_planes")
 def test_every_point_carries_the_frame_and_name_of_its_own_clip():
     rows, labels = clusters()
-    items = torch.arange(30)
-    html = map_of([("trained", rows)], items, labels, NamedThumbnails())
+    html = map_of([("trained", rows)], torch.arange(30), labels, NamedThumbnails())
     assert "<b>" not in html
-    assert 'xlink:href="spot' not in html
-    for chart in html.split("<figure")[1:]:
-        found = re.findall(r'data-frame="(.*?)" data-name="(.*?)">.*?fill: var\(--series-(\d)\)', chart, re.DOTALL)
-        assert len(found) == 30
-        assert [label for _, name, label in found] == [name[6] for _, name, label in found]  # color and class agree
-        names = {name: frame for frame, name, _ in found}
-        assert names["class 1: &lt;b&gt;4&lt;/b&gt;.mp4"] == "4-still"
-        assert names["class 0: &lt;b&gt;3&lt;/b&gt;.mp4"] == ""
+    listed = re.search(r'class="spots">(.*?)</script>', html)
+    assert listed is not None
+    spots = json.loads(listed[1])
+    assert spots[4] == ["4-still", "class 1: <b>4</b>.mp4"]
+    assert spots[3] == [None, "class 0: <b>3</b>.mp4"]
+    found = re.findall(r'data-spot="(\d+)".*?fill: var\(--series-(\d)\)', html)
+    assert [int(color) for _, color in found] == labels.tolist()
+    assert [int(number) for number, _ in found] == list(range(30))
 
 
 @pytest.mark.usefixtures("_planes")
 def test_points_of_the_map_lie_where_their_rows_were_projected():
     rows, labels = clusters()
     html = map_of([("trained", rows)], torch.arange(30), labels, NamedThumbnails())
-    positions = {}
-    for name, x, y in re.findall(r'data-name="class \d: &lt;b&gt;(\d+).*?x="([\d.]+)" y="([\d.]+)"', html, re.DOTALL):
-        positions[int(name)] = float(x), -float(y)  # down the page is up in the plane
+    positions = re.findall(r'data-spot="\d+" transform="translate\(([\d.]+) ([\d.]+)\)', html)
+    shown = torch.tensor([(float(x), -float(y)) for x, y in positions], dtype=torch.float64)  # down the page is up
     plane = rows[:, :2].double()
-    shown = torch.tensor([positions[i] for i in range(30)], dtype=torch.float64)
     for axis in range(2):
         pair = torch.stack([plane[:, axis], shown[:, axis]])
         assert float(torch.corrcoef(pair)[0, 1]) > 0.9999
@@ -87,4 +85,3 @@ def test_a_large_set_gives_the_largest_classes_and_every_one_of_them():
 
 def test_no_two_classes_of_a_map_look_alike():
     assert len({_appearance(number) for number in range(CLASSES)}) == CLASSES
-    assert all(_appearance(number)[1] < len(MARKERS) for number in range(CLASSES))

@@ -7,7 +7,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from stica_pv.report.media import animation, audio, png_image
+from stica_pv.report.media import audio, png_image
 
 RNG = np.random.default_rng(0)
 CLIP = RNG.integers(0, 255, (3, 12, 20, 3), dtype=np.uint8)
@@ -31,14 +31,6 @@ def test_greys_come_back_too():
     assert np.array_equal(
         np.asarray(Image.open(content(png_image(CLIP[0, :, :, 0], "g"), "image/png"))), CLIP[0, :, :, 0]
     )
-
-
-def test_an_animation_has_every_frame_at_its_pace():
-    shown = Image.open(content(animation(CLIP, "clip", fps=8), "image/webp"))
-    assert (shown.n_frames, shown.size) == (3, (20, 12))
-    shown.seek(1)
-    shown.load()
-    assert shown.info["duration"] == 125
 
 
 def test_a_audio_comes_back_sample_by_sample_and_loud_ones_are_clipped():

@@ -5,7 +5,7 @@ from made_runs import ODD
 from markupsafe import Markup
 
 from stica_pv.errors import UsageError
-from stica_pv.report.page import Section, breakable, missing, show, table, write_page
+from stica_pv.report.page import Section, anchors_of, breakable, missing, show, table, write_page
 
 
 def test_names_are_escaped_wherever_they_stand(tmp_path: Path):
@@ -41,8 +41,26 @@ def test_numbers_are_shown_with_four_digits(cell: str | float | None, text: str)
     assert show(cell) == text
 
 
-def test_numbers_stand_to_the_right_and_text_to_the_left():
-    assert table(["a", "b"], [[1.5, "x"]]).count('class="number"') == 1
+def test_numbers_and_their_heading_are_right_aligned():
+    assert table(["a", "b"], [[1.5, "x"]]).count('class="number"') == 2
+
+
+def test_a_table_that_scrolls_can_be_reached_by_keyboard_and_has_a_name():
+    assert '<div class="wide" tabindex="0" role="region" aria-label="Numbers">' in table(["a"], [], folded="Numbers")
+
+
+def test_links_to_headings_are_names_and_differ():
+    assert anchors_of(["Speed and memory", "1. a/b.mp4", "日本", "1. a b mp4"]) == [
+        "speed-and-memory",
+        "1-a-b-mp4",
+        "part",
+        "1-a-b-mp4-4",
+    ]
+
+
+def test_a_page_is_the_same_each_time(tmp_path: Path):
+    one, other = (write_page(tmp_path / name, "t", [Section("s", missing(["a"]))]).read_text() for name in "ab")
+    assert one == other
 
 
 def test_a_page_that_cannot_be_written_is_a_usage_error(tmp_path: Path):

@@ -4,7 +4,7 @@ import pytest
 from made_runs import made_run
 
 from stica_pv.errors import UsageError
-from stica_pv.report.runs import read_runs
+from stica_pv.report.runs import find_runs, read_runs
 
 
 def test_a_whole_run_lacks_nothing(tmp_path: Path):
@@ -54,7 +54,8 @@ def test_files_that_are_no_files_of_ours_are_named(tmp_path: Path, content: str)
         (tmp_path / name).write_text(content)
     (run,) = read_runs([tmp_path])
     assert (dict(run.config), dict(run.info), list(run.steps), list(run.rows)) == ({}, {}, [], [])
-    for name in ("config.yaml", "run.json", "results.json"):
+    assert any("results.json cannot be read" in text for text in run.missing)
+    for name in ("config.yaml", "run.json"):
         assert f"{name} cannot be read." in run.missing
 
 
@@ -73,8 +74,15 @@ def test_runs_are_named_by_what_differs_between_them(tmp_path: Path):
     assert [run.name for run in read_runs([*folders, folders[0]])] == ["a/run", "b/run"]
 
 
+def test_runs_are_found_below_a_folder(tmp_path: Path):
+    folders = [made_run(tmp_path / name, steps=0) for name in ("b/run", "a/run", "a/run/again")]
+    (tmp_path / "empty").mkdir()
+    assert find_runs([tmp_path]) == [folders[1], folders[2], folders[0]]
+    assert find_runs([folders[1]]) == [folders[1]]  # a run is itself, whatever is below it
+
+
 @pytest.mark.parametrize(("name", "message"), [("none", "no such folder"), ("empty", "holds no run")])
 def test_a_wrong_folder_is_a_usage_error(tmp_path: Path, name: str, message: str):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=message):
-        read_runs([tmp_path / name])
+        find_runs([tmp_path / name])

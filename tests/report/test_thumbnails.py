@@ -79,7 +79,7 @@ def test_gallery_marks_right_and_wrong_in_words_and_escapes_names(tmp_path: Path
         "1 of the 1 queries with a correct nearest neighbor",
         "✗ other class", "✓ same class", "★ the clip itself", "cosine -0.10", "a &amp; b",
         "1 clips without features are left out",
-        '<td class="number">50</td>',
+        '<span class="value">50</span>',
     ):  # fmt: skip
         assert expected in html, expected
     assert html.index("✗ other class") < html.index("★ the clip itself")  # failures first

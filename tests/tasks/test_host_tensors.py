@@ -13,7 +13,9 @@ from stica_pv.transforms import color as color
 INDICES = (3, 5, 8, 9)
 
 
-@pytest.mark.parametrize("recipe", ["stica/demo.yaml", "gdt/demo.yaml", "cvrl/demo.yaml", "brave/demo.yaml"])
+@pytest.mark.parametrize(
+    "recipe", ["stica/demo.yaml", "stica/ucf6_vit.yaml", "gdt/demo.yaml", "cvrl/demo.yaml", "brave/demo.yaml"]
+)
 def test_a_step_copies_no_number_of_python_to_the_device(recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(color, "_on_processor", color._on_device)
     cfg = get_cfg()

@@ -86,9 +86,16 @@ def test_it_logs_modules_with_sizes_and_shapes(fresh: DryRun, clips_folder: Path
 
 
 def test_it_logs_what_follows_from_the_settings_and_what_a_step_gave(fresh: DryRun):
-    assert "windows 14, terms_within 24, terms_cross 4" in fresh.text
-    assert "batch_size 4, processes 1, negatives 3" in fresh.text
-    assert "steps_per_epoch 3, videos_left_over 0, steps 6" in fresh.text
+    for row in (
+        r"data +12 videos \(0 excluded, 0 without audio\), list \w+",
+        r"method +av_contrastive: windows 14, terms_within 24, terms_cross 4",
+        r"model +[\d,]+ parameters: backbone [\d,]+, pool [\d,]+, ",
+        r"batch +4 videos, 3 negatives per query",
+        r"optimizer +\w+, peak learning rate [\d.]+, weight decay [\de.-]+, fp32",
+        r"schedule +\w+, [\d.]+ epochs of warm-up; 6 steps, 3 per epoch \(0 videos left over, others in each epoch\)",
+        r"devices +1 process on cpu",
+    ):
+        assert re.search(rf"^  {row}", fresh.text, re.MULTILINE), row
     assert re.search(r"one step: loss \d.*grad_norm", fresh.text)
     parts = re.search(
         r"weights ([\d.]+), gradients ([\d.]+), .* backward pass ([\d.]+), batch ([\d.]+); total", fresh.text

@@ -124,7 +124,7 @@ def test_files_that_cannot_be_read_end_the_run_or_are_rows_of_nan(
     settings = ["--clips", 1, "NUM_GPUS", 0, "DATA_LOADER.NUM_WORKERS", 0]
     assert main([*arguments, *settings]) == 2
     said = capsys.readouterr().err
-    assert "1 of 2 items of folder cannot be read: " in said
+    assert "1 of 2 items of clips cannot be read: " in said
     assert "a.mp4" in said
     assert main([*arguments, "--keep_going", *settings]) == 0
     file = np.load(tmp_path / "out" / "video_pooled.npz")

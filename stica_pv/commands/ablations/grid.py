@@ -10,7 +10,7 @@ from stica_pv.config.yaml_text import parse_yaml
 from stica_pv.engine.records import EPOCH_END, read_metrics
 from stica_pv.engine.run_name import join_parts, setting_parts
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.results import JSON
+from stica_pv.evaluation.results import JSON, read_results
 
 KEYS = ("CELLS", "CHOOSE", "REPLICATES", "MEASURES", "CONTRASTS")
 CHOICE_KEYS = ("KEY", "VALUES", "MEASURE", "WITH")
@@ -45,10 +45,8 @@ class Run:
         return self.folder.is_dir()
 
     def scores(self) -> dict[str, float] | None:
-        """Returns its results.json, None before its end."""
-        path = self.folder / JSON
-        found: dict[str, float] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-        return found
+        """Returns the numbers of its results.json, None before its end."""
+        return read_results(self.folder).numbers if (self.folder / JSON).is_file() else None
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ class Spread:
     """Several measurements of one quantity.
 
     Attributes:
-        median: Their median.
-        low: Their first quartile.
-        high: Their third quartile.
-        count: How many.
+        median: Median of the values.
+        low: First quartile.
+        high: Third quartile.
+        count: Number of values.
     """
 
     median: float
@@ -77,7 +77,7 @@ class Limit:
     """Best possible value on the machine, measured or counted.
 
     Attributes:
-        what: What bounds the figure.
+        what: Bound of the figure.
         value: The bound, in the unit of the figure.
     """
 
@@ -90,15 +90,15 @@ class Row:
     """One figure with its comparison.
 
     Attributes:
-        name: What was measured.
-        unit: Of figure, comparison and limit.
-        figure: What this project gives.
-        against: What it is compared with; empty if with nothing.
+        name: Measured quantity.
+        unit: Unit of figure, comparison and limit.
+        figure: Value of this project.
+        against: Subject of the comparison; empty: none.
         comparison: Figure of that.
         ratio: Figure ÷ comparison, from the pairs that were measured next to each other.
-        target: What the row should reach.
-        limit: What the machine could do at best.
-        note: What a reader must know of the figures.
+        target: Target of the row.
+        limit: Best possible value of the machine.
+        note: Remark on the figures.
     """
 
     name: str

@@ -114,13 +114,13 @@ class BeyondTrunk:
         tokens = task.pool.num_tokens(task.map_shape[0])
         crops = tuple(plan_crops(boxes, task.map_shape, tokens) for boxes in self.boxes)
         self.params = AVParams(crops, (), torch.ones(batch)).to(device)
-        self.heard = torch.ones(batch, device=device)
+        self.has_audio = torch.ones(batch, device=device)
         self.looped = Looped(task).to(device)
 
     def inputs(self) -> Inputs:
         """New leaves, whose gradients the trunk would go on with."""
         found = {name: one.detach().requires_grad_() for name, one in zip(VIEWS, self.maps, strict=True)}
-        return found | {"log_mel": self.audio.detach().requires_grad_(), "audio_valid": self.heard}
+        return found | {"log_mel": self.audio.detach().requires_grad_(), "audio_valid": self.has_audio}
 
     def ours(self) -> tuple[Tensor, Inputs]:
         """Runs the task's own path; returns its loss and the inputs with their gradients."""

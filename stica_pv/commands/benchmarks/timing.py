@@ -27,7 +27,7 @@ def alternate(
     """Runs each work once in every round, in an order that turns round from one round to the next.
 
     Args:
-        works: What to time, by name.
+        works: Functions to time, by name.
         repeats: Rounds that count.
         clock: Seconds from any beginning.
         warm_up: Rounds before, which do not count.

@@ -40,8 +40,8 @@ class TrainingStep:
     """One step after the other: color and log-mel, networks, loss, backward, optimizer.
 
     Attributes:
-        task: What is trained.
-        batch: Its clips, on the device.
+        task: Task to train.
+        batch: Clips of the step, on the device.
         on_host: The same clips in the memory of the host, page-locked for a GPU.
     """
 

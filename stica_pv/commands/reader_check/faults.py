@@ -36,10 +36,10 @@ def faulty_bytes(fault: Fault, data: bytes) -> bytes:
 
 
 def field_packets(
-    container: av.container.OutputContainer, frames: int, fps: int, size: tuple[int, int]
+    container: av.container.OutputContainer, frames: int, fps: int, size: tuple[int, int], delay: int = 0
 ) -> "list[tuple[float, av.Packet[av.VideoStream]]]":
     """Add a stream of fields to a container; return a packet for each field, with the time of its frame."""
-    fields = coded_fields(frames, fps, size)
+    fields = coded_fields(frames, fps, size, delay)
     with av.open(io.BytesIO(b"".join(fields[: 2 * FRAMES_PER_KEY])), format="h264") as source:
         stream = container.add_stream_from_template(source.streams.video[0])
     packets = []

@@ -50,7 +50,7 @@ def _unit(head: int, bits: _Bits) -> bytes:
     return b"\0\0\0\1" + bytes([head]) + bytes(data)
 
 
-def _parameter_sets(width: int, height: int, fps: int) -> bytes:
+def _parameter_sets(width: int, height: int, fps: int, delay: int) -> bytes:
     sequence = _Bits()
     sequence.fixed(77, 8)  # Main profile
     sequence.fixed(0, 8)
@@ -64,7 +64,7 @@ def _parameter_sets(width: int, height: int, fps: int) -> bytes:
     sequence.fixed(2 * fps, 32)
     sequence.fixed(0b10001, 5)  # fixed rate, no HRD, and how frames are reordered
     sequence.fixed(1, 1)
-    sequence.golomb(0, 0, 9, 9, 0, 2)
+    sequence.golomb(0, 0, 9, 9, delay, 2)
     frame = _Bits()
     frame.golomb(0, 0)
     frame.fixed(0, 2)
@@ -102,11 +102,18 @@ def _field(number: int, lines: npt.NDArray[np.uint8], *, bottom: bool) -> bytes:
     return _unit(0x65 if idr else 0x61, bits)
 
 
-def coded_fields(frames: int, fps: int, size: tuple[int, int]) -> list[bytes]:
-    """Return two fields for each frame, the first one of a key frame with what a decoder has to know."""
+def coded_fields(frames: int, fps: int, size: tuple[int, int], delay: int = 0) -> list[bytes]:
+    """Return two fields for each frame, the first one of a key frame with what a decoder has to know.
+
+    Args:
+        frames: Number of frames.
+        fps: Frames per second.
+        size: Width and height.
+        delay: Number of frames by which the parameters say that frames are reordered; in fact none is.
+    """
     fields: list[bytes] = []
     for number in range(frames):
         lines = numbered_frame(number, *size)[..., 0]
-        head = _parameter_sets(*size, fps) if number % FRAMES_PER_KEY == 0 else b""
+        head = _parameter_sets(*size, fps, delay) if number % FRAMES_PER_KEY == 0 else b""
         fields += [head + _field(number, lines[0::2], bottom=False), _field(number, lines[1::2], bottom=True)]
     return fields

@@ -50,8 +50,8 @@ def lag_seconds(audio: Audio, start_s: float, rate_hz: int, search_s: float = 0.
 
     Args:
         audio: Audio (S,), which should begin at `start_s`.
-        start_s: Where it should begin in the known audio.
-        rate_hz: Its sample rate.
+        start_s: Expected start in the known audio.
+        rate_hz: Sample rate of the audio.
         search_s: Largest lag of the search.
     """
     if len(audio) < rate_hz // 20:

@@ -34,21 +34,21 @@ class Specimen:
         container: Extension of the file.
         video: FFmpeg's name of the frame encoder.
         audio: FFmpeg's name of the audio encoder.
-        note: What is special about it, for the table.
+        note: Remark for the table.
         fps: Frames per second.
         rate_hz: Sample rate of the audio.
         layout: Channels, in FFmpeg's words.
         size: Width and height.
         pixels: FFmpeg's name of the pixel format.
-        options: Of the frame encoder.
+        options: Options of the frame encoder.
         muxing: Options of the container.
         video_start_s: Time stamp of the first frame.
         audio_start_s: Time stamp of the first audio.
         uneven: Whether the frame rate varies.
         turned: Whether the header says to turn the frames by 90 degrees (mp4 and mov).
-        fault: What a program that writes such files does wrong, or FFmpeg's encoders do not write.
+        fault: Fault of a program that writes such files, or a feature that FFmpeg's encoders lack.
         keeps_delay: Whether an encoder's delay that the container has no place for is left in the audio.
-        audio_fault: What is wrong with the stamps of the audio, as some programs write them.
+        audio_fault: Fault in the stamps of the audio, as some programs write them.
         cause: Why the file cannot be read exactly; empty where it can.
     """
 

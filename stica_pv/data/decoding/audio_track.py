@@ -65,7 +65,7 @@ class AudioTrack:
 
         Args:
             media: The file.
-            packets: Its audio packets.
+            packets: Audio packets of the file.
             from_start: Whether they begin with the first packet of the file.
 
         Returns:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from stica_pv.data.decoding.media_file import SAME_TIME_S, MediaFile, MediaPacket, TimedPacket
+from stica_pv.data.decoding.pyav import may_be_interlaced
 from stica_pv.errors import UnreadableClip
 
 _BACK_S = (0.0, 2.0, 10.0, None)
@@ -12,9 +13,6 @@ _BACK_S = (0.0, 2.0, 10.0, None)
 
 _BEYOND_FIELDS = 2
 """If fields are in separate packets, the frame past the end of a window may be in the second and third of them."""
-
-_INTERLACED = 2
-"""FFmpeg's field orders from this value on mean interlaced video."""
 
 _START_IS_NEAR_S = 1.0
 """Up to this time, reading from the start costs no more than a seek."""
@@ -105,7 +103,7 @@ def collect_packets(
     starts = [span.start_s for span in (frame_span, audio_span) if span is not None]
     if stream is None or not starts:
         return StretchPackets([], [])
-    if media.video is not None and media.video.codec_context.field_order >= _INTERLACED:
+    if media.video is not None and may_be_interlaced(media.video):
         beyond = max(beyond, _BEYOND_FIELDS)
     tries = len(_BACK_S) - 1 if media.decodes_from_start else min(tried, len(_BACK_S) - 1)
     for back_s in _BACK_S[tries:]:

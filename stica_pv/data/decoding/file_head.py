@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
@@ -10,10 +10,12 @@ from typing import Any, Literal
 import av
 from av.packet import Packet
 from av.stream import Stream
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stica_pv.data.decoding.avi_slots import smallest_frame_bytes
 from stica_pv.data.decoding.container import open_container
+from stica_pv.data.decoding.pyav import may_be_interlaced
 
 Stamped = Literal["all", "some", "none"]
 
@@ -24,8 +26,6 @@ _UNORDERED_FRAMES = 34
 """Time stamps that increase over so many frames are decoding times (H.264 reorders at most 16 frames)."""
 
 _REORDERING_CODECS = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4")
-_INTERLACED = 2
-"""FFmpeg's field orders from this value on mean interlaced video, whose fields may be in separate packets."""
 
 _BUILD = re.compile(rb"x264 - core (\d+)")
 _BUILD_WITHIN_BYTES = 4096
@@ -63,13 +63,13 @@ def read_head(
 
     Args:
         path: Local path of the file.
-        stream: Its video stream.
-        incoming: Its packets from the first on.
+        stream: Video stream of the file.
+        incoming: Packets of the file, from the first on.
         stamp_of: Returns the time stamp of a packet of the stream.
         stamped: Which frames have a time stamp in the container.
     """
     reorders = stream.codec_context.has_b_frames and stream.codec_context.name in _REORDERING_CODECS
-    without_order = stamped == "all" and reorders and stream.codec_context.field_order < _INTERLACED
+    without_order = stamped == "all" and reorders
     packets: list[Packet[Stream]] = []
     frames: list[Packet[Stream]] = []
     stamps: list[int] = []
@@ -86,7 +86,7 @@ def read_head(
                 break
         if len(packets) > _MOST_PACKETS:
             break
-    without_order &= len(stamps) > 1
+    without_order = without_order and len(stamps) > 1 and not _is_interlaced(path, stream)
     needed = bool(frames) and _names_old_encoder(stream, frames[0])
     if not stamps:
         return FileHead(packets, None, 0, without_order, needed)
@@ -102,6 +102,14 @@ def _begins_with_key_frame(packet: "Packet[Stream]", stamp: int | None, earliest
     return packet.is_keyframe and (stamp is None or stamp <= earliest)
 
 
+def _is_interlaced(path: str, stream: VideoStream) -> bool:
+    """Return whether one of the first frames is interlaced: its fields may be in separate packets, stamped in order."""
+    if not may_be_interlaced(stream):
+        return False
+    with contextlib.closing(_decoded_start(path, stream.index)) as decoded:
+        return any(start.frame.interlaced_frame for start in islice(decoded, _UNORDERED_FRAMES))
+
+
 def _first_decoded_stamp(
     path: str, index: int, stamp_of: "Callable[[Packet[Stream]], int | None]", *, counted: bool
 ) -> int | None:
@@ -109,7 +117,31 @@ def _first_decoded_stamp(
 
     If frames are `counted`, the first one has the slot of the last packet minus the reorder delay.
     """
-    stamps: list[int | None] = []
+    with contextlib.closing(_decoded_start(path, index)) as decoded:
+        first = next(decoded, None)
+    if first is None or not counted:
+        return None if first is None else first.frame.pts
+    return [stamp_of(packet) for packet in first.packets][max(0, len(first.packets) - 1 - first.reorder_depth)]
+
+
+@dataclass(frozen=True)
+class _DecodedFrame:
+    """A frame that is decoded from the start of a file.
+
+    Attributes:
+        frame: The frame.
+        packets: The packets sent to the decoder so far.
+        reorder_depth: Number of packets by which the decoder delays frames.
+    """
+
+    frame: VideoFrame
+    packets: "tuple[Packet[Stream], ...]"
+    reorder_depth: int
+
+
+def _decoded_start(path: str, index: int) -> Generator[_DecodedFrame, None, None]:
+    """Decode a stream from its start, for at most `_MOST_PACKETS` packets."""
+    packets: list[Packet[Any]] = []
     with open_container(path) as container, contextlib.suppress(av.FFmpegError):
         stream = container.streams[index]
         assert isinstance(stream, VideoStream)
@@ -120,11 +152,10 @@ def _first_decoded_stamp(
             if 0 < packet.size < smallest:
                 continue
             if packet.size:
-                stamps.append(stamp_of(packet))
+                packets.append(packet)
             with contextlib.suppress(av.FFmpegError):  # a broken packet is skipped, as in FFmpeg
                 for frame in context.decode(packet if packet.size else None):
-                    return stamps[max(0, len(stamps) - 1 - context.reorder_depth)] if counted else frame.pts
-    return None
+                    yield _DecodedFrame(frame, tuple(packets), context.reorder_depth)
 
 
 def _names_old_encoder(stream: VideoStream, packet: "Packet[Stream]") -> bool:

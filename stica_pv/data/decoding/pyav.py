@@ -1,8 +1,12 @@
-"""Differences between PyAV versions; no other module depends on the version."""
+"""Differences between PyAV versions 17 to 19; no other module depends on the version."""
 
 from typing import Any
 
 import av
+from av.video.stream import VideoStream
+
+_INTERLACED = 2
+"""FFmpeg's field orders from this value on mean interlaced video."""
 
 
 def open_options(version: str) -> dict[str, Any]:
@@ -15,3 +19,11 @@ def open_options(version: str) -> dict[str, Any]:
 
 
 OPEN_OPTIONS = open_options(av.__version__)
+
+
+def may_be_interlaced(stream: VideoStream) -> bool:
+    """Return whether a video may be interlaced.
+
+    PyAV gives the order of fields in the header from 18.1 on; with an older one, every video may be interlaced.
+    """
+    return getattr(stream.codec_context, "field_order", _INTERLACED) >= _INTERLACED

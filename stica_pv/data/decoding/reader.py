@@ -93,7 +93,7 @@ def read(
     Args:
         path: File, or a URI that iopath supports.
         requests: Windows to read, by name.
-        frame_choice: For each requested time the ``nearest`` frame (of two equally near the earlier), or the
+        frame_choice: Rule for each requested time: the ``nearest`` frame (of two equally near the earlier), or the
             ``previous``; ``following``: from the first frame at or after the start on, as in `following_times`.
         short_size: Largest short side of a frame, 0 for no limit; smaller ones are not enlarged.
         flow: Stored optical flow, for requests that include it.

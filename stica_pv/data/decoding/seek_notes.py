@@ -18,7 +18,7 @@ class SeekNotes:
     Attributes:
         key: Path, size and modification time of the file.
         beyond: Number of additional time stamps to read past the end of a window.
-        too_late_s: By time stamp of a packet: decoding from it gives no correct frame up to this time in seconds.
+        too_late_s: Times by the stamp of a packet: decoding from it gives no correct frame up to this time in seconds.
     """
 
     key: tuple[str, int, int]

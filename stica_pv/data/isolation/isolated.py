@@ -25,7 +25,7 @@ class Isolated(Generic[Arguments, Result]):
         """Take the function; the process starts with the first call.
 
         Args:
-            function: Its arguments and results are pickled; tensors keep their memory layout.
+            function: Function to isolate; its arguments and results are pickled, and tensors keep their memory layout.
             timeout_s: Time limit per call in seconds; 0 for none, crashes are then still noticed.
         """
         self._function, self._timeout_s = function, timeout_s

@@ -33,10 +33,10 @@ def answer_all(
     On systems other than Linux all requests are answered sequentially in this process, without protection.
 
     Args:
-        answer: As for `WorkerProcess`.
+        answer: Function of a worker; see `WorkerProcess`.
         requests: Requests to answer.
         processes: Number of workers; a lost one is replaced.
-        timeout_s: As for `WorkerProcess`.
+        timeout_s: Time limit; see `WorkerProcess`.
     """
     if sys.platform != "linux":
         yield from ((request, answer(request)) for request in requests)

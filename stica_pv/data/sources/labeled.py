@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import torch
 from torch import Tensor
@@ -43,12 +44,12 @@ class LabeledSet:
     """A data set with classes.
 
     Attributes:
-        name: Name of its data source: "ucf101", "csv", …
+        name: Name of the official set, such as "ucf101", or of the folder of the lists.
         paths: Files or URIs, V of them, each once.
         labels: Class of each, int64 (V,); bool (V, classes) where a file may have several.
         class_names: Names by label.
         groups: Source of each, int64 (V,): clips of one source have the same number.
-        folds: At least one.
+        folds: Folds, at least one.
         root: Folder that the names are relative to.
         hash: Hash of names, labels and folds; does not depend on `root`.
     """
@@ -114,7 +115,13 @@ def labeled_set_from_config(cfg: CfgNode) -> LabeledSet:
     for split, listed in lists.items():
         log_absent(listed, f"the {split} list")
     pattern = cfg.TEST.GROUP_PATTERN or getattr(source, "group_pattern", "") or cfg.DATA.GROUP_PATTERN
-    return labeled_set(lists, pairs, name=dataset, root=path, group_pattern=pattern)
+    name = dataset if isinstance(source, OfficialSet) else name_of(path, dataset)
+    return labeled_set(lists, pairs, name=name, root=path, group_pattern=pattern)
+
+
+def name_of(path: str, source: str) -> str:
+    """Return the name of a data set that is not an official one: that of its folder or list, else of its source."""
+    return PurePosixPath(path).name.removesuffix(".csv") or source
 
 
 def choose_folds(own: Pairs, wanted: Sequence[str]) -> Pairs:

@@ -24,7 +24,7 @@ def open_list(path: str, *, newline: str | None = None) -> TextIO:
 
     Args:
         path: A file or URI.
-        newline: As for `open`.
+        newline: Line ending; see `open`.
 
     Raises:
         UsageError: The list is in UTF-16 or UTF-32.

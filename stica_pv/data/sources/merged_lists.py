@@ -20,7 +20,7 @@ class MergedLists:
 
     Attributes:
         paths: Files or URIs, V of them, each once, in the order of the lists.
-        names: Their names relative to the root of their list.
+        names: Names of the files relative to the root of their list.
         classes: Classes of each, in ascending order.
         class_names: Names by class.
         several: Whether a file may have several classes.

@@ -31,7 +31,7 @@ def sampled_clip(name: str, sampler: ClipSampler, at_end: AtEnd = "shift") -> Wi
 
     Args:
         name: Name of the window.
-        sampler: What `pytorchvideo.data.make_clip_sampler` returns; "random", "uniform", "constant_clips_per_video" …
+        sampler: Result of `pytorchvideo.data.make_clip_sampler`; "random", "uniform", "constant_clips_per_video" …
         at_end: Handling of a clip that exceeds the end of its file.
 
     Raises:
@@ -53,7 +53,7 @@ def sampled_clips(names: Sequence[str], sampler: ClipSampler, at_end: AtEnd = "s
 
     Args:
         names: Names of the windows, one for each clip that the sampler makes of a video.
-        sampler: As in `sampled_clip`; "constant_clips_per_video" or "random_multi".
+        sampler: Sampler as in `sampled_clip`; "constant_clips_per_video" or "random_multi".
         at_end: Handling of a clip that exceeds the end of its file.
 
     Raises:

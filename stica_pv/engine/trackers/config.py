@@ -13,10 +13,17 @@ from stica_pv.engine.trackers.tensorboard import TensorBoard
 from stica_pv.engine.trackers.tracker import Tracker
 from stica_pv.engine.trackers.wandb import Wandb
 from stica_pv.errors import UsageError
+from stica_pv.registry import TRACKERS
 
 EXTRAS = {"TENSORBOARD": "tensorboard", "WANDB": "wandb", "MLFLOW": "mlflow"}  # section: module, and extra
 MODES = ("online", "offline")
 
+declare_keys(
+    __name__,
+    "",
+    OUTPUT,
+    Key("TRACKERS", [], "Further trackers of the metrics: names that modules of CUSTOM_IMPORTS registered."),
+)
 declare_keys(
     __name__,
     "TENSORBOARD",
@@ -47,11 +54,13 @@ declare_keys(
 
 
 def check_trackers(cfg: CfgNode) -> None:
-    """Checks that the libraries of enabled trackers are installed.
+    """Checks that the libraries of enabled trackers are installed, and that trackers of other modules are registered.
 
     Raises:
-        UsageError: One is not; the message names the extra to install.
+        UsageError: One is not; the message names the extra to install, or the registered trackers.
     """
+    for name in cfg.TRACKERS:
+        TRACKERS.get(name)
     for name, extra in EXTRAS.items():
         if cfg[name].ENABLE and importlib.util.find_spec(extra) is None:
             raise UsageError(f"{name}.ENABLE needs the extra: pip install 'stica_pv[{extra}]'")
@@ -71,4 +80,5 @@ def trackers_from_config(cfg: CfgNode, folder: Path, resume_step: int) -> list[T
         given = cfg.MLFLOW.TRACKING_URI and with_credentials("MLFLOW.TRACKING_URI", cfg.MLFLOW.TRACKING_URI)
         uri = given or f"sqlite:///{(folder / 'mlflow.db').absolute()}"
         trackers.append(Mlflow(folder, uri=uri, experiment=cfg.MLFLOW.EXPERIMENT, config=keys))
-    return trackers
+    own = [TRACKERS.build(name, folder=folder, resume_step=resume_step, config=keys) for name in cfg.TRACKERS]
+    return [*trackers, *own]

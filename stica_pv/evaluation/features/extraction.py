@@ -13,6 +13,7 @@ from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.data.loading.loader import ClipLoader
 from stica_pv.distributed import is_main, rank, to_main, world_size
 from stica_pv.engine.out_of_memory import fails_when_full
+from stica_pv.evaluation.features.loading import Loading
 from stica_pv.evaluation.features.rows import rows_to_main
 from stica_pv.evaluation.requests import Layer
 from stica_pv.progress import Progress
@@ -76,10 +77,7 @@ def extract(
     dataset: ClipDataset,
     items: Sequence[int],
     *,
-    device: torch.device,
-    clips_at_once: int,
-    num_workers: int,
-    start_method: str = "fork",
+    loading: Loading,
     prepare: Prepare | None = None,
 ) -> Extracted | None:
     """Extract all features of some items of a data set, on all processes together.
@@ -88,10 +86,8 @@ def extract(
         specs: Features to extract, by name.
         dataset: Data set; its views are all of frames or all of audio alone.
         items: Unique indices of the items.
-        device: Device of the encoders.
-        clips_at_once: Clips per forward pass, and per loaded batch unless an item has more views.
-        num_workers: Loader processes of each process.
-        start_method: Start method of the loader processes.
+        loading: Settings of the pass; a loaded batch has at least one item, which may have more views than
+            `clips_at_once`.
         prepare: Function applied to the frames of each view.
 
     Returns:
@@ -100,18 +96,20 @@ def extract(
     Raises:
         RunFailed: A GPU is out of memory.
     """
-    order = OwnItems(items, max(1, clips_at_once // len(dataset.views.specs)))
-    loader = ClipLoader(dataset, order, num_workers=num_workers, start_method=start_method, keep_failures=True)
+    order = OwnItems(items, max(1, loading.clips_at_once // len(dataset.views.specs)))
+    loader = ClipLoader(
+        dataset, order, num_workers=loading.num_workers, start_method=loading.start_method, keep_failures=True
+    )
     rows: dict[int, dict[str, Tensor]] = {}
     causes: dict[int, str] = {}
-    advice = f"TEST.BATCH_SIZE {clips_at_once} clips at a time: lower it"
+    advice = f"TEST.BATCH_SIZE {loading.clips_at_once} clips at a time: lower it"
     with Progress("features", len(items), unit="items", shown=is_main()) as progress:
         for keys, batch in zip(order, loader, strict=True):
             found = _silent(batch) | _unread([key.index for key in keys], batch, dataset)
             causes |= found
             if len(batch):
                 with fails_when_full(lambda: "features", advice):
-                    made = _encode(specs, batch.to(device), prepare, clips_at_once)
+                    made = _encode(specs, batch.to(loading.device), prepare, loading.clips_at_once)
                 for row, index in enumerate(batch.index.tolist()):
                     if index not in found:
                         # a tensor view would keep the whole batch

@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from stica_pv.data.loading.dataset import ClipDataset
 from stica_pv.data.loading.loader import ClipLoader
+from stica_pv.evaluation.features.loading import Loading
 from stica_pv.models.projection import GroupBatchNorm
 from stica_pv.structures import SampleKey
 from stica_pv.tasks.encoders import layers_of, run_layers
@@ -21,10 +22,7 @@ def reestimate_batch_norm(
     encoder: nn.Module,
     dataset: ClipDataset,
     items: Sequence[int],
-    *,
-    device: torch.device,
-    num_workers: int,
-    start_method: str = "fork",
+    loading: Loading,
 ) -> None:
     """Replace the running statistics of every batch-norm by plain means over batches of the first view.
 
@@ -32,9 +30,7 @@ def reestimate_batch_norm(
         encoder: Encoder, changed in place and left in evaluation mode.
         dataset: Data set of the clips.
         items: Indices of the items; unreadable ones are skipped.
-        device: Device of the encoder.
-        num_workers: Number of loader processes.
-        start_method: Start method of the loader processes.
+        loading: Settings of the pass; its number of clips is not used.
     """
     norms: list[Any] = [module for module in encoder.modules() if isinstance(module, (_BatchNorm, GroupBatchNorm))]
     momenta = [norm.momentum for norm in norms]
@@ -45,7 +41,9 @@ def reestimate_batch_norm(
     batches: Any = [
         keys[start : start + BATCH_SIZE] for start in range(0, len(keys), BATCH_SIZE)
     ]  # any iterable is accepted
-    loader = ClipLoader(dataset, batches, num_workers=num_workers, start_method=start_method, keep_failures=True)
+    loader = ClipLoader(
+        dataset, batches, num_workers=loading.num_workers, start_method=loading.start_method, keep_failures=True
+    )
     last = layers_of(encoder)[-1:]  # the last layer runs all norms
     used = 0
     for batch in loader:
@@ -54,7 +52,7 @@ def reestimate_batch_norm(
             for norm in norms:
                 norm.momentum = 1 / used  # makes the running mean a plain mean
             clips = next(iter((batch.video or batch.audio).values()))
-            run_layers(encoder, clips.to(device), last)
+            run_layers(encoder, clips.to(loading.device), last)
     encoder.eval()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

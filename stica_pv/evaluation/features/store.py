@@ -1,21 +1,34 @@
-"""Features on disk, reused as long as weights, data, views and layer are the same."""
+"""Features on disk, shared by all runs as long as weights, data, views and layer are the same."""
 
+import fcntl
 import hashlib
 import json
+import logging
+import os
+import tempfile
+import uuid
 import zipfile
+import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+import stica_pv
 from stica_pv.errors import UsageError
 from stica_pv.partial_file import partial_file
 
-FORMAT = "stica_pv features 1"
+logger = logging.getLogger(__name__)
+
+FORMAT = f"stica_pv {stica_pv.__version__} features"
+LOCK = "in_use.lock"
+FOLDER_VARIABLE, LIMIT_VARIABLE = "STICA_PV_FEATURE_CACHE", "STICA_PV_FEATURE_CACHE_GB"
+ADVICE = f"; set {FOLDER_VARIABLE} to a folder with free space"
 DTYPES = {"float32": np.float32, "float16": np.float16}
 
 
@@ -35,64 +48,159 @@ class Stored:
 
 
 class FeatureStore:
-    """A folder of .npz files, named by the hash of the settings that made them.
+    """Features on disk, shared by all runs of a user: protocols, reports and galleries extract them once.
 
-    Each holds ``features`` float32 or float16 (V, N, D), ``index`` int64 (V,), and ``settings``, a JSON text. Parts of
-    one kind of features, ``<name>.<number>.npz`` in order of creation, are joined into ``<name>.npz`` when complete.
+    An entry is a folder, named by the hash of the settings that determine its features. It holds .npz files with
+    ``features`` float32 or float16 (V, N, D), ``index`` int64 (V,), and ``settings``, a JSON text; each is written
+    once and never changed, so several processes may read and add at the same time. A damaged file is removed and its
+    items are extracted again. `trim` removes the entries that were not used for longest, except those in use by a
+    process.
     """
 
-    def __init__(self, folder: Path, dtype: str) -> None:
-        self._folder, self._dtype = folder, dtype
+    def __init__(self, folder: Path, dtype: str, *, limit_bytes: int = 10 * 2**30) -> None:
+        """Use a folder.
+
+        Args:
+            folder: Folder of the entries.
+            dtype: ``float32`` or ``float16``, type of new features.
+            limit_bytes: Size that `trim` leaves.
+        """
+        self.folder, self._dtype, self._limit_bytes = folder, dtype, limit_bytes
+        self._held: dict[str, IO[bytes]] = {}
 
     def name(self, settings: Mapping[str, Any]) -> str:
-        """Return the file name for some settings."""
+        """Return the name of the entry for some settings."""
         text = json.dumps([FORMAT, self._dtype, settings], sort_keys=True)
         return f"{settings['modality']}_{settings['layer']}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
+    def check(self) -> None:
+        """Check that entries can be written.
+
+        Raises:
+            UsageError: They cannot.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise _unwritable(self.folder, error, ADVICE) from error
+
     def load(self, name: str) -> Stored | None:
-        """Return all parts of some features, None without any; later parts replace earlier ones."""
-        parts = [_read(path) for path in self._parts(name)]
+        """Return all items of an entry, None without any; items that were unreadable at first may be readable later."""
+        if not (self.folder / name).is_dir():
+            return None
+        self._hold(name)
+        parts = [part for part in map(_read_or_remove, sorted((self.folder / name).glob("*.npz"))) if part is not None]
         if not parts:
             return None
-        rows = {int(i): (part, at) for part, stored in enumerate(parts) for at, i in enumerate(stored.index.tolist())}
-        index = sorted(rows)
-        features = torch.empty(len(index), *_shape(parts), dtype=torch.float32).fill_(torch.nan)
+        rows: dict[int, tuple[int, int]] = {}
         for number, stored in enumerate(parts):
-            found = [(to, rows[i][1]) for to, i in enumerate(index) if rows[i][0] == number]
+            for at, i in enumerate(stored.index.tolist()):
+                if i not in rows or i in parts[rows[i][0]].causes:
+                    rows[i] = number, at
+        index = sorted(rows)
+        features = torch.full((len(index), *_shape(parts)), torch.nan)
+        for number, stored in enumerate(parts):
+            found = [(row, rows[i][1]) for row, i in enumerate(index) if rows[i][0] == number]
             if found and stored.features.shape[1:] == features.shape[1:]:
-                to, at = torch.tensor(found).unbind(dim=1)
-                features[to] = stored.features[at]
+                to, of = torch.tensor(found).unbind(dim=1)
+                features[to] = stored.features[of]
         causes = {i: parts[part].causes[i] for i, (part, _) in rows.items() if i in parts[part].causes}
         return Stored(torch.tensor(index), features, causes)
 
     def add(self, name: str, settings: Mapping[str, Any], stored: Stored) -> None:
-        """Write an additional part."""
-        numbers = [int(path.name.split(".")[-2]) for path in self._parts(name) if path != self._whole(name)]
-        self._write(self._folder / f"{name}.{max(numbers, default=-1) + 1:08d}.npz", settings, stored)
+        """Add items to an entry."""
+        self._hold(name)
+        path = self.folder / name / f"{uuid.uuid4().hex}.npz"
+        write_features(path, stored, {"format": FORMAT, **settings}, dtype=self._dtype, advice=ADVICE)
 
-    def join(self, name: str, settings: Mapping[str, Any]) -> None:
-        """Join the parts into one file."""
-        whole, parts = self._whole(name), self._parts(name)
-        stored = self.load(name)
-        if stored is not None and parts != [whole]:
-            self._write(whole, settings, stored)
-            for path in parts:
-                if path != whole:
-                    path.unlink()
+    def trim(self) -> None:
+        """Remove the entries that were not used for longest, until the rest has the size limit; log what was removed.
 
-    def _whole(self, name: str) -> Path:
-        return self._folder / f"{name}.npz"
+        Entries in use by this process or another stay.
+        """
+        entries = sorted((_Entry.of(path) for path in self.folder.glob("*") if path.is_dir()), key=lambda e: e.used_s)
+        size, removed = sum(entry.size for entry in entries), 0
+        for entry in entries:
+            if size - removed > self._limit_bytes and _remove_unless_held(entry.path):
+                removed += entry.size
+        if removed:
+            logger.info("removed %.2f GB of features that were not used for longest", removed / 2**30)
 
-    def _parts(self, name: str) -> list[Path]:
-        whole = self._whole(name)
-        return ([whole] if whole.is_file() else []) + sorted(self._folder.glob(f"{name}.*.npz"))
+    def _hold(self, name: str) -> None:
+        """Mark an entry as used now, and as in use until this process ends."""
+        path = self.folder / name / LOCK
+        try:
+            while name not in self._held:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with suppress(FileNotFoundError):  # another process has just removed the entry: make it again
+                    file = path.open("ab")
+                    with suppress(OSError):  # a file system without locks: an entry in use may be removed
+                        fcntl.flock(file, fcntl.LOCK_SH)
+                    if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                        self._held[name] = file
+            os.utime(path)
+        except OSError as error:
+            raise _unwritable(self.folder, error, ADVICE) from error
 
-    def _write(self, path: Path, settings: Mapping[str, Any], stored: Stored) -> None:
-        write_features(path, stored, {"format": FORMAT, **settings}, dtype=self._dtype)
+
+@dataclass(frozen=True)
+class _Entry:
+    """An entry with its size in bytes and the time of its last use."""
+
+    path: Path
+    size: int
+    used_s: float
+
+    @classmethod
+    def of(cls, path: Path) -> "_Entry":
+        stats = {}
+        with suppress(FileNotFoundError):  # removed by another process
+            for file in path.iterdir():
+                stats[file.name] = file.stat()
+        used_s = stats[LOCK].st_mtime if LOCK in stats else 0.0
+        return cls(path, sum(stat.st_size for stat in stats.values()), used_s)
+
+
+def _remove_unless_held(path: Path) -> bool:
+    """Remove an entry; return False if a process uses it, or the file system has no locks."""
+    try:
+        with (path / LOCK).open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(file.fileno()), (path / LOCK).stat()):
+                return False  # it was removed and made again meanwhile
+            for part in path.iterdir():
+                part.unlink(missing_ok=True)
+            path.rmdir()
+    except OSError:  # it is in use, or a process begins to use it
+        return False
+    return True
+
+
+def feature_store(dtype: str) -> FeatureStore:
+    """Return the store of this user, by the environment variables `FOLDER_VARIABLE` and `LIMIT_VARIABLE`.
+
+    Raises:
+        UsageError: The size is not a number.
+    """
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stica_pv" / "features"
+    given = os.environ.get(LIMIT_VARIABLE, "10")
+    try:
+        limit_bytes = int(float(given) * 2**30)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"{LIMIT_VARIABLE}: expected a size in GB, got {given!r}") from error
+    return FeatureStore(Path(os.environ.get(FOLDER_VARIABLE) or default), dtype, limit_bytes=limit_bytes)
 
 
 def write_features(
-    path: Path, stored: Stored, settings: Mapping[str, Any], *, dtype: str, more: Mapping[str, Any] | None = None
+    path: Path,
+    stored: Stored,
+    settings: Mapping[str, Any],
+    *,
+    dtype: str,
+    more: Mapping[str, Any] | None = None,
+    advice: str = "",
 ) -> None:
     """Write an .npz file of ``features``, ``index`` and ``settings`` (JSON, with the causes of unreadable items).
 
@@ -102,6 +210,7 @@ def write_features(
         settings: Settings that determine the features.
         dtype: ``float32`` or ``float16``.
         more: Further arrays.
+        advice: End of the message if the file cannot be written.
 
     Raises:
         UsageError: The file cannot be written.
@@ -115,17 +224,28 @@ def write_features(
         with partial_file(path) as partial, partial.open("wb") as file:
             np.savez(file, features=features, index=stored.index.numpy(), settings=np.array(text), **(more or {}))
     except OSError as error:
-        raise UsageError(f"features cannot be written to {path}: {error.strerror or error}") from error
+        raise _unwritable(path, error, advice) from error
 
 
-def _read(path: Path) -> Stored:
+def _unwritable(path: Path, error: OSError, advice: str) -> UsageError:
+    return UsageError(f"features cannot be written to {path}: {error.strerror or error}{advice}")
+
+
+def _read_or_remove(path: Path) -> Stored | None:
+    """Read a file of features; remove a damaged one."""
     try:
         with np.load(path, allow_pickle=False) as file:
             features, index, text = file["features"], file["index"], str(file["settings"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path} is not a complete feature file ({error}): remove it to extract it again") from error
-    causes = {int(i): cause for i, cause in json.loads(text)["causes"].items()}
-    return Stored(torch.from_numpy(index), torch.from_numpy(features.astype(np.float32)), causes)
+        causes = {int(i): cause for i, cause in json.loads(text)["causes"].items()}
+        return Stored(torch.from_numpy(index), torch.from_numpy(features.astype(np.float32)), causes)
+    except FileNotFoundError:  # another process found it damaged
+        return None
+    except OSError as error:
+        raise UsageError(f"features cannot be read from {path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        logger.warning("%s is damaged (%s): its features are extracted again", path, error)
+        path.unlink(missing_ok=True)
+        return None
 
 
 def _shape(parts: list[Stored]) -> tuple[int, int]:

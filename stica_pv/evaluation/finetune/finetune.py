@@ -16,7 +16,7 @@ from stica_pv.data.sources.labeled import Fold
 from stica_pv.distributed import is_main
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.config import clip_format_from_config
-from stica_pv.evaluation.context import EvaluationContext
+from stica_pv.evaluation.context import EvaluationContext, FeatureJob
 from stica_pv.evaluation.evaluated_model import EvaluatedModel
 from stica_pv.evaluation.feature_evaluation import OWN, Scored, rows_of
 from stica_pv.evaluation.finetune.config import FinetuneSettings, exact_name, settings_from_config
@@ -55,7 +55,7 @@ class FinetuneProtocol:
 
 @dataclass(frozen=True)
 class Finetune:
-    """The evaluation; see `stica_pv.evaluation.protocol.Evaluation`.
+    """The evaluation; see `stica_pv.evaluation.suite.Evaluation`.
 
     Attributes:
         cfg: Configuration of the run.
@@ -67,6 +67,10 @@ class Finetune:
     settings: FinetuneSettings
     protocol: FinetuneProtocol
     name: str = NAME
+
+    def feature_jobs(self, context: EvaluationContext) -> list[FeatureJob]:
+        """Return nothing, since no features are stored."""
+        return []
 
     def run(self, context: EvaluationContext) -> list[Row]:
         """Train and test every model on every fold, on all processes; return the rows on the main one."""

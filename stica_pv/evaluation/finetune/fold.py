@@ -16,13 +16,12 @@ from stica_pv.data.sources.labeled import Fold
 from stica_pv.distributed import barrier, from_main, is_main
 from stica_pv.engine.config import check_solver
 from stica_pv.engine.run_folder import claim
-from stica_pv.engine.signals import stopping_signal
 from stica_pv.engine.training import run_training
-from stica_pv.errors import RunStopped, UsageError
+from stica_pv.errors import UsageError
 from stica_pv.evaluation.context import EvaluationContext
 from stica_pv.evaluation.evaluated_model import ClipFormat, EvaluatedModel
 from stica_pv.evaluation.finetune.config import FinetuneSettings
-from stica_pv.evaluation.live import RESULT, Pace, extract_live
+from stica_pv.evaluation.live import RESULT, extract_live
 from stica_pv.evaluation.ranking import top_k_hits
 from stica_pv.evaluation.views import color_of, views_of
 from stica_pv.keyed_random import seed_of
@@ -63,14 +62,14 @@ class FoldTest:
         """Test after an epoch, if it is due; return top1 in %."""
         if epoch < self.settings.test_from:
             return {}
-        request, loading = self.settings.request, self.context.loading
+        request = self.settings.request
         found = extract_live(
             Classifier(self.task),
             self.context.dataset(views_of(request, self.clip_format), "video", self.clip_format),
             self.fold.test.tolist(),
-            Pace(self.context.device, loading.clips_at_once, loading.num_workers, loading.start_method),
+            self.context.loading,
             average=False,
-            prepare=color_of(request, self.clip_format, loading.seed),
+            prepare=color_of(request, self.clip_format, self.context.seed),
         )
         self.context.check_readable({} if found is None else found.causes)
         if found is None:
@@ -132,17 +131,14 @@ def finetune_fold(
         task = create_classification(cfg, model, settings).to(context.device)
         check_solver(cfg, task.parameter_groups(), context.device)
         test = FoldTest(task, context, fold, clips, settings, folder)
-        if not _train(cfg, task, training_videos(context, fold), folder, test):
-            raise RunStopped(
-                f"fine-tuning in {folder} was interrupted; the same command continues it", stopping_signal()
-            )
+        _train(cfg, task, training_videos(context, fold), folder, test)
         barrier()
     return {epoch: read_scores(folder, epoch) for epoch in epochs} if is_main() else {}
 
 
-def _train(cfg: CfgNode, task: Classification, videos: Videos, folder: Path, test: FoldTest) -> bool:
+def _train(cfg: CfgNode, task: Classification, videos: Videos, folder: Path, test: FoldTest) -> None:
     task.check_labels(videos.labels)
-    return run_training(
+    run_training(
         cfg,
         task,
         videos,

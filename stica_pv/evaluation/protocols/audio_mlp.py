@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.metrics import Metric
 from stica_pv.evaluation.normalization import LEAST_DEVIATION
+from stica_pv.evaluation.protocols.one_modality import OneModality
 from stica_pv.evaluation.protocols.requests import describe_views
 from stica_pv.evaluation.ranking import LabelRanking
-from stica_pv.evaluation.requests import FeatureRequest, Requests
+from stica_pv.evaluation.requests import FeatureRequest
 from stica_pv.keyed_random import generator, seed_of
 from stica_pv.progress import Progress
 
@@ -37,7 +38,7 @@ class MlpRecipe:
 
 
 @dataclass(frozen=True)
-class AudioMlp:
+class AudioMlp(OneModality):
     """Standardized features, one hidden layer, sigmoid for each class; test scores are the mean over windows.
 
     Attributes:
@@ -61,14 +62,6 @@ class AudioMlp:
             f"audio_mlp ({describe_views(self.train, self.test)}, standardized, {r.hidden} hidden units, lr {r.lr:g}, "
             f"batch {r.batch_size}, {r.epochs} epochs, weight decay {r.weight_decay:g})"
         )
-
-    def train_requests(self) -> Requests:
-        """Return the requests, without averaging over windows."""
-        return {self.train.modality: self.train}
-
-    def test_requests(self) -> Requests:
-        """Return the requests, without averaging over windows."""
-        return {self.test.modality: self.test}
 
     def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
         """Return mAP and AUC over classes, and d_prime."""

@@ -11,9 +11,10 @@ from torch import Tensor
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.metrics import Metric, mean_metric
 from stica_pv.evaluation.protocols.linear_svm import ViewClassifier, fit_views
-from stica_pv.evaluation.protocols.requests import describe_views, one_label_each
+from stica_pv.evaluation.protocols.one_modality import OneModality
+from stica_pv.evaluation.protocols.requests import describe_views
 from stica_pv.evaluation.ranking import top_k_hits
-from stica_pv.evaluation.requests import FeatureRequest, Requests
+from stica_pv.evaluation.requests import FeatureRequest
 from stica_pv.keyed_random import generator
 from stica_pv.progress import Progress
 
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class FewShot:
+class FewShot(OneModality):
     """Accuracy with n labeled items of each class: mean and standard deviation over samples.
 
     Attributes:
@@ -47,18 +48,9 @@ class FewShot:
         views = describe_views(self.train, self.test)
         return f"few_shot ({views}, L2 -> mean -> L2, {self.classifier}, C {self.cost:g}, {self.draws} draws)"
 
-    def train_requests(self) -> Requests:
-        """Return the requests of the items to sample from."""
-        return {self.train.modality: self.train}
-
-    def test_requests(self) -> Requests:
-        """Return the requests of the test items."""
-        return {self.test.modality: self.test}
-
     def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
         """Return ``1-shot top1`` and its deviation between samples, ``1-shot top1 std``, for each n."""
-        items = one_label_each(train[self.train.modality], "few_shot")
-        unseen = one_label_each(test[self.test.modality], "few_shot")
+        items, unseen = self.single_label_sets(train, test, "few_shot")
         features = _unit_length(unseen.features)
         metrics = []
         with Progress("few_shot", len(self.shots) * self.draws, unit="fits") as progress:

@@ -1,8 +1,6 @@
 """Feature requests of the protocols, from the keys of TEST."""
 
 from stica_pv.config import CfgNode
-from stica_pv.errors import UsageError
-from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.requests import FeatureRequest
 
 AS_TEST = "as_test"
@@ -42,14 +40,3 @@ def describe_views(train: FeatureRequest, test: FeatureRequest) -> str:
     if (train.views, train.transform) != (test.views, test.transform):
         views = f"{train.views} {train.transform} -> {views}"
     return f"{test.layer} {test.modality}, {views} view{'s' * (test.views > 1)}"
-
-
-def one_label_each(items: FeatureSet, evaluation: str) -> FeatureSet:
-    """Return `items` after checking that they have one label each.
-
-    Raises:
-        UsageError: The data set is multi-label.
-    """
-    if items.labels.ndim != 1:
-        raise UsageError(f"{evaluation} needs one label per item, got several: use audio_mlp or cross_modal")
-    return items

@@ -8,13 +8,14 @@ from torch import Tensor
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.metrics import Metric, mean_metric
 from stica_pv.evaluation.protocols.neighbors import RECALLS, average_precisions, class_votes, nearest, recall_hits
-from stica_pv.evaluation.protocols.requests import describe_views, one_label_each
+from stica_pv.evaluation.protocols.one_modality import OneModality
+from stica_pv.evaluation.protocols.requests import describe_views
 from stica_pv.evaluation.ranking import top_k_metrics
-from stica_pv.evaluation.requests import FeatureRequest, Requests
+from stica_pv.evaluation.requests import FeatureRequest
 
 
 @dataclass(frozen=True)
-class Retrieval:
+class Retrieval(OneModality):
     """R@k and mAP of test items among training items.
 
     Attributes:
@@ -36,18 +37,9 @@ class Retrieval:
         how = "L2 -> mean -> L2, cosine" if self.metric == "cosine" else "L2 -> mean, euclidean"
         return f"{self.evaluation} ({describe_views(self.train, self.test)}, {how})"
 
-    def train_requests(self) -> Requests:
-        """Return the requests of the gallery."""
-        return {self.train.modality: self.train}
-
-    def test_requests(self) -> Requests:
-        """Return the requests of the queries."""
-        return {self.test.modality: self.test}
-
     def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
         """Return R@1 to R@50, mAP over queries, and mAP by class: over the queries of a class, then classes."""
-        gallery = one_label_each(train[self.train.modality], self.evaluation)
-        queries = one_label_each(test[self.test.modality], self.evaluation)
+        gallery, queries = self.single_label_sets(train, test, self.evaluation)
         rows, wanted = averaged_rows(gallery), averaged_rows(queries)
         _, indices = nearest(rows, wanted, k=max(RECALLS), metric=self.metric)
         hits = recall_hits(gallery.labels[indices] == queries.labels.unsqueeze(1), RECALLS)
@@ -60,7 +52,7 @@ class Retrieval:
 
 
 @dataclass(frozen=True)
-class Knn:
+class Knn(OneModality):
     """Accuracy of the vote of the nearest training items by cosine similarity.
 
     Attributes:
@@ -83,18 +75,9 @@ class Knn:
             f"knn ({describe_views(self.train, self.test)}, L2 -> mean -> L2, cosine, k {self.k}, {self.votes} votes)"
         )
 
-    def train_requests(self) -> Requests:
-        """Return the requests of the gallery."""
-        return {self.train.modality: self.train}
-
-    def test_requests(self) -> Requests:
-        """Return the requests of the queries."""
-        return {self.test.modality: self.test}
-
     def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
         """Return top1 and top5."""
-        gallery = one_label_each(train[self.train.modality], "knn")
-        queries = one_label_each(test[self.test.modality], "knn")
+        gallery, queries = self.single_label_sets(train, test, "knn")
         similarity, indices = nearest(averaged_rows(gallery), averaged_rows(queries), k=self.k, metric="cosine")
         classes = int(gallery.labels.max()) + 1
         votes = class_votes(similarity, gallery.labels[indices], classes=classes, votes=self.votes)

@@ -9,17 +9,18 @@ from torch import Tensor
 
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.metrics import Metric
-from stica_pv.evaluation.protocols.requests import describe_views, one_label_each
+from stica_pv.evaluation.protocols.one_modality import OneModality
+from stica_pv.evaluation.protocols.requests import describe_views
 from stica_pv.evaluation.protocols.retrieval import averaged_rows
 from stica_pv.evaluation.ranking import top_k_metrics
-from stica_pv.evaluation.requests import FeatureRequest, Requests
+from stica_pv.evaluation.requests import FeatureRequest
 from stica_pv.evaluation.splits import choose_on_holdout, describe_choice
 
 RIDGE_STRENGTHS = (1e-3, 1e-1, 10.0)
 
 
 @dataclass(frozen=True)
-class RidgeProbe:
+class RidgeProbe(OneModality):
     """Linear probe whose strength is chosen on a grouped hold-out of the training items.
 
     Attributes:
@@ -41,18 +42,9 @@ class RidgeProbe:
         strength = describe_choice(RIDGE_STRENGTHS, self.holdout_share)
         return f"{self.evaluation} ({describe_views(self.train, self.test)}, L2, ridge {strength})"
 
-    def train_requests(self) -> Requests:
-        """Return the requests, averaged over views."""
-        return {self.train.modality: self.train}
-
-    def test_requests(self) -> Requests:
-        """Return the requests, averaged over views."""
-        return {self.test.modality: self.test}
-
     def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
         """Return top1 and top5."""
-        fitted = one_label_each(train[self.train.modality], self.evaluation)
-        unseen = one_label_each(test[self.test.modality], self.evaluation)
+        fitted, unseen = self.single_label_sets(train, test, self.evaluation)
         rows, queries = (F.normalize(averaged_rows(part), dim=1) for part in (fitted, unseen))
         strength = choose_strength(rows, fitted, share=self.holdout_share, seed=seed)
         return top_k_metrics(ridge_scores(rows, fitted.labels, queries, strength=strength), unseen.labels)

@@ -8,14 +8,15 @@ from torch import Tensor
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.metrics import Metric
 from stica_pv.evaluation.protocols.linear_svm import ViewClassifier, fit_views
-from stica_pv.evaluation.protocols.requests import describe_views, one_label_each
+from stica_pv.evaluation.protocols.one_modality import OneModality
+from stica_pv.evaluation.protocols.requests import describe_views
 from stica_pv.evaluation.ranking import top_k_metrics
-from stica_pv.evaluation.requests import FeatureRequest, Requests
+from stica_pv.evaluation.requests import FeatureRequest
 from stica_pv.evaluation.splits import choose_on_holdout, describe_choice
 
 
 @dataclass(frozen=True)
-class Svm:
+class Svm(OneModality):
     """One-against-rest SVM on every view (clip, crop or window of audio); an item's score is the mean over its views.
 
     Attributes:
@@ -44,18 +45,10 @@ class Svm:
             f"C {describe_choice(self.costs, self.holdout_share)}, mean decision value)"
         )
 
-    def train_requests(self) -> Requests:
-        """Return the requests, without averaging over views."""
-        return {self.train.modality: self.train}
-
-    def test_requests(self) -> Requests:
-        """Return the requests, without averaging over views."""
-        return {self.test.modality: self.test}
-
     def score(self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], *, seed: int) -> list[Metric]:
         """Return top1 and top5."""
-        items = one_label_each(test[self.test.modality], self.evaluation)
-        classifier = self.fit(one_label_each(train[self.train.modality], self.evaluation), seed=seed)
+        fitted, items = self.single_label_sets(train, test, self.evaluation)
+        classifier = self.fit(fitted, seed=seed)
         return top_k_metrics(classifier.scores(items.features), items.labels)
 
     def fit(self, train: FeatureSet, *, seed: int) -> ViewClassifier:

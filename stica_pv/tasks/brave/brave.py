@@ -30,6 +30,7 @@ from stica_pv.tasks.brave.heads import SharedHeads
 from stica_pv.tasks.brave.params import AUDIO, FLOW, VIDEO, BraveParams, BraveVideo, kind_of, name_broad
 from stica_pv.tasks.brave.windows import BROAD, NARROW, narrow_in_broad
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
+from stica_pv.tasks.monitors import described
 from stica_pv.tasks.stica.av_params import ClipSettings
 from stica_pv.tasks.stica.inspection import describe_volume
 from stica_pv.transforms import (
@@ -208,6 +209,20 @@ class BraVe(Task):
         known = {id(p) for p in predictors}
         others = tuple(p for p in self.parameters() if p.requires_grad and id(p) not in known)
         return [ParameterGroup("all", others), ParameterGroup("predictor", predictors, self.predictor_lr_scale)]
+
+    def metric_descriptions(self) -> dict[str, str]:
+        """Returns a sentence on each number."""
+        found = described("loss", "spread_video", "rank_video", "audio_share")
+        found["accuracy"] = (
+            "Share of the narrow views whose prediction is nearest to the first broad view of their video."
+        )
+        first = self.broad_views[0]
+        found[f"spread_broad_{first}"] = f"Spread of the projections of the broad view {first!r}, as spread_video."
+        for name in self.broad_views:
+            distance = "Half the mean squared distance of unit vectors, 0 to 2"
+            found[f"loss_{name}_to_narrow"] = f"{distance}: broad view {name!r} predicted from the narrow one."
+            found[f"loss_narrow_to_{name}"] = f"{distance}: narrow view predicted from the broad view {name!r}."
+        return found
 
     def negatives(self, batch_size: int) -> int:
         """Returns 0: there are no negatives."""

@@ -153,6 +153,13 @@ class Classification(Task):
         parts = {name: tuple(p for p in getattr(self, name).parameters() if p.requires_grad) for name in self.lr_scales}
         return [ParameterGroup(name, found, self.lr_scales[name]) for name, found in parts.items() if found]
 
+    def metric_descriptions(self) -> dict[str, str]:
+        """Returns a sentence on each number."""
+        return {
+            "loss": "Cross-entropy of the labels, in nats.",
+            "accuracy": "Share of the training clips that are classified correctly, 0 to 1.",
+        }
+
     def negatives(self, batch_size: int) -> int:
         """Returns 0: classes are compared, not videos."""
         return 0

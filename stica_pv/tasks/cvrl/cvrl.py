@@ -26,7 +26,7 @@ from stica_pv.structures import (
 )
 from stica_pv.tasks.base import AugmentationParams, Inputs, Task
 from stica_pv.tasks.encoders import VideoEncoder
-from stica_pv.tasks.monitors import ROWS
+from stica_pv.tasks.monitors import ROWS, described
 from stica_pv.tasks.windows import IntervalSettings, interval_windows
 from stica_pv.transforms import SimclrColorParams, SimclrColorSettings, apply_simclr_color, sample_simclr_color
 
@@ -150,6 +150,10 @@ class CVRL(Task):
             "uniformity_video": uniformity(first),
         }
         return LossTerms(total, {name: value.detach() for name, value in scalars.items()})
+
+    def metric_descriptions(self) -> dict[str, str]:
+        """Returns a sentence on each number."""
+        return described("loss", "accuracy", "spread_video", "rank_video", "uniformity_video")
 
     def negatives(self, batch_size: int) -> int:
         """Returns the number of clips of all other videos, two each."""

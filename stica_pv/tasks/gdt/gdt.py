@@ -29,7 +29,7 @@ from stica_pv.tasks.base import AugmentationParams, Inputs, Task
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
 from stica_pv.tasks.gdt.inspection import compared_versions, notes_of_versions
 from stica_pv.tasks.gdt.terms import REVERSED, REVERSED_AUDIO, terms_of, time_of, versions_of
-from stica_pv.tasks.monitors import collapse_monitors
+from stica_pv.tasks.monitors import MONITORED, collapse_monitors, described
 from stica_pv.tasks.stica.av_params import ClipSettings
 from stica_pv.tasks.windows import independent_windows
 from stica_pv.transforms import (
@@ -212,6 +212,10 @@ class GDT(Task):
             valid_everywhere,
         )
         return LossTerms(total, {name: value.detach() for name, value in scalars.items()})
+
+    def metric_descriptions(self) -> dict[str, str]:
+        """Returns a sentence on each number."""
+        return described("loss", "accuracy_cross", "audio_share", *MONITORED)
 
     def negatives(self, batch_size: int) -> int:
         """Returns the number of keys besides the positive, for the comparison with the most."""

@@ -10,7 +10,15 @@ from torch import Tensor, nn
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
 from stica_pv.losses import GroupContrast, contrast_accuracy, contrast_rows, masked_mean, normalize
-from stica_pv.models import FeatureCrop, Pooling, measure_pathways, plan_crops
+from stica_pv.models import (
+    FeatureCrop,
+    Pooling,
+    check_token_drop,
+    keep_computed,
+    measure_pathways,
+    plan_crops,
+    sample_kept,
+)
 from stica_pv.structures import (
     AudioSpec,
     Batch,
@@ -25,7 +33,7 @@ from stica_pv.structures import (
 )
 from stica_pv.tasks.base import Inputs, Task
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
-from stica_pv.tasks.monitors import collapse_monitors
+from stica_pv.tasks.monitors import MONITORED, collapse_monitors, described
 from stica_pv.tasks.stica.av_params import AUDIO, VIEWS, AVParams, ClipSettings
 from stica_pv.tasks.stica.crop_terms import CropSettings, CropTable
 from stica_pv.tasks.stica.inspection import compared_windows, notes_of_step
@@ -59,6 +67,7 @@ class AVContrastive(Task):
         audio_head_passes: int = 1,
         audio_min_valid: float = 0.5,
         crops: CropSettings,
+        token_drop: float = 0.0,
         cross_modal_weight: float = 0.5,
         cross_modal_temperature: float = 0.1,
         within_modal_temperature: float = 0.5,
@@ -78,15 +87,14 @@ class AVContrastive(Task):
             audio_head_passes: 1, or 2 for separate dropout of the audio for each view, as released.
             audio_min_valid: Share of a clip's audio that must be real for it to be compared.
             crops: Feature crops.
+            token_drop: Share of the positions of the map that the trunk does not compute in training.
             cross_modal_weight: Weight a, 0 < a <= 1.
             cross_modal_temperature: Temperature t of L_AV.
             within_modal_temperature: Temperature t of L_crop.
         """
         super().__init__()
-        if not 0 < cross_modal_weight <= 1:
-            raise UsageError(f"CONTRASTIVE.CROSS_MODAL_WEIGHT: expected 0 < a <= 1, got {cross_modal_weight}")
-        if min(cross_modal_temperature, within_modal_temperature) <= 0:
-            raise UsageError("CONTRASTIVE.TEMPERATURE and CONTRASTIVE.TEMPERATURE_WITHIN must be positive")
+        _check_loss(cross_modal_weight, min(cross_modal_temperature, within_modal_temperature))
+        check_token_drop(token_drop, backbone)
         if audio_head_passes not in (1, len(VIEWS)):
             raise UsageError(f"AUDIO.HEAD_PASSES: expected 1 or 2, got {audio_head_passes}")
         self.clip, self.color, self.volume_jitter = clip, color, volume_jitter
@@ -103,6 +111,7 @@ class AVContrastive(Task):
         sizes = measure_pathways(backbone, frames=clip.frames, size=clip.size)
         self.map_shape, *self.further_shapes = (size.shape for size in sizes)
         crops.check(self.map_shape)
+        self.token_drop = token_drop
 
     def views(self) -> Views:
         """Returns two views of one window; the first has the audio."""
@@ -124,15 +133,18 @@ class AVContrastive(Task):
         return Views(specs, one_window("clip", clip.seconds), min_seconds=clip.seconds, needs_audio=needs_audio)
 
     def sample_params(self, keys: StepKeys) -> AVParams:
-        """Samples crop windows by step, color and volume by sample."""
+        """Samples crop windows by step; color, volume and computed positions by sample."""
 
         def rngs(purpose: str) -> list[torch.Generator]:
             return [generator(purpose, keys.seed, keys.epoch, index) for index in keys.indices]
 
+        positions = self.map_shape[1] * self.map_shape[2]
+        dropping = VIEWS if self.token_drop else ()
         return AVParams(
             crops=tuple(self._sample_crops(keys, view) for view in range(len(VIEWS))),
             color=tuple(sample_color(rngs(f"photometry {name}"), self.color) for name in VIEWS),
             volume=sample_volume(rngs("volume"), self.volume_jitter),
+            kept=tuple(sample_kept(self.token_drop, positions, rngs(f"tokens {name}")) for name in dropping),
         )
 
     def _sample_crops(self, keys: StepKeys, view: int) -> CropPlan:
@@ -163,12 +175,7 @@ class AVContrastive(Task):
             ``windows`` (N1 + N2, B, D) in the order of the crop table, ``audio`` (1 or 2, B, D), unit rows in fp32;
             ``audio_valid`` (1, B, 1), 1 or 0.
         """
-        tokens = torch.cat(
-            [
-                self.feature_crop(self.backbone(inputs[name]), crop)
-                for name, crop in zip(VIEWS, params.crops, strict=True)
-            ]
-        )
+        tokens = torch.cat([self._tokens(inputs[name], params, view) for view, name in enumerate(VIEWS)])
         windows = self.video_head(self.pool.pool_tokens(tokens))
         audio = self.audio_tower(inputs["log_mel"]).expand(self.audio_head_passes, -1, -1)
         return {
@@ -176,6 +183,14 @@ class AVContrastive(Task):
             "audio": normalize(self.audio_head(audio)),
             "audio_valid": inputs["audio_valid"].view(1, -1, 1),
         }
+
+    def _tokens(self, video: Tensor, params: AVParams, view: int) -> Tensor:
+        """Crops the windows of a view from its map: (N, B, K, C)."""
+        crops = params.crops[view]
+        if not params.kept:
+            return self.feature_crop(self.backbone(video), crops)
+        kept = params.kept[view]
+        return self.feature_crop(self.backbone(video, kept), keep_computed(crops, kept))
 
     def loss(self, local: Embeddings, gathered: Embeddings, *, rank_offset: int) -> LossTerms:
         """Returns L = (1 - a) L_crop + a L_AV."""
@@ -221,6 +236,12 @@ class AVContrastive(Task):
         accuracy = contrast_accuracy(video, audio_keys, valid, valid_everywhere, rank_offset=rank_offset)
         return (terms[0] + terms[1]) / 2, accuracy
 
+    def metric_descriptions(self) -> dict[str, str]:
+        """Returns a sentence on each number."""
+        return described(
+            "loss", "loss_cross", "loss_within", "loss_space", "loss_time", "accuracy_cross", "audio_share", *MONITORED
+        )
+
     def sizes(self) -> dict[str, int]:
         """Returns the number of windows embedded per video, and of directed comparisons in each part of the loss."""
         windows = len(VIEWS) + sum(len(crops) for crops in self.table.crops)
@@ -238,3 +259,10 @@ class AVContrastive(Task):
         """Returns the trunk with pooling head, and the audio tower; their heads give the projected layer."""
         video = VideoEncoder(self.backbone, self.pool, self.color.mean, self.color.std, self.video_head)
         return {"video": video, "audio": AudioEncoder(self.log_mel, self.audio_tower, self.audio_head)}
+
+
+def _check_loss(cross_modal_weight: float, smallest_temperature: float) -> None:
+    if not 0 < cross_modal_weight <= 1:
+        raise UsageError(f"CONTRASTIVE.CROSS_MODAL_WEIGHT: expected 0 < a <= 1, got {cross_modal_weight}")
+    if smallest_temperature <= 0:
+        raise UsageError("CONTRASTIVE.TEMPERATURE and CONTRASTIVE.TEMPERATURE_WITHIN must be positive")

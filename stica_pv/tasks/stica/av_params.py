@@ -40,18 +40,21 @@ class ClipSettings:
 
 @dataclass(frozen=True)
 class AVParams(AugmentationParams):
-    """Random choices of a step: crop windows, color and volume.
+    """Random choices of a step: crop windows, color and volume, and computed positions if tokens are dropped.
 
     Attributes:
         crops: Windows of each view.
         color: Color parameters of each view.
         volume: Factors on the audio, (B,).
+        kept: Computed positions of each view, int64 (B, K); empty: the trunk computes all.
     """
 
     crops: tuple[CropPlan, ...]
     color: tuple[ColorParams, ...]
     volume: Tensor
+    kept: tuple[Tensor, ...] = ()
 
     def rows(self, part: slice) -> "AVParams":
         """Returns the windows of some samples; colors and volume are applied before."""
-        return AVParams(tuple(crop.rows(part) for crop in self.crops), (), self.volume[part])
+        crops, kept = tuple(crop.rows(part) for crop in self.crops), tuple(positions[part] for positions in self.kept)
+        return AVParams(crops, (), self.volume[part], kept)

@@ -3,7 +3,7 @@
 from stica_pv.config import CfgNode
 from stica_pv.config.keys import Key, declare_keys, declare_task
 from stica_pv.config.limits import AT_LEAST_ONE, POSITIVE, SHARE, Limits, one_of
-from stica_pv.config.roles import DATA, NETWORK
+from stica_pv.config.roles import DATA, NETWORK, TRAINING
 from stica_pv.models import measure_map
 from stica_pv.models.config import audio_encoder_from_config, backbone_from_config, head_from_config, pool_from_config
 from stica_pv.registry import TASKS
@@ -82,6 +82,18 @@ declare_keys(
 )
 declare_keys(
     __name__,
+    "MODEL",
+    TRAINING,
+    Key(
+        "TOKEN_DROP",
+        0.0,
+        "Share of the positions of the map that vit_* does not compute in training, random for each clip and view.",
+        Limits(low=0, high=0.95),
+    ),
+    task=TASK,
+)
+declare_keys(
+    __name__,
     "DATA",
     DATA,
     Key("MISSING_AUDIO", "drop", "What happens to videos without audio.", one_of(*MISSING_AUDIO)),
@@ -134,6 +146,7 @@ def av_contrastive_from_config(cfg: CfgNode) -> AVContrastive:
             exclusive_bound=crop.EXCLUSIVE_BOUND,
             per_sample=crop.PER_SAMPLE,
         ),
+        token_drop=cfg.MODEL.TOKEN_DROP,
         cross_modal_weight=cfg.CONTRASTIVE.CROSS_MODAL_WEIGHT,
         cross_modal_temperature=cfg.CONTRASTIVE.TEMPERATURE,
         within_modal_temperature=cfg.CONTRASTIVE.TEMPERATURE_WITHIN,

@@ -122,13 +122,18 @@ def lags(path: Path, gap_s: float = 0.0, gap_at_s: float = 1e9) -> list[float]:
     return found
 
 
+# FFmpeg 8.0 (PyAV 17.0) plays the delay of the encoder that Matroska names, and audio alone then begins with it.
+MATROSKA_DELAY_IS_SKIPPED = av.library_versions["libavformat"] >= (62, 12, 0)
+
+
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
 def test_jittered_stamps_cut_no_holes_and_move_nothing(tmp_path: Path, ending: str):
     noise = np.random.default_rng(0).uniform(-300, 300, 1000)
     for stamp in (sawtooth, lambda number: 1024 * number + noise[number] * (number > 0)):
         found = lags(encode(tmp_path / f"a.{ending}", "aac", change=restamp(stamp)))
         assert max(found) - min(found) < 1e-4
-        assert found[0] == pytest.approx(1024 / RATE_HZ if ending == "mp4" else 0.0, abs=6e-3)
+        delayed = ending == "mp4" or not MATROSKA_DELAY_IS_SKIPPED
+        assert found[0] == pytest.approx(1024 / RATE_HZ if delayed else 0.0, abs=6e-3)
 
 
 @pytest.mark.parametrize("gap", [1455, 6615])

@@ -8,7 +8,17 @@ from edited import edited
 from made_media import make_media, numbers_of
 from reading import nearest_numbers, one
 
+from stica_pv.commands.reader_check.faults import field_packets
+from stica_pv.data.decoding import demux, file_head
 from stica_pv.data.decoding.media_file import MediaFile
+
+
+@pytest.fixture(params=["installed PyAV", "PyAV without field order"])
+def any_pyav(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyAV before 18.1 does not give the order of fields."""
+    if request.param == "PyAV without field order":
+        monkeypatch.setattr(file_head, "may_be_interlaced", lambda stream: True)
+        monkeypatch.setattr(demux, "may_be_interlaced", lambda stream: True)
 
 
 def in_decoding_order(packets: list[av.Packet]) -> list[av.Packet]:
@@ -18,12 +28,27 @@ def in_decoding_order(packets: list[av.Packet]) -> list[av.Packet]:
     return packets
 
 
+@pytest.mark.usefixtures("any_pyav")
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
 @pytest.mark.parametrize("video", ["libx264", "mpeg4"])
 def test_frames_stamped_as_they_are_decoded_are_shown_in_order(tmp_path: Path, ending: str, video: str):
     plain = make_media(tmp_path / "plain.mp4", video=video, audio=None, options={"bf": "2", "g": "40"})
     path = edited(plain, tmp_path / f"order.{ending}", in_decoding_order)
     for start in (0.0, 0.5, 1.32, 2.6, 3.4):
+        assert numbers_of(one(path, start, 0.2, 5, 25.0).frames.numpy()) == nearest_numbers(start, 5, 25.0)
+
+
+@pytest.mark.usefixtures("any_pyav")
+def test_fields_stamped_in_order_are_not_counted_as_frames(tmp_path: Path):
+    path = tmp_path / "fields.mkv"
+    with av.open(str(path), "w") as container:
+        for _, packet in field_packets(container, frames=24, fps=25, size=(64, 64), delay=1):
+            container.mux(packet)
+    with MediaFile(str(path)) as media:
+        assert media.video is not None
+        assert media.video.codec_context.has_b_frames
+        assert not media.counts_frames
+    for start in (0.0, 0.4, 0.72):
         assert numbers_of(one(path, start, 0.2, 5, 25.0).frames.numpy()) == nearest_numbers(start, 5, 25.0)
 
 

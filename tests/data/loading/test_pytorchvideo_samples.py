@@ -4,6 +4,7 @@ import stica_pv.compat  # noqa: F401 - repairs torchvision for pytorchvideo
 
 import pytest
 import torch
+from attempts import CONTEXT
 from made_media import make_media, sweep
 from pytorchvideo.data import LabeledVideoDataset, make_clip_sampler
 from torch.utils.data import DataLoader, SequentialSampler
@@ -177,7 +178,16 @@ def test_pytorchvideos_data_set_gives_batches_that_our_encoders_accept(labeled, 
         transform=SampleTransform(frames=4, size=32, crop=RandomResizedCrop(), audio=AUDIO),
         decode_audio=decode_audio,
     )
-    loader = DataLoader(dataset, batch_size=2, num_workers=workers, collate_fn=collate_samples)
+    # A forked worker hangs in pytorchvideo's decoder, whose threads it lacks: seen with PyAV 19.
+    context = CONTEXT if workers else None
+    loader = DataLoader(
+        dataset,
+        batch_size=2,
+        num_workers=workers,
+        collate_fn=collate_samples,
+        multiprocessing_context=context,
+        timeout=120 * bool(workers),
+    )
     batches = list(loader)
     order = torch.cat([batch["label"] for batch in batches])
     valid = torch.cat([batch["audio_valid"] for batch in batches])[order.argsort()]

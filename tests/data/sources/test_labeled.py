@@ -56,7 +56,7 @@ def test_a_csv_has_one_fold_of_its_two_lists(data):
     assert found.labels.tolist() == [0, 1, 0]
     assert [(fold.name, fold.train.tolist(), fold.test.tolist()) for fold in found.folds] == [("test", [0, 1], [2])]
     assert found.groups.tolist() == [0, 1, 2]
-    assert (found.name, found.root, found.multi_label) == ("csv", str(data), False)
+    assert (found.name, found.root, found.multi_label) == (data.name, str(data), False)
 
 
 def test_an_official_set_has_its_folds_and_knows_its_sources(data):

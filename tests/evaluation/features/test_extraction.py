@@ -11,19 +11,26 @@ from stica_pv.evaluation.features.extraction import (
     Extracted,
     FeatureSpec,
     OwnItems,
+    Prepare,
     extract,
     max_pooled,
 )
+from stica_pv.evaluation.features.loading import Loading
 from stica_pv.evaluation.requests import FeatureRequest
 from stica_pv.tasks.encoders import Encoder
 
 
 def run(
-    encoders: dict[str, nn.Module], dataset: ClipDataset, items: list[int] | None = None, **settings: object
+    encoders: dict[str, nn.Module],
+    dataset: ClipDataset,
+    items: list[int] | None = None,
+    prepare: Prepare | None = None,
+    **settings: object,
 ) -> Extracted:
     jobs = {name: FeatureSpec(encoder.eval(), "pooled", average=True) for name, encoder in encoders.items()}
     items = list(range(len(dataset))) if items is None else items
-    found = extract(jobs, dataset, items, device=CPU, **{"clips_at_once": 6, "num_workers": 0, **settings})  # type: ignore[arg-type]
+    loading = Loading(CPU, **{"clips_at_once": 6, "num_workers": 0, **settings})  # type: ignore[arg-type]
+    found = extract(jobs, dataset, items, loading=loading, prepare=prepare)
     assert found is not None
     return found
 
@@ -73,9 +80,7 @@ def test_views_that_are_not_averaged_stay_as_they_are_in_their_order():
         {"c": FeatureSpec(Colors().eval(), "pooled", average=False)},
         videos(),
         range(7),
-        device=CPU,
-        clips_at_once=4,
-        num_workers=0,
+        loading=Loading(CPU, clips_at_once=4, num_workers=0),
     )
     assert found is not None
     # exact: copied, not calculated
@@ -119,7 +124,7 @@ def test_all_layers_of_an_encoder_come_from_one_pass_through_it():
         "unit": FeatureSpec(encoder, "map_max", average=True),
         "projected": FeatureSpec(encoder, "projected", average=False),
     }
-    found = extract(jobs, videos(2), [0, 1], device=CPU, clips_at_once=6, num_workers=0)
+    found = extract(jobs, videos(2), [0, 1], loading=Loading(CPU, clips_at_once=6, num_workers=0))
     assert found is not None
     assert encoder.passes == 1
     assert found.features["whole"].shape == (2, 3, 3 * 2 * 4 * 4)

@@ -7,12 +7,8 @@ from stica_pv.config import apply_overrides
 from stica_pv.defaults import get_cfg
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.feature_set import FeatureSet
-from stica_pv.evaluation.protocols.requests import (
-    describe_views,
-    one_label_each,
-    request_for_test,
-    request_for_training,
-)
+from stica_pv.evaluation.protocols.one_modality import OneModality
+from stica_pv.evaluation.protocols.requests import describe_views, request_for_test, request_for_training
 
 
 def configured(*overrides: str) -> Any:
@@ -44,6 +40,8 @@ def test_crops_mean_nothing_to_audio():
 
 
 def test_several_labels_are_refused_where_one_is_needed():
-    items = FeatureSet(torch.zeros(2, 1, 3), torch.zeros(2, 5, dtype=torch.bool), torch.arange(2))
+    items = {"video": FeatureSet(torch.zeros(2, 1, 3), torch.zeros(2, 5, dtype=torch.bool), torch.arange(2))}
+    protocol = OneModality()
+    protocol.train = protocol.test = request_for_test(configured(), average=True)
     with pytest.raises(UsageError, match="knn needs one label per item.*audio_mlp or cross_modal"):
-        one_label_each(items, "knn")
+        protocol.single_label_sets(items, items, "knn")

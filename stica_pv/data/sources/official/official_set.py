@@ -33,7 +33,7 @@ class Listing:
 
     Attributes:
         source: The list file.
-        entries: Its files.
+        entries: Files of the split.
         class_names: Names by label.
         labels: Class of each; None if the list has none or several.
         tags: Classes of each in ascending order, if a file may have several.

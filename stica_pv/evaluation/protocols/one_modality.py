@@ -1,0 +1,40 @@
+"""What protocols on the features of one modality share."""
+
+from collections.abc import Mapping
+
+from stica_pv.errors import UsageError
+from stica_pv.evaluation.feature_set import FeatureSet
+from stica_pv.evaluation.requests import FeatureRequest, Requests
+
+
+class OneModality:
+    """A protocol with one request for the training items and one for the test items.
+
+    Attributes:
+        train: Request for the training items.
+        test: Request for the test items.
+    """
+
+    train: FeatureRequest
+    test: FeatureRequest
+
+    def train_requests(self) -> Requests:
+        """Return the request for the training items by its modality."""
+        return {self.train.modality: self.train}
+
+    def test_requests(self) -> Requests:
+        """Return the request for the test items by its modality."""
+        return {self.test.modality: self.test}
+
+    def single_label_sets(
+        self, train: Mapping[str, FeatureSet], test: Mapping[str, FeatureSet], evaluation: str
+    ) -> tuple[FeatureSet, FeatureSet]:
+        """Return the training and the test items, with one label each.
+
+        Raises:
+            UsageError: The data set is multi-label.
+        """
+        sets = train[self.train.modality], test[self.test.modality]
+        if any(items.labels.ndim != 1 for items in sets):
+            raise UsageError(f"{evaluation} needs one label per item, got several: use audio_mlp or cross_modal")
+        return sets
