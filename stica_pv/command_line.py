@@ -17,8 +17,8 @@ from typing import Any, TextIO, cast
 
 from stica_pv.credentials import without_credentials
 from stica_pv.errors import RunFailed, RunStopped, SignalReceived, UnreadableClip, UsageError
-from stica_pv.progress import LogHandler, over_bar
 from stica_pv.safe_text import printable
+from stica_pv.terminal import LogHandler, over_bar
 
 PROGRAM = "stica-pv"
 SCRIPTS = {

@@ -3,16 +3,16 @@
 import datetime
 import logging
 import os
-import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
 
 from tqdm.std import tqdm
+
+from stica_pv.terminal import OPEN_BARS, columns_of, log_is_on_terminal
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ SHOWN_BY_BAR = {"shown_by_bar": True}
 class Progress:
     """Shows how much of some work is done while it is entered.
 
-    On a terminal it is a bar on stderr, provided that the log of this process goes to a terminal too: see `LogHandler`.
+    On a terminal it is a bar on stderr, provided that the log of this process goes to a terminal too (terminal.py).
     The bar of inner work hides that of the outer work. At the end the bar disappears; an error leaves it as a
     line. Log files, and logs that go elsewhere, get a line every 10 seconds or more, and one at the end of work that
     took so long.
@@ -62,8 +62,8 @@ class Progress:
         self._begin_s = self._logged_s = clock()
 
     def __enter__(self) -> "Progress":
-        if self._shown and _log_is_on_terminal():
-            for bar in _OPEN[-1:]:
+        if self._shown and log_is_on_terminal():
+            for bar in OPEN_BARS[-1:]:
                 bar.hide()
             self._bar = _Bar.open(self._what, self._total, self._unit, self._initial, self._delay_s)
         return self
@@ -108,55 +108,8 @@ class Progress:
         )
 
 
-class LogHandler(logging.StreamHandler):  # type: ignore[type-arg]  # the class takes no argument at run time
-    """Writes log records above the bar, and leaves out those that the bar shows.
-
-    A process shows bars only if it logs through such a handler, and only to terminals: so lines that pass through a
-    pipe to the same terminal cannot tear a bar.
-    """
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Writes a record."""
-        bar = _OPEN[-1] if _OPEN and is_terminal(self.stream) else None
-        if bar is None:
-            super().emit(record)
-        elif not getattr(record, "shown_by_bar", False):
-            with bar.hidden():
-                super().emit(record)
-
-
-def is_terminal(stream: Any) -> bool:
-    """Returns whether a stream is an open terminal; it may be None."""
-    return stream is not None and not stream.closed and bool(stream.isatty())
-
-
-def over_bar(text: str) -> str:
-    """Returns text for stderr that replaces a bar there, perhaps of a process that was killed."""
-    if not is_terminal(sys.stderr):
-        return text
-    return f"\r{' ' * _columns(sys.stderr)}\r{text}"
-
-
-def _log_is_on_terminal() -> bool:
-    found, log = [], logging.getLogger(__name__)
-    while True:
-        found += [handler.stream for handler in log.handlers if isinstance(handler, LogHandler)]
-        if not log.propagate or log.parent is None:
-            return bool(found) and all(map(is_terminal, [sys.stderr, *found]))
-        log = log.parent
-
-
 def _duration(seconds: float) -> str:
     return str(datetime.timedelta(seconds=round(min(seconds, 1e9))))
-
-
-def _columns(stream: Any) -> int:
-    """Returns the usable width: a full last column would begin a new line."""
-    with suppress(OSError, ValueError):  # not a terminal, or closed
-        columns = os.get_terminal_size(stream.fileno()).columns
-        if columns:
-            return max(1, columns - 1)
-    return max(1, shutil.get_terminal_size().columns - 1)
 
 
 class _Bar(tqdm):  # type: ignore[misc]  # tqdm has no types
@@ -174,12 +127,12 @@ class _Bar(tqdm):  # type: ignore[misc]  # tqdm has no types
             ncols=80, nrows=20, miniters=1, mininterval=BAR_PERIOD_S, delay=delay_s,
         )  # fmt: skip
         bar._owner = os.getpid()
-        _OPEN.append(bar)
+        OPEN_BARS.append(bar)
         return bar
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:
         """Draws the bar in the present width of the terminal; returns whether it has a line there."""
-        self.ncols = _columns(sys.stderr)
+        self.ncols = columns_of(sys.stderr)
         self._drawn = True
         return bool(super().display(msg, pos))
 
@@ -199,13 +152,9 @@ class _Bar(tqdm):  # type: ignore[misc]  # tqdm has no types
 
     def end(self, *, stays: bool) -> None:
         """Removes the bar, or leaves it as a whole line."""
-        _OPEN.remove(self)
+        OPEN_BARS.remove(self)
         self.leave = stays
         self.close()
-
-
-_OPEN: list[_Bar] = []
-"""Bars of this process, the innermost last; only that one is visible."""
 
 
 def _new_lock() -> None:

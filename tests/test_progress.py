@@ -1,3 +1,4 @@
+import io
 import logging
 import os
 import sys
@@ -10,7 +11,8 @@ from terminals import WIDTH, logging_restored, on_terminal, open_terminal, read_
 from stica_pv.command_line import exit_code
 from stica_pv.errors import RunFailed
 from stica_pv.launch.logs import set_up_logging
-from stica_pv.progress import SHOWN_BY_BAR, Progress, over_bar
+from stica_pv.progress import SHOWN_BY_BAR, Progress
+from stica_pv.terminal import over_bar
 
 log = logging.getLogger("stica_pv.of_the_tests")
 
@@ -190,27 +192,27 @@ def test_an_error_line_replaces_the_bar_of_a_killed_process(clock: FakeTime, mon
     assert screen(written) == ["failed: process 0 was killed", ""]
 
 
+class WrittenTerminal(io.StringIO):
+    """A terminal whose text can be read at any time."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def test_an_inner_bar_hides_the_outer_one(clock: FakeTime, monkeypatch: pytest.MonkeyPatch):
-    states: list[str] = []
-    master, slave = open_terminal()
-    with os.fdopen(slave, "w", encoding="utf-8") as terminal:
-        monkeypatch.setattr(sys, "stdout", terminal)
-        monkeypatch.setattr(sys, "stderr", terminal)
-        set_up_logging("", 0)
-        written = ""
-        with Progress("outer", 4, clock=clock, delay_s=0.0) as outer:
-            with Progress("inner", 4, clock=clock, delay_s=0.0) as inner:
-                clock.now += 1.0
-                inner.add()
-                log.info("said")
-                written += os.read(master, 65536).decode()
-                states.append(written)
+    terminal = WrittenTerminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    set_up_logging("", 0)
+    with Progress("outer", 4, clock=clock, delay_s=0.0) as outer:
+        with Progress("inner", 4, clock=clock, delay_s=0.0) as inner:
             clock.now += 1.0
-            outer.add()
-            written += os.read(master, 65536).decode()
-            states.append(written)
-    os.close(master)
-    first, second = (without_times(screen(state)) for state in states)
+            inner.add()
+            log.info("said")
+            first = without_times(screen(terminal.getvalue()))
+        clock.now += 1.0
+        outer.add()
+        second = without_times(screen(terminal.getvalue()))
     assert first[0] == second[0] == "said"
     assert first[1].startswith("inner:  25%")
     assert second[1].startswith("outer:  25%")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stica_pv.command_line import PrintableFormatter
 from stica_pv.credentials import without_credentials
-from stica_pv.progress import LogHandler
+from stica_pv.terminal import LogHandler
 
 FORMAT = "[%(asctime)s] %(message)s"
 TIME = "%H:%M:%S"

@@ -20,7 +20,7 @@ from stica_pv.distributed import HEARTBEAT
 from stica_pv.errors import RunStopped
 from stica_pv.launch.process_spec import ProcessSpec
 from stica_pv.launch.rendezvous import FAILURE
-from stica_pv.progress import over_bar
+from stica_pv.terminal import over_bar
 
 logger = logging.getLogger(__name__)
 
