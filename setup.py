@@ -78,6 +78,7 @@ setup(
         "numpy>=2.1.0,<3",
         "jinja2>=3.1.4,<4",  # torch and torchvision bring it and pillow; named, since the pages import them
         "pillow>=11.0.0,<14",
+        "tqdm>=4.67,<5",
     ],
     extras_require={
         "test": [

@@ -18,6 +18,7 @@ from typing import Any, TextIO, cast
 from stica_pv.credentials import without_credentials
 from stica_pv.errors import RunFailed, RunStopped, SignalReceived, UnreadableClip, UsageError
 from stica_pv.safe_text import printable
+from stica_pv.terminal import LogHandler, over_bar
 
 PROGRAM = "stica-pv"
 SCRIPTS = {
@@ -150,7 +151,7 @@ def exit_code(act: Callable[[], int | None], *, interrupted: str = "stopped") ->
 
 def _write_error(line: str) -> None:
     with suppress(OSError):  # the terminal may be closed
-        sys.stderr.write(as_called(without_credentials(line)))
+        sys.stderr.write(over_bar(as_called(without_credentials(line))))
         sys.stderr.flush()
 
 
@@ -172,7 +173,7 @@ def log_to_terminal(*, level: int, stream: TextIO | None = None) -> None:
         level: Lowest level of messages.
         stream: Output stream; None for stderr.
     """
-    handler = logging.StreamHandler(stream)
+    handler = LogHandler(stream)
     handler.setFormatter(PrintableFormatter())
     logging.basicConfig(level=level, handlers=[handler])
 

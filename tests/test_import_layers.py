@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # Lowest first: imports point down this list only, and within one layer only inside one's own folder.
 # docs/architecture.md prints the same list, and a test below compares the two.
 LAYERS = (
-    ("safe_text",),
-    ("errors", "credentials", "partial_file"),
+    ("safe_text", "terminal"),
+    ("errors", "credentials", "partial_file", "progress"),
     ("structures", "command_line", "recipe_files"),
     ("compat", "registry", "keyed_random", "config", "metrics", "weights", "temporary_folder"),
     ("distributed",),

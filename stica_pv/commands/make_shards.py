@@ -34,7 +34,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Pack the files, and print the progress."""
+    """Pack the files, and print their number."""
     from stica_pv.config.declared import check_keys
 
     check_keys(args.cfg, args.overrides)
@@ -44,12 +44,13 @@ def run(args: argparse.Namespace) -> None:
     from stica_pv.workflows.run import import_custom
 
     log_to_terminal(level=logging.WARNING, stream=sys.stdout)
+    logging.getLogger("stica_pv.progress").setLevel(logging.INFO)
     cfg = configure(args.cfg[0], args.overrides)
     import_custom(cfg)
     videos = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT)
     target, size = Path(args.target), round(args.shard_mb * 1e6)
-    for done in write_shards(videos, target, name=cfg.TRAIN.SPLIT, shard_bytes=size):
-        print(f"{done} of {len(videos)} files packed", flush=True)
+    shards = list(write_shards(videos, target, name=cfg.TRAIN.SPLIT, shard_bytes=size))
+    print(f"{len(videos)} files packed into {len(shards)} shards")
     # The paths in the list are relative to its folder, and a space separates path and label.
     prefix = " DATA.PATH_PREFIX ''" if cfg.DATA.PATH_PREFIX else ""
     separator = " DATA.PATH_LABEL_SEPARATOR ' '" if cfg.DATA.PATH_LABEL_SEPARATOR != " " else ""

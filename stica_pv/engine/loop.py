@@ -22,6 +22,7 @@ from stica_pv.engine.signals import SignalRequest, Signals, signals_in_steps, st
 from stica_pv.errors import RunStopped
 from stica_pv.keyed_random import seed_of
 from stica_pv.metrics import MONITORS
+from stica_pv.progress import SHOWN_BY_BAR, Progress
 from stica_pv.structures import Batch, LossTerms, StepKeys
 
 logger = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ def train(
         RunStopped: A signal asked to stop; the last step is saved.
         RunFailed, UnreadableClip, UsageError: A number is not finite, or there is no next batch.
     """
-    with signals_in_steps() as signals, HEARTBEAT.expected():
+    with signals_in_steps() as signals, HEARTBEAT.expected(), _progress(state, settings, records) as progress:
         clock, saved_at, saved_step = Clock(device), time.monotonic(), state.step
         stream = next_batches(batches, clock, lambda failures: report_failures(state.step, failures))
         while True:
@@ -147,10 +148,24 @@ def train(
             lr = schedule(state.step)
             _advance(state, following.batch.to(device, non_blocking=True), lr, order, settings)
             clock.step_done()
+            progress.add()
             after_step(state.step)
             if state.step % settings.log_period == 0 or state.step == settings.total_steps:
                 check_losses(state.meter, state.step - 1, name_samples)
-                _log(state, clock, lr, order, settings, records)
+                _log(state, clock, lr, order, settings, records, progress)
+
+
+def _progress(state: TrainState, settings: LoopSettings, records: Records | None) -> Progress:
+    """Returns the bar of the main process; the lines of logged steps say more than its own."""
+    return Progress(
+        "training",
+        settings.total_steps,
+        unit="steps",
+        initial=state.step,
+        shown=records is not None,
+        lines=False,
+        delay_s=0.0,
+    )
 
 
 def _advance(state: TrainState, batch: Batch, lr: float, order: Order, settings: LoopSettings) -> None:
@@ -213,7 +228,7 @@ def _end_epoch(step: int, order: Order, records: Records | None, at_epoch_end: A
     if records is not None and numbers:
         records.write_epoch(step, epoch, numbers)
         text = "  ".join(f"{name} {value:.1f}" for name, value in numbers.items())
-        logger.info("epoch %d  %s", epoch, text, extra={"progress": False})
+        logger.info("epoch %d  %s", epoch, text)
 
 
 class _Agreed(NamedTuple):
@@ -234,7 +249,13 @@ def _agree(signals: Signals, step: int, unsaved_s: float, settings: LoopSettings
 
 
 def _log(
-    state: TrainState, clock: Clock, lr: float, order: Order, settings: LoopSettings, records: Records | None
+    state: TrainState,
+    clock: Clock,
+    lr: float,
+    order: Order,
+    settings: LoopSettings,
+    records: Records | None,
+    progress: Progress,
 ) -> None:
     means = state.meter.take_means()
     timings = clock.take_timings(order.batch_size)
@@ -248,5 +269,6 @@ def _log(
         "step %d/%d  left %s  data wait %.0f%%  %.1f samples/s  %s  lr %.2g  epoch %.2f",
         *(state.step, settings.total_steps, left, 100 * timings["data_share"], timings["samples_per_second"]),
         *(terms, lr, epoch),
-        extra={"progress": True},  # a narrow terminal cuts off the end
+        extra=SHOWN_BY_BAR,
     )
+    progress.note(f"{terms}  data wait {100 * timings['data_share']:.0f}%  epoch {epoch:.2f}")

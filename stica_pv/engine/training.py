@@ -171,7 +171,7 @@ def _train(
 
 def _log_summary(records: Records | None, start: int, step: int, folder: Path) -> None:
     if records is not None and step > start:
-        logger.info("%s", records.summary.line(step, checkpoint_path(folder, step)), extra={"progress": False})
+        logger.info("%s", records.summary.line(step, checkpoint_path(folder, step)))
 
 
 def _begin_bad_files(training: Training) -> BadFiles:

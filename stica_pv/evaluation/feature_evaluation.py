@@ -5,7 +5,7 @@ batch-norm statistics as they are and re-estimated; the best of the six is repor
 varies by 20 points between them. Baselines are standardized.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,6 +23,7 @@ from stica_pv.evaluation.normalization import FEATURE_NORMS, process
 from stica_pv.evaluation.protocol import MEAN, DescribedProtocol, FeatureProtocol, Row
 from stica_pv.evaluation.requests import MAPS, Requests
 from stica_pv.evaluation.views import size_of
+from stica_pv.progress import Progress
 
 OWN = "-"  # the protocol declares its own normalization
 BASELINE_PROCESSING = "standardized"
@@ -77,25 +78,34 @@ class FeatureEvaluation:
             return []
         found: list[Scored] = []
         models = self._models(context)
-        for model in models:
-            if model.kind != "random":
-                how = self.processing if model.kind == "trained" else BASELINE_PROCESSING
-                found += self.score(context, model, how)
-        for name in dict.fromkeys(model.name for model in models if model.kind == "random"):
-            found += self._best_random(context, [model for model in models if model.name == name])
+        tries = sum(len(self._random_norms()) if model.kind == "random" else 1 for model in models)
+        with Progress(f"scoring {self.name}", tries, unit="tries", delay_s=0.0) as progress:
+            for model in models:
+                if model.kind != "random":
+                    how = self.processing if model.kind == "trained" else BASELINE_PROCESSING
+                    found += self.score(context, model, how)
+                    progress.add()
+            for name in dict.fromkeys(model.name for model in models if model.kind == "random"):
+                found += self._best_random(context, [model for model in models if model.name == name], progress)
         return rows_of(self.name, self.protocol, found, context, seed=self.seed)
 
     def _models(self, context: EvaluationContext) -> list[EvaluatedModel]:
         """Return the models that have the features of the protocol."""
         return [model for model in context.models if all(map(model.offers, requests_of(self.protocol)))]
 
-    def _best_random(self, context: EvaluationContext, same: Iterable[EvaluatedModel]) -> list[Scored]:
+    def _random_norms(self) -> Sequence[str]:
+        """Return the feature normalizations to try on random initialization."""
+        return FEATURE_NORMS if self.protocol.processed else (OWN,)
+
+    def _best_random(
+        self, context: EvaluationContext, same: Iterable[EvaluatedModel], progress: Progress
+    ) -> list[Scored]:
         """Return the best of each metric, with the metrics paired with it."""
-        tries = [
-            {scored.folds[0].name: scored for scored in self.score(context, model, how)}
-            for model in same
-            for how in (FEATURE_NORMS if self.protocol.processed else (OWN,))
-        ]
+        tries = []
+        for model in same:
+            for how in self._random_norms():
+                tries.append({scored.folds[0].name: scored for scored in self.score(context, model, how)})
+                progress.add()
         leads = {name: scored.folds[0].paired_with or name for name, scored in tries[0].items()}
         best = {lead: max(tries, key=partial(_value, lead)) for lead in dict.fromkeys(leads.values())}
         return [best[lead][name] for name, lead in leads.items()]

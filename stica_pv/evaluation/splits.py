@@ -11,6 +11,7 @@ from stica_pv.errors import UsageError
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.ranking import top_k_hits
 from stica_pv.keyed_random import generator
+from stica_pv.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +46,11 @@ def choose_on_holdout(
     inner, held = grouped_holdout(train.labels, train.groups, share=share, seed=seed)
     fitted, chosen_by = train.rows(inner), train.rows(held)
     found = {}
-    for value in sorted(values):
-        hits = top_k_hits(scores(value, fitted, chosen_by), chosen_by.labels, 1)
-        found[value] = float(hits.double().mean())
+    with Progress(what, len(values), unit="fits") as progress:
+        for value in sorted(values):
+            hits = top_k_hits(scores(value, fitted, chosen_by), chosen_by.labels, 1)
+            found[value] = float(hits.double().mean())
+            progress.add()
     best = max(found, key=found.__getitem__)
     results = ", ".join(f"{value:g}: {100 * accuracy:.1f}" for value, accuracy in found.items())
     logger.info("%s %g of %s (%% correct of %d held-out training items)", what, best, results, len(held))

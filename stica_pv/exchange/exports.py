@@ -23,6 +23,7 @@ from stica_pv.exchange.graphs import (
     deprecation_of_torchscript,
 )
 from stica_pv.exchange.pieces import Piece, piece_of
+from stica_pv.progress import Progress
 from stica_pv.tasks.encoders import POOLED
 from stica_pv.weights import refuse_existing, write_atomic
 from stica_pv.weights.files import NO_SAFETENSORS, save_torch
@@ -111,18 +112,21 @@ def export(request: ExportRequest) -> Exported:
         raise UsageError(f"--layer is for programs ({', '.join(PROGRAMS)}): weights hold every layer")
     if request.layer and request.what != "encoder":
         raise UsageError(f"--layer is for --what encoder, got {request.what}")
-    found = read_described(request.source, imports=request.imports)
-    piece = piece_of(found, request.what, request.modality, request.layer or POOLED)
-    if kind in PROGRAMS:
-        check = _write_program(request.target, kind, piece)
-    else:
-        check = ""
-        write_atomic(request.target, lambda path: save_piece(path, kind, found, piece))
+    with Progress("export", 3 if kind in PROGRAMS else 2, unit="parts", delay_s=0.0) as progress:
+        found = read_described(request.source, imports=request.imports)
+        piece = piece_of(found, request.what, request.modality, request.layer or POOLED)
+        progress.add()
+        if kind in PROGRAMS:
+            check = _write_program(request.target, kind, piece, progress)
+        else:
+            check = ""
+            write_atomic(request.target, lambda path: save_piece(path, kind, found, piece))
+        progress.add()
     write_card(card, request.target, kind, found, piece, check)
     return Exported(request.target, card, piece, check)
 
 
-def _write_program(target: Path, kind: str, piece: Piece) -> str:
+def _write_program(target: Path, kind: str, piece: Piece, progress: Progress) -> str:
     if piece.network is None or piece.example is None:
         raise UsageError(f"--format {kind} needs --what encoder or trunk, got task")
     network, example = piece.network, piece.example
@@ -139,6 +143,7 @@ def _write_program(target: Path, kind: str, piece: Piece) -> str:
                 f"{kind} cannot express this {piece.modality} {piece.what} ({type(error).__name__}: {text}); "
                 "try another format"
             ) from error
+        progress.add()
         lines.append(check_program(PROGRAMS[kind], path, network, example))
 
     with warnings.catch_warnings():

@@ -1,13 +1,13 @@
 """Logging of a run: the main process logs to the terminal, every process to its own file."""
 
 import logging
-import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 from stica_pv.command_line import PrintableFormatter
 from stica_pv.credentials import without_credentials
+from stica_pv.terminal import LogHandler
 
 FORMAT = "[%(asctime)s] %(message)s"
 TIME = "%H:%M:%S"
@@ -25,7 +25,7 @@ def set_up_logging(output_dir: str, rank: int) -> None:
     root.propagate = False
     root.handlers.clear()
     if rank == 0:
-        terminal = _Terminal(sys.stdout) if sys.stdout.isatty() else logging.StreamHandler(sys.stdout)
+        terminal = LogHandler(sys.stdout)
         terminal.setLevel(logging.INFO)
         terminal.setFormatter(_Formatter(FORMAT, TIME))
         root.addHandler(terminal)
@@ -34,52 +34,11 @@ def set_up_logging(output_dir: str, rank: int) -> None:
         root.addHandler(_LateFile(Path(output_dir) / name))
 
 
-def end_progress() -> None:
-    """Ends the progress line on the terminal, so that later output begins on a new line."""
-    for handler in logging.getLogger("stica_pv").handlers:
-        if isinstance(handler, _Terminal):
-            handler.end_progress()
-
-
 class _Formatter(PrintableFormatter):
     """Removes passwords from records."""
 
     def format(self, record: logging.LogRecord) -> str:
         return without_credentials(super().format(record))
-
-
-class _Terminal(logging.StreamHandler):  # type: ignore[type-arg]  # the class takes no argument at run time
-    """Shows records with ``extra={"progress": True}`` as one line that is overwritten, all others above it.
-
-    A record with ``extra={"progress": False}`` replaces that line for good.
-    """
-
-    _shown = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        width = shutil.get_terminal_size().columns - 1  # a full last column would begin a new line
-        blank = f"\r{' ' * width}\r" if self._shown else ""
-        line = self.format(record)
-        progress = getattr(record, "progress", None)
-        if progress is not None:
-            self._shown = line[:width] if progress else ""
-        try:
-            self.stream.write(blank + (self._shown if progress else f"{line}\n{self._shown[:width]}"))
-            self.flush()
-        except OSError:  # the terminal was closed; the file is still written
-            self.handleError(record)
-
-    def end_progress(self) -> None:
-        """Leaves the line as it is and begins a new one."""
-        if self._shown:
-            self._shown = ""
-            self.stream.write("\n")
-            self.flush()
-
-    def close(self) -> None:
-        if not self.stream.closed:
-            self.end_progress()
-        super().close()
 
 
 class _LateFile(logging.Handler):

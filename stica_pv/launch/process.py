@@ -15,7 +15,7 @@ from stica_pv.credentials import without_credentials
 from stica_pv.distributed import HEARTBEAT, connect, disconnect
 from stica_pv.engine.signals import requeue_asked, signals_of_run
 from stica_pv.errors import PeerFailed, RunFailed, RunStopped
-from stica_pv.launch.logs import end_progress, set_up_logging
+from stica_pv.launch.logs import set_up_logging
 from stica_pv.launch.memory import keep_freed_memory
 from stica_pv.launch.process_spec import ENVIRONMENT, ProcessSpec
 from stica_pv.launch.rendezvous import rendezvous
@@ -55,18 +55,15 @@ def run_process(
         SignalReceived: A signal ended it outside of training.
     """
     set_up_logging(spec.log_dir, spec.rank)
-    try:
-        with signals_of_run():
-            if spec.gpu:
-                torch.cuda.set_device(spec.device)
-            else:
-                keep_freed_memory()
-            if spec.world_size == 1:
-                logger.info("process 0 of 1: %s", spec.describe())
-                return _alone(job, cfg, spec, on_failure)
-            return _with_others(job, cfg, spec, on_failure)
-    finally:
-        end_progress()
+    with signals_of_run():
+        if spec.gpu:
+            torch.cuda.set_device(spec.device)
+        else:
+            keep_freed_memory()
+        if spec.world_size == 1:
+            logger.info("process 0 of 1: %s", spec.describe())
+            return _alone(job, cfg, spec, on_failure)
+        return _with_others(job, cfg, spec, on_failure)
 
 
 def _alone(job: RunFunction, cfg: CfgNode, spec: ProcessSpec, on_failure: Callable[[str], None]) -> Any:

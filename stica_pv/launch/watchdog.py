@@ -20,6 +20,7 @@ from stica_pv.distributed import HEARTBEAT
 from stica_pv.errors import RunStopped
 from stica_pv.launch.process_spec import ProcessSpec
 from stica_pv.launch.rendezvous import FAILURE
+from stica_pv.terminal import over_bar
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +164,7 @@ class Watchdog:
             try:
                 logger.critical("%s; ending this process", self.failure_reason)
                 self._on_failure(self.failure_reason)
-                sys.stderr.write(f"failed: {self.failure_reason}\n")
+                sys.stderr.write(over_bar(f"failed: {self.failure_reason}\n"))
                 sys.stderr.flush()
             finally:  # even if nothing can be written any more, as on a full disk
                 os._exit(EXIT_CODE)

@@ -21,6 +21,7 @@ from stica_pv.evaluation.feature_evaluation import feature_jobs_of
 from stica_pv.evaluation.feature_passes import extract_features
 from stica_pv.evaluation.normalization import process
 from stica_pv.evaluation.protocols.retrieval import averaged_rows
+from stica_pv.progress import Progress
 from stica_pv.report.batch_page import INTRO, clip_of
 from stica_pv.report.embedding_map import POINTS, chosen_for_map, map_of
 from stica_pv.report.gallery import NEIGHBORS, QUERIES, Gallery, ModelNeighbors, gallery_of, highlights_of
@@ -88,7 +89,11 @@ def create_gallery(cfg: CfgNode, device: torch.device, *, queries: int = QUERIES
         return Gallery()
     directions = [direction for _, some in found for direction in some]
     thumbnails = Thumbnails(context, trained)
-    gallery = [_or_missing(partial(_gallery, one, context, pair, thumbnails, queries)) for one in directions]
+    gallery = []
+    with Progress("gallery", len(directions), unit="directions", delay_s=0.0) as progress:
+        for one in directions:
+            gallery.append(_or_missing(partial(_gallery, one, context, pair, thumbnails, queries)))
+            progress.add()
     plane = _or_missing(partial(_map, directions[0], context, pair, thumbnails))
     method = _or_missing(partial(_method, cfg, folder))
     highlights = _or_missing(partial(_highlights, directions[0], context, trained, thumbnails))

@@ -6,7 +6,6 @@ Examples are low-resolution copies (transcode.py) and optical flow (optical_flow
 import errno
 import logging
 import os
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,10 +27,10 @@ from stica_pv.data.isolation.worker_pool import answer_all
 from stica_pv.data.isolation.worker_process import ENDED, WorkerFailure
 from stica_pv.data.sources.sources import read_csv, read_folder
 from stica_pv.errors import UnreadableClip, UsageError
+from stica_pv.progress import Progress
 
 _LOG = logging.getLogger(__name__)
 
-_PROGRESS_S = 10.0
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # never caused by reading a source
 
 Convert = Callable[[str, Path, Any], None]
@@ -194,16 +193,15 @@ def _convert_files(plan: ConversionPlan, settings: Any, processes: int, limit_s:
             target.unlink(missing_ok=True)  # made from an older source or with other settings
         copied: list[str] = []
         failures: dict[str, str] = {}
-        last = time.monotonic()
-        for name, cause in _results(convert, wanted, processes, limit_s):
-            if cause:
-                failures[name] = cause
-            else:
-                copied.append(name)
-                log.add(keys[name], targets[name].stat().st_size)
-            if time.monotonic() - last >= _PROGRESS_S:
-                last = time.monotonic()
-                _LOG.info("%d of %d files done, %d failed", len(copied), len(wanted), len(failures))
+        with Progress(plan.conversion.name, len(wanted)) as progress:
+            for name, cause in _results(convert, wanted, processes, limit_s):
+                if cause:
+                    failures[name] = cause
+                    progress.note(f"{len(failures)} failed")
+                else:
+                    copied.append(name)
+                    log.add(keys[name], targets[name].stat().st_size)
+                progress.add()
         write_failures(plan.target / plan.conversion.failures, failures)
         lists = (copy_list(at, plan.source, plan.target, names=plan.names, dropped=failures) for at in plan.lists)
         return ConversionReport(tuple(copied), tuple(name for name in made if made[name]), failures, sum(lists))

@@ -9,6 +9,7 @@ from stica_pv.data.decoding.stream_checks import decodable
 from stica_pv.data.manifest.manifest import probe
 from stica_pv.errors import UnreadableClip
 from stica_pv.keyed_random import generator, uniform
+from stica_pv.progress import Progress
 from stica_pv.structures import ClipRequest, Window
 
 _ROUNDS = 3
@@ -54,23 +55,25 @@ def measure_decode_speed(
     chosen = [pairs[i * len(pairs) // min(files, len(pairs))] for i in range(min(files, len(pairs)))]
     spent = [0.0, 0.0]
     measured = 0
-    for pair in chosen:
-        info = probe(pair[0])
-        latest = max(0.0, (info.video_seconds or info.audio_seconds) - seconds)
-        num_frames = frames if decodable(info.video_codec) else 0
-        rate_hz = audio_rate_hz if decodable(info.audio_codec) else None
-        rng = generator("decode speed", pair[0])
-        times = []
-        for _ in range(_ROUNDS + 1):
-            window = Window(uniform(0.0, latest, rng), seconds, "pad")
-            request = ClipRequest(window, num_frames, frames / seconds, rate_hz)
-            times.append([_read_seconds(path, request, short_side) for path in pair])
-        before, after = (
-            sum(column) for column in zip(*times[1:], strict=True)
-        )  # the first one warms up the disk cache
-        if before + after > 0:  # False if a read failed, which gives nan
-            measured += 1
-            spent = [spent[0] + before, spent[1] + after]
+    with Progress("reading speed", len(chosen)) as progress:
+        for pair in chosen:
+            info = probe(pair[0])
+            latest = max(0.0, (info.video_seconds or info.audio_seconds) - seconds)
+            num_frames = frames if decodable(info.video_codec) else 0
+            rate_hz = audio_rate_hz if decodable(info.audio_codec) else None
+            rng = generator("decode speed", pair[0])
+            times = []
+            for _ in range(_ROUNDS + 1):
+                window = Window(uniform(0.0, latest, rng), seconds, "pad")
+                request = ClipRequest(window, num_frames, frames / seconds, rate_hz)
+                times.append([_read_seconds(path, request, short_side) for path in pair])
+            before, after = (
+                sum(column) for column in zip(*times[1:], strict=True)
+            )  # the first one warms up the disk cache
+            if before + after > 0:  # False if a read failed, which gives nan
+                measured += 1
+                spent = [spent[0] + before, spent[1] + after]
+            progress.add()
     return DecodeSpeed(measured, *(measured * _ROUNDS / total for total in spent)) if measured else None
 
 

@@ -11,10 +11,11 @@ from stica_pv.data.decoding.tar_entry import TarEntry
 from stica_pv.data.sources.video_list import VideoList
 from stica_pv.errors import UsageError
 from stica_pv.partial_file import partial_file
+from stica_pv.progress import Progress
 
 
 def write_shards(videos: VideoList, folder: Path, *, name: str, shard_bytes: int) -> Iterator[int]:
-    """Pack the files of a list into shards, in its order, and finally writes the list of their members.
+    """Pack the files of a list into shards, in its order, and finally write the list of their members.
 
     The shards have the format of WebDataset: a ``.cls`` entry next to a file holds its label.
 
@@ -40,18 +41,21 @@ def write_shards(videos: VideoList, folder: Path, *, name: str, shard_bytes: int
     number = 0
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        while len(lines) < len(names):
-            shard = folder / f"{name}-{number:06d}.tar"
-            lines += _write_shard(videos, names, len(lines), shard, shard_bytes)
-            number += 1
-            yield len(lines)
+        with Progress("packing", len(names)) as progress:
+            while len(lines) < len(names):
+                shard = folder / f"{name}-{number:06d}.tar"
+                lines += _write_shard(videos, names, len(lines), shard, shard_bytes, progress)
+                number += 1
+                yield len(lines)
         with partial_file(target) as partial:
             partial.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise UsageError(f"cannot write {name}.csv and its shards to {folder}: {error.strerror or error}") from error
 
 
-def _write_shard(videos: VideoList, names: Sequence[str], begin: int, path: Path, shard_bytes: int) -> list[str]:
+def _write_shard(
+    videos: VideoList, names: Sequence[str], begin: int, path: Path, shard_bytes: int, progress: Progress
+) -> list[str]:
     """Write files from `begin` on until the shard is full; return their lines for the list."""
     lines: list[str] = []
     with (
@@ -66,6 +70,7 @@ def _write_shard(videos: VideoList, names: Sequence[str], begin: int, path: Path
             if label is not None:
                 _add_text(tar, f"{os.path.splitext(names[index])[0]}.cls", str(label))
             lines.append(f"{member}\n" if label is None else f"{member} {label}\n")
+            progress.add()
     return lines
 
 

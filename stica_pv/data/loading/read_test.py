@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from stica_pv.data.loading.dataset import ClipDataset
+from stica_pv.progress import Progress
 from stica_pv.structures import ReadFailure, SampleKey
 
 SILENT_RMS = 1e-3  # of full scale: 60 dB below
@@ -47,14 +48,16 @@ def read_some(dataset: ClipDataset, count: int, clock: Callable[[], float] = tim
     failures, seconds, waveforms = [], 0.0, list[Tensor]()
     if count:
         dataset[SampleKey(0, 0)]
-    for number in range(count):
-        begin = clock()
-        sample = dataset[SampleKey(0, number * len(dataset) // count)]
-        if isinstance(sample, ReadFailure):
-            failures.append(sample)
-            continue
-        seconds += clock() - begin
-        waveforms += [audio for name, audio in sample.audio.items() if sample.audio_valid[name] > 0]
+    with Progress("sample reading", count, unit="samples") as progress:
+        for number in range(count):
+            begin = clock()
+            sample = dataset[SampleKey(0, number * len(dataset) // count)]
+            if isinstance(sample, ReadFailure):
+                failures.append(sample)
+            else:
+                seconds += clock() - begin
+                waveforms += [audio for name, audio in sample.audio.items() if sample.audio_valid[name] > 0]
+            progress.add()
     good = count - len(failures)
     silent = sum(float(audio.square().mean().sqrt()) < SILENT_RMS for audio in waveforms)
     return ReadTest(count, seconds / good if good else 0.0, tuple(failures), len(waveforms), silent)

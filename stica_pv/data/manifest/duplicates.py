@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from stica_pv.data.decoding.container import local_path
 from stica_pv.data.decoding.tar_entry import tar_entry_of
+from stica_pv.progress import Progress
 from stica_pv.safe_text import printable
 
 logger = logging.getLogger(__name__)
@@ -32,13 +33,16 @@ def find_duplicates(
     for row, size in enumerate(sizes):
         if size:
             same_size[size].append(row)
+    compared = {size: rows for size, rows in same_size.items() if len(rows) > 1}
     duplicates: dict[int, int] = {}
-    for size, rows in same_size.items():
-        first: dict[str, int] = {}
-        for row in rows if len(rows) > 1 else ():
-            found = digest(paths[row])
-            if found and first.setdefault(f"{size} {found}", row) != row:
-                duplicates[row] = first[f"{size} {found}"]
+    with Progress("comparison of files", sum(map(len, compared.values()))) as progress:
+        for size, rows in compared.items():
+            first: dict[str, int] = {}
+            for row in rows:
+                found = digest(paths[row])
+                if found and first.setdefault(f"{size} {found}", row) != row:
+                    duplicates[row] = first[f"{size} {found}"]
+                progress.add()
     return duplicates
 
 

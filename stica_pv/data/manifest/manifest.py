@@ -26,12 +26,13 @@ from stica_pv.data.manifest.manifest_csv import append_media_info, load_media_in
 from stica_pv.data.manifest.media_info import MediaInfo, MediaInfoTable
 from stica_pv.data.manifest.staleness import changed_files, stamp
 from stica_pv.errors import UnreadableClip, UsageError
+from stica_pv.progress import Progress
 
 __all__ = ["MediaInfoTable", "MediaInfo", "exclusion_cause", "exclusion_causes", "probe", "probe_all"]
 
 _LOG = logging.getLogger(__name__)
 
-_PROGRESS_S = 5.0
+_WRITE_PERIOD_S = 5.0
 _ROUNDING_S = 1e-3
 _TIMEOUT_S = 60.0  # time limit per header; if a header gives no length, all packets of the file are read
 _TIMEOUTS_IN_A_ROW = 16
@@ -117,9 +118,11 @@ def probe_all(paths: Sequence[str], cache: Path | None, processes: int, *, trust
         return table.take(known)
     missing = list(dict.fromkeys(path for path, row in zip(wanted, rows, strict=True) if row is None))
     _LOG.info("reading the headers of %d of %d files", len(missing), len(paths))
-    for info in _probe_missing(missing, cache, processes):
-        row_of[info.path] = len(table)
-        table.append(info)
+    with Progress("headers", len(missing)) as progress:
+        for info in _probe_missing(missing, cache, processes):
+            row_of[info.path] = len(table)
+            table.append(info)
+            progress.add()
     return table.take(list(map(row_of.__getitem__, wanted)))
 
 
@@ -139,15 +142,14 @@ def _log_changed(table: MediaInfoTable, changed: Sequence[tuple[str, int | None]
 def _probe_missing(missing: Sequence[str], cache: Path | None, processes: int) -> Iterator[MediaInfo]:
     """Yield media information as files are read, and write it to the csv every few seconds and at the end."""
     fresh: list[MediaInfo] = []
-    begin = last = time.monotonic()
+    last = time.monotonic()
     try:
-        for done, info in enumerate(_probe_each(missing, processes), start=1):
+        for info in _probe_each(missing, processes):
             fresh.append(info)
             yield info
             now = time.monotonic()
-            if now - last >= _PROGRESS_S:
-                last, rate = now, done / max(now - begin, 1e-9)
-                _LOG.info("read the headers of %d of %d files, %.0f per second", done, len(missing), rate)
+            if now - last >= _WRITE_PERIOD_S:
+                last = now
                 _keep(cache, fresh)
                 fresh = []
     finally:

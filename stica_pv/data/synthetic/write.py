@@ -18,6 +18,7 @@ from stica_pv.data.synthetic.plan import SyntheticSettings
 from stica_pv.data.synthetic.render import render_clip
 from stica_pv.errors import RunFailed, UsageError
 from stica_pv.keyed_random import generator
+from stica_pv.progress import Progress
 from stica_pv.temporary_folder import temporary_folder
 
 logger = logging.getLogger(__name__)
@@ -106,15 +107,17 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_all(folder: Path, clips: dict[str, int], seed: int, settings: SyntheticSettings, processes: int) -> None:
-    for split, count in clips.items():
-        (folder / split).mkdir(parents=True)
-        jobs = [(folder, split, number, seed, settings) for number in range(count)]
-        lines = [""] * count
-        for job, line in answer_all(_write_one, jobs, processes=processes, timeout_s=_CLIP_LIMIT_S):
-            if isinstance(line, WorkerFailure):
-                raise RunFailed(f"clip {job[2]} of {folder / split} could not be written: {line.cause}")
-            lines[job[2]] = line
-        (folder / f"{split}.csv").write_text("".join(lines), encoding="utf-8")
+    with Progress("generated clips", sum(clips.values()), unit="clips") as progress:
+        for split, count in clips.items():
+            (folder / split).mkdir(parents=True)
+            jobs = [(folder, split, number, seed, settings) for number in range(count)]
+            lines = [""] * count
+            for job, line in answer_all(_write_one, jobs, processes=processes, timeout_s=_CLIP_LIMIT_S):
+                if isinstance(line, WorkerFailure):
+                    raise RunFailed(f"clip {job[2]} of {folder / split} could not be written: {line.cause}")
+                lines[job[2]] = line
+                progress.add()
+            (folder / f"{split}.csv").write_text("".join(lines), encoding="utf-8")
 
 
 def _put(fresh: Path, folder: Path, record: str) -> bool:

@@ -1,8 +1,6 @@
 """One pass over files for several encoders: every item is read once on any process, and rows are sorted by index."""
 
 import json
-import logging
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,12 +16,9 @@ from stica_pv.engine.out_of_memory import fails_when_full
 from stica_pv.evaluation.features.loading import Loading
 from stica_pv.evaluation.features.rows import rows_to_main
 from stica_pv.evaluation.requests import Layer
+from stica_pv.progress import Progress
 from stica_pv.structures import Batch, SampleKey
 from stica_pv.tasks.encoders import run_layers
-
-logger = logging.getLogger(__name__)
-
-PROGRESS_S = 10.0
 
 Prepare = Callable[[Tensor, str, Tensor], Tensor]
 """(frames uint8 (B, 3, T, H, W), name of the view, item indices (B,)) -> input of the encoder."""
@@ -107,20 +102,19 @@ def extract(
     )
     rows: dict[int, dict[str, Tensor]] = {}
     causes: dict[int, str] = {}
-    progress = _Progress(len(items))
     advice = f"TEST.BATCH_SIZE {loading.clips_at_once} clips at a time: lower it"
-    for keys, batch in zip(order, loader, strict=True):
-        found = _silent(batch) | _unread([key.index for key in keys], batch, dataset)
-        causes |= found
-        if len(batch):
-            with fails_when_full(lambda: "features", advice):
-                made = _encode(specs, batch.to(loading.device), prepare, loading.clips_at_once)
-            for row, index in enumerate(batch.index.tolist()):
-                if index not in found:
-                    # a tensor view would keep the whole batch
-                    rows[index] = {name: values[row].clone() for name, values in made.items()}
-        progress.add(len(keys) * world_size())
-    progress.end()
+    with Progress("features", len(items), unit="items", shown=is_main()) as progress:
+        for keys, batch in zip(order, loader, strict=True):
+            found = _silent(batch) | _unread([key.index for key in keys], batch, dataset)
+            causes |= found
+            if len(batch):
+                with fails_when_full(lambda: "features", advice):
+                    made = _encode(specs, batch.to(loading.device), prepare, loading.clips_at_once)
+                for row, index in enumerate(batch.index.tolist()):
+                    if index not in found:
+                        # a tensor view would keep the whole batch
+                        rows[index] = {name: values[row].clone() for name, values in made.items()}
+            progress.add(len(keys) * world_size())
     gathered = [json.loads(text) for text in to_main(json.dumps(list(causes.items())))]
     all_causes = {index: cause for part in gathered for index, cause in part}
     return _joined(rows_to_main(rows), all_causes, specs)
@@ -196,29 +190,3 @@ def _joined(
         nan_row = torch.full_like(next(iter(rows.values()))[name], torch.nan) if rows else torch.full((1, 1), torch.nan)
         features[name] = torch.stack([rows[i][name] if i in rows else nan_row for i in index])
     return Extracted(torch.tensor(index, dtype=torch.int64), features, causes)
-
-
-class _Progress:
-    """Log the progress and the remaining time of a pass."""
-
-    def __init__(self, total: int) -> None:
-        self._total, self._done = total, 0
-        self._begin = self._last = time.monotonic()
-
-    def add(self, items: int) -> None:
-        self._done = min(self._total, self._done + items)
-        now = time.monotonic()
-        if is_main() and now - self._last >= PROGRESS_S:
-            self._last = now
-            rate = self._done / (now - self._begin)
-            left = (self._total - self._done) / rate
-            text = "features of %d of %d items (%.0f%%), %.1f items/s, %.0f s left"
-            share = 100 * self._done / self._total
-            logger.info(text, self._done, self._total, share, rate, left, extra={"progress": True})
-
-    def end(self) -> None:
-        if is_main():
-            seconds = time.monotonic() - self._begin
-            text = "features of %d items in %.1f s, %.1f items/s"
-            rate = self._total / max(seconds, 1e-9)
-            logger.info(text, self._total, seconds, rate, extra={"progress": False})

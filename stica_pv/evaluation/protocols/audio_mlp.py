@@ -15,6 +15,7 @@ from stica_pv.evaluation.protocols.requests import describe_views
 from stica_pv.evaluation.ranking import LabelRanking
 from stica_pv.evaluation.requests import FeatureRequest
 from stica_pv.keyed_random import generator, seed_of
+from stica_pv.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -135,12 +136,14 @@ def train_mlp(network: nn.Module, features: Tensor, targets: Tensor, *, recipe: 
     steps = items // batch
     adam = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, recipe.epochs * steps)
-    for epoch in range(recipe.epochs):
-        rng = generator("mlp", seed, epoch)
-        order, view = torch.randperm(items, generator=rng), torch.randint(views, (items,), generator=rng)
-        for rows in order.split(batch)[:steps]:
-            logits = network(features[rows, view[rows]].to(device))
-            adam.zero_grad()
-            F.binary_cross_entropy_with_logits(logits, targets[rows].to(device)).backward()
-            adam.step()
-            cosine.step()
+    with Progress("MLP", recipe.epochs, unit="epochs") as progress:
+        for epoch in range(recipe.epochs):
+            rng = generator("mlp", seed, epoch)
+            order, view = torch.randperm(items, generator=rng), torch.randint(views, (items,), generator=rng)
+            for rows in order.split(batch)[:steps]:
+                logits = network(features[rows, view[rows]].to(device))
+                adam.zero_grad()
+                F.binary_cross_entropy_with_logits(logits, targets[rows].to(device)).backward()
+                adam.step()
+                cosine.step()
+            progress.add()

@@ -16,6 +16,7 @@ from stica_pv.evaluation.protocols.requests import describe_views
 from stica_pv.evaluation.ranking import top_k_hits
 from stica_pv.evaluation.requests import FeatureRequest
 from stica_pv.keyed_random import generator
+from stica_pv.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -52,12 +53,14 @@ class FewShot(OneModality):
         items, unseen = self.single_label_sets(train, test, "few_shot")
         features = _unit_length(unseen.features)
         metrics = []
-        for shots in self.shots:
-            hits = [
-                top_k_hits(self.fit(items, shots, draw, seed=seed).scores(features), unseen.labels, 1)
-                for draw in range(self.draws)
-            ]
-            metrics += sample_metrics(f"{shots}-shot top1", 100.0 * torch.stack(hits))
+        with Progress("few_shot", len(self.shots) * self.draws, unit="fits") as progress:
+            for shots in self.shots:
+                hits = []
+                for draw in range(self.draws):
+                    classifier = self.fit(items, shots, draw, seed=seed)
+                    hits.append(top_k_hits(classifier.scores(features), unseen.labels, 1))
+                    progress.add()
+                metrics += sample_metrics(f"{shots}-shot top1", 100.0 * torch.stack(hits))
         return metrics
 
     def fit(self, train: FeatureSet, shots: int, draw: int, *, seed: int) -> ViewClassifier:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stica_pv.keyed_random import generator
+from stica_pv.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -85,14 +86,16 @@ def fit_softmax(
     total = recipe.epochs * steps_per_epoch
     peak, warmup = recipe.lr * batch / 1024, round(recipe.warmup_share * total)
     sgd = torch.optim.SGD([weight, bias], lr=0.0, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
-    for epoch in range(recipe.epochs):
-        rng = generator("softmax", seed, epoch)
-        order, view = torch.randperm(items, generator=rng), torch.randint(views, (items,), generator=rng)
-        for i, rows in enumerate(order.split(batch)[:steps_per_epoch]):
-            step = epoch * steps_per_epoch + i
-            sgd.param_groups[0]["lr"] = peak * lr_factor(step, total=total, warmup=warmup)
-            logits = F.linear(features[rows, view[rows]].to(device), weight, bias)
-            sgd.zero_grad()
-            F.cross_entropy(logits, labels[rows].to(device)).backward()
-            sgd.step()
+    with Progress(f"linear classifier, lr {recipe.lr:g}", recipe.epochs, unit="epochs") as progress:
+        for epoch in range(recipe.epochs):
+            rng = generator("softmax", seed, epoch)
+            order, view = torch.randperm(items, generator=rng), torch.randint(views, (items,), generator=rng)
+            for i, rows in enumerate(order.split(batch)[:steps_per_epoch]):
+                step = epoch * steps_per_epoch + i
+                sgd.param_groups[0]["lr"] = peak * lr_factor(step, total=total, warmup=warmup)
+                logits = F.linear(features[rows, view[rows]].to(device), weight, bias)
+                sgd.zero_grad()
+                F.cross_entropy(logits, labels[rows].to(device)).backward()
+                sgd.step()
+            progress.add()
     return LinearClassifier(weight.detach(), bias.detach())

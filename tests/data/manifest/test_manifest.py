@@ -10,6 +10,7 @@ import pytest
 from iopath.common.file_io import PathHandler, g_pathmgr
 from made_media import SAMPLE_DATA, make_media
 
+from stica_pv import progress
 from stica_pv.data.isolation import worker_pool as answers
 from stica_pv.data.manifest import manifest
 from stica_pv.data.manifest import staleness as changes
@@ -180,10 +181,11 @@ def test_an_interrupted_run_goes_on_where_it_was(clips, tmp_path, monkeypatch, p
 
 
 def test_progress_is_logged(clips, monkeypatch, caplog):
-    monkeypatch.setattr(manifest, "_PROGRESS_S", 0.0)
+    monkeypatch.setattr(progress, "LINE_PERIOD_S", 0.0)
     with caplog.at_level(logging.INFO):
         probe_all(clips, None, 1)
-    assert "read the headers of 4 of 4 files" in caplog.text
+    assert "headers: 3 of 4 files (75%)" in caplog.text
+    assert "headers: 4 files in " in caplog.text
 
 
 GOOD = MediaInfo("a.mp4", 1, 1, 3.0, 2.5, 25.0, 64, 48, "h264", "aac", 44100, 2)

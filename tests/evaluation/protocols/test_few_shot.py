@@ -8,6 +8,7 @@ from planted_features import mixed_labels, planted
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation, Scored
 from stica_pv.evaluation.protocols.few_shot import FewShot, _warn_small_classes, sample_metrics, sample_shots
 from stica_pv.evaluation.requests import FeatureRequest
+from stica_pv.progress import Progress
 
 pytest.importorskip("sklearn")
 
@@ -100,7 +101,7 @@ def test_random_initialisation_at_its_best_keeps_the_deviation_of_its_best_mean(
         return [Scored("random_init", how, (metric,), (torch.zeros(1),)) for metric in metrics]
 
     monkeypatch.setattr(FeatureEvaluation, "score", score)
-    found: Any = FeatureEvaluation("few_shot", few_shot(), "raw", 0)._best_random(None, [None])
+    found: Any = FeatureEvaluation("few_shot", few_shot(), "raw", 0)._best_random(None, [None], Progress("x", 3))
     assert [(scored.processing, scored.mean.value) for scored in found] == [
         ("centered", 60.0),
         ("centered", pytest.approx(2**0.5)),
