@@ -5,7 +5,7 @@ batch-norm statistics as they are and re-estimated; the best of the six is repor
 varies by 20 points between them. Baselines are standardized.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -92,13 +92,11 @@ class FeatureEvaluation:
     def _best_random(self, context: EvaluationContext, same: Iterable[EvaluatedModel]) -> list[Scored]:
         """Return the best of each metric, with the metrics paired with it."""
         tries = [
-            {scored.folds[0].name: scored for scored in self.score(context, model, how)}
+            self.score(context, model, how)
             for model in same
             for how in (FEATURE_NORMS if self.protocol.processed else (OWN,))
         ]
-        leads = {name: scored.folds[0].paired_with or name for name, scored in tries[0].items()}
-        best = {lead: max(tries, key=partial(_value, lead)) for lead in dict.fromkeys(leads.values())}
-        return [best[lead][name] for name, lead in leads.items()]
+        return best_of(tries)
 
     def score(self, context: EvaluationContext, model: EvaluatedModel, how: str) -> list[Scored]:
         """Score one model with one feature normalization: each metric over all folds."""
@@ -111,6 +109,14 @@ class FeatureEvaluation:
             groups.append(context.labeled.groups[fold.test])
         processing = f"{how}, {BEST_OF[model.reestimate]}" if model.kind == "random" else how
         return [Scored(model.name, processing, metrics, tuple(groups)) for metrics in zip(*by_fold, strict=True)]
+
+
+def best_of(tries: Sequence[Sequence[Scored]]) -> list[Scored]:
+    """Return the best of several scores of each metric, with the metrics paired with it."""
+    by_name = [{scored.folds[0].name: scored for scored in found} for found in tries]
+    leads = {name: scored.folds[0].paired_with or name for name, scored in by_name[0].items()}
+    best = {lead: max(by_name, key=partial(_value, lead)) for lead in dict.fromkeys(leads.values())}
+    return [best[lead][name] for name, lead in leads.items()]
 
 
 def _value(name: str, found: Mapping[str, Scored]) -> float:
