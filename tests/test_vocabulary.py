@@ -32,6 +32,7 @@ ALLOWED_METAPHORS = {
     r"HTK_FLOOR": "the noise floor of a spectrum",
     r"\"life\"|\.life\{attempt": "fields and file names of the disk that later attempts read",
     r"Hz look like|looks like GDT": "messages that compare an input with a known form",
+    r"\"p\": \"place\"": "a command of GRID's sentences",
     r"\"walk\"|/walk_|walk/Film|walk_test|word_embd": "class names of HMDB-51, and parameters of a released checkpoint",
 }
 

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor, nn
 
-from stica_pv.tasks.encoders import MAP, POOLED, Encoder
+from stica_pv.tasks.encoders import MAP, POOLED, PROJECTED, Encoder
 
 COLORS, SPECTRUM = "color thumbnail 4x4", "mean spectrum"
+MOTION = "motion and loudness"
 
 
 class Trivial(Encoder):
     """A fixed vector of a clip, returned for every layer but the projected one."""
 
-    offers = (MAP, POOLED)
+    offers: tuple[str, ...] = (MAP, POOLED)
 
     @abstractmethod
     def vector(self, x: Tensor) -> Tensor:
@@ -44,6 +45,42 @@ class MeanSpectrum(Trivial):
     def vector(self, x: Tensor) -> Tensor:
         """Map audio (B, S) to (B, F)."""
         return self.log_mel(x).mean(dim=3).flatten(1)
+
+
+class MotionEnvelope(Trivial):
+    """The mean absolute difference of each two successive frames, minus its mean over the clip.
+
+    The cosine with a `LoudnessEnvelope` of the same clip is their correlation.
+    """
+
+    offers = (PROJECTED,)
+
+    def vector(self, x: Tensor) -> Tensor:
+        """Map (B, 3, T, H, W) to (B, T - 1)."""
+        energy = x.float().diff(dim=2).abs().mean(dim=(1, 3, 4))
+        return energy - energy.mean(dim=1, keepdim=True)
+
+
+class LoudnessEnvelope(Trivial):
+    """The root mean square of the audio between each two successive frames, minus its mean over the clip.
+
+    Attributes:
+        intervals: Number of intervals between frames.
+        samples: Number of samples that they cover.
+    """
+
+    offers = (PROJECTED,)
+
+    def __init__(self, *, frames: int, fps: float, sample_rate_hz: int) -> None:
+        super().__init__()
+        self.intervals = frames - 1
+        self.samples = round(self.intervals / fps * sample_rate_hz)
+
+    def vector(self, x: Tensor) -> Tensor:
+        """Map audio (B, S) to (B, intervals)."""
+        power = F.adaptive_avg_pool1d(x[:, : self.samples].square().unsqueeze(1), self.intervals)[:, 0]
+        loudness = power.sqrt()
+        return loudness - loudness.mean(dim=1, keepdim=True)
 
 
 class MiddleFrame(nn.Module):

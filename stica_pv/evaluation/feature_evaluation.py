@@ -104,11 +104,9 @@ class FeatureEvaluation:
         tries = []
         for model in same:
             for how in self._random_norms():
-                tries.append({scored.folds[0].name: scored for scored in self.score(context, model, how)})
+                tries.append(self.score(context, model, how))
                 progress.add()
-        leads = {name: scored.folds[0].paired_with or name for name, scored in tries[0].items()}
-        best = {lead: max(tries, key=partial(_value, lead)) for lead in dict.fromkeys(leads.values())}
-        return [best[lead][name] for name, lead in leads.items()]
+        return best_of(tries)
 
     def score(self, context: EvaluationContext, model: EvaluatedModel, how: str) -> list[Scored]:
         """Score one model with one feature normalization: each metric over all folds."""
@@ -121,6 +119,14 @@ class FeatureEvaluation:
             groups.append(context.labeled.groups[fold.test])
         processing = f"{how}, {BEST_OF[model.reestimate]}" if model.kind == "random" else how
         return [Scored(model.name, processing, metrics, tuple(groups)) for metrics in zip(*by_fold, strict=True)]
+
+
+def best_of(tries: Sequence[Sequence[Scored]]) -> list[Scored]:
+    """Return the best of several scores of each metric, with the metrics paired with it."""
+    by_name = [{scored.folds[0].name: scored for scored in found} for found in tries]
+    leads = {name: scored.folds[0].paired_with or name for name, scored in by_name[0].items()}
+    best = {lead: max(by_name, key=partial(_value, lead)) for lead in dict.fromkeys(leads.values())}
+    return [best[lead][name] for name, lead in leads.items()]
 
 
 def _value(name: str, found: Mapping[str, Scored]) -> float:

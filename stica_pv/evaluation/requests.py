@@ -37,6 +37,8 @@ class FeatureRequest:
             windows.
         starts: Starts of the clips; ``spaced``: from the first to the last possible one; ``released``: the whole frame
             at or before k / clips of the slack, k = 0, 1, …, so that the last share of it is never used.
+        step_seconds: Distance of the starts, from the first frame on, the same in both modalities; `starts` is then
+            ignored. 0: the starts follow from `starts` and the length of the item in its modality.
         short_videos: Handling of items shorter than a clip; ``loop``: repeat the item; ``repeat_last``: repeat the last
             frame.
         average: True: mean over views of unit rows, (V, 1, D); False: every view, (V, N, D).
@@ -48,6 +50,7 @@ class FeatureRequest:
     spatial_crops: int = 1
     transform: TestTransform = "fixed"
     starts: Starts = "spaced"
+    step_seconds: float = 0.0
     short_videos: ShortVideos = "loop"
     average: bool = True
 

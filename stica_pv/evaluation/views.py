@@ -51,7 +51,13 @@ class KeyedColor:
 
 
 def grid_windows(
-    clips: int, seconds: float, *, sampled: bool = False, starts: Starts = "spaced", short_videos: ShortVideos = "loop"
+    clips: int,
+    seconds: float,
+    *,
+    sampled: bool = False,
+    starts: Starts = "spaced",
+    step_seconds: float = 0.0,
+    short_videos: ShortVideos = "loop",
 ) -> WindowPolicy:
     """Return the policy that selects `clips` windows of an item; short items are never dropped.
 
@@ -60,11 +66,20 @@ def grid_windows(
         seconds: Length of a window.
         sampled: Whether to sample starts uniformly and ignore `starts`.
         starts: Starts of the clips; see `FeatureRequest`.
+        step_seconds: Distance of the starts; see `FeatureRequest`.
         short_videos: Rule for short videos; see `FeatureRequest`.
     """
+    if step_seconds:
+        return partial(_steps, clips, seconds, step_seconds)
     released = starts == "released" and not sampled
     # Not a local function, since spawned workers must unpickle it.
     return partial(_grid, clips, seconds, sampled, released, end_of(short_videos))
+
+
+def _steps(
+    clips: int, seconds: float, step_seconds: float, duration_s: float, rng: torch.Generator
+) -> dict[str, Window]:
+    return {f"clip{i}": Window(i * step_seconds, seconds, "pad") for i in range(clips)}
 
 
 def _grid(
@@ -101,6 +116,7 @@ def views_of(request: FeatureRequest, clip_format: ClipFormat) -> Views:
         request.clips,
         sampled=request.transform == "augmented",
         starts=request.starts,
+        step_seconds=request.step_seconds,
         short_videos=request.short_videos,
     )
     if request.modality == "audio":

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from stica_pv.evaluation.baselines import COLORS, SPECTRUM
+from stica_pv.evaluation.baselines import COLORS, MOTION, SPECTRUM
 from stica_pv.evaluation.build_models import RANDOM
 from stica_pv.evaluation.protocol import Row
 from stica_pv.evaluation.results import COLUMNS, NO_ENCODER, cells_of, overall
@@ -23,12 +23,14 @@ PROTOCOLS = {
     "svm": ("Linear SVM", "class by a linear SVM on the features"),
     "audio_mlp": ("Audio MLP", "labels of audio by an MLP on the features"),
     "cross_modal": ("Cross-modal retrieval", "a clip retrieves its own audio, or audio its clip"),
+    "synchrony": ("Synchrony", "a moment of a clip retrieves its own audio among other moments"),
     "finetune": ("Fine-tuning", "class by the network fine-tuned with labels"),
 }
 NOT_TRAINED = {
     RANDOM: "random initialization",
     COLORS: "4 × 4 colors",
     SPECTRUM: "mean spectrum",
+    MOTION: "motion and loudness",
     NO_ENCODER: "no encoder",
 }
 INTRO = (

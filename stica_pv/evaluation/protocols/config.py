@@ -72,6 +72,16 @@ declare_keys(
 )
 declare_keys(
     __name__,
+    "TEST.SYNCHRONY",
+    EVALUATION,
+    Key("MOMENTS", 11, "Number of moments of a clip that synchrony compares.", Limits(low=2)),
+    Key(
+        "STEP_SECONDS", 0.1, "Distance of the moments, at best a multiple of the frame interval of the files.", POSITIVE
+    ),
+    Key("MAX_SHIFT", 5, "Largest offset between video and audio that is tried, in steps.", AT_LEAST_ONE),
+)
+declare_keys(
+    __name__,
     "TEST.AUDIO_MLP",
     EVALUATION,
     Key("HIDDEN_DIM", 512, "Width of the hidden layer of audio_mlp.", AT_LEAST_ONE),

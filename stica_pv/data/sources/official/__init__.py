@@ -1,6 +1,6 @@
 """Published data sets, read from their official list files; each is a data source with its name."""
 
-from stica_pv.data.sources.official import audioset, dcase2014, esc, hmdb51, kinetics, something, ucf101, vggsound
+from stica_pv.data.sources.official import audioset, dcase2014, esc, grid, hmdb51, kinetics, something, ucf101, vggsound
 from stica_pv.data.sources.official.official_set import OfficialSet
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "audioset",
     "dcase2014",
     "esc",
+    "grid",
     "hmdb51",
     "kinetics",
     "something",
