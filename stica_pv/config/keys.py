@@ -12,7 +12,7 @@ from typing import Any
 
 from stica_pv.config.limits import Limits
 from stica_pv.config.node import CfgNode, flatten, section
-from stica_pv.config.roles import Role
+from stica_pv.config.roles import NETWORK, TRUNK, Role
 from stica_pv.errors import UsageError, check_choice
 
 
@@ -180,7 +180,12 @@ def default_of(key: str) -> Any:
 
 
 def is_adopted(key: str) -> bool:
-    """Whether a checkpoint brings its own value of a key: it describes the networks or their clips."""
+    """Whether a checkpoint brings its own value of a key: it describes the networks or their clips.
+
+    An undeclared key counts if its section builds networks, so that it is refused instead of ignored.
+    """
+    if key not in TABLE.keys:
+        return bool(TABLE.roles(key) & {TRUNK, NETWORK})
     return _all(key, "adopted")
 
 
