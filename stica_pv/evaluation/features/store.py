@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import tempfile
 import uuid
 import zipfile
@@ -30,6 +31,8 @@ LOCK = "in_use.lock"
 FOLDER_VARIABLE, LIMIT_VARIABLE = "STICA_PV_FEATURE_CACHE", "STICA_PV_FEATURE_CACHE_GB"
 ADVICE = f"; set {FOLDER_VARIABLE} to a folder with free space"
 DTYPES = {"float32": np.float32, "float16": np.float16}
+_ENTRY = re.compile(r"(video|audio)_[a-z_]+_[0-9a-f]{16}")
+_PART = re.compile(r"[0-9a-f]{32}\.npz(\.partial)?")
 
 
 @dataclass(frozen=True)
@@ -118,9 +121,10 @@ class FeatureStore:
     def trim(self) -> None:
         """Remove the entries that were not used for longest, until the rest has the size limit; log what was removed.
 
-        Entries in use by this process or another stay.
+        Entries in use by this process or another stay, and so do files of others: the user names the folder.
         """
-        entries = sorted((_Entry.of(path) for path in self.folder.glob("*") if path.is_dir()), key=lambda e: e.used_s)
+        folders = [path for path in self.folder.glob("*") if _ENTRY.fullmatch(path.name) and path.is_dir()]
+        entries = sorted(map(_Entry.of, folders), key=lambda entry: entry.used_s)
         size, removed = sum(entry.size for entry in entries), 0
         for entry in entries:
             if size - removed > self._limit_bytes and _remove_unless_held(entry.path):
@@ -157,10 +161,16 @@ class _Entry:
     def of(cls, path: Path) -> "_Entry":
         stats = {}
         with suppress(FileNotFoundError):  # removed by another process
-            for file in path.iterdir():
+            for file in _own_files(path):
                 stats[file.name] = file.stat()
         used_s = stats[LOCK].st_mtime if LOCK in stats else 0.0
         return cls(path, sum(stat.st_size for stat in stats.values()), used_s)
+
+
+def _own_files(path: Path) -> list[Path]:
+    """Return the files of an entry that the store wrote, the lock last: without it, another process makes a new one."""
+    own = [file for file in path.iterdir() if file.name == LOCK or _PART.fullmatch(file.name)]
+    return sorted(own, key=lambda file: file.name == LOCK)
 
 
 def _remove_unless_held(path: Path) -> bool:
@@ -170,10 +180,10 @@ def _remove_unless_held(path: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not os.path.samestat(os.fstat(file.fileno()), (path / LOCK).stat()):
                 return False  # it was removed and made again meanwhile
-            for part in path.iterdir():
+            for part in _own_files(path):
                 part.unlink(missing_ok=True)
             path.rmdir()
-    except OSError:  # it is in use, or a process begins to use it
+    except OSError:  # it is in use, a process begins to use it, or it has files of others
         return False
     return True
 
@@ -188,8 +198,10 @@ def feature_store(dtype: str) -> FeatureStore:
     given = os.environ.get(LIMIT_VARIABLE, "10")
     try:
         limit_bytes = int(float(given) * 2**30)
-    except (ValueError, OverflowError) as error:
-        raise UsageError(f"{LIMIT_VARIABLE}: expected a size in GB, got {given!r}") from error
+    except (ValueError, OverflowError):
+        limit_bytes = -1
+    if limit_bytes < 0:
+        raise UsageError(f"{LIMIT_VARIABLE}: expected a size in GB, at least 0, got {given!r}")
     return FeatureStore(Path(os.environ.get(FOLDER_VARIABLE) or default), dtype, limit_bytes=limit_bytes)
 
 
@@ -237,12 +249,14 @@ def _read_or_remove(path: Path) -> Stored | None:
         with np.load(path, allow_pickle=False) as file:
             features, index, text = file["features"], file["index"], str(file["settings"])
         causes = {int(i): cause for i, cause in json.loads(text)["causes"].items()}
+        if features.ndim != 3 or index.shape != features.shape[:1] or index.dtype != np.int64:
+            raise ValueError(f"features {features.shape} for index {index.shape} of {index.dtype}")
         return Stored(torch.from_numpy(index), torch.from_numpy(features.astype(np.float32)), causes)
     except FileNotFoundError:  # another process found it damaged
         return None
     except OSError as error:
         raise UsageError(f"features cannot be read from {path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         logger.warning("%s is damaged (%s): its features are extracted again", path, error)
         path.unlink(missing_ok=True)
         return None

@@ -115,6 +115,30 @@ def test_a_damaged_file_is_removed_so_that_its_items_are_extracted_again(
     assert len(files(tmp_path)) == 1
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"features": np.zeros((2, 4), np.float32)},
+        {"index": np.zeros(3, np.int64)},
+        {"index": np.zeros(2)},
+        {"settings": np.array("[]")},
+        {"settings": np.array('{"causes": []}')},
+    ],
+)
+def test_a_file_of_other_arrays_counts_as_damaged(
+    store: FeatureStore, tmp_path: Path, changes: dict[str, Any], caplog: pytest.LogCaptureFixture
+):
+    name = store.name(SETTINGS)
+    store.add(name, SETTINGS, part(0, 1))
+    (path,) = files(tmp_path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **{**arrays, **changes})
+    with caplog.at_level("WARNING", logger="stica_pv"):
+        assert store.load(name) is None
+    assert f"{path} is damaged" in caplog.text
+
+
 def test_a_file_that_is_being_written_is_not_taken_for_a_part(store: FeatureStore, tmp_path: Path):
     name = store.name(SETTINGS)
     store.add(name, SETTINGS, part(0))
@@ -139,6 +163,31 @@ def test_entries_that_were_not_used_for_longest_are_removed_and_none_in_use(tmp_
     del user
     FeatureStore(tmp_path, "float32", limit_bytes=0).trim()
     assert not list(tmp_path.iterdir())
+
+
+def test_files_of_others_in_the_folder_stay(tmp_path: Path):
+    store = FeatureStore(tmp_path, "float32")
+    store.add(store.name(SETTINGS), SETTINGS, part(0))
+    entry = tmp_path / store.name(SETTINGS)
+    kept = [tmp_path / "videos" / "a.mp4", tmp_path / "notes" / LOCK, entry / "notes.txt"]
+    for path in kept:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("not of the store")
+    del store
+    FeatureStore(tmp_path, "float32", limit_bytes=0).trim()
+    assert all(path.read_text() == "not of the store" for path in kept)
+    assert not files(tmp_path)
+
+
+def test_the_lock_of_an_entry_is_removed_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    FeatureStore(tmp_path, "float32").add(FeatureStore(tmp_path, "float32").name(SETTINGS), SETTINGS, part(0))
+    removed: list[str] = []
+    monkeypatch.setattr(Path, "iterdir", lambda path: map(path.__truediv__, sorted(os.listdir(path), reverse=True)))
+    unlink = Path.unlink
+    monkeypatch.setattr(Path, "unlink", lambda path, **more: (removed.append(path.name), unlink(path, **more))[1])
+    FeatureStore(tmp_path, "float32", limit_bytes=0).trim()
+    assert len(removed) == 2
+    assert removed[-1] == LOCK
 
 
 def test_several_processes_add_and_read_and_remove_at_the_same_time(tmp_path: Path):
@@ -166,9 +215,10 @@ def test_folder_and_size_come_from_the_environment(tmp_path: Path, monkeypatch: 
     monkeypatch.delenv("STICA_PV_FEATURE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert feature_store("float32").folder == tmp_path / "stica_pv" / "features"
-    monkeypatch.setenv("STICA_PV_FEATURE_CACHE_GB", "much")
-    with pytest.raises(UsageError, match="STICA_PV_FEATURE_CACHE_GB: expected a size in GB, got 'much'"):
-        feature_store("float32")
+    for wrong in ("much", "-1", "nan"):
+        monkeypatch.setenv("STICA_PV_FEATURE_CACHE_GB", wrong)
+        with pytest.raises(UsageError, match=f"STICA_PV_FEATURE_CACHE_GB: expected a size in GB.*got '{wrong}'"):
+            feature_store("float32")
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
