@@ -57,6 +57,35 @@ def test_a_plugin_that_cannot_be_imported_is_named_with_its_package(tmp_path: Pa
     )
 
 
+RAISING = {
+    "raise RuntimeError('boom')": "RuntimeError: boom (",
+    "import sys; sys.exit(3)": "SystemExit: 3 (",
+    "from stica_pv import no_such_name": "ImportError: cannot import name",
+    "def broken(:": "SyntaxError: invalid syntax (",
+}
+
+
+@pytest.mark.parametrize("code", RAISING)
+def test_a_module_that_raises_is_one_line(
+    code: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    (tmp_path / "raising_module.py").write_text(f"{code}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv(IMPORTS, "")
+    assert main(["explain", "TASK", "--import", "raising_module"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"error: --import: raising_module: {RAISING[code]}")
+    assert "raising_module.py" in message
+    assert message.count("\n") == 1
+
+
+def test_a_plugin_that_raises_is_named_with_its_package(tmp_path: Path):
+    done = run(install(tmp_path, "stica_mine", "raise RuntimeError('boom')\n"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: plugin mine of the package stica_mine cannot be imported: RuntimeError: boom")
+    assert done.stderr.count("\n") == 1
+
+
 COMMANDS = {
     "train": ["--cfg", "stica/demo", "--print_cfg"],
     "explain": ["TASK"],

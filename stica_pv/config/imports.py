@@ -6,8 +6,9 @@ as a plugin. A file alone, such as a checkpoint, never has a module imported.
 
 import importlib
 import os
-from collections.abc import Iterable, Sequence
-from functools import cache
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -44,13 +45,9 @@ def load_plugins() -> tuple[str, ...]:
     """
     names = []
     for point in sorted(entry_points(group=PLUGINS), key=lambda one: one.name):
-        try:
-            point.load()
-        except (ImportError, AttributeError) as error:
-            package = point.dist.name if point.dist else point.value
-            raise UsageError(
-                f"plugin {point.name} of the package {package} cannot be imported: {error}; update or uninstall it"
-            ) from error
+        package = point.dist.name if point.dist else point.value
+        advice = "; update or uninstall it"
+        _run_foreign(point.load, f"plugin {point.name} of the package {package} cannot be imported", advice, advice)
         names.append(point.module)
     return tuple(names)
 
@@ -61,16 +58,36 @@ def import_components(modules: Iterable[str], *, source: str = KEY) -> None:
     Plugins and the modules of ``--import`` are imported before them.
 
     Raises:
-        UsageError: A module does not exist; the message begins with `source`.
+        UsageError: A module does not exist or raises an error; the message begins with `source`.
     """
     load_plugins()
     for named_by, name in [*(("--import", name) for name in _given()), *((source, name) for name in modules)]:
         if not all(part.isidentifier() for part in str(name).split(".")):
             raise UsageError(f"{named_by}: expected module names such as my_package.my_module, got {name!r}")
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            raise UsageError(f"{named_by}: {name}: {error}; is its folder in PYTHONPATH?") from error
+        load = partial(importlib.import_module, name)
+        _run_foreign(load, f"{named_by}: {name}", "; is its folder in PYTHONPATH?")
+
+
+def _run_foreign(load: Callable[[], object], what: str, advice_if_missing: str, advice: str = "") -> None:
+    """Imports a module of others; whatever it raises becomes one line.
+
+    Raises:
+        UsageError: The module, or one that it needs, does not exist; or it raises an error, which the message locates.
+    """
+    try:
+        load()
+    except UsageError:  # of a declaration; it says what to do
+        raise
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{what}: {error}{advice_if_missing}") from error
+    except (Exception, SystemExit) as error:  # foreign code may raise anything
+        raise UsageError(f"{what}: {_describe(error)}{advice}") from error
+
+
+def _describe(error: BaseException) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    found_at = "" if isinstance(error, SyntaxError) else f" ({last.filename}:{last.lineno})"  # its text has the line
+    return f"{type(error).__name__}: {error}{found_at}"
 
 
 def named_imports(settings: Iterable[tuple[str, str, Any]], overrides: Sequence[str]) -> list[str]:

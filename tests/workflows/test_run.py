@@ -253,7 +253,7 @@ def test_a_method_of_ones_own_runs_through_everything(clips_folder: Path, tmp_pa
 def test_modules_of_ones_own_are_imported_or_named(clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "my_method_of_the_tests.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(SystemExit, match="imported"):
+    with pytest.raises(UsageError, match="CUSTOM_IMPORTS: my_method_of_the_tests: SystemExit: imported"):
         run_tiny(clips_folder, tmp_path / "run", CUSTOM_IMPORTS="['my_method_of_the_tests']")
     with pytest.raises(UsageError, match=r"CUSTOM_IMPORTS: no_such_module.*PYTHONPATH"):
         run_tiny(clips_folder, tmp_path / "run", CUSTOM_IMPORTS="['no_such_module']")
