@@ -184,7 +184,11 @@ def _save_safetensors(tensors: dict[str, Tensor], path: Path, header: dict[str, 
         from safetensors.torch import save_file
     except ImportError as error:
         raise UsageError(NO_SAFETENSORS) from error
+    path.touch()
+    mode = path.stat().st_mode
     try:
         save_file(tensors, path, metadata={"format": "pt", HEADER: json.dumps(header)})
     except SafetensorError as error:
         raise OSError(str(error)) from error
+    if path.stat().st_mode != mode:  # safetensors makes a file that only its owner may read
+        path.chmod(mode)

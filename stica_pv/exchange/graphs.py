@@ -121,7 +121,8 @@ def _write_torch_export(network: nn.Module, example: Tensor, outputs: list[str],
 
 
 def _open_torch_export(path: Path) -> Run:
-    program = torch.export.load(str(path)).module()
+    with path.open("rb") as file:  # by its name, torch would warn about the suffix of a file that is being written
+        program = torch.export.load(file).module()
 
     def run(clips: Tensor) -> Features:
         with torch.no_grad():

@@ -29,7 +29,7 @@ from stica_pv.exchange.described import (
 )
 from stica_pv.exchange.exports import SAFETENSORS, save_piece
 from stica_pv.exchange.pieces import example_of, piece_of
-from stica_pv.exchange.repository import CARD, FACTS, NO_HUB, WEIGHTS
+from stica_pv.exchange.repository import CARD, FACTS, NO_HUB, WEIGHTS, hub_errors
 from stica_pv.weights import refuse_existing, write_atomic
 from stica_pv.weights.files import sha256_of
 
@@ -93,11 +93,10 @@ def push_to_hub(
         Its address.
 
     Raises:
-        UsageError: The checkpoint cannot be read, or the hub refuses.
+        UsageError: The checkpoint cannot be read, or the hub cannot be reached or refuses.
     """
     try:
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError
     except ImportError as error:
         raise UsageError(NO_HUB) from error
     with tempfile.TemporaryDirectory() as folder:
@@ -106,8 +105,9 @@ def push_to_hub(
         try:
             url = api.create_repo(repository, private=private, exist_ok=True)
             api.upload_folder(repo_id=repository, folder_path=folder, commit_message=f"Weights of {Path(source).name}")
-        except (HfHubHTTPError, OSError, ValueError) as error:
-            raise UsageError(f"{repository}: the hub refused: {' '.join(str(error).split())[:300]}") from error
+        except hub_errors() as error:
+            reason = " ".join(str(error).split())[:300]
+            raise UsageError(f"{repository}: the Hugging Face Hub cannot be reached or refuses: {reason}") from error
     return str(url)
 
 

@@ -64,18 +64,24 @@ def _check_hash(weights: Path, facts: Path) -> None:
         raise UsageError(f"{weights} is not the file that {facts.name} names by its sha256: download it again")
 
 
+def hub_errors() -> tuple[type[Exception], ...]:
+    """Returns what huggingface_hub raises, errors of its library for HTTP included."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return *(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception)), ValueError
+
+
 def _download(name: str) -> Path:
     repository, _, revision = name.partition("@")
     if not _NAME.fullmatch(name):
         raise UsageError(f"{PREFIX}{name}: expected {PREFIX}owner/name or {PREFIX}owner/name@revision")
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     except ImportError as error:
         raise UsageError(f"{name}: there is no such file; as a repository of the Hugging Face Hub: {NO_HUB}") from error
     try:
         return Path(snapshot_download(repository, revision=revision or None, allow_patterns=[WEIGHTS, FACTS, CARD]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+    except hub_errors() as error:
         reason = " ".join(str(error).split())[:200]
         raise UsageError(
             f"{name}: there is no such file, and the repository of the Hugging Face Hub cannot be read: {reason}"

@@ -59,6 +59,7 @@ def test_weights_come_back_as_they_were(
     trained: Path, tmp_path: Path, extra: None, name: str, modality: str, clips: Any
 ) -> None:
     target = write(trained, tmp_path / name, what=name.split(".")[0], modality=modality)
+    assert target.stat().st_mode == target.with_name(f"{name}.md").stat().st_mode  # whoever reads the card can use it
     assert largest_difference(load_encoder(target, modality), load_encoder(trained, modality), clips()) == 0
 
 
@@ -124,10 +125,11 @@ def test_programs_of_the_video_encoder_are_checked_by_running_them(
 
 @pytest.mark.parametrize("suffix", [".ts", *COMPILED])
 def test_programs_of_the_audio_encoder_are_checked_by_running_them(
-    trained: Path, tmp_path: Path, extra: None, suffix: str
+    trained: Path, tmp_path: Path, extra: None, suffix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     written = export(ExportRequest(str(trained), tmp_path / f"clip{suffix}", "encoder", "audio"))
     assert "largest difference" in written.check
+    assert "Unable to load" not in caplog.text
 
 
 @pytest.mark.parametrize(("version", "deprecated"), [("2.6.0+cpu", False), ("2.14.1+cu130", True), ("3.0.0", True)])

@@ -13,8 +13,8 @@ from hub_stand_in import hub_stand_in
 from stica_pv.commands.push_to_hub import main
 from stica_pv.errors import UsageError
 from stica_pv.exchange import load_encoder
-from stica_pv.exchange.hub import write_repository
-from stica_pv.exchange.repository import CARD, FACTS, WEIGHTS
+from stica_pv.exchange.hub import push_to_hub, write_repository
+from stica_pv.exchange.repository import CARD, FACTS, WEIGHTS, hub_errors
 
 FRAMES = torch.randint(0, 256, (2, 3, 4, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 AUDIO = torch.rand(2, 4000, generator=torch.Generator().manual_seed(0)) - 0.5
@@ -139,6 +139,21 @@ def test_a_repository_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch:
         "UsageError: me/absent: there is no such file, and the repository of the Hugging Face Hub cannot be read"
         in last
     )
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = pytest.importorskip("huggingface_hub", reason="needs the extra `hub`")
+    http_error = hub_errors()[0]  # an error of the connection is one of the library for HTTP
+
+    def fail(*arguments: object, **more: object) -> None:
+        raise http_error("Name or service not known")
+
+    monkeypatch.setattr(hub.HfApi, "create_repo", fail)
+    monkeypatch.setattr(hub, "snapshot_download", fail)
+    with pytest.raises(UsageError, match="me/small: the Hugging Face Hub cannot be reached.*Name or service not known"):
+        push_to_hub(str(trained), "me/small")
+    with pytest.raises(UsageError, match="me/absent: there is no such file.*Name or service not known"):
+        load_encoder("me/absent")
 
 
 def test_the_command_writes_the_repository(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
