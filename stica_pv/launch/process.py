@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 
+import stica_pv.defaults  # noqa: F401 - registers the components of the package
 from stica_pv.config import CfgNode
+from stica_pv.config.imports import import_components
 from stica_pv.credentials import without_credentials
 from stica_pv.distributed import HEARTBEAT, connect, disconnect
 from stica_pv.engine.signals import requeue_asked, signals_of_run
@@ -68,7 +70,7 @@ def run_process(
 
 def _alone(job: RunFunction, cfg: CfgNode, spec: ProcessSpec, on_failure: Callable[[str], None]) -> Any:
     try:
-        return job(cfg, spec.device)
+        return _run_job(job, cfg, spec)
     except RunStopped:
         raise
     except Exception as error:
@@ -96,7 +98,7 @@ def _with_others(job: RunFunction, cfg: CfgNode, spec: ProcessSpec, on_failure: 
         try:
             connect("nccl" if spec.gpu else "gloo", connection.store, spec.rank, spec.world_size, NEVER)
             watchdog.connected()
-            return job(cfg, spec.device)
+            return _run_job(job, cfg, spec)
         except RunStopped:
             raise
         except Exception as error:
@@ -111,6 +113,12 @@ def _with_others(job: RunFunction, cfg: CfgNode, spec: ProcessSpec, on_failure: 
             raise PeerFailed(reason) from error
         finally:
             disconnect()
+
+
+def _run_job(job: RunFunction, cfg: CfgNode, spec: ProcessSpec) -> Any:
+    """Runs the job after importing the components of the user: a new process has those that its job imports alone."""
+    import_components(cfg.CUSTOM_IMPORTS)
+    return job(cfg, spec.device)
 
 
 def _describe(error: Exception) -> str:

@@ -10,6 +10,7 @@ import pytest
 from attempts import run_in_processes
 from tiny_runs import REPOSITORY, arguments, assert_same_weights, losses, metrics_text, run_tiny, weights, write_tiny
 
+from stica_pv.command_line import IMPORTS
 from stica_pv.errors import UsageError
 from stica_pv.launch.local import launch
 from stica_pv.launch.process_spec import count_gpus, specs_of_machine
@@ -78,6 +79,27 @@ def test_a_spawned_process_that_is_killed_ends_the_run_with_its_number(clips_fol
     assert done.returncode == 1
     assert done.stderr == "failed: process 1 of 2 was killed by SIGKILL\n"
     assert len(losses(tmp_path / "run")) == 2
+
+
+COMPONENTS = """
+from stica_pv.config import CfgNode
+from stica_pv.launch.process import run_process
+from stica_pv.launch.process_spec import ProcessSpec
+from stica_pv.registry import ALL
+cfg = CfgNode({"CUSTOM_IMPORTS": ["named_module"]})
+print(run_process(lambda cfg, device: [r.names() for r in ALL.values()], cfg, ProcessSpec(0, 0, 1, "", False, "")))
+"""
+
+
+def test_a_new_process_has_all_components_whatever_its_job_imports(tmp_path: Path):
+    for name in ("named_module", "given_module"):
+        (tmp_path / f"{name}.py").write_text(f"from stica_pv.registry import TASKS\nTASKS.named('{name}')(print)\n")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path), IMPORTS: "given_module", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", COMPONENTS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S, env=env)
+    assert done.returncode == 0, done.stderr
+    for name in ("av_contrastive", "r2plus1d_18", "knn", "folder", "named_module", "given_module"):
+        assert f"'{name}'" in done.stdout
 
 
 def cfg_of(**changes: Any) -> Any:
