@@ -96,6 +96,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         NewerFormat: A later version of this package wrote it.
         UsageError: The file is missing, damaged, or not a checkpoint of this package.
     """
+    if Path(path).is_dir():
+        raise UsageError(f"checkpoint {path}: expected a file, got a folder; name one of its checkpoints/step_*.pyth")
     if not Path(path).is_file():
         raise UsageError(f"checkpoint {path}: there is no such file")
     checkpoint = load_plain(str(path))

@@ -1,6 +1,7 @@
 """Extract features of any list of files with the networks of a checkpoint."""
 
 import logging
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,7 +64,7 @@ class ExtractFeatures:
         listed = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT)
         labeled = as_labeled(listed, name_of(cfg.DATA.PATH_TO_DATA_DIR, cfg.TRAIN.DATASET))
         if is_main():
-            folder.mkdir(parents=True, exist_ok=True)
+            _check_writable(folder)
             logger.info("%d files; %s", len(listed), model.clip_format)
         context = create_context(cfg, labeled, [model], folder, device)
         everything = labeled.folds[0].test
@@ -82,6 +83,20 @@ class ExtractFeatures:
             average=self.average,
         )
         return [replace(base, modality=modality, layer=layer) for modality in self.modalities for layer in self.layers]
+
+
+def _check_writable(folder: Path) -> None:
+    """Make the folder, and check that files can be written, before hours of extraction.
+
+    Raises:
+        UsageError: They cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"the output folder {folder} cannot be written: {error.strerror or error}") from error
 
 
 def as_labeled(listed: VideoList, name: str) -> LabeledSet:

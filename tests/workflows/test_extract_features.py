@@ -130,3 +130,15 @@ def test_files_that_cannot_be_read_end_the_run_or_are_rows_of_nan(
     file = np.load(tmp_path / "out" / "video_pooled.npz")
     assert np.isnan(file["features"]).all(axis=(1, 2)).tolist() == [True, False]
     assert list(json.loads(str(file["settings"]))["causes"]) == ["0"]
+
+
+def test_an_output_that_cannot_be_written_and_a_folder_as_checkpoint_are_one_line(
+    clips_folder: Path, checkpoint: Path, tmp_path: Path, main: Main, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "file").write_text("")
+    given = ["--data", clips_folder / "test.csv", "--clips", 1]
+    rest = ["NUM_GPUS", 0, "DATA_LOADER.NUM_WORKERS", 0]
+    assert main([*given, "--checkpoint", checkpoint, "--output", tmp_path / "file" / "out", *rest]) == 2
+    assert f"error: the output folder {tmp_path}/file/out cannot be written" in capsys.readouterr().err
+    assert main([*given, "--checkpoint", checkpoint.parent.parent, "--output", tmp_path / "out", *rest]) == 2
+    assert "expected a file, got a folder" in capsys.readouterr().err
