@@ -203,4 +203,4 @@ def _settings(cfg: CfgNode) -> str:
 
 def _without_weights(cfg: CfgNode) -> CfgNode:
     """Return the configuration without initial weights."""
-    return with_keys(cfg, [("TRAIN.CHECKPOINT_FILE_PATH", "")])
+    return with_keys(cfg, [("TRAIN.CHECKPOINT_FILE_PATH", ""), ("MODEL.PRETRAINED", False)])

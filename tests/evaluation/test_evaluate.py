@@ -162,6 +162,8 @@ def test_random_initialisation_does_not_begin_with_the_weights_of_the_training(
     assert first.hash != second.hash
     plain = create_evaluated_models(cfg_of(clips_folder, tmp_path, trained), tmp_path)[1]
     assert plain.hash == second.hash
+    published = cfg_of(clips_folder, tmp_path, trained, MODEL__PRETRAINED=True)
+    assert create_evaluated_models(published, tmp_path)[1].hash == second.hash
 
 
 def test_without_a_checkpoint_random_initialisation_alone_can_be_evaluated_with_a_warning(
