@@ -62,7 +62,9 @@ def status(folder: Path) -> dict[str, str]:
         raise UsageError(f"--status {folder}: there is no run")
     info = _read_json(folder / RUN_INFO)
     last = _last_line(folder / STATS)
-    steps, step = int(info.get("steps", 0)), int(last.get("step", 0))
+    checkpoints = list_checkpoints(folder)
+    # A run that was stopped between two records has saved more steps than it has recorded.
+    steps, step = int(info.get("steps", 0)), max([int(last.get("step", 0)), *map(step_of, checkpoints[-1:])])
     found = {"state": _state(folder, job, step, steps), "step": f"{step}/{steps or '?'}"}
     if info.get("steps_per_epoch"):
         found["epoch"] = f"{step / info['steps_per_epoch']:.1f}/{steps / info['steps_per_epoch']:.1f}"
@@ -72,7 +74,6 @@ def status(folder: Path) -> dict[str, str]:
         found["left"] = f"{left} at this speed"
         found["loss"] = f"{last['loss']:.4g}" if "loss" in last else "?"
         found["record"] = f"{_age(folder / STATS)} ago"
-    checkpoints = list_checkpoints(folder)
     if checkpoints:
         found["checkpoint"] = f"step {step_of(checkpoints[-1])}, {_age(checkpoints[-1])} ago"
     if job:

@@ -49,6 +49,14 @@ def test_an_unfinished_run_names_steps_epochs_loss_and_age(tmp_path: Path):
     assert found["record"].startswith("0:00:")
 
 
+def test_a_checkpoint_counts_as_progress_without_a_record_of_its_step(tmp_path: Path):
+    folder = made(tmp_path / "run", steps=4)
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "step_00000007.pyth").write_bytes(b"")
+    found = status(folder)
+    assert (found["step"], found["epoch"], found["left"]) == ("7/10", "1.4/2.0", "0:00:03 at this speed")
+
+
 def test_a_run_is_finished_with_the_results_that_it_was_asked_for(tmp_path: Path):
     assert status(made(tmp_path / "plain", steps=10))["state"] == "finished"
     tested = made(tmp_path / "tested", steps=10, tested=True)
