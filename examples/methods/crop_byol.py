@@ -3,7 +3,7 @@
 The teacher is a moving average of the student and embeds the whole map of each view. The student predicts its vector
 from small windows of the other view; these rows are local terms. Video and audio are contrasted as in STiCA.
 
-Run it in this folder: ``stica-pv train --cfg crop_byol.yaml``.
+Run it in this folder: ``PYTHONPATH=. stica-pv train --cfg crop_byol.yaml``.
 """
 
 import copy

@@ -3,7 +3,7 @@
 A small transformer gets the visible patches of the spectrogram and the video's tokens over time, and predicts the
 hidden patches. The error of a sample needs no other process: it is a local term. The video learns from both parts.
 
-Run it in this folder: ``stica-pv train --cfg masked_audio.yaml``.
+Run it in this folder: ``PYTHONPATH=. stica-pv train --cfg masked_audio.yaml``.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """VICReg between a clip and its audio (arXiv 2105.04906), as a method outside the package.
 
-Run it in this folder: ``stica-pv train --cfg vicreg.yaml``.
+Run it in this folder: ``PYTHONPATH=. stica-pv train --cfg vicreg.yaml``.
 """
 
 import torch

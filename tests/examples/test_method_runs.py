@@ -40,6 +40,19 @@ def tiny(clips: Path, output: Path) -> list[str]:
     return [str(part) for pair in settings.items() for part in pair]
 
 
+def test_the_commands_of_the_examples_find_their_modules():
+    assert (METHODS.parent / "README.md").read_text().count("\nstica-pv") == 0
+    commands = [path.read_text().splitlines()[1] for path in sorted(METHODS.glob("*.yaml"))]
+    parts = [command.removeprefix("# Command: ").removesuffix(" (in examples/methods)").split() for command in commands]
+    assert [words[:3] for words in parts] == [["PYTHONPATH=.", "stica-pv", "train"]] * 3
+    # -P: the console program does not have the working directory on its path either
+    command = [sys.executable, "-P", "-m", "stica_pv", *parts[-1][2:], "--print_cfg"]
+    env = {**os.environ, "PYTHONPATH": "."}
+    done = subprocess.run(command, cwd=METHODS, env=env, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "TASK: vicreg" in done.stdout
+
+
 @pytest.mark.slow
 def test_a_checkpoint_of_vicreg_is_evaluated_exported_and_loaded_with_one_flag(
     clips_folder: Path, tmp_path: Path
