@@ -136,12 +136,14 @@ def _train(
     skip_list = SkipList(bad_files.path, loader.dataset, sampler)
     skip_list.update()
     records = _open_records(cfg, folder, state.step) if is_main() else None
+    # As for the learning rate, TRAIN.MAX_STEPS does not count: a run that it stops may be continued.
+    whole = cfg.SOLVER.MAX_EPOCH * sampler.steps_per_epoch
     try:
         profiling = StepProfile(folder, profile_steps if is_main() else 0, training.device)
         with profiling as profile, contextlib.closing(iter(loader)) as batches:
 
             def after_step(step: int) -> None:
-                training.task.after_step(step, sampler.end)
+                training.task.after_step(step, whole)
                 profile.after_step(step)
                 skip_list.after_step(step)
 

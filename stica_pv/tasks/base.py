@@ -104,7 +104,7 @@ class Task(nn.Module, ABC):
 
         Args:
             step: Number of steps done, 1 after the first.
-            total_steps: Number of steps of the whole training.
+            total_steps: Number of steps of the whole training; TRAIN.MAX_STEPS does not change it.
         """
 
     def negatives(self, batch_size: int) -> int:

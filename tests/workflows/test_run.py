@@ -250,6 +250,16 @@ def test_a_method_of_ones_own_runs_through_everything(clips_folder: Path, tmp_pa
     assert_same_run(tmp_path / "parts", tmp_path / "straight")
 
 
+def test_a_method_learns_the_length_of_the_whole_training_whatever_stops_it(
+    clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    calls: list[tuple[int, int]] = []
+    monkeypatch.setattr(ToyTask, "after_step", lambda task, step, total: calls.append((step, total)))
+    for steps in (1, 2):
+        run_tiny(clips_folder, tmp_path / "run", TASK="toy_of_the_tests", TRAIN__MAX_STEPS=steps)
+    assert calls == [(1, TOTAL), (2, TOTAL)]
+
+
 def test_modules_of_ones_own_are_imported_or_named(clips_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "my_method_of_the_tests.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
