@@ -44,7 +44,7 @@ def test_the_commands_of_the_examples_find_their_modules():
     assert (METHODS.parent / "README.md").read_text().count("\nstica-pv") == 0
     commands = [path.read_text().splitlines()[1] for path in sorted(METHODS.glob("*.yaml"))]
     parts = [command.removeprefix("# Command: ").removesuffix(" (in examples/methods)").split() for command in commands]
-    assert [words[:3] for words in parts] == [["PYTHONPATH=.", "stica-pv", "train"]] * 3
+    assert [part[:3] for part in parts] == [["PYTHONPATH=.", "stica-pv", "train"]] * 3
     # -P: the console program does not have the working directory on its path either
     command = [sys.executable, "-P", "-m", "stica_pv", *parts[-1][2:], "--print_cfg"]
     env = {**os.environ, "PYTHONPATH": "."}
