@@ -10,10 +10,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stica_pv.command_line import SIGNALLED, command_parser, exit_code
+from stica_pv.commands.outputs import write_output, write_text
 from stica_pv.commands.processes import command_of, environment_of_commands
 from stica_pv.recipe_files import find_file
 
@@ -68,10 +70,9 @@ def act(args: argparse.Namespace) -> int:
     check_settings(measuring, lambda run: run.scores() is not None)
     if not args.table:
         failed += work([run for run in measuring if run.scores() is None], args)
-    args.out.mkdir(parents=True, exist_ok=True)
     text = page(grid, choosing, measuring, chosen)
-    (args.out / "ablation.md").write_text(text, encoding="utf-8")
-    plot(grid, measuring, args.out / "ablation.png")
+    write_text(args.out / "ablation.md", text)
+    write_output(args.out / "ablation.png", partial(plot, grid, measuring))
     print(text)
     print(f"written: {args.out / 'ablation.md'}, {args.out / 'ablation.png'}")
     if chosen is None and grid.choice is not None:

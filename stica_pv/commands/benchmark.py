@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from stica_pv.command_line import command_parser, exit_code, set_environment
+from stica_pv.commands.outputs import write_text
 from stica_pv.commands.processes import command_of, environment_of_commands
 from stica_pv.errors import UsageError
 
@@ -135,7 +136,7 @@ def write(path: Path | None, reports: list[dict[str, Any]]) -> None:
     """Writes reports in the layout that every benchmark shares."""
     if path is not None:
         text = json.dumps({"format": FORMAT, "reports": reports}, indent=1, ensure_ascii=False)
-        path.write_text(text + "\n", encoding="utf-8")
+        write_text(path, text + "\n")
 
 
 def create_parser() -> argparse.ArgumentParser:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stica_pv.command_line import command_parser, exit_code
+from stica_pv.commands.outputs import write_text
 
 if TYPE_CHECKING:
     from stica_pv.commands.reader_check.measure import Errors
@@ -102,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     versions = f"FFmpeg {av.ffmpeg_version_info}, PyAV {av.__version__}, Python {platform.python_version()}"
     print(f"\n{len(lines)} files, {bad} with errors of our reader without a known cause; {versions}")
     if args.markdown:
-        args.markdown.write_text("\n".join((*HEAD, *lines)) + "\n", encoding="utf-8")
+        write_text(args.markdown, "\n".join((*HEAD, *lines)) + "\n")
     return int(bad > 0)
 
 

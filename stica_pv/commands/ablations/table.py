@@ -142,5 +142,5 @@ def plot(grid: Grid, measuring: Sequence[Run], path: Path) -> None:
         line.get_label(): line for axis in axes[0] for line in axis.get_lines() if not line.get_label().startswith("_")
     }
     figure.legend(named.values(), named.keys(), loc="lower center", ncols=max(1, len(named)), fontsize=8, frameon=False)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, format="png")
     plt.close(figure)

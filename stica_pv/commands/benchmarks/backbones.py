@@ -16,6 +16,7 @@ from stica_pv.commands.benchmarks.counting import Counts, count
 from stica_pv.commands.benchmarks.heads import Heads, plan_for
 from stica_pv.commands.benchmarks.measuring import BATCH, Timings, time_trunk
 from stica_pv.commands.benchmarks.records import Row
+from stica_pv.commands.outputs import write_text
 from stica_pv.models import STANDARD_INPUTS, MapSize, Trunk, create_backbone, measure_pathways
 from stica_pv.models.backbones import accepted_settings
 from stica_pv.models.feature_map import meta_copy
@@ -135,7 +136,7 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
     )
     print("", *lines, "", note, sep="\n")
     if args.markdown:
-        args.markdown.write_text("\n".join([*lines, "", note]) + "\n", encoding="utf-8")
+        write_text(args.markdown, "\n".join([*lines, "", note]) + "\n")
 
 
 def against_trunk(costs: Costs) -> Iterator[Row]:
