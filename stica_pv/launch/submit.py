@@ -153,7 +153,7 @@ def read_job(folder: Path) -> dict[str, str]:
     """Returns what `submit` recorded in an OUTPUT_DIR; empty if nothing."""
     try:
         record: dict[str, str] = json.loads((folder / JOB).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     return record
 

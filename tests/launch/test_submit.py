@@ -138,6 +138,14 @@ def test_a_job_that_slurm_has_forgotten_does_not_run(tmp_path: Path, monkeypatch
     assert submission.queue_state("12") == ""
 
 
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    cfg = get_cfg()
+    apply_overrides(cfg, ["OUTPUT_DIR", str(tmp_path / "file")])
+    with pytest.raises(UsageError, match="cannot be created: Not a directory"):
+        submit([cfg], "local")
+
+
 def test_without_slurm_the_message_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(submission, "take_snapshot", lambda to: [])
