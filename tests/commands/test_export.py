@@ -50,7 +50,7 @@ def test_an_exported_encoder_gives_the_same_features_in_another_process(trained:
     ("arguments", "message"),
     [
         (["absent.pyth", "x.pth"], "error: absent.pyth: there is no such file\n"),
-        (["absent.pyth", "x.pth", "--import", "no_such_module"], "error: imports: no_such_module: No module named"),
+        (["absent.pyth", "x.pth", "--import", "no_such_module"], "error: --import: no_such_module: No module named"),
     ],
 )
 @pytest.mark.slow

@@ -208,7 +208,7 @@ def test_the_command_line_rehearses_with_two_processes(clips_folder: Path, tmp_p
     )
     assert done.returncode == 0, done
     assert done.stdout.count("one step: loss") == 1
-    assert "processes 2" in done.stdout
+    assert "devices    2 processes on cpu" in done.stdout
     assert not (tmp_path / "run").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
 
