@@ -29,9 +29,7 @@ examples:
 def create_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line."""
     parser = command_parser("evidence", __doc__, epilog=EXAMPLES, imports=True)
-    parser.add_argument(
-        "claims", nargs="?", default=DEFAULT, metavar="FILE", help=f"claims and grids ({DEFAULT})"
-    )
+    parser.add_argument("claims", nargs="?", default=DEFAULT, metavar="FILE", help=f"claims and grids ({DEFAULT})")
     parser.add_argument(
         "--data", action="append", default=[], metavar="NAME=FOLDER", help="folder of a data set; may be repeated"
     )
