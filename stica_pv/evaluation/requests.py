@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from stica_pv.tasks.windows import ShortVideos
+from stica_pv.transforms.windows import ShortVideos
 
 Modality = Literal["video", "audio"]
 Layer = Literal["map", "map_max", "pooled", "projected"]

@@ -16,8 +16,8 @@ from stica_pv.structures import Batch, Embeddings, FrameTransform, InputNote, Lo
 from stica_pv.tasks.base import AugmentationParams, Inputs, ParameterGroup, Task
 from stica_pv.tasks.encoders import VideoEncoder
 from stica_pv.tasks.stica.inspection import color_note
-from stica_pv.tasks.windows import ShortVideos, end_of, one_window
 from stica_pv.transforms import ColorParams, ColorSettings, apply_color, sample_color
+from stica_pv.transforms.windows import ShortVideos, end_of, one_window
 
 VIEW = "clip"
 
