@@ -156,17 +156,7 @@ def create_loader(
         raise UsageError(f"batch_size: expected at least 1, got {batch_size}")
     rank = own_rank() if rank is None else rank
     world_size = number_of_processes() if world_size is None else world_size
-    listed = _listed(data, labels)
-    try:
-        videos = open_videos(
-            listed,
-            manifest=None if manifest is None else Path(manifest),
-            min_seconds=views.min_seconds,
-            needs_audio=views.needs_audio,
-        )
-    except NoneUsable as error:
-        causes = count_causes(one.cause for one in error.excluded)
-        raise UsageError(f"none of the {len(listed)} files of {listed.root} can be used: {causes}") from error
+    videos = _usable(_listed(data, labels), views, manifest)
     if shuffle and batch_size * world_size > len(videos.paths):
         raise UsageError(
             f"batch_size {batch_size} on {world_size} processes needs more than the {len(videos.paths)} usable videos"
@@ -212,3 +202,12 @@ def _listed(data: str | Path | Sequence[str], labels: Sequence[int] | None) -> V
     if labels is not None and len(labels) != len(paths):
         raise UsageError(f"labels: expected one for each of the {len(paths)} paths, got {len(labels)}")
     return VideoList(paths, None if labels is None else tuple(labels), (), "")
+
+
+def _usable(listed: VideoList, views: Views, manifest: str | Path | None) -> Videos:
+    path = None if manifest is None else Path(manifest)
+    try:
+        return open_videos(listed, manifest=path, min_seconds=views.min_seconds, needs_audio=views.needs_audio)
+    except NoneUsable as error:
+        causes = count_causes(one.cause for one in error.excluded)
+        raise UsageError(f"none of the {len(listed)} files of {listed.root} can be used: {causes}") from error
