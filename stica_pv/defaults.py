@@ -23,7 +23,7 @@ COMPONENTS = (
     "stica_pv.evaluation.config",
     "stica_pv.evaluation.protocols.config",
     "stica_pv.evaluation.finetune.config",
-    "stica_pv.evaluation.online_knn",
+    "stica_pv.evaluation.online",
 )
 """Modules of this package that declare keys; `stica_pv.config.declared` reads them from their source."""
 

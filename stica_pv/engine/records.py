@@ -27,6 +27,11 @@ METRIC_DESCRIPTIONS = {
     "samples_per_second": "Videos per second over all processes.",
     "memory_mb": "Peak memory in MiB: of the GPU, or of the process on a CPU.",
     "online_knn/top1": "Accuracy in % of kNN on held-out training videos (TEST.ONLINE_KNN_EPOCHS).",
+    "online_linear/top1": "Accuracy in % of a linear probe (ridge regression, fitted anew) on the same videos.",
+    "rankme_video": "RankMe (Garrido et al. 2023) of their pooled video features: exp of the entropy of the singular "
+    "values; 1 if all are equal (collapse).",
+    "lidar_video": "LiDAR (Thilak et al. 2024) of the same features: the same of the covariance of videos relative to "
+    "that of the clips of one video; needs TEST.ONLINE_KNN_CLIPS 2.",
     "finetune/top1": "Accuracy in % on the test list after an epoch of fine-tuning.",
 }
 
