@@ -12,6 +12,7 @@ TestTransform = Literal["fixed", "released", "random_crop", "augmented"]
 Starts = Literal["spaced", "released"]
 
 MODALITIES: tuple[Modality, ...] = ("video", "audio")
+BOTH = "video+audio"  # a value of TEST.MODALITY
 LAYERS: tuple[Layer, ...] = ("map", "map_max", "pooled", "projected")
 MAPS: tuple[Layer, ...] = ("map", "map_max")
 TEST_TRANSFORMS: tuple[TestTransform, ...] = ("fixed", "released", "random_crop", "augmented")

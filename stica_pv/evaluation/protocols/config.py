@@ -6,7 +6,7 @@ from stica_pv.config.roles import EVALUATION
 from stica_pv.evaluation.protocols.linear_svm import CLASSIFIERS
 from stica_pv.evaluation.protocols.neighbors import VOTES
 from stica_pv.evaluation.protocols.requests import AS_TEST
-from stica_pv.evaluation.requests import LAYERS, MODALITIES, TEST_TRANSFORMS
+from stica_pv.evaluation.requests import BOTH, LAYERS, MODALITIES, TEST_TRANSFORMS
 
 declare_keys(
     __name__,
@@ -15,8 +15,8 @@ declare_keys(
     Key(
         "MODALITY",
         "video",
-        "Modality of the features; cross_modal takes both, audio_mlp takes audio.",
-        one_of(*MODALITIES),
+        "Modality of the features; video+audio scores each and both together; cross_modal takes both, audio_mlp audio.",
+        one_of(*MODALITIES, BOTH),
     ),
     Key(
         "LAYER",
