@@ -9,6 +9,8 @@ import torch
 from stica_pv.config import CfgNode
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation, create_feature_evaluation
+from stica_pv.evaluation.protocols.attentive import Attentive
+from stica_pv.evaluation.protocols.attentive_probe import ProbeRecipe
 from stica_pv.evaluation.protocols.audio_mlp import AudioMlp, MlpRecipe
 from stica_pv.evaluation.protocols.cross_modal import CrossModal
 from stica_pv.evaluation.protocols.few_shot import FewShot
@@ -19,7 +21,7 @@ from stica_pv.evaluation.protocols.requests import request_for_test, request_for
 from stica_pv.evaluation.protocols.retrieval import Knn, Retrieval
 from stica_pv.evaluation.protocols.softmax import SoftmaxRecipe
 from stica_pv.evaluation.protocols.svm import Svm
-from stica_pv.evaluation.requests import BOTH
+from stica_pv.evaluation.requests import BOTH, MODALITIES
 from stica_pv.registry import EVALUATIONS
 
 T = TypeVar("T")
@@ -61,6 +63,26 @@ def linear(cfg: CfgNode) -> FeatureEvaluation:
 def linear_plain(cfg: CfgNode) -> FeatureEvaluation:
     """Build softmax regression without unit length, with a learning rate chosen by hold-out."""
     return _linear(cfg, "linear_plain", lrs=_values("TEST.LINEAR.LRS", cfg.TEST.LINEAR.LRS), unit_length=False)
+
+
+@EVALUATIONS.named("attentive")
+def attentive(cfg: CfgNode) -> FeatureEvaluation:
+    """Build an attentive probe on tokens, whatever TEST.LAYER is."""
+    keys = cfg.TEST.ATTENTIVE
+    requests = request_for_training(cfg, average=False), request_for_test(cfg, average=False)
+    train, test = (replace(request, layer="tokens") for request in requests)
+    recipe = ProbeRecipe(depth=keys.DEPTH, heads=keys.HEADS, epochs=keys.EPOCHS, batch_size=keys.BATCH_SIZE)
+    protocol = Attentive(
+        train,
+        test,
+        MODALITIES if cfg.TEST.MODALITY == BOTH else (test.modality,),
+        recipe,
+        lrs=_values("TEST.ATTENTIVE.LRS", keys.LRS),
+        weight_decays=_values("TEST.ATTENTIVE.WEIGHT_DECAYS", keys.WEIGHT_DECAYS),
+        holdout_share=cfg.TEST.HOLDOUT_SHARE,
+        device=_device(cfg),
+    )
+    return create_feature_evaluation(cfg, "attentive", protocol)
 
 
 @EVALUATIONS.named("few_shot")

@@ -51,6 +51,17 @@ declare_keys(
 )
 declare_keys(
     __name__,
+    "TEST.ATTENTIVE",
+    EVALUATION,
+    Key("DEPTH", 4, "Blocks of the attentive probe: self-attention, and cross-attention in the last.", AT_LEAST_ONE),
+    Key("HEADS", 16, "Attention heads of the attentive probe.", AT_LEAST_ONE),
+    Key("LRS", [5e-3, 3e-3, 1e-3, 3e-4, 1e-4], "Learning rates of the grid of attentive probes.", POSITIVE),
+    Key("WEIGHT_DECAYS", [0.01, 0.1, 0.4, 0.8], "Weight decays of the grid of attentive probes.", NOT_NEGATIVE),
+    Key("BATCH_SIZE", 256, "Batch size of attentive probes.", AT_LEAST_ONE),
+    Key("EPOCHS", 20, "Epochs of attentive probes.", AT_LEAST_ONE),
+)
+declare_keys(
+    __name__,
     "TEST.FEW_SHOT",
     EVALUATION,
     Key("SHOTS", [1, 5, 20], "Numbers of labels per class.", AT_LEAST_ONE),
