@@ -246,7 +246,7 @@ def add_opts_argument(parser: argparse.ArgumentParser, help_text: str) -> None:
 
 def add_name_argument(parser: argparse.ArgumentParser) -> None:
     """Declares ``--name RUN``."""
-    parser.add_argument("--name", default="", metavar="RUN", help="name of the run: OUTPUT_DIR is output/<project>/RUN")
+    parser.add_argument("--name", metavar="RUN", help="name of the run: OUTPUT_DIR is output/<project>/RUN")
 
 
 def parse_cfg_arguments(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:

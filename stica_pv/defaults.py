@@ -4,7 +4,7 @@ import importlib
 
 from stica_pv.config import CfgNode
 from stica_pv.config.keys import TABLE, Key, declare_keys
-from stica_pv.config.roles import NETWORK, OUTPUT, TRAINING
+from stica_pv.config.roles import FREE, NETWORK, OUTPUT
 
 COMPONENTS = (
     "stica_pv.defaults",
@@ -23,7 +23,7 @@ COMPONENTS = (
     "stica_pv.evaluation.config",
     "stica_pv.evaluation.protocols.config",
     "stica_pv.evaluation.finetune.config",
-    "stica_pv.evaluation.online_knn",
+    "stica_pv.evaluation.online",
 )
 """Modules of this package that declare keys; `stica_pv.config.declared` reads them from their source."""
 
@@ -33,7 +33,7 @@ declare_keys(
     OUTPUT,
     Key("TASK", "av_contrastive", "Method: a name of `--list tasks`.", role=NETWORK),
     Key("OUTPUT_DIR", "", "Folder of the run; empty takes output/<project>/<config>[/<overrides>]."),
-    Key("CUSTOM_IMPORTS", [], "Modules to import, which declare keys and register components.", role=TRAINING),
+    Key("CUSTOM_IMPORTS", [], "Modules to import, which declare keys and register components.", role=FREE),
     Key("OVERRIDES", [], "Keys of the command line, recorded at the start; they override those of a checkpoint."),
 )
 

@@ -46,9 +46,10 @@ def find_file(file: str, *, option: str = "--cfg") -> str:
     """
     if Path(file).exists() and not Path(file).is_dir():
         return file
-    name = file.removeprefix(f"{CLONE}/").removesuffix(SUFFIX)
-    if name in recipe_names():
-        return str(recipe_folder() / f"{name}{SUFFIX}")
+    recipe = recipe_file(file)
+    if recipe is not None:
+        return str(recipe)
+    name = _name_of(file)
     if file.endswith(SUFFIX):
         raise UsageError(f"{option} {file}: there is no such file{nearest(name, recipe_names())}")
     project = name.partition("/")[0]
@@ -58,6 +59,16 @@ def find_file(file: str, *, option: str = "--cfg") -> str:
         f"{option} {file}: there is no such file or recipe{nearest(name, recipe_names())}{listed}; "
         "stica-pv recipes lists all"
     )
+
+
+def recipe_file(file: str) -> Path | None:
+    """Returns the path of a recipe, named as for `find_file`; None if there is none of this name."""
+    name = _name_of(file)
+    return recipe_folder() / f"{name}{SUFFIX}" if name in recipe_names() else None
+
+
+def _name_of(file: str) -> str:
+    return file.removeprefix(f"{CLONE}/").removesuffix(SUFFIX)
 
 
 def recipe_of(path: Path) -> str | None:

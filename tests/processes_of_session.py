@@ -1,6 +1,9 @@
 """The processes that a started run has left."""
 
+import time
 from pathlib import Path
+
+PATIENCE_S = 300
 
 
 def processes_of_session(session: int) -> list[int]:
@@ -14,3 +17,13 @@ def processes_of_session(session: int) -> list[int]:
         if int(of) == session and state not in "ZX":
             found.append(int(folder.name))
     return found
+
+
+def all_ended(session: int) -> bool:
+    """Waits until a session has no process: Python's resource tracker ends just after the process that it serves."""
+    until = time.monotonic() + PATIENCE_S
+    while processes_of_session(session):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True

@@ -61,8 +61,8 @@ def test_a_disk_without_room_for_a_checkpoint_leaves_the_last_one_whole(
     before = tree(run / "checkpoints")
     code, lines = run_attempt(clips_folder, run, tmp_path, max_file_bytes=len(next(iter(before.values()))) // 2)
     failed = run / "checkpoints" / f"step_{EARLY + 3:08d}.pyth"
-    assert code == 2
-    assert lines == [f"error: cannot write {failed}: [Errno 27] File too large; older checkpoints are untouched"]
+    assert code == 1
+    assert lines == [f"failed: cannot write {failed}: [Errno 27] File too large; older checkpoints are untouched"]
     assert tree(run / "checkpoints") == before
     assert run_attempt(clips_folder, run, tmp_path) == (0, [])  # there is space again
     assert_equal_to(run, begun[TOTAL])
@@ -78,9 +78,9 @@ def test_a_disk_without_room_for_a_line_of_numbers_ends_with_one_line(
     while full.stat().st_size < 2 * (run / "config.yaml").stat().st_size:  # else that file would not fit either
         full.write_text(2 * full.read_text())
     code, lines = run_attempt(clips_folder, run, tmp_path, max_file_bytes=full.stat().st_size + free_bytes)
-    assert code == 2
+    assert code == 1
     assert len(lines) == 1
-    assert lines[0].startswith(f"error: cannot write {full}: File too large; the checkpoints are untouched")
+    assert lines[0].startswith(f"failed: cannot write {full}: File too large; the checkpoints are untouched")
     assert tree(run / "checkpoints") == before
     assert run_attempt(clips_folder, run, tmp_path) == (0, [])
     assert_equal_to(run, begun[TOTAL])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes_of_session import processes_of_session
+from processes_of_session import all_ended
 from tiny_runs import REPOSITORY, arguments, assert_same_weights, metrics_text, run_tiny, weights, write_tiny
 
 from stica_pv.data.loading.dataset import ClipDataset
@@ -97,7 +97,7 @@ def test_the_command_ends_with_one_line_and_no_process(clips_folder: Path, tmp_p
     assert line.startswith("failed: " if processes == 1 else "failed: process ")
     assert 'the loader failed: KeyError: "the user\'s bug" (bug.py:6, in fail)' in line
     assert "Traceback" not in errors
-    assert processes_of_session(run.pid) == []
+    assert all_ended(run.pid)
     assert step_of(list_checkpoints(tmp_path / "run")[-1]) == metrics_text(tmp_path / "run").count("\n") >= 3
     assert "Traceback" in "".join(path.read_text() for path in (tmp_path / "run").glob("stdout*.log"))
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stica_pv.metrics import effective_rank, misalignment, spread, uniformity
+from stica_pv.metrics import effective_rank, lidar, misalignment, rankme, spread, uniformity
 
 
 def random_rows(count: int, dim: int) -> Tensor:
@@ -68,3 +68,51 @@ def test_partners_that_are_equal_are_aligned_and_opposite_ones_are_four_apart():
     rows = random_rows(5, 8)
     assert misalignment(rows, rows).abs().max() == 0
     assert misalignment(rows, -rows).tolist() == pytest.approx([4.0] * 5)
+
+
+def entropy_rank(spectrum: list[float]) -> float:
+    """The exponential of the entropy of shares p = value / sum + 1e-7, one value at a time."""
+    shares = [value / sum(spectrum) + 1e-7 for value in spectrum]
+    return math.exp(-sum(share * math.log(share) for share in shares))
+
+
+@pytest.mark.parametrize("count", [6, 40])
+def test_rankme_is_the_entropy_of_the_singular_values(count: int):
+    rows = 3 + random_rows(count, 12) * torch.arange(1.0, 13)
+    expected = entropy_rank(torch.linalg.svdvals(rows).tolist())
+    assert float(rankme(rows)) == pytest.approx(expected, rel=1e-5)
+    assert float(rankme(7 * rows.float())) == pytest.approx(expected, rel=1e-4)  # the scale does not matter
+
+
+@pytest.mark.parametrize(("items", "views", "dim"), [(30, 2, 6), (5, 3, 8)])
+def test_lidar_equals_the_written_out_discriminant_analysis(items: int, views: int, dim: int):
+    rows = random_rows(items * views, dim).view(items, views, dim) + 2 * random_rows(items, dim).unsqueeze(1)
+    means = [sum(item) / views for item in rows]
+    mean = sum(means) / items  # type: ignore[arg-type]
+    between, within = torch.zeros(dim, dim, dtype=torch.float64), torch.zeros(dim, dim, dtype=torch.float64)
+    for item, own in zip(rows, means, strict=True):
+        between += torch.outer(own - mean, own - mean) / (items - 1)
+        for view in item:
+            within += torch.outer(view - own, view - own) / (items * (views - 1))
+    values, vectors = torch.linalg.eigh(within + 1e-4 * torch.eye(dim))
+    root = vectors @ torch.diag(values**-0.5) @ vectors.mT
+    expected = entropy_rank([max(0.0, value) for value in torch.linalg.eigvalsh(root @ between @ root).tolist()])
+    assert float(lidar(rows)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_lidar_counts_only_directions_that_distinguish_items():
+    rng = torch.Generator().manual_seed(0)
+    views = torch.zeros(400, 4, 10, dtype=torch.float64)
+    views[..., :3] = torch.randn(400, 1, 3, generator=rng, dtype=torch.float64)  # of the item
+    views[..., 3:] = 0.3 * torch.randn(400, 4, 7, generator=rng, dtype=torch.float64)  # of the view
+    views[..., :3] += 0.01 * torch.randn(400, 4, 3, generator=rng, dtype=torch.float64)
+    assert float(lidar(views)) == pytest.approx(3, abs=0.1)
+    assert float(rankme(views.flatten(0, 1))) > 5
+
+
+def test_collapse_has_rank_one_by_rankme_and_lidar():
+    rows = random_rows(1, 16).expand(8, -1)
+    assert float(rankme(rows)) == pytest.approx(1, abs=1e-3)
+    assert float(lidar(torch.zeros(4, 2, 3))) == pytest.approx(1, abs=1e-3)
+    with pytest.raises(ValueError, match="two views of at least two items"):
+        lidar(torch.zeros(4, 1, 3))

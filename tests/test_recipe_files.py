@@ -6,6 +6,7 @@ import pytest
 
 from stica_pv import recipe_files
 from stica_pv.errors import UsageError
+from stica_pv.launch.configuration import configure
 from stica_pv.recipe_files import find_file, headlines, recipe_folder, recipe_names, recipe_of
 
 PROJECTS = Path(__file__).resolve().parents[1] / "projects"
@@ -31,6 +32,16 @@ def test_a_file_goes_before_a_recipe_and_a_folder_does_not(tmp_path: Path, monke
     (tmp_path / "stica" / "k400.yaml").touch()
     assert find_file("stica/k400.yaml") == "stica/k400.yaml"
     assert recipe_of(Path("stica/k400.yaml")) is None
+
+
+def test_a_file_of_ones_own_begins_with_a_recipe(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("_BASE_: stica/k400\nSOLVER:\n  BASE_LR: 0.25\n")
+    assert configure(str(path), []).TRAIN.BATCH_SIZE == configure("stica/k400", []).TRAIN.BATCH_SIZE
+    assert configure(str(path), []).SOLVER.BASE_LR == 0.25
+    path.write_text("_BASE_: stica/k40\n")
+    with pytest.raises(UsageError, match=r"there is no file .*, and no recipe stica/k40 \(did you mean stica/k400\?\)"):
+        configure(str(path), [])
 
 
 @pytest.mark.parametrize(

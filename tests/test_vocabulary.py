@@ -18,6 +18,7 @@ ALLOWED = {
     r"PictureType": "a name of PyAV",
     r"submitit\.helpers": "a module of submitit",
     r"(?:generator|rngs)\(f?\"[^\"]*\"": "keys of random draws: another name would be another draw",
+    r"(?i:(?:epic|kinetics)[-_]sounds)": "names of data sets",
     r"DATA\.PHOTOMETRY|DATA\.SHUFFLE_SOUND": "old names of keys, which are refused by name",
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes_of_session import processes_of_session
+from processes_of_session import all_ended, processes_of_session
 from tiny_runs import REPOSITORY, arguments, assert_same_weights, metrics_text, run_tiny, weights, write_tiny
 
 from stica_pv.data.decoding.reader import read
@@ -48,7 +48,7 @@ def test_a_stopped_run_leaves_no_process_behind(clips_folder: Path, tmp_path: Pa
     (os.killpg if to_all else os.kill)(process.pid, number)
     process.communicate(timeout=PATIENCE_S)
     assert process.returncode >= 0  # it ended itself
-    assert until(lambda: not processes_of_session(process.pid))
+    assert all_ended(process.pid)
 
 
 @pytest.mark.slow
@@ -88,7 +88,7 @@ def test_a_killed_run_leaves_no_process_behind(clips_folder: Path, tmp_path: Pat
     assert until(lambda: metrics.is_file() and metrics_text(metrics.parent).count("\n") >= 1)
     process.kill()
     process.wait()
-    assert until(lambda: not processes_of_session(process.pid))
+    assert all_ended(process.pid)
 
 
 @pytest.mark.slow  # a spawned worker imports torch anew

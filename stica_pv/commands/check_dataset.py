@@ -6,18 +6,10 @@ data_check.csv, its files in data_files.csv. Exits with 0 if training would acce
 """
 
 import argparse
-import logging
-import sys
 from functools import partial
 
-from stica_pv.command_line import (
-    add_cfg_arguments,
-    add_name_argument,
-    command_parser,
-    exit_code,
-    log_to_terminal,
-    parse_cfg_arguments,
-)
+from stica_pv.command_line import add_cfg_arguments, add_name_argument, command_parser, exit_code
+from stica_pv.commands.one_recipe import parse_one, read_one
 
 
 def create_parser() -> argparse.ArgumentParser:
@@ -33,9 +25,7 @@ def create_parser() -> argparse.ArgumentParser:
 def parse(argv: list[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = create_parser()
-    args = parse_cfg_arguments(parser, argv)
-    if len(args.cfg) != 1:
-        parser.error(f"--cfg: expected one FILE, got {len(args.cfg)}")
+    args = parse_one(parser, argv)
     if args.names < 0:
         parser.error(f"--names: expected a number >= 0, got {args.names}")
     return args
@@ -43,17 +33,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     """Check the data set and print the results."""
-    from stica_pv.config.declared import check_keys
-
-    check_keys(args.cfg, args.overrides)
-    from stica_pv.launch.configuration import configure
+    cfg = read_one(args, logs="stica_pv")
     from stica_pv.workflows.check_dataset import check_data
-    from stica_pv.workflows.run import import_custom
 
-    log_to_terminal(level=logging.WARNING, stream=sys.stdout)
-    logging.getLogger("stica_pv").setLevel(logging.INFO)
-    cfg = configure(args.cfg[0], args.overrides, name=args.name)
-    import_custom(cfg)
     check_data(cfg, named=args.names, page=not args.no_page)
 
 

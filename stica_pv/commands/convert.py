@@ -71,7 +71,6 @@ def run(args: argparse.Namespace) -> None:
     from stica_pv.safe_text import printable
     from stica_pv.weights import read_weights, refuse_existing, write_atomic
     from stica_pv.weights.files import save_torch
-    from stica_pv.workflows.run import import_custom
 
     refuse_existing(args.target)
     weights = read_weights(args.source)
@@ -79,7 +78,6 @@ def run(args: argparse.Namespace) -> None:
     settings = [str(part) for pair in implied.settings.items() for part in pair]
     cfg = configure((args.cfg or [implied.recipe])[0], [*settings, *args.overrides], trains=False)
     cfg.OUTPUT_DIR = ""
-    import_custom(cfg)
     conversion = convert(weights, cfg, layout=args.layout)
     write_atomic(args.target, lambda path: save_torch(conversion.checkpoint, path))
     for line in filter(None, (str(weights), *conversion.report().split("\n"), implied.guess)):

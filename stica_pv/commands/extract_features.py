@@ -85,11 +85,9 @@ def run(args: argparse.Namespace) -> None:
     check_keys([], args.overrides)
     from stica_pv.launch import launch, set_up_logging
     from stica_pv.workflows.extract_features import ExtractFeatures
-    from stica_pv.workflows.run import import_custom
 
     set_up_logging("", 0)
     cfg = resolve(args)
-    import_custom(cfg)
     launch(ExtractFeatures(args.modality, args.layer, args.average), cfg, log_to_file=False)
 
 

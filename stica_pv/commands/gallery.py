@@ -41,11 +41,9 @@ def act(args: argparse.Namespace) -> None:
     from stica_pv.launch import launch, set_up_logging
     from stica_pv.report.gallery_page import WriteGallery
     from stica_pv.report.run_config import configuration_of
-    from stica_pv.workflows.run import import_custom
 
     set_up_logging("", 0)
     cfg = configuration_of(Path(args.folder), args.overrides)
-    import_custom(cfg)
     path = Path(args.out or Path(args.folder) / "gallery.html")
     launch(WriteGallery(path, args.queries), cfg, log_to_file=False)
     print(path)

@@ -6,19 +6,11 @@ was sampled for each clip; and batch.png, the same as one image. It is the batch
 """
 
 import argparse
-import logging
-import sys
 from functools import partial
 from pathlib import Path
 
-from stica_pv.command_line import (
-    add_cfg_arguments,
-    add_name_argument,
-    command_parser,
-    exit_code,
-    log_to_terminal,
-    parse_cfg_arguments,
-)
+from stica_pv.command_line import add_cfg_arguments, add_name_argument, command_parser, exit_code
+from stica_pv.commands.one_recipe import parse_one, read_one
 
 MOST_CLIPS = 32  # limit of a readable page and image
 
@@ -38,9 +30,7 @@ def create_parser() -> argparse.ArgumentParser:
 def parse(argv: list[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = create_parser()
-    args = parse_cfg_arguments(parser, argv)
-    if len(args.cfg) != 1:
-        parser.error(f"--cfg: expected one FILE, got {len(args.cfg)}")
+    args = parse_one(parser, argv)
     if not 1 <= args.clips <= MOST_CLIPS:
         parser.error(f"--clips: expected a number from 1 to {MOST_CLIPS}, got {args.clips}")
     return args
@@ -48,17 +38,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def act(args: argparse.Namespace) -> None:
     """Write the page and the image."""
-    from stica_pv.config.declared import check_keys
-
-    check_keys(args.cfg, args.overrides)
-    from stica_pv.launch.configuration import configure
+    cfg = read_one(args, logs="stica_pv")
     from stica_pv.report.inspection import inspect_batch
-    from stica_pv.workflows.run import import_custom
 
-    log_to_terminal(level=logging.WARNING, stream=sys.stdout)
-    logging.getLogger("stica_pv").setLevel(logging.INFO)
-    cfg = configure(args.cfg[0], args.overrides, name=args.name)
-    import_custom(cfg)
     cfg.freeze()
     folder = Path(args.out or Path(cfg.OUTPUT_DIR) / f"batch_step_{args.step}")
     for path in inspect_batch(cfg, folder, step=args.step, clips=args.clips, checkpoint=args.checkpoint):

@@ -5,12 +5,11 @@ samples the same files in the same order: TRAIN.DATASET csv DATA.PATH_TO_DATA_DI
 """
 
 import argparse
-import logging
-import sys
 from functools import partial
 from pathlib import Path
 
-from stica_pv.command_line import add_cfg_arguments, command_parser, exit_code, log_to_terminal, parse_cfg_arguments
+from stica_pv.command_line import add_cfg_arguments, command_parser, exit_code
+from stica_pv.commands.one_recipe import parse_one, read_one
 
 
 def create_parser() -> argparse.ArgumentParser:
@@ -25,9 +24,7 @@ def create_parser() -> argparse.ArgumentParser:
 def parse(argv: list[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = create_parser()
-    args = parse_cfg_arguments(parser, argv)
-    if len(args.cfg) != 1:
-        parser.error(f"--cfg: expected one FILE, got {len(args.cfg)}")
+    args = parse_one(parser, argv)
     if not args.shard_mb > 0:
         parser.error(f"--shard-mb: expected a number > 0, got {args.shard_mb:g}")
     return args
@@ -35,18 +32,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     """Pack the files, and print their number."""
-    from stica_pv.config.declared import check_keys
-
-    check_keys(args.cfg, args.overrides)
+    cfg = read_one(args, logs="stica_pv.progress")
     from stica_pv.data.conversion.shards import write_shards
     from stica_pv.data.manifest.videos import list_from_config
-    from stica_pv.launch.configuration import configure
-    from stica_pv.workflows.run import import_custom
 
-    log_to_terminal(level=logging.WARNING, stream=sys.stdout)
-    logging.getLogger("stica_pv.progress").setLevel(logging.INFO)
-    cfg = configure(args.cfg[0], args.overrides)
-    import_custom(cfg)
     videos = list_from_config(cfg, dataset=cfg.TRAIN.DATASET, split=cfg.TRAIN.SPLIT)
     target, size = Path(args.target), round(args.shard_mb * 1e6)
     shards = list(write_shards(videos, target, name=cfg.TRAIN.SPLIT, shard_bytes=size))

@@ -26,6 +26,7 @@ COMMANDS = {
     "push-to-hub": "publish a checkpoint as a repository of the Hugging Face Hub",
     "convert": "convert weights of other code into a checkpoint",
     "ablation": "run a grid of configurations and compare its cells",
+    "evidence": "run the ablations that test the claims of a paper",
     "benchmark": "measure the speed and memory of parts of the package",
     "scaling": "measure what a step exchanges between many processes",
     "check-reader": "measure the errors of the video reader on generated files",

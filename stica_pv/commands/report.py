@@ -70,11 +70,9 @@ def with_gallery(folder: Path, overrides: list[str], path: Path) -> None:
     from stica_pv.launch import launch, set_up_logging
     from stica_pv.report.end_of_run import WriteReport
     from stica_pv.report.run_config import configuration_of
-    from stica_pv.workflows.run import import_custom
 
     set_up_logging("", 0)
     cfg = configuration_of(folder, [*overrides, "TEST.ENABLE", "True"])
-    import_custom(cfg)
     launch(WriteReport(path), cfg, log_to_file=False)
 
 

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from stica_pv.config.imports import import_components, named_imports
-from stica_pv.config.keys import TABLE, KeyTable
+from stica_pv.config.keys import TABLE, KeyTable, check_single
 from stica_pv.config.node import check_known, pairs_of, read_settings
 from stica_pv.recipe_files import find_file
 
@@ -47,8 +47,14 @@ def declared_keys() -> dict[str, str]:
 
 
 def read_table() -> KeyTable:
-    """Returns the keys and tasks of this package, from their source, and those of other modules that are imported."""
+    """Returns the keys and tasks of this package, from their source, and those of other modules that are imported.
+
+    Raises:
+        UsageError: Another module has declared a key of this package.
+    """
     source = read_source()
+    for name in source.keys.keys() & TABLE.keys.keys():
+        check_single(name, source.keys[name].component, TABLE.keys[name].component)
     return KeyTable({**source.keys, **TABLE.keys}, {**source.tasks, **TABLE.tasks})
 
 

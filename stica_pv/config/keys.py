@@ -87,8 +87,8 @@ class KeyTable:
         for key in keys:
             name = f"{part}.{key.name}" if part else key.name
             before = self.keys.get(name)
-            if before is not None and before.component != component:
-                raise UsageError(f"key {name} is declared by {before.component} and {component}: rename one of them")
+            if before is not None:
+                check_single(name, before.component, component)
             self.keys[name] = replace(key, name=name, role=key.role or role, component=component, task=task)
 
     def declare_task(self, name: str, sentence: str, *, reads: Iterable[str] | None = None) -> None:
@@ -142,6 +142,12 @@ def _roles(keys: Iterable[Key]) -> set[Role]:
 
 TABLE = KeyTable()
 """Keys and tasks of all modules that are imported."""
+
+
+def check_single(name: str, first: str, second: str) -> None:
+    """Raises `UsageError` if two different modules declare a key."""
+    if first != second:
+        raise UsageError(f"key {name} is declared by {first} and {second}: rename one of them")
 
 
 def declare_keys(component: str, part: str, role: Role, *keys: Key, task: str = "") -> None:

@@ -18,6 +18,7 @@ from stica_pv.config.slowfast import FOREIGN_KEYS, USUAL_NAMES
 from stica_pv.config.yaml_text import flatten, parse_settings, parse_yaml
 from stica_pv.credentials import KEPT_IN, keep_credentials, without_credentials
 from stica_pv.errors import UsageError, nearest
+from stica_pv.recipe_files import recipe_file, recipe_names
 
 BASE = "_BASE_"
 _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # YAML 1.1 reads 1e-5 as a string
@@ -44,7 +45,7 @@ def merge_file(cfg: CfgNode, path: str | os.PathLike[str]) -> None:
 
 
 def read_settings(path: str | os.PathLike[str]) -> Iterator[tuple[str, str, Any]]:
-    """Yields (file, key, value) of a YAML file, after those of the files that its ``_BASE_`` names.
+    """Yields (file, key, value) of a YAML file, after those of the files that its ``_BASE_`` names, files or recipes.
 
     Raises:
         UsageError: A file is missing or not a YAML mapping.
@@ -63,11 +64,20 @@ def _settings(path: str, above: tuple[str, ...]) -> Iterator[tuple[str, str, Any
     for base in bases:
         if not isinstance(base, str):
             raise UsageError(f"{path}: expected _BASE_ to name a file, got {base!r}")
-        base_path = os.path.join(os.path.dirname(path), os.path.expanduser(base))
-        if not Path(base_path).is_file():
-            raise UsageError(f"{path}: its _BASE_ cannot be read: there is no file {base_path}")
-        yield from _settings(base_path, (*above, own))
+        yield from _settings(_base_file(path, base), (*above, own))
     yield from ((path, key, value) for key, value in settings if key != BASE)
+
+
+def _base_file(path: str, base: str) -> str:
+    """Returns the file that ``_BASE_`` names: relative to the file itself, or a recipe such as ``stica/k400``."""
+    relative = os.path.join(os.path.dirname(path), os.path.expanduser(base))
+    found = relative if Path(relative).is_file() else recipe_file(base)
+    if found is None:
+        raise UsageError(
+            f"{path}: its _BASE_ cannot be read: there is no file {relative}, and no recipe {base}"
+            f"{nearest(base, recipe_names())}"
+        )
+    return str(found)
 
 
 def _text_of(path: str) -> str:

@@ -8,6 +8,7 @@ from stica_pv.config.node import check_known
 from stica_pv.config.roles import ROLES, Role
 
 ROOT_SECTION = "General"
+WIDEST_DEFAULT = 40  # characters of a default in the list of a section
 
 _INTRODUCTION = """\
 <!-- Written by tools/write_reference.py from the declarations of the keys: do not edit. -->
@@ -70,7 +71,7 @@ def explain(name: str, table: KeyTable) -> str:
     name = name.upper().rstrip(".")
     inside = [one for one in describe_keys(table) if one.name.startswith(f"{name}.")]
     if inside:
-        return "\n".join(_columns([(one.name, one.default, one.sentence) for one in inside]))
+        return "\n".join(_columns([(one.name, _shortened(one.default), one.sentence) for one in inside]))
     check_known(name, table.keys)
     one = _describe(table.keys[name], table)
     rows = [
@@ -132,6 +133,10 @@ def _values(one: KeyDescription) -> str:
 
 def _with_tasks(one: KeyDescription) -> str:
     return f"{one.sentence} (TASK {', '.join(one.tasks)})" if one.tasks else one.sentence
+
+
+def _shortened(default: str) -> str:
+    return default if len(default) <= WIDEST_DEFAULT else f"{default[: WIDEST_DEFAULT - 2]} …"
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -44,7 +44,7 @@ TRAINING = Role("training", "decides how the networks are trained")
 SCOPE = Role("scope", "decides which data are found and how far the run goes", free=True)
 EVALUATION = Role("evaluation", "decides how checkpoints are evaluated", free=True)
 OUTPUT = Role("output", "decides what is written and where", free=True, decides_results=False)
-FREE = Role("free", "affects speed and robustness only", free=True, decides_results=False)
+FREE = Role("free", "does not change what is computed", free=True, decides_results=False)
 JOB = Role(
     "job", "selects the machines of a run", free=True, decides_results=False, equal_in_array=True
 )  # runs of an array share one batch script

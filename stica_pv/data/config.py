@@ -47,6 +47,11 @@ declare_keys(
         "",
         "As DATA.GROUP_PATTERN, for the test data; empty takes the pattern of an official data set, else that key.",
     ),
+    Key(
+        "LABEL_SOURCES",
+        "",
+        "File with the columns class and source (audio, video or both) of the test data; scores are split by source.",
+    ),
 )
 declare_keys(
     __name__,

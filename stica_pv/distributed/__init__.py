@@ -9,6 +9,7 @@ from stica_pv.distributed.batch_norm import (
 )
 from stica_pv.distributed.collectives import all_sum, gather, mean_in_order, mean_over_processes
 from stica_pv.distributed.environment import (
+    alone,
     barrier,
     bytes_to_main,
     connect,
@@ -27,6 +28,7 @@ __all__ = [
     "HEARTBEAT",
     "CrossProcessBatchNorm",
     "all_sum",
+    "alone",
     "barrier",
     "bytes_to_main",
     "check_agreement",

@@ -1,6 +1,8 @@
 """Rank, world size, and exchange of text between processes. All of it also works with a single process."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 
 # Group for flags, text and barriers, on CPUs so that no process waits for its GPU. None: the default group.
 _cpu_group: list[dist.ProcessGroup | None] = [None]
+_alone = ContextVar("alone", default=False)
 
 
 def connect(backend: str, store: dist.Store, rank: int, world_size: int, timeout: timedelta) -> None:
@@ -34,14 +37,28 @@ def disconnect() -> None:
         dist.destroy_process_group()
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Lets one process work while the others do not: inside, it is the only one, and exchanges nothing."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
+
+
 def world_size() -> int:
     """Returns the number of processes."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    return dist.get_world_size() if _is_connected() else 1
 
 
 def rank() -> int:
     """Returns the rank of this process, 0 to world_size() - 1."""
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+    return dist.get_rank() if _is_connected() else 0
+
+
+def _is_connected() -> bool:
+    return dist.is_available() and dist.is_initialized() and not _alone.get()
 
 
 def is_main() -> bool:

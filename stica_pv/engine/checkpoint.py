@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stica_pv.errors import UsageError
+from stica_pv.errors import RunFailed, UsageError
 from stica_pv.partial_file import partial_file
 from stica_pv.weights.files import is_write_error, load_plain, system_message
 
@@ -70,7 +70,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep: int, keep_every
         keep_every: Files whose step is a multiple of this are kept for good; 0 for none.
 
     Raises:
-        UsageError: The disk is full or the folder cannot be written; older checkpoints are untouched.
+        RunFailed: The disk is full or the folder cannot be written; older checkpoints are untouched.
     """
     try:
         for left in path.parent.glob("step_*.partial"):  # by an attempt that was killed while writing
@@ -82,7 +82,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep: int, keep_every
     except (OSError, RuntimeError) as error:
         if not is_write_error(error):
             raise
-        raise UsageError(f"cannot write {path}: {system_message(error)}; older checkpoints are untouched") from error
+        raise RunFailed(f"cannot write {path}: {system_message(error)}; older checkpoints are untouched") from error
     so_far = [found for found in list_checkpoints(path.parent.parent) if step_of(found) <= step_of(path)]
     for old in so_far[:-keep]:
         if not keep_every or step_of(old) % keep_every:

@@ -8,7 +8,7 @@ from typing import Any
 
 from stica_pv.engine.summary import RunSummary
 from stica_pv.engine.trackers.tracker import Tracker
-from stica_pv.errors import UsageError
+from stica_pv.errors import RunFailed
 from stica_pv.partial_file import partial_file
 
 METRICS = "metrics.jsonl"
@@ -27,6 +27,11 @@ METRIC_DESCRIPTIONS = {
     "samples_per_second": "Videos per second over all processes.",
     "memory_mb": "Peak memory in MiB: of the GPU, or of the process on a CPU.",
     "online_knn/top1": "Accuracy in % of kNN on held-out training videos (TEST.ONLINE_KNN_EPOCHS).",
+    "online_linear/top1": "Accuracy in % of a linear probe (ridge regression, fitted anew) on the same videos.",
+    "rankme_video": "RankMe (Garrido et al. 2023) of their pooled video features: exp of the entropy of the singular "
+    "values; 1 if all are equal (collapse).",
+    "lidar_video": "LiDAR (Thilak et al. 2024) of the same features: the same of the covariance of videos relative to "
+    "that of the clips of one video; needs TEST.ONLINE_KNN_CLIPS 2.",
     "finetune/top1": "Accuracy in % on the test list after an epoch of fine-tuning.",
 }
 
@@ -50,7 +55,7 @@ class Records:
         lines = _whole_lines(output_dir / METRICS) if trackers else ()
         self._logged_before = {(line["step"], EPOCH_END in line) for _, line in lines}
         for name in (METRICS, STATS):
-            with _as_usage_error(output_dir / name):
+            with _as_failure(output_dir / name):
                 _truncate(output_dir / name, resume_step)
         self.recorded = {line["step"] for line in read_metrics(output_dir) if EPOCH_END in line}
         self._metrics = (output_dir / METRICS).open("a", encoding="utf-8")
@@ -79,7 +84,7 @@ class Records:
 
     @staticmethod
     def _append(file: Any, line: dict[str, Any]) -> None:
-        with _as_usage_error(Path(file.name)):
+        with _as_failure(Path(file.name)):
             file.write(json.dumps(line) + "\n")
             file.flush()
 
@@ -99,11 +104,11 @@ def read_metrics(output_dir: Path) -> list[dict[str, float]]:
 
 
 @contextmanager
-def _as_usage_error(path: Path) -> Iterator[None]:
+def _as_failure(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UsageError(
+        raise RunFailed(
             f"cannot write {path}: {error.strerror or error}; the checkpoints are untouched: "
             "free disk space and repeat the command to continue"
         ) from error

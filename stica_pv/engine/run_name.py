@@ -44,7 +44,7 @@ class NamePart:
         return not self.exact and _SAFE.fullmatch(self.value) is not None
 
 
-def default_output_dir(cfg_file: str, overrides: Sequence[str], name: str = "") -> str:
+def default_output_dir(cfg_file: str, overrides: Sequence[str], name: str | None = None) -> str:
     """Returns output/<project>/<config>[/<overrides>], or output/<project>/<name>.
 
     The project of a recipe is its folder below the recipes: gdt, stica/eval. That of another file is its folder, or its
@@ -53,16 +53,16 @@ def default_output_dir(cfg_file: str, overrides: Sequence[str], name: str = "") 
     Args:
         cfg_file: Path of the configuration.
         overrides: Alternating keys and values.
-        name: Name that the user gives to the run; "" for none.
+        name: Name that the user gives to the run; None for none.
 
     Raises:
         UsageError: The name cannot be the name of a folder, or would have to be quoted in a shell.
     """
-    if name and not _NAME.fullmatch(name):
-        raise UsageError(f"--name {name}: expected letters, digits and . _ + -, beginning with a letter or digit")
+    if name is not None and not _NAME.fullmatch(name):
+        raise UsageError(f"--name {name!r}: expected letters, digits and . _ + -, beginning with a letter or digit")
     path = Path(cfg_file)
     project = Path("output", *_project_of(path))
-    if name:
+    if name is not None:
         return str(project / name)
     parts = _telling_parts(overrides)
     return str(project / path.stem / join_parts(parts)) if parts else str(project / path.stem)

@@ -19,6 +19,7 @@ declare_keys(
     EVALUATION,
     Key("ENABLE", False, "Whether the run evaluates, after training if it trains."),
     Key("EVALUATIONS", ["retrieval", "knn"], "Evaluations to run: names of `--list evaluations`."),
+    Key("EXPECTED", [], "Ranges that the recipe states, as `metric low high`; the log compares the results with them."),
     Key(
         "CHECKPOINT_FILE_PATH",
         "",

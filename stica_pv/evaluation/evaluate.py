@@ -21,6 +21,7 @@ from stica_pv.evaluation.build_models import Checkpoints, checkpoint_paths, crea
 from stica_pv.evaluation.config import loading_from_config
 from stica_pv.evaluation.context import EvaluationContext
 from stica_pv.evaluation.evaluated_model import ClipFormat, EvaluatedModel
+from stica_pv.evaluation.expected import expected_ranges
 from stica_pv.evaluation.features.store import feature_store
 from stica_pv.evaluation.results import Numbers
 from stica_pv.evaluation.suite import Evaluation, run_evaluations
@@ -59,6 +60,8 @@ def evaluate(cfg: CfgNode, folder: Path, device: torch.device, checkpoints: Chec
         return {}
     results.write(folder)
     logger.info("results on %s:\n%s", labeled.name, results.table())
+    for expected in expected_ranges(cfg.TEST.EXPECTED):
+        logger.info("%s", expected.compare(results.flat()))
     return results.flat()
 
 
@@ -69,6 +72,7 @@ def check_test(cfg: CfgNode) -> Checkpoints | None:
         The checkpoints of an evaluation without training; None before a training, to save memory.
     """
     create_evaluations(cfg)
+    expected_ranges(cfg.TEST.EXPECTED)
     labeled_set_from_config(cfg)
     if is_main():
         feature_store(cfg.TEST.FEATURE_DTYPE).check()

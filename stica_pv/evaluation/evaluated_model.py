@@ -84,8 +84,7 @@ class EvaluatedModel:
     def offers(self, request: FeatureRequest) -> bool:
         """Return whether the model has the requested modality and layer."""
         encoder = self.encoders.get(request.modality)
-        layer = "map" if request.layer == "map_max" else request.layer
-        return encoder is not None and layer in layers_of(encoder)
+        return encoder is not None and request.source in layers_of(encoder)
 
 
 def content_hash(encoders: Mapping[str, nn.Module], settings: str = "") -> str:

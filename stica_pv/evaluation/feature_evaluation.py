@@ -18,6 +18,7 @@ from stica_pv.errors import UsageError
 from stica_pv.evaluation.context import EvaluationContext, FeatureJob
 from stica_pv.evaluation.evaluated_model import EvaluatedModel
 from stica_pv.evaluation.feature_set import FeatureSet
+from stica_pv.evaluation.label_sources import split_by_source
 from stica_pv.evaluation.metrics import Metric, bootstrap_interval, pooled
 from stica_pv.evaluation.normalization import FEATURE_NORMS, process
 from stica_pv.evaluation.protocol import MEAN, DescribedProtocol, FeatureProtocol, Row
@@ -111,14 +112,46 @@ class FeatureEvaluation:
     def score(self, context: EvaluationContext, model: EvaluatedModel, how: str) -> list[Scored]:
         """Score one model with one feature normalization: each metric over all folds."""
         how = how if self.protocol.processed else OWN
-        by_fold, groups = [], []
+        by_fold = []
         for fold in context.labeled.folds:
             train = _features(context, model, self.protocol.train_requests(), fold.train)
             test = _features(context, model, self.protocol.test_requests(), fold.test)
             by_fold.append(score_fold(self.protocol, train, test, how, seed=self.seed))
-            groups.append(context.labeled.groups[fold.test])
         processing = f"{how}, {BEST_OF[model.reestimate]}" if model.kind == "random" else how
-        return [Scored(model.name, processing, metrics, tuple(groups)) for metrics in zip(*by_fold, strict=True)]
+        return scored_of(model.name, processing, by_fold, [fold.test for fold in context.labeled.folds], context)
+
+
+def scored_of(
+    model: str,
+    processing: str,
+    by_fold: Sequence[Sequence[Metric]],
+    items: Sequence[Tensor],
+    context: EvaluationContext,
+) -> list[Scored]:
+    """Return the metrics of a model over the folds, also split by the source of labels where it is known.
+
+    A part without a test item in one of the folds is left out, for all models alike.
+
+    Args:
+        model: Name of the model.
+        processing: Normalization of the features.
+        by_fold: Metrics of each fold, over its items.
+        items: Test items of each fold, int64 (V,).
+        context: Context of the evaluation.
+    """
+    labeled = context.labeled
+    split = [
+        {
+            metric.name: (metric, labeled.groups[own[rows]])
+            for metric, rows in split_by_source(metrics, labeled.labels[own], labeled.label_sources)
+        }
+        for metrics, own in zip(by_fold, items, strict=True)
+    ]
+    names = [name for name in split[0] if all(name in fold for fold in split)]
+    return [
+        Scored(model, processing, tuple(fold[name][0] for fold in split), tuple(fold[name][1] for fold in split))
+        for name in names
+    ]
 
 
 def best_of(tries: Sequence[Sequence[Scored]]) -> list[Scored]:
@@ -214,7 +247,11 @@ def counting_as_wrong(metric: Metric, readable: Tensor) -> Metric:
         known = weights[:, readable]
         return (metric.statistic(known) * known.sum(dim=1) / weights.sum(dim=1)).nan_to_num(0.0)
 
-    return replace(metric, statistic=statistic, items=len(readable))
+    def of_classes(chosen: Tensor) -> Metric:
+        assert metric.of_classes is not None
+        return counting_as_wrong(metric.of_classes(chosen), readable)
+
+    return replace(metric, statistic=statistic, items=len(readable), of_classes=metric.of_classes and of_classes)
 
 
 def rows_of(

@@ -22,12 +22,15 @@ class Metric:
         items: Number of test items V.
         paired_with: Name of the metric that this one belongs to, such as the mean of a deviation: the best of several
             models is chosen for both together. Empty: none.
+        of_classes: Returns the same metric over some classes, mask (classes,), where it is a mean over classes of all
+            items; else None.
     """
 
     name: str
     statistic: Callable[[Tensor], Tensor]
     items: int
     paired_with: str = ""
+    of_classes: Callable[[Tensor], "Metric"] | None = None
 
     @property
     def value(self) -> float:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -95,7 +95,16 @@ class LabelRanking:
     def metrics(self) -> list[Metric]:
         """Return the metrics mAP, AUC (%) and d_prime."""
         scores = {"mAP": self.average_precision, "AUC": self.auc, "d_prime": self.d_prime}
-        return [Metric(name, statistic, self._labels.shape[1]) for name, statistic in scores.items()]
+        return [
+            Metric(name, statistic, self._labels.shape[1], of_classes=partial(self._metric_of_classes, name))
+            for name, statistic in scores.items()
+        ]
+
+    def _metric_of_classes(self, name: str, chosen: Tensor) -> Metric:
+        """Return a metric over the chosen classes, mask (classes,), which may have more classes than the scores."""
+        kept = chosen[: len(self._scores)]
+        part = LabelRanking(self._scores[kept].mT, self._labels[kept].mT)
+        return next(metric for metric in part.metrics() if metric.name == name)
 
     @cached_property
     def _positives(self) -> _Positives:

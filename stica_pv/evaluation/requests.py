@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from stica_pv.tasks.windows import ShortVideos
+from stica_pv.transforms.windows import ShortVideos
 
 Modality = Literal["video", "audio"]
-Layer = Literal["map", "map_max", "pooled", "projected"]
+Layer = Literal["map", "map_max", "tokens", "pooled", "projected"]
 TestTransform = Literal["fixed", "released", "random_crop", "augmented"]
 Starts = Literal["spaced", "released"]
 
 MODALITIES: tuple[Modality, ...] = ("video", "audio")
-LAYERS: tuple[Layer, ...] = ("map", "map_max", "pooled", "projected")
+BOTH = "video+audio"  # a value of TEST.MODALITY
+LAYERS: tuple[Layer, ...] = ("map", "map_max", "pooled", "projected")  # those with one vector for each view
 MAPS: tuple[Layer, ...] = ("map", "map_max")
 TEST_TRANSFORMS: tuple[TestTransform, ...] = ("fixed", "released", "random_crop", "augmented")
 STARTS: tuple[Starts, ...] = ("spaced", "released")
@@ -26,7 +27,8 @@ class FeatureRequest:
     Attributes:
         modality: ``video`` or ``audio``.
         layer: ``map``: the last feature map, flattened; ``map_max``: the map after max-pooling, 2 × 2 × 2 with stride
-            2 for frames (SeLaVi), 3 with stride 2 along time for audio (GDT); ``pooled``: the vector before the
+            2 for frames (SeLaVi), 3 with stride 2 along time for audio (GDT); ``tokens``: the cells of the map, a row
+            for each, so that a clip of K cells has K rows; ``pooled``: the vector before the
             projection head; ``projected``: the embedding that the loss compares.
         clips: Number of windows of an item, equally spaced; a single one is centered.
         spatial_crops: 1: center; 3: both ends of the longer side too. Ignored for audio.
@@ -58,6 +60,16 @@ class FeatureRequest:
     def views(self) -> int:
         """Number of views of an item."""
         return self.clips * (self.spatial_crops if self.modality == "video" else 1)
+
+    @property
+    def source(self) -> str:
+        """Layer of the network that the features are made of."""
+        return source_of(self.layer)
+
+
+def source_of(layer: Layer) -> str:
+    """Return the layer of a network that features are made of: ``map``, ``pooled`` or ``projected``."""
+    return "map" if layer in ("map", "map_max", "tokens") else layer
 
 
 Requests = Mapping[Modality, FeatureRequest]

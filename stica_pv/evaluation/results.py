@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from stica_pv.errors import UsageError
+from stica_pv.errors import RunFailed, UsageError
 from stica_pv.evaluation.protocol import MEAN, NO_MODEL, Row
 from stica_pv.partial_file import partial_file
 
@@ -135,14 +135,14 @@ class Results:
         """Write results.json and results.md.
 
         Raises:
-            UsageError: The files cannot be written.
+            RunFailed: The files cannot be written.
         """
         try:
             for name, text in ((JSON, self.json()), (MARKDOWN, self.markdown())):
                 with partial_file(folder / name) as partial:
                     partial.write_text(text, encoding="utf-8")
         except OSError as error:
-            raise UsageError(f"results cannot be written to {folder}: {error.strerror or error}") from error
+            raise RunFailed(f"results cannot be written to {folder}: {error.strerror or error}") from error
 
 
 def _number(row: Row) -> tuple[str, str, str]:

@@ -57,6 +57,15 @@ def choose_on_holdout(
     return best
 
 
+def can_hold_out(labels: Tensor, groups: Tensor) -> bool:
+    """Return whether `grouped_holdout` can hold anything out: a source whose classes all have items elsewhere."""
+    pairs = torch.stack([groups.unique(return_inverse=True)[1], labels], dim=1).unique(dim=0)
+    shared = pairs[:, 1].bincount() > 1
+    wanting = torch.zeros(int(pairs[:, 0].max()) + 1, dtype=torch.bool)
+    wanting[pairs[~shared[pairs[:, 1]], 0]] = True
+    return bool((~wanting).any())
+
+
 def grouped_holdout(labels: Tensor, groups: Tensor, *, share: float = 0.2, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Split training items into those to fit and those to choose by; whole groups are held out.
 

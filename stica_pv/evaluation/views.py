@@ -12,8 +12,8 @@ from stica_pv.evaluation.evaluated_model import ClipFormat
 from stica_pv.evaluation.requests import STARTS, TEST_TRANSFORMS, TRAINING_TRANSFORMS, FeatureRequest, Starts
 from stica_pv.keyed_random import generator, integer, uniform
 from stica_pv.structures import AtEnd, AudioSpec, FrameTransform, Views, ViewSpec, Window, WindowPolicy
-from stica_pv.tasks.windows import SHORT_VIDEOS, ShortVideos, end_of
 from stica_pv.transforms import ColorSettings, FixedCrop, apply_color, sample_color
+from stica_pv.transforms.windows import SHORT_VIDEOS, ShortVideos, end_of
 
 CROP_POSITIONS = {1: (0.5,), 3: (0.0, 0.5, 1.0)}
 RELEASED_SHORT_SIDE = (128, 160)

@@ -12,13 +12,13 @@ from stica_pv.errors import UsageError
 from stica_pv.recipe_files import find_file
 
 
-def configure(file: str, overrides: Sequence[str], *, name: str = "", trains: bool = True) -> CfgNode:
+def configure(file: str, overrides: Sequence[str], *, name: str | None = None, trains: bool = True) -> CfgNode:
     """Returns the configuration of a file with overrides, with its OUTPUT_DIR, not frozen.
 
     Args:
         file: A YAML file, or the name of a recipe.
         overrides: Keys and values in turn, the last one of a key counts.
-        name: Name of the run, which names its OUTPUT_DIR; "" for none.
+        name: Name of the run, which names its OUTPUT_DIR; None for none.
         trains: Whether a run trains with it; if not, it may set keys that the TASK never reads.
 
     Raises:
@@ -36,7 +36,7 @@ def configure(file: str, overrides: Sequence[str], *, name: str = "", trains: bo
     if trains and cfg.TRAIN.ENABLE:  # an evaluation takes its task from the checkpoint
         # Only the file's own keys: keys from a `_BASE_` of another method are shared with that method.
         check_ownership(cfg, [*keys_in_file(path), *cfg.OVERRIDES])
-    if name and cfg.OUTPUT_DIR:
+    if name is not None and cfg.OUTPUT_DIR:
         raise UsageError(f"--name {name} cannot be combined with OUTPUT_DIR {cfg.OUTPUT_DIR}: remove one of them")
     cfg.OUTPUT_DIR = cfg.OUTPUT_DIR or default_output_dir(path, overrides, name)
     return cfg

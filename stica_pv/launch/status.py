@@ -120,12 +120,12 @@ def _state_of_ended(folder: Path, *, trained: bool) -> str:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """Returns the content of a file; empty if there is none, or only a part of it yet."""
+    """Returns the content of a file; empty if there is none, only a part of it yet, or another value than an object."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
-    return found
+    return found if isinstance(found, dict) else {}
 
 
 def _last_line(path: Path) -> dict[str, Any]:
@@ -133,10 +133,10 @@ def _last_line(path: Path) -> dict[str, Any]:
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     for line in reversed(lines):
         try:
-            found: dict[str, Any] = json.loads(line)
+            found = json.loads(line)
         except json.JSONDecodeError:
             continue  # the last line of a killed run
-        if found.get("_type") == "train_iter":
+        if isinstance(found, dict) and found.get("_type") == "train_iter":
             return found
     return {}
 

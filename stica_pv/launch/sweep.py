@@ -15,7 +15,9 @@ _COMMA = re.compile(r",(?![^\[(]*[\])])")  # not within brackets
 Sweep = tuple[str, str]
 
 
-def expand(files: Sequence[str], overrides: Sequence[str], sweeps: Sequence[Sweep], *, name: str = "") -> list[CfgNode]:
+def expand(
+    files: Sequence[str], overrides: Sequence[str], sweeps: Sequence[Sweep], *, name: str | None = None
+) -> list[CfgNode]:
     """Returns a configuration for each file and each combination of swept values, not frozen.
 
     Each run of a sweep has its own folder below the OUTPUT_DIR of the same command without the sweep.
@@ -24,7 +26,7 @@ def expand(files: Sequence[str], overrides: Sequence[str], sweeps: Sequence[Swee
         files: Configuration files, or names of recipes.
         overrides: Alternating keys and values, for all runs.
         sweeps: Pairs of a key and its values, separated by commas.
-        name: Name of the run, or of the sweep; "" for none.
+        name: Name of the run, or of the sweep; None for none.
 
     Raises:
         UsageError: A file, key or value is wrong, or two runs would share an OUTPUT_DIR.

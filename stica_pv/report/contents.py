@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from stica_pv.report.curves import LEGEND_RUNS, knn_section, monitors_section, speed_section, training_section
+from stica_pv.report.curves import LEGEND_RUNS, monitors_section, online_section, speed_section, training_section
 from stica_pv.report.dashboard import REPORT, dashboard_section
 from stica_pv.report.gallery import Gallery
 from stica_pv.report.left_out import left_out_section
@@ -17,7 +17,7 @@ NAME = REPORT
 Maker = Callable[[Sequence[Run]], Section | None]
 
 # Each function builds a section of the runs, or returns None if it does not apply.
-COURSE: tuple[Maker, ...] = (training_section, monitors_section, knn_section, speed_section)
+COURSE: tuple[Maker, ...] = (training_section, monitors_section, online_section, speed_section)
 DETAILS: tuple[Maker, ...] = (settings_section, left_out_section, hardware_section)
 
 

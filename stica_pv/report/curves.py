@@ -11,9 +11,9 @@ from stica_pv.report.charts import Line, legend, line_chart
 from stica_pv.report.page import Section, grid, join, table
 from stica_pv.report.quantities import (
     GROUPS,
-    KNN,
     LOSSES,
     NO_QUANTITY,
+    ONLINE,
     PARTS,
     SERIES_OF,
     SPEED,
@@ -53,7 +53,7 @@ def training_section(runs: Sequence[Run]) -> Section | None:
         "A loss falls while the model learns to match positives and to separate negatives. A term that stays at "
         "its initial value has not started to learn."
     )
-    other = (*MONITORS, *SPEED, *KNN, *NO_QUANTITY)
+    other = (*MONITORS, *SPEED, *ONLINE, *NO_QUANTITY)
     section = _section("Training", intro, runs, lambda name: not is_of(name, other), first=LOSSES)
     return section and replace(section, html=join([section.html, _meanings(runs)]))
 
@@ -70,20 +70,20 @@ def monitors_section(runs: Sequence[Run]) -> Section | None:
     """Return the section of collapse monitors."""
     intro = (
         "A collapsed model gives the same embedding for every clip: spread and uniformity approach 0, and the "
-        "effective rank 1 or less. The distance of a clip to its own audio should decrease during training."
+        "effective rank 1 or less. RankMe and LiDAR are ranks of the features of held-out clips; LiDAR counts only the "
+        "directions that distinguish videos, not the clips of one. The distance of a clip to its own audio should "
+        "decrease during training."
     )
     return _section("Collapse monitors", intro, runs, lambda name: is_of(name, MONITORS))
 
 
-def knn_section(runs: Sequence[Run]) -> Section | None:
-    """Return the section of what TEST.ONLINE_KNN_EPOCHS logs beside the accuracy, which the summary shows."""
-    return _section("Online kNN", KNN_INTRO, runs, lambda name: is_of(name, KNN))
-
-
-KNN_INTRO = (
-    "Held-out clips of the training list are classified by their nearest neighbors, with the features of that "
-    "epoch. Labels are not used in training."
-)
+def online_section(runs: Sequence[Run]) -> Section | None:
+    """Return the section of the accuracies that TEST.ONLINE_KNN_EPOCHS logs; the summary shows that of kNN."""
+    intro = (
+        "Held-out clips of the training list are classified by their nearest neighbors and by a linear probe, with the "
+        "features of that epoch. Labels are not used in training."
+    )
+    return _section("Online evaluation", intro, runs, lambda name: is_of(name, ONLINE))
 
 
 def speed_section(runs: Sequence[Run]) -> Section | None:

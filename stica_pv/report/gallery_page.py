@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from stica_pv.config import CfgNode, with_keys
 from stica_pv.data.sources.labeled import labeled_set_from_config
-from stica_pv.distributed import is_main
+from stica_pv.distributed import alone, is_main
 from stica_pv.errors import UnreadableClip, UsageError
 from stica_pv.evaluation.build_models import create_evaluated_models, find_checkpoints
 from stica_pv.evaluation.context import EvaluationContext
@@ -88,6 +88,18 @@ def create_gallery(cfg: CfgNode, device: torch.device, *, queries: int = QUERIES
     if not is_main():
         return Gallery()
     directions = [direction for _, some in found for direction in some]
+    with alone():  # the other processes have returned
+        return _render(cfg, directions, context, pair, queries)
+
+
+def _render(
+    cfg: CfgNode,
+    directions: Sequence[Direction],
+    context: EvaluationContext,
+    pair: Sequence[tuple[str, EvaluatedModel]],
+    queries: int,
+) -> Gallery:
+    _, trained = pair[0]
     thumbnails = Thumbnails(context, trained)
     gallery = []
     with Progress("gallery", len(directions), unit="directions", delay_s=0.0) as progress:
@@ -95,7 +107,7 @@ def create_gallery(cfg: CfgNode, device: torch.device, *, queries: int = QUERIES
             gallery.append(_or_missing(partial(_gallery, one, context, pair, thumbnails, queries)))
             progress.add()
     plane = _or_missing(partial(_map, directions[0], context, pair, thumbnails))
-    method = _or_missing(partial(_method, cfg, folder))
+    method = _or_missing(partial(_method, cfg, context.folder))
     highlights = _or_missing(partial(_highlights, directions[0], context, trained, thumbnails))
     sections = [
         Section("Nearest neighbors", join([grid(gallery, "stack"), thumbnails.store()])),

@@ -37,12 +37,15 @@ EXACT = {
     "data_share": Quantity("Data wait", "share of the time (%)", 100),
     "memory_mb": Quantity("Peak memory", "memory (GiB)", 1 / 1024),
     "online_knn/top1": Quantity("Online kNN", "top-1 accuracy (%)"),
+    "online_linear/top1": Quantity("Online linear probe", "top-1 accuracy (%)"),
 }
 STARTS = {
     "loss_": ("Loss, {}", "loss"),
     "accuracy_": ("Accuracy in the batch, {}", "share (0 to 1)"),
     "spread_": ("Spread of {} embeddings", "spread, 0 to 1"),
     "rank_": ("Effective rank, {}", "effective rank"),
+    "rankme_": ("RankMe, {}", "effective rank"),
+    "lidar_": ("LiDAR, {}", "effective rank"),
     "uniformity_": ("Uniformity of {} embeddings", "log of a mean, −8 to 0"),
 }
 
@@ -67,7 +70,7 @@ SERIES_OF = {"audio": 1, "video": 2, "cross": 3, "within": 4, "space": 5, "time"
 
 LOSSES = ("loss",)
 SPEED = ("samples_per_second", "data_share", "step_time", "data_time", "memory_mb")
-KNN = ("online_knn",)
+ONLINE = ("online_",)
 NO_QUANTITY = ("_type", "step", "epoch", "epoch_end")
 
 

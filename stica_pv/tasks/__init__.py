@@ -7,7 +7,7 @@ from stica_pv.tasks.parts import clip_views, create_audio_encoder, create_video_
 from stica_pv.tasks.stica.av_contrastive import AVContrastive
 from stica_pv.tasks.stica.av_params import ClipSettings
 from stica_pv.tasks.stica.crop_terms import CropSettings, CropTable
-from stica_pv.tasks.windows import one_window
+from stica_pv.transforms.windows import one_window
 
 __all__ = [
     "AVContrastive",

@@ -3,11 +3,11 @@
 from stica_pv.config import CfgNode
 from stica_pv.models import measure_map
 from stica_pv.models.config import audio_encoder_from_config, backbone_from_config, head_from_config, pool_from_config
-from stica_pv.structures import AudioSpec, Views, ViewSpec
+from stica_pv.structures import Views
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
 from stica_pv.tasks.stica.av_params import ClipSettings
-from stica_pv.tasks.windows import one_window
 from stica_pv.transforms import color_from_config, log_mel_from_config
+from stica_pv.transforms.windows import random_clip
 
 
 def clip_views(clip: ClipSettings, *, names: tuple[str, ...] = ("clip",), audio: bool = True) -> Views:
@@ -18,20 +18,15 @@ def clip_views(clip: ClipSettings, *, names: tuple[str, ...] = ("clip",), audio:
         names: Names of the views in a batch; each is cropped on its own.
         audio: Whether the audio is read as well, and videos without audio are left out.
     """
-    specs = tuple(
-        ViewSpec(
-            name=name,
-            window="clip",
-            frames=clip.frames,
-            fps=clip.fps,
-            size=clip.size,
-            transform=clip.transform,
-            audio=AudioSpec(clip.audio_rate_hz) if audio and name == names[0] else None,
-        )
-        for name in names
+    return random_clip(
+        frames=clip.frames,
+        fps=clip.fps,
+        size=clip.size,
+        sample_rate=clip.audio_rate_hz if audio else None,
+        names=names,
+        transform=clip.transform,
+        audio_required=not clip.silence_allowed,
     )
-    needs_audio = audio and not clip.silence_allowed
-    return Views(specs, one_window("clip", clip.seconds), min_seconds=clip.seconds, needs_audio=needs_audio)
 
 
 def create_video_encoder(cfg: CfgNode, clip: ClipSettings) -> VideoEncoder:

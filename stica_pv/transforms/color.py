@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from stica_pv.errors import UsageError
+from stica_pv.precision import full_precision
 from stica_pv.structures import describe
 from stica_pv.transforms.blur import gaussian_blur
 from stica_pv.transforms.color_compiled import color_views, is_available
@@ -35,7 +36,7 @@ def apply_color(video: Tensor, params: ColorParams, settings: ColorSettings) -> 
         raise UsageError(f"video: expected uint8 or float (B, 3, T, H, W), got {describe(video)}")
     if video.shape[0] != params.gray.shape[0]:
         raise UsageError(f"video {describe(video)} does not fit parameters for {params.gray.shape[0]} samples")
-    with torch.autocast(video.device.type, enabled=False):
+    with full_precision(video.device):
         if video.device.type != "cpu":
             return _on_device(video, params, settings)
         compiled = video.dtype == torch.uint8 and is_available()

@@ -13,7 +13,7 @@ from stica_pv.data.sources.video_list import VideoList
 from stica_pv.distributed import is_main
 from stica_pv.engine.training import run_training
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.online_knn import online_knn_from_config
+from stica_pv.evaluation.online import online_from_config
 from stica_pv.tasks import Task
 
 
@@ -28,5 +28,5 @@ def pretrain(
         if is_main():
             BadFiles(folder / BAD_FILES, 0, cfg.DATA.MAX_BAD_SHARE).begin(error.excluded)
         raise UsageError(f"{error}; see {folder / BAD_FILES} for the cause of each") from error
-    online_knn = online_knn_from_config(cfg, task, videos, device)
-    run_training(cfg, task, videos, folder, device, at_epoch_end=online_knn, profile_steps=profile_steps)
+    online = online_from_config(cfg, task, videos, device)
+    run_training(cfg, task, videos, folder, device, at_epoch_end=online, profile_steps=profile_steps)

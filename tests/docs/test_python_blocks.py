@@ -51,8 +51,15 @@ def part(number: int) -> dict[str, Any]:
     return run([block for block in BLOCKS if block.page == PARTS][number])
 
 
+def test_the_loader_has_the_batches_that_the_page_states(folder: Path) -> None:
+    batch = part(0)["batch"]
+    assert batch.video["clip"].shape == (2, 3, 8, 112, 112)
+    assert batch.audio["clip"].shape == (2, 16000)
+    assert batch.label.shape == (2,)
+
+
 def test_crops_on_a_net_have_the_shapes_that_the_page_states() -> None:
-    names = part(0)
+    names = part(1)
     assert names["vectors"].shape == (2, 256)
     assert names["feature_map"].shape == (2, 2048, 8, 4, 4)
     assert names["tokens"].shape == (6, 2, 8, 2048)
@@ -60,14 +67,14 @@ def test_crops_on_a_net_have_the_shapes_that_the_page_states() -> None:
 
 
 def test_crops_on_two_pathways_have_the_shapes_that_the_page_states() -> None:
-    names = part(1)
+    names = part(2)
     assert [tuple(pathway) for pathway in names["trunk"].pathways] == [(2048, (4, 32, 32)), (256, (1, 32, 32))]
     assert [tuple(one.shape) for one in names["maps"]] == [(2, 2048, 2, 4, 4), (2, 256, 8, 4, 4)]
     assert names["crops"].shape == (6, 2, 256)
 
 
 def test_pytorchvideos_data_set_gives_the_batch_that_the_page_states(folder: Path) -> None:
-    names = part(2)
+    names = part(3)
     batch = names["batch"]
     assert batch["video"].shape == (2, 3, 8, 112, 112)
     assert batch["audio"].shape == (2, 24000)

@@ -10,7 +10,7 @@ from torch import nn
 from stica_pv.engine import checkpoint as module
 from stica_pv.engine import load_checkpoint, load_latest, load_weights, save_checkpoint
 from stica_pv.engine.checkpoint import checkpoint_path, list_checkpoints
-from stica_pv.errors import UsageError
+from stica_pv.errors import RunFailed, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ def test_failure_while_writing_leaves_the_old_ones_whole(
         raise error
 
     monkeypatch.setattr(module.torch, "save", fail)
-    with pytest.raises(UsageError, match="older checkpoints are untouched"):
+    with pytest.raises(RunFailed, match="older checkpoints are untouched"):
         save(tmp_path, 2, keep=1)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_00000001.pyth"]
     assert load_checkpoint(checkpoint_path(tmp_path, 1))["step"] == 1

@@ -19,6 +19,8 @@ def test_a_run_finds_its_folder_again(tmp_path: Path):
     folder = tmp_path / "a" / "b"
     assert claim(cfg(folder)) == folder
     assert claim(cfg(folder, DATA_LOADER__NUM_WORKERS=3, TRAIN__MAX_STEPS=4, TEST__ENABLE=True)) == folder
+    (folder / "metrics.jsonl").write_text('{"step": 1}\n')
+    assert claim(cfg(folder, CUSTOM_IMPORTS="['own_tracker']")) == folder
 
 
 def test_another_run_is_refused_by_the_keys_that_differ(tmp_path: Path):

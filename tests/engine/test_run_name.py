@@ -97,7 +97,7 @@ def test_a_name_of_the_user_replaces_config_and_overrides():
     assert configure("stica/eval/knn_ucf6", [], name="first").OUTPUT_DIR == "output/stica/eval/first"
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", "a b", "-x", "a=1"])
+@pytest.mark.parametrize("name", ["", "a/b", "..", "a b", "-x", "a=1"])
 def test_a_name_that_is_no_plain_folder_is_refused(name: str):
     with pytest.raises(UsageError, match="--name .*: expected letters, digits"):
         configure("stica/demo", [], name=name)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from stica_pv.errors import UsageError
+from stica_pv.errors import RunFailed, UsageError
 from stica_pv.evaluation.protocol import MEAN, NO_MODEL, Row
 from stica_pv.evaluation.results import Results, read_results
 
@@ -100,7 +100,7 @@ def test_both_files_are_written(tmp_path: Path):
     ONE.write(tmp_path)
     assert (tmp_path / "results.json").read_text() == ONE.json()
     assert (tmp_path / "results.md").read_text() == ONE.markdown()
-    with pytest.raises(UsageError, match="results cannot be written"):
+    with pytest.raises(RunFailed, match="results cannot be written"):
         ONE.write(tmp_path / "results.md" / "nowhere")
 
 

@@ -57,6 +57,13 @@ def test_a_checkpoint_counts_as_progress_without_a_record_of_its_step(tmp_path: 
     assert (found["step"], found["epoch"], found["left"]) == ("7/10", "1.4/2.0", "0:00:03 at this speed")
 
 
+@pytest.mark.parametrize("name", ["run.json", "failure.json", "json_stats.log"])
+def test_a_file_with_another_value_than_an_object_is_like_none(name: str, tmp_path: Path):
+    folder = made(tmp_path / "run", steps=4)
+    (folder / name).write_text("[1]\n")
+    assert "not running" in status(folder)["state"]
+
+
 def test_a_run_is_finished_with_the_results_that_it_was_asked_for(tmp_path: Path):
     assert status(made(tmp_path / "plain", steps=10))["state"] == "finished"
     tested = made(tmp_path / "tested", steps=10, tested=True)

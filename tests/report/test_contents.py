@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from attempts import run_in_processes
 from browser import browsing, faults_of, open_page
 from made_runs import ODD, made_run
 from tiny_runs import run_tiny
@@ -141,6 +142,18 @@ def test_a_run_writes_its_report_at_its_end(browser: Any, clips_folder: Path, tm
     run_tiny(clips_folder, tmp_path, REPORT__ENABLE=True, TEST__ENABLE=True, TEST__EVALUATIONS="['retrieval']")
     assert faults_of(browser, tmp_path / "report.html") == []
     assert re.search(r"(?<!not )finished: step", browser.find_element("tag name", "body").text)
+
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_writes_its_report_and_a_gallery(clips_folder: Path, tmp_path: Path):
+    settings = {"TEST__ENABLE": True, "TEST__EVALUATIONS": "['retrieval']", "REPORT__ENABLE": True}
+    run_in_processes(clips_folder, tmp_path / "run", CPU_PROCESSES=2, **settings)
+    text = (tmp_path / "run" / "report.html").read_text()
+    assert 'class="query"' in text
+    assert "training step 0" in text  # the first clips, which the main process reads by itself
+    again = ["--gallery", "--out", str(tmp_path / "again.html"), "--opts", "CPU_PROCESSES", "2"]
+    assert report.main([str(tmp_path / "run"), *again]) == 0
+    assert 'class="query"' in (tmp_path / "again.html").read_text()
 
 
 def test_a_page_needs_no_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from saying import Say
 from tiny_runs import REPOSITORY
 
@@ -12,6 +14,7 @@ from stica_pv.config.declared import read_source, read_table
 from stica_pv.config.keys import TABLE
 from stica_pv.config.reference import describe_keys, reference_page
 from stica_pv.defaults import get_cfg
+from stica_pv.errors import UsageError
 
 PAGE = REPOSITORY / "docs" / "configuration.md"
 
@@ -40,6 +43,7 @@ def test_a_section_lists_its_keys_and_an_unknown_key_names_the_nearest(say: Say)
     keys = [line.split()[0] for line in out.splitlines()]
     assert code == 0
     assert keys == [key for key, _ in flatten(get_cfg()) if key.startswith("CROP.")]
+    assert max(map(len, say("--explain", "TEST")[1].splitlines())) < 240  # some defaults are long lists
     answers = {
         "DATA.BLURPROB": "unknown key DATA.BLURPROB (did you mean DATA.BLUR_PROB?)",
         "CONTRASTIVE.T": "CONTRASTIVE.T is now called CONTRASTIVE.TEMPERATURE: use that name",
@@ -47,6 +51,13 @@ def test_a_section_lists_its_keys_and_an_unknown_key_names_the_nearest(say: Say)
     }
     for key, answer in answers.items():
         assert say("--explain", key) == (2, "", f"error: {answer}\n")
+
+
+def test_a_key_of_the_package_that_another_module_declares_too_is_refused(monkeypatch: pytest.MonkeyPatch):
+    name = "CROP.PAIRING"
+    monkeypatch.setitem(TABLE.keys, name, replace(TABLE.keys[name], component="mine"))
+    with pytest.raises(UsageError, match=r"key CROP\.PAIRING is declared by stica_pv\..* and mine: rename one of them"):
+        read_table()
 
 
 def test_the_source_says_what_the_imported_modules_declare_and_without_torch():

@@ -9,8 +9,9 @@ from tiny_runs import REPOSITORY
 
 from stica_pv.engine.build_task import create_task
 
-# A grid names recipes and is none itself.
-RECIPES = sorted(path for path in (REPOSITORY / "projects").rglob("*.yaml") if path.name != "grid.yaml")
+# They name recipes.
+NOT_RECIPES = ("grid.yaml", "evidence.yaml")
+RECIPES = sorted(path for path in (REPOSITORY / "projects").rglob("*.yaml") if path.name not in NOT_RECIPES)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: f"{path.parent.name}-{path.stem}")

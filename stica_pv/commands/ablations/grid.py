@@ -165,7 +165,7 @@ def read_grid(path: Path) -> Grid:
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file")
     given = parse_yaml(path.read_text(encoding="utf-8"), source=str(path))
-    _check_keys(path, given, KEYS, optional=("CHOOSE", "CONTRASTS"))
+    check_keys(path, given, KEYS, optional=("CHOOSE", "CONTRASTS"))
     cells = _cells(path, given["CELLS"])
     return Grid(
         path,
@@ -209,14 +209,15 @@ def _contrasts(path: Path, cells: dict[str, Cell], given: Any) -> dict[str, tupl
 def _choice(path: Path, given: Any) -> Choice | None:
     if given is None:
         return None
-    _check_keys(path, given, CHOICE_KEYS)
+    check_keys(path, given, CHOICE_KEYS)
     if not isinstance(given["VALUES"], list) or not given["VALUES"]:
         raise UsageError(f"{path}: CHOOSE.VALUES: expected a list of values, got {given['VALUES']!r}")
     values = tuple(str(value) for value in given["VALUES"])
     return Choice(str(given["KEY"]), values, str(given["MEASURE"]), tuple(str(given["WITH"]).split()))
 
 
-def _check_keys(path: Path, given: Any, keys: Sequence[str], optional: Sequence[str] = ()) -> None:
+def check_keys(path: Path, given: Any, keys: Sequence[str], optional: Sequence[str] = ()) -> None:
+    """Raises `UsageError` unless a mapping has these keys, apart from optional ones, and no others."""
     found = set(given) if isinstance(given, dict) else set()
     if not set(keys) - set(optional) <= found or not found <= set(keys):
         raise UsageError(

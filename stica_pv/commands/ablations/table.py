@@ -64,11 +64,11 @@ def _choices(grid: Grid, choosing: Sequence[Run], chosen: dict[str, str]) -> lis
     choice = grid.choice
     assert choice is not None
     lines = [f"## {choice.key}, chosen by {choice.measure} of {' '.join(choice.overrides)}", ""]
-    lines += _head(["cell", *choice.values, "chosen"])
+    lines += head(["cell", *choice.values, "chosen"])
     for cell in grid.cells:
         found = [choice.score(run) for run in choosing if run.cell == cell]
         shown = ["–" if score is None else f"{score:.1f}" for score in found]
-        lines.append(_line([cell, *shown, chosen.get(cell, "–")]))
+        lines.append(line([cell, *shown, chosen.get(cell, "–")]))
     return [*lines, ""]
 
 
@@ -79,7 +79,7 @@ def _cells(
     for untrained in references.values():
         best |= {replicate: max(score, best.get(replicate, score)) for replicate, score in untrained.items()}
     heads = ["", "mean and 95 % t-interval", "above the best untrained of each replicate", "replicates", "each"]
-    lines = [f"## {measure}", "", *_head(heads)]
+    lines = [f"## {measure}", "", *head(heads)]
     for cell in grid.cells if grid.contrasts else scores:
         lines.append(_row(cell, scores.get(cell, {}), best))
     lines += [_row(name, values) for name, values in references.items()]
@@ -89,25 +89,27 @@ def _cells(
 def _contrasts(grid: Grid, scores: dict[str, dict[str, float]]) -> list[str]:
     if not grid.contrasts:
         return []
-    lines = _head(["paired difference", "cells", "mean and 95 % t-interval", "pairs", "excludes zero"])
+    lines = head(["paired difference", "cells", "mean and 95 % t-interval", "pairs", "excludes zero"])
     for name, (above, below) in grid.contrasts.items():
         found = paired(scores.get(above, {}), scores.get(below, {}))
         cells = [found.text(), str(found.count), "yes" if found.excludes_zero else "no"] if found else ["–", "0", "–"]
-        lines.append(_line([name, f"{above} − {below}", *cells]))
+        lines.append(line([name, f"{above} − {below}", *cells]))
     return [*lines, ""]
 
 
 def _row(name: str, scores: dict[str, float], best: dict[str, float] | None = None) -> str:
     mean, gain = estimate(list(scores.values())) if scores else None, paired(scores, best or {})
     each = ", ".join(f"{value:.1f}" for value in scores.values())
-    return _line([name, mean.text() if mean else "–", gain.text() if gain else "–", str(len(scores)), each])
+    return line([name, mean.text() if mean else "–", gain.text() if gain else "–", str(len(scores)), each])
 
 
-def _head(names: Sequence[str]) -> list[str]:
-    return [_line(names), _line(["---"] * len(names))]
+def head(names: Sequence[str]) -> list[str]:
+    """Returns the head of a Markdown table."""
+    return [line(names), line(["---"] * len(names))]
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+    """Returns a row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
@@ -139,7 +141,7 @@ def plot(grid: Grid, measuring: Sequence[Run], path: Path) -> None:
         axis.set_ylabel(f"{measure}, %")
     figure.tight_layout(rect=(0, 0.08, 1, 1))
     named = {
-        line.get_label(): line for axis in axes[0] for line in axis.get_lines() if not line.get_label().startswith("_")
+        one.get_label(): one for axis in axes[0] for one in axis.get_lines() if not one.get_label().startswith("_")
     }
     figure.legend(named.values(), named.keys(), loc="lower center", ncols=max(1, len(named)), fontsize=8, frameon=False)
     figure.savefig(path, dpi=110, format="png")

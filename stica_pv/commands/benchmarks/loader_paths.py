@@ -29,9 +29,9 @@ from stica_pv.data.manifest.manifest import probe
 from stica_pv.defaults import get_cfg
 from stica_pv.keyed_random import generator
 from stica_pv.structures import AudioSpec, Batch, ReadFailure, SampleKey, Views, ViewSpec
-from stica_pv.tasks.windows import one_window
 from stica_pv.transforms import apply_color, sample_color, sample_volume
 from stica_pv.transforms.config import color_from_config, log_mel_from_config, spatial_from_config
+from stica_pv.transforms.windows import one_window
 
 BATCH = 8
 SECONDS, FRAMES, SIZE, RATE_HZ = 1.0, 30, 112, 24_000

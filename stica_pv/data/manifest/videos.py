@@ -97,13 +97,13 @@ class NoneUsable(UsageError):  # noqa: N818 - it names the state of a list
 
 
 def open_videos(
-    videos: VideoList, *, manifest: Path, min_seconds: float, needs_audio: bool, trust: bool = False
+    videos: VideoList, *, manifest: Path | None, min_seconds: float, needs_audio: bool, trust: bool = False
 ) -> Videos:
     """Look up every file of a list in the manifest and keep the usable ones.
 
     Args:
         videos: The list.
-        manifest: Path of the manifest; new and changed files are added to it.
+        manifest: Path of the manifest; new and changed files are added to it. None for none.
         min_seconds: Shortest usable duration.
         needs_audio: Whether to exclude files without audio.
         trust: Whether to skip the check for changed files, because another process has just done it.

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from stica_pv.config import CfgNode
 from stica_pv.data.sources.compact_strings import CompactStrings
 from stica_pv.data.sources.groups import source_groups
+from stica_pv.data.sources.label_sources import LABEL_SOURCES, read_label_sources
 from stica_pv.data.sources.media_folder import check_set
 from stica_pv.data.sources.merged_lists import merge_lists
 from stica_pv.data.sources.official import OfficialSet
@@ -52,6 +53,8 @@ class LabeledSet:
         folds: Folds, at least one.
         root: Folder that the names are relative to.
         hash: Hash of names, labels and folds; does not depend on `root`.
+        label_sources: Modality that the labels of each class were made from: ``audio``, ``video``, ``both``, or "" if
+            it is unknown; empty if nothing is known.
     """
 
     name: str
@@ -62,6 +65,7 @@ class LabeledSet:
     folds: tuple[Fold, ...]
     root: str
     hash: str
+    label_sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.paths) == len(self.labels) == len(self.groups):
@@ -116,7 +120,16 @@ def labeled_set_from_config(cfg: CfgNode) -> LabeledSet:
         log_absent(listed, f"the {split} list")
     pattern = cfg.TEST.GROUP_PATTERN or getattr(source, "group_pattern", "") or cfg.DATA.GROUP_PATTERN
     name = dataset if isinstance(source, OfficialSet) else name_of(path, dataset)
-    return labeled_set(lists, pairs, name=name, root=path, group_pattern=pattern)
+    labeled = labeled_set(lists, pairs, name=name, root=path, group_pattern=pattern)
+    return with_label_sources(labeled, cfg.TEST.LABEL_SOURCES) if cfg.TEST.LABEL_SOURCES else labeled
+
+
+def with_label_sources(labeled: LabeledSet, path: str) -> LabeledSet:
+    """Return the data set with the sources of its labels from a file; see `read_label_sources`."""
+    sources = read_label_sources(path, labeled.class_names)
+    counts = ", ".join(f"{sources.count(name)} {name or 'unknown'}" for name in (*LABEL_SOURCES, ""))
+    logger.info("labels of %d classes by source: %s", len(sources), counts)
+    return replace(labeled, label_sources=sources)
 
 
 def name_of(path: str, source: str) -> str:

@@ -15,7 +15,7 @@ from stica_pv.distributed import is_main, rank, to_main, world_size
 from stica_pv.engine.out_of_memory import fails_when_full
 from stica_pv.evaluation.features.loading import Loading
 from stica_pv.evaluation.features.rows import rows_to_main
-from stica_pv.evaluation.requests import Layer
+from stica_pv.evaluation.requests import Layer, source_of
 from stica_pv.progress import Progress
 from stica_pv.structures import Batch, SampleKey
 from stica_pv.tasks.encoders import run_layers
@@ -132,24 +132,30 @@ def _encode(
     made: dict[str, list[Tensor]] = {name: [] for name in specs}
     for encoder in {id(spec.encoder): spec.encoder for spec in specs.values()}.values():
         own = {name: spec for name, spec in specs.items() if spec.encoder is encoder}
-        names = tuple({"map" if spec.layer == "map_max" else spec.layer: None for spec in own.values()})
+        names = tuple({source_of(spec.layer): None for spec in own.values()})
         for part in clips.split(clips_at_once):
             layers = run_layers(encoder, part, names)
             for name, spec in own.items():
-                made[name].append(_vector(layers, spec))
+                made[name].append(_rows(layers, spec))
     # views vary slowest in `clips`
-    stacked = {name: torch.cat(parts).unflatten(0, (count, len(batch))).transpose(0, 1) for name, parts in made.items()}
+    stacked = {
+        name: torch.cat(parts).unflatten(0, (count, len(batch))).transpose(0, 1).flatten(1, 2)
+        for name, parts in made.items()
+    }
     return {
         name: (values.mean(dim=1, keepdim=True) if specs[name].average else values).cpu()
         for name, values in stacked.items()
     }
 
 
-def _vector(layers: Mapping[str, Tensor], spec: FeatureSpec) -> Tensor:
-    """Return one float32 row per clip (B, D), of unit length if views are averaged."""
-    value = layers["map" if spec.layer == "map_max" else spec.layer].float()
-    rows = (max_pooled(value) if spec.layer == "map_max" else value).flatten(1)
-    return F.normalize(rows, dim=1) if spec.average else rows
+def _rows(layers: Mapping[str, Tensor], spec: FeatureSpec) -> Tensor:
+    """Return float32 rows of each clip (B, R, D), of unit length if views are averaged; several only of tokens."""
+    value = layers[source_of(spec.layer)].float()
+    if spec.layer == "tokens":
+        rows = value.flatten(2).transpose(1, 2)
+    else:
+        rows = (max_pooled(value) if spec.layer == "map_max" else value).flatten(1).unsqueeze(1)
+    return F.normalize(rows, dim=2) if spec.average else rows
 
 
 def max_pooled(feature_map: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from stica_pv.errors import UsageError
 from stica_pv.evaluation.config import clip_format_from_config
 from stica_pv.evaluation.context import EvaluationContext, FeatureJob
 from stica_pv.evaluation.evaluated_model import EvaluatedModel
-from stica_pv.evaluation.feature_evaluation import OWN, Scored, rows_of
+from stica_pv.evaluation.feature_evaluation import OWN, Scored, rows_of, scored_of
 from stica_pv.evaluation.finetune.config import FinetuneSettings, exact_name, settings_from_config
 from stica_pv.evaluation.finetune.fold import Scores, finetune_fold, hits
 from stica_pv.evaluation.finetune.recipe import identity, in_folder, training_config
@@ -89,8 +89,7 @@ class Finetune:
             return []
         labels = [context.labeled.labels[fold.test] for fold in folds]
         by_fold = [metrics_of(*pair) for pair in zip(scores, labels, strict=True)]
-        groups = tuple(context.labeled.groups[fold.test] for fold in folds)
-        return [Scored(model.name, OWN, metrics, groups) for metrics in zip(*by_fold, strict=True)]
+        return scored_of(model.name, OWN, by_fold, [fold.test for fold in folds], context)
 
     def _finetune(self, context: EvaluationContext, model: EvaluatedModel, fold: Fold) -> Scores:
         frames = self.settings.frames or model.clip_format.frames

@@ -17,7 +17,7 @@ from stica_pv.distributed import barrier, from_main, is_main
 from stica_pv.engine.config import check_solver
 from stica_pv.engine.run_folder import claim
 from stica_pv.engine.training import run_training
-from stica_pv.errors import UsageError
+from stica_pv.errors import RunFailed, UsageError
 from stica_pv.evaluation.context import EvaluationContext
 from stica_pv.evaluation.evaluated_model import ClipFormat, EvaluatedModel
 from stica_pv.evaluation.finetune.config import FinetuneSettings
@@ -210,7 +210,7 @@ def write_scores(folder: Path, epoch: int, scores: Tensor) -> None:
     """Save the scores of an epoch atomically.
 
     Raises:
-        UsageError: The disk is full, or the folder cannot be written.
+        RunFailed: The disk is full, or the folder cannot be written.
     """
     path = _path(folder, epoch)
     try:
@@ -219,7 +219,7 @@ def write_scores(folder: Path, epoch: int, scores: Tensor) -> None:
     except (OSError, RuntimeError) as error:
         if not is_write_error(error):
             raise
-        raise UsageError(
+        raise RunFailed(
             f"cannot write {path}: {system_message(error)}; free disk space and repeat the command to continue"
         ) from error
 

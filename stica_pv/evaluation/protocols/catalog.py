@@ -9,14 +9,19 @@ import torch
 from stica_pv.config import CfgNode
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation, create_feature_evaluation
+from stica_pv.evaluation.protocols.attentive import Attentive
+from stica_pv.evaluation.protocols.attentive_probe import ProbeRecipe
 from stica_pv.evaluation.protocols.audio_mlp import AudioMlp, MlpRecipe
 from stica_pv.evaluation.protocols.cross_modal import CrossModal
 from stica_pv.evaluation.protocols.few_shot import FewShot
+from stica_pv.evaluation.protocols.joint import Joint
 from stica_pv.evaluation.protocols.linear import Linear
+from stica_pv.evaluation.protocols.one_modality import OneModalityProtocol
 from stica_pv.evaluation.protocols.requests import request_for_test, request_for_training
 from stica_pv.evaluation.protocols.retrieval import Knn, Retrieval
 from stica_pv.evaluation.protocols.softmax import SoftmaxRecipe
 from stica_pv.evaluation.protocols.svm import Svm
+from stica_pv.evaluation.requests import BOTH, MODALITIES
 from stica_pv.registry import EVALUATIONS
 
 T = TypeVar("T")
@@ -28,7 +33,7 @@ BRAVE_COST = 1e-4
 def retrieval(cfg: CfgNode) -> FeatureEvaluation:
     """Build R@k and mAP by cosine similarity."""
     train, test = request_for_training(cfg, average=True), request_for_test(cfg, average=True)
-    return create_feature_evaluation(cfg, "retrieval", Retrieval("retrieval", train, test, "cosine"))
+    return _one_or_both(cfg, "retrieval", Retrieval("retrieval", train, test, "cosine"))
 
 
 @EVALUATIONS.named("retrieval_selavi")
@@ -37,7 +42,7 @@ def retrieval_selavi(cfg: CfgNode) -> FeatureEvaluation:
     requests = request_for_training(cfg, average=True), request_for_test(cfg, average=True)
     train, test = (replace(request, layer="map_max") for request in requests)
     protocol = Retrieval("retrieval_selavi", train, test, "euclidean")
-    return create_feature_evaluation(cfg, "retrieval_selavi", protocol)
+    return _one_or_both(cfg, "retrieval_selavi", protocol)
 
 
 @EVALUATIONS.named("knn")
@@ -45,7 +50,7 @@ def knn(cfg: CfgNode) -> FeatureEvaluation:
     """Build the vote of the nearest neighbors by cosine similarity."""
     train, test = request_for_training(cfg, average=True), request_for_test(cfg, average=True)
     protocol = Knn(train, test, k=cfg.TEST.KNN_K, votes=cfg.TEST.KNN_VOTES)
-    return create_feature_evaluation(cfg, "knn", protocol)
+    return _one_or_both(cfg, "knn", protocol)
 
 
 @EVALUATIONS.named("linear")
@@ -60,6 +65,26 @@ def linear_plain(cfg: CfgNode) -> FeatureEvaluation:
     return _linear(cfg, "linear_plain", lrs=_values("TEST.LINEAR.LRS", cfg.TEST.LINEAR.LRS), unit_length=False)
 
 
+@EVALUATIONS.named("attentive")
+def attentive(cfg: CfgNode) -> FeatureEvaluation:
+    """Build an attentive probe on tokens, whatever TEST.LAYER is."""
+    keys = cfg.TEST.ATTENTIVE
+    requests = request_for_training(cfg, average=False), request_for_test(cfg, average=False)
+    train, test = (replace(request, layer="tokens") for request in requests)
+    recipe = ProbeRecipe(depth=keys.DEPTH, heads=keys.HEADS, epochs=keys.EPOCHS, batch_size=keys.BATCH_SIZE)
+    protocol = Attentive(
+        train,
+        test,
+        MODALITIES if cfg.TEST.MODALITY == BOTH else (test.modality,),
+        recipe,
+        lrs=_values("TEST.ATTENTIVE.LRS", keys.LRS),
+        weight_decays=_values("TEST.ATTENTIVE.WEIGHT_DECAYS", keys.WEIGHT_DECAYS),
+        holdout_share=cfg.TEST.HOLDOUT_SHARE,
+        device=_device(cfg),
+    )
+    return create_feature_evaluation(cfg, "attentive", protocol)
+
+
 @EVALUATIONS.named("few_shot")
 def few_shot(cfg: CfgNode) -> FeatureEvaluation:
     """Build linear classifiers on a few items per class."""
@@ -72,7 +97,7 @@ def few_shot(cfg: CfgNode) -> FeatureEvaluation:
         classifier=keys.CLASSIFIER,
         cost=keys.C,
     )
-    return create_feature_evaluation(cfg, "few_shot", protocol)
+    return _one_or_both(cfg, "few_shot", protocol)
 
 
 @EVALUATIONS.named("svm")
@@ -111,6 +136,11 @@ def cross_modal(cfg: CfgNode) -> FeatureEvaluation:
     return create_feature_evaluation(cfg, "cross_modal", protocol)
 
 
+def _one_or_both(cfg: CfgNode, name: str, protocol: OneModalityProtocol) -> FeatureEvaluation:
+    """Build the evaluation of a protocol on the modality, or the modalities, of TEST.MODALITY."""
+    return create_feature_evaluation(cfg, name, Joint(protocol) if cfg.TEST.MODALITY == BOTH else protocol)
+
+
 def _linear(cfg: CfgNode, name: str, *, lrs: tuple[float, ...], unit_length: bool) -> FeatureEvaluation:
     keys = cfg.TEST.LINEAR
     recipe = SoftmaxRecipe(lr=keys.LR, batch_size=keys.BATCH_SIZE, epochs=keys.EPOCHS, weight_decay=keys.WEIGHT_DECAY)
@@ -124,7 +154,7 @@ def _linear(cfg: CfgNode, name: str, *, lrs: tuple[float, ...], unit_length: boo
         holdout_share=cfg.TEST.HOLDOUT_SHARE,
         device=_device(cfg),
     )
-    return create_feature_evaluation(cfg, name, protocol)
+    return _one_or_both(cfg, name, protocol)
 
 
 def _svm(cfg: CfgNode, name: str, *, costs: tuple[float, ...], standardize: bool) -> FeatureEvaluation:
@@ -136,7 +166,7 @@ def _svm(cfg: CfgNode, name: str, *, costs: tuple[float, ...], standardize: bool
         standardize=standardize,
         holdout_share=cfg.TEST.HOLDOUT_SHARE,
     )
-    return create_feature_evaluation(cfg, name, protocol)
+    return _one_or_both(cfg, name, protocol)
 
 
 def _values(key: str, values: Sequence[T]) -> tuple[T, ...]:

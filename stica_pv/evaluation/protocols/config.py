@@ -6,7 +6,7 @@ from stica_pv.config.roles import EVALUATION
 from stica_pv.evaluation.protocols.linear_svm import CLASSIFIERS
 from stica_pv.evaluation.protocols.neighbors import VOTES
 from stica_pv.evaluation.protocols.requests import AS_TEST
-from stica_pv.evaluation.requests import LAYERS, MODALITIES, TEST_TRANSFORMS
+from stica_pv.evaluation.requests import BOTH, LAYERS, MODALITIES, TEST_TRANSFORMS
 
 declare_keys(
     __name__,
@@ -15,8 +15,8 @@ declare_keys(
     Key(
         "MODALITY",
         "video",
-        "Modality of the features; cross_modal takes both, audio_mlp takes audio.",
-        one_of(*MODALITIES),
+        "Modality of the features; video+audio scores each and both together; cross_modal takes both, audio_mlp audio.",
+        one_of(*MODALITIES, BOTH),
     ),
     Key(
         "LAYER",
@@ -48,6 +48,17 @@ declare_keys(
     Key("BATCH_SIZE", 1024, "Batch size of linear classifiers.", AT_LEAST_ONE),
     Key("EPOCHS", 100, "Epochs of linear classifiers.", AT_LEAST_ONE),
     Key("WEIGHT_DECAY", 0.0, "Weight decay of linear classifiers.", NOT_NEGATIVE),
+)
+declare_keys(
+    __name__,
+    "TEST.ATTENTIVE",
+    EVALUATION,
+    Key("DEPTH", 4, "Blocks of the attentive probe: self-attention, and cross-attention in the last.", AT_LEAST_ONE),
+    Key("HEADS", 16, "Attention heads of the attentive probe.", AT_LEAST_ONE),
+    Key("LRS", [5e-3, 3e-3, 1e-3, 3e-4, 1e-4], "Learning rates of the grid of attentive probes.", POSITIVE),
+    Key("WEIGHT_DECAYS", [0.01, 0.1, 0.4, 0.8], "Weight decays of the grid of attentive probes.", NOT_NEGATIVE),
+    Key("BATCH_SIZE", 256, "Batch size of attentive probes.", AT_LEAST_ONE),
+    Key("EPOCHS", 20, "Epochs of attentive probes.", AT_LEAST_ONE),
 )
 declare_keys(
     __name__,

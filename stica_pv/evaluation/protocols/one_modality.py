@@ -1,10 +1,25 @@
 """What protocols on the features of one modality share."""
 
 from collections.abc import Mapping
+from typing import ClassVar, Protocol
 
 from stica_pv.errors import UsageError
 from stica_pv.evaluation.feature_set import FeatureSet
+from stica_pv.evaluation.protocol import FeatureProtocol
 from stica_pv.evaluation.requests import FeatureRequest, Requests
+
+
+class OneModalityProtocol(FeatureProtocol, Protocol):
+    """A protocol that is an `OneModality`, with its score."""
+
+    @property
+    def train(self) -> FeatureRequest: ...  # noqa: D102 - described below
+
+    @property
+    def test(self) -> FeatureRequest: ...  # noqa: D102
+
+    @property
+    def compares_modalities(self) -> bool: ...  # noqa: D102
 
 
 class OneModality:
@@ -13,10 +28,12 @@ class OneModality:
     Attributes:
         train: Request for the training items.
         test: Request for the test items.
+        compares_modalities: Whether features of one modality can be compared with those of another that share a space.
     """
 
     train: FeatureRequest
     test: FeatureRequest
+    compares_modalities: ClassVar[bool] = False
 
     def train_requests(self) -> Requests:
         """Return the request for the training items by its modality."""

@@ -1,7 +1,7 @@
 """Feature requests of the protocols, from the keys of TEST."""
 
 from stica_pv.config import CfgNode
-from stica_pv.evaluation.requests import FeatureRequest
+from stica_pv.evaluation.requests import BOTH, FeatureRequest, Modality
 
 AS_TEST = "as_test"
 
@@ -9,7 +9,7 @@ AS_TEST = "as_test"
 def request_for_test(cfg: CfgNode, *, average: bool) -> FeatureRequest:
     """Return the request for test items from TEST.NUM_ENSEMBLE_VIEWS, TEST.NUM_SPATIAL_CROPS and TEST.TRANSFORM."""
     return FeatureRequest(
-        modality=cfg.TEST.MODALITY,
+        modality=_modality(cfg),
         layer=cfg.TEST.LAYER,
         clips=cfg.TEST.NUM_ENSEMBLE_VIEWS,
         spatial_crops=cfg.TEST.NUM_SPATIAL_CROPS,
@@ -25,13 +25,19 @@ def request_for_training(cfg: CfgNode, *, average: bool) -> FeatureRequest:
     the test.
     """
     return FeatureRequest(
-        modality=cfg.TEST.MODALITY,
+        modality=_modality(cfg),
         layer=cfg.TEST.LAYER,
         clips=cfg.TEST.TRAIN_CLIPS or cfg.TEST.NUM_ENSEMBLE_VIEWS,
         spatial_crops=cfg.TEST.NUM_SPATIAL_CROPS if average else 1,
         transform=cfg.TEST.TRANSFORM if cfg.TEST.TRAIN_TRANSFORM == AS_TEST else cfg.TEST.TRAIN_TRANSFORM,
         average=average,
     )
+
+
+def _modality(cfg: CfgNode) -> Modality:
+    """Return the modality of a request; for both, that of the frames, and `Joint` adds the audio."""
+    modality: Modality = "video" if cfg.TEST.MODALITY == BOTH else cfg.TEST.MODALITY
+    return modality
 
 
 def describe_views(train: FeatureRequest, test: FeatureRequest) -> str:

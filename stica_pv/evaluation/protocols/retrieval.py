@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -30,6 +31,7 @@ class Retrieval(OneModality):
     test: FeatureRequest
     metric: str
     processed: bool = True
+    compares_modalities: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -67,6 +69,7 @@ class Knn(OneModality):
     k: int
     votes: str
     processed: bool = True
+    compares_modalities: ClassVar[bool] = True
 
     @property
     def name(self) -> str:

@@ -54,7 +54,7 @@ class SingleFrame:
         by_retrieval = FeatureEvaluation(NAME, self.retrieval, self.processing, self.seed)
         for still in stills(context):
             found = by_retrieval.score(context, still, self.processing)
-            found = [scored for scored in found if scored.folds[0].name == "R@1"]
+            found = [scored for scored in found if scored.folds[0].name.partition(",")[0] == "R@1"]
             more = rows_of(NAME, self.retrieval, found, context, seed=self.seed)
             rows += [replace(row, metric=f"encoder/{row.metric}") for row in more]
         return rows

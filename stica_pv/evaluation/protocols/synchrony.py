@@ -14,7 +14,7 @@ from stica_pv.errors import UsageError
 from stica_pv.evaluation.baselines import MOTION, LoudnessEnvelope, MotionEnvelope
 from stica_pv.evaluation.context import EvaluationContext, FeatureJob
 from stica_pv.evaluation.evaluated_model import EvaluatedModel, content_hash
-from stica_pv.evaluation.feature_evaluation import BEST_OF, OWN, Scored, best_of, rows_of
+from stica_pv.evaluation.feature_evaluation import BEST_OF, OWN, Scored, best_of, rows_of, scored_of
 from stica_pv.evaluation.feature_set import FeatureSet
 from stica_pv.evaluation.metrics import Metric, mean_metric
 from stica_pv.evaluation.protocol import Row
@@ -167,13 +167,12 @@ class Synchrony:
         return own + baselines_of(own)
 
     def _score(self, context: EvaluationContext, model: EvaluatedModel) -> list[Scored]:
-        by_fold, groups = [], []
-        for items in self._tests(context):
+        by_fold, tests = [], self._tests(context)
+        for items in tests:
             sets = {name: context.features(model, request, items) for name, request in self.test_requests().items()}
             by_fold.append(self.metrics(sets["video"], sets["audio"]))
-            groups.append(context.labeled.groups[items])
         processing = f"{OWN}, {BEST_OF[model.reestimate]}" if model.kind == "random" else OWN
-        return [Scored(model.name, processing, folds, tuple(groups)) for folds in zip(*by_fold, strict=True)]
+        return scored_of(model.name, processing, by_fold, tests, context)
 
     def _tests(self, context: EvaluationContext) -> list[Tensor]:
         """Return the test items of each fold that are long enough for the windows of all models.

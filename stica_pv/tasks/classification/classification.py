@@ -6,18 +6,18 @@ The recipe for UCF-101 and HMDB-51 follows STiCA's released one (GDT, arXiv 2003
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor, nn
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
+from stica_pv.precision import full_precision
 from stica_pv.structures import Batch, Embeddings, FrameTransform, InputNote, LossTerms, StepKeys, Views, ViewSpec
 from stica_pv.tasks.base import AugmentationParams, Inputs, ParameterGroup, Task
 from stica_pv.tasks.encoders import VideoEncoder
 from stica_pv.tasks.stica.inspection import color_note
-from stica_pv.tasks.windows import ShortVideos, end_of, one_window
 from stica_pv.transforms import ColorParams, ColorSettings, apply_color, sample_color
+from stica_pv.transforms.windows import ShortVideos, end_of, one_window
 
 VIEW = "clip"
 
@@ -128,7 +128,7 @@ class Classification(Task):
             ``logits`` (1, B, classes) in fp32; ``label`` (1, B, 1).
         """
         vectors = self.pool(self.backbone(inputs["video"]))
-        with torch.autocast(vectors.device.type, enabled=False):
+        with full_precision(vectors.device):
             logits = self.classifier(vectors.float())
         return {"logits": logits.unsqueeze(0), "label": inputs["label"].float().view(1, -1, 1)}
 

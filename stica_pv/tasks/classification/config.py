@@ -9,8 +9,8 @@ from stica_pv.models import measure_map
 from stica_pv.models.config import backbone_from_config, pool_from_config
 from stica_pv.registry import TASKS
 from stica_pv.tasks.classification.classification import Classification, ClassificationClip
-from stica_pv.tasks.windows import SHORT_VIDEOS
 from stica_pv.transforms.config import color_from_config, spatial_from_config
+from stica_pv.transforms.windows import SHORT_VIDEOS
 
 declare_task("classification", "classification with labels", reads=())
 declare_keys(

@@ -9,9 +9,9 @@ from stica_pv.models import MLPHead, measure_map
 from stica_pv.models.config import backbone_from_config, pool_from_config
 from stica_pv.registry import TASKS
 from stica_pv.tasks.cvrl.cvrl import CVRL, REDUCTIONS, PairSettings
-from stica_pv.tasks.windows import INTERVALS, IntervalSettings
 from stica_pv.transforms import SimclrColorSettings
 from stica_pv.transforms.config import blur_taps, spatial_from_config
+from stica_pv.transforms.windows import INTERVALS, IntervalSettings
 
 declare_task(
     "cvrl",

@@ -27,8 +27,8 @@ from stica_pv.structures import (
 from stica_pv.tasks.base import AugmentationParams, Inputs, Task
 from stica_pv.tasks.encoders import VideoEncoder
 from stica_pv.tasks.monitors import ROWS, described
-from stica_pv.tasks.windows import IntervalSettings, interval_windows
 from stica_pv.transforms import SimclrColorParams, SimclrColorSettings, apply_simclr_color, sample_simclr_color
+from stica_pv.transforms.windows import IntervalSettings, interval_windows
 
 VIEWS = ("clip1", "clip2")
 REDUCTIONS = ("sum", "mean")

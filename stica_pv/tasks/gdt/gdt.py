@@ -31,7 +31,6 @@ from stica_pv.tasks.gdt.inspection import compared_versions, notes_of_versions
 from stica_pv.tasks.gdt.terms import REVERSED, REVERSED_AUDIO, terms_of, time_of, versions_of
 from stica_pv.tasks.monitors import MONITORED, collapse_monitors, described
 from stica_pv.tasks.stica.av_params import ClipSettings
-from stica_pv.tasks.windows import independent_windows
 from stica_pv.transforms import (
     ColorParams,
     ColorSettings,
@@ -43,6 +42,7 @@ from stica_pv.transforms import (
     sample_spec_augment,
     sample_volume,
 )
+from stica_pv.transforms.windows import independent_windows
 
 
 @dataclass(frozen=True)

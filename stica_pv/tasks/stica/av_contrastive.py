@@ -20,7 +20,6 @@ from stica_pv.models import (
     sample_kept,
 )
 from stica_pv.structures import (
-    AudioSpec,
     Batch,
     Comparison,
     CropPlan,
@@ -29,15 +28,14 @@ from stica_pv.structures import (
     LossTerms,
     StepKeys,
     Views,
-    ViewSpec,
 )
 from stica_pv.tasks.base import Inputs, Task
 from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
 from stica_pv.tasks.monitors import MONITORED, collapse_monitors, described
+from stica_pv.tasks.parts import clip_views
 from stica_pv.tasks.stica.av_params import AUDIO, VIEWS, AVParams, ClipSettings
 from stica_pv.tasks.stica.crop_terms import CropSettings, CropTable
 from stica_pv.tasks.stica.inspection import compared_windows, notes_of_step
-from stica_pv.tasks.windows import one_window
 from stica_pv.transforms import (
     ColorSettings,
     LogMel,
@@ -115,22 +113,7 @@ class AVContrastive(Task):
 
     def views(self) -> Views:
         """Returns two views of one window; the first has the audio."""
-        clip = self.clip
-        audio_spec = AudioSpec(clip.audio_rate_hz)
-        specs = tuple(
-            ViewSpec(
-                name=name,
-                window="clip",
-                frames=clip.frames,
-                fps=clip.fps,
-                size=clip.size,
-                transform=clip.transform,
-                audio=audio_spec if name == AUDIO else None,
-            )
-            for name in VIEWS
-        )
-        needs_audio = not clip.silence_allowed
-        return Views(specs, one_window("clip", clip.seconds), min_seconds=clip.seconds, needs_audio=needs_audio)
+        return clip_views(self.clip, names=VIEWS)
 
     def sample_params(self, keys: StepKeys) -> AVParams:
         """Samples crop windows by step; color, volume and computed positions by sample."""

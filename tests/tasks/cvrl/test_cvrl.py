@@ -12,8 +12,8 @@ from stica_pv.models import AveragePool, MLPHead
 from stica_pv.structures import Batch
 from stica_pv.tasks.cvrl.config import cvrl_from_config
 from stica_pv.tasks.cvrl.cvrl import CVRL, VIEWS, PairSettings
-from stica_pv.tasks.windows import IntervalSettings
 from stica_pv.transforms import RandomResizedCrop, SimclrColorSettings
+from stica_pv.transforms.windows import IntervalSettings
 
 INDICES = (11, 5, 8, 2)
 COLORS = SimclrColorSettings(blur_kernel=5)

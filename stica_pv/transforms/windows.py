@@ -10,7 +10,8 @@ import torch
 
 from stica_pv.errors import UsageError, check_choice
 from stica_pv.keyed_random import chance, uniform
-from stica_pv.structures import AtEnd, Window, WindowPolicy
+from stica_pv.structures import AtEnd, AudioSpec, FrameTransform, Views, ViewSpec, Window, WindowPolicy
+from stica_pv.transforms.spatial import RandomResizedCrop
 
 ShortVideos = Literal["loop", "repeat_last"]
 SHORT_VIDEOS: tuple[ShortVideos, ...] = ("loop", "repeat_last")
@@ -30,6 +31,49 @@ def _sample_one(
     name: str, seconds: float, at_end: AtEnd, duration_s: float, rng: torch.Generator
 ) -> Mapping[str, Window]:
     return {name: Window(uniform(0.0, max(0.0, duration_s - seconds), rng), seconds, at_end)}
+
+
+def random_clip(
+    *,
+    frames: int,
+    fps: float,
+    size: int,
+    sample_rate: int | None = None,
+    names: tuple[str, ...] = ("clip",),
+    transform: FrameTransform | None = None,
+    audio_required: bool = True,
+) -> Views:
+    """Returns one random window of each video in one or several views; the first has the audio.
+
+    Args:
+        frames: Frames per clip, at least 1; with `fps` they decide its length, ``frames / fps`` seconds.
+        fps: Frames per second of the clip; each is the frame of the video that is nearest in time.
+        size: Side of a view in pixels.
+        sample_rate: Sample rate of the audio in Hz; None reads no audio.
+        names: Names of the views in a batch; each is cropped on its own.
+        transform: Crop of the frames, None for `RandomResizedCrop`.
+        audio_required: Whether videos without audio are left out if audio is read; otherwise theirs is silence.
+
+    Raises:
+        ValueError: A number is not positive.
+    """
+    if frames < 1:
+        raise ValueError(f"frames: expected at least 1, got {frames}")
+    specs = tuple(
+        ViewSpec(
+            name=name,
+            window="clip",
+            frames=frames,
+            fps=fps,
+            size=size,
+            transform=transform or RandomResizedCrop(),
+            audio=AudioSpec(sample_rate) if sample_rate is not None and name == names[0] else None,
+        )
+        for name in names
+    )
+    seconds = frames / fps
+    needs_audio = sample_rate is not None and audio_required
+    return Views(specs, one_window("clip", seconds), min_seconds=seconds, needs_audio=needs_audio)
 
 
 def independent_windows(names: tuple[str, ...], seconds: float, at_end: AtEnd = "shift") -> WindowPolicy:

@@ -5,7 +5,7 @@ import torch
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
-from stica_pv.tasks.windows import IntervalSettings, independent_windows, interval_windows
+from stica_pv.transforms.windows import IntervalSettings, independent_windows, interval_windows
 
 LENGTH, SECONDS = 10.0, 1.24
 LARGEST = LENGTH - SECONDS
