@@ -50,6 +50,8 @@ EXTRAS = (
     "huggingface_hub.errors",
     "matplotlib",
     "mlflow",
+    "numba",
+    "stica_pv.transforms.color_kernel",  # needs numba
     "timm",
     "transformers",
     "wandb",
