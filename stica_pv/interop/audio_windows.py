@@ -1,6 +1,7 @@
 """An audio encoder on recordings of any length: one embedding for each window of its training length."""
 
 import os
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from stica_pv.errors import UsageError
 from stica_pv.exchange import load_encoder
+from stica_pv.exchange.preprocess import AudioPreprocess
 from stica_pv.structures import describe
 
 _AT_ONCE = 64
@@ -30,8 +32,8 @@ class AudioWindows(nn.Module):
         """Load the encoder, and find the size of its embeddings with a silent window."""
         super().__init__()
         self.encoder = load_encoder(path, "audio")
-        preprocess = self.encoder.preprocess
-        self.sample_rate = int(preprocess.sample_rate)
+        preprocess = cast(AudioPreprocess, self.encoder.preprocess)
+        self.sample_rate = preprocess.sample_rate
         self.window = round(preprocess.sample_rate * preprocess.seconds)
         with torch.no_grad():
             self.dim = int(self.encoder(torch.zeros(1, self.window)).shape[1])

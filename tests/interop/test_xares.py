@@ -1,5 +1,6 @@
 """The adapter of X-ARES: its documented interface, and a made-up task run by X-ARES itself where that is installed."""
 
+import importlib
 import io
 import json
 import math
@@ -16,7 +17,7 @@ from stica_pv.exchange import load_encoder
 from stica_pv.interop.xares import PATH_VARIABLE, SticaEncoder
 
 RATE_HZ = 16000
-SPLITS = {"train": 12, "valid": 6, "test": 6}
+SPLITS = {"train": 40, "valid": 6, "test": 6}
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +87,11 @@ def write_task(folder: Path) -> None:
 
 
 def test_x_ares_runs_a_task_of_its_format(encoder: SticaEncoder, tmp_path: Path) -> None:
-    reason = "needs `pip install 'stica_pv[xares]'`"
-    checker = pytest.importorskip("xares.audio_encoder_checker", reason=reason)
-    task = pytest.importorskip("xares.task", reason=reason)
+    try:
+        checker = importlib.import_module("xares.audio_encoder_checker")
+        task = importlib.import_module("xares.task")
+    except (ImportError, OSError) as error:  # OSError: its torchaudio was built for another torch
+        pytest.skip(f"needs `pip install 'stica_pv[xares]'` with a torchaudio of this torch ({error})")
     assert checker.check_audio_encoder(encoder)
     write_task(tmp_path / "tones")
     threads = torch.get_num_threads()
