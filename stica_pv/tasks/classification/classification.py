@@ -6,12 +6,12 @@ The recipe for UCF-101 and HMDB-51 follows STiCA's released one (GDT, arXiv 2003
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor, nn
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
+from stica_pv.precision import full_precision
 from stica_pv.structures import Batch, Embeddings, FrameTransform, InputNote, LossTerms, StepKeys, Views, ViewSpec
 from stica_pv.tasks.base import AugmentationParams, Inputs, ParameterGroup, Task
 from stica_pv.tasks.encoders import VideoEncoder
@@ -128,7 +128,7 @@ class Classification(Task):
             ``logits`` (1, B, classes) in fp32; ``label`` (1, B, 1).
         """
         vectors = self.pool(self.backbone(inputs["video"]))
-        with torch.autocast(vectors.device.type, enabled=False):
+        with full_precision(vectors.device):
             logits = self.classifier(vectors.float())
         return {"logits": logits.unsqueeze(0), "label": inputs["label"].float().view(1, -1, 1)}
 
