@@ -20,8 +20,8 @@ KEY = re.compile(r"[A-Z][A-Z_]+(?:\.[A-Z][A-Z0-9_]*)+")
 FILE = re.compile(
     r"(?:projects|tools|tests|stica_pv|docs|examples)/[\w/.-]+\.(?:ya?ml|py|md|png)|constraints\.txt|\.ci/run"
 )
-FROM_ELSEWHERE = ("source", "docker", "pytest", "python3", "wandb")
-MODULES = ("pytest", "venv", "build")
+FROM_ELSEWHERE = ("hear-validator", "source", "docker", "pytest", "python3", "wandb")
+MODULES = ("xares.run", "pytest", "venv", "build")
 IMPORTS = "CUSTOM_IMPORTS"
 
 

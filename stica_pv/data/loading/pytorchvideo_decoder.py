@@ -1,4 +1,4 @@
-"""The exact reader as a decoder of pytorchvideo: ``decoder="stica"`` of `EncodedVideo` and `LabeledVideoDataset`."""
+"""The exact reader as pytorchvideo's decoder ``stica``, for its `EncodedVideo` and `LabeledVideoDataset`."""
 
 import logging
 import math
