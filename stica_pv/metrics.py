@@ -6,6 +6,8 @@ All but `rankme` and `lidar` are cheap enough for every step and do not synchron
 import torch
 from torch import Tensor
 
+from stica_pv.precision import full_precision
+
 MONITORS = ("spread", "rank", "lidar", "uniformity", "misalignment")  # beginnings of their names in the records
 
 EPSILON = 1e-7
@@ -43,7 +45,7 @@ def effective_rank(rows: Tensor) -> Tensor:
     """
     rows = _in_full(rows)
     centered = rows - rows.mean(dim=0)
-    with torch.autocast(rows.device.type, enabled=False):
+    with full_precision(rows.device):
         gram = centered @ centered.mT if rows.shape[0] < rows.shape[1] else centered.mT @ centered
     # Equal rows leave rounding errors, whose "rank" would mean nothing.
     return gram.diagonal().sum().square() / gram.square().sum().clamp(min=1e-12)
@@ -60,7 +62,7 @@ def rankme(rows: Tensor) -> Tensor:
         0-d float64 tensor, about 1 to min(N, D).
     """
     rows = rows.double()
-    with torch.autocast(rows.device.type, enabled=False):
+    with full_precision(rows.device):
         gram = rows @ rows.mT if rows.shape[0] < rows.shape[1] else rows.mT @ rows
         return _entropy_rank(torch.linalg.eigvalsh(gram).clamp(min=0).sqrt())
 
@@ -86,7 +88,7 @@ def lidar(views: Tensor) -> Tensor:
     means = views.mean(dim=1)
     around = (views - means.unsqueeze(1)).flatten(0, 1)
     centered = means - means.mean(dim=0)
-    with torch.autocast(views.device.type, enabled=False):
+    with full_precision(views.device):
         within = around.mT @ around / (items * (count - 1))
         within += WITHIN_RIDGE * torch.eye(dim, dtype=within.dtype, device=within.device)
         # With Σw = L Lᵀ, L⁻¹ Σb L⁻ᵀ has the same eigenvalues.
@@ -111,7 +113,7 @@ def uniformity(rows: Tensor) -> Tensor:
         0-d tensor, -8 to 0.
     """
     rows = _in_full(rows)
-    with torch.autocast(rows.device.type, enabled=False):
+    with full_precision(rows.device):
         kernel = (4 * (rows @ rows.mT) - 4).exp()  # ‖x - y‖² = 2 - 2 x·y
     count = rows.shape[0]
     return ((kernel.sum() - kernel.diagonal().sum()) / (count * (count - 1))).clamp(min=1e-30).log()

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     ("safe_text", "terminal"),
     ("errors", "credentials", "partial_file", "progress"),
-    ("structures", "command_line", "recipe_files"),
+    ("structures", "command_line", "recipe_files", "precision"),
     ("compat", "registry", "keyed_random", "config", "metrics", "weights", "temporary_folder"),
     ("distributed",),
     ("models", "losses", "transforms"),
@@ -50,6 +50,8 @@ EXTRAS = (
     "huggingface_hub.errors",
     "matplotlib",
     "mlflow",
+    "numba",
+    "stica_pv.transforms.color_kernel",  # needs numba
     "timm",
     "transformers",
     "wandb",

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def create_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = command_parser("extract-features", __doc__, imports=True)
-    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="checkpoint of a pre-training run")
+    parser.add_argument("--checkpoint", required=True, metavar="RUN", help="folder of a run, or a checkpoint of it")
     parser.add_argument(
         "--data", required=True, metavar="PATH", help="folder of media files, or a csv of `path [label]`"
     )
@@ -64,11 +64,12 @@ def resolve(args: argparse.Namespace) -> "CfgNode":
     from stica_pv.config import apply_overrides
     from stica_pv.config.keys import check_limits
     from stica_pv.defaults import get_cfg
+    from stica_pv.exchange.repository import find_weights
 
     cfg = get_cfg()
     cfg.TRAIN.DATASET = args.dataset or ("folder" if Path(args.data).is_dir() else "csv")
     cfg.TRAIN.SPLIT, cfg.DATA.PATH_TO_DATA_DIR, cfg.OUTPUT_DIR = args.split, args.data, args.output
-    cfg.TEST.CHECKPOINT_FILE_PATH, cfg.TEST.FEATURE_DTYPE = args.checkpoint, args.dtype
+    cfg.TEST.CHECKPOINT_FILE_PATH, cfg.TEST.FEATURE_DTYPE = find_weights(args.checkpoint), args.dtype
     cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS = args.clips, args.crops
     cfg.TEST.COUNT_UNREADABLE_AS_WRONG = args.keep_going
     apply_overrides(cfg, args.overrides)

@@ -7,6 +7,7 @@ import torch
 
 from stica_pv.config import CfgNode
 from stica_pv.tasks import Task
+from stica_pv.transforms.color_compiled import description
 
 
 def start_table(cfg: CfgNode, task: Task, info: Mapping[str, Any], device: torch.device) -> str:
@@ -33,6 +34,8 @@ def start_table(cfg: CfgNode, task: Task, info: Mapping[str, Any], device: torch
         f"{info['steps_per_epoch']} per epoch ({info['videos_left_over']} videos left over, others in each epoch)",
         "devices": f"{info['processes']} {'processes' if info['processes'] > 1 else 'process'} on {device_name}",
     }
+    if device.type == "cpu":
+        rows["colors"] = f"by {description()}"
     return "\n".join(f"  {name:<10} {value}" for name, value in rows.items())
 
 

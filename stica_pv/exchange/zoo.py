@@ -12,8 +12,9 @@ from stica_pv.weights.files import sha256_of
 
 HEAD = """# Model zoo
 
-Each row was read from a checkpoint and the results.json of its run; nothing is entered by hand. The files are attached
-to releases; `stica_pv.load_encoder(FILE)` loads one. Recipes without a row have no checkpoint yet.
+Each row was read from a checkpoint and the results.json of its run; nothing is entered by hand. There is no
+release with the files yet; a recipe makes its own. `stica_pv.load_encoder(FILE)` loads one. Recipes without a row have
+no checkpoint yet.
 """
 COLUMNS = ("run", "method", "trunk", "training data", "steps", "scores in % (random initialization)", "file")
 METRICS = ("R@1", "top1")

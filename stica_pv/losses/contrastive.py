@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor, nn
 
+from stica_pv.precision import full_precision
+
 MASKED = -1e9  # finite, so that a row whose keys are all masked has no NaN before it is excluded
 
 
@@ -37,7 +39,7 @@ class ContrastTerms:
 
 def normalize(x: Tensor) -> Tensor:
     """Returns rows of unit length, computed in fp32 or better whatever the autocast state."""
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x.device):
         return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
 
 
@@ -56,7 +58,7 @@ def contrast_rows(
     Returns:
         (…, B).
     """
-    with torch.autocast(queries.device.type, enabled=False):
+    with full_precision(queries.device):
         logits = torch.matmul(queries / temperature, keys.mT)  # queries are much smaller than logits
         if key_valid is not None:
             logits = logits.masked_fill(~key_valid, MASKED)
@@ -129,7 +131,7 @@ class GroupContrast(nn.Module):
         Returns:
             (P,), one value per term, not weighted.
         """
-        with torch.autocast(queries.device.type, enabled=False):
+        with full_precision(queries.device):
             scaled, losses = queries / self.temperature, []
             for number, run in enumerate(self.runs):
                 selected = scaled[self.get_buffer(f"queries_{number}")]  # (keys of the run, queries of each, B, D)
@@ -151,7 +153,7 @@ def contrast_accuracy(
 
     All rows have unit length, so that the largest inner product is the nearest key.
     """
-    with torch.autocast(queries.device.type, enabled=False):  # fp16 cannot represent MASKED
+    with full_precision(queries.device):  # fp16 cannot represent MASKED
         similarity = torch.matmul(queries, keys.mT).masked_fill(~valid_everywhere, MASKED)
     labels = torch.arange(queries.shape[-2], device=queries.device) + rank_offset
     return masked_mean((similarity.argmax(dim=-1) == labels).to(queries.dtype), valid, valid_everywhere)

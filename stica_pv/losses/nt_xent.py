@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from stica_pv.losses.contrastive import MASKED
+from stica_pv.precision import full_precision
 
 
 def nt_xent_rows(views: Tensor, keys: Tensor, *, temperature: float, rank_offset: int) -> Tensor:
@@ -21,7 +22,7 @@ def nt_xent_rows(views: Tensor, keys: Tensor, *, temperature: float, rank_offset
     Returns:
         (2, B).
     """
-    with torch.autocast(views.device.type, enabled=False):
+    with full_precision(views.device):
         across = views @ keys.flip(0).mT / temperature  # (2, B, N): a with b, b with a
         within = views @ keys.mT / temperature
         position = torch.arange(keys.shape[1], device=keys.device)

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stica_pv.precision import full_precision
+
 SHORTEST = 1e-5  # lower bound of norms, as released
 
 
@@ -17,7 +19,7 @@ def regression_rows(predictions: Tensor, targets: Tensor) -> Tensor:
     Returns:
         (…, B) in fp32, or the type of the rows if that is wider; ½ where exactly one of the two rows is 0.
     """
-    with torch.autocast(predictions.device.type, enabled=False):
+    with full_precision(predictions.device):
         wide = torch.promote_types(predictions.dtype, torch.float32)
         x, y = (F.normalize(rows.to(wide), dim=-1, eps=SHORTEST) for rows in (predictions, targets.detach()))
         return (x - y).square().sum(dim=-1) / 2

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from stica_pv.errors import check_choice
 from stica_pv.losses.contrastive import MASKED, masked_mean
+from stica_pv.precision import full_precision
 
 Near = Literal["sample", "process"]
 NEAR: tuple[Near, ...] = ("sample", "process")
@@ -89,7 +90,7 @@ class TransformationPairContrast(nn.Module):
             valid_everywhere: The same for all processes, bool (N,).
             rank_offset: Index of this process's first row among the gathered ones.
         """
-        with torch.autocast(valid.device.type, enabled=False):
+        with full_precision(valid.device):
             # Queries of either modality against the keys of the other: (2, V, B, V, N).
             queries, keys = torch.stack(local), torch.stack((gathered[1], gathered[0]))
             logits = torch.einsum("mvbd,mwnd->mvbwn", queries, keys) / self.temperature

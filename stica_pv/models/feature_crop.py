@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from stica_pv.errors import UsageError
 from stica_pv.models.feature_map import Maps, as_list
+from stica_pv.precision import full_precision
 from stica_pv.structures import CropPlan, describe
 
 MapShape = tuple[int, int, int]
@@ -163,7 +164,7 @@ class FeatureCrop(nn.Module):
         if (samples, plan.space.shape[-1], plan.time.shape[-1]) != (batch, height * width, steps):
             raise UsageError(f"{plan} does not fit the map {describe(feature_map)}")
         # Weights such as 1/36 are not exact in half precision, and the cost is negligible: average in fp32.
-        with torch.autocast(feature_map.device.type, enabled=False):
+        with full_precision(feature_map.device):
             x = feature_map.to(torch.promote_types(feature_map.dtype, torch.float32)).flatten(3)
             space, time = plan.space.to(x.dtype), plan.time.to(x.dtype)
             if space.ndim == 2:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from stica_pv.distributed import global_moments
+from stica_pv.precision import full_precision
 
 
 class GroupBatchNorm(nn.Module):
@@ -31,7 +32,7 @@ class GroupBatchNorm(nn.Module):
         if not self.training:
             scale = self.weight * torch.rsqrt(self.running_var + self.eps)
             return x * scale + (self.bias - self.running_mean * scale)
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x.device):
             wide = x.to(torch.promote_types(x.dtype, torch.float32))
             mean, variance, count = global_moments(wide, (1,), synchronize=self.synchronize)
             if count < 2:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stica_pv.distributed import gather, rank
+from stica_pv.precision import full_precision
 from stica_pv.structures import Batch, Comparison, Embeddings, InputNote, LossTerms, Movable, StepKeys, Views
 
 Inputs = dict[str, Tensor]
@@ -129,7 +130,7 @@ class Task(nn.Module, ABC):
 
     def forward(self, batch: Batch, params: Any) -> LossTerms:
         """Returns the loss of one step on this process."""
-        with torch.no_grad(), torch.autocast(batch.index.device.type, enabled=False):
+        with torch.no_grad(), full_precision(batch.index.device):
             inputs = self.prepare(batch, params)
         return self.compare(self.embed(inputs, params))
 
@@ -141,7 +142,7 @@ class Task(nn.Module, ABC):
         shared = {name: rows for name, rows in local.items() if name not in self.local_terms}
         gathered = gather(shared, with_gradient=self.gather_with_gradient)
         rows = next(iter(local.values()))
-        with torch.autocast(rows.device.type, enabled=False):
+        with full_precision(rows.device):
             return self.loss(_in_full(local), _in_full(gathered), rank_offset=rank() * rows.shape[1])
 
 

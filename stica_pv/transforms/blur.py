@@ -37,14 +37,8 @@ def blur_matrix(side: int, sigma: Tensor, kernel: int, border: Border) -> Tensor
 
     With reflection, a pixel j counts at j, -j and 2 (side - 1) - j, if these are within the kernel.
     """
-    radius = kernel // 2
-    if side <= radius:
-        raise UsageError(f"a blur with {kernel} taps needs sides of more than {radius} pixels, got {side}")
-    sigma = sigma.clamp_min(1e-3).view(-1, 1, 1)  # 0 becomes the identity
-
-    taps = torch.arange(-radius, radius + 1, device=sigma.device, dtype=torch.float32)
-    gauss = torch.exp(-0.5 * (taps / sigma).square())  # (B, 1, kernel)
-    gauss = gauss.masked_fill(gauss < _NOTHING, 0)
+    check_reach(side, kernel)
+    radius, gauss = kernel // 2, gauss_taps(sigma, kernel)[:, None]
 
     # Row i contains its taps from column i on, that is, columns -radius to side + radius - 1 of the frame.
     wide = gauss.new_zeros(len(gauss), side, side + 2 * radius)
@@ -56,3 +50,17 @@ def blur_matrix(side: int, sigma: Tensor, kernel: int, border: Border) -> Tensor
     weights[:, :, 1 : radius + 1] += before.flip(2)
     weights[:, :, side - 1 - radius : side - 1] += after.flip(2)
     return weights / weights.sum(2, keepdim=True)
+
+
+def check_reach(side: int, kernel: int) -> None:
+    """Raises if a frame of `side` pixels is too small for a mirror image as wide as the kernel reaches."""
+    if side <= kernel // 2:
+        raise UsageError(f"a blur with {kernel} taps needs sides of more than {kernel // 2} pixels, got {side}")
+
+
+def gauss_taps(sigma: Tensor, kernel: int) -> Tensor:
+    """Returns the Gaussian around a pixel, not normalized: (B, kernel) by `sigma` (B,)."""
+    radius = kernel // 2
+    taps = torch.arange(-radius, radius + 1, device=sigma.device, dtype=torch.float32)
+    gauss = torch.exp(-0.5 * (taps / sigma.clamp_min(1e-3)[:, None]).square())  # a sigma of 0 becomes the identity
+    return gauss.masked_fill(gauss < _NOTHING, 0)

@@ -1,6 +1,7 @@
 """Color jitter, grayscale, blur and normalization by parameters sampled per clip; applying them is deterministic.
 
-A GPU processes the whole batch at once, a CPU a few frames at a time; both give the same results.
+A GPU processes the whole batch at once, a CPU a few frames at a time: compiled where numba is installed
+(color_compiled.py), else by torch (color_cpu.py). Results are the same up to rounding.
 """
 
 from collections.abc import Sequence
@@ -9,8 +10,10 @@ import torch
 from torch import Tensor
 
 from stica_pv.errors import UsageError
+from stica_pv.precision import full_precision
 from stica_pv.structures import describe
 from stica_pv.transforms.blur import gaussian_blur
+from stica_pv.transforms.color_compiled import color_views, is_available
 from stica_pv.transforms.color_cpu import FrameBlocks, clip_blur, color_frames
 from stica_pv.transforms.color_ops import luma, normalize_
 from stica_pv.transforms.color_params import CONTRAST, SATURATION, ColorParams, ColorSettings
@@ -33,8 +36,11 @@ def apply_color(video: Tensor, params: ColorParams, settings: ColorSettings) -> 
         raise UsageError(f"video: expected uint8 or float (B, 3, T, H, W), got {describe(video)}")
     if video.shape[0] != params.gray.shape[0]:
         raise UsageError(f"video {describe(video)} does not fit parameters for {params.gray.shape[0]} samples")
-    with torch.autocast(video.device.type, enabled=False):
-        return (_on_processor if video.device.type == "cpu" else _on_device)(video, params, settings)
+    with full_precision(video.device):
+        if video.device.type != "cpu":
+            return _on_device(video, params, settings)
+        compiled = video.dtype == torch.uint8 and is_available()
+        return (color_views if compiled else _on_processor)(video, params, settings)
 
 
 def _on_device(video: Tensor, params: ColorParams, settings: ColorSettings) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import chance, uniform
+from stica_pv.precision import full_precision
 from stica_pv.structures import Movable, describe
 from stica_pv.transforms.blur import gaussian_blur
 from stica_pv.transforms.checks import check_blur, check_shares, check_strengths
@@ -109,7 +110,7 @@ def apply_brave_color(video: Tensor, params: BraveColorParams, settings: BraveCo
         raise UsageError(
             f"expected uint8 (B, 3, T, H, W) and one row per clip, got {describe(video)}, {len(params.gray)}"
         )
-    with torch.autocast(video.device.type, enabled=False):
+    with full_precision(video.device):
         x = video.float() / 255
         x = gaussian_blur(x, params.sigma.unsqueeze(1).expand(-1, 2), settings.blur_kernel, "zero").clamp(0, 1)
         x = torch.where(_wide(params.jitter), _jitter(x, params.values), x)

@@ -19,8 +19,8 @@ class ColorPass:
     input channels.
     """
 
-    def __init__(self, affine: "_Affine", *, clips: bool) -> None:
-        matrix = affine.matrix.float()
+    def __init__(self, affine: "Affine", *, clips: bool) -> None:
+        self.affine, matrix = affine, affine.matrix.float()
         channels, given = matrix.shape
         factors = matrix.diagonal() if given > 1 else matrix[:, 0]
         self.channels, self.clips = channels, clips
@@ -58,7 +58,7 @@ class ColorPass:
             into.clamp_(0, 1)
 
 
-class _Affine:
+class Affine:
     """Combined steps, in double precision; see `ColorPass` for the attributes."""
 
     def __init__(self, channels: int = 3) -> None:
@@ -101,7 +101,7 @@ def color_passes(
     released, one = settings.style == "released", torch.eye(3, dtype=torch.float64)
     weights = torch.tensor(settings.gray_weights, dtype=torch.float64)
     passes: list[ColorPass] = []
-    combined = _Affine()
+    combined = Affine()
     combined.mix(scale * one)
     if released:
         combined.normalize(settings)
@@ -115,11 +115,11 @@ def color_passes(
             combined.mix(factor * one + (0 if step == BRIGHTNESS else (1 - factor) * weights.expand(3, -1)))
         if factor > 1 and not released:  # a smaller one leads towards the base, which is in [0, 1] too
             passes.append(ColorPass(combined, clips=True))
-            combined = _Affine()
+            combined = Affine()
     if gray:
         combined.mix(weights[None])
         passes.append(ColorPass(combined, clips=False))
-        combined = _Affine(1)
+        combined = Affine(1)
     if not released:
         combined.normalize(settings)
     elif gray:

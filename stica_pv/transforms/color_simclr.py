@@ -13,6 +13,7 @@ from torch import Tensor
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import chance, uniform
+from stica_pv.precision import full_precision
 from stica_pv.structures import Movable, describe
 from stica_pv.transforms.blur import gaussian_blur
 from stica_pv.transforms.checks import check_blur, check_shares, check_strengths
@@ -179,7 +180,7 @@ def apply_simclr_color(video: Tensor, params: SimclrColorParams, settings: Simcl
         )
     params = params.to(video.device)
     rows = params.distorted()
-    with torch.autocast(video.device.type, enabled=False):
+    with full_precision(video.device):
         x = video.to(torch.float32, memory_format=torch.contiguous_format) / 255
         if settings.per_frame:
             x = x.transpose(1, 2).flatten(0, 1).unsqueeze(2)  # every frame becomes a clip

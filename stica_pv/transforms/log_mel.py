@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stica_pv.errors import UsageError, check_choice
+from stica_pv.precision import full_precision
 from stica_pv.structures import describe
 
 PRE_EMPHASIS = 0.97
@@ -77,7 +78,7 @@ class LogMel(nn.Module):
         """
         if waveform.ndim != 2 or waveform.shape[1] == 0 or not waveform.is_floating_point():
             raise UsageError(f"waveform: expected float (B, S) with S > 0, got {describe(waveform)}")
-        with torch.autocast(waveform.device.type, enabled=False):
+        with full_precision(waveform.device):
             # A traced program uses the general path, since it would fix the number of parts.
             traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
             general = waveform.device.type != "cpu" or traced

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import chance, integer
+from stica_pv.precision import full_precision
 from stica_pv.structures import Movable, describe
 
 SIZES = (1, 3, 5, 7, 9, 11)  # sides of a kernel in pixels
@@ -65,7 +66,7 @@ def apply_random_convolution(video: Tensor, params: RandomConvolutionParams) -> 
     if not video.is_floating_point() or video.ndim != 5 or len(params.kernels) != len(video):
         raise UsageError(f"expected float (B, 3, T, H, W) with B = {len(params.kernels)}, got {describe(video)}")
     batch = len(video)
-    with torch.autocast(video.device.type, enabled=False):
+    with full_precision(video.device):
         frames = video.permute(2, 0, 1, 3, 4).flatten(1, 2)  # (T, B·3, H, W): one group per clip
         kernels = params.kernels.to(video.dtype).flatten(0, 1)
         filtered = F.conv2d(frames, kernels, padding=LARGEST // 2, groups=batch)

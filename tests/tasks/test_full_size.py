@@ -7,7 +7,7 @@ import torch
 from made_batches import noise_batch
 from slow_stica import keys_of
 
-from stica_pv.config import CfgNode, merge_file
+from stica_pv.config import CfgNode, flatten, merge_file
 from stica_pv.defaults import get_cfg
 from stica_pv.engine.build_task import create_task
 from stica_pv.engine.config import optimizer_from_config
@@ -63,6 +63,12 @@ def test_the_hypotheses_of_gdt_differ_in_nothing_else() -> None:
         other = recipe(f"gdt/h{number}.yaml")
         hypothesis, other.GDT.HYPOTHESIS = other.GDT.HYPOTHESIS, "h1"
         assert (hypothesis, other) == (f"h{number}", plain)
+
+
+def test_the_fast_recipe_differs_in_speed_alone() -> None:
+    plain = dict(flatten(recipe("stica/k400.yaml")))
+    differing = {key: value for key, value in flatten(recipe("stica/k400_fast.yaml")) if value != plain[key]}
+    assert differing == {"TRAIN.MIXED_PRECISION": True, "TRAIN.COMPILE": True, "SOLVER.FUSED": True}
 
 
 @pytest.mark.slow

@@ -67,6 +67,7 @@ def slow(video: Tensor, params: ColorParams, settings: ColorSettings) -> Tensor:
 @pytest.mark.parametrize("style", STYLES)
 def test_a_batch_at_once_and_clip_by_clip_equal_the_slow_loop(style: str, width: int, way, monkeypatch) -> None:
     monkeypatch.setattr(color, "_on_processor", way)
+    monkeypatch.setattr(color, "is_available", lambda: False)
     monkeypatch.setattr(color_cpu, "_BLOCK_BYTES", 2 * 4 * 3 * 20 * width)  # three frames: a block of two, and one
     settings = ColorSettings(style=style, mean=(0.4, 0.45, 0.5), std=(0.2, 0.225, 0.25), **EVERYTHING)
     params = params_of(16, settings)

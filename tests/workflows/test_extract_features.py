@@ -132,7 +132,7 @@ def test_files_that_cannot_be_read_end_the_run_or_are_rows_of_nan(
     assert list(json.loads(str(file["settings"]))["causes"]) == ["0"]
 
 
-def test_an_output_that_cannot_be_written_and_a_folder_as_checkpoint_are_one_line(
+def test_the_folder_of_a_run_is_its_newest_checkpoint_and_an_output_that_cannot_be_written_is_one_line(
     clips_folder: Path, checkpoint: Path, tmp_path: Path, main: Main, capsys: pytest.CaptureFixture[str]
 ):
     (tmp_path / "file").write_text("")
@@ -140,5 +140,8 @@ def test_an_output_that_cannot_be_written_and_a_folder_as_checkpoint_are_one_lin
     rest = ["NUM_GPUS", 0, "DATA_LOADER.NUM_WORKERS", 0]
     assert main([*given, "--checkpoint", checkpoint, "--output", tmp_path / "file" / "out", *rest]) == 2
     assert f"error: the output folder {tmp_path}/file/out cannot be written" in capsys.readouterr().err
-    assert main([*given, "--checkpoint", checkpoint.parent.parent, "--output", tmp_path / "out", *rest]) == 2
-    assert "expected a file, got a folder" in capsys.readouterr().err
+    assert main([*given, "--checkpoint", tmp_path, "--output", tmp_path / "out", *rest]) == 2
+    assert f"{tmp_path} has no weights" in capsys.readouterr().err
+    assert main([*given, "--checkpoint", checkpoint.parent.parent, "--output", tmp_path / "out", *rest]) == 0
+    settings = json.loads(str(np.load(tmp_path / "out" / "video_pooled.npz")["settings"]))
+    assert checkpoint.name in json.dumps(settings)

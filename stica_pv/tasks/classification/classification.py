@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
+from stica_pv.precision import full_precision
 from stica_pv.structures import (
     AudioSpec,
     Batch,
@@ -151,7 +152,7 @@ class Classification(Task):
         vectors = self.pool(self.backbone(inputs["video"]))
         if self.audio is not None:
             vectors = torch.cat([vectors, self.audio.tower(inputs["log_mel"])], dim=1)
-        with torch.autocast(vectors.device.type, enabled=False):
+        with full_precision(vectors.device):
             logits = self.classifier(vectors.float())
         return {"logits": logits.unsqueeze(0), "label": inputs["label"].float().view(1, -1, 1)}
 

@@ -167,3 +167,15 @@ def test_the_real_sets_open_end_to_end():
     esc = opened(SAMPLE_DATA / "esc10", TRAIN__DATASET="esc10")
     assert [(fold.name, len(fold.train), len(fold.test)) for fold in esc.folds] == [(k, 320, 80) for k in "12345"]
     assert sorted(torch.cat([fold.test for fold in esc.folds]).tolist()) == list(range(400))
+
+
+def test_sources_of_labels_are_read_by_class_and_change_no_hash(data: Path, caplog: pytest.LogCaptureFixture):
+    (data / "sources.csv").write_text("class,source\nSurfing,both\n")
+    plain = opened(data, TEST__DATASET="ucf101", TEST__PATH_TO_DATA_DIR=data)
+    with caplog.at_level("INFO"):
+        found = opened(
+            data, TEST__DATASET="ucf101", TEST__PATH_TO_DATA_DIR=data, TEST__LABEL_SOURCES=data / "sources.csv"
+        )
+    assert (plain.label_sources, found.label_sources) == ((), ("", "both"))
+    assert found.hash == plain.hash  # features are the same
+    assert "0 audio, 0 video, 1 both, 1 unknown" in caplog.text

@@ -63,14 +63,14 @@ def test_both_are_trained_and_scored_on_the_appended_vectors(tmp_path: Path):
     trained = task.audio.tower.state_dict()  # type: ignore[union-attr]
     assert any(not torch.equal(fresh[name], trained[name]) for name in fresh if name.endswith("weight"))
     request = evaluation.settings.request
-    frames, sound = (
+    frames, waveforms = (
         context.dataset(views_of(replace(request, modality=name), clips), name, clips)[SampleKey(0, TRAIN)]
         for name in ("video", "audio")
     )
     logits = []
     with torch.no_grad():
         for number, video in enumerate(frames.video.values()):
-            waveform = list(sound.audio.values())[number // 3]
+            waveform = list(waveforms.audio.values())[number // 3]
             encoded = task.encoders()
             vector = torch.cat([encoded["video"](video[None]), encoded["audio"](waveform[None])], dim=1)
             logits.append(task.classifier(vector)[0])
