@@ -107,6 +107,8 @@ setup(
         "docs": ["mkdocs>=1.6.1,<2", "mkdocs-material>=9.7,<10", "mkdocstrings[python]>=1.0.8,<2"],
         "notebooks": ["nbformat>=5.10,<6", "nbclient>=0.10,<1", "ipykernel>=6.29,<8", "matplotlib>=3.9.2,<4"],
         "hub": ["huggingface_hub>=2.0.0,<3", "safetensors>=0.4.5,<1"],
+        "hear": ["hearvalidator"],  # brings TensorFlow; the adapter itself needs nothing
+        "xares": ["xares>=0.1.3,<0.2"],
         "export": ["safetensors>=0.4.5,<1", "onnx>=1.17.0,<2", "onnxscript>=0.3.0,<0.8", "onnxruntime>=1.20.0,<2"],
     },
 )

@@ -23,6 +23,7 @@ LAYERS = (
     ("evaluation",),
     ("defaults",),
     ("report", "exchange"),
+    ("interop",),
     ("workflows",),
     ("launch",),
     ("commands",),

@@ -29,6 +29,7 @@ METAPHORS = re.compile(
 )
 # Identifiers and texts in which such a word may stand, with the reason.
 ALLOWED_METAPHORS = {
+    r"HEAR|\bhear[.,\"-]|import hear\b|HearModel|Looks good!": "a benchmark, its adapter and its validator",
     r"\b(?:ast|os)\.walk|math\.floor|\.floor\(": "names of the standard library and PyTorch",
     r"HTK_FLOOR": "the noise floor of a spectrum",
     r"\"life\"|\.life\{attempt": "fields and file names of the disk that later attempts read",

@@ -78,12 +78,11 @@ def color_views(video: Tensor, params: ColorParams, settings: ColorSettings) -> 
 
     length = frames if threads == 1 else -(-frames // min(threads, frames))
     blocks = list(itertools.product(range(len(clips)), range(0, frames, length)))
-    if threads == 1:
-        for block in blocks:
-            run(block)
-    else:
+    for block in blocks if threads == 1 else blocks[:1]:  # the first call may compile: never in two threads at once
+        run(block)
+    if threads > 1:
         with ThreadPoolExecutor(threads) as pool:  # they end here, so that a fork afterwards meets no thread
-            list(pool.map(run, blocks))
+            list(pool.map(run, blocks[1:]))
     return out
 
 

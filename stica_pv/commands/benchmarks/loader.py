@@ -31,7 +31,6 @@ from stica_pv.commands.processes import environment_of_commands, module_of
 from stica_pv.data.loading.loader import ClipLoader
 from stica_pv.data.loading.sampler import StepSampler
 from stica_pv.errors import UsageError
-from stica_pv.launch.memory import keep_freed_memory
 
 REPEATS = 3
 ORIGINALS, LIGHT = "originals", "low-resolution copy"
@@ -64,7 +63,6 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
     if args.long < TENTHS * BATCH:
         raise UsageError(f"--long: expected at least {TENTHS * BATCH} clips, a batch for each tenth, got {args.long}")
     torch.set_num_threads(1)
-    keep_freed_memory()  # as in a training on the CPU, for all pipelines
     with tempfile.TemporaryDirectory() as folder:
         there = {name: Path(folder) / name for name in ("generated", ORIGINALS, LIGHT)}
         for path in there.values():
