@@ -191,8 +191,15 @@ def _evaluated_model(name: str, kind: Kind, cfg: CfgNode, task: Task) -> Evaluat
     if not encoders:
         raise UsageError(f"TEST.ENABLE: TASK {cfg.TASK} has no encoder to evaluate: set TEST.ENABLE False")
     networks = tuple((key, value) for key, value in flatten(cfg) if builds_trunk(key))
+    audio_network = tuple((key, value) for key, value in flatten(cfg) if key.startswith("AUDIO.") and is_adopted(key))
     return EvaluatedModel(
-        name, kind, encoders, clip_format_from_config(cfg), content_hash(encoders, _settings(cfg)), networks=networks
+        name,
+        kind,
+        encoders,
+        clip_format_from_config(cfg),
+        content_hash(encoders, _settings(cfg)),
+        networks=networks,
+        audio_network=audio_network,
     )
 
 

@@ -71,6 +71,7 @@ class EvaluatedModel:
         hash: Hash of the content of the networks.
         reestimate: Whether to re-estimate batch-norm statistics on training clips before use.
         networks: Configuration keys that build trunk and pooling head, for fine-tuning.
+        audio_network: Configuration keys that build the audio tower.
     """
 
     name: str
@@ -80,6 +81,7 @@ class EvaluatedModel:
     hash: str
     reestimate: bool = False
     networks: tuple[tuple[str, Any], ...] = ()
+    audio_network: tuple[tuple[str, Any], ...] = ()
 
     def offers(self, request: FeatureRequest) -> bool:
         """Return whether the model has the requested modality and layer."""

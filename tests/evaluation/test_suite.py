@@ -1,20 +1,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
-from made_videos import FakeReader, Noise, Planted, labeled_set, made_context, model
+from made_videos import CLIP_FORMAT, FakeReader, Noise, Planted, labeled_set, made_context, model, numbers_in
+from torch import Tensor
 
 from stica_pv.config import CfgNode
 from stica_pv.defaults import get_cfg
 from stica_pv.evaluation.context import EvaluationContext, FeatureJob
+from stica_pv.evaluation.evaluated_model import EvaluatedModel
 from stica_pv.evaluation.feature_evaluation import FeatureEvaluation
 from stica_pv.evaluation.protocol import Row
 from stica_pv.evaluation.protocols.retrieval import Knn, Retrieval
 from stica_pv.evaluation.requests import FeatureRequest
 from stica_pv.evaluation.suite import Evaluation, run_evaluations
 from stica_pv.registry import EVALUATIONS
+from stica_pv.tasks.encoders import Encoder
 
 REQUEST = FeatureRequest(clips=2)
 
@@ -102,3 +106,41 @@ def test_features_of_a_users_evaluation_are_extracted_in_the_same_pass(tmp_path:
     numbers = run(tmp_path, [*evaluations(), OwnEvaluation()], reader=reader)
     assert len(reader.paths) == 24
     assert "own/mean" in numbers
+
+
+class Counted(Encoder):
+    """Answers by the class of a video, as a map and as a vector, and records the clips of each pass."""
+
+    offers = ("map", "pooled")
+    passes: ClassVar[list[tuple[str, int]]] = []  # of all copies
+
+    def layers(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        """Maps frames (B, 3, T, H, W) or audio (B, S) to the named layers, with 4 cells of 16 channels."""
+        is_video = x.ndim == 5
+        self.passes.append(("video" if is_video else "audio", len(x)))
+        numbers = numbers_in(x) if is_video else (100 * x.mean(dim=1)).round().long()
+        vectors = torch.nn.functional.one_hot(numbers % 3, 16).float()
+        shape = (4, 1, 1) if is_video else (4, 1)
+        return {"map": vectors.view(-1, 16, *[1] * len(shape)).expand(-1, -1, *shape), "pooled": vectors}
+
+
+def test_all_protocols_of_both_modalities_share_one_extraction(tmp_path: Path, cfg: CfgNode):
+    cfg.TEST.MODALITY, cfg.TEST.FEW_SHOT.DRAWS, cfg.TEST.FEW_SHOT.SHOTS = "video+audio", 1, [2]
+    cfg.TEST.LINEAR.EPOCHS, cfg.TEST.LINEAR.LRS, cfg.TEST.SVM.C, cfg.TEST.KNN_K = 10, [1.0], [1.0], 3
+    keys = cfg.TEST.ATTENTIVE
+    keys.DEPTH, keys.HEADS, keys.EPOCHS, keys.LRS, keys.WEIGHT_DECAYS = 1, 2, 1, [3e-3], [0.01]
+    names = ("retrieval", "knn", "linear", "linear_plain", "few_shot", "svm", "attentive")
+    encoders = {"video": Counted(), "audio": Counted()}
+    models = [EvaluatedModel("trained", "trained", encoders, CLIP_FORMAT, "0")]
+    reader, again = FakeReader(), FakeReader()
+    Counted.passes.clear()
+    for files in (reader, again):
+        found = [EVALUATIONS.get(name)(cfg) for name in names]
+        numbers = run_evaluations(found, made_context(tmp_path, models, reader=files)).flat()
+    assert sorted(reader.paths) == sorted(2 * [f"{i}.mp4" for i in range(24)])  # frames, and audio
+    clips = {name: sum(count for kind, count in Counted.passes if kind == name) for name in encoders}
+    assert clips == {"video": 24 * 2, "audio": 24 * 2}  # two clips of each, once through the network
+    assert again.paths == []
+    for part in ("video", "audio", "concatenated", "summed"):
+        assert numbers[f"knn/{part} top1"] == numbers[f"retrieval/{part} R@1"] == 100.0
+    assert {f"attentive/{part} top1" for part in ("video", "audio", "both")} <= numbers.keys()

@@ -7,7 +7,7 @@ from stica_pv.config.keys import Key, declare_keys
 from stica_pv.config.limits import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, Limits, one_of
 from stica_pv.config.roles import EVALUATION
 from stica_pv.errors import UsageError
-from stica_pv.evaluation.requests import STARTS, FeatureRequest
+from stica_pv.evaluation.requests import BOTH, STARTS, FeatureRequest
 
 SCHEDULES = ("intended", "released")
 AVERAGES = ("logits", "probabilities")
@@ -104,6 +104,7 @@ class FinetuneSettings:
         size: Side of a frame in pixels.
         jitter_prob: Probability of color jitter.
         seed: Seed of the run.
+        modalities: What is trained, each in a training of its own: ``video``, or that and ``video+audio``.
     """
 
     clips_per_video: int
@@ -114,6 +115,7 @@ class FinetuneSettings:
     size: int
     jitter_prob: float
     seed: int
+    modalities: tuple[str, ...] = ("video",)
 
 
 def settings_from_config(cfg: CfgNode) -> FinetuneSettings:
@@ -127,6 +129,11 @@ def settings_from_config(cfg: CfgNode) -> FinetuneSettings:
         raise UsageError(
             f"TEST.FINETUNE.TEST_FROM_EPOCH {finetune.TEST_FROM_EPOCH} is after the end of training "
             f"(TEST.FINETUNE.EPOCHS {finetune.EPOCHS}): set it to at most that epoch"
+        )
+    if cfg.TEST.MODALITY == "audio":
+        raise UsageError(
+            "finetune trains the video network, alone or with that of the audio, but TEST.MODALITY is audio: "
+            f"set it to video or {BOTH}"
         )
     request = FeatureRequest(
         clips=finetune.TEST_CLIPS,
@@ -145,6 +152,7 @@ def settings_from_config(cfg: CfgNode) -> FinetuneSettings:
         size=finetune.CROP_SIZE,
         jitter_prob=finetune.COLOR_JITTER_PROB,
         seed=cfg.RNG_SEED,
+        modalities=("video", BOTH) if cfg.TEST.MODALITY == BOTH else ("video",),
     )
 
 
@@ -153,11 +161,12 @@ def exact_name(cfg: CfgNode) -> str:
     finetune, scales = cfg.TEST.FINETUNE, cfg.CLASSIFICATION
     frames = f"{finetune.NUM_FRAMES} frames" if finetune.NUM_FRAMES else "frames as pre-trained"
     views = f"{finetune.TEST_CLIPS} x {finetune.TEST_CROPS} {finetune.TEST_TRANSFORM} views"
+    both = f"{BOTH}, vectors appended, " if cfg.TEST.MODALITY == BOTH else ""
     views += _unless("at {} starts", finetune.TEST_STARTS, "spaced")
     views += _unless("colors of {:.0%} changed", finetune.COLOR_JITTER_PROB, 0.8)
     views += _unless("short videos {}", scales.SHORT_VIDEOS, "loop")
     return (
-        f"finetune (SGD, {finetune.EPOCHS} epochs of {finetune.CLIPS_PER_VIDEO} clips a video, batch "
+        f"finetune ({both}SGD, {finetune.EPOCHS} epochs of {finetune.CLIPS_PER_VIDEO} clips a video, batch "
         f"{finetune.BATCH_SIZE}, lr {finetune.BASE_LR:g} trunk x{scales.BACKBONE_LR_SCALE:g} pooling "
         f"x{scales.POOL_LR_SCALE:g}, {finetune.SCHEDULE} schedule, weight decay {finetune.WEIGHT_DECAY:g}, "
         f"{'synchronized' if finetune.SYNC_BN else 'unsynchronized'} batch-norm, {frames}, {finetune.CROP_SIZE} px, "

@@ -25,9 +25,9 @@ from stica_pv.evaluation.finetune.recipe import identity, in_folder, training_co
 from stica_pv.evaluation.metrics import Metric, mean_metric
 from stica_pv.evaluation.protocol import Row
 from stica_pv.evaluation.ranking import TOP
-from stica_pv.evaluation.requests import FeatureRequest, Requests
+from stica_pv.evaluation.requests import BOTH, FeatureRequest, Requests
 from stica_pv.registry import EVALUATIONS
-from stica_pv.tasks.encoders import VideoEncoder
+from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -79,31 +79,48 @@ class Finetune:
         models = [model for model in context.models if is_finetuned(model)]
         if not models:
             raise UsageError(f"{NAME}: none of the models has a video trunk with a pooling head")
-        found = [scored for model in models for scored in self._score(context, model)]
+        found = [
+            scored
+            for modality in self.settings.modalities
+            for model in models
+            if modality != BOTH or isinstance(model.encoders.get("audio"), AudioEncoder)
+            for scored in self._score(context, model, modality)
+        ]
         return rows_of(NAME, self.protocol, found, context, seed=self.settings.seed) if is_main() else []
 
-    def _score(self, context: EvaluationContext, model: EvaluatedModel) -> list[Scored]:
+    def _score(self, context: EvaluationContext, model: EvaluatedModel, modality: str) -> list[Scored]:
         folds = context.labeled.folds
-        scores = [self._finetune(context, model, fold) for fold in folds]
+        scores = [self._finetune(context, model, fold, modality) for fold in folds]
         if not is_main():
             return []
         labels = [context.labeled.labels[fold.test] for fold in folds]
-        by_fold = [metrics_of(*pair) for pair in zip(scores, labels, strict=True)]
+        prefix = "" if len(self.settings.modalities) == 1 else "both " if modality == BOTH else f"{modality} "
+        by_fold = [
+            [replace(metric, name=f"{prefix}{metric.name}") for metric in metrics_of(*pair)]
+            for pair in zip(scores, labels, strict=True)
+        ]
         return scored_of(model.name, OWN, by_fold, [fold.test for fold in folds], context)
 
-    def _finetune(self, context: EvaluationContext, model: EvaluatedModel, fold: Fold) -> Scores:
+    def _finetune(self, context: EvaluationContext, model: EvaluatedModel, fold: Fold, modality: str) -> Scores:
         frames = self.settings.frames or model.clip_format.frames
         size = self.settings.size
         color = replace(model.clip_format.color, jitter_prob=self.settings.jitter_prob)
         clips = replace(model.clip_format, frames=frames, size=size, train_size=size, color=color)
+        clips = replace(clips, audio_seconds=clips.seconds)  # as in training
+        audio_keys = {"AUDIO.SAMPLE_RATE": clips.audio_rate_hz, **dict(model.audio_network)} if modality == BOTH else {}
         run = training_config(
-            self.cfg, classes=len(context.labeled.class_names), clip_format=clips, networks=model.networks
+            self.cfg,
+            classes=len(context.labeled.class_names),
+            clip_format=clips,
+            networks=(*model.networks, *audio_keys.items()),
+            modality=modality,
         )
         decides = (*identity(run), model.hash, context.labeled.hash)
         digest = hashlib.sha256(repr(decides).encode()).hexdigest()[:8]
         slug = re.sub(r"[^A-Za-z0-9.=,_-]+", "_", model.name)
         folder = context.folder / FOLDER / f"{slug}-{digest}" / f"fold{fold.name}"
-        logger.info("fine-tuning %s on fold %s of %s in %s", model.name, fold.name, context.labeled.name, folder)
+        what = model.name, modality, fold.name, context.labeled.name
+        logger.info("fine-tuning %s, %s, on fold %s of %s in %s", *what, folder)
         return finetune_fold(in_folder(run, folder), context, model, clips, fold, self.settings)
 
 

@@ -3,7 +3,7 @@
 import copy
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,16 +20,18 @@ from stica_pv.engine.training import run_training
 from stica_pv.errors import RunFailed, UsageError
 from stica_pv.evaluation.context import EvaluationContext
 from stica_pv.evaluation.evaluated_model import ClipFormat, EvaluatedModel
+from stica_pv.evaluation.features.extraction import Extracted
 from stica_pv.evaluation.finetune.config import FinetuneSettings
 from stica_pv.evaluation.live import RESULT, extract_live
 from stica_pv.evaluation.ranking import top_k_hits
+from stica_pv.evaluation.requests import Modality
 from stica_pv.evaluation.views import color_of, views_of
 from stica_pv.keyed_random import seed_of
 from stica_pv.partial_file import partial_file
-from stica_pv.structures import ReadFailure
+from stica_pv.structures import ReadFailure, Views
 from stica_pv.tasks.classification.classification import Classification, Classifier
 from stica_pv.tasks.classification.config import classification_clip_from_config
-from stica_pv.tasks.encoders import VideoEncoder
+from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
 from stica_pv.weights.files import is_write_error, load_plain, save_torch, system_message
 
 logger = logging.getLogger(__name__)
@@ -62,24 +64,32 @@ class FoldTest:
         """Test after an epoch, if it is due; return top1 in %."""
         if epoch < self.settings.test_from:
             return {}
-        request = self.settings.request
+        found = self._extract("video")
+        audio = self._extract("audio") if self.task.audio is not None else None
+        if found is None:
+            return {}  # only the main process has the scores
+        views = found.features[RESULT]
+        if audio is not None:  # each crop of a clip goes with the audio of the clip
+            views = views + audio.features[RESULT].repeat_interleave(self.settings.request.spatial_crops, dim=1)
+        averaged = (views.softmax(dim=2) if self.settings.average == "probabilities" else views).mean(dim=1)
+        row_of = {item: row for row, item in enumerate(found.index.tolist())}
+        scores = averaged[[row_of[item] for item in self.fold.test.tolist()]]
+        write_scores(self.folder, epoch, scores)
+        return {"finetune/top1": float(hits(scores, self.context.labeled.labels[self.fold.test], 1).mean())}
+
+    def _extract(self, modality: Modality) -> Extracted | None:
+        """Return the logits of all views by one modality on the main process."""
+        request = replace(self.settings.request, modality=modality)
         found = extract_live(
-            Classifier(self.task),
-            self.context.dataset(views_of(request, self.clip_format), "video", self.clip_format),
+            Classifier(self.task, modality),
+            self.context.dataset(views_of(request, self.clip_format), modality, self.clip_format),
             self.fold.test.tolist(),
             self.context.loading,
             average=False,
             prepare=color_of(request, self.clip_format, self.context.seed),
         )
         self.context.check_readable({} if found is None else found.causes)
-        if found is None:
-            return {}  # only the main process has the scores
-        views = found.features[RESULT]
-        averaged = (views.softmax(dim=2) if self.settings.average == "probabilities" else views).mean(dim=1)
-        row_of = {item: row for row, item in enumerate(found.index.tolist())}
-        scores = averaged[[row_of[item] for item in self.fold.test.tolist()]]
-        write_scores(self.folder, epoch, scores)
-        return {"finetune/top1": float(hits(scores, self.context.labeled.labels[self.fold.test], 1).mean())}
+        return found
 
 
 def hits(scores: Tensor, labels: Tensor, k: int) -> Tensor:
@@ -131,7 +141,7 @@ def finetune_fold(
         task = create_classification(cfg, model, settings).to(context.device)
         check_solver(cfg, task.parameter_groups(), context.device)
         test = FoldTest(task, context, fold, clips, settings, folder)
-        _train(cfg, task, training_videos(context, fold), folder, test)
+        _train(cfg, task, training_videos(context, fold, task.views()), folder, test)
         barrier()
     return {epoch: read_scores(folder, epoch) for epoch in epochs} if is_main() else {}
 
@@ -157,30 +167,45 @@ def create_classification(cfg: CfgNode, model: EvaluatedModel, settings: Finetun
         raise UsageError(f"finetune: {model.name} has no trunk and pooling head to train")
     backbone, pool = copy.deepcopy(encoder.backbone).cpu(), copy.deepcopy(encoder.pool).cpu()
     clip = classification_clip_from_config(cfg)
+    audio = _audio_copy(model) if clip.audio_rate_hz else None
+    dim = _dim(nn.Sequential(backbone, pool), (3, clip.frames, clip.size, clip.size))
+    if audio is not None:
+        samples = round(clip.audio_rate_hz * clip.frames / clip.fps)
+        dim += _dim(audio, (samples,), "cpu")  # a spectrogram needs numbers
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of("classifier", settings.seed))
         return Classification(
             clip=clip,
             backbone=backbone.requires_grad_(True),
             pool=pool.requires_grad_(True),
-            dim=_dim(nn.Sequential(backbone, pool), clip.frames, clip.size),
+            dim=dim,
             classes=cfg.MODEL.NUM_CLASSES,
             backbone_lr_scale=cfg.CLASSIFICATION.BACKBONE_LR_SCALE,
             pool_lr_scale=cfg.CLASSIFICATION.POOL_LR_SCALE,
+            audio=audio,
         )
 
 
+def _audio_copy(model: EvaluatedModel) -> AudioEncoder:
+    """Return a copy of the audio tower with its spectrogram, without the projection."""
+    encoder = model.encoders["audio"]
+    if not isinstance(encoder, AudioEncoder):
+        raise UsageError(f"finetune: {model.name} has no audio tower to train")
+    tower = copy.deepcopy(encoder.tower).cpu().requires_grad_(True)
+    return AudioEncoder(copy.deepcopy(encoder.log_mel).cpu(), tower)
+
+
 @torch.no_grad()
-def _dim(network: nn.Module, frames: int, size: int) -> int:
-    """Return the output size of a network, computed on the meta device."""
-    shadow: Callable[[Tensor], Tensor] = copy.deepcopy(network).to("meta").eval()
+def _dim(network: nn.Module, shape: tuple[int, ...], device: str = "meta") -> int:
+    """Return the output size of a network for an input of a shape."""
+    shadow: Callable[[Tensor], Tensor] = copy.deepcopy(network).to(device).eval()
     try:
-        return int(shadow(torch.empty(1, 3, frames, size, size, device="meta")).shape[1])
+        return int(shadow(torch.zeros(1, *shape, device=device)).shape[1])
     except RuntimeError as error:
-        raise UsageError(f"finetune: the networks cannot take {frames} frames of {size} px: {error}") from error
+        raise UsageError(f"finetune: the networks cannot take clips of shape {shape}: {error}") from error
 
 
-def training_videos(context: EvaluationContext, fold: Fold) -> Videos:
+def training_videos(context: EvaluationContext, fold: Fold, views: Views) -> Videos:
     """Return the training items of a fold for a training, without any test items.
 
     Raises:
@@ -188,6 +213,8 @@ def training_videos(context: EvaluationContext, fold: Fold) -> Videos:
     """
     labeled, items = context.labeled, fold.train.tolist()
     causes = context.unusable((*items, *fold.test.tolist()), "video")
+    if views.needs_audio:
+        causes |= context.unusable((*items, *fold.test.tolist()), "audio")
     context.check_readable(causes)
     keep = [item for item in items if item not in causes]
     seconds = context.durations_s("video")

@@ -42,7 +42,12 @@ def schedule_keys(
 
 
 def training_config(
-    cfg: CfgNode, *, classes: int, clip_format: ClipFormat, networks: Sequence[tuple[str, Any]] = ()
+    cfg: CfgNode,
+    *,
+    classes: int,
+    clip_format: ClipFormat,
+    networks: Sequence[tuple[str, Any]] = (),
+    modality: str = "video",
 ) -> CfgNode:
     """Return the configuration of one fine-tuning: `cfg` with its training replaced.
 
@@ -51,6 +56,7 @@ def training_config(
         classes: Number of classes.
         clip_format: Format of the clips.
         networks: Keys that build the networks, so that checkpoints describe themselves.
+        modality: ``video``, or ``video+audio``: both networks are trained.
 
     Raises:
         UsageError: The keys of TEST.FINETUNE contradict each other or do not fit the number of processes.
@@ -60,6 +66,7 @@ def training_config(
         **dict(networks),
         "TASK": "classification",
         "MODEL.NUM_CLASSES": classes,
+        "CLASSIFICATION.MODALITY": modality,
         "BN.SYNC": finetune.SYNC_BN,
         **{f"TRAIN.{key}": value for key, value in _train_keys(finetune).items()},
         **{f"SOLVER.{key}": value for key, value in _solver_keys(finetune).items()},

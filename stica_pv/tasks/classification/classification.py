@@ -6,15 +6,26 @@ The recipe for UCF-101 and HMDB-51 follows STiCA's released one (GDT, arXiv 2003
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F  # noqa: N812 - the usual name
 from torch import Tensor, nn
 
 from stica_pv.errors import UsageError
 from stica_pv.keyed_random import generator
 from stica_pv.precision import full_precision
-from stica_pv.structures import Batch, Embeddings, FrameTransform, InputNote, LossTerms, StepKeys, Views, ViewSpec
+from stica_pv.structures import (
+    AudioSpec,
+    Batch,
+    Embeddings,
+    FrameTransform,
+    InputNote,
+    LossTerms,
+    StepKeys,
+    Views,
+    ViewSpec,
+)
 from stica_pv.tasks.base import AugmentationParams, Inputs, ParameterGroup, Task
-from stica_pv.tasks.encoders import VideoEncoder
+from stica_pv.tasks.encoders import AudioEncoder, VideoEncoder
 from stica_pv.tasks.stica.inspection import color_note
 from stica_pv.transforms import ColorParams, ColorSettings, apply_color, sample_color
 from stica_pv.transforms.windows import ShortVideos, end_of, one_window
@@ -33,6 +44,7 @@ class ClassificationClip:
         transform: Random crop, in the loader.
         color: Color augmentation.
         short_videos: Videos shorter than a clip: ``loop`` repeats them, ``repeat_last`` repeats their last frame.
+        audio_rate_hz: Sample rate of the audio of the clip; 0: the clip has frames alone.
     """
 
     frames: int
@@ -41,6 +53,7 @@ class ClassificationClip:
     transform: FrameTransform
     color: ColorSettings
     short_videos: ShortVideos = "loop"
+    audio_rate_hz: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,7 @@ class ClipParams(AugmentationParams):
 
 
 class Classification(Task):
-    """Softmax cross-entropy on one random clip of each video."""
+    """Softmax cross-entropy on one random clip of each video, by its frames or by its frames and audio."""
 
     def __init__(
         self,
@@ -67,6 +80,7 @@ class Classification(Task):
         classes: int,
         backbone_lr_scale: float = 0.1,
         pool_lr_scale: float = 0.1,
+        audio: AudioEncoder | None = None,
     ) -> None:
         """Composes the task from its parts.
 
@@ -74,26 +88,33 @@ class Classification(Task):
             clip: Clip to read.
             backbone: Trunk that gives (B, C, T', H', W').
             pool: Pooling head, from the map to (B, dim).
-            dim: Length of the pooled vectors.
+            dim: Length of the pooled vectors, of video and audio together.
             classes: Number of classes.
             backbone_lr_scale: Factor on the learning rate of the trunk; the classifier's is 1.
             pool_lr_scale: Factor on that of the pooling head.
+            audio: Spectrogram and audio tower, if `clip` has audio; its vector is appended to that of the frames.
         """
         super().__init__()
         if classes < 2:
             raise UsageError(f"MODEL.NUM_CLASSES: a classifier needs at least 2 classes, got {classes}")
-        self.clip, self.backbone, self.pool = clip, backbone, pool
+        if (audio is None) == bool(clip.audio_rate_hz):
+            raise ValueError(f"expected an audio tower for clips with audio alone, got {audio} for {clip}")
+        self.clip, self.backbone, self.pool, self.audio = clip, backbone, pool, audio
         self.classifier = nn.Linear(dim, classes)
         nn.init.orthogonal_(self.classifier.weight)
         nn.init.zeros_(self.classifier.bias)
         self.lr_scales = {"classifier": 1.0, "backbone": backbone_lr_scale, "pool": pool_lr_scale}
+        if audio is not None:
+            self.lr_scales["audio"] = backbone_lr_scale
 
     def views(self) -> Views:
         """Returns one window anywhere in the video; shorter videos are used too."""
         clip = self.clip
         seconds = clip.frames / clip.fps
-        spec = ViewSpec(VIEW, VIEW, clip.frames, clip.fps, clip.size, clip.transform)
-        return Views((spec,), one_window(VIEW, seconds, end_of(clip.short_videos)), min_seconds=0.0, needs_audio=False)
+        audio = AudioSpec(clip.audio_rate_hz) if clip.audio_rate_hz else None
+        spec = ViewSpec(VIEW, VIEW, clip.frames, clip.fps, clip.size, clip.transform, audio=audio)
+        window = one_window(VIEW, seconds, end_of(clip.short_videos))
+        return Views((spec,), window, min_seconds=0.0, needs_audio=audio is not None)
 
     def check_labels(self, labels: Sequence[int] | None) -> None:
         """Refuses a list without labels, or with a label that has no output.
@@ -115,11 +136,12 @@ class Classification(Task):
         return ClipParams(sample_color(rngs, self.clip.color))
 
     def prepare(self, batch: Batch, params: ClipParams) -> Inputs:
-        """Applies color to the clips, and passes the labels on."""
+        """Applies color to the clips, computes spectrograms, and passes the labels on."""
         if batch.label is None:
             raise ValueError("classification needs a label for each video; see check_labels")
         video = apply_color(batch.video[VIEW], params.color, self.clip.color)
-        return {"video": video, "label": batch.label}
+        inputs = {"video": video, "label": batch.label}
+        return inputs if self.audio is None else {**inputs, "log_mel": self.audio.log_mel(batch.audio[VIEW])}
 
     def embed(self, inputs: Inputs, params: ClipParams) -> Embeddings:
         """Classifies the clips.
@@ -128,6 +150,8 @@ class Classification(Task):
             ``logits`` (1, B, classes) in fp32; ``label`` (1, B, 1).
         """
         vectors = self.pool(self.backbone(inputs["video"]))
+        if self.audio is not None:
+            vectors = torch.cat([vectors, self.audio.tower(inputs["log_mel"])], dim=1)
         with full_precision(vectors.device):
             logits = self.classifier(vectors.float())
         return {"logits": logits.unsqueeze(0), "label": inputs["label"].float().view(1, -1, 1)}
@@ -144,12 +168,13 @@ class Classification(Task):
         return {"video": color_note(VIEW, params.color, self.clip.color)}
 
     def encoders(self) -> dict[str, nn.Module]:
-        """Returns the trunk with the pooling head."""
+        """Returns the trunk with the pooling head, and the audio tower."""
         color = self.clip.color
-        return {"video": VideoEncoder(self.backbone, self.pool, color.mean, color.std)}
+        video = VideoEncoder(self.backbone, self.pool, color.mean, color.std)
+        return {"video": video} if self.audio is None else {"video": video, "audio": self.audio}
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Returns classifier, trunk and pooling head, each with its factor."""
+        """Returns classifier, trunk, pooling head and audio tower, each with its factor."""
         parts = {name: tuple(p for p in getattr(self, name).parameters() if p.requires_grad) for name in self.lr_scales}
         return [ParameterGroup(name, found, self.lr_scales[name]) for name, found in parts.items() if found]
 
@@ -170,12 +195,20 @@ class Classification(Task):
 
 
 class Classifier(nn.Module):
-    """The networks of a classification as one module from loader tensors to scores, for its test."""
+    """The networks of one modality of a classification as one module from loader tensors to scores, for its test.
 
-    def __init__(self, task: Classification) -> None:
+    The classifier is linear in the appended vectors, so the logits of a clip are the sum of those of its modalities.
+    """
+
+    def __init__(self, task: Classification, modality: str = "video") -> None:
+        """Takes the networks of a modality, and the columns of the classifier for its vectors."""
         super().__init__()
-        self.encoder, self.classifier = task.encoders()["video"], task.classifier
+        self.encoder, self.classifier, self.is_video = task.encoders()[modality], task.classifier, modality == "video"
 
-    def forward(self, video: Tensor) -> Tensor:
-        """Maps frames, uint8 (B, 3, T, H, W) or normalized floats, to logits (B, classes)."""
-        return self.classifier(self.encoder(video).float())
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps frames, uint8 (B, 3, T, H, W) or normalized floats, or audio (B, S), to logits (B, classes)."""
+        vectors = self.encoder(x).float()
+        dim, weight = vectors.shape[1], self.classifier.weight
+        if self.is_video:
+            return F.linear(vectors, weight[:, :dim], self.classifier.bias)
+        return F.linear(vectors, weight[:, -dim:])

@@ -3,14 +3,17 @@
 from stica_pv.config import CfgNode
 from stica_pv.config.keys import Key, declare_keys, declare_task
 from stica_pv.config.limits import NOT_NEGATIVE, one_of
-from stica_pv.config.roles import TRAINING, TRUNK
+from stica_pv.config.roles import NETWORK, TRAINING, TRUNK
 from stica_pv.errors import UsageError
 from stica_pv.models import measure_map
-from stica_pv.models.config import backbone_from_config, pool_from_config
+from stica_pv.models.config import audio_encoder_from_config, backbone_from_config, pool_from_config
 from stica_pv.registry import TASKS
 from stica_pv.tasks.classification.classification import Classification, ClassificationClip
-from stica_pv.transforms.config import color_from_config, spatial_from_config
+from stica_pv.tasks.encoders import AudioEncoder
+from stica_pv.transforms.config import color_from_config, log_mel_from_config, spatial_from_config
 from stica_pv.transforms.windows import SHORT_VIDEOS
+
+BOTH = "video+audio"
 
 declare_task("classification", "classification with labels", reads=())
 declare_keys(
@@ -22,6 +25,18 @@ declare_keys(
         0,
         "Number of classes of TASK classification; the evaluation finetune derives it from the labels.",
         NOT_NEGATIVE,
+    ),
+    task="classification",
+)
+declare_keys(
+    __name__,
+    "CLASSIFICATION",
+    NETWORK,
+    Key(
+        "MODALITY",
+        "video",
+        "What is classified: frames, or frames and audio; the evaluation finetune derives it from TEST.MODALITY.",
+        one_of("video", "video+audio"),
     ),
     task="classification",
 )
@@ -56,6 +71,7 @@ def classification_clip_from_config(cfg: CfgNode) -> ClassificationClip:
         transform=spatial_from_config(cfg),
         color=color_from_config(cfg),
         short_videos=cfg.CLASSIFICATION.SHORT_VIDEOS,
+        audio_rate_hz=cfg.AUDIO.SAMPLE_RATE if cfg.CLASSIFICATION.MODALITY == BOTH else 0,
     )
 
 
@@ -67,12 +83,14 @@ def classification_from_config(cfg: CfgNode) -> Classification:
     clip = classification_clip_from_config(cfg)
     backbone = backbone_from_config(cfg)
     pool = pool_from_config(cfg, measure_map(backbone, frames=clip.frames, size=clip.size)[0])
+    tower = audio_encoder_from_config(cfg) if clip.audio_rate_hz else None
     return Classification(
         clip=clip,
         backbone=backbone,
         pool=pool,
-        dim=pool.out_dim,
+        dim=pool.out_dim + (tower.out_channels if tower else 0),
         classes=cfg.MODEL.NUM_CLASSES,
         backbone_lr_scale=cfg.CLASSIFICATION.BACKBONE_LR_SCALE,
         pool_lr_scale=cfg.CLASSIFICATION.POOL_LR_SCALE,
+        audio=AudioEncoder(log_mel_from_config(cfg), tower) if tower else None,
     )

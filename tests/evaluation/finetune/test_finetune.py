@@ -113,7 +113,7 @@ def test_a_released_test_changes_colors_as_often_as_fine_tuning_and_not_as_pre_t
     monkeypatch.setattr(evaluation, "finetune_fold", lambda *args: clips.append(args[3]))
     cfg = colored_cfg(tmp_path, tmp_path, **SHORT, DATA__COLOR_JITTER_PROB=1.0)
     context = colored_context(cfg, labeled_set(paths))
-    finetune_from_config(cfg)._finetune(context, context.models[0], context.labeled.folds[0])
+    finetune_from_config(cfg)._finetune(context, context.models[0], context.labeled.folds[0], "video")
     assert clips[0].color.jitter_prob == 0.8
 
 

@@ -13,12 +13,13 @@ from stica_pv.defaults import get_cfg
 from stica_pv.engine import create_optimizer
 from stica_pv.engine.optimizer import set_lr
 from stica_pv.errors import UsageError
-from stica_pv.models import AveragePool
+from stica_pv.models import AveragePool, create_audio_resnet9
 from stica_pv.registry import TASKS
 from stica_pv.structures import Batch, StepKeys
 from stica_pv.tasks import Classification, Classifier
 from stica_pv.tasks.classification.classification import ClassificationClip
-from stica_pv.transforms import ColorSettings, RandomResizedCrop
+from stica_pv.tasks.encoders import AudioEncoder
+from stica_pv.transforms import ColorSettings, RandomResizedCrop, create_log_mel
 
 CLASSES = 5
 CALM = ColorSettings(jitter_prob=0.0, gray_prob=0.0, blur_prob=0.0)
@@ -136,3 +137,34 @@ def test_it_is_built_from_the_configuration():
 def test_without_a_number_of_classes_it_is_refused():
     with pytest.raises(UsageError, match="MODEL.NUM_CLASSES, at least 2; got 0"):
         TASKS.get("classification")(cfg_of())
+
+
+def test_audio_decides_where_frames_are_equal():
+    torch.manual_seed(0)
+    rate = 8000
+    audio = AudioEncoder(create_log_mel(sample_rate_hz=rate, bands=16, fft_size=512), create_audio_resnet9(width=2))
+    task = Classification(
+        clip=ClassificationClip(FRAMES, 16.0, SIZE, RandomResizedCrop(), CALM, audio_rate_hz=rate),
+        backbone=create_trunk(),
+        pool=AveragePool(CHANNELS),
+        dim=CHANNELS + 16,
+        classes=2,
+        audio=audio,
+    )
+    assert task.views().needs_audio
+    assert [group.name for group in task.parameter_groups()] == ["classifier", "backbone", "audio"]
+    label = torch.arange(8) % 2
+    times = torch.arange(rate // 2) / rate
+    tones = torch.stack([torch.sin(2 * math.pi * (300 + 2000 * int(one)) * times) for one in label])
+    frames = torch.full((8, 3, FRAMES, SIZE, SIZE), 100, dtype=torch.uint8)
+    batch = Batch({"clip": frames}, {"clip": tones}, {"clip": torch.ones(8)}, torch.arange(8), label)
+    optimizer = torch.optim.Adam(task.parameters(), lr=1e-2)
+    params = task.sample_params(keys_of(8))
+    for _ in range(10):
+        optimizer.zero_grad()
+        terms = task(batch, params)
+        terms.total.backward()
+        optimizer.step()
+    assert float(terms.scalars["accuracy"]) == 1.0
+    with pytest.raises(ValueError, match="expected an audio tower for clips with audio alone"):
+        Classification(clip=task.clip, backbone=create_trunk(), pool=AveragePool(CHANNELS), dim=CHANNELS, classes=2)
