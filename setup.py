@@ -93,11 +93,10 @@ setup(
             "types-PyYAML",
             "build>=1.2,<2",
             "shtab>=1.7,<2",
-            "numba>=0.65,<0.70",
         ],
         "completion": ["shtab>=1.7,<2"],
         "eval": ["scikit-learn>=1.5.2,<2"],
-        "fast": ["numba>=0.65,<0.70"],  # compiled colors on a CPU
+        "fast": ["numba>=0.68,<0.69"],  # compiled colors on a CPU
         "flow": ["opencv-python-headless>=4.10.0.84,<6"],  # to compute optical flow; stored flow needs nothing
         "trunks": ["timm>=1.0.20,<2", "transformers>=5.0,<6"],
         "tensorboard": ["tensorboard"],
