@@ -15,6 +15,7 @@ from av.filter.graph import Graph
 from stica_pv.data.decoding.audio_times import frame_positions, jittered
 from stica_pv.data.decoding.demux import Span, collect_packets, is_encrypted, too_dense
 from stica_pv.data.decoding.media_file import MediaFile, MediaPacket
+from stica_pv.data.decoding.pyav import decoder_delay
 
 Samples = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -43,8 +44,8 @@ def preroll_seconds(media: MediaFile) -> float:
         return 0.0
     context = media.audio.codec_context
     rate_hz = context.sample_rate or 8000
-    # An Opus decoder always drops the pre-skip of the file (its `delay`) first, and then has to converge.
-    return max(_PREROLL_S, 2 * (context.frame_size or 0) / rate_hz) + context.delay / rate_hz
+    delay = decoder_delay(context)  # opens the decoder, which may then know the size of its frames
+    return max(_PREROLL_S, 2 * (context.frame_size or 0) / rate_hz) + delay / rate_hz
 
 
 class AudioTrack:
