@@ -24,7 +24,11 @@ MARGIN_S = 0.05
 """Audio read on both sides of a window, to avoid edge effects of the resampling filter."""
 
 _PREROLL_S = 0.1
-"""Decoders need this much audio until their output is correct (Opus 80 ms, MP3 up to four frames)."""
+"""Decoders need this much audio until their output is correct (Opus 80 ms)."""
+
+_MP3_PREROLL_S, _SLOW_MP3_PREROLL_S, _SLOW_MP3_HZ = 0.25, 0.5, 32000
+"""The same for MP3, and for MP3 below a sample rate: its frames contain bits of later ones, more of them the lower the
+bit rate."""
 
 _JITTER_S = 1e-3
 """Time stamps of some containers are rounded to milliseconds; smaller steps between frames are not gaps."""
@@ -44,8 +48,11 @@ def preroll_seconds(media: MediaFile) -> float:
         return 0.0
     context = media.audio.codec_context
     rate_hz = context.sample_rate or 8000
+    least_s = _PREROLL_S
+    if context.name.startswith("mp3"):
+        least_s = _MP3_PREROLL_S if rate_hz >= _SLOW_MP3_HZ else _SLOW_MP3_PREROLL_S
     delay = decoder_delay(context)  # opens the decoder, which may then know the size of its frames
-    return max(_PREROLL_S, 2 * (context.frame_size or 0) / rate_hz) + delay / rate_hz
+    return max(least_s, 2 * (context.frame_size or 0) / rate_hz) + delay / rate_hz
 
 
 class AudioTrack:
