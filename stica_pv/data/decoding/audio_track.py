@@ -26,9 +26,11 @@ MARGIN_S = 0.05
 _PREROLL_S = 0.1
 """Decoders need this much audio until their output is correct (Opus 80 ms)."""
 
-_MP3_PREROLL_S, _SLOW_MP3_PREROLL_S, _SLOW_MP3_HZ = 0.25, 0.5, 32000
-"""The same for MP3, and for MP3 below a sample rate: its frames contain bits of later ones, more of them the lower the
-bit rate."""
+_RESERVOIR_CODECS = ("mp3", "wma")
+"""Codecs (by how their names begin) whose packets contain bits of later frames: more frames, the lower the bit rate."""
+
+_RESERVOIR_PREROLL_S, _SLOW_RESERVOIR_PREROLL_S, _SLOW_HZ = 0.25, 0.5, 32000
+"""How much audio these need, and how much below a sample rate."""
 
 _JITTER_S = 1e-3
 """Time stamps of some containers are rounded to milliseconds; smaller steps between frames are not gaps."""
@@ -49,8 +51,8 @@ def preroll_seconds(media: MediaFile) -> float:
     context = media.audio.codec_context
     rate_hz = context.sample_rate or 8000
     least_s = _PREROLL_S
-    if context.name.startswith("mp3"):
-        least_s = _MP3_PREROLL_S if rate_hz >= _SLOW_MP3_HZ else _SLOW_MP3_PREROLL_S
+    if context.name.startswith(_RESERVOIR_CODECS):
+        least_s = _RESERVOIR_PREROLL_S if rate_hz >= _SLOW_HZ else _SLOW_RESERVOIR_PREROLL_S
     delay = decoder_delay(context)  # opens the decoder, which may then know the size of its frames
     return max(least_s, 2 * (context.frame_size or 0) / rate_hz) + delay / rate_hz
 

@@ -34,8 +34,8 @@ def may_be_interlaced(stream: VideoStream) -> bool:
 def decoder_delay(context: AudioCodecContext) -> int:
     """Return the number of samples that a decoder drops first, wherever in the file it begins.
 
-    Only an open decoder is sure to know it: since PyAV 19 the demuxer of MP4 gives the length of the edit list until
-    then, which may differ from the pre-skip of Opus, and every version gives 0 for WMA.
+    Only an open decoder knows it: since PyAV 19 the header of MP4 gives the length of the edit list until then, which
+    may differ from the pre-skip of Opus. (The delay of WMA is not known before PyAV 17.1 even then.)
     """
     with contextlib.suppress(av.FFmpegError):  # decoding raises it again, and is where it is reported
         context.open(strict=False)
