@@ -15,6 +15,7 @@ from av.filter.graph import Graph
 from stica_pv.data.decoding.audio_times import frame_positions, jittered
 from stica_pv.data.decoding.demux import Span, collect_packets, is_encrypted, too_dense
 from stica_pv.data.decoding.media_file import MediaFile, MediaPacket
+from stica_pv.data.decoding.pyav import decoder_delay
 
 Samples = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -23,7 +24,13 @@ MARGIN_S = 0.05
 """Audio read on both sides of a window, to avoid edge effects of the resampling filter."""
 
 _PREROLL_S = 0.1
-"""Decoders need this much audio until their output is correct (Opus 80 ms, MP3 up to four frames)."""
+"""Decoders need this much audio until their output is correct (Opus 80 ms)."""
+
+_RESERVOIR_CODECS = ("mp3", "wma")
+"""Codecs (by how their names begin) whose packets contain bits of later frames: more frames, the lower the bit rate."""
+
+_RESERVOIR_PREROLL_S, _SLOW_RESERVOIR_PREROLL_S, _SLOW_HZ = 0.25, 0.5, 32000
+"""How much audio these need, and how much below a sample rate."""
 
 _JITTER_S = 1e-3
 """Time stamps of some containers are rounded to milliseconds; smaller steps between frames are not gaps."""
@@ -43,8 +50,11 @@ def preroll_seconds(media: MediaFile) -> float:
         return 0.0
     context = media.audio.codec_context
     rate_hz = context.sample_rate or 8000
-    # An Opus decoder always drops the pre-skip of the file (its `delay`) first, and then has to converge.
-    return max(_PREROLL_S, 2 * (context.frame_size or 0) / rate_hz) + context.delay / rate_hz
+    least_s = _PREROLL_S
+    if context.name.startswith(_RESERVOIR_CODECS):
+        least_s = _RESERVOIR_PREROLL_S if rate_hz >= _SLOW_HZ else _SLOW_RESERVOIR_PREROLL_S
+    delay = decoder_delay(context)  # opens the decoder, which may then know the size of its frames
+    return max(least_s, 2 * (context.frame_size or 0) / rate_hz) + delay / rate_hz
 
 
 class AudioTrack:

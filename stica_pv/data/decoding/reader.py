@@ -133,17 +133,17 @@ def _plan(request: ClipRequest, media: MediaFile, frame_choice: FrameChoice) -> 
     )
     if loop is None:
         flow_times = [min(time, length) for time in flow_times]  # as the last frame is repeated
-    audio_span = None
+    audio_span, lead_s = None, 0.0
     if request.audio_samples and media.audio is not None:
         audio_span = Span(start - MARGIN_S, start + window.seconds + MARGIN_S)
+        lead_s = preroll_seconds(media)
     stretches: tuple[_Stretch, ...]
     if loop is None:
-        lead = preroll_seconds(media)
-        padded = None if audio_span is None else Span(audio_span.start_s - lead, audio_span.end_s)
+        padded = None if audio_span is None else Span(audio_span.start_s - lead_s, audio_span.end_s)
         stretches = (_Stretch(tuple(times), padded),)
     else:
         times, flow_times = [time % loop for time in times], [time % loop for time in flow_times]
-        stretches = _looped(times, audio_span, loop, preroll_seconds(media))
+        stretches = _looped(times, audio_span, loop, lead_s)
     return _Plan(request, start, tuple(times), tuple(flow_times), loop, stretches)
 
 

@@ -9,6 +9,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from stica_pv.data.decoding.container import logged, open_container
+from stica_pv.data.decoding.pyav import decoder_delay
 
 StreamKind = Literal["video", "audio"]
 KINDS: tuple[StreamKind, ...] = ("video", "audio")
@@ -78,4 +79,4 @@ def unstamped_delay_s(container: InputContainer, stream: AudioStream) -> float:
     if "mp4" not in container.format.name.split(",") or not len(entries):
         return 0.0
     stated = entries[0].timestamp < (stream.start_time or 0)  # packets before the start time are the pre-skip
-    return 0.0 if stated else context.delay / (context.sample_rate or 1)
+    return 0.0 if stated else decoder_delay(context) / (context.sample_rate or 1)

@@ -25,13 +25,19 @@ def real(name: str) -> Path:
 
 
 def encode(
-    path: Path, codec: str, *, rate_hz: int = RATE_HZ, change: Callable[[int, av.Packet], None] | None = None, **muxing
+    path: Path,
+    codec: str,
+    *,
+    rate_hz: int = RATE_HZ,
+    bit_rate: int = 128000,
+    change: Callable[[int, av.Packet], None] | None = None,
+    **muxing,
 ) -> Path:
     """Write four seconds of the sweep; `change` alters each packet."""
     needs_encoders(codec)
     samples = sweep(np.arange(4 * rate_hz) / rate_hz)
     with av.open(str(path), "w", options=muxing) as container:
-        stream = container.add_stream(codec, rate=rate_hz, layout="mono", options={"strict": "-2"})
+        stream = container.add_stream(codec, rate=rate_hz, layout="mono", options={"strict": "-2", "b": str(bit_rate)})
         frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
         frame.sample_rate, frame.pts = rate_hz, 0
         for number, packet in enumerate((*stream.encode(frame), *stream.encode(None))):
@@ -79,6 +85,11 @@ def set_pre_skip(path: Path, samples: int) -> Path:
 
 def test_a_pre_skip_longer_than_the_preroll_leaves_no_silence(tmp_path: Path):
     check_windows(set_pre_skip(encode(tmp_path / "a.mp4", "libopus", rate_hz=48000), 24000), 0.02)
+
+
+@pytest.mark.parametrize(("rate_hz", "bit_rate"), [(44100, 32000), (32000, 32000), (16000, 16000), (8000, 8000)])
+def test_mp3_of_a_low_bit_rate_has_all_bits_of_its_first_frames(tmp_path: Path, rate_hz: int, bit_rate: int):
+    check_windows(encode(tmp_path / "a.mp3", "libmp3lame", rate_hz=rate_hz, bit_rate=bit_rate))
 
 
 @pytest.mark.parametrize("codec", ["adpcm_ima_wav", "adpcm_ms", "g722"])

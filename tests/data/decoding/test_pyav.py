@@ -8,7 +8,7 @@ from made_media import make_media
 from reading import one
 
 from stica_pv.data.decoding.container import open_container
-from stica_pv.data.decoding.pyav import OPEN_OPTIONS, open_options
+from stica_pv.data.decoding.pyav import OPEN_OPTIONS, decoder_delay, open_options
 
 
 @pytest.mark.parametrize("version", ["19.0.2", "20.0.0rc1"])
@@ -50,3 +50,16 @@ def test_a_pyav_that_lacks_the_argument_reads(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("stica_pv.data.decoding.container.OPEN_OPTIONS", open_options("19.0.2"))
     assert one(path, 0.0, 0.2, 1, 5.0).frames.shape[1] == 1
     assert open_options(av.__version__) == OPEN_OPTIONS
+
+
+@pytest.mark.parametrize(("ending", "codec"), [("mp4", "libopus"), ("mp4", "aac"), ("mov", "pcm_s16le")])
+def test_the_delay_is_what_a_decoder_drops_where_it_begins(tmp_path: Path, ending: str, codec: str):
+    path = make_media(tmp_path / f"a.{ending}", video=None, audio=codec, rate_hz=48000)
+    with open_container(str(path)) as container:
+        stream = container.streams.audio[0]
+        delay_s = decoder_delay(stream.codec_context) / 48000
+        container.seek(int(2.0 / stream.time_base), stream=stream)
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        frames = [frame for packet in packets for frame in stream.codec_context.decode(packet)]
+        late_s = float((frames[0].pts - packets[0].pts) * stream.time_base)
+    assert late_s == pytest.approx(delay_s, abs=1e-6)
