@@ -115,8 +115,9 @@ class Results:
             "# Results",
             "",
             "Scores are in % unless named otherwise. An interval is the 2.5 to 97.5 % range of 1000 bootstrap",
-            "resamples of the sources (not the items) of the test. `random_init` is, for each number, the best of raw,",
-            "centered and standardized features, with batch-norm statistics as they are and re-estimated.",
+            "resamples of the sources (not the items) of the test. `random_init` is, for each number, the best with",
+            "batch-norm statistics as they are and re-estimated, and, unless the protocol normalizes by itself,",
+            "of raw, centered and standardized features; a fine-tuned one is trained once, from scratch.",
         ]
         if self.chance is not None:
             lines += ["", f"Chance for top1 and R@1 is {self.chance:.1f}."]

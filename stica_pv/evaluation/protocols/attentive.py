@@ -53,9 +53,10 @@ class Attentive:
     def name(self) -> str:
         """Exact name of the protocol."""
         views = describe_views(self.train, self.test).replace(self.test.modality, "+".join(self.modalities))
+        blocks = f"{self.recipe.depth} block{'s' * (self.recipe.depth > 1)}"
         lrs, decays = (", ".join(f"{value:g}" for value in values) for values in (self.lrs, self.weight_decays))
         return (
-            f"{NAME} ({views}, standardized, {self.recipe.depth} blocks, {self.recipe.heads} heads, AdamW, lr {lrs} x "
+            f"{NAME} ({views}, standardized, {blocks}, {self.recipe.heads} heads, AdamW, lr {lrs} x "
             f"weight decay {decays} by {100 * self.holdout_share:g} % hold-out, batch {self.recipe.batch_size}, "
             f"{self.recipe.epochs} epochs)"
         )
