@@ -21,7 +21,7 @@ $(STAMP): setup.py constraints.txt
 	       "choose one with: make install PYTHON=python3.11" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,eval,export,report,flow,hub,notebooks,docs]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,eval,export,report,flow,hub,notebooks,docs,trunks,tensorboard]'
 	@$(BIN)/python -c 'from stica_pv.compat import torchvision_report; print(torchvision_report(), end="")'
 	@touch $@
 
