@@ -1,15 +1,17 @@
 """Makes pytorchvideo 0.1.5 importable with the torch and torchvision of today.
 
-Put ``import stica_pv.compat`` above each import of torchvision or pytorchvideo; it repairs two things, only if they are
-broken. (1) A torchvision whose compiled part was built for another torch, such as a CUDA torchvision with a CPU torch,
+Put ``import stica_pv.compat`` above each import of torchvision or pytorchvideo; it repairs three things, only if they
+are broken. (1) A torchvision whose compiled part was built for another torch, such as a CUDA torchvision with a CPU torch,
 cannot be imported at all, although little of it needs that part. (2) pytorchvideo.transforms
-imports a module that torchvision 0.17 renamed.
+imports a module that torchvision 0.17 renamed. (3) fvcore, which pytorchvideo imports, compiles its losses with
+TorchScript, of which torch 2.14 warns in every command.
 """
 
 import importlib
 import importlib.util
 import logging
 import sys
+import warnings
 from typing import Any, NoReturn
 
 import torch
@@ -44,11 +46,19 @@ def repair() -> None:
             raise
         _import_without_compiled_part()
     _alias_functional_tensor()
+    _import_scripted_losses()
 
 
 def torchvision_is_repaired() -> bool:
     """Returns whether torchvision runs here without its compiled part (no nms, no image decoding)."""
     return _library is not None
+
+
+def _import_scripted_losses() -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit.script", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)
+        importlib.import_module("fvcore.nn")
 
 
 def torchvision_report() -> str:

@@ -32,6 +32,9 @@ def create_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Write or upload, and print where."""
+    from stica_pv.config.imports import import_components
+
+    import_components([])  # those of --import and plugins
     from stica_pv.exchange.hub import check_name, push_to_hub, write_repository
 
     check_name(args.repository)

@@ -215,7 +215,7 @@ def test_without_a_runtime_the_check_says_so(trained: Path, tmp_path: Path, monk
     program = Program(TORCHSCRIPT.write, lambda path: None, TORCHSCRIPT.tolerance, "some runtime")
     monkeypatch.setitem(module.PROGRAMS, "torchscript", program)
     written = export(ExportRequest(str(trained), tmp_path / "x.ts"))
-    assert written.check == "not checked: some runtime is not installed"
+    assert written.check.startswith("not checked: some runtime is not installed")  # torch 2.14 adds a deprecation
 
 
 def test_what_a_format_cannot_express_is_reported_in_one_line(
