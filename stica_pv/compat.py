@@ -1,10 +1,10 @@
 """Makes pytorchvideo 0.1.5 importable with the torch and torchvision of today.
 
 Put ``import stica_pv.compat`` above each import of torchvision or pytorchvideo; it repairs three things, only if they
-are broken. (1) A torchvision whose compiled part was built for another torch, such as a CUDA torchvision with a CPU torch,
-cannot be imported at all, although little of it needs that part. (2) pytorchvideo.transforms
-imports a module that torchvision 0.17 renamed. (3) fvcore, which pytorchvideo imports, compiles its losses with
-TorchScript, of which torch 2.14 warns in every command.
+are broken. (1) A torchvision whose compiled part was built for another torch, such as a CUDA torchvision with a CPU
+torch, cannot be imported at all, although little of it needs that part. (2) pytorchvideo.transforms imports a module
+that torchvision 0.17 renamed. (3) fvcore, which pytorchvideo imports, compiles its losses with TorchScript, of which
+torch 2.14 warns in every command.
 """
 
 import importlib
