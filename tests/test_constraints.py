@@ -49,14 +49,14 @@ def test_what_make_install_names_has_a_pin_within_its_bounds():
 
 
 def test_all_that_comes_with_it_has_a_pin_and_no_pin_is_unused():
-    known, seen = pins(), set()
+    known, done = pins(), set()
     todo = [(OURS, installed_extras())]
     while todo:
         step = todo.pop()
-        if step not in seen:
-            seen.add(step)
+        if step not in done:
+            done.add(step)
             todo += [(canonicalize_name(needed.name), frozenset(needed.extras)) for needed in requirements(*step)]
-    assert {name for name, _ in seen} - {OURS} == set(known)
+    assert {name for name, _ in done} - {OURS} == set(known)
 
 
 def test_the_commands_that_install_name_the_same_extras():
