@@ -46,6 +46,7 @@ def test_bash_completes_commands_options_and_recipes(script: Path):
     assert completed(script, "stica-pv", "train", "--cfg", "stica/k400_") == [
         "stica/k400_30f",
         "stica/k400_crossmodal",
+        "stica/k400_fast",
         "stica/k400_reference",
     ]
 
